@@ -1,0 +1,75 @@
+"""What a distance between features is: a map into a space where it is a squared Euclidean one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.registry import DISTANCES
+
+
+class Distance(nn.Module):
+    """A distance of the form ``scale * |map(a) - map(b)|^2``, differentiable.
+
+    Euclidean, cosine and Mahalanobis distances all are, which is why the mean of the mapped
+    reference features is all that an attack on them needs.
+
+    Args:
+        normalize: L2-normalize features first (torchreid's ``test.normalize_feature``).
+    """
+
+    scale = 1.0
+
+    def __init__(self, *, normalize: bool = False) -> None:
+        super().__init__()
+        self.normalize = normalize
+
+    def map(self, features: Tensor) -> Tensor:
+        """Map features (N, D) into the space (N, E) in which distances are Euclidean."""
+        return F.normalize(features, dim=1) if self.normalize else features
+
+    def between(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the distances (N, M) between mapped features a (N, E) and b (M, E).
+
+        Written in the order of operations of torchreid's ``compute_distance_matrix``, so that the
+        two agree to the last bit on the same rows.
+        """
+        squares = a.pow(2).sum(1, keepdim=True) + b.pow(2).sum(1, keepdim=True).t()
+        return squares.addmm(a, b.t(), alpha=-2).mul_(self.scale)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return the distances (N, M) between features a (N, D) and b (M, D)."""
+        return self.between(self.map(a), self.map(b))
+
+
+@DISTANCES.register("euclidean")
+class Euclidean(Distance):
+    """Squared Euclidean distance, torchreid's ``euclidean``."""
+
+
+@DISTANCES.register("cosine")
+class Cosine(Distance):
+    """One minus the cosine of the angle, torchreid's ``cosine``."""
+
+    scale = 0.5
+
+    def __init__(self, *, normalize: bool = True) -> None:
+        super().__init__(normalize=True)
+
+    def between(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return ``1 - cos`` (N, M) for unit features."""
+        return 1 - torch.mm(a, b.t())
+
+
+def build_distance(name: str, *, normalize: bool = False) -> Distance:
+    """Build a registered distance.
+
+    Raises:
+        ConfigError: unknown name, with the nearest known one.
+    """
+    distance: Distance = DISTANCES.build(name, normalize=normalize)
+    if not isinstance(distance, Distance):
+        raise ConfigError(f"the distance '{name}' is no torchreid_adv Distance: {type(distance)}")
+    return distance

@@ -1,0 +1,31 @@
+"""The errors a user can cause, each with the exit code the command line ends with."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AdvError(Exception):
+    """An error a user can mend: one sentence saying what was expected, what came, how to mend it."""
+
+    exit_code = 1
+
+
+class ConfigError(AdvError, ValueError):
+    """A key, a name, a value, a flag or a checkpoint that cannot be used as given."""
+
+    exit_code = 2
+
+
+class DataError(AdvError, ValueError):
+    """A data set or an image that cannot be used as it is."""
+
+    exit_code = 3
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` when a known name is near, else the sorted list of names."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(names) or 'none'}"

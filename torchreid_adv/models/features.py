@@ -1,0 +1,59 @@
+"""Features: what a model says of the images of one side of a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from torchreid_adv.errors import DataError
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of one side (query or gallery), validated on construction.
+
+    Args:
+        values: (R, D) float tensor, as the network gives them (not normalized).
+        pids: (R,) int64, identities.
+        camids: (R,) int64, cameras.
+        image_ids: R names, unique.
+
+    Raises:
+        DataError: nothing in it, lengths that differ, or features that are not finite.
+    """
+
+    values: Tensor
+    pids: Tensor
+    camids: Tensor
+    image_ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        sizes = {len(self.values), len(self.pids), len(self.camids), len(self.image_ids)}
+        if len(sizes) != 1 or self.values.ndim != 2:
+            raise DataError(
+                f"features need one row, pid, camid and image_id per image, got values "
+                f"{tuple(self.values.shape)}, {len(self.pids)} pids, {len(self.camids)} camids, "
+                f"{len(self.image_ids)} image_ids"
+            )
+        if not len(self.values):
+            raise DataError("features of an empty set of images; check the data set's folders")
+        finite = torch.isfinite(self.values).all(dim=1)
+        if not finite.all():
+            bad = int((~finite).sum())
+            first = self.image_ids[int((~finite).nonzero()[0])]
+            raise DataError(
+                f"{bad} of {len(self)} features hold NaN or infinity (first: {first}); "
+                "the model's weights are broken or the network overflows"
+            )
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def replace(self, other: Features) -> Features:
+        """Return these features with the rows of the images in ``other`` taken from there."""
+        rows = {image_id: row for row, image_id in enumerate(self.image_ids)}
+        values = self.values.clone()
+        values[[rows[image_id] for image_id in other.image_ids]] = other.values.to(values)
+        return Features(values, self.pids, self.camids, self.image_ids)

@@ -1,0 +1,61 @@
+"""Pixel units. Inside the package pixels are [0, 1]; config and files speak gray levels of 0-255.
+
+This is the one module that knows how many levels there are.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+LEVELS = 255
+
+
+def from_levels(levels: float) -> float:
+    """Turn gray levels (0-255) into pixel units of [0, 1]."""
+    return levels / LEVELS
+
+
+def to_levels(value: float) -> float:
+    """Turn pixel units of [0, 1] into gray levels (0-255)."""
+    return value * LEVELS
+
+
+def whole_levels(value: float) -> int:
+    """Return the most whole gray levels that stay within a bound given in [0, 1]."""
+    return math.floor(value * LEVELS + 1e-4)
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """Turn a uint8 image (H, W, 3) into a float tensor (3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(LEVELS)
+
+
+def to_uint8(image: Tensor) -> np.ndarray:
+    """Turn a tensor (3, H, W) in [0, 1] into a uint8 image (H, W, 3), rounding to the nearest level.
+
+    Rounding matters: truncation, as in torchvision's ToPILImage, moves some pixels a level down.
+    """
+    levels = image.detach().mul(LEVELS).round().clamp(0, LEVELS).to(torch.uint8)
+    return np.ascontiguousarray(levels.cpu().numpy().transpose(1, 2, 0))
+
+
+def quantize(adversarial: Tensor, clean: Tensor, linf: float | None) -> Tensor:
+    """Round to whole gray levels, then keep within ``floor(linf)`` whole levels of the clean image.
+
+    Args:
+        adversarial: images (..., 3, H, W) in [0, 1].
+        clean: the originals, same shape, on whole levels.
+        linf: L-infinity bound in [0, 1], or None for an attack without one.
+
+    Returns:
+        images on whole levels, so that a stored file is what was checked.
+    """
+    levels = adversarial.mul(LEVELS).round()
+    if linf is not None:
+        base, bound = clean.mul(LEVELS).round(), whole_levels(linf)
+        levels = torch.minimum(torch.maximum(levels, base - bound), base + bound)
+    return levels.clamp(0, LEVELS).div(LEVELS)
