@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class AdvError(Exception):
-    """An error a user can mend: one sentence saying what was expected, what came, how to mend it."""
+    """An error a user can mend; its sentence says what was expected, what came, how to mend it."""
 
     exit_code = 1
 

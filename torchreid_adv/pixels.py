@@ -35,7 +35,7 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def to_uint8(image: Tensor) -> np.ndarray:
-    """Turn a tensor (3, H, W) in [0, 1] into a uint8 image (H, W, 3), rounding to the nearest level.
+    """Turn a tensor (3, H, W) in [0, 1] into a uint8 image (H, W, 3), to the nearest level.
 
     Rounding matters: truncation, as in torchvision's ToPILImage, moves some pixels a level down.
     """

@@ -1,0 +1,268 @@
+"""The config: torchreid's yacs tree with ``adv.*`` added, friendlier and stricter.
+
+``add_adv_config(cfg)`` before merging, ``setup(cfg)`` after it. Whole numbers are accepted where a
+float is declared; unknown keys, wrong types and values out of range are errors that say how to mend
+them; only YAML files are read.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yacs.config import CfgNode
+
+from torchreid_adv import pixels
+from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.keys import KEYS, Key
+from torchreid_adv.registry import ATTACKS, DEFENSES, DISTANCES, ENGINES, TRANSFORMS
+
+MAX_YAML_BYTES = 1_000_000
+STOCK_METRICS = ("euclidean", "cosine")
+
+
+class AdvConfig(CfgNode):
+    """A yacs tree whose merges name the nearest known key and accept an int for a float."""
+
+    def merge_from_file(self, cfg_filename: str) -> None:
+        """Merge a YAML file.
+
+        Raises:
+            ConfigError: no such file, no YAML mapping, an unknown key or a value of a wrong type.
+        """
+        self._adopt(read_yaml(Path(cfg_filename)), "")
+
+    def merge_from_other_cfg(self, cfg_other: CfgNode) -> None:
+        """Merge another tree, under the same rules as a file."""
+        self._adopt(cfg_other, "")
+
+    def merge_from_list(self, cfg_list: list[Any]) -> None:
+        """Merge ``[key, value, key, value...]`` as they come from a command line.
+
+        Raises:
+            ConfigError: a value is missing, an unknown key, or a value of a wrong type.
+        """
+        items = list(cfg_list or [])
+        if len(items) % 2:
+            raise ConfigError(
+                f"config options come in pairs 'KEY VALUE'; '{items[-1]}' has no value"
+            )
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            tree: Any = value
+            for part in reversed(str(key).split(".")):
+                tree = {part: tree}
+            self._adopt(tree, "")
+
+    def _adopt(self, values: dict[str, Any], path: str) -> None:
+        self.__dict__.pop("_ready", None)
+        for name, value in values.items():
+            key = f"{path}{name}"
+            if name not in self and not self.is_new_allowed():
+                known = [f"{path}{k}" for k in self]
+                raise ConfigError(f"unknown config key '{key}'{suggest(key, known)}")
+            present = self.get(name)
+            if isinstance(present, CfgNode) or (isinstance(value, dict) and name not in self):
+                self._adopt_node(name, value, key)
+            else:
+                self[name] = (
+                    _coerce(_literal(value), present, key) if name in self else _literal(value)
+                )
+
+    def _adopt_node(self, name: str, value: Any, key: str) -> None:
+        if not isinstance(value, dict):
+            raise ConfigError(f"config key '{key}' is a section of keys, got {value!r}")
+        if name not in self:
+            self[name] = AdvConfig(new_allowed=True)
+        self[name]._adopt(value, f"{key}.")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file as a mapping; code is never run.
+
+    Raises:
+        ConfigError: another kind of file, too large, unreadable, or not a mapping.
+    """
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        raise ConfigError(f"config files are YAML (.yaml), got '{path}'")
+    try:
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise ConfigError(f"config file '{path}' is larger than {MAX_YAML_BYTES} bytes")
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read config file '{path}': {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"config file '{path}' is not valid YAML: {reason}") from error
+    if not isinstance(content, dict) or not all(isinstance(k, str) for k in content):
+        raise ConfigError(f"config file '{path}' must hold 'section: {{key: value}}' mappings")
+    return content
+
+
+def _literal(value: Any) -> Any:
+    """Read a string as the Python literal it spells ("5", "None", "['a']"), else keep it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
+
+
+def _coerce(value: Any, present: Any, key: str) -> Any:
+    declared = _DECLARED.get(key)
+    kind = declared.kind if declared and declared.default is None else type(present)
+    optional = declared is not None and declared.default is None
+    if type(value) is kind or (optional and value is None) or kind in (object, type(None)):
+        return value
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind in (list, tuple) and isinstance(value, (list, tuple)):
+        return kind(value)
+    if kind is list and isinstance(value, str):
+        return [value]
+    if kind is str and not isinstance(value, (dict, list, tuple)):
+        return "" if value is None else str(value)
+    hint = ", in gray levels: write 8, not 8/255" if declared and declared.unit == "levels" else ""
+    raise ConfigError(f"config key '{key}' takes a {kind.__name__}{hint}; got {value!r}")
+
+
+_DECLARED: dict[str, Key] = {f"adv.{key.name}": key for key in KEYS}
+_current: AdvConfig | None = None
+on_setup: list[Callable[[AdvConfig], None]] = []  # called after plugins were imported
+
+
+def add_adv_config(cfg: CfgNode) -> AdvConfig:
+    """Turn a torchreid config tree into an :class:`AdvConfig` with ``adv.*`` in it, in place.
+
+    The tree is remembered as the current one, which hooks inside torchreid read.
+    """
+    global _current
+    _convert(cfg)
+    assert isinstance(cfg, AdvConfig)
+    if "adv" not in cfg:
+        cfg.adv = _default_tree()
+    _current = cfg
+    return cfg
+
+
+def current() -> AdvConfig:
+    """Return the remembered config, or one that holds the defaults of ``adv.*`` only."""
+    return _current if _current is not None else add_adv_config(AdvConfig())
+
+
+def forget() -> None:
+    """Forget the remembered config."""
+    global _current
+    _current = None
+
+
+def ensure_setup() -> AdvConfig:
+    """Run :func:`setup` once on the current config; every hook calls this first."""
+    cfg = current()
+    return cfg if cfg.__dict__.get("_ready") else setup(cfg)
+
+
+def setup(cfg: AdvConfig) -> AdvConfig:
+    """Import plugins and check every name, option and range, before any data is read.
+
+    Raises:
+        ConfigError: the first thing that is wrong, and how to mend it.
+    """
+    for module in cfg.adv.plugins:
+        _import_plugin(module)
+    for listener in on_setup:
+        listener(cfg)
+    _check_values(cfg)
+    _check_names(cfg)
+    cfg.__dict__["_ready"] = True
+    return cfg
+
+
+def _import_plugin(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(
+            f"adv.plugins names '{module}', which cannot be imported: {error}; "
+            "is its folder on PYTHONPATH?"
+        ) from error
+
+
+def _check_values(cfg: AdvConfig) -> None:
+    for key in KEYS:
+        value = lookup(cfg, f"adv.{key.name}")
+        _coerce(value, value if key.default is None else key.default, f"adv.{key.name}")
+        wrong = key.check(value)
+        if wrong:
+            raise ConfigError(f"config key 'adv.{key.name}' {wrong}, got {value!r}")
+
+
+def _check_names(cfg: AdvConfig) -> None:
+    adv = cfg.adv
+    ATTACKS.check_options(adv.attack.name, dict(adv.attack.options))
+    if adv.engine:
+        ENGINES.get(adv.engine)
+    if adv.defense.name:
+        DEFENSES.get(adv.defense.name)
+    for metric in filter(None, (adv.attack.metric, lookup(cfg, "test.dist_metric", ""))):
+        DISTANCES.get(metric)
+    for name, options in adv.transforms.items():
+        TRANSFORMS.check_options(name, dict(options))
+
+
+def lookup(cfg: CfgNode, key: str, default: Any = None) -> Any:
+    """Return the value of a dotted key, or ``default`` where the tree does not have it."""
+    node: Any = cfg
+    for part in key.split("."):
+        if not isinstance(node, dict) or part not in node:
+            return default
+        node = node[part]
+    return node
+
+
+def plain(node: Any) -> Any:
+    """Return a tree as plain dicts and lists, for JSON."""
+    if isinstance(node, dict):
+        return {str(k): plain(v) for k, v in node.items()}
+    return [plain(v) for v in node] if isinstance(node, (list, tuple)) else node
+
+
+def resolved_lines(cfg: AdvConfig) -> Iterator[str]:
+    """Yield ``key: value`` for the whole tree, gray levels also in [0, 1]."""
+    for key, value in _leaves(cfg, ""):
+        declared = _DECLARED.get(key)
+        both = declared is not None and declared.unit == "levels" and value is not None
+        unit = f"    # gray levels = {pixels.from_levels(value):.6f} of [0, 1]" if both else ""
+        yield f"{key}: {json.dumps(plain(value))}{unit}"
+
+
+def _leaves(node: CfgNode, path: str) -> Iterator[tuple[str, Any]]:
+    for name, value in node.items():
+        if isinstance(value, CfgNode) and value:
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
+
+
+def _convert(node: CfgNode) -> None:
+    object.__setattr__(node, "__class__", AdvConfig)  # yacs would file it as a key
+    for child in node.values():
+        if isinstance(child, CfgNode):
+            _convert(child)
+
+
+def _default_tree() -> AdvConfig:
+    tree = AdvConfig()
+    for key in KEYS:
+        *sections, name = key.name.split(".")
+        node = tree
+        for section in sections:
+            node = node.setdefault(section, AdvConfig())
+        default = key.default
+        node[name] = AdvConfig(new_allowed=True) if default == {} else plain(default)
+    return tree

@@ -1,0 +1,146 @@
+"""Every ``adv.*`` config key: default, meaning with its unit, and the values it may take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torchreid_adv.pixels import LEVELS
+
+Check = Callable[[Any], str]  # what is wrong with a value, "" when nothing is
+
+
+def between(low: float, high: float) -> Check:
+    """Allow numbers from low to high, both included (and None where that is the default)."""
+
+    def check(value: Any) -> str:
+        return "" if value is None or low <= value <= high else f"must be in [{low:g}, {high:g}]"
+
+    return check
+
+
+def one_of(*names: str) -> Check:
+    """Allow these strings only."""
+
+    def check(value: Any) -> str:
+        return "" if value in names else f"must be one of {', '.join(repr(n) for n in names)}"
+
+    return check
+
+
+def gray_levels(value: Any) -> str:
+    """Allow 0 to 255, and point out a value that was meant in [0, 1]."""
+    if isinstance(value, (int, float)) and 0 < value < 1:
+        return f"is in gray levels of 255; for {value:.4g} of [0, 1] write {value * LEVELS:.4g}"
+    return between(0, LEVELS)(value)
+
+
+def anything(value: Any) -> str:
+    """Allow every value of the right type; names are checked against the registries."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One declared key.
+
+    Args:
+        name: dotted, below ``adv.``.
+        default: value and, unless None, type.
+        meaning: what it does, with its unit.
+        check: what a value may be.
+        kind: the type where the default is None.
+        unit: "levels" for a value in gray levels, which is converted once on use.
+    """
+
+    name: str
+    default: Any
+    meaning: str
+    check: Check = anything
+    kind: type = object
+    unit: str = ""
+
+
+KEYS: tuple[Key, ...] = (
+    Key("plugins", [], "modules imported before anything is looked up; they register entries"),
+    Key("engine", "", "what training or evaluation does besides the stock engine; '' = nothing"),
+    Key("attack.name", "ifgsm", "registered attack"),
+    Key("attack.eps", 5.0, "L-infinity bound, gray levels", gray_levels, unit="levels"),
+    Key(
+        "attack.step_size",
+        None,
+        "size of one step, gray levels; None = the attack's own",
+        gray_levels,
+        float,
+        unit="levels",
+    ),
+    Key(
+        "attack.steps",
+        None,
+        "number of steps; None = the attack's own rule",
+        between(1, 100_000),
+        int,
+    ),
+    Key(
+        "attack.momentum",
+        None,
+        "decay of the gradient's running sum; None = the attack's own",
+        between(0, 10),
+        float,
+    ),
+    Key("attack.metric", "", "registered distance to attack; '' = the one of the evaluation"),
+    Key("attack.targeted", False, "pull towards another identity instead of pushing away"),
+    Key(
+        "attack.target_map",
+        "random",
+        "targeted: 'random' (seeded), one pid, or a JSON file {image_id or pid: pid}",
+    ),
+    Key(
+        "attack.side",
+        "gallery",
+        "which images are attacked; the other side stays clean",
+        one_of("gallery", "query"),
+    ),
+    Key(
+        "attack.reference",
+        "",
+        "reference features of an image: the same identity's images on the other side, from all "
+        "cameras or from other cameras only; '' = all for a gallery, other for a query",
+        one_of("", "all", "other"),
+    ),
+    Key("attack.seed", 0, "seed of every random draw of the attack", between(0, 2**63 - 1)),
+    Key(
+        "attack.precision",
+        "fp32",
+        "number format of the network during the attack",
+        one_of("fp32", "bf16"),
+    ),
+    Key("attack.options", {}, "further keywords of the registered attack"),
+    Key("defense.name", "", "registered test-time defense; '' = none"),
+    Key("transforms", {}, "keywords of registered transforms: <name>: {<option>: <value>}"),
+    Key("data.adversarial_dir", "", "folder holding a manifest.jsonl, for the set 'adversarial'"),
+    Key(
+        "data.max_pixels",
+        25_000_000,
+        "largest image that is decoded, pixels",
+        between(1, 10**9),
+    ),
+    Key(
+        "evaluation.ap_rule",
+        "standard",
+        "average precision: 'standard' as torchreid, 'trapezoid' as the metric attack paper",
+        one_of("standard", "trapezoid"),
+    ),
+    Key(
+        "job.chunk",
+        16,
+        "images attacked together; part of a run's identity",
+        between(1, 100_000),
+    ),
+    Key(
+        "virtual.train_model",
+        False,
+        "attack-gallery trains the model itself when model.load_weights is empty (quick start)",
+    ),
+)
