@@ -89,7 +89,9 @@ class Registry:
     def options(self, name: str) -> dict[str, inspect.Parameter]:
         """Return the keyword parameters of the entry: name -> parameter."""
         parameters = inspect.signature(self.get(name)).parameters.values()
-        return {p.name: p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+        return {
+            p.name: p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+        }
 
     def check_options(self, name: str, options: dict[str, Any]) -> None:
         """Refuse an option that the entry's constructor does not take, naming the nearest one."""

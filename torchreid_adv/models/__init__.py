@@ -1,0 +1,8 @@
+"""Networks behind pixels, and their features."""
+
+from torchreid_adv.models.extract import extract
+from torchreid_adv.models.features import Features
+from torchreid_adv.models.loading import load_model
+from torchreid_adv.models.pixel_model import PixelModel
+
+__all__ = ["Features", "PixelModel", "extract", "load_model"]

@@ -1,0 +1,68 @@
+"""Adversarial robustness for person re-identification with torchreid.
+
+Example:
+    >>> import torchreid_adv as adv
+    >>> model = adv.load_model("osnet_x1_0", "model.pth.tar-60")
+    >>> data = adv.load_dataset("market1501", root="reid-data")
+    >>> attack = adv.build_attack("ifgsm", eps=8 / 255)
+    >>> attacked = adv.attack_dataset(model, data, attack, side="gallery", out="run")
+    >>> print(adv.evaluate(model, attacked).mAP)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from torchreid_adv.version import __version__
+
+_HOME = {
+    "AdvConfig": "config",
+    "add_adv_config": "config",
+    "setup": "config",
+    "AdvError": "errors",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "ATTACKS": "registry",
+    "DATASETS": "registry",
+    "DEFENSES": "registry",
+    "DISTANCES": "registry",
+    "ENGINES": "registry",
+    "MODELS": "registry",
+    "SAMPLERS": "registry",
+    "TRANSFORMS": "registry",
+    "Registry": "registry",
+    "install": "integration",
+    "uninstall": "integration",
+    "installed": "integration",
+    "adapt_engine": "integration",
+    "Batch": "data",
+    "Record": "data",
+    "ReIDData": "data",
+    "load_dataset": "data",
+    "Distance": "distances",
+    "build_distance": "distances",
+    "Features": "models",
+    "PixelModel": "models",
+    "extract": "models",
+    "load_model": "models",
+    "RetrievalResult": "evaluation",
+    "evaluate": "evaluation",
+    "Adversarial": "attacks",
+    "GradientAttack": "attacks",
+    "References": "attacks",
+    "build_attack": "attacks",
+    "attack_dataset": "commands.attack_gallery",
+}
+
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'torchreid_adv' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"torchreid_adv.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,84 @@
+"""Attacks by name, from Python (pixel units) or from a config (gray levels)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchreid_adv.attacks.gradient_attack import Attack
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.distances import Distance, build_distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.prepare import PRECISIONS
+from torchreid_adv.pixels import from_levels
+from torchreid_adv.registry import ATTACKS
+
+
+def build_attack(
+    name: str, *, eps: float, distance: Distance | str = "euclidean", **options: Any
+) -> Attack:
+    """Build a registered attack.
+
+    Args:
+        name: ``fgsm``, ``ifgsm``, ``mifgsm``...
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that is attacked; a name means that distance of normalized features.
+        options: of the attack, in pixel units.
+
+    Raises:
+        ConfigError: unknown name or option, or a value that looks like gray levels.
+
+    Example:
+        >>> attack = build_attack("mifgsm", eps=8 / 255, momentum=0.9)
+    """
+    for key, value in {"eps": eps, "step_size": options.get("step_size")}.items():
+        _check_unit(key, value)
+    if options.get("precision", "fp32") not in PRECISIONS:
+        raise ConfigError(
+            f"precision is one of {', '.join(PRECISIONS)}, got {options['precision']!r}"
+        )
+    if isinstance(distance, str):
+        distance = build_distance(distance, normalize=True)
+    attack: Attack = ATTACKS.build(name, eps=float(eps), distance=distance, **options)
+    return attack
+
+
+def configured_attack(cfg: AdvConfig) -> Attack:
+    """Build the attack of ``adv.attack.*``; gray levels are converted here and nowhere else.
+
+    Raises:
+        ConfigError: a key is set that this attack does not use.
+    """
+    chosen, options = cfg.adv.attack, dict(cfg.adv.attack.options)
+    for key in ("step_size", "steps", "momentum"):
+        value = chosen[key]
+        if value is not None:
+            if key not in ATTACKS.options(chosen.name):
+                raise ConfigError(f"the attack '{chosen.name}' does not use adv.attack.{key}")
+            options[key] = from_levels(value) if key == "step_size" else value
+    return build_attack(
+        chosen.name,
+        eps=from_levels(chosen.eps),
+        distance=configured_distance(cfg),
+        targeted=chosen.targeted,
+        seed=chosen.seed,
+        precision=chosen.precision,
+        **options,
+    )
+
+
+def configured_distance(cfg: AdvConfig) -> Distance:
+    """Return the distance that is attacked: ``adv.attack.metric``, or that of the evaluation."""
+    metric = cfg.adv.attack.metric or lookup(cfg, "test.dist_metric", "euclidean")
+    return build_distance(metric, normalize=lookup(cfg, "test.normalize_feature", False))
+
+
+def _check_unit(key: str, value: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        hint = (
+            f"; for {value} gray levels pass {value} / 255"
+            if isinstance(value, (int, float))
+            else ""
+        )
+        raise ConfigError(f"{key} is in [0, 1] pixel units, got {value!r}{hint}")

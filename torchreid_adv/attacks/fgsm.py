@@ -1,0 +1,131 @@
+"""FGSM, I-FGSM and MI-FGSM on a re-ID metric: three rows of the one loop."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+
+from torchreid_adv.attacks.gradient_attack import GradientAttack
+from torchreid_adv.attacks.objectives import MetricDistance
+from torchreid_adv.attacks.perturbations import LinfDelta
+from torchreid_adv.attacks.steps import SignStep
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.pixels import from_levels, to_levels
+from torchreid_adv.registry import ATTACKS
+
+PAPER = "Bai et al., Adversarial Metric Attack and Defense for Person Re-identification, 2020"
+ROUNDING: dict[str, Callable[[float], int]] = {
+    "floor": math.floor,
+    "round": round,
+    "ceil": math.ceil,
+}
+
+
+def iteration_rule(eps: float, rounding: str = "floor") -> int:
+    """Return ``min(eps + 4, 1.25 eps)`` steps, eps in gray levels (Kurakin et al.), at least 1.
+
+    Args:
+        eps: bound in [0, 1].
+        rounding: ``floor`` as the metric attack's code, ``round`` as ODFA's, or ``ceil``.
+    """
+    if rounding not in ROUNDING:
+        raise ConfigError(f"unknown rounding '{rounding}'{suggest(rounding, ROUNDING)}")
+    levels = round(to_levels(eps), 6)  # 5 / 255 * 255 is not quite 5
+    return max(1, ROUNDING[rounding](min(levels + 4, 1.25 * levels)))
+
+
+@ATTACKS.register("fgsm", paper=PAPER, title="one step of size eps")
+def fgsm(
+    *,
+    eps: float,
+    distance: Distance,
+    targeted: bool = False,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> GradientAttack:
+    """Build FGSM: one sign step of size eps (eq. 5)."""
+    return mifgsm(
+        eps=eps,
+        distance=distance,
+        step_size=eps,
+        steps=1,
+        momentum=0.0,
+        targeted=targeted,
+        seed=seed,
+        precision=precision,
+    )
+
+
+@ATTACKS.register("ifgsm", paper=PAPER, title="sign steps, clamped into the eps-ball")
+def ifgsm(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = from_levels(1),
+    steps: int | None = None,
+    rounding: str = "floor",
+    targeted: bool = False,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> GradientAttack:
+    """Build I-FGSM: sign steps of one gray level from the clean image (eq. 6).
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that is attacked.
+        step_size: pixel units of [0, 1].
+        steps: None = :func:`iteration_rule`.
+        rounding: of that rule.
+        targeted: pull instead of push.
+        seed: of everything random inside the model.
+        precision: ``fp32`` or ``bf16``.
+    """
+    return mifgsm(
+        eps=eps,
+        distance=distance,
+        step_size=step_size,
+        steps=steps,
+        momentum=0.0,
+        rounding=rounding,
+        targeted=targeted,
+        seed=seed,
+        precision=precision,
+    )
+
+
+@ATTACKS.register("mifgsm", paper=PAPER, title="sign steps along a running sum of gradients")
+def mifgsm(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = from_levels(1),
+    steps: int | None = None,
+    momentum: float = 1.0,
+    rounding: str = "floor",
+    targeted: bool = False,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> GradientAttack:
+    """Build MI-FGSM: I-FGSM along a running sum of L1-normalized gradients (eq. 7).
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that is attacked.
+        step_size: pixel units of [0, 1].
+        steps: None = :func:`iteration_rule`.
+        momentum: decay of the running sum.
+        rounding: of the iteration rule.
+        targeted: pull instead of push.
+        seed: of everything random inside the model.
+        precision: ``fp32`` or ``bf16``.
+    """
+    return GradientAttack(
+        MetricDistance(distance, targeted=targeted),
+        LinfDelta(eps),
+        functools.partial(SignStep, lr=step_size, momentum=momentum),
+        iteration_rule(eps, rounding) if steps is None else steps,
+        seed=seed,
+        precision=precision,
+    )

@@ -1,0 +1,158 @@
+"""The loop that every gradient attack is."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from torchreid_adv.attacks.gradients import Gradient, exact
+from torchreid_adv.attacks.objectives import Objective
+from torchreid_adv.attacks.perturbations import Perturbation
+from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.steps import StepRule
+from torchreid_adv.data.batch import Batch, generator
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.prepare import prepared
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """What an attack gives back.
+
+    Args:
+        images: (N, 3, H, W) in [0, 1].
+        before: (N,) losses of the clean images (of the random start, where there is one).
+        after: (N,) losses of the adversarial images.
+        zero_gradient: (N,) bool, images whose gradient was zero in every step: they did not move.
+        trace: (steps + 1, N) losses before each step and at the end.
+    """
+
+    images: Tensor
+    before: Tensor
+    after: Tensor
+    zero_gradient: Tensor
+    trace: Tensor
+
+
+class Attack(Protocol):
+    """What can be run on a batch."""
+
+    linf: float | None
+
+    def __call__(
+        self, model: nn.Module, batch: Batch, references: References | None = None
+    ) -> Adversarial:
+        """Return the adversarial form of a batch."""
+        ...
+
+
+class GradientAttack:
+    """Follow the gradient of an objective for some steps within the bounds of a perturbation.
+
+    Args:
+        objective: what grows.
+        perturbation: what moves; a copy is used, so an attack can be called again.
+        step_rule: parameters -> StepRule.
+        steps: how many.
+        gradient: how the gradient is found.
+        start: ``zero`` = the clean image, ``random`` = uniform noise within the bounds.
+        seed: of the random start and of everything random inside the model.
+        precision: ``fp32`` or ``bf16``, number format inside the networks.
+
+    Example:
+        >>> attack = GradientAttack(MetricDistance(distance), LinfDelta(5 / 255),
+        ...                         partial(SignStep, lr=1 / 255), steps=6)
+        >>> adversarial = attack(model, Batch(images, pids=pids), References(features))
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        perturbation: Perturbation,
+        step_rule: Callable[[Iterable[nn.Parameter]], StepRule],
+        steps: int,
+        *,
+        gradient: Gradient = exact,
+        start: str = "zero",
+        seed: int = 0,
+        precision: str = "fp32",
+    ) -> None:
+        if steps < 1:
+            raise ConfigError(f"an attack needs at least one step, got steps={steps}")
+        self.objective = objective
+        self.perturbation = perturbation
+        self.step_rule = step_rule
+        self.steps = steps
+        self.gradient = gradient
+        self.start = start
+        self.seed = seed
+        self.precision = precision
+
+    @property
+    def linf(self) -> float | None:
+        """L-infinity bound in [0, 1], None for a perturbation without one."""
+        return getattr(self.perturbation, "eps", None)
+
+    def __call__(
+        self, model: nn.Module, batch: Batch, references: References | None = None
+    ) -> Adversarial:
+        """Attack a batch; the model, the batch and the random state are left as they were.
+
+        Args:
+            model: images in [0, 1] with ``sizes`` -> features, such as a PixelModel.
+            batch: clean images.
+            references: what the objective needs.
+        """
+        with prepared(model, batch.images, precision=self.precision) as ready:
+            embed = functools.partial(ready, sizes=batch.sizes)
+            with torch.enable_grad():
+                return self._run(embed, batch, references)
+
+    def _run(
+        self,
+        embed: Callable[[Tensor], Tensor],
+        batch: Batch,
+        references: References | None,
+    ) -> Adversarial:
+        losses_of = self.objective.bind(embed, batch, references)
+        perturbation = copy.deepcopy(self.perturbation)
+        perturbation.reset(batch)
+        if self.start == "random":
+            perturbation.randomize(batch.rng(self.seed, "start"))
+        rule = self.step_rule(perturbation.parameters())
+        project = functools.partial(perturbation.project, batch.images)
+        trace, moved = [], torch.zeros(len(batch), dtype=torch.bool, device=batch.images.device)
+        for step in range(self.steps):
+            with self._randomness(batch, step):
+                losses = self.gradient(losses_of, perturbation, batch.images)
+            moved |= _has_gradient(perturbation, len(batch))
+            trace.append(losses)
+            rule.step(losses, project)
+        with torch.no_grad(), self._randomness(batch, self.steps):
+            images = perturbation(batch.images).detach().clone()
+            trace.append(losses_of(images))
+        return Adversarial(images, trace[0], trace[-1], ~moved, torch.stack(trace))
+
+    @contextlib.contextmanager
+    def _randomness(self, batch: Batch, step: int) -> Iterator[None]:
+        """Seed what is random inside the model by (seed, chunk, step), and put it back after."""
+        device = batch.images.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(generator(self.seed, batch.image_ids, step).initial_seed())
+            yield
+
+
+def _has_gradient(perturbation: Perturbation, count: int) -> Tensor:
+    found = [
+        parameter.grad.flatten(1).ne(0).any(1).expand(count)
+        for parameter in perturbation.parameters()
+        if parameter.grad is not None
+    ]
+    return torch.stack(found).any(0)

@@ -1,0 +1,60 @@
+"""Objectives: what an attack makes grow, one number per image."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from torch import Tensor
+
+from torchreid_adv.attacks.references import References
+from torchreid_adv.data.batch import Batch
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError
+
+Embed = Callable[[Tensor], Tensor]  # images (N, 3, H, W) -> features (N, D)
+Losses = Callable[[Tensor], Tensor]  # images (N, 3, H, W) -> losses (N,)
+
+
+class Objective(ABC):
+    """What grows. ``scope`` "image" means that an image's loss ignores its neighbors."""
+
+    scope = "image"
+
+    @abstractmethod
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return the function from images to losses (N,) for one batch."""
+
+
+class MetricDistance(Objective):
+    """Mean distance to the reference features (Bai et al., eqs. 3-8).
+
+    Args:
+        distance: the metric that is attacked.
+        targeted: pull towards the references instead of pushing away from them (eq. 8).
+
+    With several references the paper's code sums over them; their mean has the same sign of the
+    gradient, and is a distance that can be read.
+    """
+
+    def __init__(self, distance: Distance, *, targeted: bool = False) -> None:
+        self.distance = distance
+        self.targeted = targeted
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> mean distance to each image's references, negated when targeted.
+
+        Raises:
+            ConfigError: no references are given.
+            DataError: an image has none.
+        """
+        if references is None:
+            raise ConfigError("this attack needs references: pass References(features, rule=...)")
+        means, spread = references.means(batch, self.distance)
+        scale = -self.distance.scale if self.targeted else self.distance.scale
+
+        def losses(images: Tensor) -> Tensor:
+            mapped = self.distance.map(embed(images))
+            return ((mapped - means).pow(2).sum(1) + spread) * scale
+
+        return losses

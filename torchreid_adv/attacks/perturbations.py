@@ -1,0 +1,85 @@
+"""Perturbations: what is learned, and where it may go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from torchreid_adv.data.batch import Batch
+
+
+class Perturbation(nn.Module, ABC):
+    """Turns clean images into adversarial ones; its parameters are what a step rule moves."""
+
+    @abstractmethod
+    def reset(self, batch: Batch) -> None:
+        """Start anew at the clean images of a batch."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the adversarial form (N, 3, H, W) of clean images."""
+
+    @abstractmethod
+    def project(self, images: Tensor) -> None:
+        """Bring the parameters back to where the clean images allow, in place."""
+
+    def randomize(self, generators: Sequence[torch.Generator]) -> None:
+        """Move to a random start, each image by its own generator."""
+        raise NotImplementedError(f"{type(self).__name__} has no random start")
+
+
+class LinfDelta(Perturbation):
+    """Pixels of their own for each image, within an L-infinity ball and [0, 1].
+
+    The parameter is the adversarial image rather than its difference from the clean one: the same
+    gradient, and no rounding between ``image`` and ``clean + (image - clean)``.
+
+    Args:
+        eps: radius, pixel units of [0, 1].
+    """
+
+    images: nn.Parameter
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def reset(self, batch: Batch) -> None:
+        """Start at the clean images; pixels outside of an image's size can never move."""
+        clean = batch.images.detach()
+        inside = torch.ones_like(clean) if batch.sizes is None else _inside(clean, batch.sizes)
+        self.low = (clean - self.eps).clamp_min_(0) * inside
+        self.high = (clean + self.eps).clamp_max_(1) * inside
+        self.images = nn.Parameter(clean.clone())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the adversarial images (N, 3, H, W); the clean ones are in them already."""
+        return self.images
+
+    @torch.no_grad()
+    def project(self, images: Tensor) -> None:
+        """Clamp into the ball: first from below, then from above (I-FGSM's order)."""
+        torch.maximum(self.images, self.low, out=self.images.data)
+        torch.minimum(self.images, self.high, out=self.images.data)
+
+    @torch.no_grad()
+    def randomize(self, generators: Sequence[torch.Generator]) -> None:
+        """Move each image by uniform noise in [-eps, eps]."""
+        for image, generator in zip(self.images, generators, strict=True):
+            noise = torch.rand(image.shape, generator=generator, dtype=torch.float64)
+            image.add_(((noise * 2 - 1) * self.eps).to(image))
+        self.project(self.images)
+
+
+def _inside(images: Tensor, sizes: Tensor) -> Tensor:
+    """Return 1 where a canvas (N, [T,] 3, H, W) shows its image and 0 where it is padding."""
+    heights, widths = sizes[..., 0].to(images.device), sizes[..., 1].to(images.device)
+    rows = torch.arange(images.shape[-2], device=images.device)
+    columns = torch.arange(images.shape[-1], device=images.device)
+    inside = (rows[:, None] < heights[..., None, None]) & (columns < widths[..., None, None])
+    return inside.unsqueeze(-3).to(images.dtype)

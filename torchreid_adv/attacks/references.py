@@ -1,0 +1,100 @@
+"""References: the features an image is pushed away from or pulled to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchreid_adv.data.batch import Batch
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError, DataError, suggest
+from torchreid_adv.models.features import Features
+
+RULES = ("all", "other", "leave_one_out")
+
+
+@dataclass(frozen=True)
+class References:
+    """Clean, fixed features, and the rule that says which of them belong to an image.
+
+    Args:
+        features: usually of the other side of the data set.
+        rule: ``all`` images of the identity (a gallery image against its queries), those of
+            ``other`` cameras (a query against its gallery), or ``leave_one_out``: all but itself.
+        targets: image_id or pid (as text) -> the identity to take instead of the image's own.
+
+    Raises:
+        ConfigError: an unknown rule.
+    """
+
+    features: Features
+    rule: str = "all"
+    targets: Mapping[str, int] = field(default_factory=dict)
+    _mapped: dict[Any, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise ConfigError(f"unknown reference rule '{self.rule}'{suggest(self.rule, RULES)}")
+
+    def positives(self, batch: Batch) -> Tensor:
+        """Return which features belong to which image: (N, R) bool, on the CPU.
+
+        Raises:
+            ConfigError: the batch lacks pids, or camids where the rule needs them.
+        """
+        if batch.pids is None or (self.rule == "other" and batch.camids is None):
+            raise ConfigError(
+                "this attack needs Batch(images, pids=..., camids=...) to find references"
+            )
+        return self.mask(batch.pids.cpu(), batch.camids, batch.image_ids)
+
+    def mask(self, pids: Tensor, camids: Tensor | None, image_ids: Sequence[str]) -> Tensor:
+        """Return which features belong to which of some images: (N, R) bool."""
+        wanted = torch.tensor(
+            [
+                self.targets.get(image_id, self.targets.get(str(pid), pid))
+                for image_id, pid in zip(image_ids, pids.tolist(), strict=True)
+            ]
+        )
+        mask = wanted[:, None] == self.features.pids[None]
+        if self.rule == "other" and camids is not None:
+            mask &= camids.cpu()[:, None] != self.features.camids[None]
+        if self.rule == "leave_one_out":
+            rows = {image_id: row for row, image_id in enumerate(self.features.image_ids)}
+            for row, image_id in enumerate(image_ids):
+                if image_id in rows:
+                    mask[row, rows[image_id]] = False
+        return mask
+
+    def means(self, batch: Batch, distance: Distance) -> tuple[Tensor, Tensor]:
+        """Return each image's mean mapped reference (N, E) and the references' spread (N,).
+
+        The mean squared distance to the references is the squared distance to their mean, not
+        normalized again, plus the spread; so one vector per image is all an attack needs.
+
+        Raises:
+            DataError: an image has no reference.
+        """
+        mask = self.positives(batch)
+        empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
+        if empty:
+            raise DataError(
+                f"{len(empty)} of {len(batch)} images have no reference of their identity "
+                f"(first: {batch.image_ids[empty[0]]}); leave them out of the batch"
+            )
+        mapped = self._map(distance, batch.images)
+        weights = (mask / mask.sum(1, keepdim=True)).to(mapped)
+        means = weights @ mapped
+        spread = weights @ mapped.pow(2).sum(1) - means.pow(2).sum(1)
+        return means, spread.clamp_min(0)
+
+    def _map(self, distance: Distance, like: Tensor) -> Tensor:
+        """Return all features mapped, on the device and in the format of some images; once."""
+        key = (distance, like.device, like.dtype)
+        if key not in self._mapped:
+            self._mapped[key] = distance.map(self.features.values.to(like)).detach()
+        return self._mapped[key]

@@ -1,0 +1,79 @@
+"""Step rules: how a perturbation moves along its gradient."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+Project = Callable[[], None]
+
+
+class StepRule(Optimizer, ABC):
+    """An optimizer that ascends, then projects."""
+
+    @abstractmethod
+    def step(self, losses: Tensor, project: Project) -> None:  # type: ignore[override]
+        """Move the parameters uphill and bring them back into bounds.
+
+        An optimizer's own ``step(closure)`` has no place for either.
+
+        Args:
+            losses: (N,) the losses whose gradient is in ``.grad``.
+            project: brings the parameters back to where they may be.
+        """
+
+    @abstractmethod
+    def preview(self) -> list[tuple[Tensor, Tensor]]:
+        """Return (parameter, its value after the next step, not projected), changing nothing."""
+
+
+class SignStep(StepRule):
+    """Sign steps with momentum: FGSM, I-FGSM (momentum 0) and MI-FGSM.
+
+    ``g <- momentum * g + gradient / |gradient|_1`` per image, ``x <- x + lr * sign(g)``
+    (Bai et al., eqs. 5-7). An image without a gradient stays where it is, where the published
+    division 0 / 0 would leave NaN in its memory.
+
+    Args:
+        parameters: to move, first dimension = images.
+        lr: size of a step, pixel units of [0, 1].
+        momentum: decay of the running sum.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], *, lr: float, momentum: float = 0.0) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, losses: Tensor, project: Project) -> None:  # type: ignore[override]
+        """Remember each direction, move along its sign, project."""
+        for group, parameter, direction in self._directions():
+            self.state[parameter]["memory"] = direction
+            parameter.add_(direction.sign(), alpha=group["lr"])
+        project()
+
+    @torch.no_grad()
+    def preview(self) -> list[tuple[Tensor, Tensor]]:
+        """Return (parameter, its value after the next step, not projected), changing nothing."""
+        return [(p, p + d.sign() * group["lr"]) for group, p, d in self._directions()]
+
+    def _directions(self) -> Iterator[tuple[dict[str, Any], Tensor, Tensor]]:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    yield group, parameter, self._direction(parameter, group["momentum"])
+
+    def _direction(self, parameter: Tensor, momentum: float) -> Tensor:
+        gradient = parameter.grad
+        assert gradient is not None
+        if not momentum:
+            return gradient
+        rows = gradient.flatten(1)
+        size = rows.abs().sum(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+        unit = (rows / size).view_as(gradient)
+        memory = self.state[parameter].get("memory")
+        return unit if memory is None else memory * momentum + unit

@@ -1,0 +1,159 @@
+"""Data sets as lists of image files, read through torchreid's own data set classes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.errors import AdvError, ConfigError, DataError, suggest
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.jobs.manifest import SIDES
+from torchreid_adv.registry import DATASETS
+
+
+@dataclass(frozen=True, order=True)
+class Record:
+    """One image file of a data set.
+
+    Args:
+        image_id: split folder and path below it, unique in the data set.
+        path: the file.
+        pid: identity (0 and -1 are distractors and junk in Market-1501).
+        camid: camera, from 0.
+    """
+
+    image_id: str
+    path: Path
+    pid: int
+    camid: int
+
+
+@dataclass(frozen=True)
+class ReIDData:
+    """A data set: its training, query and gallery images, each sorted by image_id.
+
+    Args:
+        name: registered name.
+        root: data root, the folder that paths are shown relative to.
+        variant: what it is of the data set: "" = the original.
+    """
+
+    name: str
+    root: Path
+    train: tuple[Record, ...] = field(repr=False)
+    query: tuple[Record, ...] = field(repr=False)
+    gallery: tuple[Record, ...] = field(repr=False)
+
+    def side(self, name: str) -> tuple[Record, ...]:
+        """Return the records of ``train``, ``query`` or ``gallery``."""
+        if name not in SIDES:
+            raise ConfigError(f"a side is one of {', '.join(SIDES)}, got '{name}'")
+        records: tuple[Record, ...] = getattr(self, name)
+        return records
+
+
+def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> ReIDData:
+    """Load a data set that torchreid or this package knows by name.
+
+    Args:
+        name: ``market1501``, ``dukemtmcreid``..., ``virtual_a``..., ``adversarial``.
+        root: data root; sets lie below it as torchreid expects them.
+        options: further keywords of torchreid's data set classes (``split_id``...).
+
+    Raises:
+        ConfigError: unknown name.
+        DataError: the root or a folder is missing, or a split is empty.
+    """
+    factory = _factory(name)
+    root = Path(root).expanduser()
+    if name not in DATASETS and not root.is_dir():
+        raise DataError(f"the data root '{root}' does not exist; give it with --root")
+    try:
+        with _no_download(name, root):
+            dataset = factory(root=str(root), mode="query", verbose=False, **options)
+    except AdvError:
+        raise
+    except IndexError as error:
+        raise DataError(f"the data set '{name}' below '{root}' has an empty split") from error
+    except (RuntimeError, OSError, AssertionError, AttributeError, ValueError) as error:
+        raise DataError(f"cannot read the data set '{name}' below '{root}': {error}") from error
+    return from_torchreid(name, root, dataset)
+
+
+def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:
+    """Make a :class:`ReIDData` of a torchreid data set object.
+
+    Raises:
+        DataError: a split is empty, tracklets, or two images that would get the same name.
+    """
+    items = {side: getattr(dataset, side) for side in SIDES}
+    for side, rows in items.items():
+        if not rows:
+            raise DataError(f"the data set '{name}' below '{root}' has no {side} images")
+        if not isinstance(rows[0][0], str):
+            raise DataError(f"'{name}' is a video data set; image data sets can be attacked")
+    folders = _split_folders({side: [row[0] for row in rows] for side, rows in items.items()})
+    records = {side: _records(rows, *folders[side]) for side, rows in items.items()}
+    return ReIDData(name=name, root=Path(root), **records)
+
+
+def _factory(name: str) -> Any:
+    known = dict(vars(torchreid_module("data.datasets"))["__image_datasets"])
+    known.update({entry: DATASETS.get(entry) for entry in DATASETS})
+    if name not in known:
+        raise ConfigError(f"unknown data set '{name}'{suggest(name, known)}")
+    return known[name]
+
+
+@contextlib.contextmanager
+def _no_download(name: str, root: Path) -> Iterator[None]:
+    """Keep torchreid from fetching a missing data set over the network."""
+
+    def refuse(self: Any, dataset_dir: str, dataset_url: str) -> None:
+        if not os.path.exists(dataset_dir):
+            raise DataError(
+                f"the data set '{name}' is not there: folder '{dataset_dir}' is missing; "
+                f"put it there or give another --root than '{root}'"
+            )
+
+    base = torchreid_module("data.datasets.dataset").Dataset
+    stock = base.download_dataset
+    base.download_dataset = refuse
+    try:
+        yield
+    finally:
+        base.download_dataset = stock
+
+
+def _split_folders(paths: dict[str, list[str]]) -> dict[str, tuple[Path, str]]:
+    """Return side -> (common folder, name of the split): the folder's own name where it tells."""
+    common = {
+        s: Path(os.path.commonpath([os.path.dirname(p) for p in ps])) for s, ps in paths.items()
+    }
+    nested = any(
+        a != b and (common[a] == common[b] or common[a] in common[b].parents)
+        for a in common
+        for b in common
+    )
+    distinct = len({folder.name.lower() for folder in common.values()}) == len(common)
+    own = distinct and not nested
+    return {side: (folder, folder.name if own else side) for side, folder in common.items()}
+
+
+def _records(rows: Sequence[Any], folder: Path, split: str) -> tuple[Record, ...]:
+    records: list[Record] = []
+    outputs: dict[str, str] = {}
+    for path, pid, camid, *_ in rows:
+        below = Path(path).relative_to(folder).as_posix()
+        image_id = f"{split}/{below}"
+        output = os.path.splitext(image_id)[0].lower()
+        if outputs.setdefault(output, path) != path:
+            raise DataError(
+                f"'{path}' and '{outputs[output]}' differ by suffix or case only; rename one"
+            )
+        records.append(Record(image_id, Path(path), int(pid), int(camid)))
+    return tuple(sorted(records))

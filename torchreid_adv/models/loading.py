@@ -1,0 +1,60 @@
+"""torchreid networks as pixel models, with their weights checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.integration.checkpoints import load_weights
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
+from torchreid_adv.registry import MODELS
+
+
+def load_model(
+    name: str,
+    weights: str | Path,
+    *,
+    size: Sequence[int] = (256, 128),
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    device: str | torch.device | None = None,
+) -> PixelModel:
+    """Load a torchreid network with its weights, in eval mode.
+
+    Args:
+        name: of torchreid's model factory or of :data:`torchreid_adv.MODELS`.
+        weights: checkpoint that torchreid wrote, or a .safetensors file.
+        size: height and width the network was trained at.
+        mean: normalization the network was trained with.
+        std: normalization the network was trained with.
+        device: where to put it; None = the GPU if there is one.
+
+    Raises:
+        ConfigError: unknown name, no such file, or weights of another network.
+    """
+    network = build_network(name)
+    load_weights(network, weights, strict=True)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return PixelModel(network, size=size, mean=mean, std=std).to(device).eval()
+
+
+def build_network(name: str) -> nn.Module:
+    """Build a network of one class (features do not depend on the classifier), without weights.
+
+    Raises:
+        ConfigError: unknown name.
+    """
+    models = torchreid_module("models")
+    factory = dict(vars(models)["__model_factory"])
+    factory.update({entry: MODELS.get(entry) for entry in MODELS})
+    if name not in factory:
+        raise ConfigError(f"unknown model '{name}'{suggest(name, factory)}")
+    network: nn.Module = factory[name](
+        num_classes=1, loss="softmax", pretrained=False, use_gpu=torch.cuda.is_available()
+    )
+    return network.eval()

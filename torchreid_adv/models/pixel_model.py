@@ -1,0 +1,98 @@
+"""PixelModel: a network that takes pixels, so that attacks never see sizes, means or deviations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision import transforms as T
+
+from torchreid_adv.errors import ConfigError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class PixelModel(nn.Module):
+    """Crop, resize, normalize, network: images in [0, 1] of any size -> features (N, D).
+
+    Args:
+        network: eval-mode torchreid network, or any module (N, 3, H, W) -> (N, D).
+        size: height and width of the network's input.
+        mean: of the training pixels, three numbers in [0, 1].
+        std: of the training pixels, three positive numbers.
+
+    Raises:
+        ConfigError: a size, mean or std that cannot be used.
+
+    Example:
+        >>> model = PixelModel(network, size=(256, 128))
+        >>> features = model(torch.rand(4, 3, 128, 64))
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        size: Sequence[int] = (256, 128),
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        super().__init__()
+        if len(size) != 2 or min(size) < 1:
+            raise ConfigError(f"size is (height, width) in pixels, got {tuple(size)}")
+        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+            raise ConfigError(
+                f"mean and std are three numbers each, std positive, got {mean}, {std}"
+            )
+        self.network = network
+        self.size = (int(size[0]), int(size[1]))
+        self.mean = tuple(float(v) for v in mean)
+        self.std = tuple(float(v) for v in std)
+
+    def forward(
+        self, images: Tensor, *, sizes: Tensor | None = None, modality: Tensor | None = None
+    ) -> Tensor:
+        """Return features (N, D).
+
+        Args:
+            images: (N, 3, H, W) in [0, 1]; tracklets (N, T, 3, H, W) are flattened to N x T.
+            sizes: (N, 2) height and width of each image on the canvas; None = all of it.
+            modality: not used by a network of one modality.
+        """
+        if images.ndim == 5:
+            images = images.flatten(0, 1)
+            sizes = None if sizes is None else sizes.flatten(0, 1)
+        return self.network(self.normalize(self.resize(images, sizes)))
+
+    def resize(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
+        """Resize each image from its own size to the network's, as Pillow's bilinear does.
+
+        Antialiased, or a smaller target would sample single pixels and differ from what is scored.
+        """
+        if sizes is None or bool((sizes == sizes.new_tensor(images.shape[-2:])).all()):
+            return self._interpolate(images)
+        crops = [image[:, :h, :w] for image, (h, w) in zip(images, sizes.tolist(), strict=True)]
+        return torch.cat([self._interpolate(crop[None]) for crop in crops])
+
+    def _interpolate(self, images: Tensor) -> Tensor:
+        if tuple(images.shape[-2:]) == self.size:
+            return images
+        return F.interpolate(
+            images, self.size, mode="bilinear", antialias=True, align_corners=False
+        )
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Subtract the mean and divide by the deviation, per channel."""
+        mean = images.new_tensor(self.mean).view(3, 1, 1)
+        return (images - mean) / images.new_tensor(self.std).view(3, 1, 1)
+
+    def file_transform(self) -> T.Compose:
+        """Return torchreid's test transform: PIL image -> normalized network input.
+
+        This is what scores use: the resize there rounds to whole levels, the one of
+        :meth:`forward` does not.
+        """
+        return T.Compose([T.Resize(self.size), T.ToTensor(), T.Normalize(self.mean, self.std)])

@@ -1,0 +1,168 @@
+"""A model made ready for many gradients with respect to its input, and left as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from torchreid_adv.models.pixel_model import PixelModel
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+FUSE: dict[type[nn.Module], Any] = {
+    nn.Conv2d: fuse_conv_bn_eval,
+    nn.Linear: fuse_linear_bn_eval,
+}
+NORMS = (nn.BatchNorm2d, nn.BatchNorm1d)
+
+
+class Prepared(nn.Module):
+    """A frozen, folded copy of a model in eval mode; takes what the model takes.
+
+    Args:
+        model: PixelModel, or a module around some.
+        images: (N, 3, H, W) in [0, 1]; one is used to see which BatchNorm follows which layer.
+        precision: ``fp32`` or ``bf16``, the number format inside the networks.
+    """
+
+    def __init__(self, model: nn.Module, images: Tensor, *, precision: str = "fp32") -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model.zero_grad(set_to_none=True)
+        pair = torch.cat([images[:1], images[:1]])  # one image hides layouts that do not fit
+        fold_batchnorm(self.model, pair)
+        formats = []
+        for part in list(self.model.modules()):
+            if isinstance(part, PixelModel):
+                part.network = InFormat(part.network, PRECISIONS[precision])
+                formats.append(part.network)
+        try:
+            with torch.no_grad():
+                self.model(pair)
+        except RuntimeError:  # a network that views its maps as rows, such as PCB
+            for part in formats:
+                part.layout(torch.contiguous_format)
+
+    def forward(self, images: Tensor, **keywords: Any) -> Tensor:
+        """Return the model's features (N, D) in fp32."""
+        features: Tensor = self.model(images, **keywords)
+        return features
+
+
+class InFormat(nn.Module):
+    """A network in a number format and channels-last memory; fp32 outside, unless fp64 comes in."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.network = network if dtype == torch.float32 else network.to(dtype)
+        self.layout(torch.channels_last)
+
+    def layout(self, memory_format: torch.memory_format) -> None:
+        """Lay the weights, and from now on the images, out in a memory format."""
+        self.memory_format = memory_format
+        self.network.to(memory_format=memory_format)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features in the format the images came in."""
+        inside = images.dtype if self.dtype == torch.float32 else self.dtype
+        features: Tensor = self.network(images.to(inside, memory_format=self.memory_format))
+        return features.to(images.dtype)
+
+
+@contextlib.contextmanager
+def prepared(model: nn.Module, images: Tensor, *, precision: str = "fp32") -> Iterator[nn.Module]:
+    """Give the prepared form of a model, made now unless it is prepared already.
+
+    A model that cannot be copied is used itself: frozen and in eval mode inside the block, its
+    flags restored after it, also after an error.
+    """
+    if isinstance(model, Prepared):
+        yield model
+        return
+    try:
+        ready = Prepared(model, images, precision=precision)
+    except (RuntimeError, TypeError, AttributeError):
+        with frozen(model):
+            yield model
+        return
+    yield ready
+
+
+@contextlib.contextmanager
+def frozen(model: nn.Module) -> Iterator[nn.Module]:
+    """Freeze a model's weights and set it to eval mode, then put every flag back."""
+    training = [(module, module.training) for module in model.modules()]
+    needing = [(weight, weight.requires_grad) for weight in model.parameters()]
+    try:
+        yield model.eval().requires_grad_(False)
+    finally:
+        for module, flag in training:
+            module.training = flag
+        for weight, needed in needing:
+            weight.requires_grad_(needed)
+
+
+def fold_batchnorm(model: nn.Module, images: Tensor) -> int:
+    """Fold eval-mode BatchNorm into the layer before it, in place, where that changes nothing.
+
+    The pairs are found by watching one forward pass: a BatchNorm whose input is the very output of
+    a convolution or linear layer, each called once. A model whose features then differ (the output
+    had a second reader) is put back as it was.
+
+    Returns:
+        how many were folded.
+    """
+    before, pairs = _watch(model, images)
+    homes = {
+        module: (parent, name)
+        for parent in model.modules()
+        for name, module in parent.named_children()
+    }
+    undo = []
+    for layer, norm in pairs:
+        for module, new in ((layer, FUSE[type(layer)](layer, norm)), (norm, nn.Identity())):
+            parent, name = homes[module]
+            undo.append((parent, name, module))
+            setattr(parent, name, new)
+    with torch.no_grad():
+        after = model(images)
+    if torch.allclose(before, after, rtol=1e-3, atol=1e-4 * float(before.abs().max())):
+        return len(pairs)
+    for parent, name, module in undo:
+        setattr(parent, name, module)
+    return 0
+
+
+def _watch(model: nn.Module, images: Tensor) -> tuple[Tensor, list[tuple[nn.Module, nn.Module]]]:
+    outputs: dict[int, nn.Module] = {}
+    alive: list[Tensor] = []  # keeps ids from being used again
+    calls: dict[nn.Module, int] = {}
+    pairs: list[tuple[nn.Module, nn.Module]] = []
+
+    def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        calls[module] = calls.get(module, 0) + 1
+        if isinstance(module, NORMS) and id(inputs[0]) in outputs:
+            pairs.append((outputs[id(inputs[0])], module))
+        elif type(module) in FUSE:
+            outputs[id(output)] = module
+            alive.append(output)
+
+    watched = [m for m in model.modules() if type(m) in FUSE or isinstance(m, NORMS)]
+    handles = [module.register_forward_hook(record) for module in watched]
+    try:
+        with torch.no_grad():
+            features = model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return features, [(a, b) for a, b in pairs if calls[a] == calls[b] == 1 and _plain(b)]
+
+
+def _plain(norm: nn.Module) -> bool:
+    return bool(getattr(norm, "track_running_stats", False))
