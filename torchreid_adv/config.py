@@ -8,6 +8,7 @@ them; only YAML files are read.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import json
 from collections.abc import Callable, Iterator
@@ -155,6 +156,17 @@ def current() -> AdvConfig:
     return _current if _current is not None else add_adv_config(AdvConfig())
 
 
+@contextlib.contextmanager
+def using(cfg: AdvConfig) -> Iterator[None]:
+    """Make a config the current one for a block."""
+    global _current
+    previous, _current = _current, cfg
+    try:
+        yield
+    finally:
+        _current = previous
+
+
 def forget() -> None:
     """Forget the remembered config."""
     global _current
@@ -196,6 +208,8 @@ def _import_plugin(module: str) -> None:
 def _check_values(cfg: AdvConfig) -> None:
     for key in KEYS:
         value = lookup(cfg, f"adv.{key.name}")
+        if isinstance(value, CfgNode):
+            continue  # options: checked against the signature of what takes them
         _coerce(value, value if key.default is None else key.default, f"adv.{key.name}")
         wrong = key.check(value)
         if wrong:

@@ -39,6 +39,7 @@ def build_attack(
     if isinstance(distance, str):
         distance = build_distance(distance, normalize=True)
     attack: Attack = ATTACKS.build(name, eps=float(eps), distance=distance, **options)
+    attack.name = name
     return attack
 
 

@@ -7,7 +7,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torchreid_adv.attacks.steps import StepRule
 from torchreid_adv.data.batch import Batch, generator
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
+from torchreid_adv.pixels import to_levels
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class Attack(Protocol):
     """What can be run on a batch."""
 
     linf: float | None
+    name: str
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of the attack."""
+        ...
 
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
@@ -86,6 +92,7 @@ class GradientAttack:
     ) -> None:
         if steps < 1:
             raise ConfigError(f"an attack needs at least one step, got steps={steps}")
+        self.name = type(objective).__name__
         self.objective = objective
         self.perturbation = perturbation
         self.step_rule = step_rule
@@ -94,6 +101,20 @@ class GradientAttack:
         self.start = start
         self.seed = seed
         self.precision = precision
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of the attack, lengths in gray levels."""
+        rule = getattr(self.step_rule, "keywords", {})
+        return {
+            "eps": None if self.linf is None else round(to_levels(self.linf), 6),
+            "step_size": round(to_levels(rule["lr"]), 6) if "lr" in rule else None,
+            "steps": self.steps,
+            "momentum": rule.get("momentum"),
+            "start": self.start,
+            "seed": self.seed,
+            "precision": self.precision,
+            **self.objective.describe(),
+        }
 
     @property
     def linf(self) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
@@ -20,6 +21,10 @@ class Objective(ABC):
     """What grows. ``scope`` "image" means that an image's loss ignores its neighbors."""
 
     scope = "image"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of the objective."""
+        return {}
 
     @abstractmethod
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
@@ -40,6 +45,14 @@ class MetricDistance(Objective):
     def __init__(self, distance: Distance, *, targeted: bool = False) -> None:
         self.distance = distance
         self.targeted = targeted
+
+    def describe(self) -> dict[str, Any]:
+        """Return the name of the metric and the direction."""
+        return {
+            "metric": type(self.distance).__name__.lower(),
+            "normalized": self.distance.normalize,
+            "targeted": self.targeted,
+        }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
         """Return images -> mean distance to each image's references, negated when targeted.

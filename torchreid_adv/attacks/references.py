@@ -87,7 +87,8 @@ class References:
                 f"(first: {batch.image_ids[empty[0]]}); leave them out of the batch"
             )
         mapped = self._map(distance, batch.images)
-        weights = (mask / mask.sum(1, keepdim=True)).to(mapped)
+        weights = mask.to(mapped)
+        weights /= weights.sum(1, keepdim=True)
         means = weights @ mapped
         spread = weights @ mapped.pow(2).sum(1) - means.pow(2).sum(1)
         return means, spread.clamp_min(0)

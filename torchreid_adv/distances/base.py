@@ -30,14 +30,22 @@ class Distance(nn.Module):
         """Map features (N, D) into the space (N, E) in which distances are Euclidean."""
         return F.normalize(features, dim=1) if self.normalize else features
 
-    def between(self, a: Tensor, b: Tensor) -> Tensor:
+    def between(self, a: Tensor, b: Tensor, *, squares: Tensor | None = None) -> Tensor:
         """Return the distances (N, M) between mapped features a (N, E) and b (M, E).
 
         Written in the order of operations of torchreid's ``compute_distance_matrix``, so that the
         two agree to the last bit on the same rows.
+
+        Args:
+            a: mapped features of one side.
+            b: mapped features of the other side.
+            squares: (M,) ``|b|^2`` where it is known already (b is met by many blocks of a).
         """
-        squares = a.pow(2).sum(1, keepdim=True) + b.pow(2).sum(1, keepdim=True).t()
-        return squares.addmm(a, b.t(), alpha=-2).mul_(self.scale)
+        if squares is None:
+            squares = b.pow(2).sum(1)
+        sums = a.pow(2).sum(1, keepdim=True) + squares
+        distances = sums.addmm_(a, b.t(), alpha=-2)
+        return distances if self.scale == 1 else distances.mul_(self.scale)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Return the distances (N, M) between features a (N, D) and b (M, D)."""
@@ -58,9 +66,9 @@ class Cosine(Distance):
     def __init__(self, *, normalize: bool = True) -> None:
         super().__init__(normalize=True)
 
-    def between(self, a: Tensor, b: Tensor) -> Tensor:
-        """Return ``1 - cos`` (N, M) for unit features."""
-        return 1 - torch.mm(a, b.t())
+    def between(self, a: Tensor, b: Tensor, *, squares: Tensor | None = None) -> Tensor:
+        """Return ``1 - cos`` (N, M) for unit features; ``squares`` are one and not looked at."""
+        return torch.mm(a, b.t()).neg_().add_(1)
 
 
 def build_distance(name: str, *, normalize: bool = False) -> Distance:

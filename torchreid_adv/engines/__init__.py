@@ -1,0 +1,1 @@
+"""Mixins that torchreid engines are given at run time."""

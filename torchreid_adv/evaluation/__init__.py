@@ -1,0 +1,7 @@
+"""Retrieval evaluation: ranking, scores and ranking lists."""
+
+from torchreid_adv.evaluation.lists import topk
+from torchreid_adv.evaluation.results import RetrievalResult
+from torchreid_adv.evaluation.retrieval import evaluate, evaluate_matrix
+
+__all__ = ["RetrievalResult", "evaluate", "evaluate_matrix", "topk"]

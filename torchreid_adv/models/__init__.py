@@ -2,7 +2,7 @@
 
 from torchreid_adv.models.extract import extract
 from torchreid_adv.models.features import Features
-from torchreid_adv.models.loading import load_model
+from torchreid_adv.models.loading import fingerprint, load_model
 from torchreid_adv.models.pixel_model import PixelModel
 
-__all__ = ["Features", "PixelModel", "extract", "load_model"]
+__all__ = ["Features", "PixelModel", "extract", "fingerprint", "load_model"]

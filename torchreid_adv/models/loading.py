@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,6 +42,15 @@ def load_model(
     load_weights(network, weights, strict=True)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return PixelModel(network, size=size, mean=mean, std=std).to(device).eval()
+
+
+def fingerprint(network: nn.Module) -> str:
+    """Return the SHA-256 of a network's weights, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def build_network(name: str) -> nn.Module:

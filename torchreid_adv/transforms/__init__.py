@@ -1,0 +1,1 @@
+"""Image transforms for training and for attacks; what is random is drawn apart from its use."""

@@ -1,0 +1,283 @@
+"""The page: whole, self-contained, and deaf to what hostile names say."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from torchreid_adv.distances import build_distance
+from torchreid_adv.errors import DataError
+from torchreid_adv.models.features import Features
+from torchreid_adv.report import ranking
+from torchreid_adv.report.noise import noise_triples
+from torchreid_adv.report.page import figure_prefixes
+from torchreid_adv.report.target import write_report
+
+VOID = {"meta", "img", "br"}
+HOSTILE = [
+    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'><svg/onload=alert(1)>",
+    "</title><script>1</script>", "</style><script>1</script>", "</pre><b>", "<!--", "-->", "]]>",
+    "javascript:alert(1)", "\" onmouseover=\"alert(1)", "' style='x:expression(1)", "`onload=1`",
+    "&lt;script&gt;", "&#60;script&#62;", "<iframe src=//e>", "<base href=//e>", "<link rel=x>",
+    "<meta http-equiv=refresh content=0>", "<form action=//e>", "<object data=//e>", "<embed>",
+    "<a href=javascript:1>x</a>", "<style>*{}</style>", "<math><mi>", "<template>", "<textarea>",
+    "<plaintext>", "<xmp>", "<noscript>", "{{ 7 * 7 }}", "{% raw %}", "{# note #}", "$\\frac{",
+    "\x1b[31mred\x1b[0m", "line\nbreak\r\n", "\u202egnp.exe", "\x00null", "caf\udce9", "😀<i>",
+]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Collects tags with their attribute names, attribute values and text."""
+
+    def __init__(self, content):
+        super().__init__()
+        self.nodes, self.values, self.text, self.open = [], [], [], []
+        self.feed(content)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.nodes.append((tag, tuple(name for name, _ in attrs)))
+        self.values += [(tag, name, value) for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    @property
+    def said(self):
+        return " ".join("".join(self.text).split())
+
+    def attributes(self, wanted):
+        return [value for _, name, value in self.values if name == wanted]
+
+
+def read(path):
+    page = Page(path.read_bytes().decode("utf-8"))
+    assert page.open == []
+    return page
+
+
+def test_the_whole_page(tmp_path, make_target, make_results):
+    target = make_target()
+    path = write_report(tmp_path / "run", make_results(target), [target])
+    assert path == tmp_path / "run" / "report.html"
+    page = read(path)
+    for text in ("80.0%", "0.40%", "5 of 255 gray levels", "market1501", "osnet_x1_0", "white-box",
+                 "Measures", "largest change: 5 gray levels", "0.1.0", "eps: 5.0"):  # fmt: skip
+        assert text in page.said
+    names = {file.name for file in (tmp_path / "run" / "figures").iterdir()}
+    lists = {f"ranking_{n}.png" for n in range(1, 6)}
+    assert names == lists | {"noise.png", "probe.png", "cmc.png", "distances.png"}
+    for file in (tmp_path / "run" / "figures").iterdir():
+        with Image.open(file) as image:
+            image.load()
+            assert image.format == "PNG"
+
+
+def test_nothing_from_outside_and_no_scripts(tmp_path, make_target, make_results):
+    target = make_target()
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    assert "script" not in {tag for tag, _ in page.nodes}
+    assert not [name for _, names in page.nodes for name in names if name.startswith("on")]
+    assert page.attributes("src")
+    assert all(value.startswith("data:image/png;base64,") for value in page.attributes("src"))
+    assert all(value.startswith("#") for value in page.attributes("href"))
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert policy in page.attributes("content")
+    assert "url(" not in path_text(tmp_path)
+    assert "@import" not in path_text(tmp_path)
+
+
+def path_text(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def hostile_report(folder, words, make_target, make_results):
+    """Write a report in which every string that can come from outside is one of ``words``."""
+
+    def word(i):
+        return words[i % len(words)]
+
+    target = make_target(name=word(0), rename=lambda image_id: image_id + word(len(image_id)))
+    clean = target.results["clean"]
+    defense = {
+        "name": word(3), "clean": clean, "oblivious": clean, "adaptive": None,
+        "adaptive_reason": word(4), "draws": None,
+    }  # fmt: skip
+    attack = target.results["attack"] | {"name": word(1), "metric": word(2)}
+    results = target.results | {"attack": attack, "defense": defense}
+    target = dataclasses.replace(target, results=results)
+    config = [{word(i): [word(i + 1), {"key": word(i)}]} for i in range(len(HOSTILE))]
+    model = {"name": word(5), "weights": word(6)}
+    results = make_results(target, model=model, version=word(7), config=config)
+    return write_report(folder, results, [target])
+
+
+def test_hostile_names_add_no_node(tmp_path, make_target, make_results):
+    kind = read(hostile_report(tmp_path / "kind", ["harmless"], make_target, make_results))
+    for turn in range(0, len(HOSTILE), 8):
+        words = HOSTILE[turn:] + HOSTILE[:turn]
+        page = read(hostile_report(tmp_path / str(turn), words, make_target, make_results))
+        assert page.nodes == kind.nodes
+        assert all(value.startswith("data:") for value in page.attributes("src"))
+        content = path_text(tmp_path / str(turn))
+        assert not [c for c in content if not c.isprintable() and c != "\n"]
+
+
+def test_a_hostile_name_is_shown_as_text(tmp_path, make_target, make_results):
+    target = make_target(name="<b>\x1b[1m&\n", rename=lambda image_id: f'"><i>{image_id}')
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    assert "on <b>\\x1b[1m&\\n falls from" in page.said
+    assert page.attributes("title")
+    assert all(title.startswith('"><i>') for title in page.attributes("title"))
+
+
+def test_one_query_and_a_small_gallery(tmp_path, make_target, make_results):
+    target = make_target(people=2, cameras=2, queries=1)
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    assert page.said.count("✓") - 1 == 2  # one positive, before and after; one in the legend
+    assert page.said.count("✗") - 1 == 4
+    assert not (tmp_path / "figures" / "ranking_2.png").exists()
+
+
+def test_no_query_has_a_positive(tmp_path, make_target, make_results):
+    target = make_target(cameras=1)
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    assert "No query has a true match" in page.said
+    names = {file.name for file in (tmp_path / "figures").iterdir()}
+    assert names == {"noise.png", "cmc.png", "distances.png"}
+
+
+def test_no_first_match_flips(tmp_path, make_target, make_results):
+    target = make_target(strength=0.0)
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    assert "No query's first match turns from right to wrong" in page.said
+
+
+def test_a_flipped_match_is_shown_with_what_overtook_it(tmp_path, make_target, make_results):
+    """Two people, one query: the numbers are worked out by hand from unit vectors."""
+    query = Features(torch.tensor([[1.0, 0.0]]), torch.tensor([0]), torch.tensor([0]), ("q",))
+    rows = torch.tensor([[0.8, 0.6], [0.0, 1.0]])
+    gallery = Features(rows, torch.tensor([0, 1]), torch.tensor([1, 1]), ("true", "false"))
+    moved = torch.tensor([[-0.6, 0.8], [0.6, 0.8]])
+    after = Features(moved, gallery.pids, gallery.camids, gallery.image_ids)
+    base = make_target(people=2, cameras=1, queries=1)
+    files = list(base.paths.values())
+    target = dataclasses.replace(
+        base, query=query, query_after=query, gallery=gallery, gallery_after=after,
+        paths=dict(zip(("q", "true", "false"), files, strict=True)),
+        paths_after={}, attacked=frozenset({"true", "false"}),
+    )  # fmt: skip
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    scenes = page.said.split("before the attack probe")[1].split("What the attack adds")[0]
+    # cosines to the query: true 0.8 and false 0 before, true -0.6 and false 0.6 after
+    assert "0.800 similarity" in scenes
+    assert "\N{MINUS SIGN}0.600 similarity" in scenes
+    assert "0.000 similarity" in scenes
+    assert " 0.600 similarity" in scenes
+    assert "No query's first match" not in page.said
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_queries_attacked_under_another_distance(tmp_path, make_target, make_results, normalize):
+    distance = build_distance("euclidean", normalize=normalize)
+    target = make_target(side="query", distance=distance)
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    assert "query attacked" in page.said
+    assert ("longer is more alike" in page.said) == normalize
+    assert ("shorter is more alike" in page.said) != normalize
+
+
+def test_several_data_sets(tmp_path, make_target, make_results):
+    targets = [make_target(name="a"), make_target(name="b/../c", people=4)]
+    page = read(write_report(tmp_path, make_results(*targets), targets))
+    assert page.attributes("href") == ["#target-1", "#target-2"]
+    assert {"target-1", "target-2"} <= set(page.attributes("id"))
+    names = {file.name for file in (tmp_path / "figures").iterdir()}
+    assert {"a_cmc.png", "b____c_cmc.png"} <= names
+
+
+def test_figure_prefixes_are_safe_and_distinct():
+    assert figure_prefixes(["../x"]) == [""]
+    assert figure_prefixes(["a/b", "a b"]) == ["1_a_b_", "2_a_b_"]
+    assert figure_prefixes(["Market", "market"]) == ["1_Market_", "2_market_"]
+
+
+def test_a_sample_of_queries_is_named_as_one(tmp_path, make_target, make_results, monkeypatch):
+    monkeypatch.setattr(ranking, "SURVEY_QUERIES", 3)
+    monkeypatch.setattr(ranking, "SURVEY_PAIRS", 1)
+    target = make_target()
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    assert "A random sample of 3 of 6 queries." in page.said
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path, make_target, make_results):
+    contents = []
+    for folder in ("a", "b"):
+        target = make_target()
+        write_report(tmp_path / folder, make_results(target), [target])
+        files = sorted(file for file in (tmp_path / folder).rglob("*") if file.is_file())
+        contents.append([(file.name, file.read_bytes()) for file in files])
+    assert contents[0] == contents[1]
+
+
+def test_a_missing_image_is_named_and_leaves_the_old_page(tmp_path, make_target, make_results):
+    target = make_target()
+    (tmp_path / "report.html").write_text("old", encoding="utf-8")
+    lost = target.paths["query/0000_c0_0"]
+    lost.unlink()
+    with pytest.raises(DataError, match=lost.name):
+        write_report(tmp_path, make_results(target), [target])
+    assert path_text(tmp_path) == "old"
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_an_image_without_a_path_is_named(tmp_path, make_target, make_results):
+    target = make_target()
+    del target.paths["query/0000_c0_0"]
+    with pytest.raises(DataError, match="query/0000_c0_0"):
+        write_report(tmp_path, make_results(target), [target])
+
+
+def test_features_before_and_after_must_be_of_the_same_images(make_target):
+    target = make_target()
+    with pytest.raises(DataError, match="same gallery images"):
+        dataclasses.replace(target, gallery_after=target.query)
+
+
+def test_noise_is_the_difference_around_mid_gray(make_target):
+    target = make_target()
+    triples = noise_triples(target)
+    assert len(triples) == 4
+    for triple in triples:
+        before = np.array(Image.open(target.paths[triple.image_id])).astype(float)
+        after = np.array(Image.open(target.paths_after[triple.image_id])).astype(float)
+        gray = 127.5 + 255 * (after - before) / (2 * 5)
+        shown = np.array(triple.noise).astype(float)
+        assert np.abs(shown - gray).max() <= 0.5 + 1e-3
+        assert triple.largest == np.abs(after - before).max()
+
+
+def test_stored_at_another_size(tmp_path, make_target, make_results):
+    target = make_target(stored=(16, 32))
+    triples = noise_triples(target)
+    assert all(triple.noise.size == (16, 32) and triple.largest is None for triple in triples)
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    assert "stored at another size" in page.said
+
+
+def test_without_a_bound_noise_is_gray(make_target):
+    triples = noise_triples(make_target(eps=0.0))
+    buffer = io.BytesIO()
+    triples[0].noise.save(buffer, "PNG")
+    assert np.array(triples[0].noise).std() == 0

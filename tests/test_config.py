@@ -1,0 +1,157 @@
+import math
+
+import pytest
+from yacs.config import CfgNode
+
+from torchreid_adv import config
+from torchreid_adv.commands.stock_config import default_config
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.keys import KEYS
+
+
+@pytest.fixture
+def cfg():
+    tree = default_config()
+    yield tree
+    config.forget()
+
+
+def test_add_adv_config_keeps_the_tree_and_adds_ours():
+    tree = CfgNode({"train": {"lr": 0.1}})
+    added = config.add_adv_config(tree)
+    assert added is tree
+    assert isinstance(tree.train, config.AdvConfig)
+    assert tree.adv.attack.eps == 5.0
+    assert config.current() is tree
+    assert config.add_adv_config(tree).adv is tree.adv
+    config.forget()
+
+
+def test_an_int_is_taken_for_a_float_and_a_word_for_a_list(cfg):
+    cfg.merge_from_list(["adv.attack.eps", "8", "train.lr", "1", "data.sources", "market1501"])
+    assert cfg.adv.attack.eps == 8.0
+    assert isinstance(cfg.adv.attack.eps, float)
+    assert cfg.train.lr == 1.0
+    assert cfg.data.sources == ["market1501"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["adv.attack.epz", "3"], "did you mean 'adv.attack.eps'"),
+        (["dta.root", "x"], "did you mean 'data'"),
+        (["adv.attack.eps", "8/255"], "write 8, not 8/255"),
+        (["adv.attack.eps", "[1]"], "takes a float"),
+        (["adv.attack.steps", "1.5"], "takes a int"),
+        (["train.max_epoch", "2.5"], "takes a int"),
+        (["adv.attack.targeted", "1"], "takes a bool"),
+        (["adv.attack.eps"], "has no value"),
+        (["adv.attack", "3"], "section of keys"),
+    ],
+)
+def test_wrong_pairs_say_what_is_wrong(cfg, options, sentence):
+    with pytest.raises(ConfigError, match=sentence.replace("[", r"\[")):
+        cfg.merge_from_list(options)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("adv.attack.eps", 8 / 255, "gray levels of 255; for 0.03137 of .0, 1. write 8"),
+        ("adv.attack.eps", 300.0, r"must be in \[0, 255\]"),
+        ("adv.attack.eps", -1.0, r"must be in \[0, 255\]"),
+        ("adv.attack.eps", math.nan, r"must be in \[0, 255\]"),
+        ("adv.attack.step_size", 0.5, "write 127"),
+        ("adv.attack.steps", 0, "must be in"),
+        ("adv.attack.side", "galery", "one of 'gallery', 'query'"),
+        ("adv.attack.precision", "fp16", "one of"),
+        ("adv.attack.name", "ifgms", "did you mean 'ifgsm'"),
+        ("adv.attack.metric", "euclid", "did you mean 'euclidean'"),
+        ("adv.engine", "metric_atack", "did you mean 'metric_attack'"),
+        ("adv.defense.name", "nothing_like_it", "unknown defense"),
+        ("test.dist_metric", "cosin", "did you mean 'cosine'"),
+        ("adv.evaluation.ap_rule", "x", "one of"),
+        ("adv.job.chunk", 0, "must be in"),
+        ("adv.plugins", ["no_such_module_anywhere"], "cannot be imported"),
+    ],
+)
+def test_setup_names_what_is_wrong(cfg, key, value, sentence):
+    cfg.merge_from_list([key, value])
+    with pytest.raises(ConfigError, match=sentence):
+        config.setup(cfg)
+
+
+def test_options_are_checked_against_the_constructor(cfg):
+    cfg.merge_from_list(["adv.attack.options.roundin", "ceil"])
+    with pytest.raises(ConfigError, match="did you mean 'rounding'"):
+        config.setup(cfg)
+
+
+def test_transform_options_are_checked(cfg):
+    cfg.merge_from_list(["adv.transforms.lgt.p", "0.5"])
+    config.setup(cfg)
+    cfg.merge_from_list(["adv.transforms.lgt.q", "0.5"])
+    with pytest.raises(ConfigError, match="takes no option 'q'"):
+        config.setup(cfg)
+
+
+def test_setup_runs_once_until_something_is_merged(cfg, monkeypatch):
+    calls = []
+    monkeypatch.setattr(config, "_check_names", lambda tree: calls.append(1))
+    config.ensure_setup()
+    config.ensure_setup()
+    assert len(calls) == 1
+    cfg.merge_from_list(["adv.attack.eps", "8"])
+    config.ensure_setup()
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("a.yaml", "adv: {attack: {eps: 8}}", None),
+        ("a.py", "cfg = 1", "config files are YAML"),
+        ("a.yaml", "adv: [", "not valid YAML"),
+        ("a.yaml", "- a", "mappings"),
+        ("a.yaml", "", "mappings"),
+        ("a.yaml", "1: 2", "mappings"),
+        ("a.yaml", "adv: !!python/object/apply:os.system ['true']", "not valid YAML"),
+        ("a.yaml", "adv: {atack: {eps: 8}}", "did you mean 'adv.attack'"),
+        ("a.yaml", "adv: 3", "section of keys"),
+        ("a.yaml", "#" * 1_000_001, "larger than"),
+    ],
+)
+def test_files(cfg, tmp_path, name, content, sentence):
+    path = tmp_path / name
+    path.write_text(content)
+    if sentence is None:
+        cfg.merge_from_file(str(path))
+        assert cfg.adv.attack.eps == 8.0
+    else:
+        with pytest.raises(ConfigError, match=sentence):
+            cfg.merge_from_file(str(path))
+
+
+def test_a_missing_file_is_named(cfg, tmp_path):
+    with pytest.raises(ConfigError, match="cannot read config file"):
+        cfg.merge_from_file(str(tmp_path / "none.yaml"))
+
+
+def test_every_key_is_documented_and_its_default_is_allowed(cfg):
+    for key in KEYS:
+        assert key.meaning, key.name
+        assert config.lookup(cfg, f"adv.{key.name}", self_missing := object()) is not self_missing
+        assert not key.check(key.default), key.name
+    config.setup(cfg)
+
+
+def test_resolved_lines_show_both_units(cfg):
+    lines = list(config.resolved_lines(cfg))
+    assert any("adv.attack.eps: 5.0" in line and "0.019608 of [0, 1]" in line for line in lines)
+
+
+def test_using_is_for_a_block(cfg):
+    other = cfg.clone()
+    with config.using(other):
+        assert config.current() is other
+    assert config.current() is cfg

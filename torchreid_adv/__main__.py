@@ -1,0 +1,6 @@
+"""``python -m torchreid_adv``."""
+
+from torchreid_adv.cli import entry
+
+if __name__ == "__main__":
+    entry()

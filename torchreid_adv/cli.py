@@ -1,0 +1,62 @@
+"""``torchreid-adv <command> ...``: finds the command, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+
+from torchreid_adv.errors import AdvError, ConfigError, suggest
+from torchreid_adv.integration.layout import alias_from_environment
+from torchreid_adv.registry import COMMANDS
+from torchreid_adv.version import __version__
+
+alias_from_environment()  # a spawned worker of ``run`` imports this module before anything else
+
+
+def usage() -> str:
+    """Return the help text: every command with its sentence."""
+    lines = [f"  {name:<16}{COMMANDS.facts(name).get('help', '')}" for name in COMMANDS]
+    return "\n".join(
+        ["usage: torchreid-adv COMMAND [FLAGS] [KEY VALUE ...]", "", "commands:", *lines]
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Args:
+        arguments: command and its arguments; None = those of the process.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(arguments)
+    except AdvError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments and arguments[0] in ("-V", "--version"):
+        print(f"torchreid-adv {__version__}")
+        return 0
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if arguments else ConfigError.exit_code
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise ConfigError(f"unknown command '{name}'{suggest(name, COMMANDS)}")
+    code: int = COMMANDS.get(name)(rest)
+    return code
+
+
+def entry() -> None:
+    """Console script."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

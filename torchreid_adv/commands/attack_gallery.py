@@ -1,0 +1,181 @@
+"""``torchreid-adv attack-gallery``: write an adversarial version of a data set, and score it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.attacks import Attack, configured_attack
+from torchreid_adv.commands import stock_config
+from torchreid_adv.commands.attack_job import AttackJob, finish, run_facts
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.data.datasets import ReIDData, load_dataset
+from torchreid_adv.distances import Distance, build_distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.hooks import installed
+from torchreid_adv.models import PixelModel, load_model
+from torchreid_adv.registry import COMMANDS
+
+DATA_OPTIONS = {
+    "split_id": "data.split_id",
+    "cuhk03_labeled": "cuhk03.labeled_images",
+    "cuhk03_classic_split": "cuhk03.classic_split",
+    "market1501_500k": "market1501.use_500k_distractors",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job that the config describes and return 0.
+
+    Raises:
+        ConfigError: a flag, key, checkpoint or output folder that cannot be used.
+        DataError: a data set or an image that cannot be used.
+    """
+    parser = stock_config.make_parser(
+        "torchreid-adv attack-gallery", "Write an adversarial version of a data set and score it."
+    )
+    cfg = stock_config.merged_config(parser.parse_args(arguments))
+    with installed():
+        config.setup(cfg)
+        report = attack_gallery(cfg)
+    print(f"\nReport: {report}")
+    _say_next(cfg)
+    return 0
+
+
+def attack_gallery(cfg: AdvConfig) -> Path:
+    """Attack every target of a config and return the path of the report."""
+    configured_job(cfg)  # what is wrong with it is said before a model is trained
+    weights = cfg.model.load_weights or _own_weights(cfg)
+    targets = [configured_dataset(cfg, name) for name in dict.fromkeys(cfg.data.targets)]
+    model = load_model(
+        cfg.model.name,
+        weights,
+        size=(cfg.data.height, cfg.data.width),
+        mean=cfg.data.norm_mean,
+        std=cfg.data.norm_std,
+        device="cuda" if cfg.use_gpu else "cpu",
+    )
+    facts = {
+        "name": cfg.model.name,
+        "weights": str(weights),
+        "size": list(model.size),
+    }
+    return attack_targets(cfg, model, facts, targets, Path(cfg.data.save_dir))
+
+
+def attack_targets(
+    cfg: AdvConfig,
+    model: PixelModel,
+    facts: dict[str, Any],
+    targets: Sequence[ReIDData],
+    out: Path,
+) -> Path:
+    """Attack data sets with a model that is there already, write everything, return the report.
+
+    Args:
+        cfg: for the attack and the evaluation.
+        model: what is attacked.
+        facts: what results.json says of the model.
+        targets: the data sets.
+        out: folder of the run.
+    """
+    job = configured_job(cfg)
+    identity = {"model": facts["name"], **run_facts(job, model)}
+    reports = [job.run(model, data, out, identity)[0] for data in targets]
+    return finish(out, {"config": config.plain(cfg), "model": facts}, reports)
+
+
+def configured_job(cfg: AdvConfig) -> AttackJob:
+    """Return the job of ``adv.attack.*``, ``adv.evaluation.*`` and ``test.*``."""
+    chosen = cfg.adv.attack
+    return AttackJob(
+        attack=configured_attack(cfg),
+        distance=build_distance(
+            lookup(cfg, "test.dist_metric", "euclidean"),
+            normalize=lookup(cfg, "test.normalize_feature", False),
+        ),
+        side=chosen.side,
+        rule=chosen.reference,
+        target=chosen.target_map if chosen.targeted else "",
+        ap_rule=cfg.adv.evaluation.ap_rule,
+        protocol="cuhk03" if lookup(cfg, "cuhk03.use_metric_cuhk03") else "market1501",
+        chunk=cfg.adv.job.chunk,
+        workers=lookup(cfg, "data.workers", 0),
+        seed=chosen.seed,
+    )
+
+
+def configured_dataset(cfg: AdvConfig, name: str) -> ReIDData:
+    """Load one of the config's data sets."""
+    options = {keyword: lookup(cfg, key) for keyword, key in DATA_OPTIONS.items()}
+    return load_dataset(name, cfg.data.root, **options)
+
+
+def attack_dataset(
+    model: PixelModel,
+    data: ReIDData,
+    attack: Attack,
+    *,
+    side: str = "gallery",
+    out: str | Path = "run",
+    distance: Distance | None = None,
+    **settings: Any,
+) -> ReIDData:
+    """Attack one side of a data set and return its adversarial version.
+
+    Args:
+        model: what is attacked.
+        data: see :func:`load_dataset`.
+        attack: see :func:`build_attack`.
+        side: ``gallery`` or ``query``.
+        out: folder for the images, results.json and report.html.
+        distance: by which the gallery is ranked; None = Euclidean of normalized features.
+        settings: further keywords of :class:`AttackJob` (``chunk``, ``workers``...).
+
+    Returns:
+        the stored data set, with the image_ids of the original.
+
+    Raises:
+        ConfigError: the folder holds another run.
+        DataError: an image that cannot be used, or nothing to attack.
+    """
+    distance = distance or build_distance("euclidean", normalize=True)
+    job, folder = AttackJob(attack, distance, side, **settings), Path(out)
+    facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
+    report, variant = job.run(model, data, folder, {"model": "", **run_facts(job, model)})
+    finish(folder, {"config": {}, "model": facts}, [report])
+    return variant.data(data)
+
+
+def _own_weights(cfg: AdvConfig) -> Path:
+    """Return the weights of a model trained for the quick start, made now if need be."""
+    if not cfg.adv.virtual.train_model:
+        raise ConfigError(
+            "model.load_weights is empty and random weights are not worth attacking; give a "
+            "checkpoint that torchreid wrote, or set adv.virtual.train_model True to train one"
+        )
+    from torchreid_adv.commands.own_model import trained_weights  # imports the training stack
+
+    return trained_weights(cfg)
+
+
+def _say_next(cfg: AdvConfig) -> None:
+    if cfg.adv.virtual.train_model and not cfg.model.load_weights:
+        print(
+            "Next, your own model and data:\n"
+            "  torchreid-adv attack-gallery --config-file configs/attack/ifgsm.yaml "
+            "--root reid-data -s market1501 -t market1501 \\\n"
+            "    model.name osnet_x1_0 model.load_weights PATH/model.pth.tar-60 "
+            "data.save_dir log/attack"
+        )
+
+
+# the engine metric_attack, to the left of this package, finds the job here
+COMMANDS.register(
+    "attack-gallery",
+    help="write an adversarial version of a data set, score it",
+    job=attack_targets,
+)(main)

@@ -1,0 +1,61 @@
+"""The quick start's own model: trained once on its sources, then kept below the data root."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.commands.train import train, weights_path
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.jobs.manifest import sha256
+
+DECIDES = ("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop")
+
+
+def trained_weights(cfg: AdvConfig) -> Path:
+    """Return the weights of the model that a config describes, training it if need be.
+
+    They lie in ``<data.root>/models/<model>-<hash of what decides them>``, whole or not at all.
+    """
+    folder = Path(cfg.data.root).expanduser() / "models" / f"{cfg.model.name}-{_digest(cfg)}"
+    wanted = folder / "model" / f"model.pth.tar-{cfg.train.max_epoch}"
+    if wanted.is_file():
+        print(f"=> Using the model trained before: {wanted}")
+        return wanted
+    print(f"=> Training {cfg.model.name} on {', '.join(cfg.data.sources)}, once: {wanted}")
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    try:
+        _train(cfg, unfinished)
+        if not wanted.is_file():
+            os.replace(unfinished, folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return wanted
+
+
+def _train(cfg: AdvConfig, folder: Path) -> None:
+    settings = cfg.clone()
+    settings.data.save_dir = str(folder)
+    settings.data.targets = list(cfg.data.sources)
+    settings.test.evaluate = False
+    settings.adv.engine = "progress"
+    folder.mkdir(parents=True, exist_ok=True)
+    quiet = open(os.devnull, "w")  # noqa: SIM115 (torchreid's Logger closes it, or we do)
+    with config.using(settings), quiet, contextlib.redirect_stdout(quiet):
+        train(settings)
+    assert weights_path(settings).is_file()
+
+
+def _digest(cfg: AdvConfig) -> str:
+    decides: dict[str, Any] = {name: config.plain(cfg.get(name)) for name in DECIDES}
+    decides["data"] = {k: v for k, v in config.plain(cfg.data).items() if k in _DATA}
+    decides["adv"] = {k: config.plain(cfg.adv[k]) for k in ("virtual", "transforms", "plugins")}
+    return sha256(json.dumps(decides, sort_keys=True).encode())[:8]
+
+
+_DATA = ("sources", "height", "width", "transforms", "norm_mean", "norm_std", "combineall")

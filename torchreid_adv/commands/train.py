@@ -1,0 +1,122 @@
+"""``torchreid-adv train ...``: torchreid's training script for those who have none.
+
+Flags, config keys, log lines and output folders are those of ``scripts/main.py`` in its repository.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from torchreid_adv import config
+from torchreid_adv.commands import stock_config
+from torchreid_adv.integration import engine, hooks
+from torchreid_adv.integration.console import kept_console
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.registry import COMMANDS
+
+
+@COMMANDS.register("train", help="train or test a model with torchreid's flags and config")
+def main(arguments: list[str]) -> int:
+    """Train, or test with ``test.evaluate True``.
+
+    Raises:
+        ConfigError: a flag, key, name or checkpoint that cannot be used.
+    """
+    parser = stock_config.make_parser("torchreid-adv train", "Train or test a torchreid model.")
+    train(stock_config.merged_config(parser.parse_args(arguments)))
+    return 0
+
+
+def train(cfg: config.AdvConfig) -> Any:
+    """Train and test as the config says; hooks and console are as they were afterwards.
+
+    Args:
+        cfg: the whole config, see :func:`stock_config.default_config`.
+
+    Returns:
+        torchreid's engine, whose ``model`` is trained; see :func:`weights_path` for the file.
+    """
+    before = engine.adapted_engines()
+    with config.using(cfg), kept_console(), hooks.installed():
+        config.setup(cfg)
+        built = _train(cfg)
+        engine.require_adapted(cfg, before)
+    return built
+
+
+def weights_path(cfg: config.AdvConfig) -> Path:
+    """Return where torchreid saves the checkpoint of the last epoch."""
+    return Path(cfg.data.save_dir) / "model" / f"model.pth.tar-{cfg.train.max_epoch}"
+
+
+def _train(cfg: config.AdvConfig) -> Any:
+    utils = torchreid_module("utils")
+    utils.set_random_seed(cfg.train.seed)
+    log = time.strftime(("test" if cfg.test.evaluate else "train") + ".log-%Y-%m-%d-%H-%M-%S")
+    sys.stdout = utils.Logger(str(Path(cfg.data.save_dir) / log))
+    print(f"Show configuration\n{cfg}\n")
+    print("Collecting env info ...")
+    print(f"** System info **\n{utils.collect_env_info()}\n")
+    if cfg.use_gpu:
+        torch.backends.cudnn.benchmark = True
+    data = build_data(cfg)
+    model = build_model(cfg, data)
+    optim = torchreid_module("optim")
+    optimizer = optim.build_optimizer(model, **stock_config.keywords(cfg, stock_config.OPTIMIZER))
+    scheduler = optim.build_lr_scheduler(
+        optimizer, **stock_config.keywords(cfg, stock_config.SCHEDULER)
+    )
+    if cfg.model.resume and utils.check_isfile(cfg.model.resume):
+        cfg.train.start_epoch = utils.resume_from_checkpoint(
+            cfg.model.resume, model, optimizer=optimizer, scheduler=scheduler
+        )
+    print(f"Building {cfg.loss.name}-engine for {cfg.data.type}-reid")
+    built = build_engine(cfg, data, model, optimizer, scheduler)
+    built.run(**stock_config.keywords(cfg, stock_config.RUN))
+    return built
+
+
+def build_data(cfg: config.AdvConfig) -> Any:
+    """Return torchreid's data manager for ``data.*``, ``sampler.*`` and ``video.*``."""
+    data = torchreid_module("data")
+    if cfg.data.type == "image":
+        return data.ImageDataManager(**stock_config.keywords(cfg, stock_config.IMAGE_DATA))
+    return data.VideoDataManager(**stock_config.keywords(cfg, stock_config.VIDEO_DATA))
+
+
+def build_model(cfg: config.AdvConfig, data: Any) -> nn.Module:
+    """Return the network with its weights loaded, on the GPUs where they are used."""
+    utils = torchreid_module("utils")
+    print(f"Building model: {cfg.model.name}")
+    model: nn.Module = torchreid_module("models").build_model(
+        name=cfg.model.name,
+        num_classes=data.num_train_pids,
+        loss=cfg.loss.name,
+        pretrained=cfg.model.pretrained,
+        use_gpu=cfg.use_gpu,
+    )
+    params, flops = utils.compute_model_complexity(model, (1, 3, cfg.data.height, cfg.data.width))
+    print(f"Model complexity: params={params:,} flops={flops:,}")
+    if cfg.model.load_weights and utils.check_isfile(cfg.model.load_weights):
+        utils.load_pretrained_weights(model, cfg.model.load_weights)
+    return nn.DataParallel(model).cuda() if cfg.use_gpu else model
+
+
+def build_engine(
+    cfg: config.AdvConfig, data: Any, model: nn.Module, optimizer: Any, scheduler: Any
+) -> Any:
+    """Return torchreid's engine for ``data.type`` and ``loss.name``."""
+    kind = f"{cfg.data.type}-{cfg.loss.name}".title().replace("-", "")
+    table = stock_config.SOFTMAX if cfg.loss.name == "softmax" else stock_config.TRIPLET
+    options = stock_config.keywords(cfg, table)
+    if cfg.data.type == "video":
+        options["pooling_method"] = cfg.video.pooling_method
+    return getattr(torchreid_module("engine"), f"{kind}Engine")(
+        data, model, optimizer=optimizer, scheduler=scheduler, **options
+    )

@@ -1,0 +1,221 @@
+"""The drawing surface: shaded solids swept along a line, with texture coordinates around the body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+# (angle around the body in [-pi, pi], 0 = front; place along the part in [0, 1]), both (h, w)
+# -> RGB (3, h, w), or (3, 1, 1) where it is the same all over
+Albedo = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+_HALO = 5.0  # reach of the contact shadow, in canvas pixels
+_SAMPLES = 40
+_TURN = np.float32(2 * np.pi)
+_ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a part is made of: how it takes light, whatever its color.
+
+    Args:
+        name: e.g. ``cotton``; what an infrared renderer looks up reflectance and warmth by.
+        gloss: strength of the highlight.
+        wrinkles: depth of folds.
+    """
+
+    name: str
+    gloss: float = 0.0
+    wrinkles: float = 0.0
+
+
+@dataclass(frozen=True)
+class Light:
+    """Direction to the light (x right, y down, z to the camera; unit length) and its parts."""
+
+    x: float
+    y: float
+    z: float
+    ambient: float
+    diffuse: float
+
+
+@dataclass(frozen=True)
+class Part:
+    """A solid of elliptic cross-section swept from ``start`` to ``end`` (canvas pixels).
+
+    Args:
+        start: x, y of one end.
+        end: x, y of the other end.
+        profile: half-widths in pixels at equal steps from start to end.
+        depth: key of the painting order, larger is nearer.
+        turn: viewing direction in radians (0 sees the front), for the texture angle.
+        material: what it is made of.
+        albedo: one RGB color (3, 1, 1) in [0, 1], or a function of the surface coordinates.
+        shift: sideways displacement of the middle line in pixels, same steps as ``profile``.
+        dim: factor on its light; below 1 on the far side of the body.
+        contact: darkness of the shadow it casts around itself on the parts below, [0, 1].
+    """
+
+    start: tuple[float, float]
+    end: tuple[float, float]
+    profile: np.ndarray
+    depth: float
+    turn: float
+    material: Material
+    albedo: np.ndarray | Albedo
+    shift: np.ndarray | None = None
+    dim: float = 1.0
+    contact: float = 0.3
+
+
+class Canvas:
+    """Float32 RGB planes (3, H, W) in [0, 1] with the mask (H, W) of what was painted on them.
+
+    Planes, because numpy runs along the last axis: rows of pixels are faster than triples.
+    """
+
+    def __init__(self, image: np.ndarray, *, light: Light, folds: np.ndarray) -> None:
+        """Take over ``image``; ``folds`` is a noise image (H, W) around 0."""
+        self.image = image
+        self.mask = np.zeros(image.shape[1:], np.float32)
+        self.light = light
+        self._folds = folds
+        self._x = np.arange(image.shape[2], dtype=np.float32)
+        self._y = np.arange(image.shape[1], dtype=np.float32)[:, None]
+
+    def paint(self, part: Part) -> None:
+        """Draw a part over what is there, with a contact shadow on the person's other parts."""
+        window = self._window(part)
+        if window is None:
+            return
+        rows, columns = window
+        along, across, radius = self._coordinates(part, rows, columns)
+        inside = radius - np.abs(across)
+        alpha = np.minimum(np.maximum(inside + _HALF, _ZERO), _ONE)
+        image, mask = self.image[:, rows, columns], self.mask[rows, columns]
+        u = np.minimum(np.maximum(across / np.maximum(radius, _HALF), -_ONE), _ONE)
+        shade = self._shade(part, u, rows, columns)
+        if callable(part.albedo):
+            angle = np.arcsin(u) + np.float32(part.turn)
+            angle -= _TURN * np.rint(angle / _TURN)
+            color = part.albedo(angle, along)
+        else:
+            color = part.albedo
+        if part.contact:
+            halo = np.minimum(np.maximum(inside * np.float32(1 / _HALO) + _ONE, _ZERO), _ONE)
+            image *= _ONE - np.float32(part.contact) * (halo * mask)
+        image *= _ONE - alpha
+        shade *= alpha
+        image += color * shade
+        np.maximum(mask, alpha, out=mask)
+
+    def _window(self, part: Part) -> tuple[slice, slice] | None:
+        """Return the rows and columns a part can touch, or None when it is out of sight."""
+        reach = float(part.profile.max()) + _HALO + 1
+        if part.shift is not None:
+            reach += float(np.abs(part.shift).max())
+        height, width = self.mask.shape
+        (x0, y0), (x1, y1) = part.start, part.end
+        left, right = max(0, int(min(x0, x1) - reach)), min(width, int(max(x0, x1) + reach) + 1)
+        top, bottom = max(0, int(min(y0, y1) - reach)), min(height, int(max(y0, y1) + reach) + 1)
+        return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
+
+    def _coordinates(
+        self, part: Part, rows: slice, columns: slice
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return per pixel: place along the part, distance from its axis, half-width there."""
+        (x0, y0), (x1, y1) = part.start, part.end
+        length = max(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5, 1e-3)
+        ex, ey = (x1 - x0) / length, (y1 - y0) / length
+        gx, gy = self._x[columns] - np.float32(x0), self._y[rows] - np.float32(y0)
+        along = gx * np.float32(ex / length) + gy * np.float32(ey / length)
+        across = gx * np.float32(ey) + gy * np.float32(-ex)
+        count = len(part.profile)
+        # one entry before and after the ends, of negative width: nothing is drawn there
+        steps = along * np.float32(count) + _ONE
+        index = np.minimum(np.maximum(steps, _ZERO), np.float32(count + 1)).astype(np.intp)
+        if part.shift is not None:
+            across = across - _padded(part.shift, 0.0)[index]
+        return along, across, _padded(part.profile, -_HALO)[index]
+
+    def _shade(self, part: Part, u: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
+        """Light a round surface: ambient, diffuse, a highlight and folds."""
+        (x0, y0), (x1, y1) = part.start, part.end
+        length = max(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5, 1e-3)
+        light = self.light
+        sideways = ((y1 - y0) * light.x - (x1 - x0) * light.y) / length
+        facing = np.sqrt(_ONE - u * u)
+        lit = np.maximum(u * np.float32(sideways) + facing * np.float32(light.z), _ZERO)
+        shade = lit * np.float32(light.diffuse) + np.float32(light.ambient)
+        facing *= np.float32(0.28 * part.dim)
+        facing += np.float32(0.72 * part.dim)
+        shade *= facing
+        if part.material.wrinkles:
+            shade *= _ONE + np.float32(part.material.wrinkles) * self._folds[rows, columns]
+        if part.material.gloss:
+            highlight = np.square(np.square(np.square(lit)))
+            shade += np.float32(part.material.gloss) * highlight
+        return shade
+
+
+def _padded(values: np.ndarray, outside: float) -> np.ndarray:
+    result = np.full(len(values) + 2, outside, np.float32)
+    result[1:-1] = values
+    return result
+
+
+_PLACES = np.linspace(0.0, 1.0, _SAMPLES)
+
+
+def limb(
+    start: tuple[float, float],
+    end: tuple[float, float],
+    first: float,
+    last: float,
+    *,
+    bulge: float = 0.0,
+    open_end: bool = False,
+) -> tuple[tuple[float, float], tuple[float, float], np.ndarray]:
+    """Return start, end and profile of a tapering limb with round ends beyond its joints.
+
+    The start bulges over the joint before it; with ``open_end`` the other end is cut straight.
+
+    Args:
+        start: joint, canvas pixels.
+        end: next joint.
+        first: half-width at the start in pixels.
+        last: half-width at the end.
+        bulge: added half-width a third of the way down (calf, forearm), as a factor of ``first``.
+        open_end: end at the last joint, as a sleeve does.
+    """
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    length = max((dx * dx + dy * dy) ** 0.5, 1e-3)
+    ex, ey = dx / length, dy / length
+    beyond = 0.0 if open_end else last
+    place = _PLACES * (length + first + beyond) - first
+    t = np.clip(place / length, 0.0, 1.0)
+    profile = first + (last - first) * t + bulge * first * np.maximum(0.0, np.sin(t * 4.0))
+    over = np.where(place < 0, place / first, np.maximum(0.0, place - length) / last)
+    profile = profile * np.sqrt(np.maximum(0.0, 1.0 - over * over)) + 0.01
+    return (
+        (start[0] - ex * first, start[1] - ey * first),
+        (end[0] + ex * beyond, end[1] + ey * beyond),
+        profile,
+    )
+
+
+def ellipsoid(shape: float = 2.0) -> np.ndarray:
+    """Return the profile, of maximum 1, of a ball (2) or a rounder box (more)."""
+    return np.asarray((1.0 - np.abs(2 * _PLACES - 1) ** shape) ** (1 / shape) + 0.01)
+
+
+def curve(points: tuple[tuple[float, float], ...]) -> np.ndarray:
+    """Return a smooth profile through (place in [0, 1], half-width) points."""
+    places, widths = zip(*points, strict=True)
+    rough = np.interp(_PLACES, places, widths)
+    smooth = np.convolve(np.pad(rough, 2, mode="edge"), [0.1, 0.2, 0.4, 0.2, 0.1], mode="valid")
+    return np.asarray(smooth)

@@ -1,0 +1,199 @@
+"""One image: a person before a scene, through a camera."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from torchreid_adv.data.virtual.body import Moment
+from torchreid_adv.data.virtual.canvas import Canvas, Light
+from torchreid_adv.data.virtual.draws import pick, spread, stream
+from torchreid_adv.data.virtual.figure import Person, figure
+from torchreid_adv.data.virtual.identity import draw_person
+from torchreid_adv.data.virtual.occluders import occlude
+from torchreid_adv.data.virtual.response import respond
+from torchreid_adv.data.virtual.scenes import noise, panorama
+from torchreid_adv.data.virtual.style import Camera, Style
+from torchreid_adv.data.virtual.styles import style_named
+from torchreid_adv.data.virtual.view import View
+
+_DETAIL = 1.5  # canvas pixels per pixel of the delivered image
+_SCENE = (240, 720)  # rows and columns of a panorama
+_PASSERS_BY = 1_000_000  # numbers of people who only walk through the pictures of others
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What names one image.
+
+    Args:
+        person: number of the person in the style.
+        camid: camera, from 0.
+        index: number of the image in the set; with the camera it seeds all but the person.
+        height: of the image in pixels, before the style's own spread of sizes.
+        width: the same.
+    """
+
+    person: int
+    camid: int
+    index: int
+    height: int = 128
+    width: int = 64
+
+
+@dataclass(frozen=True)
+class Layers:
+    """An image before the camera's response.
+
+    Args:
+        image: float32 RGB (H, W, 3), at canvas resolution.
+        mask: (H, W), where the person or its shadow changed the scene, [0, 1].
+    """
+
+    image: np.ndarray
+    mask: np.ndarray
+
+
+def render_image(style: Style, seed: int, shot: Shot) -> np.ndarray:
+    """Render one image: a function of the style, the seed and the shot.
+
+    Returns:
+        float32 RGB (H, W, 3) in [0, 1].
+    """
+    size = image_size(style, seed, shot)
+    camera = style.cameras[shot.camid]
+    rng = stream(style.name, seed, "response", shot.camid, shot.index)
+    return respond(render_layers(style, seed, shot).image, camera, rng, size)
+
+
+def image_size(style: Style, seed: int, shot: Shot) -> tuple[int, int]:
+    """Return height and width of a shot: the options', varied as the style says."""
+    rng = stream(style.name, seed, "size", shot.camid, shot.index)
+    height = shot.height * (1.0 + style.sizes * spread(rng, -0.5, 1.0))
+    return round(height), round(shot.width * (1.0 + style.sizes * spread(rng, -0.7, 0.7)))
+
+
+def render_layers(style: Style, seed: int, shot: Shot) -> Layers:
+    """Render what is in front of the camera.
+
+    Every draw but those of the person comes from the camera and the image index, so that nothing
+    outside the mask tells who is in it.
+    """
+    height, width = (round(_DETAIL * side) for side in image_size(style, seed, shot))
+    camera = style.cameras[shot.camid]
+    rng = stream(style.name, seed, "image", shot.camid, shot.index)
+    canvas = Canvas(
+        _background(style, seed, shot.camid, rng, (height, width)),
+        light=_light(camera, rng),
+        folds=_folds(rng, (height, width)),
+    )
+    view, moment = _view(camera, rng, (height, width)), _moment(rng)
+    passer_by, occluder = rng.random(), rng.random()
+    if passer_by < 0.05:
+        _pass_by(canvas, style, seed, view, rng, behind=True)
+        canvas.mask[:] = 0.0
+    _shadow(canvas, view)
+    person = draw_person(style, seed, shot.person)
+    for part in figure(person, moment, view):
+        canvas.paint(part)
+    mask = np.maximum(canvas.mask, _shadow_mask(view, (height, width)) > 0)
+    if passer_by > 0.96:
+        _pass_by(canvas, style, seed, view, rng, behind=False)
+    _occlude(canvas, camera, occluder, rng)
+    return Layers(np.ascontiguousarray(canvas.image.transpose(1, 2, 0)), mask)
+
+
+@functools.lru_cache(maxsize=16)
+def _scene(name: str, seed: int, camid: int) -> np.ndarray:
+    camera = style_named(name).cameras[camid]
+    rng = stream(name, seed, "scene", camid)
+    return panorama(camera.scene, rng, height=_SCENE[0], width=_SCENE[1])
+
+
+def _background(
+    style: Style, seed: int, camid: int, rng: np.random.Generator, size: tuple[int, int]
+) -> np.ndarray:
+    """Cut a piece out of the camera's panorama, at a zoom of its own; planes (3, H, W)."""
+    scene = _scene(style.name, seed, camid)
+    zoom = size[0] / (_SCENE[0] * spread(rng, 0.62, 0.95))
+    x = spread(rng, 0.0, _SCENE[1] - size[1] / zoom)
+    y = spread(rng, 0.0, _SCENE[0] - size[0] / zoom)
+    flip = -1.0 if rng.random() < 0.5 else 1.0
+    matrix = np.array([[flip / zoom, 0, x if flip > 0 else x + size[1] / zoom], [0, 1 / zoom, y]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    piece = cv2.warpAffine(scene, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)
+    return np.ascontiguousarray(piece.transpose(2, 0, 1))
+
+
+def _light(camera: Camera, rng: np.random.Generator) -> Light:
+    """Move the camera's light a little: sun and clouds, lamps near and far."""
+    light = camera.light
+    x = light.x + 0.3 * rng.standard_normal()
+    length = math.sqrt(x * x + light.y**2 + light.z**2)
+    return Light(
+        x / length,
+        light.y / length,
+        light.z / length,
+        light.ambient * spread(rng, 0.9, 1.1),
+        light.diffuse * spread(rng, 0.85, 1.15),
+    )
+
+
+def _folds(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    return 0.6 * noise(rng, size, 9) + 0.5 * noise(rng, size, 4)
+
+
+def _view(camera: Camera, rng: np.random.Generator, size: tuple[int, int]) -> View:
+    """Draw the direction and the box: mostly whole people, now and then cut at head or feet."""
+    yaw = math.radians(pick(rng, camera.views) + 14.0 * rng.standard_normal())
+    loose = camera.framing
+    scale = size[0] * (0.9 - 0.05 * loose + 0.055 * loose * rng.standard_normal())
+    x = size[1] * (0.5 + 0.05 * loose * rng.standard_normal())
+    y = size[0] * (0.955 + 0.022 * loose * rng.standard_normal())
+    return View(yaw, camera.pitch * spread(rng, 0.8, 1.2), scale, x, y)
+
+
+def _moment(rng: np.random.Generator) -> Moment:
+    walks = rng.random() < 0.8
+    bends = [spread(rng, 1.1, 2.0) if rng.random() < 0.12 else 0.0 for _ in range(2)]
+    effort = spread(rng, 0.6, 1.1) if walks else spread(rng, 0.0, 0.25)
+    return Moment(spread(rng, 0.0, 2 * math.pi), effort, bends[0], bends[1])
+
+
+def _shadow_mask(view: View, size: tuple[int, int]) -> np.ndarray:
+    mask = np.zeros(size, np.float32)
+    center = (round(view.x), round(view.y - 0.01 * view.scale))
+    axes = (round(0.2 * view.scale), round(0.045 * view.scale))
+    cv2.ellipse(mask, center, axes, 0, 0, 360, 1.0, -1)
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), 3.5))
+
+
+def _shadow(canvas: Canvas, view: View) -> None:
+    canvas.image *= 1.0 - 0.4 * _shadow_mask(view, canvas.mask.shape)
+
+
+def _pass_by(
+    canvas: Canvas, style: Style, seed: int, view: View, rng: np.random.Generator, *, behind: bool
+) -> None:
+    """Draw somebody else, partly in the picture."""
+    other: Person = draw_person(style, seed, _PASSERS_BY + int(rng.integers(1000)))
+    width = canvas.mask.shape[1]
+    side = -1.0 if rng.random() < 0.5 else 1.0
+    x = view.x + side * width * (spread(rng, 0.3, 0.6) if behind else spread(rng, 0.55, 0.75))
+    scale = view.scale * (spread(rng, 0.7, 0.9) if behind else spread(rng, 1.05, 1.2))
+    y = view.y + (scale - view.scale) * (0.35 if behind else 0.5)
+    place = replace(view, yaw=spread(rng, 0.0, 2 * math.pi), scale=scale, x=x, y=y)
+    for part in figure(other, _moment(rng), place):
+        canvas.paint(part)
+
+
+def _occlude(canvas: Canvas, camera: Camera, draw: float, rng: np.random.Generator) -> None:
+    for name, share in camera.occluders.items():
+        draw -= share
+        if draw < 0:
+            occlude(canvas.image, name, rng)
+            return

@@ -1,0 +1,22 @@
+"""The index of styles."""
+
+from __future__ import annotations
+
+from torchreid_adv.data.virtual.style import Style
+from torchreid_adv.data.virtual.style_a import STYLE_A
+from torchreid_adv.data.virtual.style_b import STYLE_B
+from torchreid_adv.data.virtual.style_c import STYLE_C
+from torchreid_adv.errors import ConfigError, suggest
+
+STYLES: dict[str, Style] = {style.name: style for style in (STYLE_A, STYLE_B, STYLE_C)}
+
+
+def style_named(name: str) -> Style:
+    """Return the style of that name.
+
+    Raises:
+        ConfigError: there is none; the message names the nearest one.
+    """
+    if name not in STYLES:
+        raise ConfigError(f"unknown style of virtual people '{name}'{suggest(name, STYLES)}")
+    return STYLES[name]

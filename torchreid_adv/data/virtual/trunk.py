@@ -1,0 +1,149 @@
+"""The trunk: neck, upper garment with its opening, straps, collar, hood and scarf."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from torchreid_adv.data.virtual.body import Body
+from torchreid_adv.data.virtual.canvas import Albedo, Part, curve, ellipsoid, limb
+from torchreid_adv.data.virtual.legs import over_legs
+from torchreid_adv.data.virtual.patterns import evaluate, mix, planes, weave
+from torchreid_adv.data.virtual.view import Seen, between
+from torchreid_adv.data.virtual.wardrobe import CUTS, MATERIALS, Cut, Outfit, Upper, shaded
+
+# half-widths and half-depths of a body from the neck (0) to the hips (0.95) and below, in
+# standing heights
+_ACROSS = (
+    (0.0, 0.036), (0.04, 0.062), (0.08, 0.098), (0.14, 0.114), (0.32, 0.112),
+    (0.5, 0.102), (0.72, 0.088), (0.95, 0.098), (1.12, 0.100), (2.5, 0.105),
+)  # fmt: skip
+_DEEP = (
+    (0.0, 0.034), (0.07, 0.052), (0.15, 0.068), (0.3, 0.078), (0.5, 0.074),
+    (0.72, 0.066), (0.95, 0.080), (1.12, 0.078), (2.5, 0.084),
+)  # fmt: skip
+# how far the middle line lies forward of the spine
+_FORWARD = ((0.0, -0.006), (0.3, 0.008), (0.55, 0.004), (0.75, 0.004), (1.0, -0.008), (2.5, 0.0))
+
+
+def trunk(body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
+    """Return the neck and everything worn on the trunk."""
+    cut, cloth = CUTS[outfit.upper.kind], outfit.upper.cloth
+    neck = limb(
+        seen.spot("head"), seen.spot("neck"), 0.026 * seen.view.scale, 0.034 * seen.view.scale
+    )
+    parts = [
+        Part(*neck, -0.006, seen.view.yaw, MATERIALS["skin"], planes(outfit.skin), dim=0.82),
+        _garment(body, outfit, cut, seen),
+    ]
+    if cut.collar:
+        parts.append(
+            _ring(seen, 0.043, cut.collar, shaded(cloth.color, 0.86), cloth.material, 0.006)
+        )
+    if cut.hood:
+        parts.append(_hood(outfit.upper, seen))
+    if outfit.scarf.kind != "none":
+        scarf = outfit.scarf.cloth
+        parts.append(_ring(seen, 0.062, 0.036, scarf.color, scarf.material, 0.02))
+    return parts
+
+
+def _garment(body: Body, outfit: Outfit, cut: Cut, seen: Seen) -> Part:
+    start, pelvis = seen.spot("neck", (0.0, -0.006, 0.0)), seen.spot("pelvis")
+    span = seen.joints["neck"][1] - seen.joints["pelvis"][1]
+    reach = (seen.joints["neck"][1] - cut.hem) / span
+    end = between(start, pelvis, reach)
+    profile, shift = _shape(body, cut, reach, seen)
+    if reach > 1.25:
+        profile, middle = over_legs(seen, profile, start, end, body.girth)
+        shift = shift + middle
+    albedo = _decorated(outfit, cut, length=reach * span)
+    material, turn = MATERIALS[outfit.upper.cloth.material], seen.view.yaw
+    return Part(start, end, profile, 0.0, turn, material, albedo, shift=shift)
+
+
+def _shape(body: Body, cut: Cut, reach: float, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
+    """Return profile and shift in pixels; ``reach`` 1 ends at the hips."""
+    places = np.linspace(0.0, 1.0, 40) * reach
+    across = np.interp(places, *zip(*_ACROSS, strict=True))
+    deep = np.interp(places, *zip(*_DEEP, strict=True))
+    upper = np.interp(places, (0.0, 0.4, 0.8), (1.0, 1.0, 0.0))
+    across = across * (upper * body.shoulders + (1 - upper) * body.hips)
+    girth = body.girth ** np.interp(places, (0.0, 0.15, 0.4), (0.0, 0.4, 0.8))
+    belly = 1 + (body.belly - 1) * np.exp(-(((places - 0.72) / 0.2) ** 2))
+    if cut.fit > 1.05:  # loose cloth hangs from chest to hips without a waist
+        hang = np.maximum(across, 0.098 * min(1.0, body.shoulders))
+        across = np.where((places > 0.3) & (places < 1.0), hang, across)
+    ease = np.interp(places, (0.0, 0.1, 0.3), (1.0, 0.5 + 0.5 * cut.fit, cut.fit))
+    ease = ease * np.interp(places, (0.0, 0.75, max(reach, 0.8)), (1.0, 1.0, cut.flare))
+    profile = seen.width(across, deep * belly) * girth * ease
+    forward = np.interp(places, *zip(*_FORWARD, strict=True)) + 0.02 * (belly - 1)
+    return profile, seen.forward(forward)
+
+
+def _decorated(outfit: Outfit, cut: Cut, *, length: float) -> np.ndarray | Albedo:
+    """Return the garment's albedo with opening, fastening, hem and bag straps on it."""
+    upper = outfit.upper
+    base = weave(upper.cloth, length=length, radius=0.1)
+    inner = weave(upper.inner, length=length, radius=0.1)
+    edge, strap = planes(shaded(upper.cloth.color, 0.7)), planes(outfit.bag.cloth.color)
+
+    def albedo(angle: np.ndarray, place: np.ndarray) -> np.ndarray:
+        side = np.abs(angle)
+        color = evaluate(base, angle, place)
+        color = mix(color, edge, place * length > length - 0.012)
+        if cut.opening:
+            half = cut.opening[0] + (cut.opening[1] - cut.opening[0]) * np.clip(place * 1.3, 0, 1)
+            color = mix(color, edge, side < half + 0.1)
+            color = mix(color, evaluate(inner, angle, place), side < half)
+            if upper.kind == "blazer":
+                color = mix(color, planes(upper.inner.second), (side < 0.1) & (side < half))
+        elif cut.collar > 0.013:
+            color = mix(color, edge, side < 0.055)
+        if upper.kind == "vest":
+            color = mix(color, planes(upper.cloth.second), np.abs(place - 0.62) < 0.06)
+            color = mix(
+                color, planes(upper.cloth.second), (np.abs(side - 0.75) < 0.12) & (place < 0.6)
+            )
+        if outfit.bag.kind == "backpack":
+            color = mix(color, strap, (np.abs(side - 0.62) < 0.13) & (place * length < 0.2))
+        elif outfit.bag.kind in ("messenger", "tote"):
+            color = mix(color, strap, _strap(outfit.bag.kind, angle, place * length))
+        return color
+
+    return albedo
+
+
+def _strap(kind: str, turn: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Return where a bag's strap lies: over the other shoulder, or over the bag's own."""
+    if kind == "tote":
+        return (np.abs(np.abs(turn - 1.57) - 0.5) < 0.1) & (down < 0.25)
+    line = -0.75 + 2.3 * down / 0.33
+    front = np.abs(turn - line) < 0.13
+    behind = np.abs(np.mod(np.pi - turn, 2 * np.pi) - np.mod(line, 2 * np.pi)) < 0.13
+    return (front | behind) & (down < 0.36)
+
+
+def _ring(
+    seen: Seen,
+    radius: float,
+    height: float,
+    color: tuple[float, float, float],
+    material: str,
+    step: float,
+) -> Part:
+    """Return a collar or scarf: a band around the neck."""
+    x, y = seen.spot("neck", (0.0, -0.002, 0.004))
+    half, tall = radius * seen.view.scale, height * seen.view.scale
+    profile = ellipsoid(3.0) * half
+    start, end = (x, y - tall * 0.75), (x, y + tall * 0.75)
+    return Part(start, end, profile, step, seen.view.yaw, MATERIALS[material], planes(color))
+
+
+def _hood(upper: Upper, seen: Seen) -> Part:
+    x, y = seen.spot("neck", (0.0, -0.012, -0.052))
+    half, tall = seen.width(0.068, 0.04), 0.045 * seen.view.scale
+    depth = seen.facing((0.0, 0.0, -0.052)) * 0.5
+    color = planes(shaded(upper.sleeve.color, 0.92))
+    material = MATERIALS[upper.cloth.material]
+    start, end = (x, y - tall), (x, y + tall)
+    return Part(start, end, ellipsoid(2.6) * half, depth + 0.012, seen.view.yaw, material, color)

@@ -1,0 +1,67 @@
+"""``adv.engine: metric_attack``: a standard script's evaluation also attacks, and stores it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torchvision.transforms import Normalize
+
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.data.datasets import from_torchreid
+from torchreid_adv.engines.evaluation import Base
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models import PixelModel
+from torchreid_adv.registry import COMMANDS, ENGINES
+
+
+@ENGINES.register("metric_attack", title="evaluation also attacks adv.attack.side, prints both")
+class MetricAttackMixin(Base):
+    """After the last evaluation, attack each target and write what attack-gallery writes.
+
+    Nothing is trained by it: training and the evaluations on the way are those of the stock engine.
+    """
+
+    attack_config: AdvConfig
+
+    def adapt(self, cfg: AdvConfig) -> None:
+        """Take the config.
+
+        Raises:
+            ConfigError: tracklets, which have no attack of images.
+        """
+        if self.datamanager.data_type != "image":
+            raise ConfigError("adv.engine metric_attack is for data.type image, got video")
+        self.attack_config = cfg
+
+    def test(self, *args: Any, save_dir: str = "", **keywords: Any) -> float:
+        """Evaluate as the stock engine does, then attack unless more training follows."""
+        rank1: float = super().test(*args, save_dir=save_dir, **keywords)
+        if self.epoch + 1 >= getattr(self, "max_epoch", 0):
+            self._attack_targets(Path(save_dir or "log"))
+        return rank1
+
+    def _attack_targets(self, out: Path) -> None:
+        cfg = self.attack_config
+        model = self._pixel_model()
+        facts = {
+            "name": lookup(cfg, "model.name", type(model.network).__name__),
+            "weights": lookup(cfg, "model.load_weights", ""),
+            "size": list(model.size),
+        }
+        root = lookup(cfg, "data.root", ".")
+        targets = [
+            from_torchreid(name, root, loaders["query"].dataset)
+            for name, loaders in self.test_loader.items()
+        ]
+        report = COMMANDS.facts("attack-gallery")["job"](cfg, model, facts, targets, out)
+        print(f"Report: {report}")
+
+    def _pixel_model(self) -> PixelModel:
+        data = self.datamanager
+        network = self.model.module if isinstance(self.model, nn.DataParallel) else self.model
+        normalize = next(t for t in data.transform_te.transforms if isinstance(t, Normalize))
+        return PixelModel(
+            network, size=(data.height, data.width), mean=normalize.mean, std=normalize.std
+        )

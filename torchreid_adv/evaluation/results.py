@@ -1,0 +1,127 @@
+"""The result of a retrieval evaluation: scores per query, and what is reported of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchreid_adv.errors import ConfigError, DataError
+
+REPORTED_RANKS = (1, 5, 10, 20)
+
+
+@dataclass(frozen=True, eq=False)
+class RetrievalResult:
+    """Scores of Q queries, of which those without a positive are skipped; checked on construction.
+
+    Args:
+        image_ids: Q names.
+        pids: (Q,) int64, identities.
+        average_precision: (Q,) float64 in [0, 1]; NaN where a query is skipped.
+        first_match_rank: (Q,) int64, 0-based rank of the first positive; -1 where skipped.
+        inverse_penalty: (Q,) float64 in (0, 1], number of positives over the 1-based rank of the
+            hardest of them; NaN where skipped.
+        valid: (Q,) bool, the queries that have a positive.
+        cmc: (K,) float64, K >= 20: share of valid queries with a match among the first k images.
+        ap_rule: how precisions were averaged, "standard" or "trapezoid".
+
+    Raises:
+        DataError: fields that contradict each other, or no valid query.
+    """
+
+    image_ids: tuple[str, ...]
+    pids: NDArray[np.int64]
+    average_precision: NDArray[np.float64]
+    first_match_rank: NDArray[np.int64]
+    inverse_penalty: NDArray[np.float64]
+    valid: NDArray[np.bool_]
+    cmc: NDArray[np.float64]
+    ap_rule: str = "standard"
+
+    def __post_init__(self) -> None:
+        fault = self._fault()
+        if fault:
+            raise DataError(f"this is no retrieval result: {fault}")
+
+    def _fault(self) -> str:
+        columns = ("pids", "average_precision", "first_match_rank", "inverse_penalty", "valid")
+        for name in columns:
+            if getattr(self, name).shape != (len(self.image_ids),):
+                return f"{name} has shape {getattr(self, name).shape}, not one per image_id"
+        if self.valid.dtype != bool or not self.valid.any():
+            return "valid must be a mask that holds at least one query"
+        for name in ("average_precision", "inverse_penalty"):
+            values = getattr(self, name)
+            if not _within(values[self.valid]) or not np.isnan(values[~self.valid]).all():
+                return f"{name} must be in [0, 1], and NaN where a query is skipped"
+        if not ((self.first_match_rank >= 0) == self.valid).all():
+            return "first_match_rank must be 0 or more, and -1 where a query is skipped"
+        if len(self.cmc) < max(REPORTED_RANKS) or not _within(self.cmc):
+            return f"cmc must hold at least {max(REPORTED_RANKS)} values in [0, 1]"
+        return "cmc must not fall" if (np.diff(self.cmc) < 0).any() else ""
+
+    @property
+    def mAP(self) -> float:
+        """Mean average precision of the valid queries, in [0, 1]."""
+        return float(np.mean(self.average_precision[self.valid]))
+
+    @property
+    def mINP(self) -> float:
+        """Mean inverse negative penalty of the valid queries, in [0, 1]."""
+        return float(np.mean(self.inverse_penalty[self.valid]))
+
+    @property
+    def queries(self) -> int:
+        """Number of valid queries: those that are scored."""
+        return int(self.valid.sum())
+
+    @property
+    def skipped(self) -> int:
+        """Number of queries without a positive."""
+        return len(self.valid) - self.queries
+
+    def rank(self, k: int) -> float:
+        """Return the share of valid queries with a match among the first k images, in [0, 1].
+
+        Raises:
+            ConfigError: k is not in 1..K.
+        """
+        if not 1 <= k <= len(self.cmc):
+            raise ConfigError(
+                f"the match curve was computed for ranks 1 to {len(self.cmc)}, got rank {k}; "
+                "evaluate with a larger max_rank"
+            )
+        return float(self.cmc[k - 1])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the measures as plain numbers, the form they have in results.json."""
+        return {
+            "mAP": self.mAP,
+            "cmc": {str(k): self.rank(k) for k in REPORTED_RANKS},
+            "mINP": self.mINP,
+            "queries": self.queries,
+            "skipped": self.skipped,
+            "rerank": None,
+        }
+
+    def lines(self, ranks: Sequence[int] = REPORTED_RANKS) -> list[str]:
+        """Return console lines in torchreid's form, plus mINP and what is out of the ordinary.
+
+        Args:
+            ranks: the ranks of the match curve to print.
+        """
+        lines = [f"mAP: {self.mAP:.1%}", f"mINP: {self.mINP:.1%}", "CMC curve"]
+        lines += [f"Rank-{k:<3}: {self.rank(k):.1%}" for k in ranks]
+        if self.ap_rule != "standard":
+            lines.append(f"AP rule: {self.ap_rule}")
+        if self.skipped:
+            lines.append(f"Skipped: {self.skipped} queries without a match under another camera")
+        return lines
+
+
+def _within(values: NDArray[Any]) -> bool:
+    return bool(((values >= 0) & (values <= 1)).all())

@@ -1,0 +1,41 @@
+"""Keeping the console while a script replaces ``sys.stdout``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+
+class Shield:
+    """A stream that passes everything on but cannot be closed.
+
+    torchreid's ``Logger`` closes the console that it found when it is itself dropped.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def close(self) -> None:
+        """Flush only."""
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def kept_console() -> Iterator[None]:
+    """Put ``sys.stdout`` and ``sys.stderr`` back after a block, open, whatever it did to them."""
+    streams = {name: getattr(sys, name) for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        setattr(sys, name, Shield(stream))
+    try:
+        yield
+    finally:
+        for name, stream in streams.items():
+            left = getattr(sys, name)
+            setattr(sys, name, stream)
+            if hasattr(left, "console"):  # a Logger: closes its file and the shield
+                left.close()

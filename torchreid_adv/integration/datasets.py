@@ -1,0 +1,50 @@
+"""Hook: our names in ``data.sources`` and ``data.targets``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.names import unknown
+from torchreid_adv.integration.patching import Mirror, Replace
+from torchreid_adv.registry import DATASETS
+
+TABLES = {"image": "__image_datasets", "video": "__video_datasets"}
+
+
+def _is_video(name: str) -> bool:
+    return bool(DATASETS.facts(name).get("video", False))
+
+
+def _make(kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def make(stock: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(stock)
+        def init_dataset(name: str, **kwargs: Any) -> Any:
+            _check(name, kind)
+            return stock(name, **kwargs)
+
+        return init_dataset
+
+    return make
+
+
+def _check(name: str, kind: str) -> None:
+    module = vars(torchreid_module("data.datasets"))
+    if name in module[TABLES[kind]]:
+        return
+    other = "image" if kind == "video" else "video"
+    if name in module[TABLES[other]]:
+        raise ConfigError(f"'{name}' is a data set of type {other}; set data.type to '{other}'")
+    raise unknown(f"{kind} data set", name, module[TABLES[kind]])
+
+
+REPLACES = tuple(
+    Replace(("data.datamanager",), f"init_{kind}_dataset", _make(kind)) for kind in TABLES
+)
+MIRRORS = (
+    Mirror("data.datasets", TABLES["image"], DATASETS, lambda name: not _is_video(name)),
+    Mirror("data.datasets", TABLES["video"], DATASETS, _is_video),
+)

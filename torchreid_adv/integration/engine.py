@@ -1,0 +1,95 @@
+"""Hook: ``Engine.run`` gives its engine the mixins that the config asks for.
+
+Stock engines, subclasses of users and engines built inside a script all pass here, and keep their
+own ``forward_backward`` unless ``adv.engine`` names a mixin that replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, wraps
+from typing import Any, TypeVar
+
+from torchreid_adv import config
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.patching import Replace
+from torchreid_adv.registry import ENGINES
+
+E = TypeVar("E")
+
+_MARK = "_adapted_by_torchreid_adv"
+_count = 0
+
+
+def adapt_engine(engine: E, cfg: config.AdvConfig | None = None) -> E:
+    """Give an engine the mixin named by ``adv.engine``, if any, and the evaluation's.
+
+    The class of the instance becomes (training mixin, EvaluationMixin, its own class); then each
+    mixin's ``adapt(cfg)`` is called, the evaluation's first. A mixin has no ``__init__`` and no
+    ``run``, and its ``adapt`` does not call another mixin's.
+
+    Args:
+        engine: a torchreid engine; one that was adapted already is returned as it is.
+        cfg: the config; the remembered one when it is not given.
+
+    Returns:
+        the same engine.
+    """
+    global _count
+    if _MARK in vars(engine):
+        return engine
+    cfg = config.ensure_setup() if cfg is None else cfg
+    names = [cfg.adv.engine, "evaluation"] if cfg.adv.engine else ["evaluation"]
+    mixins = tuple(dict.fromkeys(ENGINES.get(name) for name in names))
+    own: Any = type(engine)
+    engine.__class__ = _combined(own, mixins)
+    try:
+        for adapt in dict.fromkeys(getattr(mixin, "adapt", None) for mixin in reversed(mixins)):
+            if adapt is not None:
+                adapt(engine, cfg)
+    except BaseException:
+        engine.__class__ = own
+        raise
+    setattr(engine, _MARK, True)
+    _count += 1
+    return engine
+
+
+def adapted_engines() -> int:
+    """Return how many engines have been adapted in this process."""
+    return _count
+
+
+def require_adapted(cfg: config.AdvConfig, before: int) -> None:
+    """Refuse a run in which what the config asks of the engine never happened.
+
+    Args:
+        cfg: the run's config.
+        before: what :func:`adapted_engines` returned before the run.
+
+    Raises:
+        ConfigError: ``adv.engine`` or ``adv.defense.name`` is set and no engine was adapted.
+    """
+    asked = [key for key in ("adv.engine", "adv.defense.name") if config.lookup(cfg, key)]
+    if asked and _count == before:
+        raise ConfigError(
+            f"{' and '.join(asked)} had no effect: torchreid's Engine.run was never called; "
+            "call torchreid_adv.adapt_engine(engine, cfg) in the script"
+        )
+
+
+@cache
+def _combined(own: type, mixins: tuple[type, ...]) -> type:
+    new = tuple(mixin for mixin in mixins if not issubclass(own, mixin))
+    return type(own.__name__, (*new, own), {"__module__": own.__module__}) if new else own
+
+
+def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(stock)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return stock(adapt_engine(self), *args, **kwargs)
+
+    return run
+
+
+REPLACES = (Replace(("engine.engine",), "Engine.run", _make, prepare=False),)

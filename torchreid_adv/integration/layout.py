@@ -1,0 +1,134 @@
+"""Where torchreid's modules are: ``torchreid.reid.*`` (PyPI) or ``torchreid.*`` (GitHub)."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from torchreid_adv.errors import ConfigError
+
+ALIAS_VARIABLE = (
+    "TORCHREID_ADV_ALIAS"  # set while a script runs that needs the alias in its workers
+)
+_ROOT, _NESTED = "torchreid", "torchreid.reid"
+
+
+def torchreid_prefix() -> str:
+    """Return the name below which torchreid's modules are: "torchreid.reid" or "torchreid".
+
+    Raises:
+        ConfigError: torchreid is not installed, or something that it imports is not.
+    """
+    if importlib.util.find_spec(_ROOT) is None:
+        raise ConfigError("torchreid is not installed; run `pip install torchreid`")
+    try:
+        return _NESTED if importlib.util.find_spec(_NESTED) else _ROOT
+    except ImportError as error:
+        raise ConfigError(
+            f"torchreid is installed but cannot be imported: {error}; install what is missing"
+        ) from error
+
+
+def torchreid_module(name: str = "") -> ModuleType:
+    """Return a module of torchreid in either layout.
+
+    Args:
+        name: its dotted name as in the GitHub layout without the root ("data.datasets.dataset");
+            the package that holds ``data``, ``engine``, ``models``... when empty.
+
+    Raises:
+        ConfigError: torchreid is not installed, or something that it imports is not.
+    """
+    prefix = torchreid_prefix()
+    return importlib.import_module(f"{prefix}.{name}" if name else prefix)
+
+
+class AliasFinder(MetaPathFinder, Loader):
+    """Finds ``torchreid.X`` where only ``torchreid.reid.X`` is: one module under two names.
+
+    It goes before the path finder, which would otherwise follow the ``__path__`` of an aliased
+    package and load a second copy of each module below it.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._specs: dict[str, ModuleSpec | None] = {}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return a spec for an aliased name, None for every other one."""
+        real = self._real(fullname)
+        if real is None or importlib.util.find_spec(real) is None:
+            return None
+        return ModuleSpec(fullname, self)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return the real module; its spec is put aside because the import system replaces it."""
+        module = importlib.import_module(f"{_NESTED}{spec.name[len(_ROOT) :]}")
+        self._specs[spec.name] = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Give the module its own spec back; it has run already."""
+        alias = module.__spec__.name if module.__spec__ else ""
+        module.__spec__ = self._specs.pop(alias, module.__spec__)
+        self.names.append(alias)
+
+    @staticmethod
+    def _real(fullname: str) -> str | None:
+        inside = fullname.startswith(f"{_ROOT}.")
+        if not inside or fullname == _NESTED or fullname.startswith(f"{_NESTED}."):
+            return None
+        return f"{_NESTED}{fullname[len(_ROOT) :]}"
+
+
+def install_alias() -> None:
+    """Make ``import torchreid.X`` work on the PyPI layout, too; nothing is done on GitHub's."""
+    if torchreid_prefix() == _NESTED and not _alias_finders():
+        sys.meta_path.insert(0, AliasFinder())
+
+
+def uninstall_alias() -> None:
+    """Take the alias back: the finder and the names that it added to ``sys.modules``."""
+    for finder in _alias_finders():
+        sys.meta_path.remove(finder)
+        for name in finder.names:
+            sys.modules.pop(name, None)
+
+
+def alias_from_environment() -> None:
+    """Install the alias when a launching process asked for it.
+
+    A worker that is spawned imports the command line's module first, then unpickles objects of the
+    user's script, which imports it: by then ``torchreid.utils`` must be there.
+    """
+    if os.environ.get(ALIAS_VARIABLE) == "1":
+        install_alias()
+
+
+@contextlib.contextmanager
+def alias() -> Iterator[None]:
+    """Hold the alias here and in processes spawned from here; leave things as they were."""
+    present, variable = bool(_alias_finders()), os.environ.get(ALIAS_VARIABLE)
+    install_alias()
+    os.environ[ALIAS_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(ALIAS_VARIABLE)
+        if variable is not None:
+            os.environ[ALIAS_VARIABLE] = variable
+        if not present:
+            uninstall_alias()
+
+
+def _alias_finders() -> list[AliasFinder]:
+    return [finder for finder in sys.meta_path if isinstance(finder, AliasFinder)]

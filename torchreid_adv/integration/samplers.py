@@ -1,0 +1,46 @@
+"""Hook: our names in ``sampler.train_sampler``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.names import unknown
+from torchreid_adv.integration.patching import Replace
+from torchreid_adv.registry import SAMPLERS
+
+
+def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(stock)
+
+    @wraps(stock)
+    def build_train_sampler(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        name = bound.arguments["train_sampler"]
+        known = torchreid_module("data.sampler").AVAI_SAMPLERS
+        if name in SAMPLERS:
+            return _build(name, bound)
+        if name not in known:
+            raise unknown("sampler", name, [*known, *SAMPLERS])
+        return stock(*args, **kwargs)
+
+    return build_train_sampler
+
+
+REPLACES = (Replace(("data.sampler", "data.datamanager"), "build_train_sampler", _make),)
+
+
+def _build(name: str, bound: inspect.BoundArguments) -> Any:
+    """Call our sampler with those of torchreid's keywords that its signature takes."""
+    bound.apply_defaults()
+    given = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+    for keyword in ("kwargs", "train_sampler"):
+        given.pop(keyword, None)
+    entry = SAMPLERS.get(name)
+    parameters = inspect.signature(entry).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return entry(**given)
+    return entry(**{keyword: given[keyword] for keyword in parameters if keyword in given})

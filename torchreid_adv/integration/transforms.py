@@ -1,0 +1,107 @@
+"""Hook: our names in ``data.transforms``, in the order given, each at its stage."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple
+
+from torchvision.transforms import Normalize, ToTensor
+
+from torchreid_adv import config
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.names import unknown
+from torchreid_adv.integration.patching import Replace
+from torchreid_adv.integration.reading import Passenger
+from torchreid_adv.registry import TRANSFORMS
+
+STOCK = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
+STAGES = ("pil", "tensor", "normalized")
+
+
+class Step(NamedTuple):
+    """One of our transforms: where it goes, itself, and its line in the log."""
+
+    stage: str
+    transform: Callable[[Any], Any]
+    line: str
+
+
+def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(stock)
+
+    @wraps(stock)
+    def build_transforms(*args: Any, **kwargs: Any) -> Any:
+        names = signature.bind(*args, **kwargs).arguments.get("transforms", [])
+        steps = [_step(name) for name in _ours(names)]
+        log = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(log):
+                train, test = stock(*args, **kwargs)
+        finally:
+            _print(log.getvalue(), steps)
+        train.transforms = _inserted(train.transforms, steps)
+        train.passenger = test.passenger = Passenger()
+        return train, test
+
+    return build_transforms
+
+
+REPLACES = (Replace(("data.transforms", "data.datamanager"), "build_transforms", _make),)
+
+
+def _ours(names: Any) -> list[str]:
+    """Return the names that are ours, in order; torchreid would drop an unknown one silently."""
+    names = [names] if isinstance(names, str) else names
+    if not isinstance(names, list):
+        return []  # torchreid refuses it in its own words
+    taken = sorted(set(STOCK) & set(TRANSFORMS))
+    if taken:
+        raise ConfigError(f"torchreid has a transform '{taken[0]}'; register yours by another name")
+    known = {name.lower(): name for name in TRANSFORMS}
+    for name in names:
+        if str(name).lower() not in {*STOCK, *known}:
+            raise unknown("transform", str(name), [*STOCK, *known])
+    return [known[name.lower()] for name in names if name.lower() in known]
+
+
+def _step(name: str) -> Step:
+    options = dict(config.current().adv.transforms.get(name, {}))
+    transform = TRANSFORMS.build(name, **options)
+    facts = TRANSFORMS.facts(name)
+    stage = facts.get("stage")
+    if stage not in STAGES:
+        raise ConfigError(f"the transform '{name}' has stage={stage!r}, not one of {STAGES}")
+    shown = {"p": transform.p, **options} if hasattr(transform, "p") else options
+    values = ", ".join(f"{option}={value}" for option, value in shown.items())
+    title = facts.get("title", name.replace("_", " "))
+    return Step(stage, transform, f"+ {title} ({values})" if values else f"+ {title}")
+
+
+def _inserted(stock: list[Any], steps: list[Step]) -> list[Any]:
+    at = {stage: [s.transform for s in steps if s.stage == stage] for stage in STAGES}
+    transforms: list[Any] = []
+    for transform in stock:
+        if isinstance(transform, ToTensor):
+            transforms += [*at["pil"], transform, *at["tensor"]]
+        elif isinstance(transform, Normalize):
+            transforms += [transform, *at["normalized"]]
+        else:
+            transforms.append(transform)
+    return transforms
+
+
+def _print(log: str, steps: list[Step]) -> None:
+    """Print torchreid's lines with ours among them, where each transform really is."""
+    at = {stage: [s.line for s in steps if s.stage == stage] for stage in STAGES}
+    for line in log.splitlines():
+        before = at.pop("pil", []) if line.startswith("+ to torch tensor") else []
+        after: list[str] = []
+        if line.startswith("+ to torch tensor"):
+            after = at.pop("tensor", [])
+        elif line.startswith("+ normalization"):
+            after = at.pop("normalized", [])
+        print(*before, line, *after, sep="\n")

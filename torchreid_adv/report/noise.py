@@ -1,0 +1,59 @@
+"""What the attack adds to an image: original, noise, adversarial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from torchreid_adv.pixels import to_levels, to_tensor, to_uint8
+from torchreid_adv.report.choice import choose_images
+from torchreid_adv.report.pictures import load
+from torchreid_adv.report.target import TargetReport
+
+DETAIL = (512, 1024)  # width, height at most
+
+
+@dataclass(frozen=True)
+class Triple:
+    """An attacked image: original, noise amplified around mid-gray, adversarial.
+
+    Args:
+        image_id: its name.
+        original: RGB image.
+        noise: RGB image, 0.5 + noise / (2 eps).
+        adversarial: RGB image, as stored.
+        largest: largest change of a channel, in gray levels; None where the stored image has
+            another size, so that the original was resized for the picture.
+    """
+
+    image_id: str
+    original: Image.Image
+    noise: Image.Image
+    adversarial: Image.Image
+    largest: int | None
+
+
+def noise_triples(target: TargetReport) -> list[Triple]:
+    """Return original, noise and adversarial image of some four attacked images."""
+    side = target.gallery if target.side == "gallery" else target.query
+    attacked = [image_id for image_id in side.image_ids if image_id in target.attacked]
+    return [triple(target, image_id) for image_id in choose_images(attacked)]
+
+
+def triple(target: TargetReport, image_id: str) -> Triple:
+    """Subtract an original from its stored adversarial image and amplify the difference."""
+    original = load(target, image_id, after=False)
+    adversarial = load(target, image_id, after=True)
+    resized = original.size != adversarial.size
+    if resized:
+        original = original.resize(adversarial.size, Image.Resampling.BILINEAR)
+    noise = to_tensor(np.array(adversarial)) - to_tensor(np.array(original))
+    amplified = noise.div(2 * target.eps) if target.eps else torch.zeros_like(noise)
+    pictures = (original, Image.fromarray(to_uint8(amplified.add(0.5))), adversarial)
+    for picture in pictures:
+        picture.thumbnail(DETAIL, Image.Resampling.NEAREST)
+    largest = None if resized else round(to_levels(noise.abs().max().item()))
+    return Triple(image_id, *pictures, largest)

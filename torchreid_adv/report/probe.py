@@ -1,0 +1,101 @@
+"""The probe whose true match is overtaken by a false one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from torchreid_adv.report.choice import choose_probe
+from torchreid_adv.report.pictures import Card, card, found_card
+from torchreid_adv.report.survey import Survey
+from torchreid_adv.report.target import TargetReport
+from torchreid_adv.report.words import similarity
+
+TIMES = ("before the attack", "after the attack")
+TITLES = ("true match", "false match")
+
+
+@dataclass(frozen=True)
+class Match:
+    """A gallery image beside the probe.
+
+    Args:
+        title: what it is to the probe.
+        card: the image, with its distance to the probe.
+        similarity: the cosine similarity that the distance amounts to, None if it is not one.
+        bar: length of its bar in [0, 1].
+        nearest: the nearer of the two matches.
+    """
+
+    title: str
+    card: Card
+    similarity: float | None
+    bar: float
+    nearest: bool
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The probe and its two matches at one of the two times."""
+
+    label: str
+    probe: Card
+    matches: tuple[Match, Match]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe whose true match is overtaken by a false one; ``flipped`` says whether it is."""
+
+    before: Scene
+    after: Scene
+    flipped: bool
+
+
+def build_probe(target: TargetReport, survey: Survey) -> Probe | None:
+    """Return the probe with its true and its false match, None when there is nothing to compare."""
+    choice = choose_probe(survey.before, survey.after)
+    if choice is None:
+        return None
+    position, flipped = choice
+    row = int(survey.rows[position])
+    places = [int(survey.before.match[position]), int(survey.after.rival[position])]
+    distances = [_distances(target, row, places, after=after) for after in (False, True)]
+    longest = max(*distances[0], *distances[1])
+    before, after = (
+        _scene(target, row, places, distances[time], longest, after=bool(time)) for time in (0, 1)
+    )
+    return Probe(before, after, flipped)
+
+
+@torch.no_grad()
+def _distances(target: TargetReport, row: int, places: list[int], *, after: bool) -> list[float]:
+    query = target.query_after if after else target.query
+    gallery = target.gallery_after if after else target.gallery
+    return target.distance(query.values[[row]], gallery.values[places])[0].tolist()
+
+
+def _scene(
+    target: TargetReport,
+    row: int,
+    places: list[int],
+    distances: list[float],
+    longest: float,
+    *,
+    after: bool,
+) -> Scene:
+    query = card(target, target.query, row, after=after)
+    matches = []
+    for title, place, distance in zip(TITLES, places, distances, strict=True):
+        found = found_card(target, query, place, after=after, distance=distance)
+        alike = similarity(target.distance, distance)
+        bar = _bar(alike, distance, longest)
+        matches.append(Match(title, found, alike, bar, distance == min(distances)))
+    return Scene(TIMES[after], query, (matches[0], matches[1]))
+
+
+def _bar(alike: float | None, distance: float, longest: float) -> float:
+    """Return a bar's length: the similarity, else the share of the longest distance shown."""
+    length = alike if alike is not None else distance / longest if longest > 0 else 0.0
+    return min(max(length, 0.0), 1.0)

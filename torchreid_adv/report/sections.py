@@ -1,0 +1,112 @@
+"""All that a page says of one data set: computed here, worded in the template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from matplotlib.figure import Figure
+
+from torchreid_adv.pixels import to_levels
+from torchreid_adv.report import charts, panels, words
+from torchreid_adv.report.lists import RankingLists, ranking_lists
+from torchreid_adv.report.noise import Triple, noise_triples
+from torchreid_adv.report.probe import Probe, build_probe
+from torchreid_adv.report.survey import Survey, survey_target
+from torchreid_adv.report.tables import Table, measures
+from torchreid_adv.report.target import TargetReport
+
+
+@dataclass(frozen=True)
+class Section:
+    """One data set: its numbers, its words, its pictures.
+
+    Args:
+        target: what was attacked.
+        model: name of the attacked model.
+        survey: queries ranked before and after the attack.
+        lists: ranking lists of some queries.
+        triples: original, noise and adversarial image of some attacked images.
+        probe: the match that is overtaken, None when there is none to show.
+    """
+
+    target: TargetReport
+    model: str
+    survey: Survey
+    lists: list[RankingLists]
+    triples: list[Triple]
+    probe: Probe | None
+
+    @property
+    def eps(self) -> float:
+        """The bound in gray levels."""
+        return to_levels(self.target.eps)
+
+    @property
+    def metric(self) -> str:
+        """What the distance is called."""
+        return words.describe_distance(self.target.distance)
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the attack did, and what the defense, if there is one, does against it."""
+        target, results = self.target, self.target.results
+        said = [words.headline(self.model, target.name, target.side, self.eps, results)]
+        if results.get("defense"):
+            said.append(words.defense_sentence(results["defense"]))
+        return said
+
+    @property
+    def threat(self) -> list[tuple[str, str]]:
+        """What the attacker knows, changes and is scored by."""
+        results = self.target.results
+        return words.threat_model(
+            results["attack"], results["images"], self.target.side, self.metric
+        )
+
+    @property
+    def table(self) -> Table:
+        """The measures."""
+        return measures(self.target.results)
+
+    @property
+    def all_right(self) -> bool:
+        """Every listed query had a right first match before the attack."""
+        return all(lists.before.found[0].right for lists in self.lists)
+
+    @property
+    def sample(self) -> str:
+        """A sentence on the queries looked at where these are not all."""
+        rows, queries = len(self.survey.rows), len(self.target.query)
+        return (
+            "" if self.survey.complete else f"A random sample of {rows:,} of {queries:,} queries."
+        )
+
+    @cached_property
+    def figures(self) -> dict[str, bytes]:
+        """File name without suffix -> PNG file."""
+        return {name: charts.to_png(figure) for name, figure in self._draw().items()}
+
+    def _draw(self) -> dict[str, Figure]:
+        drawn = {
+            f"ranking_{n}": panels.ranking_figure(lists)
+            for n, lists in enumerate(self.lists, start=1)
+        }
+        if self.triples:
+            drawn["noise"] = panels.noise_figure(self.triples)
+        if self.probe:
+            drawn["probe"] = panels.probe_figure(self.probe)
+        drawn["cmc"] = charts.cmc_figure(self.target.results, self.survey)
+        drawn["distances"] = charts.distances_figure(self.survey, self.metric)
+        return drawn
+
+
+def build_section(target: TargetReport, model: str) -> Section:
+    """Rank the target's queries before and after the attack, choose what to show and read it.
+
+    Raises:
+        DataError: an image is missing or cannot be read.
+    """
+    survey = survey_target(target)
+    lists, triples = ranking_lists(target, survey), noise_triples(target)
+    return Section(target, model, survey, lists, triples, build_probe(target, survey))

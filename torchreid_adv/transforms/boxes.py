@@ -1,0 +1,81 @@
+"""Random rectangles in an image, drawn as Random Erasing draws them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from torchreid_adv.errors import ConfigError
+
+ATTEMPTS = 100
+
+
+class Box(NamedTuple):
+    """Rows ``top`` to ``top + height`` and columns ``left`` to ``left + width``, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class BoxSampler:
+    """Draws rectangles by area and aspect ratio.
+
+    Args:
+        area_min: smallest area, share of the image.
+        area_max: largest area, share of the image.
+        ratio_min: smallest height / width; the largest is its inverse, uniform between the two.
+        legacy_swap: mix up height and width of the image when a box is placed, as the code
+            published with LTA does; 30 % of the boxes then stick out of a person image and are
+            cut. For reproduction only.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        area_min: float = 0.02,
+        area_max: float = 0.4,
+        ratio_min: float = 0.3,
+        legacy_swap: bool = False,
+    ) -> None:
+        if not 0 < area_min <= area_max <= 1:
+            raise ConfigError(
+                f"area_min and area_max are shares of the image with 0 < area_min <= area_max <= 1,"
+                f" got {area_min} and {area_max}"
+            )
+        if not 0 < ratio_min <= 1:
+            raise ConfigError(f"ratio_min is in (0, 1], got {ratio_min}")
+        self.area_min = area_min
+        self.area_max = area_max
+        self.ratio_min = ratio_min
+        self.legacy_swap = legacy_swap
+
+    def draw(self, height: int, width: int, generator: torch.Generator | None) -> Box | None:
+        """Draw a box inside an image of that size, or None when no attempt fits."""
+        rows, columns = (width, height) if self.legacy_swap else (height, width)
+        for _ in range(ATTEMPTS):
+            shape, aspect, down, right = torch.rand(4, generator=generator).tolist()
+            area = (self.area_min + shape * (self.area_max - self.area_min)) * height * width
+            ratio = self.ratio_min + aspect * (1 / self.ratio_min - self.ratio_min)
+            box_height = round(math.sqrt(area * ratio))
+            box_width = round(math.sqrt(area / ratio))
+            if box_height < rows and box_width < columns and box_height and box_width:
+                top, left = (
+                    int(down * (rows - box_height + 1)),
+                    int(right * (columns - box_width + 1)),
+                )
+                if self.legacy_swap:
+                    top, left = left, top
+                return _cut(Box(top, left, box_height, box_width), height, width)
+        return None
+
+
+def _cut(box: Box, height: int, width: int) -> Box | None:
+    rows, columns = min(box.height, height - box.top), min(box.width, width - box.left)
+    return Box(box.top, box.left, rows, columns) if rows > 0 and columns > 0 else None
