@@ -2,7 +2,6 @@ import multiprocessing
 import pickle
 
 import pytest
-import standins
 import torch
 from torchvision.transforms import ToTensor
 
@@ -55,8 +54,8 @@ def datamanager(root, **options):
     kind = options.pop("kind", "Image")
     settings = {
         "sources": "market1501",
-        "height": standins.HEIGHT,
-        "width": standins.WIDTH,
+        "height": 64,
+        "width": 32,
         "workers": 0,
         "batch_size_train": 4,
         "use_gpu": False,
@@ -185,18 +184,17 @@ def test_a_transform_under_a_stock_name_or_without_a_stage_is_refused(hooked):
         TRANSFORMS.remove("stageless")
 
 
-def test_unknown_names_are_refused_before_data_is_read(hooked, tmp_path):
+def test_unknown_names_are_refused(hooked, market):
     cases = [
         ({"sources": "market151"}, "did you mean 'market1501'"),
         ({"targets": ["mars"]}, "data.type to 'video'"),
         ({"train_sampler": "RandomIdentity"}, "did you mean 'RandomIdentitySampler'"),
     ]
-    root = standins.write_market(tmp_path)
     for options, words in cases:
         with pytest.raises(ConfigError, match=words):
-            datamanager(root, **options)
+            datamanager(market, **options)
     with pytest.raises(ConfigError, match="'market1501' is a data set of type image"):
-        datamanager(root, kind="Video")
+        datamanager(market, kind="Video")
     with pytest.raises(ConfigError, match="did you mean 'osnet_x1_0'"):
         torchreid_module("models").build_model("osnet_x10", 4)
 
@@ -222,7 +220,7 @@ def test_two_sources_keep_our_transforms(hooked, market):
     manager = datamanager(
         market, sources=["tiny_market", "market1501"], targets="market1501", transforms="lgt"
     )
-    assert len(manager.train_loader.dataset) == 32
+    assert len(manager.train_loader.dataset) == 48
     kinds = [type(t).__name__ for t in manager.train_loader.dataset.transform.transforms]
     assert "LocalGrayscale" in kinds
 

@@ -36,7 +36,10 @@ def main(arguments: list[str]) -> int:
     parser = stock_config.make_parser(
         "torchreid-adv attack-gallery", "Write an adversarial version of a data set and score it."
     )
-    cfg = stock_config.merged_config(parser.parse_args(arguments))
+    chosen = parser.parse_args(arguments)
+    cfg = stock_config.merged_config(chosen)
+    if chosen.dry_run:
+        return stock_config.print_config(cfg)
     with installed():
         config.setup(cfg)
         report = attack_gallery(cfg)

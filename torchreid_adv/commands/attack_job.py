@@ -89,8 +89,10 @@ class AttackJob:
         check_images([r for s in SIDES for r in data.side(s)], workers=self.workers)
         clean = {side: self._extract(model, data.side(side), side) for side in RULES}
         scores = {"clean": self._score(clean, "Clean")}
+        writer = self._writer(model, data, clean, out)
+        writer.targets(data)  # whatever is wrong is said before anything is written
         write_text(out / IDENTITY, _text(identity))
-        variant = self._write(model, data, clean, out)
+        variant = writer.write(data, {"data": data.name, **identity})
         attacked = [r for r in variant.data(data).side(self.side) if r.image_id in _ids(variant)]
         after = dict(clean)
         after[self.side] = clean[self.side].replace(self._extract(model, attacked, "adversarial"))
@@ -117,15 +119,15 @@ class AttackJob:
             print(f"** {title} **", *result.lines([1, 5, 10, 20]), sep="\n")
         return result
 
-    def _write(
+    def _writer(
         self, model: PixelModel, data: ReIDData, clean: dict[str, Features], out: Path
-    ) -> Variant:
+    ) -> VariantWriter:
         other = clean["query" if self.side == "gallery" else "gallery"]
         records = data.side(self.side)
         targets = (
             target_map(self.target, records, other.pids, seed=self.seed) if self.target else {}
         )
-        writer = VariantWriter(
+        return VariantWriter(
             model,
             self.attack,
             References(other, self.rule or RULES[self.side], targets),
@@ -134,7 +136,6 @@ class AttackJob:
             chunk=self.chunk,
             workers=self.workers,
         )
-        return writer.write(data, {"data": data.name, **run_facts(self, model)})
 
     def _results(
         self,

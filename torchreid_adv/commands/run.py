@@ -16,8 +16,10 @@ from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration import engine, hooks
 from torchreid_adv.integration.console import kept_console
-from torchreid_adv.integration.layout import alias
+from torchreid_adv.integration.layout import alias, alias_from_environment
 from torchreid_adv.registry import COMMANDS
+
+alias_from_environment()  # in a worker of a program that calls main() itself
 
 USAGE = """usage: torchreid-adv run SCRIPT [ARGUMENTS OF THE SCRIPT]
 

@@ -7,6 +7,8 @@ defaults and flags are torchreid's, so that config files work in both.
 from __future__ import annotations
 
 import argparse
+import copy
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -135,7 +137,7 @@ def default_config() -> config.AdvConfig:
 
     ``use_gpu`` says whether this machine has one.
     """
-    cfg = CfgNode(DEFAULTS)
+    cfg = CfgNode(copy.deepcopy(DEFAULTS))
     cfg.use_gpu = torch.cuda.is_available()
     return config.add_adv_config(cfg)
 
@@ -154,9 +156,23 @@ def make_parser(prog: str, description: str = "") -> argparse.ArgumentParser:
     parser.add_argument("--transforms", nargs="+", metavar="NAME", help="training transforms")
     parser.add_argument("--root", default="", help="folder that holds the data sets")
     parser.add_argument(
+        "--dry-run", action="store_true", help="print the config as it would be used, and stop"
+    )
+    parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config keys and their values"
     )
     return parser
+
+
+def print_config(cfg: config.AdvConfig) -> int:
+    """Check a config and print it, gray levels also in [0, 1]; return the exit code 0.
+
+    Raises:
+        ConfigError: an unknown name or a wrong value.
+    """
+    config.setup(cfg)
+    print(*config.resolved_lines(cfg), sep="\n")
+    return 0
 
 
 def merged_config(arguments: argparse.Namespace) -> config.AdvConfig:
@@ -180,8 +196,13 @@ def check(cfg: CfgNode) -> None:
     """Refuse what torchreid would stumble over after the data was read.
 
     Raises:
-        ConfigError: an unknown kind of data or loss, or a frozen start without a classifier loss.
+        ConfigError: an unknown kind of data or loss, a frozen start without a classifier loss, or
+            weights that are not there.
     """
+    for key in ("model.load_weights", "model.resume"):
+        path = config.lookup(cfg, key)
+        if path and not Path(path).is_file():
+            raise ConfigError(f"{key} names '{path}', and there is no such file")
     for key, allowed in (("data.type", ("image", "video")), ("loss.name", ("softmax", "triplet"))):
         if config.lookup(cfg, key) not in allowed:
             raise ConfigError(f"{key} is one of {allowed}, got '{config.lookup(cfg, key)}'")

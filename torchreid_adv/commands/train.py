@@ -29,7 +29,11 @@ def main(arguments: list[str]) -> int:
         ConfigError: a flag, key, name or checkpoint that cannot be used.
     """
     parser = stock_config.make_parser("torchreid-adv train", "Train or test a torchreid model.")
-    train(stock_config.merged_config(parser.parse_args(arguments)))
+    chosen = parser.parse_args(arguments)
+    cfg = stock_config.merged_config(chosen)
+    if chosen.dry_run:
+        return stock_config.print_config(cfg)
+    train(cfg)
     return 0
 
 

@@ -47,7 +47,7 @@ class Sheet:
         self.figure = Figure(figsize=(width, self._height))
         self._axes = self.figure.add_axes((0, 0, 1, 1))
         self._axes.set_axis_off()
-        self._limits = {"xlim": (0, width), "ylim": (0, self._height)}
+        self._axes.set(xlim=(0, width), ylim=(0, self._height), autoscale_on=False)
 
     def show(
         self,
@@ -77,7 +77,6 @@ class Sheet:
             self._axes.add_patch(box)
         self._text(x + width / 2, y + height + LINE / 2, above, MUTED)
         self._text(x + width / 2, y - LINE / 2, *below)
-        self._axes.set(**self._limits)
 
     def label(self, row: int, text: str) -> None:
         """Write a row's label up its left side."""

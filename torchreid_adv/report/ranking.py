@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from torchreid_adv.distances import Distance
+from torchreid_adv.evaluation.precision import scores
 from torchreid_adv.models.features import Features
 
 CHUNK_PAIRS = 4_000_000  # distances held at a time: some 100 MB with their order
@@ -79,15 +81,14 @@ def rank(
 def _rank_chunk(distances: Tensor, same: Tensor, junk: Tensor, k: int) -> Ranking:
     positive = same & ~junk
     ranked, order = distances.masked_fill(junk, torch.inf).sort(dim=1, stable=True)
-    hits = positive.gather(1, order)
-    found = hits.any(dim=1)
-    first = hits.to(torch.uint8).argmax(dim=1)
+    average_precision, first = _score(positive.gather(1, order))
+    found = first >= 0
     rival_distance, rival = distances.masked_fill(same, torch.inf).min(dim=1)
     end = torch.isinf(ranked[:, :k])
     return Ranking(
-        average_precision=_average_precision(hits),
-        first=first.where(found, -1),
-        match=order.gather(1, first[:, None])[:, 0].where(found, -1),
+        average_precision=average_precision,
+        first=first,
+        match=order.gather(1, first.clamp(min=0)[:, None])[:, 0].where(found, -1),
         rival=rival.where(~torch.isinf(rival_distance), -1),
         rival_distance=rival_distance,
         top=order[:, :k].masked_fill(end, -1),
@@ -96,7 +97,9 @@ def _rank_chunk(distances: Tensor, same: Tensor, junk: Tensor, k: int) -> Rankin
     )
 
 
-def _average_precision(hits: Tensor) -> Tensor:
-    """Return the mean over a query's positives of (positives so far) / (rank), NaN without one."""
-    ranks = torch.arange(1, hits.shape[1] + 1, dtype=torch.float64)
-    return (hits.cumsum(dim=1) / ranks).mul_(hits).sum(dim=1) / hits.sum(dim=1)
+def _score(hits: Tensor) -> tuple[Tensor, Tensor]:
+    """Return average precision and first match; ``hits`` marks the ranks of the positives."""
+    ranks = hits.nonzero()[:, 1].numpy()
+    starts = np.concatenate([[0], hits.sum(dim=1).cumsum(dim=0).numpy()])
+    average_precision, first, _ = scores(ranks, starts, ap_rule="standard")
+    return torch.from_numpy(average_precision), torch.from_numpy(first)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +15,7 @@ Albedo = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 _HALO = 5.0  # reach of the contact shadow, in canvas pixels
 _SAMPLES = 40
+_NARROW = np.float32(1.0 / _HALO)
 _TURN = np.float32(2 * np.pi)
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
@@ -93,82 +96,85 @@ class Canvas:
         if window is None:
             return
         rows, columns = window
-        along, across, radius = self._coordinates(part, rows, columns)
+        steps, across, radius = self._coordinates(part, rows, columns)
         inside = radius - np.abs(across)
+        u = across / np.maximum(radius, _HALF)
         alpha = np.minimum(np.maximum(inside + _HALF, _ZERO), _ONE)
         image, mask = self.image[:, rows, columns], self.mask[rows, columns]
-        u = np.minimum(np.maximum(across / np.maximum(radius, _HALF), -_ONE), _ONE)
-        shade = self._shade(part, u, rows, columns)
-        if callable(part.albedo):
-            angle = np.arcsin(u) + np.float32(part.turn)
-            angle -= _TURN * np.rint(angle / _TURN)
-            color = part.albedo(angle, along)
-        else:
-            color = part.albedo
+        keep = _ONE - alpha
         if part.contact:
-            halo = np.minimum(np.maximum(inside * np.float32(1 / _HALO) + _ONE, _ZERO), _ONE)
-            image *= _ONE - np.float32(part.contact) * (halo * mask)
-        image *= _ONE - alpha
-        shade *= alpha
-        image += color * shade
+            halo = np.minimum(np.maximum(inside * _NARROW + _ONE, _ZERO), _ONE)
+            halo *= mask
+            keep *= _ONE - halo * part.contact
+        image *= keep
+        image += _color(part, u, steps) * (self._shade(part, u, rows, columns) * alpha)
         np.maximum(mask, alpha, out=mask)
 
     def _window(self, part: Part) -> tuple[slice, slice] | None:
         """Return the rows and columns a part can touch, or None when it is out of sight."""
-        reach = float(part.profile.max()) + _HALO + 1
+        reach = float(part.profile.max()) + _HALO
         if part.shift is not None:
             reach += float(np.abs(part.shift).max())
         height, width = self.mask.shape
         (x0, y0), (x1, y1) = part.start, part.end
-        left, right = max(0, int(min(x0, x1) - reach)), min(width, int(max(x0, x1) + reach) + 1)
-        top, bottom = max(0, int(min(y0, y1) - reach)), min(height, int(max(y0, y1) + reach) + 1)
+        # a part ends at its ends, sideways it reaches as far as its direction lets it
+        length = math.hypot(x1 - x0, y1 - y0) + 1e-3
+        wide = reach * abs(y1 - y0) / length + 2
+        tall = reach * abs(x1 - x0) / length + 2
+        left, right = max(0, int(min(x0, x1) - wide)), min(width, int(max(x0, x1) + wide) + 1)
+        top, bottom = max(0, int(min(y0, y1) - tall)), min(height, int(max(y0, y1) + tall) + 1)
         return (slice(top, bottom), slice(left, right)) if left < right and top < bottom else None
 
     def _coordinates(
         self, part: Part, rows: slice, columns: slice
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return per pixel: place along the part, distance from its axis, half-width there."""
+        """Return per pixel: sample of the profile, distance from the axis, half-width there."""
         (x0, y0), (x1, y1) = part.start, part.end
-        length = max(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5, 1e-3)
+        length = math.hypot(x1 - x0, y1 - y0) + 1e-3
         ex, ey = (x1 - x0) / length, (y1 - y0) / length
-        gx, gy = self._x[columns] - np.float32(x0), self._y[rows] - np.float32(y0)
-        along = gx * np.float32(ex / length) + gy * np.float32(ey / length)
-        across = gx * np.float32(ey) + gy * np.float32(-ex)
-        count = len(part.profile)
-        # one entry before and after the ends, of negative width: nothing is drawn there
-        steps = along * np.float32(count) + _ONE
-        index = np.minimum(np.maximum(steps, _ZERO), np.float32(count + 1)).astype(np.intp)
+        pace = len(part.profile) / length
+        gx, gy = self._x[columns] - x0, self._y[rows] - y0
+        # sample 0 and the last are padding of negative width: nothing is drawn beyond the ends
+        steps = (gx * (ex * pace) + 1.0) + gy * (ey * pace)
+        across = gx * ey - gy * ex
+        index = steps.astype(np.int32)
         if part.shift is not None:
-            across = across - _padded(part.shift, 0.0)[index]
-        return along, across, _padded(part.profile, -_HALO)[index]
+            across -= _padded(part.shift, 0.0).take(index, mode="clip")
+        return steps, across, _padded(part.profile, -_HALO).take(index, mode="clip")
 
     def _shade(self, part: Part, u: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
         """Light a round surface: ambient, diffuse, a highlight and folds."""
         (x0, y0), (x1, y1) = part.start, part.end
-        length = max(((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5, 1e-3)
         light = self.light
-        sideways = ((y1 - y0) * light.x - (x1 - x0) * light.y) / length
-        facing = np.sqrt(_ONE - u * u)
-        lit = np.maximum(u * np.float32(sideways) + facing * np.float32(light.z), _ZERO)
-        shade = lit * np.float32(light.diffuse) + np.float32(light.ambient)
-        facing *= np.float32(0.28 * part.dim)
-        facing += np.float32(0.72 * part.dim)
-        shade *= facing
+        sideways = ((y1 - y0) * light.x - (x1 - x0) * light.y) / math.hypot(x1 - x0, y1 - y0)
+        facing = np.sqrt(np.maximum(_ONE - u * u, _ZERO))
+        lit = np.maximum(u * sideways + facing * light.z, _ZERO)
+        shade = lit * light.diffuse
+        shade += light.ambient
+        shade *= facing * (0.28 * part.dim) + 0.72 * part.dim
         if part.material.wrinkles:
-            shade *= _ONE + np.float32(part.material.wrinkles) * self._folds[rows, columns]
+            shade *= part.material.wrinkles * self._folds[rows, columns] + _ONE
         if part.material.gloss:
-            highlight = np.square(np.square(np.square(lit)))
-            shade += np.float32(part.material.gloss) * highlight
-        return shade
+            shade += part.material.gloss * np.square(np.square(np.square(lit)))
+        return np.asarray(shade)
+
+
+def _color(part: Part, u: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    if not callable(part.albedo):
+        return part.albedo
+    angle = np.arcsin(np.minimum(np.maximum(u, -_ONE), _ONE)) + np.float32(part.turn)
+    angle -= _TURN * np.rint(angle / _TURN)
+    return part.albedo(angle, (steps - _ONE) * (1 / len(part.profile)))
 
 
 def _padded(values: np.ndarray, outside: float) -> np.ndarray:
-    result = np.full(len(values) + 2, outside, np.float32)
+    result = np.empty(len(values) + 2, np.float32)
+    result[0] = result[-1] = outside
     result[1:-1] = values
     return result
 
 
-_PLACES = np.linspace(0.0, 1.0, _SAMPLES)
+_PLACES = np.linspace(0.0, 1.0, _SAMPLES, dtype=np.float32)
 
 
 def limb(
@@ -193,23 +199,32 @@ def limb(
         open_end: end at the last joint, as a sleeve does.
     """
     dx, dy = end[0] - start[0], end[1] - start[1]
-    length = max((dx * dx + dy * dy) ** 0.5, 1e-3)
-    ex, ey = dx / length, dy / length
+    length = math.hypot(dx, dy) + 1e-3
     beyond = 0.0 if open_end else last
-    place = _PLACES * (length + first + beyond) - first
-    t = np.clip(place / length, 0.0, 1.0)
-    profile = first + (last - first) * t + bulge * first * np.maximum(0.0, np.sin(t * 4.0))
-    over = np.where(place < 0, place / first, np.maximum(0.0, place - length) / last)
-    profile = profile * np.sqrt(np.maximum(0.0, 1.0 - over * over)) + 0.01
+    before, after = first / length, beyond / length
+    # rounded, so that the profile is looked up instead of computed for most limbs
+    shape = round(8 * length / first) / 8, round(32 * last / first) / 32
     return (
-        (start[0] - ex * first, start[1] - ey * first),
-        (end[0] + ex * beyond, end[1] + ey * beyond),
-        profile,
+        (start[0] - dx * before, start[1] - dy * before),
+        (end[0] + dx * after, end[1] + dy * after),
+        first * _tube(*shape, bulge, open_end),
     )
 
 
+@functools.lru_cache(maxsize=4096)
+def _tube(length: float, last: float, bulge: float, open_end: bool) -> np.ndarray:
+    """Return the profile of a limb whose first half-width is 1."""
+    length = max(length, 0.125)
+    place = _PLACES * (length + 1.0 + (0.0 if open_end else last)) - 1.0
+    t = np.clip(place / length, 0.0, 1.0)
+    profile = 1.0 + (last - 1.0) * t + bulge * np.maximum(0.0, np.sin(t * 4.0))
+    over = np.maximum(np.maximum(-place, (place - length) / last), 0.0)
+    return np.asarray(profile * np.sqrt(np.maximum(1.0 - over * over, 0.0)))
+
+
+@functools.lru_cache(maxsize=16)
 def ellipsoid(shape: float = 2.0) -> np.ndarray:
-    """Return the profile, of maximum 1, of a ball (2) or a rounder box (more)."""
+    """Return the profile, of maximum 1, of a ball (2) or a rounded box (more)."""
     return np.asarray((1.0 - np.abs(2 * _PLACES - 1) ** shape) ** (1 / shape) + 0.01)
 
 

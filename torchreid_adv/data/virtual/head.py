@@ -60,6 +60,8 @@ _FACE = curve(
     )
 )
 
+_DOME = np.sqrt(1 - (1 - np.linspace(0.04, 1, 40)) ** 2.4)
+
 
 def head(body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
     """Return the head with hair and hat."""
@@ -124,8 +126,7 @@ def _hat(body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
     low = 0.004 if hat.kind == "beanie" else 0.014
     start = seen.spot("head", (0.0, 0.082 * body.head * (1.06 if thick > 1.2 else 1.0), 0.0))
     end = seen.spot("head", (0.0, low, 0.0))
-    rise = np.sqrt(np.clip(1 - (1 - np.linspace(0.04, 1, 40)) ** 2.4, 0, 1))
-    crown = rise * seen.width(0.054 * body.head, 0.065 * body.head) * thick
+    crown = _DOME * seen.width(0.054 * body.head, 0.065 * body.head) * thick
     material = MATERIALS[hat.cloth.material]
     albedo = weave(hat.cloth, length=0.08, radius=0.055)
     parts = [Part(start, end, crown, 0.045, turn, material, albedo)]

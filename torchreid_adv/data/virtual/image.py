@@ -21,8 +21,9 @@ from torchreid_adv.data.virtual.style import Camera, Style
 from torchreid_adv.data.virtual.styles import style_named
 from torchreid_adv.data.virtual.view import View
 
-_DETAIL = 1.5  # canvas pixels per pixel of the delivered image
+_DETAIL = 1.25  # canvas pixels per pixel of the delivered image
 _SCENE = (240, 720)  # rows and columns of a panorama
+_CREASED = (1024, 640)  # rows and columns of creased cloth, more than the largest canvas
 _PASSERS_BY = 1_000_000  # numbers of people who only walk through the pictures of others
 
 
@@ -72,6 +73,8 @@ def render_image(style: Style, seed: int, shot: Shot) -> np.ndarray:
 
 def image_size(style: Style, seed: int, shot: Shot) -> tuple[int, int]:
     """Return height and width of a shot: the options', varied as the style says."""
+    if not style.sizes:
+        return shot.height, shot.width
     rng = stream(style.name, seed, "size", shot.camid, shot.index)
     height = shot.height * (1.0 + style.sizes * spread(rng, -0.5, 1.0))
     return round(height), round(shot.width * (1.0 + style.sizes * spread(rng, -0.7, 0.7)))
@@ -89,18 +92,19 @@ def render_layers(style: Style, seed: int, shot: Shot) -> Layers:
     canvas = Canvas(
         _background(style, seed, shot.camid, rng, (height, width)),
         light=_light(camera, rng),
-        folds=_folds(rng, (height, width)),
+        folds=_folds(style, seed, rng, (height, width)),
     )
     view, moment = _view(camera, rng, (height, width)), _moment(rng)
     passer_by, occluder = rng.random(), rng.random()
     if passer_by < 0.05:
         _pass_by(canvas, style, seed, view, rng, behind=True)
         canvas.mask[:] = 0.0
-    _shadow(canvas, view)
-    person = draw_person(style, seed, shot.person)
+    shadow = _shadow(view, (height, width))
+    canvas.image *= 1.0 - 0.4 * shadow
+    person = _person(style.name, seed, shot.person)
     for part in figure(person, moment, view):
         canvas.paint(part)
-    mask = np.maximum(canvas.mask, _shadow_mask(view, (height, width)) > 0)
+    mask = np.maximum(canvas.mask, shadow > 0)
     if passer_by > 0.96:
         _pass_by(canvas, style, seed, view, rng, behind=False)
     _occlude(canvas, camera, occluder, rng)
@@ -143,8 +147,22 @@ def _light(camera: Camera, rng: np.random.Generator) -> Light:
     )
 
 
-def _folds(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    return 0.6 * noise(rng, size, 9) + 0.5 * noise(rng, size, 4)
+def _folds(style: Style, seed: int, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    cloth = _creased(style.name, seed)
+    y = int(rng.integers(cloth.shape[0] - size[0]))
+    x = int(rng.integers(cloth.shape[1] - size[1]))
+    return cloth[y : y + size[0], x : x + size[1]]
+
+
+@functools.lru_cache(maxsize=3)
+def _creased(name: str, seed: int) -> np.ndarray:
+    rng, shape = stream(name, seed, "folds"), _CREASED
+    return 0.6 * noise(rng, shape, 9) + 0.5 * noise(rng, shape, 4)
+
+
+@functools.lru_cache(maxsize=512)
+def _person(name: str, seed: int, number: int) -> Person:
+    return draw_person(style_named(name), seed, number)
 
 
 def _view(camera: Camera, rng: np.random.Generator, size: tuple[int, int]) -> View:
@@ -164,23 +182,18 @@ def _moment(rng: np.random.Generator) -> Moment:
     return Moment(spread(rng, 0.0, 2 * math.pi), effort, bends[0], bends[1])
 
 
-def _shadow_mask(view: View, size: tuple[int, int]) -> np.ndarray:
-    mask = np.zeros(size, np.float32)
-    center = (round(view.x), round(view.y - 0.01 * view.scale))
-    axes = (round(0.2 * view.scale), round(0.045 * view.scale))
-    cv2.ellipse(mask, center, axes, 0, 0, 360, 1.0, -1)
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), 3.5))
-
-
-def _shadow(canvas: Canvas, view: View) -> None:
-    canvas.image *= 1.0 - 0.4 * _shadow_mask(view, canvas.mask.shape)
+def _shadow(view: View, size: tuple[int, int]) -> np.ndarray:
+    """Return the soft shadow around the feet (H, W): that of anybody, so it tells nothing."""
+    x = (np.arange(size[1], dtype=np.float32) - view.x) / (0.21 * view.scale)
+    y = (np.arange(size[0], dtype=np.float32)[:, None] - view.y) / (0.052 * view.scale)
+    return np.maximum(1.0 - np.sqrt(x * x + y * y), 0.0)
 
 
 def _pass_by(
     canvas: Canvas, style: Style, seed: int, view: View, rng: np.random.Generator, *, behind: bool
 ) -> None:
     """Draw somebody else, partly in the picture."""
-    other: Person = draw_person(style, seed, _PASSERS_BY + int(rng.integers(1000)))
+    other = _person(style.name, seed, _PASSERS_BY + int(rng.integers(100)))
     width = canvas.mask.shape[1]
     side = -1.0 if rng.random() < 0.5 else 1.0
     x = view.x + side * width * (spread(rng, 0.3, 0.6) if behind else spread(rng, 0.55, 0.75))

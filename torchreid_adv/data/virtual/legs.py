@@ -10,6 +10,13 @@ from torchreid_adv.data.virtual.patterns import planes, weave
 from torchreid_adv.data.virtual.view import Seen, between
 from torchreid_adv.data.virtual.wardrobe import MATERIALS, Cloth, Lower, Outfit
 
+# half-widths and half-depths of pelvis and skirt, from the waist down, in standing heights
+_ACROSS = curve(((0, 0.084), (0.4, 0.096), (0.7, 0.1), (0.9, 0.085), (1, 0.04)))
+_DEEP = curve(((0, 0.064), (0.5, 0.08), (0.8, 0.074), (1, 0.035)))
+_HANGING = (
+    curve(((0, 0.084), (0.35, 0.1), (1, 0.1))),
+    curve(((0, 0.066), (0.35, 0.084), (1, 0.088))),
+)
 _THIGH = 0.55  # share of the covered leg that is thigh
 
 
@@ -82,9 +89,7 @@ def _shoe(side: str, outfit: Outfit, seen: Seen, depth: float, dim: float) -> li
 
 def _pelvis(body: Body, lower: Lower, seen: Seen) -> Part:
     start, end = seen.spot("pelvis", (0.0, 0.12, 0.0)), seen.spot("pelvis", (0.0, -0.065, 0.0))
-    across = curve(((0, 0.084), (0.4, 0.096), (0.7, 0.1), (0.9, 0.085), (1, 0.04))) * body.hips
-    deep = curve(((0, 0.064), (0.5, 0.08), (0.8, 0.074), (1, 0.035)))
-    profile = seen.width(across, deep) * body.girth**0.6 * (0.55 + 0.45 * lower.fit)
+    profile = seen.width(_ACROSS * body.hips, _DEEP) * body.girth**0.6 * (0.55 + 0.45 * lower.fit)
     albedo = weave(lower.cloth, length=0.19, radius=0.09)
     material = MATERIALS[lower.cloth.material]
     return Part(start, end, profile, -0.02, seen.view.yaw, material, albedo, contact=0.12)
@@ -97,9 +102,9 @@ def _skirt(body: Body, lower: Lower, seen: Seen) -> Part | None:
     drop = 0.06 + 0.47 * lower.reach
     end = between(start, end, (0.12 + drop) / 0.12)
     size = body.girth**0.6 * body.hips
-    across = curve(((0, 0.084), (0.35, 0.1), (1, 0.1 * lower.fit))) * size
-    deep = curve(((0, 0.066), (0.35, 0.084), (1, 0.088 * lower.fit))) * size
-    profile, shift = over_legs(seen, seen.width(across, deep), start, end, body.girth)
+    flare = np.maximum(1.0, np.linspace(0.8, lower.fit, len(_HANGING[0]))) * size
+    profile = seen.width(_HANGING[0] * flare, _HANGING[1] * flare)
+    profile, shift = over_legs(seen, profile, start, end, body.girth)
     albedo = weave(lower.cloth, length=0.12 + drop, radius=0.1)
     material = MATERIALS[lower.cloth.material]
     return Part(start, end, profile, -0.02, seen.view.yaw, material, albedo, shift=shift)

@@ -127,7 +127,12 @@ def weave(cloth: Cloth, *, length: float, radius: float) -> np.ndarray | Albedo:
 
 
 def mix(color: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Blend RGB planes (3, h, w) or a color (3, 1, 1) with a second one by its share (h, w)."""
+    """Blend RGB planes (3, h, w) or a color (3, 1, 1) with a second one by its share (h, w).
+
+    A share of booleans chooses between the two, which is faster.
+    """
+    if share.dtype == bool:
+        return np.where(share, second, color)
     return np.asarray(color + share.astype(np.float32) * (second - color))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from torchreid_adv.data.virtual.draws import spread
 from torchreid_adv.data.virtual.style import Camera
 
-_LUMA = np.asarray((0.299, 0.587, 0.114), np.float32)
+_LUMA = np.asarray((0.299, 0.587, 0.114))
 
 
 def respond(
@@ -35,22 +35,19 @@ def respond(
         image = cv2.GaussianBlur(image, (0, 0), sigma)
     image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC)
     image = _color(np.maximum(image, 0.0), camera, rng)
-    grain = rng.standard_normal((*size, 1), dtype=np.float32)
-    tint = rng.standard_normal(image.shape, dtype=np.float32)
-    image += np.float32(camera.noise) * (0.8 * grain + 0.5 * tint)
+    image += np.float32(camera.noise) * rng.standard_normal(image.shape, dtype=np.float32)
     return np.asarray(np.clip(image, 0.0, 1.0))
 
 
 def _color(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
-    drift = 1.0 + 0.03 * rng.standard_normal(3)
-    gains = np.asarray(camera.gains) * drift * np.exp(camera.exposure * rng.standard_normal())
-    image = image * gains.astype(np.float32)
-    np.power(image, np.float32(camera.gamma), out=image)
-    gray = (image @ _LUMA)[..., None]
-    image = gray + np.float32(camera.saturation) * (image - gray)
+    """Apply exposure and gains, gamma, then saturation, contrast and haze as one matrix."""
+    gains = np.asarray(camera.gains) * (1.0 + 0.03 * rng.standard_normal(3))
+    gains *= np.exp(camera.exposure * rng.standard_normal())
+    image = cv2.pow(cv2.transform(image, np.diag(gains)), camera.gamma)
     slope = np.linspace(-1, 1, image.shape[0], dtype=np.float32)[:, None, None]
-    light = 1.0 + np.float32(0.08 * rng.standard_normal()) * slope
-    middle = np.float32(0.45)
-    return (middle + np.float32(camera.contrast) * (image * light - middle)) * np.float32(
-        1.0 - camera.haze
-    ) + np.float32(camera.haze)
+    image *= 1.0 + np.float32(0.08 * rng.standard_normal()) * slope
+    mix = camera.saturation * np.eye(3) + (1.0 - camera.saturation) * _LUMA
+    middle = 0.45 * (1.0 - camera.contrast)
+    matrix = np.column_stack([camera.contrast * mix, np.full(3, middle)]) * (1.0 - camera.haze)
+    matrix[:, 3] += camera.haze
+    return cv2.transform(image, matrix)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from torchreid_adv.data.virtual.body import Body
@@ -49,21 +51,26 @@ def trunk(body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
 
 def _garment(body: Body, outfit: Outfit, cut: Cut, seen: Seen) -> Part:
     start, pelvis = seen.spot("neck", (0.0, -0.006, 0.0)), seen.spot("pelvis")
-    span = seen.joints["neck"][1] - seen.joints["pelvis"][1]
-    reach = (seen.joints["neck"][1] - cut.hem) / span
+    neck, hips = seen.joints["neck"][1], seen.joints["pelvis"][1]
+    reach = (neck - cut.hem) / (neck - hips)
     end = between(start, pelvis, reach)
-    profile, shift = _shape(body, cut, reach, seen)
+    across, deep, forward = _shape(body, outfit.upper.kind, round(reach, 2))
+    profile, shift = seen.width(across, deep), seen.forward(forward)
     if reach > 1.25:
         profile, middle = over_legs(seen, profile, start, end, body.girth)
         shift = shift + middle
-    albedo = _decorated(outfit, cut, length=reach * span)
+    albedo = _decorated(outfit, cut, length=reach * (neck - hips))
     material, turn = MATERIALS[outfit.upper.cloth.material], seen.view.yaw
     return Part(start, end, profile, 0.0, turn, material, albedo, shift=shift)
 
 
-def _shape(body: Body, cut: Cut, reach: float, seen: Seen) -> tuple[np.ndarray, np.ndarray]:
-    """Return profile and shift in pixels; ``reach`` 1 ends at the hips."""
-    places = np.linspace(0.0, 1.0, 40) * reach
+@functools.lru_cache(maxsize=1024)
+def _shape(body: Body, kind: str, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return half-widths, half-depths and forward shifts down a garment, in standing heights.
+
+    ``reach`` says where it ends; 1 is at the hips.
+    """
+    cut, places = CUTS[kind], np.linspace(0.0, 1.0, 40) * reach
     across = np.interp(places, *zip(*_ACROSS, strict=True))
     deep = np.interp(places, *zip(*_DEEP, strict=True))
     upper = np.interp(places, (0.0, 0.4, 0.8), (1.0, 1.0, 0.0))
@@ -74,10 +81,9 @@ def _shape(body: Body, cut: Cut, reach: float, seen: Seen) -> tuple[np.ndarray, 
         hang = np.maximum(across, 0.098 * min(1.0, body.shoulders))
         across = np.where((places > 0.3) & (places < 1.0), hang, across)
     ease = np.interp(places, (0.0, 0.1, 0.3), (1.0, 0.5 + 0.5 * cut.fit, cut.fit))
-    ease = ease * np.interp(places, (0.0, 0.75, max(reach, 0.8)), (1.0, 1.0, cut.flare))
-    profile = seen.width(across, deep * belly) * girth * ease
+    ease = girth * ease * np.interp(places, (0.0, 0.75, max(reach, 0.8)), (1.0, 1.0, cut.flare))
     forward = np.interp(places, *zip(*_FORWARD, strict=True)) + 0.02 * (belly - 1)
-    return profile, seen.forward(forward)
+    return across * ease, deep * belly * ease, forward
 
 
 def _decorated(outfit: Outfit, cut: Cut, *, length: float) -> np.ndarray | Albedo:
@@ -90,20 +96,20 @@ def _decorated(outfit: Outfit, cut: Cut, *, length: float) -> np.ndarray | Albed
     def albedo(angle: np.ndarray, place: np.ndarray) -> np.ndarray:
         side = np.abs(angle)
         color = evaluate(base, angle, place)
-        color = mix(color, edge, place * length > length - 0.012)
+        seam = place * length > length - 0.012
         if cut.opening:
-            half = cut.opening[0] + (cut.opening[1] - cut.opening[0]) * np.clip(place * 1.3, 0, 1)
-            color = mix(color, edge, side < half + 0.1)
+            slope = 1.3 * (cut.opening[1] - cut.opening[0])
+            half = np.minimum(place, 1 / 1.3) * slope + cut.opening[0]
+            color = mix(color, edge, seam | (side < half + 0.1))
             color = mix(color, evaluate(inner, angle, place), side < half)
             if upper.kind == "blazer":
                 color = mix(color, planes(upper.inner.second), (side < 0.1) & (side < half))
-        elif cut.collar > 0.013:
-            color = mix(color, edge, side < 0.055)
+        else:
+            color = mix(color, edge, seam | (side < (0.055 if cut.collar > 0.013 else 0.0)))
         if upper.kind == "vest":
-            color = mix(color, planes(upper.cloth.second), np.abs(place - 0.62) < 0.06)
-            color = mix(
-                color, planes(upper.cloth.second), (np.abs(side - 0.75) < 0.12) & (place < 0.6)
-            )
+            over_shoulders = (np.abs(side - 0.75) < 0.12) & (place < 0.6)
+            bands = (np.abs(place - 0.62) < 0.06) | over_shoulders
+            color = mix(color, planes(upper.cloth.second), bands)
         if outfit.bag.kind == "backpack":
             color = mix(color, strap, (np.abs(side - 0.62) < 0.13) & (place * length < 0.2))
         elif outfit.bag.kind in ("messenger", "tote"):
@@ -119,7 +125,8 @@ def _strap(kind: str, turn: np.ndarray, down: np.ndarray) -> np.ndarray:
         return (np.abs(np.abs(turn - 1.57) - 0.5) < 0.1) & (down < 0.25)
     line = -0.75 + 2.3 * down / 0.33
     front = np.abs(turn - line) < 0.13
-    behind = np.abs(np.mod(np.pi - turn, 2 * np.pi) - np.mod(line, 2 * np.pi)) < 0.13
+    apart = np.pi - turn - line
+    behind = np.abs(apart - 2 * np.pi * np.rint(apart / (2 * np.pi))) < 0.13
     return (front | behind) & (down < 0.36)
 
 

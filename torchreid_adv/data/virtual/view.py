@@ -64,7 +64,9 @@ class Seen:
     def width(self, across: np.ndarray | float, deep: np.ndarray | float) -> np.ndarray:
         """Return seen half-widths in pixels of ellipses with these half-axes."""
         sideways, forward = math.cos(self.view.yaw), math.sin(self.view.yaw)
-        return np.asarray(np.hypot(across * sideways, deep * forward) * self.view.scale)
+        return np.asarray(
+            np.sqrt((across * sideways) ** 2 + (deep * forward) ** 2) * self.view.scale
+        )
 
     def forward(self, distance: np.ndarray | float) -> np.ndarray:
         """Return the shift to the right, in pixels, of something moved towards the front."""

@@ -1,0 +1,14 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import standins
+
+
+@pytest.fixture(scope="session")
+def github(tmp_path_factory):
+    """A folder in which torchreid lies as in its GitHub repository."""
+    return standins.write_github_layout(tmp_path_factory.mktemp("github"))

@@ -1,0 +1,119 @@
+"""Our own training script: torchreid's flags, config, log and folders."""
+
+import inspect
+import sys
+
+import pytest
+import standins
+import torch
+
+from torchreid_adv.commands import stock_config
+from torchreid_adv.commands.train import main, train, weights_path
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration import hooks
+from torchreid_adv.integration.checkpoints import read_checkpoint
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.registry import COMMANDS
+
+SIZE = ["data.height", "64", "data.width", "32", "train.batch_size", "8", "data.workers", "0"]
+
+
+@pytest.fixture
+def settings(market, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(standins.SCRIPTS))
+    pairs = {
+        "model.name": "tiny_net",
+        "adv.plugins": "['tiny_plugin']",
+        "data.save_dir": str(tmp_path / "log"),
+        "train.max_epoch": "1",
+        "use_gpu": "False",
+    }
+    return ["--root", str(market), *SIZE, *(word for pair in pairs.items() for word in pair)]
+
+
+def test_train_then_test(settings, tmp_path, capsys):
+    streams = sys.stdout, sys.stderr
+    assert COMMANDS.get("train")(settings) == 0
+    assert (sys.stdout, sys.stderr) == streams
+    assert not hooks.is_installed()
+    trained = capsys.readouterr().out
+    steps = ["Show configuration", "** System info **", "Building model: tiny_net"]
+    steps += ["Model complexity: params=", "Building softmax-engine for image-reid"]
+    steps += ["=> Start training", "mAP: ", "Rank-1  : ", "Checkpoint saved"]
+    places = [trained.index(step) for step in steps]
+    assert places == sorted(places)
+    weights = tmp_path / "log" / "model" / "model.pth.tar-1"
+    assert read_checkpoint(weights)["epoch"] == 1
+    assert main([*settings, "model.load_weights", str(weights), "test.evaluate", "True"]) == 0
+    tested = capsys.readouterr().out
+    assert tested[tested.index("mAP") :] in trained
+    assert len(list((tmp_path / "log").glob("train.log-*"))) == 1
+    assert len(list((tmp_path / "log").glob("test.log-*"))) == 1
+
+
+def test_train_from_python_returns_the_engine(settings):
+    cfg = stock_config.merged_config(stock_config.make_parser("test").parse_args(settings))
+    cfg.loss.name = "triplet"
+    cfg.loss.triplet.weight_x = 1.0
+    cfg.model.name = "osnet_x0_25"
+    cfg.model.pretrained = False
+    cfg.sampler.train_sampler = "RandomIdentitySampler"
+    engine = train(cfg)
+    saved = read_checkpoint(weights_path(cfg))["state_dict"]
+    state = engine.model.state_dict()
+    assert all(torch.equal(saved[name], state[name]) for name in saved)
+    assert type(engine).__name__ == "ImageTripletEngine"
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        (["data.type", "images"], "data.type is one of"),
+        (["loss.name", "softmx"], "loss.name is one of"),
+        (["loss.name", "triplet", "train.fixbase_epoch", "5"], "fixbase_epoch"),
+        (["train.max_epohc", "5"], "did you mean 'train.max_epoch'"),
+        (["model.load_weights", "missing.pth"], "there is no such file"),
+        (["model.resume", "missing.pth"], "there is no such file"),
+        (["train.max_epoch"], "has no value"),
+    ],
+)
+def test_bad_configs_are_refused_before_data_is_read(pairs, words):
+    with pytest.raises(ConfigError, match=words):
+        main(["--root", "there-is-no-such-folder", *pairs])
+
+
+def test_flags_swallowing_pairs_are_pointed_out(settings):
+    with pytest.raises(ConfigError, match="swallows"):
+        main([*settings[:2], "--transforms", "lgt", *settings[2:]])
+
+
+def test_a_config_file_comes_before_flags_and_pairs(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("data:\n  sources: ['msmt17']\n  root: 'there'\ntrain:\n  lr: 1\n")
+    flags = ["--config-file", str(path), "-s", "a", "b", "--root", "here", "train.max_epoch", "7"]
+    cfg = stock_config.merged_config(stock_config.make_parser("test").parse_args(flags))
+    assert cfg.data.sources == ["a", "b"]
+    assert cfg.data.targets == ["market1501"]
+    assert (cfg.data.root, cfg.train.lr, cfg.train.max_epoch) == ("here", 1.0, 7)
+    assert cfg.use_gpu == torch.cuda.is_available()
+
+
+def test_every_keyword_names_a_key_and_is_one_of_torchreids():
+    cfg = stock_config.default_config()
+    data, engines, optim = (torchreid_module(name) for name in ("data", "engine", "optim"))
+    for table, taker in (
+        (stock_config.IMAGE_DATA, data.ImageDataManager),
+        (stock_config.VIDEO_DATA, data.VideoDataManager),
+        (stock_config.OPTIMIZER, optim.build_optimizer),
+        (stock_config.SCHEDULER, optim.build_lr_scheduler),
+        (stock_config.SOFTMAX, engines.VideoSoftmaxEngine),
+        (stock_config.TRIPLET, engines.VideoTripletEngine),
+        (stock_config.RUN, engines.Engine.run),
+    ):
+        assert set(table) <= set(inspect.signature(taker).parameters)
+        assert None not in stock_config.keywords(cfg, table).values()
+
+
+def test_defaults_are_not_shared_between_configs():
+    stock_config.default_config().data.sources.append("msmt17")
+    assert stock_config.default_config().data.sources == ["market1501"]

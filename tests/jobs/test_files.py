@@ -1,0 +1,32 @@
+import os
+
+import pytest
+
+from torchreid_adv.jobs.chunks import chunks
+from torchreid_adv.jobs.files import atomic_file, write_text
+
+
+def test_a_file_is_whole_and_readable(tmp_path):
+    path = tmp_path / "a" / "b.txt"
+    write_text(path, "whole")
+    assert path.read_text() == "whole"
+    assert [p.name for p in path.parent.iterdir()] == ["b.txt"]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "b.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_file(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["b.txt"]
+
+
+def test_chunks_are_filled_by_the_last_item():
+    assert list(chunks("abcde", 2)) == [(["a", "b"], 2), (["c", "d"], 2), (["e", "e"], 1)]
+    assert list(chunks("", 2)) == []
+    assert list(chunks("ab", 2)) == [(["a", "b"], 2)]

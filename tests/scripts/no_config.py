@@ -1,0 +1,5 @@
+"""A script without a config tree."""
+
+
+def main():
+    raise AssertionError("the launcher should have refused")

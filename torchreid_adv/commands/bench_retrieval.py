@@ -1,0 +1,128 @@
+"""Benchmark of retrieval evaluation: ours, torchreid's, and the matrix product both contain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchreid_adv.evaluation import RetrievalResult, evaluate
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.models.features import Features
+
+_IDENTITIES, _CAMERAS = 750, 6  # Market-1501's test set
+_DISTRACTORS = 0.15  # share of the gallery
+_SIGNAL = 0.55  # identity's share of a feature, in deviations: a well trained model
+
+
+def run(
+    *, queries: int = 3368, gallery: int = 15913, dimension: int = 512, repeats: int = 3
+) -> dict[str, Any]:
+    """Time evaluation from features to mAP and match curve, and compare the outcomes.
+
+    The features are drawn: a center per identity plus noise. The peer is torchreid's
+    ``compute_distance_matrix`` and Python ``evaluate_rank``, the one a plain installation has; it
+    is timed once, since it takes about a minute at the default size. The floor is the matrix
+    product alone, into memory that is there already.
+
+    Args:
+        queries: number of queries.
+        gallery: number of gallery images.
+        dimension: length of a feature.
+        repeats: times that ours and the floor are measured; the least counts.
+
+    Returns:
+        the figures that are printed, times in seconds.
+    """
+    draw = torch.Generator().manual_seed(0)
+    centers = torch.randn(_IDENTITIES + 1, dimension, generator=draw) * _SIGNAL
+    query = _side(queries, centers, draw, distractors=0.0)
+    clean = _side(gallery, centers, draw, distractors=_DISTRACTORS)
+    distractor = (clean.pids == 0)[:, None]
+    opposite = torch.where(distractor, clean.values, -clean.values)
+    attacked = Features(opposite, clean.pids, clean.camids, clean.image_ids)
+
+    product = torch.zeros(queries, gallery)
+    floor, _ = _least(repeats, lambda: torch.mm(query.values, clean.values.t(), out=product))
+    del product
+    ours, result = _least(repeats, lambda: evaluate(query, clean))
+    hard, _ = _least(repeats, lambda: evaluate(query, attacked))
+    peer, (curve, mean) = _least(1, lambda: _peer(query, clean))
+    figures = {
+        "queries": queries,
+        "gallery": gallery,
+        "dimension": dimension,
+        "threads": torch.get_num_threads(),
+        "repeats": repeats,
+        "ours": ours,
+        "ours_attacked": hard,
+        "peer": peer,
+        "floor": floor,
+        "ratio": peer / ours,
+        "ratio_attacked": peer / hard,
+        "over_floor": ours / floor,
+        "mAP": result.mAP,
+        **_differences(result, curve, mean),
+    }
+    _show(figures)
+    return figures
+
+
+def _side(count: int, centers: Tensor, draw: torch.Generator, *, distractors: float) -> Features:
+    pids = torch.randint(1, len(centers), (count,), generator=draw)
+    pids[torch.rand(count, generator=draw) < distractors] = 0
+    noise = torch.randn(count, centers.shape[1], generator=draw)
+    values = noise + torch.where((pids > 0)[:, None], centers[pids], 0.0)
+    camids = torch.randint(_CAMERAS, (count,), generator=draw)
+    return Features(values, pids, camids, tuple(map(str, range(count))))
+
+
+def _least(repeats: int, job: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the least time of some runs and what the last one returned."""
+    least, outcome = float("inf"), None
+    for _ in range(repeats):
+        start = time.perf_counter()
+        outcome = job()
+        least = min(least, time.perf_counter() - start)
+    return least, outcome
+
+
+def _peer(query: Features, gallery: Features) -> tuple[np.ndarray, float]:
+    metrics = torchreid_module("metrics")
+    matrix = metrics.compute_distance_matrix(query.values, gallery.values, "euclidean")
+    labels = (query.pids, gallery.pids, query.camids, gallery.camids)
+    curve, mean = metrics.evaluate_rank(
+        matrix.numpy(), *(label.numpy() for label in labels), use_cython=False
+    )
+    return curve, float(mean)
+
+
+def _differences(result: RetrievalResult, curve: np.ndarray, mean: float) -> dict[str, Any]:
+    """Compare with the peer: equal but for products that a BLAS rounds by the shape of a block."""
+    curves = float(np.abs(result.cmc[: len(curve)].astype(np.float32) - curve).max())
+    means = abs(result.mAP - mean)
+    return {
+        "difference_mAP": means,
+        "difference_cmc": curves,
+        "agrees": means < 1e-6 and curves <= 2 / result.queries,
+    }
+
+
+def _show(figures: dict[str, Any]) -> None:
+    print(
+        "Retrieval evaluation: {queries} queries x {gallery} gallery images x {dimension}, "
+        "{threads} threads, least of {repeats} runs (torchreid: one run)\n"
+        "  torchreid        {peer:8.2f} s   compute_distance_matrix + evaluate_rank (Python)\n"
+        "  torchreid_adv    {ours:8.3f} s   {ratio:.0f} times faster, {over_floor:.2f} x the floor\n"
+        "    attacked       {ours_attacked:8.3f} s   {ratio_attacked:.0f} times faster; positives "
+        "at the end of the lists\n"
+        "  floor            {floor:8.3f} s   the matrix product alone\n"
+        "  mAP {mAP:.2%}, differs by {difference_mAP:.1e}, match curve by {difference_cmc:.1e}: ".format(
+            **figures
+        )
+        + ("agree" if figures["agrees"] else "DISAGREE")
+    )
