@@ -1,4 +1,4 @@
-"""What tests of the integration share: small scripts, and torchreid in the layout of its repository."""
+"""What tests of the integration share: small scripts, and torchreid in GitHub's layout."""
 
 import shutil
 from pathlib import Path

@@ -291,7 +291,7 @@ def test_nan_weights_are_refused(market, tmp_path, capsys):
     path = tmp_path / "nan.pth"
     torch.save({"state_dict": network.state_dict()}, path)
     assert attack(market, path, tmp_path / "out") == 2
-    assert "finite" in capsys.readouterr().err
+    assert "NaN" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -95,7 +95,7 @@ def test_hostile_pickle_is_refused_and_not_executed(hooked, tmp_path):
         )
         with pytest.raises(ConfigError, match=r"posix\.mkdir|nt\.mkdir"):
             read_checkpoint(path)
-        with pytest.raises(ConfigError):
+        with pytest.raises(ConfigError, match="refused"):
             torchreid_module("utils").load_pretrained_weights(osnet(), str(path))
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Hostile(trap)))
     with pytest.raises(ConfigError):
@@ -135,8 +135,16 @@ def test_files_without_weights_are_config_errors(tmp_path):
         read_checkpoint(tmp_path / "missing.pth")
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "module.module.", "model.", "module.model."])
-@pytest.mark.parametrize("key", ["state_dict", None])
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [
+        ("", "state_dict"),
+        ("module.", "state_dict"),
+        ("module.module.", None),
+        ("model.", "model"),
+        ("module.model.", None),
+    ],
+)
 def test_prefixes_are_ignored(tmp_path, prefix, key):
     source, target = osnet(seed=1), osnet(seed=2)
     state = {f"{prefix}{name}": value for name, value in source.state_dict().items()}
@@ -224,7 +232,7 @@ def test_match_leaves_the_model_as_it_is():
     assert all(torch.equal(before[n], v) for n, v in model.state_dict().items())
 
 
-@pytest.mark.parametrize("name", ["osnet_x0_25", "pcb_p4", "hacnn", "mlfn", "densenet121"])
+@pytest.mark.parametrize("name", ["osnet_x0_25", "pcb_p4", "hacnn"])
 def test_heads_are_known_in_torchreids_architectures(name):
     few, many = (osnet(classes, name).state_dict() for classes in (3, 4))
     differing = [key for key in few if few[key].shape != many[key].shape]

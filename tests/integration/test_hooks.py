@@ -238,20 +238,6 @@ def test_a_corrupt_image_is_an_error_where_torchreid_waits_for_ever(hooked, mark
         dataset(items, items, items, verbose=False)[0]
 
 
-def worker_reads_as_parent(blob: bytes) -> tuple[bool, int]:
-    pickle.loads(blob)
-    places = ("utils.tools", "utils", "data.datasets.dataset")
-    readers = {vars(torchreid_module(place))["read_image"] for place in places}
-    return readers == {READERS.get("image")}, config.current().adv.data.max_pixels
-
-
-def test_a_spawned_worker_has_our_reader_and_config(hooked):
-    config.current().adv.data.max_pixels = 4321
-    train, _ = torchreid_module("data.transforms").build_transforms(64, 32, "lgt")
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(worker_reads_as_parent, (pickle.dumps(train),)) == (True, 4321)
-
-
 def test_a_transform_pickled_here_changes_nothing_here(hooked):
     train, _ = torchreid_module("data.transforms").build_transforms(64, 32, "lgt")
     hooks.uninstall()
@@ -260,16 +246,39 @@ def test_a_transform_pickled_here_changes_nothing_here(hooked):
     assert functions() == stock
 
 
-def test_spawned_data_loader_workers_give_what_the_parent_gives(hooked, market):
+class Probe(torch.utils.data.Dataset):
+    """A data set that also tells what the process that reads it looks like."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self):
+        return len(self.dataset)
+
+    def __getitem__(self, index):
+        places = ("utils.tools", "utils", "data.datasets.dataset")
+        readers = {vars(torchreid_module(place))["read_image"] for place in places}
+        ours = readers == {READERS.get("image")}
+        limit = config.current().adv.data.max_pixels
+        return self.dataset[index]["img"], ours, limit, multiprocessing.current_process().name
+
+
+def test_spawned_workers_read_as_their_parent_does(hooked, market):
+    config.current().adv.data.max_pixels = 4321
     manager = datamanager(market, transforms=["half_light"], train_sampler="SequentialSampler")
-    dataset = manager.train_loader.dataset
-    loader = torch.utils.data.DataLoader(
-        dataset, batch_size=8, num_workers=2, multiprocessing_context="spawn"
+    probe = Probe(manager.train_loader.dataset)
+    spawned = torch.utils.data.DataLoader(
+        probe, batch_size=8, num_workers=2, multiprocessing_context="spawn"
     )
-    for spawned, here in zip(
-        loader, torch.utils.data.DataLoader(dataset, batch_size=8), strict=True
-    ):
-        assert torch.equal(spawned["img"], here["img"])
+    here = torch.utils.data.DataLoader(probe, batch_size=8)
+    names = set()
+    for theirs, ours in zip(spawned, here, strict=True):
+        assert torch.equal(theirs[0], ours[0])
+        assert theirs[1].all()
+        assert (theirs[2] == 4321).all()
+        names |= set(theirs[3])
+    assert len(names) == 2
+    assert multiprocessing.current_process().name not in names
 
 
 def test_registries_are_the_tables(hooked):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
 from torchreid_adv.distances import build_distance
 from torchreid_adv.models.features import Features
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.report import charts
+from torchreid_adv.report.sections import Section
 from torchreid_adv.report.target import TargetReport
 
 EPS = 5
@@ -96,6 +98,14 @@ def _write_images(folder, query, gallery, hit, stored):
                 paths_after[image_id] = folder / f"{stem}_adversarial.png"
                 (noisy.resize(stored) if stored else noisy).save(paths_after[image_id])
     return paths, paths_after
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Leave the figures empty where a test is about the page: drawing takes a second a report."""
+    monkeypatch.setattr(
+        Section, "_draw", lambda _: {name: Figure((1, 1)) for name in ("cmc", "distances")}
+    )
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from html.parser import HTMLParser
 
 import numpy as np
@@ -15,8 +14,10 @@ from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import DataError
 from torchreid_adv.models.features import Features
 from torchreid_adv.report import ranking
-from torchreid_adv.report.noise import noise_triples
+from torchreid_adv.report.charts import curve_is_whole
+from torchreid_adv.report.noise import amplify, noise_triples
 from torchreid_adv.report.page import figure_prefixes
+from torchreid_adv.report.survey import survey_target
 from torchreid_adv.report.target import write_report
 
 VOID = {"meta", "img", "br"}
@@ -84,6 +85,7 @@ def test_the_whole_page(tmp_path, make_target, make_results):
             assert image.format == "PNG"
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_nothing_from_outside_and_no_scripts(tmp_path, make_target, make_results):
     target = make_target()
     page = read(write_report(tmp_path, make_results(target), [target]))
@@ -123,6 +125,7 @@ def hostile_report(folder, words, make_target, make_results):
     return write_report(folder, results, [target])
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_hostile_names_add_no_node(tmp_path, make_target, make_results):
     kind = read(hostile_report(tmp_path / "kind", ["harmless"], make_target, make_results))
     for turn in range(0, len(HOSTILE), 8):
@@ -134,6 +137,7 @@ def test_hostile_names_add_no_node(tmp_path, make_target, make_results):
         assert not [c for c in content if not c.isprintable() and c != "\n"]
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_hostile_name_is_shown_as_text(tmp_path, make_target, make_results):
     target = make_target(name="<b>\x1b[1m&\n", rename=lambda image_id: f'"><i>{image_id}')
     page = read(write_report(tmp_path, make_results(target), [target]))
@@ -158,12 +162,14 @@ def test_no_query_has_a_positive(tmp_path, make_target, make_results):
     assert names == {"noise.png", "cmc.png", "distances.png"}
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_no_first_match_flips(tmp_path, make_target, make_results):
     target = make_target(strength=0.0)
     page = read(write_report(tmp_path, make_results(target), [target]))
     assert "No query's first match turns from right to wrong" in page.said
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_flipped_match_is_shown_with_what_overtook_it(tmp_path, make_target, make_results):
     """Two people, one query: the numbers are worked out by hand from unit vectors."""
     query = Features(torch.tensor([[1.0, 0.0]]), torch.tensor([0]), torch.tensor([0]), ("q",))
@@ -189,6 +195,7 @@ def test_a_flipped_match_is_shown_with_what_overtook_it(tmp_path, make_target, m
 
 
 @pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.usefixtures("without_figures")
 def test_queries_attacked_under_another_distance(tmp_path, make_target, make_results, normalize):
     distance = build_distance("euclidean", normalize=normalize)
     target = make_target(side="query", distance=distance)
@@ -213,6 +220,7 @@ def test_figure_prefixes_are_safe_and_distinct():
     assert figure_prefixes(["Market", "market"]) == ["1_Market_", "2_market_"]
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_sample_of_queries_is_named_as_one(tmp_path, make_target, make_results, monkeypatch):
     monkeypatch.setattr(ranking, "SURVEY_QUERIES", 3)
     monkeypatch.setattr(ranking, "SURVEY_PAIRS", 1)
@@ -276,8 +284,37 @@ def test_stored_at_another_size(tmp_path, make_target, make_results):
     assert "stored at another size" in page.said
 
 
-def test_without_a_bound_noise_is_gray(make_target):
-    triples = noise_triples(make_target(eps=0.0))
-    buffer = io.BytesIO()
-    triples[0].noise.save(buffer, "PNG")
-    assert np.array(triples[0].noise).std() == 0
+def test_noise_that_is_none_is_gray():
+    assert torch.equal(amplify(torch.zeros(3, 2, 2), 0.0), torch.full((3, 2, 2), 0.5))
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_without_a_bound_the_largest_change_is_white(tmp_path, make_target, make_results):
+    noise = torch.tensor([-0.2, 0.0, 0.1, 0.2])
+    assert amplify(noise, 1.0).tolist() == pytest.approx([0, 0.5, 0.75, 1])
+    target = make_target(eps=1.0)
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    assert "images without a bound" in page.said
+    assert "the largest change is black or white" in page.said
+
+
+def test_match_curve_is_drawn_only_where_it_is_that_of_the_results(make_target):
+    target = make_target()
+    survey = survey_target(target)
+    for name, ranking_ in (("clean", survey.before), ("adversarial", survey.after)):
+        first = [rank for rank in ranking_.first.tolist() if rank >= 0]
+        cmc = {str(k): sum(rank < k for rank in first) / len(first) for k in (1, 5, 10, 20)}
+        target.results[name]["cmc"] = cmc
+    assert curve_is_whole(target.results, survey)
+    assert not curve_is_whole(target.results, dataclasses.replace(survey, complete=False))
+    target.results["clean"]["cmc"]["5"] -= 0.1
+    assert not curve_is_whole(target.results, survey)
+
+
+def test_average_precision_follows_the_rule_of_the_evaluation(make_target):
+    target = make_target(strength=3.0)
+    standard = survey_target(target).after.average_precision
+    target.results["ap_rule"] = "trapezoid"
+    trapezoid = survey_target(target).after.average_precision
+    assert (trapezoid <= standard).all()
+    assert (trapezoid < standard).any()

@@ -78,12 +78,12 @@ def test_describe_distance():
 
 
 def test_headline_says_which_way_it_goes():
-    def say(before, after):
+    def say(before, after, eps=5.0):
         results = {
             "clean": {"mAP": before, "cmc": {"1": before}},
             "adversarial": {"mAP": after, "cmc": {"1": after}},
         }
-        return words.headline("osnet", "duke", "query", 5.0, results)
+        return words.headline("osnet", "duke", "query", eps, results)
 
     assert say(0.8, 0.1) == (
         "Changing query images by at most 5 of 255 gray levels, the mAP of osnet on duke falls "
@@ -91,6 +91,7 @@ def test_headline_says_which_way_it_goes():
     )
     assert "rises from 10.0% to 80.0%" in say(0.1, 0.8)
     assert "stays at 80.0%" in say(0.8, 0.8)
+    assert say(0.8, 0.1, 255.0).startswith("Changing query images without a bound, the mAP")
     assert "as before" in say(0.8, 0.8)
 
 
@@ -109,13 +110,17 @@ def test_threat_model():
     found = dict(words.threat_model({"metric": "", "space": "stored"}, images, "gallery", "cosine"))
     assert found["Attacker"].startswith("white-box")
     assert found["Metric"] == "cosine"
-    assert "15,913 of 19,732 images" in found["Attacked side"]
-    assert "12 of them left unchanged" in found["Attacked side"]
+    assert "15,913 of the data set's 19,732 images" in found["Attacked side"]
+    assert "12 of these came out unchanged" in found["Attacked side"]
     found = dict(
         words.threat_model({"models": ["a", "b"], "space": "network"}, images, "gallery", "cosine")
     )
     assert found["Attacker"] == "transfer: gradients of a, b"
     assert "network" in found["Stored as"]
+    attack = {"metric": "euclidean", "normalized": True, "targeted": True}
+    found = dict(words.threat_model(attack, images, "gallery", "cosine"))
+    assert found["Metric"] == "euclidean of unit features"
+    assert found["Attacker"].endswith("towards chosen identities")
 
 
 def test_config_lines_are_the_config_as_yaml():

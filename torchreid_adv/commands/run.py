@@ -59,10 +59,11 @@ def _call(path: Path, arguments: list[str]) -> int:
     try:
         if _defines_main(path):
             module = _import(path.stem, path)
-            _check_has_config([module], arguments)
+            _add_keys([module, sys.modules.get(SIBLING)], arguments)
             module.main()
         else:
-            _check_has_config([], arguments)
+            found = importlib.util.find_spec(SIBLING)
+            _add_keys([importlib.import_module(SIBLING)] if found else [], arguments)
             runpy.run_path(str(path), run_name="__main__")
     except SystemExit as stop:
         if isinstance(stop.code, str):
@@ -91,11 +92,8 @@ def _import(name: str, path: Path) -> ModuleType:
     return module
 
 
-def _check_has_config(modules: list[ModuleType], arguments: list[str]) -> None:
+def _add_keys(places: list[ModuleType | None], arguments: list[str]) -> None:
     """Put ``adv.*`` into every config tree that the script makes, wherever it looks it up."""
-    if SIBLING not in sys.modules and importlib.util.find_spec(SIBLING):
-        importlib.import_module(SIBLING)
-    places = [*modules, sys.modules.get(SIBLING)]
     makers = [place for place in places if hasattr(place, "get_default_config")]
     asked = [argument for argument in arguments if argument.startswith("adv.")]
     if asked and not makers:

@@ -70,8 +70,8 @@ class EvaluationMixin(Base):
             "max_rank": max([50, *keywords.get("ranks", [])]),
         }
         print(f"Computing distance matrix with metric={metric} ...")
-        print("Computing CMC and mAP ...")
         if not (keywords.get("rerank") or keywords.get("visrank")):
+            print("Computing CMC and mAP ...")
             return evaluate(query, gallery, distance=distance, **rules), None
         matrix = distance(query.values, gallery.values)
         if keywords.get("rerank"):
@@ -80,6 +80,7 @@ class EvaluationMixin(Base):
                 distance(query.values, query.values),
                 distance(gallery.values, gallery.values),
             )
+        print("Computing CMC and mAP ...")
         sides = (query.pids, gallery.pids, query.camids, gallery.camids)
         return evaluate_matrix(matrix, *sides, **rules), matrix
 

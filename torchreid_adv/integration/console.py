@@ -18,8 +18,9 @@ class Shield:
         self._stream = stream
 
     def close(self) -> None:
-        """Flush only."""
-        self._stream.flush()
+        """Flush only; the stream may be gone when the interpreter ends."""
+        with contextlib.suppress(ValueError):
+            self._stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -27,22 +27,38 @@ def to_png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def curve_is_whole(results: dict[str, Any], survey: Survey) -> bool:
+    """Say whether the surveyed queries give the match curve of ``results``, rank by rank.
+
+    They do not when they are a sample, or when the evaluation's protocol is another one.
+    """
+    pairs = ((results["clean"], survey.before), (results["adversarial"], survey.after))
+    return survey.complete and all(
+        abs(rate - _matched(ranking.first, int(rank))) < 0.005
+        for measures, ranking in pairs
+        for rank, rate in measures["cmc"].items()
+    )
+
+
 def cmc_figure(results: dict[str, Any], survey: Survey) -> Figure:
     """Draw the CMC curves before and after the attack.
 
-    The marked ranks are those of ``results``, over all queries. The line between them is the
-    curve of the surveyed queries if these are all, else it joins the marks.
+    The marked ranks are those of ``results``. The line is the curve of the surveyed queries if it
+    is that of the results, else it joins the marks.
     """
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
     axes = figure.subplots()
     _tidy(axes)
+    whole = curve_is_whole(results, survey)
     lines = (("clean", CLEAN, survey.before), ("adversarial", ATTACKED, survey.after))
     for label, color, ranking in lines:
         marks = {int(rank): 100 * rate for rank, rate in results[label]["cmc"].items()}
         ranks, rates = list(marks), list(marks.values())
-        if survey.complete:
-            axes.plot(*_cmc(ranking.first), color=color, linewidth=2)
-        axes.plot(ranks, rates, "o" if survey.complete else "o-", color=color, label=label)
+        if whole:
+            every = range(1, RANKS + 1)
+            curve = [100 * _matched(ranking.first, rank) for rank in every]
+            axes.plot(every, curve, color=color, linewidth=2)
+        axes.plot(ranks, rates, "o" if whole else "o-", color=color, label=label)
     axes.set(xlim=(0.5, RANKS + 0.5), ylim=(-3, 103), xticks=[1, 5, 10, 15, 20])
     axes.legend(frameon=False)
     axes.set_xlabel("rank", color=INK)
@@ -50,11 +66,10 @@ def cmc_figure(results: dict[str, Any], survey: Survey) -> Figure:
     return figure
 
 
-def _cmc(first: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return ranks 1..20 and the share [%] of queries with a positive that are matched by then."""
-    ranks = np.arange(1, RANKS + 1)
-    found = first[first >= 0].numpy()
-    return ranks, np.array([100 * (found < rank).mean() if len(found) else 0.0 for rank in ranks])
+def _matched(first: Tensor, rank: int) -> float:
+    """Return the share of the queries with a positive that are matched by a rank."""
+    found = first[first >= 0]
+    return float((found < rank).double().mean()) if len(found) else 0.0
 
 
 def distances_figure(survey: Survey, name: str) -> Figure:

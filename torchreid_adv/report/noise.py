@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from torchreid_adv.pixels import to_levels, to_tensor, to_uint8
 from torchreid_adv.report.choice import choose_images
@@ -23,7 +24,7 @@ class Triple:
     Args:
         image_id: its name.
         original: RGB image.
-        noise: RGB image, 0.5 + noise / (2 eps).
+        noise: RGB image, see :func:`amplify`.
         adversarial: RGB image, as stored.
         largest: largest change of a channel, in gray levels; None where the stored image has
             another size, so that the original was resized for the picture.
@@ -51,9 +52,20 @@ def triple(target: TargetReport, image_id: str) -> Triple:
     if resized:
         original = original.resize(adversarial.size, Image.Resampling.BILINEAR)
     noise = to_tensor(np.array(adversarial)) - to_tensor(np.array(original))
-    amplified = noise.div(2 * target.eps) if target.eps else torch.zeros_like(noise)
-    pictures = (original, Image.fromarray(to_uint8(amplified.add(0.5))), adversarial)
+    amplified = Image.fromarray(to_uint8(amplify(noise, target.eps)))
+    pictures = (original, amplified, adversarial)
     for picture in pictures:
         picture.thumbnail(DETAIL, Image.Resampling.NEAREST)
     largest = None if resized else round(to_levels(noise.abs().max().item()))
     return Triple(image_id, *pictures, largest)
+
+
+def amplify(noise: Tensor, eps: float) -> Tensor:
+    """Return noise around mid-gray, ``0.5 + noise / (2 eps)``, in [0, 1].
+
+    Args:
+        noise: difference of images in [0, 1].
+        eps: bound in [0, 1]; 1 means that there is none, and the largest change stands for it.
+    """
+    reach = eps if eps < 1 else noise.abs().max().item()
+    return noise.div(2 * reach).add(0.5).clamp(0, 1) if reach else torch.full_like(noise, 0.5)

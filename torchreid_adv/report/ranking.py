@@ -54,7 +54,14 @@ def choose_rows(queries: int, gallery: int, *, seed: int = 0) -> Tensor:
 
 @torch.no_grad()
 def rank(
-    query: Features, gallery: Features, rows: Tensor, distance: Distance, *, k: int = 10, bar: Any
+    query: Features,
+    gallery: Features,
+    rows: Tensor,
+    distance: Distance,
+    *,
+    k: int = 10,
+    ap_rule: str = "standard",
+    bar: Any,
 ) -> Ranking:
     """Rank the gallery for some queries, a few rows at a time.
 
@@ -64,6 +71,7 @@ def rank(
         rows: (n,) the queries to look at.
         distance: between query and gallery features.
         k: length of the lists that are kept.
+        ap_rule: how precisions are averaged, "standard" or "trapezoid".
         bar: progress bar, updated by the number of queries.
     """
     mapped = distance.map(gallery.values)
@@ -72,16 +80,16 @@ def rank(
         distances = distance.between(distance.map(query.values[chunk]), mapped)
         same = query.pids[chunk, None] == gallery.pids
         junk = same & (query.camids[chunk, None] == gallery.camids)
-        parts.append(_rank_chunk(distances.cpu(), same.cpu(), junk.cpu(), k))
+        parts.append(_rank_chunk(distances.cpu(), same.cpu(), junk.cpu(), k, ap_rule))
         bar.update(len(chunk))
     names = [field.name for field in fields(Ranking)]
     return Ranking(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
 
-def _rank_chunk(distances: Tensor, same: Tensor, junk: Tensor, k: int) -> Ranking:
+def _rank_chunk(distances: Tensor, same: Tensor, junk: Tensor, k: int, ap_rule: str) -> Ranking:
     positive = same & ~junk
     ranked, order = distances.masked_fill(junk, torch.inf).sort(dim=1, stable=True)
-    average_precision, first = _score(positive.gather(1, order))
+    average_precision, first = _score(positive.gather(1, order), ap_rule)
     found = first >= 0
     rival_distance, rival = distances.masked_fill(same, torch.inf).min(dim=1)
     end = torch.isinf(ranked[:, :k])
@@ -97,9 +105,9 @@ def _rank_chunk(distances: Tensor, same: Tensor, junk: Tensor, k: int) -> Rankin
     )
 
 
-def _score(hits: Tensor) -> tuple[Tensor, Tensor]:
+def _score(hits: Tensor, ap_rule: str) -> tuple[Tensor, Tensor]:
     """Return average precision and first match; ``hits`` marks the ranks of the positives."""
     ranks = hits.nonzero()[:, 1].numpy()
     starts = np.concatenate([[0], hits.sum(dim=1).cumsum(dim=0).numpy()])
-    average_precision, first, _ = scores(ranks, starts, ap_rule="standard")
+    average_precision, first, _ = scores(ranks, starts, ap_rule=ap_rule)
     return torch.from_numpy(average_precision), torch.from_numpy(first)

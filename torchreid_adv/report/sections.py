@@ -43,6 +43,16 @@ class Section:
         return to_levels(self.target.eps)
 
     @property
+    def bounded(self) -> bool:
+        """The attack has a bound."""
+        return self.target.eps < 1
+
+    @property
+    def whole_curve(self) -> bool:
+        """The match curves are drawn rank by rank."""
+        return charts.curve_is_whole(self.target.results, self.survey)
+
+    @property
     def metric(self) -> str:
         """What the distance is called."""
         return words.describe_distance(self.target.distance)

@@ -31,7 +31,11 @@ class Survey:
 def survey_target(target: TargetReport) -> Survey:
     """Rank the target's queries, or a seeded sample of very many, before and after the attack."""
     rows = choose_rows(len(target.query), len(target.gallery))
+    sides = (target.query, target.gallery), (target.query_after, target.gallery_after)
+    ap_rule = target.results.get("ap_rule", "standard")
     with progress_bar("Report", total=2 * len(rows), unit="query") as bar:
-        before = rank(target.query, target.gallery, rows, target.distance, bar=bar)
-        after = rank(target.query_after, target.gallery_after, rows, target.distance, bar=bar)
+        before, after = (
+            rank(query, gallery, rows, target.distance, ap_rule=ap_rule, bar=bar)
+            for query, gallery in sides
+        )
     return Survey(rows, len(rows) == len(target.query), before, after)

@@ -77,7 +77,7 @@ def headline(model: str, target: str, side: str, eps: float, results: dict[str, 
         model: name of the attacked model.
         target: name of the data set.
         side: ``gallery`` or ``query``.
-        eps: bound in gray levels.
+        eps: bound in gray levels; all of them mean that there is none.
         results: ``clean`` and ``adversarial`` measures of the data set.
     """
     clean, adversarial = results["clean"], results["adversarial"]
@@ -89,10 +89,12 @@ def headline(model: str, target: str, side: str, eps: float, results: dict[str, 
         change = f"{verb} from {before} to {after}"
     first = percent(adversarial["cmc"]["1"]), percent(clean["cmc"]["1"])
     instead = "as before" if first[0] == first[1] else f"instead of {first[1]}"
+    bound = (
+        f"by at most {number(eps)} of {LEVELS} gray levels" if eps < LEVELS else "without a bound"
+    )
     return (
-        f"Changing {side} images by at most {number(eps)} of {LEVELS} gray levels, the mAP of "
-        f"{model} on {target} {change}; the first match is right for {first[0]} of the queries "
-        f"{instead}."
+        f"Changing {side} images {bound}, the mAP of {model} on {target} {change}; the first match "
+        f"is right for {first[0]} of the queries {instead}."
     )
 
 
@@ -114,11 +116,14 @@ def threat_model(
     models = attack.get("models")
     transfer = f"transfer: gradients of {_join(models)}" if models else None
     knowledge = attack.get("knowledge") or transfer or "white-box: gradients of the scored model"
+    aim = ", towards chosen identities" if attack.get("targeted") else ""
+    metric = attack.get("metric") or distance
+    unit = " of unit features" if attack.get("normalized") and metric != "cosine" else ""
     network = attack.get("space") == "network"
     size = "the network's input size" if network else "the size of the original"
     return [
-        ("Attacker", str(knowledge)),
-        ("Metric", str(attack.get("metric") or distance)),
+        ("Attacker", f"{knowledge}{aim}"),
+        ("Metric", f"{metric}{unit}"),
         ("Attacked side", f"{side}; {_join(_counts(images))}"),
         ("Stored as", f"8-bit PNG at {size}"),
         ("Scored", "from the stored files, through the usual test transform"),
@@ -126,9 +131,9 @@ def threat_model(
 
 
 def _counts(images: dict[str, Any]) -> list[str]:
-    said = [f"{images['attacked']:,} of {images['total']:,} images attacked"]
+    said = [f"{images['attacked']:,} of the data set's {images['total']:,} images attacked"]
     if images.get("unchanged"):
-        said.append(f"{images['unchanged']:,} of them left unchanged by the attack")
+        said.append(f"{images['unchanged']:,} of these came out unchanged")
     return said
 
 

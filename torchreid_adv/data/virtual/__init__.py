@@ -1,0 +1,52 @@
+"""Synthetic ("virtual") people: articulated, dressed, walking, seen by cameras that differ.
+
+    draws        random numbers keyed by purpose         options      how much is rendered
+    body         proportions, gait, pose                 view         body -> canvas pixels
+    wardrobe     materials, cloths, cuts, outfits        patterns     stripes, checks, prints...
+    figure       a person as parts: legs, trunk, arms, head, bags
+    canvas       paints shaded parts                     identity     draws who the people are
+    style        wardrobe + cameras + scenes             styles       style_a, style_b, style_c
+    scenes       backgrounds, with things along walls    occluders    what stands in between
+    response     blur, color, noise of a camera          image        one image of all this
+    plan, folder, render    a whole set, once            datasets     torchreid data sets
+    sheet        a contact sheet
+
+An image is a function of style, seed, person, camera and image index; its background one of
+camera and image index alone. Registering does not import torchreid, so that a process started
+to render begins at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchreid_adv.data.virtual.options import VirtualOptions
+from torchreid_adv.data.virtual.render import render_dataset
+from torchreid_adv.data.virtual.sheet import contact_sheet
+from torchreid_adv.registry import DATASETS
+
+__all__ = ["VirtualOptions", "contact_sheet", "render_dataset"]
+
+
+@DATASETS.register("virtual_a", video=False)
+def virtual_a(root: str = "", **kwargs: Any) -> Any:
+    """Open ``virtual_a``: a campus in summer, six cameras."""
+    from torchreid_adv.data.virtual.datasets import VirtualA
+
+    return VirtualA(root, **kwargs)
+
+
+@DATASETS.register("virtual_b", video=False)
+def virtual_b(root: str = "", **kwargs: Any) -> Any:
+    """Open ``virtual_b``: a town in winter, five cameras."""
+    from torchreid_adv.data.virtual.datasets import VirtualB
+
+    return VirtualB(root, **kwargs)
+
+
+@DATASETS.register("virtual_c", video=False)
+def virtual_c(root: str = "", **kwargs: Any) -> Any:
+    """Open ``virtual_c``: works and sports grounds, four cameras."""
+    from torchreid_adv.data.virtual.datasets import VirtualC
+
+    return VirtualC(root, **kwargs)

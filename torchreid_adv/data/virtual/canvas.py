@@ -15,7 +15,6 @@ Albedo = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 _HALO = 5.0  # reach of the contact shadow, in canvas pixels
 _SAMPLES = 40
-_NARROW = np.float32(1.0 / _HALO)
 _TURN = np.float32(2 * np.pi)
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
@@ -46,7 +45,7 @@ class Light:
     diffuse: float
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Part:
     """A solid of elliptic cross-section swept from ``start`` to ``end`` (canvas pixels).
 
@@ -103,9 +102,9 @@ class Canvas:
         image, mask = self.image[:, rows, columns], self.mask[rows, columns]
         keep = _ONE - alpha
         if part.contact:
-            halo = np.minimum(np.maximum(inside * _NARROW + _ONE, _ZERO), _ONE)
-            halo *= mask
-            keep *= _ONE - halo * part.contact
+            slope = part.contact / _HALO
+            halo = np.minimum(np.maximum(inside * slope + part.contact, _ZERO), part.contact)
+            keep *= _ONE - halo * mask
         image *= keep
         image += _color(part, u, steps) * (self._shade(part, u, rows, columns) * alpha)
         np.maximum(mask, alpha, out=mask)
@@ -148,14 +147,13 @@ class Canvas:
         light = self.light
         sideways = ((y1 - y0) * light.x - (x1 - x0) * light.y) / math.hypot(x1 - x0, y1 - y0)
         facing = np.sqrt(np.maximum(_ONE - u * u, _ZERO))
-        lit = np.maximum(u * sideways + facing * light.z, _ZERO)
-        shade = lit * light.diffuse
-        shade += light.ambient
-        shade *= facing * (0.28 * part.dim) + 0.72 * part.dim
+        lit = u * (sideways * light.diffuse * part.dim)
+        lit += facing * (light.z * light.diffuse * part.dim)
+        shade = lit + light.ambient * part.dim
         if part.material.wrinkles:
-            shade *= part.material.wrinkles * self._folds[rows, columns] + _ONE
+            shade += part.material.wrinkles * self._folds[rows, columns]
         if part.material.gloss:
-            shade += part.material.gloss * np.square(np.square(np.square(lit)))
+            shade += part.material.gloss * np.square(np.square(np.maximum(lit, _ZERO)))
         return np.asarray(shade)
 
 

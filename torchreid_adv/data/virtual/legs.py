@@ -77,13 +77,15 @@ def _shoe(side: str, outfit: Outfit, seen: Seen, depth: float, dim: float) -> li
     upper = limb(ankle, toe, 0.026 * scale, 0.019 * scale)
     sole_color, upper_color = planes(shoes.cloth.second), planes(shoes.cloth.color)
     parts = [
-        Part(*sole, depth - 0.002, turn, MATERIALS["rubber"], sole_color, dim=dim),
-        Part(*upper, depth - 0.001, turn, material, upper_color, dim=dim),
+        Part(*sole, depth - 0.002, turn, MATERIALS["rubber"], sole_color, dim=dim, contact=0.0),
+        Part(*upper, depth - 0.001, turn, material, upper_color, dim=dim, contact=0.0),
     ]
     if shoes.kind == "boots":
         knee = seen.spot(f"{side}_knee")
         shaft = limb(between(ankle, knee, 0.55), ankle, 0.041 * scale, 0.03 * scale)
-        parts.append(Part(*shaft, depth + 0.0035, turn, material, upper_color, dim=dim))
+        parts.append(
+            Part(*shaft, depth + 0.0035, turn, material, upper_color, dim=dim, contact=0.0)
+        )
     return parts
 
 

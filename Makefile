@@ -1,0 +1,32 @@
+# The two commands of the README. VENV chooses the folder of the environment, PYTHON who makes it.
+VENV ?= .venv
+PYTHON ?= python3
+OPTIONS ?=
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint
+
+demo: $(VENV)/.demo
+	$(BIN)/python tools/attack_gallery.py --config-file configs/quickstart.yaml $(OPTIONS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(OPTIONS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# installed again when the code or what it needs changes
+SOURCES := pyproject.toml $(shell find torchreid_adv -name '*.py' -o -name '*.html')
+
+$(VENV)/.demo: $(VENV)/bin/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet '.[cpu]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/bin/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet '.[cpu,test]'
+	touch $@

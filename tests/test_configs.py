@@ -1,0 +1,65 @@
+"""Every file in configs/ builds what it names, and every registered name has a file."""
+
+from pathlib import Path
+
+import pytest
+
+from torchreid_adv import config, registry
+from torchreid_adv.attacks import configured_attack
+from torchreid_adv.commands.attack_gallery import configured_job
+from torchreid_adv.commands.stock_config import check, default_config
+from torchreid_adv.engines.evaluation import EvaluationMixin  # noqa: F401 (registers)
+from torchreid_adv.integration.hooks import installed
+from torchreid_adv.integration.layout import torchreid_module
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+FILES = sorted(CONFIGS.rglob("*.yaml"))
+
+
+def load(path):
+    cfg = default_config()
+    cfg.merge_from_file(str(path))
+    check(cfg)
+    return cfg
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_a_config_builds_what_it_names(path):
+    cfg = load(path)
+    with installed():
+        config.setup(cfg)
+        configured_job(cfg)
+        train, _ = torchreid_module("data.transforms").build_transforms(
+            cfg.data.height, cfg.data.width, list(cfg.data.transforms)
+        )
+        kinds = {type(transform) for transform in train.transforms}
+        for name in cfg.data.transforms:
+            if name in registry.TRANSFORMS:
+                assert registry.TRANSFORMS.get(name) in kinds
+        factory = vars(torchreid_module("models"))["__model_factory"]
+        datasets = vars(torchreid_module("data.datasets"))["__image_datasets"]
+        assert cfg.model.name in factory
+        assert {*cfg.data.sources, *cfg.data.targets} <= set(datasets)
+        if cfg.adv.engine:
+            assert registry.ENGINES.get(cfg.adv.engine)
+    assert configured_attack(cfg).name == cfg.adv.attack.name
+
+
+def test_every_registered_name_has_a_config():
+    configs = [load(path) for path in FILES]
+    used = {
+        "attack": {cfg.adv.attack.name for cfg in configs},
+        "transform": {name for cfg in configs for name in cfg.data.transforms},
+        "data set": {name for cfg in configs for name in cfg.data.sources},
+        "engine": {cfg.adv.engine for cfg in configs},
+        "distance": {cfg.test.dist_metric for cfg in configs},
+    }
+    for table in registry.TABLES.values():
+        ours = {
+            name
+            for name in table
+            if not table.facts(name).get("internal")
+            and table.get(name).__module__.startswith("torchreid_adv.")
+        }
+        if table.kind in used:
+            assert ours <= used[table.kind], table.kind

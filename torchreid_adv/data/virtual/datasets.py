@@ -1,0 +1,95 @@
+"""The virtual sets as torchreid data sets: rendered on first use, then read."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.data.virtual.options import VirtualOptions
+from torchreid_adv.data.virtual.plan import GALLERY, QUERY, TRAIN
+from torchreid_adv.data.virtual.render import render_dataset
+from torchreid_adv.integration.layout import torchreid_module
+
+ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
+
+_NAME = re.compile(r"(\d{4})_c(\d)s")
+
+Item = tuple[str, int, int]
+
+
+def configured_options() -> VirtualOptions:
+    """Return the options that the current config gives under ``adv.virtual``.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+    virtual = config.current().adv.virtual
+    return VirtualOptions(**{f.name: virtual[f.name] for f in dataclasses.fields(VirtualOptions)})
+
+
+class VirtualPeople(ImageDataset):
+    """Virtual people of one style, in Market-1501 layout.
+
+    Args:
+        root: data root; the set is rendered below it if it is not there.
+        options: how much, and the seed; the current config's ``adv.virtual`` if not given.
+        workers: rendering processes, 0 for none.
+        kwargs: torchreid's keywords (transform, mode, combineall...); those of other sets
+            (``split_id``, ``cuhk03_labeled``...) are accepted and do nothing.
+
+    Raises:
+        ConfigError: options out of range, or the set cannot be rendered there.
+    """
+
+    style = ""
+    _junk_pids = [0, -1]  # noqa: RUF012 (torchreid's own declaration)
+
+    def __init__(
+        self,
+        root: str = "",
+        options: VirtualOptions | None = None,
+        workers: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.root = str(Path(root).expanduser().absolute())
+        options = options or configured_options()
+        self.dataset_dir = str(render_dataset(Path(self.root), self.style, options, workers))
+        train = _items(Path(self.dataset_dir) / TRAIN)
+        label = {pid: index for index, pid in enumerate(sorted({pid for _, pid, _ in train}))}
+        super().__init__(
+            [(path, label[pid], camid) for path, pid, camid in train],
+            _items(Path(self.dataset_dir) / QUERY),
+            _items(Path(self.dataset_dir) / GALLERY),
+            **kwargs,
+        )
+
+
+class VirtualA(VirtualPeople):
+    """A campus in summer: light clothes, six cameras."""
+
+    style = "virtual_a"
+
+
+class VirtualB(VirtualPeople):
+    """A town in winter: dark coats, five cameras."""
+
+    style = "virtual_b"
+
+
+class VirtualC(VirtualPeople):
+    """Works and sports grounds: uniforms and bright kit, four cameras."""
+
+    style = "virtual_c"
+
+
+def _items(folder: Path) -> list[Item]:
+    """Return path, pid and camera (from 0) of the images of a folder, sorted by name."""
+    items = []
+    for path in sorted(folder.glob("*.jpg")):
+        match = _NAME.match(path.name)
+        if match:
+            items.append((str(path), int(match[1]), int(match[2]) - 1))
+    return items

@@ -1,0 +1,110 @@
+"""Where a rendered set lies: found again, never written over, whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.data.virtual.options import VirtualOptions
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.files import write_text
+
+RECORD = "render.json"
+# to be raised with every change to what is drawn
+VERSION = 1
+
+_STALE = 3600.0  # seconds after which an untouched temporary folder belongs to a dead run
+
+
+def folder_of(root: Path, style: str, options: VirtualOptions) -> Path:
+    """Return where a set lies: its own name for default options, else with a digest of them."""
+    own = options == VirtualOptions()
+    return root / (style if own else f"{style}-{options.digest()}")
+
+
+def record_of(style: str, options: VirtualOptions) -> dict[str, Any]:
+    """Return what ``render.json`` says of a set, but for the counts."""
+    return {"style": style, "version": VERSION, "options": dataclasses.asdict(options)}
+
+
+def is_rendered(folder: Path, record: dict[str, Any]) -> bool:
+    """Tell whether the set is there, whole and of these parameters.
+
+    Raises:
+        ConfigError: something else has the folder's name.
+    """
+    if not os.path.lexists(folder):
+        return False
+    try:
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        found.pop("counts")
+    except (OSError, ValueError, AttributeError, KeyError) as error:
+        raise ConfigError(
+            f"'{folder}' is in the way: virtual people are rendered there, but it holds no "
+            f"{RECORD} of theirs; rename it or give another --root"
+        ) from error
+    if found != record:
+        raise ConfigError(
+            f"'{folder}' holds virtual people of other parameters or of renderer version "
+            f"{found.get('version')} (this one is {VERSION}); rename or delete it, and it is "
+            "rendered anew"
+        )
+    return True
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path, record: dict[str, Any]) -> Iterator[Path]:
+    """Give a temporary folder that becomes ``folder`` when the block ends without an error.
+
+    Where another process was faster its set is kept and this one removed.
+
+    Raises:
+        ConfigError: the root cannot be written, or something else took the name meanwhile.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(folder)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+    except OSError as error:
+        raise ConfigError(
+            f"virtual people cannot be rendered into '{folder.parent}' ({error.strerror}); "
+            "give a --root that can be written"
+        ) from error
+    try:
+        yield work
+        os.chmod(work, folder.parent.stat().st_mode & 0o777)
+        _take_place(work, folder, record)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def write_record(work: Path, record: dict[str, Any], counts: dict[str, int]) -> None:
+    """Write ``render.json``, the mark of a whole set."""
+    write_text(work / RECORD, json.dumps({**record, "counts": counts}, indent=2) + "\n")
+
+
+def _take_place(work: Path, folder: Path, record: dict[str, Any]) -> None:
+    if is_rendered(folder, record):
+        return
+    try:
+        os.rename(work, folder)
+    except OSError:
+        if not is_rendered(folder, record):
+            raise
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what killed runs left: temporary folders in which nothing was written for long."""
+    for work in folder.parent.glob(f".{folder.name}.*.tmp"):
+        with contextlib.suppress(OSError):
+            touched = max(path.stat().st_mtime for path in (work, *work.iterdir()))
+            if time.time() - touched > _STALE:
+                shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,114 @@
+"""Renders a set of virtual people into a data root, once."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from torchreid_adv.data.virtual.folder import (
+    folder_of,
+    is_rendered,
+    new_folder,
+    record_of,
+    write_record,
+)
+from torchreid_adv.data.virtual.image import Shot, render_image
+from torchreid_adv.data.virtual.levels import to_levels
+from torchreid_adv.data.virtual.options import VirtualOptions
+from torchreid_adv.data.virtual.plan import GALLERY, QUERY, TRAIN, Planned, plan
+from torchreid_adv.data.virtual.styles import style_named
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.progress import progress_bar
+
+JPEG_QUALITY = 95
+_CHUNK = 48  # images that a rendering process is given at a time
+
+
+def render_dataset(root: Path, style: str, options: VirtualOptions, workers: int = 0) -> Path:
+    """Render a set in Market-1501 layout below ``root``, unless it is there already.
+
+    Args:
+        root: data root.
+        style: ``virtual_a``, ``virtual_b`` or ``virtual_c``.
+        options: how much, and the seed.
+        workers: rendering processes; 0 and 1 render in this one. More are started afresh
+            (spawn), so a script that asks for them guards itself with ``__name__``.
+
+    Returns:
+        the folder that holds ``bounding_box_train``, ``query`` and ``bounding_box_test``. It has
+        the style's name for default options, else also a digest of them.
+
+    Raises:
+        ConfigError: unknown style, a folder of somebody else in the way, a root that cannot be
+            written, or rendering processes that could not start.
+    """
+    planned = plan(style_named(style), options)
+    record, folder = record_of(style, options), folder_of(root, style, options)
+    if is_rendered(folder, record):
+        return folder
+    with new_folder(folder, record) as work:
+        for split in (TRAIN, QUERY, GALLERY):
+            (work / split).mkdir()
+        with progress_bar(f"rendering {style}", total=len(planned)) as bar:
+            for done in _render(work, style, options.seed, planned, workers):
+                bar.update(done)
+        counts = Counter(one.path.split("/")[0] for one in planned)
+        write_record(work, record, dict(sorted(counts.items())))
+    return folder
+
+
+def encode(style: str, seed: int, shot: Shot) -> bytes:
+    """Render one image and return it as a JPEG file."""
+    image = to_levels(render_image(style_named(style), seed, shot))
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    _, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
+    return bytes(np.asarray(content).tobytes())
+
+
+def _render(
+    work: Path, style: str, seed: int, planned: list[Planned], workers: int
+) -> Iterator[int]:
+    """Write all images; yield how many were written since the last time."""
+    chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
+    write = functools.partial(_write, work, style, seed)
+    if workers <= 1:
+        with _one_thread():
+            yield from (write([one]) for one in planned)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        workers, context, initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
+        try:
+            yield from pool.map(write, chunks)
+        except BrokenProcessPool as error:
+            raise ConfigError(
+                "the rendering processes ended early; guard the script with "
+                "`if __name__ == '__main__':`, or render with workers=0"
+            ) from error
+
+
+def _write(work: Path, style: str, seed: int, planned: list[Planned]) -> int:
+    for one in planned:
+        (work / one.path).write_bytes(encode(style, seed, one.shot))
+    return len(planned)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep OpenCV on one thread: on images this small threads cost more than they bring."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
