@@ -157,3 +157,9 @@ KEYS: tuple[Key, ...] = (
         "attack-gallery trains the model itself when model.load_weights is empty (quick start)",
     ),
 )
+
+
+def markdown() -> str:
+    """Return the table of all keys as Markdown."""
+    rows = [f"| `adv.{key.name}` | `{key.default!r}` | {key.meaning} |" for key in KEYS]
+    return "\n".join(["| key | default | what it does |", "|---|---|---|", *rows])

@@ -71,9 +71,9 @@ def check_training(log: str, folder: Path) -> None:
     assert log.count("own_loss 42.0000") == 3
     assert len(results(log)) == 3
     assert (folder / "model" / "model.pth.tar-1").is_file()
-    [saved] = folder.glob("train.log-*")
-    assert "mAP: " in saved.read_text()
-    assert "console is open" not in saved.read_text()
+    saved = [path.read_text() for path in folder.glob("*.log-*")]
+    assert results(log) in map(results, saved)
+    assert not any("console is open" in text for text in saved)
 
 
 def test_integration_in_githubs_layout(github):

@@ -19,8 +19,6 @@ def ranking(precision, first, rival=None):
         match=first.where(first < 0, 3),
         rival=torch.tensor(rival or [4] * n),
         rival_distance=torch.ones(n),
-        top=torch.zeros(n, 1, dtype=torch.int64),
-        top_distance=torch.ones(n, 1),
         positives=torch.ones(n),
     )
 

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import DataError
 from torchreid_adv.models.features import Features
 from torchreid_adv.report import ranking
 from torchreid_adv.report.charts import curve_is_whole
+from torchreid_adv.report.lists import ranking_lists
 from torchreid_adv.report.noise import amplify, noise_triples
 from torchreid_adv.report.page import figure_prefixes
 from torchreid_adv.report.survey import survey_target
@@ -154,6 +156,26 @@ def test_one_query_and_a_small_gallery(tmp_path, make_target, make_results):
     assert not (tmp_path / "figures" / "ranking_2.png").exists()
 
 
+def test_lists_hold_the_nearest_images_without_junk(make_target):
+    target = make_target(people=8)
+    for lists in ranking_lists(target, survey_target(target)):
+        for row, gallery in ((lists.before, target.gallery), (lists.after, target.gallery_after)):
+            place = target.query.image_ids.index(row.query.image_id)
+            a, b = (F.normalize(v.double(), dim=1) for v in (target.query.values, gallery.values))
+            slow = sorted(
+                (1 - float(a[place] @ b[i]), i)
+                for i in range(len(gallery))
+                if gallery.pids[i] != row.query.pid or gallery.camids[i] != row.query.camid
+            )[:10]
+            assert [card.image_id for card in row.found] == [gallery.image_ids[i] for _, i in slow]
+            assert [card.distance for card in row.found] == pytest.approx(
+                [distance for distance, _ in slow], abs=1e-5
+            )
+            assert [card.right for card in row.found] == [
+                int(gallery.pids[i]) == row.query.pid for _, i in slow
+            ]
+
+
 def test_no_query_has_a_positive(tmp_path, make_target, make_results):
     target = make_target(cameras=1)
     page = read(write_report(tmp_path, make_results(target), [target]))
@@ -187,10 +209,10 @@ def test_a_flipped_match_is_shown_with_what_overtook_it(tmp_path, make_target, m
     page = read(write_report(tmp_path, make_results(target), [target]))
     scenes = page.said.split("before the attack probe")[1].split("What the attack adds")[0]
     # cosines to the query: true 0.8 and false 0 before, true -0.6 and false 0.6 after
-    assert "0.800 similarity" in scenes
-    assert "\N{MINUS SIGN}0.600 similarity" in scenes
-    assert "0.000 similarity" in scenes
-    assert " 0.600 similarity" in scenes
+    assert "0.800 cosine similarity" in scenes
+    assert "\N{MINUS SIGN}0.600 cosine similarity" in scenes
+    assert "0.000 cosine similarity" in scenes
+    assert " 0.600 cosine similarity" in scenes
     assert "No query's first match" not in page.said
 
 

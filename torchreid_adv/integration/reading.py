@@ -31,7 +31,8 @@ class Passenger:
 
 
 def _arrive(cfg: config.AdvConfig) -> Passenger:
-    if multiprocessing.parent_process() is not None:
+    # a worker has its name while what it works on is unpickled; parent_process() is set later
+    if multiprocessing.current_process().name != "MainProcess":
         config.add_adv_config(cfg)
         for module in MODULES:
             vars(torchreid_module(module))["read_image"] = READERS.get("image")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from torchreid_adv.evaluation import topk
 from torchreid_adv.report.choice import choose_queries
 from torchreid_adv.report.pictures import Card, card, found_card
-from torchreid_adv.report.ranking import Ranking
+from torchreid_adv.report.ranking import Ranking, take
 from torchreid_adv.report.survey import Survey
 from torchreid_adv.report.target import TargetReport
+
+LENGTH = 10
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,15 @@ def ranking_lists(target: TargetReport, survey: Survey) -> list[RankingLists]:
     """Return the lists of some five queries, the largest loss of AP first."""
     pids = target.query.pids[survey.rows].tolist()
     chosen = choose_queries(survey.before, survey.after, pids)
+    if not chosen:
+        return []
+    rows = survey.rows[chosen]
+    before, after = (_rows(target, rows, after=after) for after in (False, True))
     return [
         RankingLists(
-            _row(target, survey, position, after=False),
-            _row(target, survey, position, after=True),
-            (_precision(survey.before, position), _precision(survey.after, position)),
+            before[i], after[i], (_precision(survey.before, j), _precision(survey.after, j))
         )
-        for position in chosen
+        for i, j in enumerate(chosen)
     ]
 
 
@@ -47,15 +54,21 @@ def _precision(ranking: Ranking, position: int) -> float:
     return float(ranking.average_precision[position])
 
 
-def _row(target: TargetReport, survey: Survey, position: int, *, after: bool) -> ListRow:
-    row, ranking = int(survey.rows[position]), survey.after if after else survey.before
+def _rows(target: TargetReport, rows: Tensor, *, after: bool) -> list[ListRow]:
+    query = target.query_after if after else target.query
+    gallery = target.gallery_after if after else target.gallery
+    nearest = topk(take(query, rows), gallery, LENGTH, distance=target.distance)
+    return [
+        _row(target, row, [place for place in places if place >= 0], after=after)
+        for row, places in zip(rows.tolist(), nearest.tolist(), strict=True)
+    ]
+
+
+def _row(target: TargetReport, row: int, places: list[int], *, after: bool) -> ListRow:
     query = card(target, target.query, row, after=after)
-    pairs = zip(
-        ranking.top[position].tolist(), ranking.top_distance[position].tolist(), strict=True
-    )
+    distances = target.distances(row, places, after=after)
     found = [
         found_card(target, query, place, after=after, distance=distance)
-        for place, distance in pairs
-        if place >= 0
+        for place, distance in zip(places, distances, strict=True)
     ]
     return ListRow("adversarial" if after else "clean", query, found)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from torchreid_adv.report.choice import choose_probe
 from torchreid_adv.report.pictures import Card, card, found_card
 from torchreid_adv.report.survey import Survey
@@ -61,19 +59,12 @@ def build_probe(target: TargetReport, survey: Survey) -> Probe | None:
     position, flipped = choice
     row = int(survey.rows[position])
     places = [int(survey.before.match[position]), int(survey.after.rival[position])]
-    distances = [_distances(target, row, places, after=after) for after in (False, True)]
+    distances = [target.distances(row, places, after=after) for after in (False, True)]
     longest = max(*distances[0], *distances[1])
     before, after = (
         _scene(target, row, places, distances[time], longest, after=bool(time)) for time in (0, 1)
     )
     return Probe(before, after, flipped)
-
-
-@torch.no_grad()
-def _distances(target: TargetReport, row: int, places: list[int], *, after: bool) -> list[float]:
-    query = target.query_after if after else target.query
-    gallery = target.gallery_after if after else target.gallery
-    return target.distance(query.values[[row]], gallery.values[places])[0].tolist()
 
 
 def _scene(

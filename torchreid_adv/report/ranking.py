@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from torchreid_adv.distances import Distance
+from torchreid_adv.evaluation.blocks import GALLERY_BLOCK, Block, feature_blocks, plan
+from torchreid_adv.evaluation.matches import Labels, Matches
 from torchreid_adv.evaluation.precision import scores
+from torchreid_adv.evaluation.ranking import positive_ranks
 from torchreid_adv.models.features import Features
 
-CHUNK_PAIRS = 4_000_000  # distances held at a time: some 100 MB with their order
-SURVEY_PAIRS = 100_000_000  # distances ranked in all: seconds; Market-1501 and Duke fit entirely
-SURVEY_QUERIES = 500  # ranked in any case
+SURVEY_PAIRS = 100_000_000  # distances looked at in all; Market-1501 and Duke fit entirely
+SURVEY_QUERIES = 500  # looked at in any case
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,6 @@ class Ranking:
         match: (n,) gallery row of the nearest positive, -1 without one.
         rival: (n,) gallery row of the nearest negative, -1 without one.
         rival_distance: (n,) its distance, infinite without one.
-        top: (n, k) gallery rows of the nearest images, -1 where the list has ended.
-        top_distance: (n, k) their distances, infinite where the list has ended.
         positives: (P,) distances from all queries to all their positives.
     """
 
@@ -38,8 +38,6 @@ class Ranking:
     match: Tensor
     rival: Tensor
     rival_distance: Tensor
-    top: Tensor
-    top_distance: Tensor
     positives: Tensor
 
 
@@ -52,62 +50,73 @@ def choose_rows(queries: int, gallery: int, *, seed: int = 0) -> Tensor:
     return torch.randperm(queries, generator=generator)[:limit].sort().values
 
 
-@torch.no_grad()
+def take(side: Features, rows: Tensor) -> Features:
+    """Return the features of some rows."""
+    names = tuple(side.image_ids[row] for row in rows.tolist())
+    return Features(side.values[rows], side.pids[rows], side.camids[rows], names)
+
+
 def rank(
     query: Features,
     gallery: Features,
-    rows: Tensor,
     distance: Distance,
     *,
-    k: int = 10,
     ap_rule: str = "standard",
+    block: int = GALLERY_BLOCK,
     bar: Any,
 ) -> Ranking:
-    """Rank the gallery for some queries, a few rows at a time.
+    """Rank the gallery for each query as the evaluation does, and keep what is nearest.
 
     Args:
-        query: features of Q queries.
+        query: features of n queries.
         gallery: features of G images.
-        rows: (n,) the queries to look at.
-        distance: between query and gallery features.
-        k: length of the lists that are kept.
+        distance: how far two features are apart.
         ap_rule: how precisions are averaged, "standard" or "trapezoid".
+        block: gallery images whose distances are held at a time.
         bar: progress bar, updated by the number of queries.
     """
-    mapped = distance.map(gallery.values)
-    parts = []
-    for chunk in rows.split(max(1, CHUNK_PAIRS // len(gallery))):
-        distances = distance.between(distance.map(query.values[chunk]), mapped)
-        same = query.pids[chunk, None] == gallery.pids
-        junk = same & (query.camids[chunk, None] == gallery.camids)
-        parts.append(_rank_chunk(distances.cpu(), same.cpu(), junk.cpu(), k, ap_rule))
-        bar.update(len(chunk))
-    names = [field.name for field in fields(Ranking)]
-    return Ranking(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
-
-
-def _rank_chunk(distances: Tensor, same: Tensor, junk: Tensor, k: int, ap_rule: str) -> Ranking:
-    positive = same & ~junk
-    ranked, order = distances.masked_fill(junk, torch.inf).sort(dim=1, stable=True)
-    average_precision, first = _score(positive.gather(1, order), ap_rule)
-    found = first >= 0
-    rival_distance, rival = distances.masked_fill(same, torch.inf).min(dim=1)
-    end = torch.isinf(ranked[:, :k])
-    return Ranking(
-        average_precision=average_precision,
-        first=first,
-        match=order.gather(1, first.clamp(min=0)[:, None])[:, 0].where(found, -1),
-        rival=rival.where(~torch.isinf(rival_distance), -1),
-        rival_distance=rival_distance,
-        top=order[:, :k].masked_fill(end, -1),
-        top_distance=ranked[:, :k],
-        positives=distances[positive],
-    )
-
-
-def _score(hits: Tensor, ap_rule: str) -> tuple[Tensor, Tensor]:
-    """Return average precision and first match; ``hits`` marks the ranks of the positives."""
-    ranks = hits.nonzero()[:, 1].numpy()
-    starts = np.concatenate([[0], hits.sum(dim=1).cumsum(dim=0).numpy()])
+    labels = Labels(query.pids.cpu(), gallery.pids.cpu(), query.camids.cpu(), gallery.camids.cpu())
+    distances = feature_blocks(query, gallery, distance)
+    rows, columns = plan(len(query), len(gallery), block)
+    ranks, starts = positive_ranks(distances, labels, rows, columns)
     average_precision, first, _ = scores(ranks, starts, ap_rule=ap_rule)
-    return torch.from_numpy(average_precision), torch.from_numpy(first)
+    parts = []
+    for queries in rows:
+        parts.append(_nearest(distances, labels.matches(queries), queries, columns))
+        bar.update(queries.stop - queries.start)
+    nearest = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    return Ranking(*map(torch.from_numpy, (average_precision, first, *nearest)))
+
+
+def _nearest(
+    distances: Block, matches: Matches, queries: slice, columns: list[slice]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return match, rival, its distance, and the distances of all positives, of some queries."""
+    positives = np.empty(len(matches.rows))
+    rival, rival_distance = np.full(matches.count, -1), np.full(matches.count, np.inf)
+    for span in columns:
+        held = distances(queries, span)
+        here = _inside(matches.columns, span)
+        own = matches.rows[here], matches.columns[here] - span.start
+        positives[here] = held[own]
+        held[own] = np.inf
+        junk = _inside(matches.junk_columns, span)
+        held[matches.junk_rows[junk], matches.junk_columns[junk] - span.start] = np.inf
+        best = held.argmin(axis=1)
+        value = held[np.arange(len(held)), best]
+        nearer = value < rival_distance
+        rival[nearer], rival_distance[nearer] = best[nearer] + span.start, value[nearer]
+    return _closest(matches, positives), rival, rival_distance, positives
+
+
+def _closest(matches: Matches, positives: np.ndarray) -> np.ndarray:
+    """Return the gallery row of each query's nearest positive, -1 without one."""
+    match = np.full(matches.count, -1)
+    order = np.lexsort((matches.columns, positives, matches.rows))
+    rows, first = np.unique(matches.rows[order], return_index=True)
+    match[rows] = matches.columns[order][first]
+    return match
+
+
+def _inside(columns: np.ndarray, span: slice) -> np.ndarray:
+    return (columns >= span.start) & (columns < span.stop)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from torchreid_adv.jobs.progress import progress_bar
-from torchreid_adv.report.ranking import Ranking, choose_rows, rank
+from torchreid_adv.report.ranking import Ranking, choose_rows, rank, take
 from torchreid_adv.report.target import TargetReport
 
 
@@ -35,7 +35,7 @@ def survey_target(target: TargetReport) -> Survey:
     ap_rule = target.results.get("ap_rule", "standard")
     with progress_bar("Report", total=2 * len(rows), unit="query") as bar:
         before, after = (
-            rank(query, gallery, rows, target.distance, ap_rule=ap_rule, bar=bar)
+            rank(take(query, rows), gallery, target.distance, ap_rule=ap_rule, bar=bar)
             for query, gallery in sides
         )
     return Survey(rows, len(rows) == len(target.query), before, after)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import DataError
 from torchreid_adv.models.features import Features
@@ -70,6 +72,13 @@ class TargetReport:
                 "paths need an entry for every image of query and gallery"
             )
         return path
+
+    @torch.no_grad()
+    def distances(self, row: int, places: list[int], *, after: bool) -> list[float]:
+        """Return how far a query is from some gallery images, before or after the attack."""
+        query = self.query_after if after else self.query
+        gallery = self.gallery_after if after else self.gallery
+        return self.distance(query.values[[row]], gallery.values[places])[0].tolist()
 
 
 def write_report(out: Path, results: dict[str, Any], targets: Sequence[TargetReport]) -> Path:

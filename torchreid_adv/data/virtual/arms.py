@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from torchreid_adv.data.virtual.body import Body
-from torchreid_adv.data.virtual.canvas import Part, limb
+from torchreid_adv.data.virtual.canvas import Part
 from torchreid_adv.data.virtual.patterns import planes, weave
-from torchreid_adv.data.virtual.view import Seen, between
+from torchreid_adv.data.virtual.shapes import limb
+from torchreid_adv.data.virtual.view import Seen, Spot, between
 from torchreid_adv.data.virtual.wardrobe import CUTS, MATERIALS, Outfit
 
 _UPPER = 0.53  # share of the covered arm that is upper arm
@@ -28,14 +29,10 @@ def _arm(side: str, body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
     dim = 1.0 + float(np.clip(0.8 * near, -0.14, 0.05))
     skin, turn = planes(outfit.skin), seen.view.yaw
 
-    def bare(
-        ends: tuple[tuple[float, float], tuple[float, float], np.ndarray], step: float
-    ) -> Part:
+    def bare(ends: tuple[Spot, Spot, np.ndarray], step: float) -> Part:
         return Part(*ends, depth + step, turn, MATERIALS["skin"], skin, dim=dim)
 
-    def clad(
-        ends: tuple[tuple[float, float], tuple[float, float], np.ndarray], step: float
-    ) -> Part:
+    def clad(ends: tuple[Spot, Spot, np.ndarray], step: float) -> Part:
         albedo = weave(cloth, length=0.17, radius=0.035)
         contact = 0.3 if step < 0.004 else 0.18
         return Part(

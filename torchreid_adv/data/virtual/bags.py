@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from torchreid_adv.data.virtual.body import Point
-from torchreid_adv.data.virtual.canvas import Part, ellipsoid, limb
+from torchreid_adv.data.virtual.canvas import Part
 from torchreid_adv.data.virtual.patterns import planes, weave
+from torchreid_adv.data.virtual.shapes import ellipsoid, limb
 from torchreid_adv.data.virtual.view import Seen
 from torchreid_adv.data.virtual.wardrobe import MATERIALS, Accessory, shaded
 
@@ -39,7 +42,7 @@ def _box(
     x, y = seen.spot(joint, offset)
     rise = tall * seen.view.scale
     profile = ellipsoid(5.0) * seen.width(*half)
-    albedo: np.ndarray | object = weave(bag.cloth, length=2 * tall, radius=half[0])
+    albedo = weave(bag.cloth, length=2 * tall, radius=half[0])
     near = seen.facing(offset) if joint == "shoulders" else seen.near(joint, offset)
     depth = near + 0.03 * np.sign(near)
     material = MATERIALS[bag.cloth.material]
@@ -49,6 +52,4 @@ def _box(
 
 
 def _darker(part: Part, bag: Accessory) -> Part:
-    from dataclasses import replace
-
     return replace(part, albedo=planes(shaded(bag.cloth.color, 0.78)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from torchreid_adv.data.virtual.body import Body
-from torchreid_adv.data.virtual.canvas import Albedo, Part, curve, ellipsoid, limb
+from torchreid_adv.data.virtual.canvas import Albedo, Part
 from torchreid_adv.data.virtual.patterns import mix, planes, weave
+from torchreid_adv.data.virtual.shapes import SAMPLES, curve, ellipsoid, limb
 from torchreid_adv.data.virtual.view import Seen
 from torchreid_adv.data.virtual.wardrobe import MATERIALS, Outfit, shaded
 
@@ -60,7 +61,7 @@ _FACE = curve(
     )
 )
 
-_DOME = np.sqrt(1 - (1 - np.linspace(0.04, 1, 40)) ** 2.4)
+_DOME = np.sqrt(1 - (1 - np.linspace(0.04, 1, SAMPLES)) ** 2.4)
 
 
 def head(body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
@@ -69,6 +70,8 @@ def head(body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
     start = seen.spot("head", (0.0, half, 0.006))
     end = seen.spot("head", (0.0, -half, 0.012))
     hairdo = HAIRDOS[outfit.hair.kind]
+    if outfit.hat.kind != "none":  # a hat presses the hair flat
+        hairdo = replace(hairdo, volume=0.0, front=min(hairdo.front, 0.25))
     swell = 1.0 + hairdo.volume * np.linspace(1.0, -0.6, len(_FACE)).clip(0)
     profile = _FACE * seen.width(0.056 * body.head, 0.067 * body.head) * swell
     turn, material = seen.view.yaw, MATERIALS["skin"]
@@ -80,11 +83,11 @@ def head(body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
 
 def _face(outfit: Outfit, hairdo: Hairdo) -> Albedo:
     skin, hair = planes(outfit.skin), planes(outfit.hair.cloth.color)
-    eyes, lips = skin * 0.42, skin * planes((0.84, 0.6, 0.6))
+    eyes, lips = skin * 0.5, skin * planes((0.84, 0.6, 0.6))
 
     def albedo(angle: np.ndarray, place: np.ndarray) -> np.ndarray:
         side = np.abs(angle)
-        color = mix(skin, eyes, (np.abs(side - 0.42) < 0.22) & (np.abs(place - 0.5) < 0.045))
+        color = mix(skin, eyes, (np.abs(side - 0.42) < 0.19) & (np.abs(place - 0.5) < 0.045))
         color = mix(color, lips, (side < 0.32) & (np.abs(place - 0.8) < 0.03))
         if outfit.beard:
             color = mix(color, 0.35 * skin + 0.65 * hair, (place > 0.7) & (side < 1.5))

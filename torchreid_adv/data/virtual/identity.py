@@ -19,6 +19,8 @@ FAMILY = 4
 _ABSENT = Cloth("cotton", (0.0, 0.0, 0.0))
 _DENIM: Weights = {"denim": 4, "dark_denim": 4, "light_denim": 2, "black": 1.5, "charcoal": 1}
 
+_SAFETY: Weights = {"safety_yellow": 3, "safety_orange": 3, "lime": 1, "red": 0.5, "sky": 0.5}
+
 # kind, share of the leg, fit, material
 LOWERS: dict[str, tuple[str, float, float, str]] = {
     "jeans": ("trousers", 1.0, 1.06, "denim"),
@@ -90,7 +92,7 @@ def _alike(outfit: Outfit, model: Outfit, wardrobe: Wardrobe, rng: np.random.Gen
 
 def _upper(kind: str, color: RGB | None, wardrobe: Wardrobe, rng: np.random.Generator) -> Upper:
     cut = CUTS[kind]
-    own = _vary(COLORS[pick(rng, wardrobe.upper_colors)], rng, 0.035)
+    own = _vary(COLORS[pick(rng, _SAFETY if kind == "vest" else wardrobe.upper_colors)], rng, 0.035)
     main = own if color is None else _vary(color, rng, 0.015)
     plain = cut.material in ("leather",) or kind in ("blazer", "vest")
     pattern = "plain" if plain else pick(rng, wardrobe.patterns)

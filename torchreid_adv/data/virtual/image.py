@@ -194,7 +194,7 @@ def _pass_by(
 ) -> None:
     """Draw somebody else, partly in the picture."""
     other = _person(style.name, seed, _PASSERS_BY + int(rng.integers(100)))
-    width = canvas.mask.shape[1]
+    width = canvas.image.shape[2]
     side = -1.0 if rng.random() < 0.5 else 1.0
     x = view.x + side * width * (spread(rng, 0.3, 0.6) if behind else spread(rng, 0.55, 0.75))
     scale = view.scale * (spread(rng, 0.7, 0.9) if behind else spread(rng, 1.05, 1.2))

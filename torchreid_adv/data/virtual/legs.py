@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from torchreid_adv.data.virtual.body import Body
-from torchreid_adv.data.virtual.canvas import Part, curve, limb
+from torchreid_adv.data.virtual.canvas import Part
 from torchreid_adv.data.virtual.patterns import planes, weave
-from torchreid_adv.data.virtual.view import Seen, between
-from torchreid_adv.data.virtual.wardrobe import MATERIALS, Cloth, Lower, Outfit
+from torchreid_adv.data.virtual.shapes import curve, limb
+from torchreid_adv.data.virtual.view import Seen, Spot, between
+from torchreid_adv.data.virtual.wardrobe import CUTS, MATERIALS, Cloth, Lower, Outfit
 
 # half-widths and half-depths of pelvis and skirt, from the waist down, in standing heights
 _ACROSS = curve(((0, 0.084), (0.4, 0.096), (0.7, 0.1), (0.9, 0.085), (1, 0.04)))
@@ -23,21 +24,22 @@ _THIGH = 0.55  # share of the covered leg that is thigh
 def legs(body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
     """Return both legs with shoes, and the pelvis or skirt over them."""
     parts = [part for side in ("left", "right") for part in _leg(side, body, outfit, seen)]
-    return [*parts, _skirt(body, outfit.lower, seen) or _pelvis(body, outfit.lower, seen)]
+    if CUTS[outfit.upper.kind].hem > 0.4 or outfit.lower.reach > 0.5:  # else hidden by a coat
+        skirt = outfit.lower.kind == "skirt"
+        parts.append((_skirt if skirt else _pelvis)(body, outfit.lower, seen))
+    return parts
 
 
 def _leg(side: str, body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
     hip, knee = seen.spot(f"{side}_hip"), seen.spot(f"{side}_knee")
-    ankle, toe = seen.spot(f"{side}_ankle"), seen.spot(f"{side}_toe")
-    lower, scale = outfit.lower, seen.view.scale * body.girth**0.7
+    ankle, lower = seen.spot(f"{side}_ankle"), outfit.lower
+    scale = seen.view.scale * body.girth**0.7
     near = 0.5 * (seen.near(f"{side}_knee") + seen.near(f"{side}_ankle"))
     depth, dim = 0.1 * near - 0.05, 1.0 + float(np.clip(0.9 * near, -0.16, 0.05))
     bare = lower.stockings or Cloth("skin", outfit.skin)
     turn = seen.view.yaw
 
-    def piece(
-        ends: tuple[tuple[float, float], tuple[float, float], np.ndarray], cloth: Cloth, step: float
-    ) -> Part:
+    def piece(ends: tuple[Spot, Spot, np.ndarray], cloth: Cloth, step: float) -> Part:
         albedo = weave(cloth, length=0.26, radius=0.05)
         return Part(
             *ends, depth + step, turn, MATERIALS[cloth.material], albedo, dim=dim, contact=0.0
@@ -45,8 +47,10 @@ def _leg(side: str, body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
 
     thigh = limb(hip, knee, 0.058 * scale, 0.043 * scale)
     calf = limb(knee, ankle, 0.041 * scale, 0.026 * scale, bulge=0.25)
-    parts = [*_shoe(side, outfit, seen, depth, dim), piece(calf, bare, 0.001)]
+    parts = _shoe(side, outfit, seen, depth, dim)
     cloth, fit, covered = lower.cloth, lower.fit, lower.reach
+    if lower.kind == "skirt" or covered < 0.99:
+        parts.append(piece(calf, bare, 0.001))
     if lower.kind == "skirt" or covered < _THIGH:
         parts.append(piece(thigh, bare, 0.002))
     if lower.kind == "skirt":
@@ -97,9 +101,7 @@ def _pelvis(body: Body, lower: Lower, seen: Seen) -> Part:
     return Part(start, end, profile, -0.02, seen.view.yaw, material, albedo, contact=0.12)
 
 
-def _skirt(body: Body, lower: Lower, seen: Seen) -> Part | None:
-    if lower.kind != "skirt":
-        return None
+def _skirt(body: Body, lower: Lower, seen: Seen) -> Part:
     start, end = seen.spot("pelvis", (0.0, 0.12, 0.0)), seen.spot("pelvis")
     drop = 0.06 + 0.47 * lower.reach
     end = between(start, end, (0.12 + drop) / 0.12)

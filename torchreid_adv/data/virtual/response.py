@@ -41,11 +41,11 @@ def respond(
 
 def _color(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
     """Apply exposure and gains, gamma, then saturation, contrast and haze as one matrix."""
-    gains = np.asarray(camera.gains) * (1.0 + 0.03 * rng.standard_normal(3))
-    gains *= np.exp(camera.exposure * rng.standard_normal())
-    image = cv2.pow(cv2.transform(image, np.diag(gains)), camera.gamma)
-    slope = np.linspace(-1, 1, image.shape[0], dtype=np.float32)[:, None, None]
-    image *= 1.0 + np.float32(0.08 * rng.standard_normal()) * slope
+    drift = (1.0 + 0.03 * rng.standard_normal(3)) * np.exp(camera.exposure * rng.standard_normal())
+    gains = np.diag(np.asarray(camera.gains) * drift)
+    image = cv2.pow(cv2.transform(image, gains), camera.gamma)
+    slope = np.linspace(-1, 1, len(image), dtype=np.float32)[:, None, None]
+    image = image * (1.0 + np.float32(0.08 * rng.standard_normal()) * slope)
     mix = camera.saturation * np.eye(3) + (1.0 - camera.saturation) * _LUMA
     middle = 0.45 * (1.0 - camera.contrast)
     matrix = np.column_stack([camera.contrast * mix, np.full(3, middle)]) * (1.0 - camera.haze)

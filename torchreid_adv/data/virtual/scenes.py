@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import cv2
@@ -134,7 +135,7 @@ def _tiles(
     height, width = image.shape[:2]
     rows = start + (height - start) * np.linspace(0, 1, 11) ** 1.5
     line = _tone(color, spread(rng, 0.78, 0.88))
-    for upper, lower in zip(rows[:-1], rows[1:], strict=True):
+    for upper, lower in itertools.pairwise(rows):
         step, skew = (
             0.1 * unit * (0.5 + 0.9 * (lower - start) / (height - start)) * 2,
             rng.random() * 30,

@@ -13,11 +13,11 @@ from torchreid_adv.data.virtual.options import VirtualOptions
 from torchreid_adv.data.virtual.styles import style_named
 from torchreid_adv.jobs.files import write_bytes
 
-_GAP = 3
+_GAP, _ZOOM = 4, 2
 
 
 def contact_sheet(style: str, options: VirtualOptions, *, path: Path, identities: int = 8) -> Path:
-    """Write a PNG with one row per identity and one column per camera.
+    """Write a PNG with one row per identity and one column per camera, at twice the size.
 
     Args:
         style: name of the style, e.g. ``virtual_a``.
@@ -41,6 +41,7 @@ def contact_sheet(style: str, options: VirtualOptions, *, path: Path, identities
 def _cell(style: str, options: VirtualOptions, pid: int, camid: int) -> np.ndarray:
     shot = Shot(pid, camid, index=pid, height=options.height, width=options.width)
     image = to_levels(render_image(style_named(style), options.seed, shot))
-    image = cv2.resize(image, (options.width, options.height), interpolation=cv2.INTER_AREA)
+    shown = (_ZOOM * options.width, _ZOOM * options.height)
+    image = cv2.resize(image, shown, interpolation=cv2.INTER_CUBIC)
     white = int(np.iinfo(np.uint8).max)
     return np.pad(image, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=white)

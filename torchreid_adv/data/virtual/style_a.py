@@ -1,4 +1,4 @@
-"""``virtual_a``: a campus in summer. Light clothes, six cameras in sun and shade, one image size."""
+"""``virtual_a``: a campus in summer. Light clothes, six cameras in sun and shade."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _GATE = Camera(
     pitch=0.14,
     light=Light(-0.55, -0.5, 0.65, 0.46, 0.68),
     gains=(1.06, 1.0, 0.90), gamma=0.95, saturation=1.05, contrast=1.06, haze=0.0,
-    exposure=0.10, blur=0.55, noise=0.012, resolution=(0.8, 1.0), framing=0.9,
+    exposure=0.10, blur=0.47, noise=0.012, resolution=(0.90, 1.00), framing=0.9,
     occluders={"bicycle": 0.04, "pole": 0.03},
 )  # fmt: skip
 
@@ -53,7 +53,7 @@ _LAWN = Camera(
     pitch=0.20,
     light=Light(0.5, -0.6, 0.55, 0.50, 0.66),
     gains=(0.98, 1.03, 0.92), gamma=0.9, saturation=1.12, contrast=1.0, haze=0.03,
-    exposure=0.13, blur=0.7, noise=0.014, resolution=(0.65, 0.95), framing=1.0,
+    exposure=0.13, blur=0.59, noise=0.014, resolution=(0.75, 1.00), framing=1.0,
     occluders={"bush": 0.08, "bench": 0.04},
 )  # fmt: skip
 
@@ -64,7 +64,7 @@ _SHADE = Camera(
     pitch=0.18,
     light=Light(-0.1, -0.75, 0.6, 0.50, 0.40),
     gains=(0.86, 0.95, 1.12), gamma=1.12, saturation=0.82, contrast=0.95, haze=0.02,
-    exposure=0.10, blur=0.8, noise=0.02, resolution=(0.6, 0.9), framing=1.1,
+    exposure=0.10, blur=0.68, noise=0.02, resolution=(0.70, 0.98), framing=1.1,
     occluders={"car": 0.05, "bicycle": 0.05, "pole": 0.02},
 )  # fmt: skip
 
@@ -75,7 +75,7 @@ _SHOPS = Camera(
     pitch=0.10,
     light=Light(0.35, -0.3, 0.88, 0.44, 0.60),
     gains=(1.10, 0.98, 0.84), gamma=1.0, saturation=0.95, contrast=1.12, haze=0.0,
-    exposure=0.12, blur=0.5, noise=0.016, resolution=(0.75, 1.0), framing=1.0,
+    exposure=0.12, blur=0.42, noise=0.016, resolution=(0.85, 1.00), framing=1.0,
     occluders={"pole": 0.05},
 )  # fmt: skip
 
@@ -86,7 +86,7 @@ _HALL = Camera(
     pitch=0.26,
     light=Light(0.1, -0.85, 0.5, 0.50, 0.46),
     gains=(0.92, 1.05, 0.95), gamma=1.05, saturation=0.78, contrast=0.9, haze=0.07,
-    exposure=0.08, blur=0.9, noise=0.014, resolution=(0.6, 0.85), framing=1.2,
+    exposure=0.08, blur=0.77, noise=0.014, resolution=(0.70, 0.93), framing=1.2,
     occluders={"luggage": 0.03, "pole": 0.03},
 )  # fmt: skip
 
@@ -97,7 +97,7 @@ _OLD = Camera(
     pitch=0.16,
     light=Light(-0.75, -0.35, 0.5, 0.38, 0.72),
     gains=(1.02, 0.98, 1.02), gamma=1.2, saturation=0.66, contrast=1.15, haze=0.03,
-    exposure=0.16, blur=1.0, noise=0.03, resolution=(0.5, 0.75), framing=1.3,
+    exposure=0.16, blur=0.85, noise=0.03, resolution=(0.60, 0.83), framing=1.3,
     occluders={"bicycle": 0.03, "pole": 0.04, "bench": 0.03},
 )  # fmt: skip
 

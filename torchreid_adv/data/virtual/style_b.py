@@ -38,7 +38,7 @@ _SQUARE = Camera(
     pitch=0.15,
     light=Light(-0.2, -0.7, 0.68, 0.56, 0.40),
     gains=(0.94, 1.0, 1.08), gamma=1.0, saturation=0.85, contrast=0.95, haze=0.04,
-    exposure=0.10, blur=0.6, noise=0.016, resolution=(0.7, 1.0), framing=1.0,
+    exposure=0.10, blur=0.51, noise=0.016, resolution=(0.80, 1.00), framing=1.0,
     occluders={"pole": 0.05},
 )  # fmt: skip
 
@@ -49,7 +49,7 @@ _STATION = Camera(
     pitch=0.24,
     light=Light(0.15, -0.85, 0.5, 0.46, 0.50),
     gains=(1.10, 1.02, 0.80), gamma=1.05, saturation=0.82, contrast=1.0, haze=0.03,
-    exposure=0.07, blur=0.8, noise=0.02, resolution=(0.6, 0.9), framing=1.0,
+    exposure=0.07, blur=0.68, noise=0.02, resolution=(0.70, 0.98), framing=1.0,
     occluders={"luggage": 0.10, "pole": 0.04},
 )  # fmt: skip
 
@@ -58,9 +58,9 @@ _DUSK = Camera(
                 ("car", "car", "tree", "door", "fence"), 0.34, 0.30),
     views={90: 4, 60: 1, 120: 2, -90: 2},
     pitch=0.12,
-    light=Light(0.7, -0.3, 0.55, 0.34, 0.56),
-    gains=(0.92, 0.92, 1.12), gamma=1.1, saturation=0.72, contrast=1.1, haze=0.02,
-    exposure=0.15, blur=0.9, noise=0.035, resolution=(0.55, 0.85), framing=1.2,
+    light=Light(0.7, -0.3, 0.55, 0.46, 0.60),
+    gains=(0.98, 0.98, 1.18), gamma=1.05, saturation=0.72, contrast=1.1, haze=0.02,
+    exposure=0.15, blur=0.77, noise=0.035, resolution=(0.65, 0.93), framing=1.2,
     occluders={"car": 0.08, "pole": 0.04},
 )  # fmt: skip
 
@@ -71,7 +71,7 @@ _ARCADE = Camera(
     pitch=0.18,
     light=Light(-0.4, -0.5, 0.75, 0.46, 0.58),
     gains=(1.12, 1.0, 0.86), gamma=0.92, saturation=1.02, contrast=1.04, haze=0.0,
-    exposure=0.09, blur=0.5, noise=0.014, resolution=(0.75, 1.0), framing=0.9,
+    exposure=0.09, blur=0.42, noise=0.014, resolution=(0.85, 1.00), framing=0.9,
     occluders={"luggage": 0.03},
 )  # fmt: skip
 
@@ -82,7 +82,7 @@ _PARK = Camera(
     pitch=0.20,
     light=Light(-0.6, -0.4, 0.65, 0.48, 0.62),
     gains=(0.96, 1.0, 1.02), gamma=0.9, saturation=0.9, contrast=1.15, haze=0.0,
-    exposure=0.14, blur=0.8, noise=0.018, resolution=(0.6, 0.9), framing=1.2,
+    exposure=0.14, blur=0.68, noise=0.018, resolution=(0.70, 0.98), framing=1.2,
     occluders={"bush": 0.05, "bench": 0.05},
 )  # fmt: skip
 

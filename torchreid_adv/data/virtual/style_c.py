@@ -39,7 +39,7 @@ _LOBBY = Camera(
     pitch=0.20,
     light=Light(0.1, -0.7, 0.7, 0.52, 0.48),
     gains=(0.96, 1.02, 1.04), gamma=0.95, saturation=0.9, contrast=1.0, haze=0.03,
-    exposure=0.06, blur=0.5, noise=0.012, resolution=(0.75, 1.0), framing=0.9,
+    exposure=0.06, blur=0.42, noise=0.012, resolution=(0.85, 1.00), framing=0.9,
     occluders={"counter": 0.08},
 )  # fmt: skip
 
@@ -50,7 +50,7 @@ _COURT = Camera(
     pitch=0.24,
     light=Light(-0.6, -0.55, 0.55, 0.42, 0.76),
     gains=(1.06, 1.0, 0.88), gamma=0.9, saturation=1.15, contrast=1.14, haze=0.0,
-    exposure=0.14, blur=0.7, noise=0.014, resolution=(0.65, 1.0), framing=1.2,
+    exposure=0.14, blur=0.59, noise=0.014, resolution=(0.75, 1.00), framing=1.2,
     occluders={"bench": 0.04, "pole": 0.03},
 )  # fmt: skip
 
@@ -61,7 +61,7 @@ _YARD = Camera(
     pitch=0.16,
     light=Light(0.65, -0.45, 0.6, 0.40, 0.66),
     gains=(0.94, 0.98, 1.06), gamma=1.12, saturation=0.8, contrast=1.05, haze=0.04,
-    exposure=0.12, blur=0.85, noise=0.024, resolution=(0.55, 0.9), framing=1.1,
+    exposure=0.12, blur=0.72, noise=0.024, resolution=(0.65, 0.98), framing=1.1,
     occluders={"car": 0.06, "pole": 0.05},
 )  # fmt: skip
 
@@ -72,7 +72,7 @@ _CORRIDOR = Camera(
     pitch=0.12,
     light=Light(-0.2, -0.75, 0.6, 0.44, 0.52),
     gains=(1.14, 1.0, 0.78), gamma=1.08, saturation=0.88, contrast=0.96, haze=0.02,
-    exposure=0.08, blur=0.8, noise=0.02, resolution=(0.6, 0.9), framing=1.0,
+    exposure=0.08, blur=0.68, noise=0.02, resolution=(0.70, 0.98), framing=1.0,
     occluders={"luggage": 0.04, "counter": 0.03},
 )  # fmt: skip
 

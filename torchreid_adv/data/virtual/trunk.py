@@ -7,9 +7,10 @@ import functools
 import numpy as np
 
 from torchreid_adv.data.virtual.body import Body
-from torchreid_adv.data.virtual.canvas import Albedo, Part, curve, ellipsoid, limb
+from torchreid_adv.data.virtual.canvas import Albedo, Part
 from torchreid_adv.data.virtual.legs import over_legs
 from torchreid_adv.data.virtual.patterns import evaluate, mix, planes, weave
+from torchreid_adv.data.virtual.shapes import SAMPLES, ellipsoid, limb
 from torchreid_adv.data.virtual.view import Seen, between
 from torchreid_adv.data.virtual.wardrobe import CUTS, MATERIALS, Cut, Outfit, Upper, shaded
 
@@ -70,9 +71,9 @@ def _shape(body: Body, kind: str, reach: float) -> tuple[np.ndarray, np.ndarray,
 
     ``reach`` says where it ends; 1 is at the hips.
     """
-    cut, places = CUTS[kind], np.linspace(0.0, 1.0, 40) * reach
-    across = np.interp(places, *zip(*_ACROSS, strict=True))
-    deep = np.interp(places, *zip(*_DEEP, strict=True))
+    cut, places = CUTS[kind], np.linspace(0.0, 1.0, SAMPLES) * reach
+    across = _read(_ACROSS, places)
+    deep = _read(_DEEP, places)
     upper = np.interp(places, (0.0, 0.4, 0.8), (1.0, 1.0, 0.0))
     across = across * (upper * body.shoulders + (1 - upper) * body.hips)
     girth = body.girth ** np.interp(places, (0.0, 0.15, 0.4), (0.0, 0.4, 0.8))
@@ -82,8 +83,13 @@ def _shape(body: Body, kind: str, reach: float) -> tuple[np.ndarray, np.ndarray,
         across = np.where((places > 0.3) & (places < 1.0), hang, across)
     ease = np.interp(places, (0.0, 0.1, 0.3), (1.0, 0.5 + 0.5 * cut.fit, cut.fit))
     ease = girth * ease * np.interp(places, (0.0, 0.75, max(reach, 0.8)), (1.0, 1.0, cut.flare))
-    forward = np.interp(places, *zip(*_FORWARD, strict=True)) + 0.02 * (belly - 1)
+    forward = _read(_FORWARD, places) + 0.02 * (belly - 1)
     return across * ease, deep * belly * ease, forward
+
+
+def _read(table: tuple[tuple[float, float], ...], places: np.ndarray) -> np.ndarray:
+    keys, values = zip(*table, strict=True)
+    return np.interp(places, keys, values)
 
 
 def _decorated(outfit: Outfit, cut: Cut, *, length: float) -> np.ndarray | Albedo:
