@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_market
+from markets import write_market
 
 from torchreid_adv import config, registry
 from torchreid_adv.keys import KEYS, markdown

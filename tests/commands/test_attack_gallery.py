@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from markets import write_market
 from PIL import Image
 
 import torchreid_adv as adv
@@ -47,8 +48,6 @@ def attack(market, weights, out, *options):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, weights):
     """One run on a small market with images of three sizes."""
-    from conftest import write_market
-
     place = tmp_path_factory.mktemp("run")
     market = write_market(place / "data", sizes=((64, 32), (70, 29), (50, 40)))
     assert attack(market, weights, place / "out") == 0

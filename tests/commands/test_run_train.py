@@ -55,8 +55,6 @@ def test_train_from_python_returns_the_engine(settings):
     cfg = stock_config.merged_config(stock_config.make_parser("test").parse_args(settings))
     cfg.loss.name = "triplet"
     cfg.loss.triplet.weight_x = 1.0
-    cfg.model.name = "osnet_x0_25"
-    cfg.model.pretrained = False
     cfg.sampler.train_sampler = "RandomIdentitySampler"
     engine = train(cfg)
     saved = read_checkpoint(weights_path(cfg))["state_dict"]

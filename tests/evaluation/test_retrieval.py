@@ -6,6 +6,7 @@ from retrieval_reference import features, random_labels, slow_scores
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import blocks, evaluate, evaluate_matrix, ranking
+from torchreid_adv.evaluation.matches import Labels
 from torchreid_adv.integration.layout import torchreid_module
 
 
@@ -107,6 +108,26 @@ def test_several_blocks_rank_as_the_matrix_of_the_same_products(monkeypatch):
     whole, parts = evaluate_matrix(matrix, *labels), evaluate(query, gallery, block=60)
     for name in ("average_precision", "first_match_rank", "inverse_penalty", "cmc"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+
+
+def test_a_positive_is_never_ranked_behind_itself():
+    # products that come out another time differently, by less than what is between two images
+    generator = np.random.default_rng(6)
+    distances = generator.permutation(20 * 60).reshape(20, 60).astype(np.float64)
+    labels = Labels(*random_labels(generator, 20, 60))
+    rows, columns = blocks.spans(20, 7), blocks.spans(60, 25)
+
+    def shaky(queries, images):
+        part = distances[queries, images]
+        return part + generator.uniform(-0.4, 0.4, part.shape)
+
+    def steady(queries, images):
+        return distances[queries, images].copy()
+
+    expected, starts = ranking.positive_ranks(steady, labels, rows, columns)
+    ranks, _ = ranking.positive_ranks(shaky, labels, rows, columns)
+    assert ranks.tolist() == expected.tolist()
+    assert starts[-1] == len(ranks) > 0
 
 
 @pytest.mark.parametrize("dense", [1, 10**9])

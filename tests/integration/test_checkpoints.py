@@ -97,7 +97,7 @@ def test_hostile_pickle_is_refused_and_not_executed(hooked, tmp_path):
             read_checkpoint(path)
         with pytest.raises(ConfigError, match="refused"):
             torchreid_module("utils").load_pretrained_weights(osnet(), str(path))
-    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Hostile(trap)))
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Hostile(trap), protocol=2))
     with pytest.raises(ConfigError):
         read_checkpoint(tmp_path / "plain.pth")
     assert not trap.exists()

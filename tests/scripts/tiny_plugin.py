@@ -16,10 +16,14 @@ class TinyNet(nn.Module):
         self.conv = nn.Conv2d(3, 8, 5, stride=4)
         self.norm = nn.BatchNorm2d(8)
         self.classifier = nn.Linear(8, num_classes)
+        self.loss = loss
 
     def forward(self, images):
         features = self.norm(self.conv(images)).relu().mean((2, 3))
-        return self.classifier(features) if self.training else features
+        if not self.training:
+            return features
+        logits = self.classifier(features)
+        return (logits, features) if self.loss == "triplet" else logits
 
 
 @SAMPLERS.register("BackwardSampler", force=True)

@@ -75,5 +75,5 @@ def _merge(
     values = np.concatenate([best[0], row[images]])
     images = np.concatenate([best[1], images + start])
     # stable: what is equally near stays in the order of the gallery
-    order = np.argsort(values, )[:k]
+    order = np.argsort(values, kind="stable")[:k]
     return values[order], images[order]

@@ -60,7 +60,7 @@ def _ranks(
     """Return the ranks of the positives of one block of queries.
 
     A positive is compared with the other images by the very number that stands for it in its row:
-    another product of the same features may round differently.
+    another product of the same features may be rounded in another way.
     """
     own = np.empty(len(matches.rows))
     block = None
@@ -83,9 +83,15 @@ def _ranks(
 def _count(
     block: NDArray[Any], own: NDArray[Any], matches: Matches, span: slice, pool: Executor
 ) -> Ints:
-    """Return how many images of a gallery block come before each positive; overwrites the junk."""
-    here = _inside(matches.junk_columns, span)
-    block[matches.junk_rows[here], matches.junk_columns[here] - span.start] = np.inf
+    """Return how many images of a gallery block come before each positive.
+
+    The block is changed: junk goes to infinity, and positives take the numbers in ``own``, which
+    stand whatever a second product of the same block came to.
+    """
+    inside = _inside(matches.columns, span)
+    block[matches.rows[inside], matches.columns[inside] - span.start] = own[inside]
+    junk = _inside(matches.junk_columns, span)
+    block[matches.junk_rows[junk], matches.junk_columns[junk] - span.start] = np.inf
     hardest = np.full((len(block), 1), -np.inf, block.dtype)
     np.maximum.at(hardest[:, 0], matches.rows, own)
     starts = matches.starts.tolist()
@@ -106,7 +112,7 @@ def _count(
     for _ in pool.map(look, spans(len(block), _SLAB)):
         pass
     places = matches.columns - span.start
-    for tied in np.flatnonzero(not_farther - nearer > _inside(matches.columns, span)):
+    for tied in np.flatnonzero(not_farther - nearer > inside):
         earlier = block[matches.rows[tied], : max(places[tied], 0)]
         nearer[tied] += np.count_nonzero(earlier == own[tied])
     return nearer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import warnings
 from collections.abc import Mapping
@@ -67,11 +66,8 @@ def _read_torch(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals(added):
             return _load(path)
-    except pickle.UnpicklingError as error:
-        raise ConfigError(_refusal(path, str(error))) from error
     except Exception as error:  # torch.load has no common base for what a broken file raises
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise ConfigError(f"'{path}' is not a checkpoint that can be read: {reason}") from error
+        raise ConfigError(_refusal(path, error)) from error
 
 
 def _load(path: Path) -> Any:
@@ -81,10 +77,11 @@ def _load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
 
 
-def _refusal(path: Path, reason: str) -> str:
-    blocked = re.search(r"GLOBAL (\S+)", reason)
+def _refusal(path: Path, error: Exception) -> str:
+    blocked = re.search(r"GLOBAL (\S+)", str(error))
     if not blocked:
-        return f"'{path}' is not a checkpoint that can be read; is it whole?"
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        return f"'{path}' is not a checkpoint that can be read; is it whole? ({reason})"
     return (
         f"'{path}' holds '{blocked[1]}' beside weights, which could run code when read, and is "
         "refused; save its weights alone with torch.save(model.state_dict(), path)"

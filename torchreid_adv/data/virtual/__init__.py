@@ -6,7 +6,8 @@
     figure       a person as parts: legs, trunk, arms, head, bags
     canvas       paints shaded parts                     identity     draws who the people are
     style        wardrobe + cameras + scenes             styles       style_a, style_b, style_c
-    scenes       backgrounds, with things along walls    occluders    what stands in between
+    scenes       backgrounds, with things along walls    backdrop     pieces cut out of them
+    occluders    what stands between person and camera
     response     blur, color, noise of a camera          image        one image of all this
     plan, folder, render    a whole set, once            datasets     torchreid data sets
     sheet        a contact sheet

@@ -6,8 +6,8 @@ import contextlib
 import dataclasses
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +72,9 @@ def new_folder(folder: Path, record: dict[str, Any]) -> Iterator[Path]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_stale(folder)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
+        # not by tempfile, whose folders only their owner can read
+        work = folder.parent / f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        work.mkdir()
     except OSError as error:
         raise ConfigError(
             f"virtual people cannot be rendered into '{folder.parent}' ({error.strerror}); "
@@ -80,7 +82,6 @@ def new_folder(folder: Path, record: dict[str, Any]) -> Iterator[Path]:
         ) from error
     try:
         yield work
-        os.chmod(work, folder.parent.stat().st_mode & 0o777)
         _take_place(work, folder, record)
     finally:
         shutil.rmtree(work, ignore_errors=True)

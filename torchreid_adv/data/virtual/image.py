@@ -6,9 +6,9 @@ import functools
 import math
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
+from torchreid_adv.data.virtual.backdrop import background, folds, grain
 from torchreid_adv.data.virtual.body import Moment
 from torchreid_adv.data.virtual.canvas import Canvas, Light
 from torchreid_adv.data.virtual.draws import pick, spread, stream
@@ -16,14 +16,11 @@ from torchreid_adv.data.virtual.figure import Person, figure
 from torchreid_adv.data.virtual.identity import draw_person
 from torchreid_adv.data.virtual.occluders import occlude
 from torchreid_adv.data.virtual.response import respond
-from torchreid_adv.data.virtual.scenes import noise, panorama
 from torchreid_adv.data.virtual.style import Camera, Style
 from torchreid_adv.data.virtual.styles import style_named
 from torchreid_adv.data.virtual.view import View
 
 _DETAIL = 1.25  # canvas pixels per pixel of the delivered image
-_SCENE = (240, 720)  # rows and columns of a panorama
-_CREASED = (1024, 640)  # rows and columns of creased cloth, more than the largest canvas
 _PASSERS_BY = 1_000_000  # numbers of people who only walk through the pictures of others
 
 
@@ -68,7 +65,8 @@ def render_image(style: Style, seed: int, shot: Shot) -> np.ndarray:
     size = image_size(style, seed, shot)
     camera = style.cameras[shot.camid]
     rng = stream(style.name, seed, "response", shot.camid, shot.index)
-    return respond(render_layers(style, seed, shot).image, camera, rng, size)
+    seen = render_layers(style, seed, shot).image
+    return respond(seen, camera, rng, size=size, grain=grain(style.name, seed))
 
 
 def image_size(style: Style, seed: int, shot: Shot) -> tuple[int, int]:
@@ -90,9 +88,9 @@ def render_layers(style: Style, seed: int, shot: Shot) -> Layers:
     camera = style.cameras[shot.camid]
     rng = stream(style.name, seed, "image", shot.camid, shot.index)
     canvas = Canvas(
-        _background(style, seed, shot.camid, rng, (height, width)),
+        background(style, seed, shot.camid, rng, (height, width)),
         light=_light(camera, rng),
-        folds=_folds(style, seed, rng, (height, width)),
+        folds=folds(style, seed, rng, (height, width)),
     )
     view, moment = _view(camera, rng, (height, width)), _moment(rng)
     passer_by, occluder = rng.random(), rng.random()
@@ -111,28 +109,6 @@ def render_layers(style: Style, seed: int, shot: Shot) -> Layers:
     return Layers(np.ascontiguousarray(canvas.image.transpose(1, 2, 0)), mask)
 
 
-@functools.lru_cache(maxsize=16)
-def _scene(name: str, seed: int, camid: int) -> np.ndarray:
-    camera = style_named(name).cameras[camid]
-    rng = stream(name, seed, "scene", camid)
-    return panorama(camera.scene, rng, height=_SCENE[0], width=_SCENE[1])
-
-
-def _background(
-    style: Style, seed: int, camid: int, rng: np.random.Generator, size: tuple[int, int]
-) -> np.ndarray:
-    """Cut a piece out of the camera's panorama, at a zoom of its own; planes (3, H, W)."""
-    scene = _scene(style.name, seed, camid)
-    zoom = size[0] / (_SCENE[0] * spread(rng, 0.62, 0.95))
-    x = spread(rng, 0.0, _SCENE[1] - size[1] / zoom)
-    y = spread(rng, 0.0, _SCENE[0] - size[0] / zoom)
-    flip = -1.0 if rng.random() < 0.5 else 1.0
-    matrix = np.array([[flip / zoom, 0, x if flip > 0 else x + size[1] / zoom], [0, 1 / zoom, y]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    piece = cv2.warpAffine(scene, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)
-    return np.ascontiguousarray(piece.transpose(2, 0, 1))
-
-
 def _light(camera: Camera, rng: np.random.Generator) -> Light:
     """Move the camera's light a little: sun and clouds, lamps near and far."""
     light = camera.light
@@ -145,19 +121,6 @@ def _light(camera: Camera, rng: np.random.Generator) -> Light:
         light.ambient * spread(rng, 0.9, 1.1),
         light.diffuse * spread(rng, 0.85, 1.15),
     )
-
-
-def _folds(style: Style, seed: int, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    cloth = _creased(style.name, seed)
-    y = int(rng.integers(cloth.shape[0] - size[0]))
-    x = int(rng.integers(cloth.shape[1] - size[1]))
-    return cloth[y : y + size[0], x : x + size[1]]
-
-
-@functools.lru_cache(maxsize=3)
-def _creased(name: str, seed: int) -> np.ndarray:
-    rng, shape = stream(name, seed, "folds"), _CREASED
-    return 0.6 * noise(rng, shape, 9) + 0.5 * noise(rng, shape, 4)
 
 
 @functools.lru_cache(maxsize=512)

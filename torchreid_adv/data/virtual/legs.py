@@ -22,10 +22,10 @@ _THIGH = 0.55  # share of the covered leg that is thigh
 
 
 def legs(body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
-    """Return both legs with shoes, and the pelvis or skirt over them."""
+    """Return both legs with shoes, and the pelvis or skirt over them if no coat hides it."""
     parts = [part for side in ("left", "right") for part in _leg(side, body, outfit, seen)]
-    if CUTS[outfit.upper.kind].hem > 0.4 or outfit.lower.reach > 0.5:  # else hidden by a coat
-        skirt = outfit.lower.kind == "skirt"
+    skirt = outfit.lower.kind == "skirt"
+    if CUTS[outfit.upper.kind].hem > 0.4 or (skirt and outfit.lower.reach > 0.5):
         parts.append((_skirt if skirt else _pelvis)(body, outfit.lower, seen))
     return parts
 

@@ -5,6 +5,7 @@ Rendering processes are started by the dozen and need numpy and OpenCV alone.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from torchreid_adv.data.virtual.wardrobe import RGB
@@ -19,8 +20,8 @@ def ink(color: RGB, factor: float = 1.0) -> tuple[int, int, int]:
 
 
 def to_levels(image: np.ndarray) -> np.ndarray:
-    """Turn a float image of [0, 1] into uint8, rounding to the nearest level."""
-    return np.asarray(np.clip(np.rint(image * _TOP), 0, _TOP).astype(np.uint8))
+    """Turn a float image of [0, 1] into uint8, rounding to the nearest level; none is negative."""
+    return cv2.convertScaleAbs(image, alpha=_TOP)
 
 
 def to_float(image: np.ndarray) -> np.ndarray:

@@ -13,12 +13,12 @@ MATERIALS: dict[str, Material] = {
     for m in (
         Material("skin", gloss=0.06),
         Material("hair", gloss=0.10),
-        Material("cotton", wrinkles=0.16),
-        Material("denim", wrinkles=0.20),
-        Material("wool", wrinkles=0.10),
-        Material("nylon", gloss=0.14, wrinkles=0.14),
-        Material("down", gloss=0.10, wrinkles=0.22),
-        Material("leather", gloss=0.22, wrinkles=0.10),
+        Material("cotton", wrinkles=0.09),
+        Material("denim", wrinkles=0.12),
+        Material("wool", wrinkles=0.07),
+        Material("nylon", gloss=0.14, wrinkles=0.09),
+        Material("down", gloss=0.10, wrinkles=0.13),
+        Material("leather", gloss=0.22, wrinkles=0.08),
         Material("rubber", gloss=0.05),
     )
 }
