@@ -245,7 +245,7 @@ def test_references_are_needed_and_must_be_there(model, images, features):
     attack, batch = build_attack("ifgsm", eps=EPS), make_batch(images)
     with pytest.raises(ConfigError, match="needs references"):
         attack(model, batch)
-    with pytest.raises(DataError, match="2 of 4 images have no reference.*g1"):
+    with pytest.raises(DataError, match=r"2 of 4 images have no reference.*g1"):
         attack(model, batch, References(features, targets={"2": 9, "3": 9}))
     with pytest.raises(ConfigError, match="pids"):
         attack(model, Batch(batch.images), References(features))

@@ -13,8 +13,8 @@ from PIL import Image
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.commands.train import train
 from torchreid_adv.commands.stock_config import default_config
+from torchreid_adv.commands.train import train
 from torchreid_adv.data.datasets import load_dataset
 from torchreid_adv.data.images import read_pixels
 from torchreid_adv.integration.layout import torchreid_module
@@ -37,12 +37,10 @@ def weights(tmp_path_factory):
 
 
 def attack(market, weights, out, *options):
-    arguments = ["--root", str(market), "-s", "market1501", "-t", "market1501"]
+    flags = ["-s", "market1501", "-t", "market1501", "--root", str(market)]
     pairs = [*FLAGS, "model.load_weights", str(weights), "data.save_dir", str(out)]
-    return cli.main(
-        ["attack-gallery", *arguments, "--transforms", "random_flip", "--root", str(market)]
-        + [*pairs, "test.normalize_feature", "True", "adv.attack.eps", "8", *options]
-    )
+    pairs += ["test.normalize_feature", "True", "adv.attack.eps", "8", *options]
+    return cli.main(["attack-gallery", *flags, *pairs])
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,14 @@ def test_a_file_is_whole_and_readable(tmp_path):
 def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "b.txt"
     write_text(path, "old")
-    with pytest.raises(RuntimeError), atomic_file(path) as file:
-        file.write(b"half")
-        raise RuntimeError
+
+    def write_half():
+        with atomic_file(path) as file:
+            file.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["b.txt"]
 

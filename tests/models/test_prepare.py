@@ -109,9 +109,14 @@ def test_frozen_restores_flags_after_an_error():
     network = torchreid_network("osnet_x0_25").train()
     network.conv1.eval()
     before = flags(network)
-    with pytest.raises(RuntimeError, match="inside"), frozen(network):
-        assert not network.training
-        raise RuntimeError("inside")
+
+    def fail():
+        with frozen(network):
+            assert not network.training
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
     assert flags(network) == before
 
 

@@ -23,6 +23,8 @@ EPS, STEP = from_levels(8), from_levels(1)
 class TwoLogits(nn.Module):
     """Logits whose cross-entropy is the distance to a reference, for classification attacks."""
 
+    references: Tensor
+
     def __init__(self, model: PixelModel, references: Tensor) -> None:
         super().__init__()
         self.model = model

@@ -86,7 +86,8 @@ class EvaluationMixin(Base):
 
     def _features(self, loader: Any, side: str) -> Features:
         print(f"Extracting features from {side} set ...")
-        values, pids, camids, names = [], [], [], []
+        values, pids, camids = [], [], []
+        names: list[Any] = []
         for data in loader:
             images, *labels = self.parse_data_for_eval(data)
             images = images.cuda() if self.use_gpu else images
