@@ -17,7 +17,7 @@ def surface() -> dict[str, str]:
         if isinstance(thing, type) and issubclass(thing, Exception):
             found[name] = f"error {thing.exit_code}"
         elif inspect.isclass(thing) or inspect.isfunction(thing):
-            found[name] = f"{type(thing).__name__ if inspect.isclass(thing) else 'function'}"
+            found[name] = "class" if inspect.isclass(thing) else "function"
             parameters = inspect.signature(thing).parameters.values()
             found[name] += f"({', '.join(p.name for p in parameters)})"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,10 @@ from torchreid_adv.errors import AdvError, ConfigError, suggest
 from torchreid_adv.integration.layout import alias_from_environment
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.version import __version__
+
+# a full disk, a folder that cannot be written: nobody's mistake in the config or the data
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+DISK_CODE = 5
 
 alias_from_environment()  # a spawned worker of ``run`` imports this module before anything else
 
@@ -34,6 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AdvError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(f"error: {error}; nothing that was written before is lost", file=sys.stderr)
+        return DISK_CODE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

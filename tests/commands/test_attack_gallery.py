@@ -1,5 +1,6 @@
 """The main job end to end, on real files, and what it does with bad input."""
 
+import errno
 import json
 import re
 import shutil
@@ -290,6 +291,27 @@ def test_nan_weights_are_refused(market, tmp_path, capsys):
     assert attack(market, path, tmp_path / "out") == 2
     assert "NaN" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_nan_features_are_refused(market, tmp_path, capsys):
+    network = build_network(MODEL)
+    network.conv1.bn.running_var[:] = -1
+    path = tmp_path / "model.pth"
+    torch.save({"state_dict": network.state_dict()}, path)
+    assert attack(market, path, tmp_path / "out") == 3
+    assert "features hold NaN or infinity" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_its_own_exit_code(market, weights, tmp_path, capsys, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("torchreid_adv.data.images.write_bytes", full)
+    assert attack(market, weights, tmp_path / "out") == 5
+    assert "No space left on device" in capsys.readouterr().err
+    folder = tmp_path / "out" / "market1501" / "adversarial"
+    assert not (folder / "manifest.jsonl").exists()
 
 
 def test_a_query_without_a_positive_is_counted_as_skipped(market, weights, tmp_path):

@@ -34,7 +34,7 @@ class References:
     features: Features
     rule: str = "all"
     targets: Mapping[str, int] = field(default_factory=dict)
-    _mapped: dict[Any, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    _mapped: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:

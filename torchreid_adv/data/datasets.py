@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torchreid_adv.errors import AdvError, ConfigError, DataError, suggest
+from torchreid_adv.integration.datasets import no_download
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.jobs.manifest import SIDES
 from torchreid_adv.registry import DATASETS
@@ -73,7 +73,7 @@ def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> R
     if name not in DATASETS and not root.is_dir():
         raise DataError(f"the data root '{root}' does not exist; give it with --root")
     try:
-        with _no_download(name, root):
+        with no_download():
             dataset = factory(root=str(root), mode="query", verbose=False, **options)
     except AdvError:
         raise
@@ -107,26 +107,6 @@ def _factory(name: str) -> Any:
     if name not in known:
         raise ConfigError(f"unknown data set '{name}'{suggest(name, known)}")
     return known[name]
-
-
-@contextlib.contextmanager
-def _no_download(name: str, root: Path) -> Iterator[None]:
-    """Keep torchreid from fetching a missing data set over the network."""
-
-    def refuse(self: Any, dataset_dir: str, dataset_url: str) -> None:
-        if not os.path.exists(dataset_dir):
-            raise DataError(
-                f"the data set '{name}' is not there: folder '{dataset_dir}' is missing; "
-                f"put it there or give another --root than '{root}'"
-            )
-
-    base = torchreid_module("data.datasets.dataset").Dataset
-    stock = base.download_dataset
-    base.download_dataset = refuse
-    try:
-        yield
-    finally:
-        base.download_dataset = stock
 
 
 def _split_folders(paths: dict[str, list[str]]) -> dict[str, tuple[Path, str]]:

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import os
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.names import unknown
 from torchreid_adv.integration.patching import Mirror, Replace
 from torchreid_adv.registry import DATASETS
 
 TABLES = {"image": "__image_datasets", "video": "__video_datasets"}
+
+
+@contextlib.contextmanager
+def no_download() -> Iterator[None]:
+    """Keep torchreid from fetching a data set that is not there over the network.
+
+    Raises:
+        DataError: when the folder of a data set is missing.
+    """
+
+    def refuse(self: Any, dataset_dir: str, dataset_url: str) -> None:
+        if not os.path.exists(dataset_dir):
+            raise DataError(
+                f"the data set {type(self).__name__} is not there: folder '{dataset_dir}' is "
+                "missing; put it there or give another --root"
+            )
+
+    base: Any = torchreid_module("data.datasets.dataset").Dataset
+    stock = base.download_dataset
+    base.download_dataset = refuse
+    try:
+        yield
+    finally:
+        base.download_dataset = stock
 
 
 def _is_video(name: str) -> bool:
