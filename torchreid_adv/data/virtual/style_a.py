@@ -40,10 +40,10 @@ _GATE = Camera(
                 ("door", "window", "poster", "bicycle", "bush"), 0.36, 0.30),
     views={0: 5, 25: 2, -30: 2, 180: 1.5, 80: 1},
     pitch=0.14,
-    light=Light(-0.55, -0.5, 0.65, 0.46, 0.68),
-    gains=(1.06, 1.0, 0.90), gamma=0.95, saturation=1.05, contrast=1.06, haze=0.0,
-    exposure=0.10, blur=0.47, noise=0.012, resolution=(0.90, 1.00), framing=0.9,
-    occluders={"bicycle": 0.04, "pole": 0.03},
+    light=Light(-0.55, -0.5, 0.65, 0.47, 0.69),
+    gains=(1.02, 1.0, 0.96), gamma=0.98, saturation=1.02, contrast=1.02, haze=0.0,
+    exposure=0.025, blur=0.259, noise=0.007, resolution=(0.90, 1.00), framing=0.36,
+    occluders={"bicycle": 0.028, "pole": 0.021},
 )  # fmt: skip
 
 _LAWN = Camera(
@@ -51,10 +51,10 @@ _LAWN = Camera(
                 ("tree", "bench", "bush", "bin", "tree"), 0.30, 0.34),
     views={90: 4, 115: 2, 60: 2, -90: 2},
     pitch=0.20,
-    light=Light(0.5, -0.6, 0.55, 0.50, 0.66),
-    gains=(0.98, 1.03, 0.92), gamma=0.9, saturation=1.12, contrast=1.0, haze=0.03,
-    exposure=0.13, blur=0.59, noise=0.014, resolution=(0.75, 1.00), framing=1.0,
-    occluders={"bush": 0.08, "bench": 0.04},
+    light=Light(0.5, -0.6, 0.55, 0.52, 0.69),
+    gains=(0.99, 1.01, 0.97), gamma=0.96, saturation=1.05, contrast=1.0, haze=0.012,
+    exposure=0.033, blur=0.325, noise=0.008, resolution=(0.75, 1.00), framing=0.4,
+    occluders={"bush": 0.056, "bench": 0.028},
 )  # fmt: skip
 
 _SHADE = Camera(
@@ -62,10 +62,10 @@ _SHADE = Camera(
                 ("car", "window", "bicycle", "tree", "car"), 0.33, 0.14),
     views={180: 5, 150: 2, -150: 2, 0: 1},
     pitch=0.18,
-    light=Light(-0.1, -0.75, 0.6, 0.50, 0.40),
-    gains=(0.86, 0.95, 1.12), gamma=1.12, saturation=0.82, contrast=0.95, haze=0.02,
-    exposure=0.10, blur=0.68, noise=0.02, resolution=(0.70, 0.98), framing=1.1,
-    occluders={"car": 0.05, "bicycle": 0.05, "pole": 0.02},
+    light=Light(-0.1, -0.75, 0.6, 0.59, 0.47),
+    gains=(0.94, 0.98, 1.05), gamma=1.05, saturation=0.93, contrast=0.98, haze=0.008,
+    exposure=0.025, blur=0.374, noise=0.011, resolution=(0.70, 0.98), framing=0.44,
+    occluders={"car": 0.035, "bicycle": 0.035, "pole": 0.014},
 )  # fmt: skip
 
 _SHOPS = Camera(
@@ -73,10 +73,10 @@ _SHOPS = Camera(
                 ("shop", "shop", "door", "plant", "bin"), 0.42, 0.22),
     views={-90: 4, -60: 2, -120: 2, 0: 1, 180: 1},
     pitch=0.10,
-    light=Light(0.35, -0.3, 0.88, 0.44, 0.60),
-    gains=(1.10, 0.98, 0.84), gamma=1.0, saturation=0.95, contrast=1.12, haze=0.0,
-    exposure=0.12, blur=0.42, noise=0.016, resolution=(0.85, 1.00), framing=1.0,
-    occluders={"pole": 0.05},
+    light=Light(0.35, -0.3, 0.88, 0.42, 0.58),
+    gains=(1.04, 0.99, 0.94), gamma=1.0, saturation=0.98, contrast=1.05, haze=0.0,
+    exposure=0.03, blur=0.231, noise=0.009, resolution=(0.85, 1.00), framing=0.4,
+    occluders={"pole": 0.035},
 )  # fmt: skip
 
 _HALL = Camera(
@@ -84,10 +84,10 @@ _HALL = Camera(
                 ("pillar", "plant", "poster", "bench"), 0.32, 0.06),
     views={0: 2, 45: 2, -45: 2, 180: 2, 135: 1, -135: 1},
     pitch=0.26,
-    light=Light(0.1, -0.85, 0.5, 0.50, 0.46),
-    gains=(0.92, 1.05, 0.95), gamma=1.05, saturation=0.78, contrast=0.9, haze=0.07,
-    exposure=0.08, blur=0.77, noise=0.014, resolution=(0.70, 0.93), framing=1.2,
-    occluders={"luggage": 0.03, "pole": 0.03},
+    light=Light(0.1, -0.85, 0.5, 0.59, 0.54),
+    gains=(0.97, 1.02, 0.98), gamma=1.02, saturation=0.91, contrast=0.96, haze=0.028,
+    exposure=0.02, blur=0.424, noise=0.008, resolution=(0.70, 0.93), framing=0.48,
+    occluders={"luggage": 0.021, "pole": 0.021},
 )  # fmt: skip
 
 _OLD = Camera(
@@ -95,10 +95,10 @@ _OLD = Camera(
                 ("bin", "fence", "door", "bicycle", "poster"), 0.38, 0.26),
     views={160: 3, -160: 2, 20: 2, 90: 1},
     pitch=0.16,
-    light=Light(-0.75, -0.35, 0.5, 0.38, 0.72),
-    gains=(1.02, 0.98, 1.02), gamma=1.2, saturation=0.66, contrast=1.15, haze=0.03,
-    exposure=0.16, blur=0.85, noise=0.03, resolution=(0.60, 0.83), framing=1.3,
-    occluders={"bicycle": 0.03, "pole": 0.04, "bench": 0.03},
+    light=Light(-0.75, -0.35, 0.5, 0.44, 0.84),
+    gains=(1.01, 0.99, 1.01), gamma=1.08, saturation=0.86, contrast=1.06, haze=0.012,
+    exposure=0.04, blur=0.468, noise=0.017, resolution=(0.60, 0.83), framing=0.52,
+    occluders={"bicycle": 0.021, "pole": 0.028, "bench": 0.021},
 )  # fmt: skip
 
-STYLE_A = Style("virtual_a", _WARDROBE, (_GATE, _LAWN, _SHADE, _SHOPS, _HALL, _OLD), alike=0.6)
+STYLE_A = Style("virtual_a", _WARDROBE, (_GATE, _LAWN, _SHADE, _SHOPS, _HALL, _OLD), alike=0.2)

@@ -36,10 +36,10 @@ _SQUARE = Camera(
                 ("shop", "door", "window", "tree", "bin"), 0.34, 0.10),
     views={0: 4, 35: 2, -35: 2, 180: 2},
     pitch=0.15,
-    light=Light(-0.2, -0.7, 0.68, 0.56, 0.40),
-    gains=(0.94, 1.0, 1.08), gamma=1.0, saturation=0.85, contrast=0.95, haze=0.04,
-    exposure=0.10, blur=0.51, noise=0.016, resolution=(0.80, 1.00), framing=1.0,
-    occluders={"pole": 0.05},
+    light=Light(-0.2, -0.7, 0.68, 0.6, 0.43),
+    gains=(0.98, 1.0, 1.03), gamma=1.0, saturation=0.94, contrast=0.98, haze=0.016,
+    exposure=0.025, blur=0.281, noise=0.009, resolution=(0.80, 1.00), framing=0.4,
+    occluders={"pole": 0.035},
 )  # fmt: skip
 
 _STATION = Camera(
@@ -47,10 +47,10 @@ _STATION = Camera(
                 ("poster", "pillar", "bench", "bin", "lockers"), 0.30, 0.05),
     views={180: 4, 145: 2, -145: 2, 0: 1},
     pitch=0.24,
-    light=Light(0.15, -0.85, 0.5, 0.46, 0.50),
-    gains=(1.10, 1.02, 0.80), gamma=1.05, saturation=0.82, contrast=1.0, haze=0.03,
-    exposure=0.07, blur=0.68, noise=0.02, resolution=(0.70, 0.98), framing=1.0,
-    occluders={"luggage": 0.10, "pole": 0.04},
+    light=Light(0.15, -0.85, 0.5, 0.56, 0.6),
+    gains=(1.04, 1.01, 0.92), gamma=1.02, saturation=0.93, contrast=1.0, haze=0.012,
+    exposure=0.018, blur=0.374, noise=0.011, resolution=(0.70, 0.98), framing=0.4,
+    occluders={"luggage": 0.07, "pole": 0.028},
 )  # fmt: skip
 
 _DUSK = Camera(
@@ -58,10 +58,10 @@ _DUSK = Camera(
                 ("car", "car", "tree", "door", "fence"), 0.34, 0.30),
     views={90: 4, 60: 1, 120: 2, -90: 2},
     pitch=0.12,
-    light=Light(0.7, -0.3, 0.55, 0.46, 0.60),
-    gains=(0.98, 0.98, 1.18), gamma=1.05, saturation=0.72, contrast=1.1, haze=0.02,
-    exposure=0.15, blur=0.77, noise=0.035, resolution=(0.65, 0.93), framing=1.2,
-    occluders={"car": 0.08, "pole": 0.04},
+    light=Light(0.7, -0.3, 0.55, 0.51, 0.67),
+    gains=(0.99, 0.99, 1.07), gamma=1.02, saturation=0.89, contrast=1.04, haze=0.008,
+    exposure=0.037, blur=0.424, noise=0.019, resolution=(0.65, 0.93), framing=0.48,
+    occluders={"car": 0.056, "pole": 0.028},
 )  # fmt: skip
 
 _ARCADE = Camera(
@@ -69,10 +69,10 @@ _ARCADE = Camera(
                 ("shop", "shop", "plant", "pillar"), 0.42, 0.05),
     views={-90: 3, -50: 2, -130: 2, 30: 1},
     pitch=0.18,
-    light=Light(-0.4, -0.5, 0.75, 0.46, 0.58),
-    gains=(1.12, 1.0, 0.86), gamma=0.92, saturation=1.02, contrast=1.04, haze=0.0,
-    exposure=0.09, blur=0.42, noise=0.014, resolution=(0.85, 1.00), framing=0.9,
-    occluders={"luggage": 0.03},
+    light=Light(-0.4, -0.5, 0.75, 0.47, 0.59),
+    gains=(1.05, 1.0, 0.94), gamma=0.97, saturation=1.01, contrast=1.02, haze=0.0,
+    exposure=0.022, blur=0.231, noise=0.008, resolution=(0.85, 1.00), framing=0.36,
+    occluders={"luggage": 0.021},
 )  # fmt: skip
 
 _PARK = Camera(
@@ -80,12 +80,12 @@ _PARK = Camera(
                 ("tree", "bench", "fence", "tree", "bush"), 0.30, 0.22),
     views={0: 2, 90: 2, 180: 2, -90: 2},
     pitch=0.20,
-    light=Light(-0.6, -0.4, 0.65, 0.48, 0.62),
-    gains=(0.96, 1.0, 1.02), gamma=0.9, saturation=0.9, contrast=1.15, haze=0.0,
-    exposure=0.14, blur=0.68, noise=0.018, resolution=(0.70, 0.98), framing=1.2,
-    occluders={"bush": 0.05, "bench": 0.05},
+    light=Light(-0.6, -0.4, 0.65, 0.49, 0.64),
+    gains=(0.98, 1.0, 1.01), gamma=0.96, saturation=0.96, contrast=1.06, haze=0.0,
+    exposure=0.035, blur=0.374, noise=0.01, resolution=(0.70, 0.98), framing=0.48,
+    occluders={"bush": 0.035, "bench": 0.035},
 )  # fmt: skip
 
 STYLE_B = Style(
-    "virtual_b", _WARDROBE, (_SQUARE, _STATION, _DUSK, _ARCADE, _PARK), alike=0.6, sizes=0.16
+    "virtual_b", _WARDROBE, (_SQUARE, _STATION, _DUSK, _ARCADE, _PARK), alike=0.2, sizes=0.16
 )

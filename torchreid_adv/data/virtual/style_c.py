@@ -37,10 +37,10 @@ _LOBBY = Camera(
                 ("plant", "pillar", "door", "poster"), 0.36, 0.04),
     views={0: 4, 180: 3, 40: 1, -40: 1},
     pitch=0.20,
-    light=Light(0.1, -0.7, 0.7, 0.52, 0.48),
-    gains=(0.96, 1.02, 1.04), gamma=0.95, saturation=0.9, contrast=1.0, haze=0.03,
-    exposure=0.06, blur=0.42, noise=0.012, resolution=(0.85, 1.00), framing=0.9,
-    occluders={"counter": 0.08},
+    light=Light(0.1, -0.7, 0.7, 0.55, 0.51),
+    gains=(0.98, 1.01, 1.02), gamma=0.98, saturation=0.96, contrast=1.0, haze=0.012,
+    exposure=0.015, blur=0.231, noise=0.007, resolution=(0.85, 1.00), framing=0.36,
+    occluders={"counter": 0.056},
 )  # fmt: skip
 
 _COURT = Camera(
@@ -48,10 +48,10 @@ _COURT = Camera(
                 ("fence", "bench", "fence", "bin"), 0.28, 0.30),
     views={90: 2, -90: 2, 45: 1, -45: 1, 135: 1, 0: 1},
     pitch=0.24,
-    light=Light(-0.6, -0.55, 0.55, 0.42, 0.76),
-    gains=(1.06, 1.0, 0.88), gamma=0.9, saturation=1.15, contrast=1.14, haze=0.0,
-    exposure=0.14, blur=0.59, noise=0.014, resolution=(0.75, 1.00), framing=1.2,
-    occluders={"bench": 0.04, "pole": 0.03},
+    light=Light(-0.6, -0.55, 0.55, 0.45, 0.81),
+    gains=(1.02, 1.0, 0.95), gamma=0.96, saturation=1.06, contrast=1.06, haze=0.0,
+    exposure=0.035, blur=0.325, noise=0.008, resolution=(0.75, 1.00), framing=0.48,
+    occluders={"bench": 0.028, "pole": 0.021},
 )  # fmt: skip
 
 _YARD = Camera(
@@ -59,10 +59,10 @@ _YARD = Camera(
                 ("car", "fence", "lockers", "bin", "door"), 0.34, 0.26),
     views={180: 3, 0: 2, 150: 2, -150: 1},
     pitch=0.16,
-    light=Light(0.65, -0.45, 0.6, 0.40, 0.66),
-    gains=(0.94, 0.98, 1.06), gamma=1.12, saturation=0.8, contrast=1.05, haze=0.04,
-    exposure=0.12, blur=0.72, noise=0.024, resolution=(0.65, 0.98), framing=1.1,
-    occluders={"car": 0.06, "pole": 0.05},
+    light=Light(0.65, -0.45, 0.6, 0.44, 0.73),
+    gains=(0.98, 0.99, 1.02), gamma=1.05, saturation=0.92, contrast=1.02, haze=0.016,
+    exposure=0.03, blur=0.396, noise=0.013, resolution=(0.65, 0.98), framing=0.44,
+    occluders={"car": 0.042, "pole": 0.035},
 )  # fmt: skip
 
 _CORRIDOR = Camera(
@@ -70,10 +70,10 @@ _CORRIDOR = Camera(
                 ("lockers", "door", "poster", "lockers"), 0.42, 0.04),
     views={-90: 2, 90: 2, 0: 2, 180: 2},
     pitch=0.12,
-    light=Light(-0.2, -0.75, 0.6, 0.44, 0.52),
-    gains=(1.14, 1.0, 0.78), gamma=1.08, saturation=0.88, contrast=0.96, haze=0.02,
-    exposure=0.08, blur=0.68, noise=0.02, resolution=(0.70, 0.98), framing=1.0,
-    occluders={"luggage": 0.04, "counter": 0.03},
+    light=Light(-0.2, -0.75, 0.6, 0.51, 0.6),
+    gains=(1.06, 1.0, 0.91), gamma=1.03, saturation=0.95, contrast=0.98, haze=0.008,
+    exposure=0.02, blur=0.374, noise=0.011, resolution=(0.70, 0.98), framing=0.4,
+    occluders={"luggage": 0.028, "counter": 0.021},
 )  # fmt: skip
 
-STYLE_C = Style("virtual_c", _WARDROBE, (_LOBBY, _COURT, _YARD, _CORRIDOR), alike=0.65, sizes=0.12)
+STYLE_C = Style("virtual_c", _WARDROBE, (_LOBBY, _COURT, _YARD, _CORRIDOR), alike=0.2, sizes=0.12)
