@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
+from torchreid_adv.config import AdvConfig
 from torchreid_adv.engines.evaluation import Base
 from torchreid_adv.jobs.progress import progress_bar
 from torchreid_adv.registry import ENGINES
@@ -14,6 +17,10 @@ class ProgressMixin(Base):
     """Counts batches over the whole training, with rate, time left and the last loss."""
 
     _bar: Any = None
+
+    def adapt(self, cfg: AdvConfig) -> None:
+        """Lay the network out channels-last, in which a CPU trains it faster."""
+        self.model.to(memory_format=torch.channels_last)
 
     def forward_backward(self, data: Any) -> dict[str, float]:
         """Train on a batch as the engine does, and move the bar."""
