@@ -94,22 +94,28 @@ class Canvas:
             return
         rows, columns = window
         steps, across, radius = self._coordinates(part, rows, columns)
-        inside = radius - np.abs(across)
-        u = across / np.maximum(radius, _HALF)
-        alpha = np.minimum(np.maximum(inside + _HALF, _ZERO), _ONE)
+        inside = np.abs(across)
+        np.subtract(radius, inside, out=inside)
+        alpha = _clamped(inside + _HALF, _ONE)
+        np.maximum(radius, _HALF, out=radius)
+        u = np.divide(across, radius, out=across)
         image, mask = self.image[:, rows, columns], self.mask[rows, columns]
         keep = _ONE - alpha
         if part.contact:
-            slope = part.contact / _HALO
-            halo = np.minimum(np.maximum(inside * slope + part.contact, _ZERO), part.contact)
-            keep *= _ONE - halo * mask
+            inside *= part.contact / _HALO
+            inside += part.contact
+            halo = _clamped(inside, part.contact)
+            halo *= mask
+            keep *= np.subtract(_ONE, halo, out=halo)
         image *= keep
-        image += _color(part, u, steps) * (self._shade(part, u, rows, columns) * alpha)
+        shade = self._shade(part, u, rows, columns)
+        shade *= alpha
+        image += _color(part, u, steps) * shade
         np.maximum(mask, alpha, out=mask)
 
     def _window(self, part: Part) -> tuple[slice, slice] | None:
         """Return the rows and columns a part can touch, or None when it is out of sight."""
-        reach = float(part.profile.max()) + _HALO
+        reach = max(part.profile.tolist()) + _HALO
         if part.shift is not None:
             reach += float(np.abs(part.shift).max())
         _, height, width = self.image.shape
@@ -144,15 +150,25 @@ class Canvas:
         (x0, y0), (x1, y1) = part.start, part.end
         light = self.light
         sideways = ((y1 - y0) * light.x - (x1 - x0) * light.y) / math.hypot(x1 - x0, y1 - y0)
-        facing = np.sqrt(np.maximum(_ONE - u * u, _ZERO))
+        facing = u * u
+        np.subtract(_ONE, facing, out=facing)
+        np.maximum(facing, _ZERO, out=facing)
+        np.sqrt(facing, out=facing)
+        facing *= light.z * light.diffuse * part.dim
         lit = u * (sideways * light.diffuse * part.dim)
-        lit += facing * (light.z * light.diffuse * part.dim)
-        shade = lit + light.ambient * part.dim
+        lit += facing
+        shade = np.add(lit, light.ambient * part.dim, out=facing)
         if part.material.wrinkles:
             shade += part.material.wrinkles * self._folds[rows, columns]
         if part.material.gloss:
             shade += part.material.gloss * np.square(np.square(np.maximum(lit, _ZERO)))
-        return np.asarray(shade)
+        return shade
+
+
+def _clamped(values: np.ndarray, high: float | np.float32) -> np.ndarray:
+    """Clamp to [0, high], in place."""
+    np.maximum(values, _ZERO, out=values)
+    return np.minimum(values, high, out=values)
 
 
 def _color(part: Part, u: np.ndarray, steps: np.ndarray) -> np.ndarray:

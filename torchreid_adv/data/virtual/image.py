@@ -20,7 +20,7 @@ from torchreid_adv.data.virtual.style import Camera, Style
 from torchreid_adv.data.virtual.styles import style_named
 from torchreid_adv.data.virtual.view import View
 
-_DETAIL = 1.25  # canvas pixels per pixel of the delivered image
+_DETAIL = 1.0  # canvas pixels per pixel of the delivered image
 _PASSERS_BY = 1_000_000  # numbers of people who only walk through the pictures of others
 
 
@@ -65,7 +65,7 @@ def render_image(style: Style, seed: int, shot: Shot) -> np.ndarray:
     size = image_size(style, seed, shot)
     camera = style.cameras[shot.camid]
     rng = stream(style.name, seed, "response", shot.camid, shot.index)
-    seen = render_layers(style, seed, shot).image
+    seen = _layers(style, seed, shot, size).image
     return respond(seen, camera, rng, size=size, grain=grain(style.name, seed))
 
 
@@ -84,7 +84,11 @@ def render_layers(style: Style, seed: int, shot: Shot) -> Layers:
     Every draw but those of the person comes from the camera and the image index, so that nothing
     outside the mask tells who is in it.
     """
-    height, width = (round(_DETAIL * side) for side in image_size(style, seed, shot))
+    return _layers(style, seed, shot, image_size(style, seed, shot))
+
+
+def _layers(style: Style, seed: int, shot: Shot, size: tuple[int, int]) -> Layers:
+    height, width = (round(_DETAIL * side) for side in size)
     camera = style.cameras[shot.camid]
     rng = stream(style.name, seed, "image", shot.camid, shot.index)
     canvas = Canvas(

@@ -34,17 +34,19 @@ def respond(
     """
     share = spread(rng, *camera.resolution)
     small = max(8, round(size[1] * share)), max(16, round(size[0] * share))
-    image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    if small != image.shape[1::-1]:
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
     sigma = camera.blur * spread(rng, 0.6, 1.5)
     if rng.random() < 0.25:  # walked while the shutter was open
         image = cv2.blur(image, (int(rng.integers(2, 4)), 1))
     if sigma > 0.2:
         image = cv2.GaussianBlur(image, (0, 0), sigma)
-    image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC)
+    if small != size[::-1]:
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC)
     image = _color(np.maximum(image, 0.0), camera, rng)
     y, x = (int(rng.integers(grain.shape[side] - size[side])) for side in (0, 1))
     image += np.float32(camera.noise) * grain[y : y + size[0], x : x + size[1]]
-    return np.asarray(np.clip(image, 0.0, 1.0))
+    return np.minimum(np.maximum(image, 0.0, out=image), 1.0, out=image)
 
 
 def _color(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -30,11 +31,17 @@ class View:
     x: float
     y: float
 
+    @functools.cached_property
+    def _turn(self) -> tuple[float, float, float, float]:
+        yaw, pitch = self.yaw, self.pitch
+        return math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
+
     def place(self, point: Point) -> tuple[float, float, float]:
         """Return canvas x, canvas y and nearness (standing heights) of a point of the body."""
-        right = point[0] * math.cos(self.yaw) - point[2] * math.sin(self.yaw)
-        near = point[2] * math.cos(self.yaw) + point[0] * math.sin(self.yaw)
-        up = point[1] * math.cos(self.pitch) - near * math.sin(self.pitch)
+        across, along, level, tilt = self._turn
+        right = point[0] * across - point[2] * along
+        near = point[2] * across + point[0] * along
+        up = point[1] * level - near * tilt
         return self.x + self.scale * right, self.y - self.scale * up, near
 
 
