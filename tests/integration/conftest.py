@@ -1,10 +1,6 @@
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import standins
 
 from torchreid_adv.integration import hooks
