@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -47,7 +48,9 @@ def torchreid_module(name: str = "") -> ModuleType:
         ConfigError: torchreid is not installed, or something that it imports is not.
     """
     prefix = torchreid_prefix()
-    return importlib.import_module(f"{prefix}.{name}" if name else prefix)
+    with warnings.catch_warnings():  # its evaluator in Python is not the one that is used here
+        warnings.filterwarnings("ignore", message="Cython evaluation")
+        return importlib.import_module(f"{prefix}.{name}" if name else prefix)
 
 
 class AliasFinder(MetaPathFinder, Loader):
