@@ -115,3 +115,13 @@ def test_every_keyword_names_a_key_and_is_one_of_torchreids():
 def test_defaults_are_not_shared_between_configs():
     stock_config.default_config().data.sources.append("msmt17")
     assert stock_config.default_config().data.sources == ["market1501"]
+
+
+@pytest.mark.parametrize("flag", ["-s", "-t", "--transforms"])
+def test_a_flag_of_many_values_leaves_the_pairs_alone(flag):
+    arguments = [flag, "one", "two", "train.max_epoch", "1", "data.save_dir", "a.b/c"]
+    cfg = stock_config.merged_config(stock_config.make_parser("x").parse_args(arguments))
+    name = {"-s": "sources", "-t": "targets", "--transforms": "transforms"}[flag]
+    assert cfg.data[name] == ["one", "two"]
+    assert cfg.train.max_epoch == 1
+    assert cfg.data.save_dir == "a.b/c"

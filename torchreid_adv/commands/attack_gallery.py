@@ -170,7 +170,7 @@ def _say_next(cfg: AdvConfig) -> None:
         print(
             "Next, your own model and data:\n"
             "  torchreid-adv attack-gallery --config-file configs/attack/ifgsm.yaml "
-            "--root reid-data -s market1501 -t market1501 \\\n"
+            "-s market1501 -t market1501 --root reid-data \\\n"
             "    model.name osnet_x1_0 model.load_weights PATH/model.pth.tar-60 "
             "data.save_dir log/attack"
         )

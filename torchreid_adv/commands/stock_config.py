@@ -184,12 +184,23 @@ def merged_config(arguments: argparse.Namespace) -> config.AdvConfig:
     cfg = default_config()
     if arguments.config_file:
         cfg.merge_from_file(arguments.config_file)
+    pairs = list(arguments.opts)
     for name in ("root", "sources", "targets", "transforms"):
-        if getattr(arguments, name):
-            cfg.data[name] = getattr(arguments, name)
-    cfg.merge_from_list(arguments.opts)
+        value = getattr(arguments, name)
+        if isinstance(value, list):
+            value, swallowed = _names(value)
+            pairs = swallowed + pairs
+        if value:
+            cfg.data[name] = value
+    cfg.merge_from_list(pairs)
     check(cfg)
     return cfg
+
+
+def _names(values: list[str]) -> tuple[list[str], list[str]]:
+    """Split what a flag of many values took into names and the pairs that came after them."""
+    end = next((place for place, value in enumerate(values) if "." in value), len(values))
+    return values[:end], values[end:]
 
 
 def check(cfg: CfgNode) -> None:
