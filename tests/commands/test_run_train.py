@@ -80,11 +80,6 @@ def test_bad_configs_are_refused_before_data_is_read(pairs, words):
         main(["--root", "there-is-no-such-folder", *pairs])
 
 
-def test_flags_swallowing_pairs_are_pointed_out(settings):
-    with pytest.raises(ConfigError, match="swallows"):
-        main([*settings[:2], "--transforms", "lgt", *settings[2:]])
-
-
 def test_a_config_file_comes_before_flags_and_pairs(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("data:\n  sources: ['msmt17']\n  root: 'there'\ntrain:\n  lr: 1\n")

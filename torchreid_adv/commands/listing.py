@@ -35,7 +35,7 @@ def describe(registry: Registry) -> list[str]:
 
 
 def _first_line(entry: object) -> str:
-    return (inspect.getdoc(entry) or "").split("\n")[0]
+    return (inspect.getdoc(entry) or "").split("\n")[0].replace("``", "")
 
 
 def _options(registry: Registry, name: str) -> str:

@@ -30,7 +30,8 @@ def torchreid_prefix() -> str:
     if importlib.util.find_spec(_ROOT) is None:
         raise ConfigError("torchreid is not installed; run `pip install torchreid`")
     try:
-        return _NESTED if importlib.util.find_spec(_NESTED) else _ROOT
+        with _without_advice():  # looking inside a package imports it
+            return _NESTED if importlib.util.find_spec(_NESTED) else _ROOT
     except ImportError as error:
         raise ConfigError(
             f"torchreid is installed but cannot be imported: {error}; install what is missing"
@@ -48,9 +49,16 @@ def torchreid_module(name: str = "") -> ModuleType:
         ConfigError: torchreid is not installed, or something that it imports is not.
     """
     prefix = torchreid_prefix()
-    with warnings.catch_warnings():  # its evaluator in Python is not the one that is used here
-        warnings.filterwarnings("ignore", message="Cython evaluation")
+    with _without_advice():
         return importlib.import_module(f"{prefix}.{name}" if name else prefix)
+
+
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Silence torchreid's advice to compile its evaluator, which is not used here."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Cython evaluation")
+        yield
 
 
 class AliasFinder(MetaPathFinder, Loader):

@@ -12,7 +12,7 @@ from torchreid_adv.transforms.gray import RandomGray
 @TRANSFORMS.register(
     "grayscale",
     stage="pil",
-    paper="Gong et al., Person Re-identification with Multi-Modal Joint Defence, arXiv 2111.09571",
+    paper="Gong et al., Robust Person Re-identification with Multi-Modal Joint Defence, 2021",
 )
 class Grayscale(RandomGray):
     """Whole images become gray (GGT), so that a network also learns shape.

@@ -13,7 +13,7 @@ from torchreid_adv.transforms.gray import RandomGray
     "lgt",
     stage="pil",
     title="local grayscale",
-    paper="Gong et al., Person Re-identification with Multi-Modal Joint Defence, arXiv 2111.09571",
+    paper="Gong et al., Robust Person Re-identification with Multi-Modal Joint Defence, 2021",
 )
 class LocalGrayscale(RandomGray):
     """A random rectangle of the image becomes gray.
