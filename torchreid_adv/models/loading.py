@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from torchreid_adv.errors import ConfigError, suggest
-from torchreid_adv.integration.checkpoints import load_weights
+from torchreid_adv.integration.checkpoints import is_head, load_weights
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
 from torchreid_adv.registry import MODELS
@@ -45,9 +45,14 @@ def load_model(
 
 
 def fingerprint(network: nn.Module) -> str:
-    """Return the SHA-256 of a network's weights, whatever file they came from."""
+    """Return the SHA-256 of what a network's features come from, whatever file it came from.
+
+    Classifiers are left out: one whose size does not fit the checkpoint is random.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
+        if is_head(name):
+            continue
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -1,0 +1,39 @@
+import pytest
+import torch
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.models import fingerprint, load_model
+from torchreid_adv.models.loading import build_network
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.manual_seed(0)
+    network = torchreid_module("models").build_model(
+        "osnet_x0_25", num_classes=7, pretrained=False, use_gpu=False
+    )
+    torch.save({"state_dict": network.state_dict(), "epoch": 3}, tmp_path / "model.pth.tar-3")
+    return network, tmp_path / "model.pth.tar-3"
+
+
+def test_features_are_those_of_the_saved_network(checkpoint):
+    network, path = checkpoint
+    images = torch.rand(2, 3, 64, 32)
+    model = load_model("osnet_x0_25", path, size=(64, 32), device="cpu")
+    expected = network.eval()(model.normalize(images))
+    assert torch.equal(model(images), expected)
+    assert not model.training
+
+
+def test_the_fingerprint_is_that_of_the_weights_and_of_nothing_random(checkpoint):
+    network, path = checkpoint
+    loaded = [load_model("osnet_x0_25", path, device="cpu").network for _ in range(2)]
+    assert fingerprint(loaded[0]) == fingerprint(loaded[1]) == fingerprint(network)
+    loaded[1].conv1.conv.weight.data[0, 0, 0, 0] += 1
+    assert fingerprint(loaded[1]) != fingerprint(network)
+
+
+def test_an_unknown_network_is_named():
+    with pytest.raises(ConfigError, match="did you mean 'osnet_x0_25'"):
+        build_network("osnet_x0_26")
