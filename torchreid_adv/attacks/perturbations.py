@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torchreid_adv.data.batch import Batch
+from torchreid_adv.errors import ConfigError
 
 
 class Perturbation(nn.Module, ABC):
@@ -27,8 +28,12 @@ class Perturbation(nn.Module, ABC):
         """Bring the parameters back to where the clean images allow, in place."""
 
     def randomize(self, generators: Sequence[torch.Generator]) -> None:
-        """Move to a random start, each image by its own generator."""
-        raise NotImplementedError(f"{type(self).__name__} has no random start")
+        """Move to a random start, each image by its own generator.
+
+        Raises:
+            ConfigError: this perturbation has none.
+        """
+        raise ConfigError(f"{type(self).__name__} has no random start; use start='zero'")
 
 
 class LinfDelta(Perturbation):
