@@ -8,7 +8,6 @@ from torchreid_adv import config, registry
 from torchreid_adv.attacks import configured_attack
 from torchreid_adv.commands.attack_gallery import configured_job
 from torchreid_adv.commands.stock_config import check, default_config
-from torchreid_adv.engines.evaluation import EvaluationMixin  # noqa: F401 (registers)
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
 

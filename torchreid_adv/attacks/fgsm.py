@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from torchreid_adv.attacks.gradient_attack import GradientAttack
 from torchreid_adv.attacks.objectives import MetricDistance
@@ -36,6 +37,31 @@ def iteration_rule(eps: float, rounding: str = "floor") -> int:
     return max(1, ROUNDING[rounding](min(levels + 4, 1.25 * levels)))
 
 
+def _steps(steps: int | None, eps: float, rounding: str) -> int:
+    return iteration_rule(eps, rounding) if steps is None else steps
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """What the three have in common: the metric's distance grows within an L-infinity ball."""
+
+    eps: float
+    distance: Distance
+    targeted: bool
+    seed: int
+    precision: str
+
+    def build(self, *, step_size: float, steps: int, momentum: float = 0.0) -> GradientAttack:
+        return GradientAttack(
+            MetricDistance(self.distance, targeted=self.targeted),
+            LinfDelta(self.eps),
+            functools.partial(SignStep, lr=step_size, momentum=momentum),
+            steps,
+            seed=self.seed,
+            precision=self.precision,
+        )
+
+
 @ATTACKS.register("fgsm", paper=PAPER, title="one step of size eps")
 def fgsm(
     *,
@@ -46,16 +72,8 @@ def fgsm(
     precision: str = "fp32",
 ) -> GradientAttack:
     """Build FGSM: one sign step of size eps (eq. 5)."""
-    return mifgsm(
-        eps=eps,
-        distance=distance,
-        step_size=eps,
-        steps=1,
-        momentum=0.0,
-        targeted=targeted,
-        seed=seed,
-        precision=precision,
-    )
+    loop = _Loop(eps, distance, targeted, seed, precision)
+    return loop.build(step_size=eps, steps=1)
 
 
 @ATTACKS.register("ifgsm", paper=PAPER, title="sign steps, clamped into the eps-ball")
@@ -82,17 +100,8 @@ def ifgsm(
         seed: of everything random inside the model.
         precision: ``fp32`` or ``bf16``.
     """
-    return mifgsm(
-        eps=eps,
-        distance=distance,
-        step_size=step_size,
-        steps=steps,
-        momentum=0.0,
-        rounding=rounding,
-        targeted=targeted,
-        seed=seed,
-        precision=precision,
-    )
+    loop = _Loop(eps, distance, targeted, seed, precision)
+    return loop.build(step_size=step_size, steps=_steps(steps, eps, rounding))
 
 
 @ATTACKS.register("mifgsm", paper=PAPER, title="sign steps along a running sum of gradients")
@@ -121,11 +130,6 @@ def mifgsm(
         seed: of everything random inside the model.
         precision: ``fp32`` or ``bf16``.
     """
-    return GradientAttack(
-        MetricDistance(distance, targeted=targeted),
-        LinfDelta(eps),
-        functools.partial(SignStep, lr=step_size, momentum=momentum),
-        iteration_rule(eps, rounding) if steps is None else steps,
-        seed=seed,
-        precision=precision,
-    )
+    loop = _Loop(eps, distance, targeted, seed, precision)
+    steps = _steps(steps, eps, rounding)
+    return loop.build(step_size=step_size, steps=steps, momentum=momentum)

@@ -45,8 +45,7 @@ def _train(cfg: AdvConfig, folder: Path) -> None:
     settings.test.evaluate = False
     settings.adv.engine = "progress"
     folder.mkdir(parents=True, exist_ok=True)
-    quiet = open(os.devnull, "w")  # noqa: SIM115 (torchreid's Logger closes it, or we do)
-    with config.using(settings), quiet, contextlib.redirect_stdout(quiet):
+    with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(settings):
         train(settings)
     assert weights_path(settings).is_file()
 
