@@ -1,0 +1,109 @@
+"""The contract checks pass on what we ship and fail on what breaks a promise."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from torchreid_adv import registry
+from torchreid_adv.attacks import build_attack
+from torchreid_adv.testing import check_attack, check_transform
+
+OURS = [
+    name
+    for name in registry.TRANSFORMS
+    if registry.TRANSFORMS.get(name).__module__.startswith("torchreid_adv.")
+]
+
+
+@pytest.mark.parametrize("name", list(registry.ATTACKS))
+@pytest.mark.parametrize("targeted", [False, True])
+def test_every_attack_keeps_its_promises(name, targeted):
+    check_attack(build_attack(name, eps=8 / 255, targeted=targeted))
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+def test_every_transform_keeps_its_promises(name, p):
+    transform = registry.TRANSFORMS.build(name, p=p)
+    check_transform(transform, stage=registry.TRANSFORMS.facts(name)["stage"])
+
+
+class Broken:
+    """I-FGSM with one defect."""
+
+    def __init__(self, defect):
+        self.inner, self.defect = build_attack("ifgsm", eps=8 / 255), defect
+        self.linf, self.name = 8 / 255, "broken"
+
+    def __call__(self, model, batch, references=None):
+        found = self.inner(model, batch, references)
+        return self.defect(model, batch, found)
+
+
+def beyond(model, batch, found):
+    return dataclasses.replace(found, images=(found.images + 0.05).clamp(0, 1))
+
+
+def in_place(model, batch, found):
+    batch.images.add_(0)
+    batch.images[0, 0, 0, 0] = 0.5
+    return found
+
+
+def evaluates(model, batch, found):
+    model.eval()
+    return found
+
+
+def draws(model, batch, found):
+    torch.rand(1)
+    return found
+
+
+def neighbors(model, batch, found):
+    if len(batch) == 1:
+        return dataclasses.replace(found, images=batch.images)
+    return found
+
+
+def idle(model, batch, found):
+    return dataclasses.replace(found, images=batch.images, after=found.before)
+
+
+@pytest.mark.parametrize(
+    ("defect", "sentence"),
+    [
+        (beyond, "more than linf"),
+        (in_place, "changed in place"),
+        (evaluates, "train flag"),
+        (draws, "random state"),
+        (neighbors, "depends on its neighbors"),
+        (idle, "no image's objective rose"),
+    ],
+)
+def test_a_broken_attack_is_found(defect, sentence):
+    with pytest.raises(AssertionError, match=sentence):
+        check_attack(Broken(defect))
+
+
+class Unseeded:
+    """Draws from a generator of its own."""
+
+    generator = torch.Generator()
+
+    def __call__(self, image):
+        return image.rotate(int(torch.randint(4, (1,), generator=self.generator)) * 180)
+
+
+def test_a_transform_that_ignores_the_seed_is_found():
+    with pytest.raises(AssertionError, match="same seed"):
+        check_transform(Unseeded())
+
+
+def test_a_transform_of_a_local_class_is_found():
+    class Local(Unseeded):
+        pass
+
+    with pytest.raises(AssertionError, match="imported"):
+        check_transform(Local())
