@@ -23,8 +23,8 @@ def check_attack(attack: Attack) -> None:
     """Check what every attack promises, on a small model and images of several sizes.
 
     Same shape, in [0, 1], within ``linf``, padding untouched; the objective rises; the same call
-    gives the same images, and a batch the same as its images one by one (to 1e-9); model, input and random
-    state are left as they were.
+    gives the same images, and a batch those of its images one by one (to 1e-9); model, input and
+    random state are left as they were.
 
     Raises:
         AssertionError: a promise is broken.
