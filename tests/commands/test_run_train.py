@@ -9,7 +9,7 @@ import torch
 
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.train import main, train, weights_path
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration import hooks
 from torchreid_adv.integration.checkpoints import read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
@@ -120,3 +120,11 @@ def test_a_flag_of_many_values_leaves_the_pairs_alone(flag):
     assert cfg.data[name] == ["one", "two"]
     assert cfg.train.max_epoch == 1
     assert cfg.data.save_dir == "a.b/c"
+
+
+def test_missing_data_is_a_sentence_and_nothing_is_fetched(tmp_path):
+    root = tmp_path / "nowhere"
+    arguments = ["--root", str(root), *SIZE, "data.save_dir", str(tmp_path / "log")]
+    with pytest.raises(DataError, match="is missing; put it there"):
+        main(arguments)
+    assert not root.exists()

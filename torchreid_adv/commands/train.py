@@ -15,6 +15,7 @@ from torch import nn
 
 from torchreid_adv import config
 from torchreid_adv.commands import stock_config
+from torchreid_adv.data.datasets import reading
 from torchreid_adv.integration import engine, hooks
 from torchreid_adv.integration.console import kept_console
 from torchreid_adv.integration.layout import torchreid_module
@@ -87,11 +88,17 @@ def _train(cfg: config.AdvConfig) -> Any:
 
 
 def build_data(cfg: config.AdvConfig) -> Any:
-    """Return torchreid's data manager for ``data.*``, ``sampler.*`` and ``video.*``."""
+    """Return torchreid's data manager for ``data.*``, ``sampler.*`` and ``video.*``.
+
+    Raises:
+        DataError: a data set is not there or cannot be read; nothing is fetched.
+    """
     data = torchreid_module("data")
-    if cfg.data.type == "image":
-        return data.ImageDataManager(**stock_config.keywords(cfg, stock_config.IMAGE_DATA))
-    return data.VideoDataManager(**stock_config.keywords(cfg, stock_config.VIDEO_DATA))
+    names = ", ".join(dict.fromkeys([*cfg.data.sources, *cfg.data.targets]))
+    with reading(f"the data sets {names} below '{cfg.data.root}'"):
+        if cfg.data.type == "image":
+            return data.ImageDataManager(**stock_config.keywords(cfg, stock_config.IMAGE_DATA))
+        return data.VideoDataManager(**stock_config.keywords(cfg, stock_config.VIDEO_DATA))
 
 
 def build_model(cfg: config.AdvConfig, data: Any) -> nn.Module:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,16 +73,30 @@ def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> R
     root = Path(root).expanduser()
     if name not in DATASETS and not root.is_dir():
         raise DataError(f"the data root '{root}' does not exist; give it with --root")
+    with reading(f"the data set '{name}' below '{root}'"):
+        dataset = factory(root=str(root), mode="query", verbose=False, **options)
+    return from_torchreid(name, root, dataset)
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Turn what torchreid's data set classes raise into sentences, and fetch nothing.
+
+    Args:
+        what: is read, with its place.
+
+    Raises:
+        DataError: a folder is missing, a split is empty, or file names that cannot be understood.
+    """
     try:
         with no_download():
-            dataset = factory(root=str(root), mode="query", verbose=False, **options)
+            yield
     except AdvError:
         raise
     except IndexError as error:
-        raise DataError(f"the data set '{name}' below '{root}' has an empty split") from error
+        raise DataError(f"{what} has an empty split") from error
     except (RuntimeError, OSError, AssertionError, AttributeError, ValueError) as error:
-        raise DataError(f"cannot read the data set '{name}' below '{root}': {error}") from error
-    return from_torchreid(name, root, dataset)
+        raise DataError(f"cannot read {what}: {error}") from error
 
 
 def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:
