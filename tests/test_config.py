@@ -3,7 +3,7 @@ import math
 import pytest
 from yacs.config import CfgNode
 
-from torchreid_adv import config
+from torchreid_adv import config, registry
 from torchreid_adv.commands.stock_config import default_config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.keys import KEYS
@@ -85,6 +85,23 @@ def test_options_are_checked_against_the_constructor(cfg):
     cfg.merge_from_list(["adv.attack.options.roundin", "ceil"])
     with pytest.raises(ConfigError, match="did you mean 'rounding'"):
         config.setup(cfg)
+
+
+@pytest.mark.parametrize("option", ["eps", "seed", "targeted", "distance"])
+def test_options_cannot_stand_for_keys(cfg, option):
+    cfg.merge_from_list([f"adv.attack.options.{option}", "1"])
+    with pytest.raises(ConfigError, match=rf"adv\.attack\.options\.{option} stands for"):
+        config.setup(cfg)
+
+
+def test_a_defense_that_nothing_applies_is_refused(cfg):
+    registry.DEFENSES.register("some_defense")(dict)
+    cfg.adv.defense.name = "some_defense"
+    try:
+        with pytest.raises(ConfigError, match="not applied by this version"):
+            config.setup(cfg)
+    finally:
+        registry.DEFENSES.remove("some_defense")
 
 
 def test_transform_options_are_checked(cfg):

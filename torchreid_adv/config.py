@@ -221,8 +221,13 @@ def _check_names(cfg: AdvConfig) -> None:
     ATTACKS.check_options(adv.attack.name, dict(adv.attack.options))
     if adv.engine:
         ENGINES.get(adv.engine)
+    for option in adv.attack.options:
+        key = "metric" if option == "distance" else option
+        if key in adv.attack:
+            raise ConfigError(f"adv.attack.options.{option} stands for adv.attack.{key}; set that")
     if adv.defense.name:
         DEFENSES.get(adv.defense.name)
+        raise ConfigError("adv.defense.name is not applied by this version; leave it empty")
     for metric in filter(None, (adv.attack.metric, lookup(cfg, "test.dist_metric", ""))):
         DISTANCES.get(metric)
     for name, options in adv.transforms.items():
