@@ -3,9 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from torchreid_adv.data.virtual.canvas import Canvas, Light, Material, Part
+from torchreid_adv.data.virtual.canvas import Canvas
 from torchreid_adv.data.virtual.patterns import PATTERNS, planes, weave
 from torchreid_adv.data.virtual.shapes import ellipsoid, limb
+from torchreid_adv.data.virtual.solids import Light, Material, Part
 from torchreid_adv.data.virtual.wardrobe import Cloth
 
 EVEN = Light(0.0, 0.0, 1.0, ambient=1.0, diffuse=0.0)
@@ -23,7 +24,7 @@ def ball(albedo, turn=0.0, radius=20.0):
 
 def test_a_ball_covers_its_disk_and_nothing_else():
     drawn = canvas()
-    drawn.paint(ball(planes((1.0, 0.0, 0.0))))
+    drawn.paint([ball(planes((1.0, 0.0, 0.0)))])
     y, x = np.mgrid[:120, :80]
     far = np.hypot(x - 40, y - 60)
     assert drawn.mask.sum() == pytest.approx(math.pi * 20**2, rel=0.05)
@@ -35,7 +36,7 @@ def test_a_ball_covers_its_disk_and_nothing_else():
 
 def test_the_lit_side_is_the_brighter_one():
     drawn = canvas(Light(-0.8, 0.0, 0.6, ambient=0.4, diffuse=0.5))
-    drawn.paint(ball(planes((0.6, 0.6, 0.6))))
+    drawn.paint([ball(planes((0.6, 0.6, 0.6)))])
     assert drawn.image[0, 60, 28] > drawn.image[0, 60, 40] > drawn.image[0, 60, 52]
 
 
@@ -45,7 +46,7 @@ def test_texture_goes_around_the_body(turn, sees_front):
         return (np.abs(angle) < math.pi / 2).astype(np.float32) * planes((1.0, 1.0, 1.0))
 
     drawn = canvas()
-    drawn.paint(ball(half, turn=turn))
+    drawn.paint([ball(half, turn=turn)])
     assert drawn.image[0, 60, 40] == pytest.approx(float(sees_front))
 
 
@@ -53,7 +54,7 @@ def test_what_is_out_of_sight_changes_nothing():
     drawn = canvas()
     part = ball(planes((1.0, 1.0, 1.0)))
     part.start, part.end = (500.0, 20.0), (500.0, 60.0)
-    drawn.paint(part)
+    drawn.paint([part])
     assert np.all(drawn.image == 0.5)
 
 
@@ -79,3 +80,31 @@ def test_every_pattern_shows_both_colors_somewhere(name):
     assert colors[0].max() > 0.9
     assert colors[2].max() > 0.4
     assert np.allclose(colors[0] + colors[2], 1.0)
+
+
+def test_parts_drawn_at_once_are_parts_drawn_one_by_one():
+    rng = np.random.default_rng(0)
+    folds = rng.standard_normal((120, 80)).astype(np.float32)
+    light = Light(-0.6, 0.0, 0.8, ambient=0.4, diffuse=0.5)
+    wool = Material("wool", gloss=0.3, wrinkles=0.2)
+    parts = []
+    for number in range(8):
+        start, end, profile = limb(*rng.uniform(-10, 110, (2, 2)), *rng.uniform(3, 12, 2))
+        color, shift = planes(tuple(rng.random(3))), 2 * np.sin(np.arange(40) / 9.0)
+        parts.append(Part(start, end, profile, 0.0, 0.3, wool, color, contact=0.1 * number))
+        parts.append(Part(end, start, profile, 0.0, 0.3, FELT, color, shift=shift, dim=0.7))
+    at_once, one_by_one = (
+        Canvas(np.full((3, 120, 80), 0.5, np.float32), light=light, folds=folds) for _ in range(2)
+    )
+    at_once.paint(parts)
+    for part in parts:
+        one_by_one.paint([part])
+    assert at_once.mask.max() == 1
+    assert np.array_equal(at_once.image, one_by_one.image)
+    assert np.array_equal(at_once.mask, one_by_one.mask)
+
+
+def test_nothing_to_draw_changes_nothing():
+    drawn = canvas()
+    drawn.paint([])
+    assert np.all(drawn.image == 0.5)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from torchreid_adv.data.virtual.body import Body
-from torchreid_adv.data.virtual.canvas import Part
 from torchreid_adv.data.virtual.patterns import planes, weave
 from torchreid_adv.data.virtual.shapes import limb
+from torchreid_adv.data.virtual.solids import Part
 from torchreid_adv.data.virtual.view import Seen, Spot, between
 from torchreid_adv.data.virtual.wardrobe import CUTS, MATERIALS, Outfit
 

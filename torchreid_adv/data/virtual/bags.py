@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from torchreid_adv.data.virtual.body import Point
-from torchreid_adv.data.virtual.canvas import Part
 from torchreid_adv.data.virtual.patterns import planes, weave
 from torchreid_adv.data.virtual.shapes import ellipsoid, limb
+from torchreid_adv.data.virtual.solids import Part
 from torchreid_adv.data.virtual.view import Seen
 from torchreid_adv.data.virtual.wardrobe import MATERIALS, Accessory, shaded
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from torchreid_adv.data.virtual.arms import arms
 from torchreid_adv.data.virtual.bags import bags
 from torchreid_adv.data.virtual.body import Body, Gait, Moment, pose
-from torchreid_adv.data.virtual.canvas import Part
 from torchreid_adv.data.virtual.head import head
 from torchreid_adv.data.virtual.legs import legs
+from torchreid_adv.data.virtual.solids import Part
 from torchreid_adv.data.virtual.trunk import trunk
 from torchreid_adv.data.virtual.view import Seen, View
 from torchreid_adv.data.virtual.wardrobe import Outfit

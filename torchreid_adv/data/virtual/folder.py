@@ -19,7 +19,7 @@ from torchreid_adv.jobs.files import write_text
 
 RECORD = "render.json"
 # to be raised with every change to what is drawn
-VERSION = 2
+VERSION = 3
 
 _STALE = 3600.0  # seconds after which an untouched temporary folder belongs to a dead run
 

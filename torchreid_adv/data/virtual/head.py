@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from torchreid_adv.data.virtual.body import Body
-from torchreid_adv.data.virtual.canvas import Albedo, Part
 from torchreid_adv.data.virtual.patterns import mix, planes, weave
-from torchreid_adv.data.virtual.shapes import SAMPLES, curve, ellipsoid, limb
+from torchreid_adv.data.virtual.shapes import curve, ellipsoid, limb
+from torchreid_adv.data.virtual.solids import SAMPLES, Albedo, Part
 from torchreid_adv.data.virtual.view import Seen
 from torchreid_adv.data.virtual.wardrobe import MATERIALS, Outfit, shaded
 

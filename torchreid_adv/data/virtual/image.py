@@ -10,12 +10,13 @@ import numpy as np
 
 from torchreid_adv.data.virtual.backdrop import background, folds, grain
 from torchreid_adv.data.virtual.body import Moment
-from torchreid_adv.data.virtual.canvas import Canvas, Light
+from torchreid_adv.data.virtual.canvas import Canvas
 from torchreid_adv.data.virtual.draws import pick, spread, stream
 from torchreid_adv.data.virtual.figure import Person, figure
 from torchreid_adv.data.virtual.identity import draw_person
 from torchreid_adv.data.virtual.occluders import occlude
 from torchreid_adv.data.virtual.response import respond
+from torchreid_adv.data.virtual.solids import Light
 from torchreid_adv.data.virtual.style import Camera, Style
 from torchreid_adv.data.virtual.styles import style_named
 from torchreid_adv.data.virtual.view import View
@@ -98,16 +99,15 @@ def _layers(style: Style, seed: int, shot: Shot, size: tuple[int, int]) -> Layer
     )
     view, moment = _view(camera, rng, (height, width)), _moment(rng)
     passer_by, occluder = rng.random(), rng.random()
-    if passer_by < 0.05:
+    if passer_by < 0.03:
         _pass_by(canvas, style, seed, view, rng, behind=True)
         canvas.mask[:] = 0.0
     shadow = _shadow(view, (height, width))
     canvas.image *= 1.0 - 0.4 * shadow
     person = _person(style.name, seed, shot.person)
-    for part in figure(person, moment, view):
-        canvas.paint(part)
+    canvas.paint(figure(person, moment, view))
     mask = np.maximum(canvas.mask, shadow > 0)
-    if passer_by > 0.96:
+    if passer_by > 0.97:
         _pass_by(canvas, style, seed, view, rng, behind=False)
     _occlude(canvas, camera, occluder, rng)
     return Layers(np.ascontiguousarray(canvas.image.transpose(1, 2, 0)), mask)
@@ -167,8 +167,7 @@ def _pass_by(
     scale = view.scale * (spread(rng, 0.7, 0.9) if behind else spread(rng, 1.05, 1.2))
     y = view.y + (scale - view.scale) * (0.35 if behind else 0.5)
     place = replace(view, yaw=spread(rng, 0.0, 2 * math.pi), scale=scale, x=x, y=y)
-    for part in figure(other, _moment(rng), place):
-        canvas.paint(part)
+    canvas.paint(figure(other, _moment(rng), place))
 
 
 def _occlude(canvas: Canvas, camera: Camera, draw: float, rng: np.random.Generator) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from torchreid_adv.data.virtual.canvas import Albedo
+from torchreid_adv.data.virtual.solids import Albedo
 from torchreid_adv.data.virtual.wardrobe import RGB, Cloth
 
 
@@ -136,9 +137,12 @@ def mix(color: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
     return np.asarray(color + share.astype(np.float32) * (second - color))
 
 
+@functools.lru_cache(maxsize=4096)
 def planes(color: RGB) -> np.ndarray:
-    """Return a color as float32 planes (3, 1, 1)."""
-    return np.asarray(color, np.float32)[:, None, None]
+    """Return a color as float32 planes (3, 1, 1), which are shared and cannot be changed."""
+    shared = np.asarray(color, np.float32)[:, None, None]
+    shared.flags.writeable = False
+    return shared
 
 
 def evaluate(albedo: np.ndarray | Albedo, angle: np.ndarray, place: np.ndarray) -> np.ndarray:

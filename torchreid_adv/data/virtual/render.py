@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import multiprocessing
+import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -99,8 +101,18 @@ def _render(
 
 def _write(work: Path, style: str, seed: int, planned: list[Planned]) -> int:
     for one in planned:
-        (work / one.path).write_bytes(encode(style, seed, one.shot))
+        _put(f"{work}/{one.path}", encode(style, seed, one.shot))
     return len(planned)
+
+
+def _put(path: str, content: bytes) -> None:
+    """Write a new file with three system calls: ``Path.write_bytes`` takes twice the time."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        if os.write(file, content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+    finally:
+        os.close(file)
 
 
 @contextlib.contextmanager

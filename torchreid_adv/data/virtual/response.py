@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 
@@ -54,10 +56,16 @@ def _color(image: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.nd
     drift = (1.0 + 0.03 * rng.standard_normal(3)) * np.exp(camera.exposure * rng.standard_normal())
     gains = np.diag(np.asarray(camera.gains) * drift)
     image = cv2.pow(cv2.transform(image, gains), camera.gamma)
-    slope = np.linspace(-1, 1, len(image), dtype=np.float32)[:, None, None]
-    image = image * (1.0 + np.float32(0.08 * rng.standard_normal()) * slope)
-    mix = camera.saturation * np.eye(3) + (1.0 - camera.saturation) * _LUMA
-    middle = 0.45 * (1.0 - camera.contrast)
-    matrix = np.column_stack([camera.contrast * mix, np.full(3, middle)]) * (1.0 - camera.haze)
-    matrix[:, 3] += camera.haze
-    return cv2.transform(image, matrix)
+    tilt = 0.08 * rng.standard_normal()  # brighter above or below
+    slope = np.linspace(1 - tilt, 1 + tilt, len(image), dtype=np.float32)[:, None, None]
+    return cv2.transform(image * slope, _mix(camera.saturation, camera.contrast, camera.haze))
+
+
+@functools.lru_cache(maxsize=64)
+def _mix(saturation: float, contrast: float, haze: float) -> np.ndarray:
+    """Return saturation, contrast and haze as a matrix (3, 4) on red, green, blue and 1."""
+    mix = saturation * np.eye(3) + (1.0 - saturation) * _LUMA
+    middle = np.full(3, 0.45 * (1.0 - contrast))
+    matrix = np.column_stack([contrast * mix, middle]) * (1.0 - haze)
+    matrix[:, 3] += haze
+    return matrix

@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
+from torchreid_adv.data.virtual.solids import SAMPLES
 from torchreid_adv.data.virtual.view import Spot
 
-SAMPLES = 40
 _PLACES = np.linspace(0.0, 1.0, SAMPLES, dtype=np.float32)
 
 

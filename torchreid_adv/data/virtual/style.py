@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torchreid_adv.data.virtual.canvas import Light
+from torchreid_adv.data.virtual.solids import Light
 
 Weights = dict[str, float]
 

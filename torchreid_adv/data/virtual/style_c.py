@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torchreid_adv.data.virtual.canvas import Light
+from torchreid_adv.data.virtual.solids import Light
 from torchreid_adv.data.virtual.style import Camera, Scene, Style, Wardrobe
 
 _WARDROBE = Wardrobe(

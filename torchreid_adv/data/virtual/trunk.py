@@ -7,10 +7,10 @@ import functools
 import numpy as np
 
 from torchreid_adv.data.virtual.body import Body
-from torchreid_adv.data.virtual.canvas import Albedo, Part
 from torchreid_adv.data.virtual.legs import over_legs
 from torchreid_adv.data.virtual.patterns import evaluate, mix, planes, weave
-from torchreid_adv.data.virtual.shapes import SAMPLES, ellipsoid, limb
+from torchreid_adv.data.virtual.shapes import ellipsoid, limb
+from torchreid_adv.data.virtual.solids import SAMPLES, Albedo, Part
 from torchreid_adv.data.virtual.view import Seen, between
 from torchreid_adv.data.virtual.wardrobe import CUTS, MATERIALS, Cut, Outfit, Upper, shaded
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torchreid_adv.data.virtual.canvas import Material
+from torchreid_adv.data.virtual.solids import Material
 
 RGB = tuple[float, float, float]
 
