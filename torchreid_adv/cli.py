@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import signal
 import sys
 from collections.abc import Sequence
 
-from torchreid_adv.errors import AdvError, ConfigError, suggest
+from torchreid_adv.errors import AdvError, ConfigError, printable, suggest
 from torchreid_adv.integration.layout import alias_from_environment
+from torchreid_adv.jobs.signals import Stopped, stoppable
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.version import __version__
 
@@ -35,18 +35,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(arguments)
+        with stoppable():
+            return _run(arguments)
     except AdvError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
         if error.errno not in DISK:
             raise
         print(f"error: {error}; nothing that was written before is lost", file=sys.stderr)
         return DISK_CODE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
+    except Stopped as stop:
+        print(f"stopped by {stop}; the same command goes on where this one ended", file=sys.stderr)
+        return stop.exit_code
 
 
 def _run(arguments: list[str]) -> int:

@@ -24,6 +24,30 @@ class DataError(AdvError, ValueError):
     exit_code = 3
 
 
+def printable(text: str) -> str:
+    """Spell out what is not printable in a text: ANSI, newlines, surrogates, bidi marks."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
+class DiskError(AdvError, OSError):
+    """A disk that has no room, or a folder that cannot be written."""
+
+    exit_code = 5
+
+
+class VerificationError(AdvError):
+    """A stored data set that is not what its manifest says."""
+
+    exit_code = 6
+
+
+PARTIAL = 4  # exit code of a run that left bad images out, as it was asked to
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` when a known name is near, else the sorted list of names."""
     names = sorted(known)

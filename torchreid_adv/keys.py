@@ -133,10 +133,29 @@ KEYS: tuple[Key, ...] = (
         one_of("standard", "trapezoid"),
     ),
     Key(
+        "evaluation.block",
+        32768,
+        "gallery images whose distances are held at a time; connected processes share the blocks",
+        between(64, 10**9),
+    ),
+    Key(
         "job.chunk",
         16,
         "images attacked together; part of a run's identity",
         between(1, 100_000),
+    ),
+    Key(
+        "job.threads",
+        0,
+        "CPU threads of the network; part of a run's identity, because sums are rounded in their "
+        "order; 0 = as torch finds it (OMP_NUM_THREADS)",
+        between(0, 4096),
+    ),
+    Key("job.shard", "", "i/n: this process does share i (from 0) of n; '' = all, or torchrun's"),
+    Key(
+        "job.quarantine",
+        False,
+        "go on without bad images: they are listed, every number is marked partial, exit code 4",
     ),
     Key("virtual.train_identities", 120, "virtual people in the training set", between(1, 1501)),
     Key("virtual.test_identities", 60, "virtual people in query and gallery", between(1, 1501)),

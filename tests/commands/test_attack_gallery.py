@@ -94,7 +94,7 @@ def test_results_say_what_is_there(run):
     assert results["model"]["name"] == MODEL
     assert target["attack"] | {"name": "ifgsm", "eps": 8.0, "steps": 10} == target["attack"]
     assert target["linf"]["max"] == 8
-    assert target["images"] == {"total": 63, "attacked": 24, "unchanged": 0}
+    assert target["images"] == {"total": 63, "attacked": 24, "unchanged": 0, "left_out": 0}
     for measure in ("clean", "adversarial", "adversarial_float"):
         assert set(target[measure]) == {"mAP", "cmc", "mINP", "queries", "skipped", "rerank"}
         assert target[measure]["queries"] == 12
@@ -304,10 +304,10 @@ def test_nan_features_are_refused(market, tmp_path, capsys):
 
 
 def test_a_full_disk_is_its_own_exit_code(market, weights, tmp_path, capsys, monkeypatch):
-    def full(path, content):
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+    def full(contents, scratch):
+        raise OSError(errno.ENOSPC, "No space left on device", str(scratch))
 
-    monkeypatch.setattr("torchreid_adv.data.images.write_bytes", full)
+    monkeypatch.setattr("torchreid_adv.attacks.storing.write_together", full)
     assert attack(market, weights, tmp_path / "out") == 5
     assert "No space left on device" in capsys.readouterr().err
     folder = tmp_path / "out" / "market1501" / "adversarial"

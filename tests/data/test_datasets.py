@@ -5,8 +5,9 @@ import torch
 from PIL import Image
 
 from torchreid_adv.data.datasets import from_torchreid, load_dataset
-from torchreid_adv.data.loading import check_images, make_batch, read_chunks
+from torchreid_adv.data.loading import check_images, make_batch, read_groups, refuse
 from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.jobs.chunks import chunks, filled
 
 
 class Listed:
@@ -61,8 +62,26 @@ def test_sides_that_share_a_folder_get_the_sides_names():
 def test_names_that_would_be_one_file_are_refused():
     twins = [("/d/q/a.jpg", 1, 0), ("/d/q/A.png", 1, 1)]
     other = [("/d/g/a.jpg", 1, 0)]
-    with pytest.raises(DataError, match="differ by suffix or case"):
+    with pytest.raises(DataError, match="differ by suffix, case or Unicode form"):
         from_torchreid("x", "/d", Listed([("/d/t/a.jpg", 0, 0)], twins, other))
+    composed = [("/d/q/caf\u00e9.jpg", 1, 0), ("/d/q/cafe\u0301.jpg", 1, 1)]
+    with pytest.raises(DataError, match="Unicode form"):
+        from_torchreid("x", "/d", Listed([("/d/t/a.jpg", 0, 0)], composed, other))
+
+
+@pytest.mark.parametrize("name", ["a\n.jpg", "a\udcff.jpg", "nul.jpg", "a\x1b[2J.jpg"])
+def test_names_that_cannot_be_written_everywhere_are_refused(name):
+    rows = [("/d/q/b.jpg", 1, 0)]
+    with pytest.raises(DataError, match="the image name"):
+        from_torchreid("x", "/d", Listed(rows, rows, [(f"/d/g/{name}", 1, 0)]))
+
+
+@pytest.mark.parametrize("name", ["no camera.jpg", "9999_c1s1_000001_00.jpg", "_c1.jpg"])
+def test_a_file_name_that_tells_no_identity_is_named(market, name):
+    folder = market / "market1501" / "Market-1501-v15.09.15" / "query"
+    shutil.copy(next(folder.iterdir()), folder / name)
+    with pytest.raises(DataError, match=name):
+        load_dataset("market1501", root=market)
 
 
 def test_tracklets_are_refused():
@@ -70,35 +89,35 @@ def test_tracklets_are_refused():
         from_torchreid("x", "/d", Listed([(("a", "b"), 0, 0)], [("a", 0, 0)], [("a", 0, 0)]))
 
 
-def test_chunks_are_filled_and_carry_their_records(market):
+def test_groups_become_batches_with_their_records(market):
     records = load_dataset("market1501", root=market).gallery
-    parts = list(read_chunks(records, 8))
-    assert [len(part) for part, _ in parts] == [8, 8, 8, 3]
-    assert all(len(images) == 8 for _, images in parts)
-    assert torch.equal(parts[-1][1][-1], parts[-1][1][2])
-    batch = make_batch(*parts[-1])
+    groups = chunks(records, 8)
+    parts = list(read_groups(groups))
+    assert [len(images) for images in parts] == [8, 8, 8, 3]
+    batch = make_batch(groups[-1], filled(parts[-1], 8))
     assert len(batch) == 8
-    assert batch.image_ids[:3] == tuple(r.image_id for r in parts[-1][0])
+    assert torch.equal(batch.images[7], batch.images[2])
+    assert batch.image_ids[:3] == tuple(r.image_id for r in groups[-1])
     assert tuple(batch.images.shape[-2:]) == tuple(batch.sizes.amax(0).tolist())
     assert len(set(map(tuple, batch.sizes.tolist()))) > 1
 
 
 def test_workers_read_the_same(market):
-    records = load_dataset("market1501", root=market).query
-    for (one, a), (two, b) in zip(
-        read_chunks(records, 5), read_chunks(records, 5, workers=2), strict=True
-    ):
-        assert one == two
+    groups = chunks(load_dataset("market1501", root=market).query, 5)
+    for a, b in zip(read_groups(groups), read_groups(groups, workers=2), strict=True):
         assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
 def test_all_bad_images_are_named_at_once(market):
     records = load_dataset("market1501", root=market).query
-    check_images(records)
+    sizes = [Image.open(record.path).size for record in records]
+    assert check_images(records) == ({}, sum(width * height for width, height in sizes))
     records[0].path.write_bytes(b"")
     records[3].path.write_bytes(records[3].path.read_bytes()[:200])
+    bad, _ = check_images(records)
+    assert sorted(bad) == sorted(records[place].image_id for place in (0, 3))
+    refuse({}, 12)
     with pytest.raises(DataError, match="2 of 12 images are bad") as caught:
-        check_images(records)
+        refuse(bad, 12)
     assert records[0].path.name in str(caught.value)
     assert records[3].path.name in str(caught.value)
-    Image.new("RGB", (4, 4)).save(records[0].path)

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from torchreid_adv.jobs.chunks import chunks
+from torchreid_adv.jobs.chunks import chunks, filled
 from torchreid_adv.jobs.files import atomic_file, write_text
 
 
@@ -32,6 +32,6 @@ def test_an_error_leaves_the_old_file_and_no_other(tmp_path):
 
 
 def test_chunks_are_filled_by_the_last_item():
-    assert list(chunks("abcde", 2)) == [(["a", "b"], 2), (["c", "d"], 2), (["e", "e"], 1)]
-    assert list(chunks("", 2)) == []
-    assert list(chunks("ab", 2)) == [(["a", "b"], 2)]
+    assert chunks("abcde", 2) == [["a", "b"], ["c", "d"], ["e"]]
+    assert chunks("", 2) == []
+    assert filled("ab", 4) == ["a", "b", "b", "b"]

@@ -11,6 +11,9 @@ def entry(name="query/a.jpg", **changes):
     made = Entry(
         image_id=name,
         source=f"set/{name}",
+        source_sha256="1" * 64,
+        source_mode="RGB",
+        size=(64, 32),
         output=name.replace(".jpg", ".png"),
         side="query",
         pid=1,
@@ -24,7 +27,7 @@ def entry(name="query/a.jpg", **changes):
 
 
 def test_what_is_written_is_read_back(tmp_path):
-    entries = (entry(), entry("gallery/b\u2028\n.jpg", side="gallery", attacked=False))
+    entries = (entry(), entry("gallery/b \u00e9.jpg", side="gallery", attacked=False))
     Manifest({"data": "x"}, entries).write(tmp_path)
     found = read_manifest(tmp_path)
     assert found.entries == entries
@@ -58,7 +61,7 @@ def test_a_damaged_manifest_is_refused(tmp_path, how):
 @pytest.mark.parametrize("output", ["../x.png", "/etc/x.png", "a/../../x.png", "a\0.png"])
 def test_a_path_out_of_the_folder_is_refused(tmp_path, output):
     Manifest({}, (entry(output=output),)).write(tmp_path)
-    with pytest.raises(DataError, match="outside"):
+    with pytest.raises(DataError, match="cannot be"):
         read_manifest(tmp_path)
 
 

@@ -1,33 +1,48 @@
-"""Write an adversarial variant of a data set: every image of it, as PNG, with a manifest."""
+"""Write an adversarial variant of a data set: every image of it, as PNG, with a manifest.
+
+The work is cut into units that any process can do at any time with the same bytes as the result.
+A unit's images are on disk before the ledger says so; what the ledger does not say is done again.
+"""
 
 from __future__ import annotations
 
+import itertools
+import secrets
+import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchreid_adv import pixels
 from torchreid_adv.attacks.gradient_attack import Attack
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.storing import Result
+from torchreid_adv.attacks.units import Unit, plan
+from torchreid_adv.data.batch import Batch
 from torchreid_adv.data.datasets import Record, ReIDData
-from torchreid_adv.data.images import write_png
-from torchreid_adv.data.loading import make_batch, read_chunks
+from torchreid_adv.data.loading import make_batch, read_groups
 from torchreid_adv.errors import DataError
-from torchreid_adv.jobs.manifest import SIDES, Entry, Manifest, sha256
+from torchreid_adv.jobs.chunks import filled
+from torchreid_adv.jobs.ledger import Done, Ledger
+from torchreid_adv.jobs.manifest import SIDES, Entry, Manifest
+from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models.extract import device_of
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.pixel_model import PixelModel
 from torchreid_adv.models.prepare import prepared
 
+_SCRATCH = "unfinished-"
 
-@dataclass
+
+@dataclass(frozen=True)
 class Variant:
     """A stored variant and what was seen while it was made.
 
@@ -38,7 +53,7 @@ class Variant:
         before: losses of the clean images.
         after: losses of the adversarial images.
         stuck: image_ids whose gradient was zero in every step.
-        seconds: spent on the attack.
+        seconds: spent on the attack, by all processes together.
     """
 
     folder: Path
@@ -48,6 +63,11 @@ class Variant:
     after: Tensor
     stuck: tuple[str, ...]
     seconds: float
+
+    @property
+    def attacked(self) -> frozenset[str]:
+        """Names of the attacked images."""
+        return frozenset(entry.image_id for entry in self.manifest.stored if entry.attacked)
 
     def data(self, source: ReIDData) -> ReIDData:
         """Return the variant as a data set with the image_ids of its source."""
@@ -71,8 +91,10 @@ class VariantWriter:
         references: clean features of the other side, and the rule.
         side: ``gallery`` or ``query``.
         folder: where the variant goes.
+        job: folder of the ledgers, on the same disk.
         chunk: images attacked together.
         workers: processes that read images.
+        team: this process and those it shares the work with.
     """
 
     model: PixelModel
@@ -80,41 +102,50 @@ class VariantWriter:
     references: References
     side: str
     folder: Path
+    job: Path
     chunk: int = 16
     workers: int = 0
-    _entries: list[Entry] = field(default_factory=list)
-    _parts: list[list[Tensor]] = field(default_factory=list)
+    team: Team = ALONE
 
-    def write(self, data: ReIDData, header: dict[str, Any]) -> Variant:
-        """Write the variant; the manifest comes last, so that without it nothing is finished.
+    def write(
+        self, data: ReIDData, header: dict[str, Any], bad: Sequence[Entry] = ()
+    ) -> Variant | None:
+        """Write the variant, or what of it is this process's and not done yet.
+
+        The manifest comes last, so that without it nothing is finished.
+
+        Args:
+            data: the data set, without its bad images.
+            header: of the manifest.
+            bad: entries of the images that were left out.
+
+        Returns:
+            None for a shard while units of others are not done.
 
         Raises:
             DataError: no image of the side has a reference, or an image cannot be read.
         """
-        targets = self.targets(data)
-        started = time.perf_counter()
-        self._attack(targets, data.root)
-        seconds = time.perf_counter() - started
-        attacked = {record.image_id for record in targets}
-        for side in SIDES:
-            rest = [r for r in data.side(side) if side != self.side or r.image_id not in attacked]
-            self._copy(rest, side, data.root)
-        order = {side: place for place, side in enumerate(SIDES)}
-        entries = sorted(self._entries, key=lambda e: (order[e.side], e.image_id))
-        manifest = Manifest(header, tuple(entries))
-        manifest.write(self.folder)
-        features, before, after, stuck = (
-            torch.cat(part) for part in zip(*self._parts, strict=True)
-        )
-        return Variant(
-            folder=self.folder,
-            manifest=manifest,
-            float_features=_features(targets, features),
-            before=before,
-            after=after,
-            stuck=tuple(r.image_id for r, s in zip(targets, stuck.tolist(), strict=True) if s),
-            seconds=seconds,
-        )
+        targets, units = self.targets(data), self.units(data)
+        with closing(Ledger(self.job)) as ledger:
+            done = self._kept(units, ledger.replay())
+            mine = [u for u in units if u.number not in done and self.team.does(u.number)]
+            self._work(mine, data.root, ledger)
+            self.team.wait()
+            done = ledger.replay()
+        if not all(unit.number in done for unit in units):
+            return None
+        return self._variant(targets, [done[unit.number] for unit in units], header, bad)
+
+    def units(self, data: ReIDData) -> list[Unit]:
+        """Return all units of the variant."""
+        return plan(data, self.side, self.targets(data), self.chunk)
+
+    def left(self, data: ReIDData) -> float:
+        """Return the share of the variant's images that no process has stored yet, [0, 1]."""
+        units = self.units(data)
+        done = self._kept(units, Ledger(self.job).replay())
+        total = sum(len(unit.records) for unit in units)
+        return sum(len(u.records) for u in units if u.number not in done) / total
 
     def targets(self, data: ReIDData) -> list[Record]:
         """Return the images to attack: those of the side that have a reference.
@@ -136,72 +167,105 @@ class VariantWriter:
             )
         return targets
 
-    def _attack(self, targets: Sequence[Record], root: Path) -> None:
-        device = device_of(self.model)
+    def _kept(self, units: Sequence[Unit], done: dict[int, Done]) -> dict[int, Done]:
+        """Return the recorded units whose files are still there."""
+        return {
+            unit.number: done[unit.number]
+            for unit in units
+            if unit.number in done
+            and all((self.folder / output).is_file() for output in unit.outputs())
+        }
+
+    def _work(self, units: Sequence[Unit], root: Path, ledger: Ledger) -> None:
+        """Do units one after the other; each is stored while the next one is computed."""
+        scratch = self.job / f"{_SCRATCH}{secrets.token_hex(8)}"
+        storing: Future[None] | None = None
+        with ThreadPoolExecutor(1) as pool:
+            for result in itertools.chain(self._attacked(units), self._copied(units)):
+                if storing is not None:
+                    storing.result()
+                storing = pool.submit(result.store, root, self.folder, scratch, ledger)
+            if storing is not None:
+                storing.result()
+
+    def _attacked(self, units: Sequence[Unit]) -> Iterator[Result]:
+        units = [unit for unit in units if unit.attacked]
         with ExitStack() as stack:
-            ready = None
-            for records, images in self._read(targets, f"attacking {self.side}"):
-                batch = make_batch(records, images).to(device)
+            ready, started = None, time.perf_counter()
+            for unit, images in zip(units, self._read(units, "attacking"), strict=True):
+                batch = make_batch(unit.records, filled(images, self.chunk))
+                batch = batch.to(device_of(self.model))
                 if ready is None:
                     precision = getattr(self.attack, "precision", "fp32")
                     ready = stack.enter_context(
                         prepared(self.model, batch.images, precision=precision)
                     )
-                found = self.attack(ready, batch, self.references)
-                with torch.no_grad():
-                    features = ready(found.images, sizes=batch.sizes)
-                parts = (features, found.before, found.after, found.zero_gradient)
-                n = len(records)
-                self._parts.append([part[:n].cpu() for part in parts])
-                stored = pixels.quantize(found.images.cpu(), batch.images.cpu(), self.attack.linf)
-                for record, clean, image in zip(records, images, stored, strict=False):
-                    image = image[:, : clean.shape[-2], : clean.shape[-1]]
-                    self._store(record, self.side, root, clean, image, attacked=True)
+                result = self._result(ready, unit, images, batch)
+                seconds, started = time.perf_counter() - started, time.perf_counter()
+                result.facts["seconds"] = seconds
+                yield result
 
-    def _copy(self, records: Sequence[Record], side: str, root: Path) -> None:
-        for part, images in self._read(records, f"copying {side}"):
-            for record, clean in zip(part, images, strict=False):
-                self._store(record, side, root, clean, clean, attacked=False)
-
-    def _read(
-        self, records: Sequence[Record], description: str
-    ) -> Iterator[tuple[list[Record], list[Tensor]]]:
-        return read_chunks(records, self.chunk, workers=self.workers, description=description)
-
-    def _store(
-        self, record: Record, side: str, root: Path, clean: Tensor, image: Tensor, *, attacked: bool
-    ) -> None:
-        output = PurePosixPath(record.image_id).with_suffix(".png")
-        stored, original = pixels.to_uint8(image), pixels.to_uint8(clean)
-        content = write_png(self.folder / output, stored)
-        linf = int(np.abs(stored.astype(np.int16) - original.astype(np.int16)).max())
-        self._entries.append(
-            Entry(
-                image_id=record.image_id,
-                source=_relative(record.path, root),
-                output=str(output),
-                side=side,
-                pid=record.pid,
-                camid=record.camid,
-                attacked=attacked,
-                linf=linf,
-                changed=linf > 0,
-                sha256=sha256(content),
-            )
+    def _result(self, ready: nn.Module, unit: Unit, images: list[Tensor], batch: Batch) -> Result:
+        found = self.attack(ready, batch, self.references)
+        with torch.no_grad():
+            features = ready(found.images, sizes=batch.sizes)
+        n, clean = len(images), batch.images.cpu()
+        levels = pixels.quantize(found.images.cpu(), clean, self.attack.linf)
+        facts = {
+            "before": found.before[:n].tolist(),
+            "after": found.after[:n].tolist(),
+            "stuck": found.zero_gradient[:n].tolist(),
+        }
+        return Result(
+            unit,
+            images,
+            [
+                to[:, : own.shape[1], : own.shape[2]]
+                for to, own in zip(levels, images, strict=False)
+            ],
+            facts,
+            features[:n].float().cpu().numpy().tobytes(),
         )
 
+    def _copied(self, units: Sequence[Unit]) -> Iterator[Result]:
+        units = [unit for unit in units if not unit.attacked]
+        for unit, images in zip(units, self._read(units, "copying"), strict=True):
+            yield Result(unit, images, images, {})
 
-def _features(records: Sequence[Record], values: Tensor) -> Features:
-    return Features(
-        values=values.float(),
-        pids=torch.tensor([record.pid for record in records]),
-        camids=torch.tensor([record.camid for record in records]),
-        image_ids=tuple(record.image_id for record in records),
-    )
+    def _read(self, units: Sequence[Unit], description: str) -> Iterator[list[Tensor]]:
+        groups = [unit.records for unit in units]
+        return read_groups(groups, workers=self.workers, description=description)
 
-
-def _relative(path: Path, root: Path) -> str:
-    try:
-        return path.resolve().relative_to(root.resolve()).as_posix()
-    except ValueError:
-        return path.as_posix()
+    def _variant(
+        self,
+        targets: Sequence[Record],
+        done: Sequence[Done],
+        header: dict[str, Any],
+        bad: Sequence[Entry],
+    ) -> Variant:
+        order = {side: place for place, side in enumerate(SIDES)}
+        entries = [Entry.of(facts) for unit in done for facts in unit.facts["entries"]]
+        entries = sorted([*entries, *bad], key=lambda e: (order[e.side], e.image_id))
+        manifest = Manifest(header, tuple(entries))
+        if self.team.leads:
+            manifest.write(self.folder)
+            for path in self.job.glob(f"{_SCRATCH}*"):
+                shutil.rmtree(path, ignore_errors=True)
+        self.team.wait()
+        attacked = [unit for unit in done if unit.size]
+        values = np.concatenate([np.frombuffer(unit.data(), np.float32) for unit in attacked])
+        facts = {
+            name: [value for unit in attacked for value in unit.facts[name]]
+            for name in ("before", "after", "stuck")
+        }
+        return Variant(
+            folder=self.folder,
+            manifest=manifest,
+            float_features=Features.of(
+                targets, torch.from_numpy(values.reshape(len(targets), -1).copy())
+            ),
+            before=torch.tensor(facts["before"]),
+            after=torch.tensor(facts["after"]),
+            stuck=tuple(r.image_id for r, s in zip(targets, facts["stuck"], strict=True) if s),
+            seconds=sum(unit.facts["seconds"] for unit in attacked),
+        )

@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from torchreid_adv import config
 from torchreid_adv.attacks import Attack, configured_attack
 from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.attack_job import AttackJob, finish, run_facts
+from torchreid_adv.commands.attack_job import AttackJob, Outcome, finish, run_facts
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData, load_dataset
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.integration.hooks import installed
+from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models import PixelModel, load_model
 from torchreid_adv.registry import COMMANDS
 
@@ -27,7 +31,7 @@ DATA_OPTIONS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Run the job that the config describes and return 0.
+    """Run the job that the config describes; return 0, or 4 when bad images were left out.
 
     Raises:
         ConfigError: a flag, key, checkpoint or output folder that cannot be used.
@@ -36,23 +40,33 @@ def main(arguments: list[str]) -> int:
     parser = stock_config.make_parser(
         "torchreid-adv attack-gallery", "Write an adversarial version of a data set and score it."
     )
+    parser.add_argument("--shard", default="", metavar="I/N", help="the same as adv.job.shard")
     chosen = parser.parse_args(arguments)
     cfg = stock_config.merged_config(chosen)
+    if chosen.shard:
+        cfg.adv.job.shard = chosen.shard
     if chosen.dry_run:
         return stock_config.print_config(cfg)
-    with installed():
+    with installed(), joined(cfg.adv.job.shard) as team, only_leader_speaks(team):
         config.setup(cfg)
-        report = attack_gallery(cfg)
-    print(f"\nReport: {report}")
-    _say_next(cfg)
-    return 0
+        outcome = attack_gallery(cfg, team)
+        if outcome is None:
+            print(
+                f"Shard {cfg.adv.job.shard} is done. When all shards are, run the same command "
+                "once more without a shard: it scores what is stored and writes the report."
+            )
+            return 0
+        print(f"\nReport: {outcome.report}")
+        _say_next(cfg)
+    return outcome.exit_code
 
 
-def attack_gallery(cfg: AdvConfig) -> Path:
-    """Attack every target of a config and return the path of the report."""
+def attack_gallery(cfg: AdvConfig, team: Team = ALONE) -> Outcome | None:
+    """Attack every target of a config; None for a shard of a job array."""
     configured_job(cfg)  # what is wrong with it is said before a model is trained
-    weights = cfg.model.load_weights or _own_weights(cfg)
-    targets = [configured_dataset(cfg, name) for name in dict.fromkeys(cfg.data.targets)]
+    weights = cfg.model.load_weights or team.first(lambda: _own_weights(cfg))
+    names = list(dict.fromkeys(cfg.data.targets))
+    targets = team.first(lambda: [configured_dataset(cfg, name) for name in names])
     model = load_model(
         cfg.model.name,
         weights,
@@ -66,7 +80,7 @@ def attack_gallery(cfg: AdvConfig) -> Path:
         "weights": str(weights),
         "size": list(model.size),
     }
-    return attack_targets(cfg, model, facts, targets, Path(cfg.data.save_dir))
+    return attack_targets(cfg, model, facts, targets, Path(cfg.data.save_dir), team)
 
 
 def attack_targets(
@@ -75,8 +89,9 @@ def attack_targets(
     facts: dict[str, Any],
     targets: Sequence[ReIDData],
     out: Path,
-) -> Path:
-    """Attack data sets with a model that is there already, write everything, return the report.
+    team: Team = ALONE,
+) -> Outcome | None:
+    """Attack data sets with a model that is there already, and write everything.
 
     Args:
         cfg: for the attack and the evaluation.
@@ -84,11 +99,20 @@ def attack_targets(
         facts: what results.json says of the model.
         targets: the data sets.
         out: folder of the run.
+        team: this process and those it shares the work with.
+
+    Returns:
+        where the report is and how the run ended; None for a shard of a job array.
     """
+    if cfg.adv.job.threads:
+        torch.set_num_threads(cfg.adv.job.threads)
     job = configured_job(cfg)
     identity = {"model": facts["name"], **run_facts(job, model)}
-    reports = [job.run(model, data, out, identity)[0] for data in targets]
-    return finish(out, {"config": config.plain(cfg), "model": facts}, reports)
+    done = [job.run(model, data, out, identity, team) for data in targets]
+    reports = [one[0] for one in done if one is not None]
+    if len(reports) < len(done):
+        return None
+    return finish(out, {"config": config.plain(cfg), "model": facts}, reports, team)
 
 
 def configured_job(cfg: AdvConfig) -> AttackJob:
@@ -104,6 +128,8 @@ def configured_job(cfg: AdvConfig) -> AttackJob:
         rule=chosen.reference,
         target=chosen.target_map if chosen.targeted else "",
         ap_rule=cfg.adv.evaluation.ap_rule,
+        block=cfg.adv.evaluation.block,
+        quarantine=cfg.adv.job.quarantine,
         protocol="cuhk03" if lookup(cfg, "cuhk03.use_metric_cuhk03") else "market1501",
         chunk=cfg.adv.job.chunk,
         workers=lookup(cfg, "data.workers", 0),
@@ -148,9 +174,11 @@ def attack_dataset(
     distance = distance or build_distance("euclidean", normalize=True)
     job, folder = AttackJob(attack, distance, side, **settings), Path(out)
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
-    report, variant = job.run(model, data, folder, {"model": "", **run_facts(job, model)})
-    finish(folder, {"config": {}, "model": facts}, [report])
-    return variant.data(data)
+    with joined() as team:
+        done = job.run(model, data, folder, {"model": "", **run_facts(job, model)}, team)
+        assert done is not None  # only a shard has nothing to return
+        finish(folder, {"config": {}, "model": facts}, [done[0]], team)
+    return done[1].data(data)
 
 
 def _own_weights(cfg: AdvConfig) -> Path:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,28 @@ from typing import Any
 import torch
 
 from torchreid_adv.attacks import Attack, References
+from torchreid_adv.attacks.storing import left_out
 from torchreid_adv.attacks.targets import target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
-from torchreid_adv.data.datasets import Record, ReIDData
-from torchreid_adv.data.loading import check_images
+from torchreid_adv.commands.job_folder import JobFolder
+from torchreid_adv.commands.target_results import Scored, target_report
+from torchreid_adv.data.datasets import ReIDData
+from torchreid_adv.data.loading import refuse
 from torchreid_adv.distances import Distance
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.errors import PARTIAL, ConfigError
 from torchreid_adv.evaluation import RetrievalResult, evaluate
-from torchreid_adv.evaluation.positives import positive_distance
+from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
 from torchreid_adv.jobs.files import write_text
-from torchreid_adv.jobs.manifest import SIDES
+from torchreid_adv.jobs.manifest import SIDES, Entry
+from torchreid_adv.jobs.space import require_space
+from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Features, PixelModel, extract, fingerprint
+from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.report.target import TargetReport, write_report
 from torchreid_adv.version import __version__
 
 SCHEMA = 1
 RULES = {"gallery": "all", "query": "other"}  # which references an image of a side is attacked with
-IDENTITY = "run.json"
 
 
 @dataclass(frozen=True)
@@ -42,9 +48,11 @@ class AttackJob:
         target: of a targeted attack, see :func:`target_map`; "" for one that pushes.
         ap_rule: average precision rule of the evaluation.
         protocol: ``market1501`` or ``cuhk03``.
+        block: gallery images whose distances are held at a time by the evaluation.
         chunk: images attacked together.
         workers: processes that read images.
         seed: of random targets.
+        quarantine: go on without bad images instead of refusing the data set.
     """
 
     attack: Attack
@@ -54,13 +62,20 @@ class AttackJob:
     target: str = ""
     ap_rule: str = "standard"
     protocol: str = "market1501"
+    block: int = GALLERY_BLOCK
     chunk: int = 16
     workers: int = 0
     seed: int = 0
+    quarantine: bool = False
 
     def __post_init__(self) -> None:
         if self.side not in RULES:
             raise ConfigError(f"the attacked side is one of {', '.join(RULES)}, got '{self.side}'")
+
+    @property
+    def other(self) -> str:
+        """The side that stays clean."""
+        return "query" if self.side == "gallery" else "gallery"
 
     def describe(self) -> dict[str, Any]:
         """Return what results.json says of the attack, lengths in gray levels."""
@@ -69,60 +84,124 @@ class AttackJob:
         return facts | ({"target_map": self.target} if self.target else {})
 
     def run(
-        self, model: PixelModel, data: ReIDData, out: Path, identity: dict[str, Any]
-    ) -> tuple[TargetReport, Variant]:
+        self,
+        model: PixelModel,
+        data: ReIDData,
+        out: Path,
+        identity: dict[str, Any],
+        team: Team = ALONE,
+    ) -> tuple[TargetReport, Variant] | None:
         """Attack one data set and write its variant below ``out/<name>/adversarial``.
+
+        What an earlier run of the same identity finished in the folder is kept.
 
         Args:
             model: what is attacked.
             data: the data set.
             out: folder of the run.
             identity: what makes a run the same run; kept in the folder.
+            team: this process and those it shares the work with.
+
+        Returns:
+            None for a shard of a job array while other shards are not done.
 
         Raises:
             ConfigError: the folder holds another run.
             DataError: an image that cannot be used, features that are not finite, no query with a
                 positive; nothing is written then.
+            DiskError: there is not enough room.
         """
-        check_free(out, identity, data.name)
+        identity = {**identity, "quarantine": self.quarantine}
+        folder = JobFolder(out, data.name, identity, team)
+        folder.check_free()
         print(f"##### Attacking {data.name} ({self.side}) #####")
-        check_images([r for s in SIDES for r in data.side(s)], workers=self.workers)
-        clean = {side: self._extract(model, data.side(side), side) for side in RULES}
-        scores = {"clean": self._score(clean, "Clean")}
-        writer = self._writer(model, data, clean, out)
-        writer.targets(data)  # whatever is wrong is said before anything is written
-        write_text(out / IDENTITY, _text(identity))
-        variant = writer.write(data, {"data": data.name, **identity})
-        attacked = [r for r in variant.data(data).side(self.side) if r.image_id in _ids(variant)]
-        after = dict(clean)
-        after[self.side] = clean[self.side].replace(self._extract(model, attacked, "adversarial"))
-        scores["adversarial"] = self._score(after, "Adversarial, from the stored files")
+        bad, pixels = folder.checked(data, self.workers)
+        data, missing = self._without(data, bad)
+        with repeatable():
+            return self._run(model, data, folder, missing, pixels)
+
+    def _run(
+        self,
+        model: PixelModel,
+        data: ReIDData,
+        folder: JobFolder,
+        missing: Sequence[Entry],
+        pixels: int,
+    ) -> tuple[TargetReport, Variant] | None:
+        team, scores = folder.team, {}
+        sides = tuple(RULES) if team.whole else (self.other,)
+        clean = {
+            side: folder.features(side, data.side(side), self._extraction(model, data, side, team))
+            for side in sides
+        }
+        if team.whole:
+            scores["clean"] = self._score(clean, "Clean", team=team)
+        writer = self._writer(model, data, clean[self.other], folder)
+        left = writer.left(data)  # whatever is wrong is said before anything is written
+        total = sum(len(data.side(side)) for side in SIDES)
+        require_space(folder.out, images=round(left * total), pixels=round(left * pixels))
+        folder.begin()
+        variant = writer.write(data, {"data": data.name, **folder.identity}, missing)
+        if variant is None or not team.whole:
+            return None
+        attacked = [r for r in variant.data(data).side(self.side) if r.image_id in variant.attacked]
+        stored = extract(
+            model,
+            attacked,
+            workers=self.workers,
+            team=team,
+            description="features of adversarial images",
+        )
+        after = {**clean, self.side: clean[self.side].replace(stored)}
+        scores["adversarial"] = self._score(after, "Adversarial, from the stored files", team=team)
         unrounded = {**clean, self.side: clean[self.side].replace(variant.float_features)}
-        scores["adversarial_float"] = self._score(unrounded)
-        self._warn(variant)
-        results = self._results(variant, scores, clean, after)
-        return self._report(data, variant, results, clean, after), variant
+        scores["adversarial_float"] = self._score(unrounded, team=team)
+        self._warn(variant, missing)
+        scored = Scored(self.describe(), self.ap_rule, self.distance, clean, after, scores)
+        return target_report(data, variant, scored, self.side, self.attack.linf), variant
 
-    def _extract(self, model: PixelModel, records: Sequence[Record], what: str) -> Features:
-        description = f"features of {what} images"
-        return extract(model, records, workers=self.workers, description=description)
+    def _without(self, data: ReIDData, bad: dict[str, str]) -> tuple[ReIDData, list[Entry]]:
+        """Return the data set without its bad images, and what the manifest says of those."""
+        total = sum(len(data.side(side)) for side in SIDES)
+        if not self.quarantine:
+            refuse(bad, total)
+        missing = [
+            left_out(record, side, data.root, bad[record.image_id])
+            for side in SIDES
+            for record in data.side(side)
+            if record.image_id in bad
+        ]
+        return data.without(bad), missing
 
-    def _score(self, sides: dict[str, Features], title: str = "") -> RetrievalResult:
+    def _extraction(
+        self, model: PixelModel, data: ReIDData, side: str, team: Team
+    ) -> Callable[[], Features]:
+        return functools.partial(
+            extract,
+            model,
+            data.side(side),
+            workers=self.workers,
+            description=f"features of {side} images",
+            team=team,
+        )
+
+    def _score(self, sides: dict[str, Features], title: str = "", *, team: Team) -> RetrievalResult:
         result = evaluate(
             sides["query"],
             sides["gallery"],
             distance=self.distance,
             ap_rule=self.ap_rule,
             protocol=self.protocol,
+            block=self.block,
+            team=team,
         )
         if title:
             print(f"** {title} **", *result.lines([1, 5, 10, 20]), sep="\n")
         return result
 
     def _writer(
-        self, model: PixelModel, data: ReIDData, clean: dict[str, Features], out: Path
+        self, model: PixelModel, data: ReIDData, other: Features, folder: JobFolder
     ) -> VariantWriter:
-        other = clean["query" if self.side == "gallery" else "gallery"]
         records = data.side(self.side)
         targets = (
             target_map(self.target, records, other.pids, seed=self.seed) if self.target else {}
@@ -132,73 +211,23 @@ class AttackJob:
             self.attack,
             References(other, self.rule or RULES[self.side], targets),
             self.side,
-            out / data.name / "adversarial",
+            folder.variant,
+            folder.path,
             chunk=self.chunk,
             workers=self.workers,
+            team=folder.team,
         )
 
-    def _results(
-        self,
-        variant: Variant,
-        scores: dict[str, RetrievalResult],
-        clean: dict[str, Features],
-        after: dict[str, Features],
-    ) -> dict[str, Any]:
-        entries = variant.manifest.entries
-        attacked = [entry for entry in entries if entry.attacked]
-        measures = {name: score.to_dict() for name, score in scores.items()}
-        return {
-            "attack": self.describe(),
-            **measures,
-            "ap_rule": self.ap_rule,
-            "map_ratio": measures["adversarial"]["mAP"] / max(measures["clean"]["mAP"], 1e-12),
-            "positive_distance": {
-                "clean": positive_distance(clean["query"], clean["gallery"], self.distance),
-                "adversarial": positive_distance(after["query"], after["gallery"], self.distance),
-            },
-            "linf": {
-                "max": max(entry.linf for entry in entries),
-                "mean": sum(entry.linf for entry in attacked) / len(attacked),
-            },
-            "images": {
-                "total": len(entries),
-                "attacked": len(attacked),
-                "unchanged": sum(not entry.changed for entry in attacked),
-            },
-            "images_per_second": len(attacked) / max(variant.seconds, 1e-9),
-            "defense": None,
-        }
-
-    def _report(
-        self,
-        data: ReIDData,
-        variant: Variant,
-        results: dict[str, Any],
-        clean: dict[str, Features],
-        after: dict[str, Features],
-    ) -> TargetReport:
-        stored = variant.data(data)
-        sides = tuple(RULES)
-        return TargetReport(
-            name=data.name,
-            results=results,
-            query=clean["query"],
-            gallery=clean["gallery"],
-            query_after=after["query"],
-            gallery_after=after["gallery"],
-            paths={r.image_id: r.path for side in sides for r in data.side(side)},
-            paths_after={r.image_id: r.path for side in sides for r in stored.side(side)},
-            attacked=frozenset(_ids(variant)),
-            side=self.side,
-            eps=self.attack.linf or 1.0,
-            distance=self.distance,
-        )
-
-    def _warn(self, variant: Variant) -> None:
+    def _warn(self, variant: Variant, missing: Sequence[Entry]) -> None:
         if variant.stuck:
             print(
                 f"warning: {len(variant.stuck)} images had no gradient in any step and did not "
                 f"change (first: {variant.stuck[0]})"
+            )
+        if missing:
+            print(
+                f"warning: partial, {len(missing)} bad images were left out of every number "
+                f"(first: {missing[0].image_id}: {missing[0].status})"
             )
 
 
@@ -215,32 +244,29 @@ def run_facts(job: AttackJob, model: PixelModel) -> dict[str, Any]:
     }
 
 
-def check_free(out: Path, identity: dict[str, Any], name: str) -> None:
-    """Refuse a folder that holds another run, or a variant that is nobody's.
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
 
-    Raises:
-        ConfigError: another run is there.
+    Args:
+        report: its page.
+        exit_code: 0, or 4 when bad images were left out.
     """
-    path, place = out / IDENTITY, out / name / "adversarial"
-    same = path.is_file() and path.read_text(encoding="utf-8") == _text(identity)
-    if not same and (path.exists() or place.exists()):
-        raise ConfigError(
-            f"'{path if path.exists() else place}' belongs to another run; "
-            "choose another data.save_dir or remove that one"
-        )
+
+    report: Path
+    exit_code: int
 
 
-def finish(out: Path, results: dict[str, Any], targets: Sequence[TargetReport]) -> Path:
-    """Write results.json and the report, and return the report's path."""
+def finish(
+    out: Path, results: dict[str, Any], targets: Sequence[TargetReport], team: Team = ALONE
+) -> Outcome:
+    """Write results.json and the report, once."""
     results = {"schema": SCHEMA, "version": __version__, **results}
     results["targets"] = {target.name: target.results for target in targets}
-    write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
-    return write_report(out, results, targets)
-
-
-def _text(identity: dict[str, Any]) -> str:
-    return json.dumps(identity, indent=1, sort_keys=True) + "\n"
-
-
-def _ids(variant: Variant) -> set[str]:
-    return {entry.image_id for entry in variant.manifest.entries if entry.attacked}
+    left_out = any(target.results["images"]["left_out"] for target in targets)
+    outcome = Outcome(out / "report.html", PARTIAL if left_out else 0)
+    if team.leads:
+        write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
+        write_report(out, results, targets)
+    team.wait()
+    return outcome

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import unicodedata
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torchreid_adv.errors import AdvError, ConfigError, DataError, suggest
 from torchreid_adv.integration.datasets import no_download
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.jobs.manifest import SIDES
+from torchreid_adv.jobs.paths import name_fault
 from torchreid_adv.registry import DATASETS
 
 
@@ -56,6 +58,19 @@ class ReIDData:
         records: tuple[Record, ...] = getattr(self, name)
         return records
 
+    def without(self, image_ids: Collection[str]) -> ReIDData:
+        """Return the data set without some of its images.
+
+        Raises:
+            DataError: a side would be empty.
+        """
+        left: dict[str, Any] = {
+            s: tuple(r for r in self.side(s) if r.image_id not in image_ids) for s in SIDES
+        }
+        if not all(left.values()):
+            raise DataError(f"all images of a side of '{self.name}' are bad; nothing is left of it")
+        return replace(self, **left)
+
 
 def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> ReIDData:
     """Load a data set that torchreid or this package knows by name.
@@ -96,7 +111,21 @@ def reading(what: str) -> Iterator[None]:
     except IndexError as error:
         raise DataError(f"{what} has an empty split") from error
     except (RuntimeError, OSError, AssertionError, AttributeError, ValueError) as error:
+        name = _name_at(error)
+        if name and not isinstance(error, OSError):
+            raise DataError(
+                f"cannot read {what}: the file name '{name}' does not tell identity and camera as "
+                "those of this data set do; rename or remove it"
+            ) from error
         raise DataError(f"cannot read {what}: {error}") from error
+
+
+def _name_at(error: BaseException) -> str:
+    """Return the file that a data set class was looking at; all of torchreid's call it so."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    return str(frame.tb_frame.f_locals.get("img_path", "")) if frame else ""
 
 
 def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:
@@ -145,10 +174,13 @@ def _records(rows: Sequence[Any], folder: Path, split: str) -> tuple[Record, ...
     for path, pid, camid, *_ in rows:
         below = Path(path).relative_to(folder).as_posix()
         image_id = f"{split}/{below}"
-        output = os.path.splitext(image_id)[0].lower()
+        if wrong := name_fault(below):
+            raise DataError(f"the image name '{path}' {wrong}")
+        output = unicodedata.normalize("NFC", os.path.splitext(image_id)[0]).lower()
         if outputs.setdefault(output, path) != path:
             raise DataError(
-                f"'{path}' and '{outputs[output]}' differ by suffix or case only; rename one"
+                f"'{path}' and '{outputs[output]}' differ by suffix, case or Unicode form only; "
+                "rename one"
             )
         records.append(Record(image_id, Path(path), int(pid), int(camid)))
     return tuple(sorted(records))

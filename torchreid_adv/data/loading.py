@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -13,9 +15,10 @@ from torchreid_adv import pixels
 from torchreid_adv.data.batch import Batch, pad
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.data.images import read_image, read_pixels
-from torchreid_adv.errors import DataError
-from torchreid_adv.jobs.chunks import chunks
+from torchreid_adv.errors import DataError, printable
+from torchreid_adv.jobs.paths import name_fault
 from torchreid_adv.jobs.progress import progress_bar
+from torchreid_adv.jobs.team import ALONE, Team
 
 
 class ImageFiles(Dataset[Tensor]):
@@ -38,40 +41,38 @@ class ImageFiles(Dataset[Tensor]):
 
 
 class CheckedFiles(ImageFiles):
-    """Records as what is wrong with their files: one sentence each, "" for a good one."""
+    """Records as (what is wrong with the file, "" for a good one; number of its pixels)."""
 
     def __getitem__(self, index: int) -> Any:
+        record = self.records[index]
+        fault = name_fault(record.image_id)
+        if fault:
+            return f"the name '{printable(record.image_id)}' {fault}", 0
         try:
-            read_image(self.records[index].path)
+            image = read_image(record.path)
         except DataError as error:
-            return str(error)
-        return ""
+            return str(error), 0
+        return "", image.width * image.height
 
 
-def read_chunks(
-    records: Sequence[Record],
-    size: int,
+def read_groups(
+    groups: Sequence[Sequence[Record]],
     *,
     transform: Callable[[Any], Tensor] | None = None,
     workers: int = 0,
     description: str = "",
-) -> Iterator[tuple[list[Record], list[Tensor]]]:
-    """Yield ``(records, tensors)`` of canonical chunks, all of ``size`` tensors.
-
-    The last chunk's tensors are filled up by repetition; its records are not, so that
-    ``len(records)`` results count.
-    """
-    plan = list(chunks(range(len(records)), size))
+) -> Iterator[list[Tensor]]:
+    """Yield the tensors of each group of records, reading ahead with worker processes."""
+    records = [record for group in groups for record in group]
+    ends = itertools.accumulate(len(group) for group in groups)
+    rows = [list(range(end - len(g), end)) for g, end in zip(groups, ends, strict=True)]
     loader = DataLoader(
-        ImageFiles(records, transform),
-        batch_sampler=[rows[:count] for rows, count in plan],
-        num_workers=workers,
-        collate_fn=list,
+        ImageFiles(records, transform), batch_sampler=rows, num_workers=workers, collate_fn=list
     )
     with progress_bar(description, total=len(records)) as bar:
-        for (rows, count), tensors in zip(plan, loader, strict=True):
-            yield [records[row] for row in rows[:count]], tensors + tensors[-1:] * (size - count)
-            bar.update(count)
+        for tensors in loader:
+            yield tensors
+            bar.update(len(tensors))
 
 
 def make_batch(records: Sequence[Record], images: Sequence[Tensor]) -> Batch:
@@ -87,20 +88,36 @@ def make_batch(records: Sequence[Record], images: Sequence[Tensor]) -> Batch:
     )
 
 
-def check_images(records: Sequence[Record], *, workers: int = 0) -> None:
-    """Decode every image and name all the bad ones at once, before anything is computed.
+def check_images(
+    records: Sequence[Record], *, workers: int = 0, team: Team = ALONE
+) -> tuple[dict[str, str], int]:
+    """Decode every image before anything is computed; processes of a team share the work.
+
+    Returns:
+        image_id -> what is wrong with it, of all the bad images; and the pixels of the good ones.
+    """
+    mine = [r for number, r in enumerate(records) if not team.connected or team.does(number)]
+    loader = DataLoader(CheckedFiles(mine), batch_size=64, num_workers=workers, collate_fn=list)
+    answers: list[tuple[str, int]] = []
+    with progress_bar("checking images", total=len(mine)) as bar:
+        for part in loader:
+            answers += part
+            bar.update(len(part))
+    bad = {r.image_id: fault for r, (fault, _) in zip(mine, answers, strict=True) if fault}
+    pixels = team.total(np.array([sum(size for _, size in answers)], np.int64))
+    return dict(sorted(team.shared(bad).items())), int(pixels[0])
+
+
+def refuse(bad: dict[str, str], total: int) -> None:
+    """Name bad images, if there are any.
 
     Raises:
-        DataError: some cannot be used.
+        DataError: there are.
     """
-    loader = DataLoader(CheckedFiles(records), batch_size=64, num_workers=workers, collate_fn=list)
-    wrong = []
-    with progress_bar("checking images", total=len(records)) as bar:
-        for answers in loader:
-            wrong += [answer for answer in answers if answer]
-            bar.update(len(answers))
-    if wrong:
-        more = f" (and {len(wrong) - 5} more)" if len(wrong) > 5 else ""
+    if bad:
+        more = f" (and {len(bad) - 5} more)" if len(bad) > 5 else ""
         raise DataError(
-            f"{len(wrong)} of {len(records)} images are bad: " + "; ".join(wrong[:5]) + more
+            f"{len(bad)} of {total} images are bad: "
+            + "; ".join([*bad.values()][:5])
+            + f"{more}; mend them, or leave them out with adv.job.quarantine True"
         )

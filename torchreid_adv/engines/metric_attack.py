@@ -55,8 +55,8 @@ class MetricAttackMixin(Base):
             from_torchreid(name, root, loaders["query"].dataset)
             for name, loaders in self.test_loader.items()
         ]
-        report = COMMANDS.facts("attack-gallery")["job"](cfg, model, facts, targets, out)
-        print(f"Report: {report}")
+        outcome = COMMANDS.facts("attack-gallery")["job"](cfg, model, facts, targets, out)
+        print(f"Report: {outcome.report}")
 
     def _pixel_model(self) -> PixelModel:
         data = self.datamanager

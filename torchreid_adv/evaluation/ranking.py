@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torchreid_adv.errors import DataError
 from torchreid_adv.evaluation.blocks import Block, spans
 from torchreid_adv.evaluation.matches import Ints, Labels, Matches
+from torchreid_adv.jobs.team import ALONE, Team
 
 # rows that a thread looks at together: their distances stay in its cache
 _SLAB = 16
@@ -27,7 +28,11 @@ _DENSE = 12
 
 
 def positive_ranks(
-    distances: Block, labels: Labels, rows: list[slice], columns: list[slice]
+    distances: Block,
+    labels: Labels,
+    rows: list[slice],
+    columns: list[slice],
+    team: Team = ALONE,
 ) -> tuple[Ints, Ints]:
     """Return the 0-based ranks of all positives and where those of each query start.
 
@@ -37,6 +42,7 @@ def positive_ranks(
         rows: blocks of queries.
         columns: blocks of gallery images. With more than one, each is asked for twice (but for the
             last): the positives' distances must be known before anything is counted.
+        team: connected processes share the blocks of gallery images; all get all ranks.
 
     Returns:
         (P,) ranks, query after query, and (Q + 1,) their starts.
@@ -45,30 +51,37 @@ def positive_ranks(
         DataError: the distance to a positive is not finite.
     """
     ranks, counts = [], []
+    mine = [c for number, c in enumerate(columns) if not team.connected or team.does(number)]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for queries in rows:
             matches = labels.matches(queries)
-            ranks.append(_ranks(distances, matches, queries, columns, pool))
+            ranks.append(_ranks(distances, matches, queries, mine, pool, team))
             counts.append(np.diff(matches.starts))
     starts = np.cumsum(np.concatenate([[0], *counts]))
     return np.concatenate(ranks), starts.astype(np.int64)
 
 
 def _ranks(
-    distances: Block, matches: Matches, queries: slice, columns: list[slice], pool: Executor
+    distances: Block,
+    matches: Matches,
+    queries: slice,
+    columns: list[slice],
+    pool: Executor,
+    team: Team,
 ) -> Ints:
     """Return the ranks of the positives of one block of queries.
 
     A positive is compared with the other images by the very number that stands for it in its row:
     another product of the same features may be rounded in another way.
     """
-    own = np.empty(len(matches.rows))
+    own = np.zeros(len(matches.rows))
     block = None
     for span in columns:
         block = None  # gives its memory to the next one
         block = distances(queries, span)
         here = _inside(matches.columns, span)
         own[here] = block[matches.rows[here], matches.columns[here] - span.start]
+    own = team.assembled(own)
     if not np.isfinite(own).all():
         raise DataError("a distance to a positive is not finite; normalize the features")
     ranks = np.zeros(len(own), np.int64)
@@ -77,7 +90,7 @@ def _ranks(
             block = distances(queries, span)
         ranks += _count(block, own.astype(block.dtype), matches, span, pool)
         block = None
-    return ranks
+    return team.total(ranks)
 
 
 def _count(

@@ -23,6 +23,7 @@ from torchreid_adv.evaluation.precision import check_ap_rule, match_curve, score
 from torchreid_adv.evaluation.ranking import positive_ranks
 from torchreid_adv.evaluation.results import REPORTED_RANKS, RetrievalResult
 from torchreid_adv.evaluation.single_shot import single_shot_curve
+from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models.features import Features
 
 PROTOCOLS = ("market1501", "cuhk03")
@@ -38,6 +39,7 @@ def evaluate(
     block: int = GALLERY_BLOCK,
     protocol: str = "market1501",
     seed: int = 0,
+    team: Team = ALONE,
 ) -> RetrievalResult:
     """Rank the gallery for each query and score the ranking.
 
@@ -60,6 +62,7 @@ def evaluate(
         protocol: "market1501", or "cuhk03" for a match curve over galleries of one drawn image per
             identity (average precision stays on the full gallery).
         seed: of the draws of "cuhk03".
+        team: connected processes share the blocks of gallery images; all get the same result.
 
     Raises:
         ConfigError: unknown ap_rule or protocol, block or max_rank below 1.
@@ -68,7 +71,7 @@ def evaluate(
     rules = _Rules(ap_rule, protocol, max_rank, seed)
     labels = Labels(query.pids.cpu(), gallery.pids.cpu(), query.camids.cpu(), gallery.camids.cpu())
     distances = feature_blocks(query, gallery, distance or build_distance("euclidean"))
-    return _score(distances, labels, query.image_ids, block, rules)
+    return _score(distances, labels, query.image_ids, block, rules, team)
 
 
 def evaluate_matrix(
@@ -133,11 +136,16 @@ class _Rules:
 
 
 def _score(
-    distances: Block, labels: Labels, image_ids: tuple[str, ...], block: int, rules: _Rules
+    distances: Block,
+    labels: Labels,
+    image_ids: tuple[str, ...],
+    block: int,
+    rules: _Rules,
+    team: Team = ALONE,
 ) -> RetrievalResult:
     rows, columns = plan(len(labels.query_pids), len(labels.gallery_pids), block)
     labels.require_a_positive()
-    ranks, starts = positive_ranks(distances, labels, rows, columns)
+    ranks, starts = positive_ranks(distances, labels, rows, columns, team)
     precision, first, penalty = scores(ranks, starts, ap_rule=rules.ap_rule)
     valid, length = first >= 0, max(rules.max_rank, *REPORTED_RANKS)
     if rules.protocol == "cuhk03":

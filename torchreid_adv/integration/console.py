@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
+
+from torchreid_adv.jobs.team import Team
 
 
 class Shield:
@@ -24,6 +27,16 @@ class Shield:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def only_leader_speaks(team: Team) -> Iterator[None]:
+    """Let one of several processes write to the console; errors of all are shown."""
+    if team.leads:
+        yield
+        return
+    with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet):
+        yield
 
 
 @contextlib.contextmanager

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def chunks(items: Sequence[T], size: int) -> Iterator[tuple[list[T], int]]:
-    """Cut items into chunks of one size and yield ``(chunk, count)``.
+def chunks(items: Sequence[T], size: int) -> list[list[T]]:
+    """Cut items into chunks of one size; the last one may be shorter."""
+    return [list(items[start : start + size]) for start in range(0, len(items), size)]
 
-    The last chunk is filled up by repeating its last item, because convolution kernels may round
-    differently for another batch size; only its first ``count`` results count.
+
+def filled(chunk: Sequence[T], size: int) -> list[T]:
+    """Fill a chunk up by repeating its last item.
+
+    Kernels may round differently for another batch size; only the first ``len(chunk)`` results
+    count.
     """
-    for start in range(0, len(items), size):
-        chunk = list(items[start : start + size])
-        count = len(chunk)
-        yield chunk + [chunk[-1]] * (size - count), count
+    return [*chunk, *[chunk[-1]] * (size - len(chunk))]

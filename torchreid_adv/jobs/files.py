@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
+
+_FLUSHERS = 8  # files flushed at a time: journals take several for the price of one
 
 
 @contextlib.contextmanager
@@ -41,6 +44,55 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Write a whole UTF-8 text file or leave things as they were."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def write_together(contents: Mapping[Path, bytes], scratch: Path) -> None:
+    """Write several files, each whole or not at all; all are on disk when this returns.
+
+    Args:
+        contents: of the files, by their paths; older files there are replaced.
+        scratch: folder on the same disk for unfinished files; a kill leaves them there.
+
+    Raises:
+        OSError: the disk is full or cannot be written; older files stand as they were.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    unfinished = [scratch / f"{number}.tmp" for number in range(len(contents))]
+    folders = {path.parent for path in contents}
+    try:
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        for name, content in zip(unfinished, contents.values(), strict=True):
+            name.write_bytes(content)
+        with ThreadPoolExecutor(_FLUSHERS) as pool:
+            list(pool.map(_flush_file, unfinished))
+        for name, path in zip(unfinished, contents, strict=True):
+            os.replace(name, path)
+    except BaseException:
+        for name in unfinished:
+            with contextlib.suppress(OSError):
+                name.unlink(missing_ok=True)
+        raise
+    for folder in folders:
+        flush_folder(folder)
+
+
+def flush_folder(folder: Path) -> None:
+    """Bring a folder's list of names to disk, where the system can (Windows cannot)."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _flush_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

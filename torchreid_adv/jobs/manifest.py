@@ -1,23 +1,27 @@
 """The manifest of a stored data set: JSON lines, a header, one line per image, a footer.
 
-A folder without a whole manifest is a run that did not end; the footer says how many images there
-are and seals the lines before it.
+A folder without a whole manifest is a run that did not end. The footer says how many images there
+are, seals the lines before it, and holds the root of a hash tree over the images alone: two runs
+have the same root if and only if they stored the same bytes under the same names.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from torchreid_adv.errors import DataError
 from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.paths import name_fault
 
 FILE_NAME = "manifest.jsonl"
-FORMAT = 1
+FORMAT = 2
 SIDES = ("train", "query", "gallery")
+OK = "ok"
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,10 @@ class Entry:
     Args:
         image_id: its name in the data set: split folder and path below it.
         source: the original file, relative to the data root where it lies below that.
+        source_sha256: of that file.
+        source_mode: of that file's pixels, as Pillow names it; what is stored is RGB.
         output: the stored file, relative to the manifest's folder.
+        size: height and width in pixels.
         side: train, query or gallery.
         pid: identity, as the data set numbers it.
         camid: camera, from 0.
@@ -35,12 +42,15 @@ class Entry:
         linf: largest difference from the original, gray levels.
         changed: whether any pixel differs.
         sha256: of the stored file.
-        status: ``ok``.
+        status: ``ok``, or why the image was left out; then nothing of it is stored.
     """
 
     image_id: str
     source: str
+    source_sha256: str
+    source_mode: str
     output: str
+    size: tuple[int, int]
     side: str
     pid: int
     camid: int
@@ -48,7 +58,12 @@ class Entry:
     linf: int
     changed: bool
     sha256: str
-    status: str = "ok"
+    status: str = OK
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Entry:
+        """Return the entry that JSON holds."""
+        return cls(**{**facts, "size": tuple(facts["size"])})
 
 
 @dataclass(frozen=True)
@@ -58,18 +73,28 @@ class Manifest:
     header: dict[str, Any]
     entries: tuple[Entry, ...]
 
+    @property
+    def stored(self) -> tuple[Entry, ...]:
+        """The entries of images that are there."""
+        return tuple(entry for entry in self.entries if entry.status == OK)
+
+    @property
+    def root(self) -> str:
+        """Root of the hash tree over the images: their names, bytes and facts."""
+        return hash_tree([_line(asdict(entry)).encode() for entry in self.entries])
+
     def write(self, folder: Path) -> Path:
         """Write ``manifest.jsonl`` into the folder, whole or not at all."""
         lines = [_line({"manifest": FORMAT, **self.header})]
         lines += [_line(asdict(entry)) for entry in self.entries]
-        footer = {"images": len(self.entries), "sha256": _digest(lines)}
+        footer = {"images": len(self.entries), "root": self.root, "sha256": _digest(lines)}
         path = folder / FILE_NAME
         write_text(path, "\n".join([*lines, _line(footer)]) + "\n")
         return path
 
     def side(self, name: str) -> tuple[Entry, ...]:
-        """Return the entries of one side, in order."""
-        return tuple(entry for entry in self.entries if entry.side == name)
+        """Return the entries of one side's images that are there, in order."""
+        return tuple(entry for entry in self.stored if entry.side == name)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -87,16 +112,19 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         header, footer = json.loads(lines[0]), json.loads(lines[-1])
-        whole = footer == {"images": len(lines) - 2, "sha256": _digest(lines[:-1])}
+        whole = (footer["images"], footer["sha256"]) == (len(lines) - 2, _digest(lines[:-1]))
         known = header.pop("manifest", None) == FORMAT
-        entries = tuple(Entry(**json.loads(line)) for line in lines[1:-1])
-    except (ValueError, TypeError, IndexError, AttributeError) as error:
+        entries = tuple(Entry.of(json.loads(line)) for line in lines[1:-1]) if known else ()
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise DataError(f"'{path}' is no manifest of ours, or is cut off: {error}") from error
-    if not (whole and known):
+    if not known:
+        raise DataError(f"'{path}' is a manifest of another version; write the data set again")
+    if not whole:
         raise DataError(f"'{path}' is cut off or was changed by hand; write the data set again")
     for entry in entries:
-        if not _inside(entry.output) or entry.side not in SIDES:
-            raise DataError(f"'{path}' names a file outside of its folder: {entry.output!r}")
+        fault = name_fault(entry.output)
+        if fault or entry.side not in SIDES:
+            raise DataError(f"'{path}' names a file that cannot be: {entry.output!r} {fault}")
     return Manifest(header, entries)
 
 
@@ -105,14 +133,22 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def hash_tree(leaves: Sequence[bytes]) -> str:
+    """Return the hex root of a binary SHA-256 tree, leaves and nodes told apart by a prefix.
+
+    A node without a partner moves up a level as it is (as in RFC 6962).
+    """
+    level = [hashlib.sha256(b"\0" + leaf).digest() for leaf in leaves]
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=False)
+        odd = level[-1:] if len(level) % 2 else []
+        level = [hashlib.sha256(b"\1" + a + b).digest() for a, b in pairs] + odd
+    return level[0].hex() if level else sha256(b"")
+
+
 def _line(content: dict[str, Any]) -> str:
     return json.dumps(content, sort_keys=True)
 
 
 def _digest(lines: list[str]) -> str:
     return sha256("\n".join(lines).encode())
-
-
-def _inside(output: str) -> bool:
-    path = PurePosixPath(output)
-    return not path.is_absolute() and ".." not in path.parts and "\0" not in output

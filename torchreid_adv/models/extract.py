@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from torchreid_adv.data.datasets import Record
-from torchreid_adv.data.loading import read_chunks
+from torchreid_adv.data.loading import read_groups
+from torchreid_adv.jobs.chunks import chunks, filled
+from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.pixel_model import PixelModel
 from torchreid_adv.models.prepare import frozen
@@ -26,30 +28,32 @@ def extract(
     chunk: int = 64,
     workers: int = 0,
     description: str = "extracting features",
+    team: Team = ALONE,
 ) -> Features:
     """Return the features of image files as torchreid would compute them.
 
     Args:
         model: its size, mean and std make the transform.
         records: images, in the order the features shall have.
-        chunk: images per forward pass.
+        chunk: images per forward pass, also in the last one, which is filled up.
         workers: processes that read images; 0 = this one.
         description: of the progress bar.
+        team: connected processes share the chunks; all get all features, the same bits.
 
     Raises:
         DataError: an image cannot be read, or features that are not finite.
     """
-    values, device = [], device_of(model)
-    reader = read_chunks(
-        records, chunk, transform=model.file_transform(), workers=workers, description=description
+    groups = chunks(records, chunk)
+    mine = [n for n in range(len(groups)) if not team.connected or team.does(n)]
+    reader = read_groups(
+        [groups[number] for number in mine],
+        transform=model.file_transform(),
+        workers=workers,
+        description=description,
     )
+    rows, device = {}, device_of(model)
     with torch.no_grad(), frozen(model):
-        for part, images in reader:
-            features = model.network(torch.stack(images).to(device))
-            values.append(features[: len(part)].float().cpu())
-    return Features(
-        values=torch.cat(values) if values else torch.empty(0, 1),
-        pids=torch.tensor([record.pid for record in records], dtype=torch.int64),
-        camids=torch.tensor([record.camid for record in records], dtype=torch.int64),
-        image_ids=tuple(record.image_id for record in records),
-    )
+        for number, images in zip(mine, reader, strict=True):
+            features = model.network(torch.stack(filled(images, chunk)).to(device))
+            rows[number * chunk] = features[: len(images)].float().cpu()
+    return Features.of(records, team.gathered(rows, len(records)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from torchreid_adv.data.datasets import Record
 from torchreid_adv.errors import DataError
 
 
@@ -47,6 +49,16 @@ class Features:
                 f"{bad} of {len(self)} features hold NaN or infinity (first: {first}); "
                 "the model's weights are broken or the network overflows"
             )
+
+    @classmethod
+    def of(cls, records: Sequence[Record], values: Tensor) -> Features:
+        """Return the features ``values`` (R, D) of R image files."""
+        return cls(
+            values=values,
+            pids=torch.tensor([record.pid for record in records], dtype=torch.int64),
+            camids=torch.tensor([record.camid for record in records], dtype=torch.int64),
+            image_ids=tuple(record.image_id for record in records),
+        )
 
     def __len__(self) -> int:
         return len(self.image_ids)

@@ -1,0 +1,109 @@
+"""How an image of a variant is stored, and what its manifest says of it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from torchreid_adv import pixels
+from torchreid_adv.attacks.units import Unit, output_of
+from torchreid_adv.data.datasets import Record
+from torchreid_adv.data.images import encode_png
+from torchreid_adv.jobs.files import write_together
+from torchreid_adv.jobs.ledger import Ledger
+from torchreid_adv.jobs.manifest import Entry, sha256
+
+
+@dataclass(frozen=True)
+class Result:
+    """A unit that was computed.
+
+    Args:
+        unit: the unit.
+        clean: original pixels (3, h, w) in [0, 1] of its images.
+        images: pixels to store.
+        facts: for the ledger, one value per image each.
+        features: of the images before they were rounded to whole levels; float32 bytes.
+    """
+
+    unit: Unit
+    clean: list[Tensor]
+    images: list[Tensor]
+    facts: dict[str, Any]
+    features: bytes = b""
+
+    def store(self, root: Path, folder: Path, scratch: Path, ledger: Ledger) -> None:
+        """Bring the images to disk, then record them.
+
+        Args:
+            root: data root, which sources are named relative to.
+            folder: of the variant.
+            scratch: folder for unfinished files.
+            ledger: where it is recorded.
+        """
+        images = zip(self.unit.records, self.clean, self.images, strict=True)
+        made = [_stored(self.unit, record, root, *pair) for record, *pair in images]
+        write_together({folder / entry.output: content for entry, content in made}, scratch)
+        facts = {**self.facts, "entries": [vars(entry) for entry, _ in made]}
+        ledger.append(self.unit.number, facts, self.features)
+
+
+def _stored(
+    unit: Unit, record: Record, root: Path, clean: Tensor, image: Tensor
+) -> tuple[Entry, bytes]:
+    """Return the entry of an image and the PNG file that is stored."""
+    levels, original = pixels.to_uint8(image), pixels.to_uint8(clean)
+    linf = int(np.abs(levels.astype(np.int16) - original.astype(np.int16)).max())
+    content, source = encode_png(levels), record.path.read_bytes()
+    with Image.open(io.BytesIO(source)) as header:
+        mode = header.mode
+    entry = Entry(
+        image_id=record.image_id,
+        source=_source_of(record.path, root),
+        source_sha256=sha256(source),
+        source_mode=mode,
+        output=str(output_of(record.image_id)),
+        size=(levels.shape[0], levels.shape[1]),
+        side=unit.side,
+        pid=record.pid,
+        camid=record.camid,
+        attacked=unit.attacked,
+        linf=linf,
+        changed=linf > 0,
+        sha256=sha256(content),
+    )
+    return entry, content
+
+
+def left_out(record: Record, side: str, root: Path, reason: str) -> Entry:
+    """Return the entry of an image that is bad, and of which nothing is stored."""
+    return Entry(
+        image_id=record.image_id,
+        source=_source_of(record.path, root),
+        source_sha256="",
+        source_mode="",
+        output=str(output_of(record.image_id)),
+        size=(0, 0),
+        side=side,
+        pid=record.pid,
+        camid=record.camid,
+        attacked=False,
+        linf=0,
+        changed=False,
+        sha256="",
+        status=f"left out: {reason}",
+    )
+
+
+def _source_of(path: Path, root: Path) -> str:
+    """Return a source file's name, relative to the data root where it lies below that."""
+    try:
+        return path.resolve().relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return path.as_posix()

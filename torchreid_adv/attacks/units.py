@@ -1,0 +1,59 @@
+"""The units of work of a variant: what is computed and stored together, by whomever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.jobs.chunks import chunks
+from torchreid_adv.jobs.manifest import SIDES
+
+COPIES = 64  # images of a unit that is only copied
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Images that are done together.
+
+    Args:
+        number: place in the plan, from 0.
+        side: of the data set.
+        records: the images.
+        attacked: whether they are attacked; else they are copied.
+    """
+
+    number: int
+    side: str
+    records: tuple[Record, ...]
+    attacked: bool
+
+    def outputs(self) -> list[PurePosixPath]:
+        """Return where the images go, below the folder of the variant."""
+        return [output_of(record.image_id) for record in self.records]
+
+
+def plan(data: ReIDData, side: str, targets: Sequence[Record], chunk: int) -> list[Unit]:
+    """Return all units of a variant: canonical chunks of what is attacked, then the rest.
+
+    Args:
+        data: the data set.
+        side: whose images are attacked.
+        targets: those of them that are.
+        chunk: images attacked together.
+    """
+    attacked = {record.image_id for record in targets}
+    groups = [(side, group, True) for group in chunks(targets, chunk)]
+    for other in SIDES:
+        rest = [r for r in data.side(other) if other != side or r.image_id not in attacked]
+        groups += [(other, group, False) for group in chunks(rest, COPIES)]
+    return [
+        Unit(number, where, tuple(group), attack)
+        for number, (where, group, attack) in enumerate(groups)
+    ]
+
+
+def output_of(image_id: str) -> PurePosixPath:
+    """Return where an image of a variant is stored, below its folder."""
+    return PurePosixPath(image_id).with_suffix(".png")

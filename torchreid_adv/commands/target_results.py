@@ -1,0 +1,104 @@
+"""What results.json and the report say of one attacked data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torchreid_adv.attacks.variant import Variant
+from torchreid_adv.data.datasets import ReIDData
+from torchreid_adv.distances import Distance
+from torchreid_adv.evaluation import RetrievalResult
+from torchreid_adv.evaluation.positives import positive_distance
+from torchreid_adv.models import Features
+from torchreid_adv.report.target import TargetReport
+
+
+@dataclass(frozen=True)
+class Scored:
+    """How a data set was attacked and what came out.
+
+    Args:
+        attack: description of the attack.
+        ap_rule: of the scores.
+        distance: by which the gallery was ranked.
+        clean: features of ``query`` and ``gallery`` before.
+        after: the same after the attack.
+        scores: ``clean``, ``adversarial`` and ``adversarial_float``.
+    """
+
+    attack: dict[str, Any]
+    ap_rule: str
+    distance: Distance
+    clean: dict[str, Features]
+    after: dict[str, Features]
+    scores: dict[str, RetrievalResult]
+
+
+def target_report(
+    data: ReIDData, variant: Variant, scored: Scored, side: str, linf: float | None
+) -> TargetReport:
+    """Return what the report is told of a data set.
+
+    Args:
+        data: the data set as it was attacked.
+        variant: what was stored.
+        scored: what came out.
+        side: which one was attacked.
+        linf: bound of the attack in [0, 1], None for one without.
+    """
+    stored = variant.data(data)
+    return TargetReport(
+        name=data.name,
+        results=_results(variant, scored),
+        query=scored.clean["query"],
+        gallery=scored.clean["gallery"],
+        query_after=scored.after["query"],
+        gallery_after=scored.after["gallery"],
+        paths={r.image_id: r.path for s in scored.clean for r in data.side(s)},
+        paths_after={r.image_id: r.path for s in scored.clean for r in stored.side(s)},
+        attacked=variant.attacked,
+        side=side,
+        eps=linf or 1.0,
+        distance=scored.distance,
+    )
+
+
+def _results(variant: Variant, scored: Scored) -> dict[str, Any]:
+    measures = {name: score.to_dict() for name, score in scored.scores.items()}
+    clean, after = measures["clean"]["mAP"], measures["adversarial"]["mAP"]
+    return {
+        "attack": scored.attack,
+        **measures,
+        "ap_rule": scored.ap_rule,
+        "map_ratio": after / max(clean, 1e-12),
+        "positive_distance": {
+            "clean": positive_distance(*_pair(scored.clean), scored.distance),
+            "adversarial": positive_distance(*_pair(scored.after), scored.distance),
+        },
+        **_counts(variant),
+        "defense": None,
+    }
+
+
+def _counts(variant: Variant) -> dict[str, Any]:
+    manifest = variant.manifest
+    attacked = [entry for entry in manifest.stored if entry.attacked]
+    return {
+        "linf": {
+            "max": max(entry.linf for entry in manifest.stored),
+            "mean": sum(entry.linf for entry in attacked) / len(attacked),
+        },
+        "images": {
+            "total": len(manifest.stored),
+            "attacked": len(attacked),
+            "unchanged": sum(not entry.changed for entry in attacked),
+            "left_out": len(manifest.entries) - len(manifest.stored),
+        },
+        "images_per_second": len(attacked) / max(variant.seconds, 1e-9),
+        "root": manifest.root,
+    }
+
+
+def _pair(sides: dict[str, Features]) -> tuple[Features, Features]:
+    return sides["query"], sides["gallery"]

@@ -1,0 +1,119 @@
+"""The ledger of a job: which units are done, in files that survive a kill at any moment.
+
+Every process appends to a file of its own, a record per unit, after the unit's images are safe on
+disk. A record that was cut off, or whose checksum does not fit, ends its file: what it stood for
+is done again. So nothing is ever locked, changed or trusted half.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from torchreid_adv.jobs.files import flush_folder
+
+MAGIC = b"adv1"
+_HEAD = struct.Struct("<4sIIQ")  # magic, checksum of what follows, bytes of JSON, bytes of data
+_SUFFIX = ".ledger"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A unit that is done.
+
+    Args:
+        unit: its number in the plan.
+        facts: what was recorded of it.
+        path: ledger file that holds its data.
+        offset: of the data in the file.
+        size: of the data in bytes.
+    """
+
+    unit: int
+    facts: dict[str, Any]
+    path: Path
+    offset: int
+    size: int
+
+    def data(self) -> bytes:
+        """Return the bytes that were recorded with the unit."""
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.size)
+
+
+class Ledger:
+    """The record of a job's finished units, below one folder that several processes share.
+
+    Args:
+        folder: made when the first record is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file: BinaryIO | None = None
+
+    def append(self, unit: int, facts: dict[str, Any], data: bytes = b"") -> None:
+        """Record that a unit is done; it is on disk when this returns.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+        """
+        text = json.dumps({"unit": unit, **facts}, sort_keys=True).encode()
+        checksum = zlib.crc32(data, zlib.crc32(text))
+        file = self._opened()
+        file.write(_HEAD.pack(MAGIC, checksum, len(text), len(data)) + text + data)
+        file.flush()
+        os.fsync(file.fileno())
+
+    def replay(self) -> dict[int, Done]:
+        """Return every unit that any process has recorded, by its number."""
+        done: dict[int, Done] = {}
+        for path in sorted(self.folder.glob(f"*{_SUFFIX}")):
+            for record in _records(path):
+                done.setdefault(record.unit, record)
+        return done
+
+    def close(self) -> None:
+        """Close this process's file; a later record opens a new one."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
+            self._file = path.open("xb")
+            flush_folder(self.folder)
+        return self._file
+
+
+def _records(path: Path) -> Iterator[Done]:
+    """Yield the records of a file up to the first that is not whole."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        while head := _head(file.read(_HEAD.size)):
+            checksum, length, size = head
+            offset = file.tell() + length
+            if offset + size > end:
+                return
+            text = file.read(length)
+            if zlib.crc32(file.read(size), zlib.crc32(text)) != checksum:
+                return
+            facts = json.loads(text)
+            yield Done(facts.pop("unit"), facts, path, offset, size)
+
+
+def _head(content: bytes) -> tuple[int, int, int] | None:
+    if len(content) < _HEAD.size:
+        return None
+    magic, checksum, length, size = _HEAD.unpack(content)
+    return (checksum, length, size) if magic == MAGIC else None
