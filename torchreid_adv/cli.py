@@ -12,8 +12,15 @@ from torchreid_adv.jobs.signals import Stopped, stoppable
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.version import __version__
 
-# a full disk, a folder that cannot be written: nobody's mistake in the config or the data
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+# a full or broken disk, a folder that cannot be: nobody's mistake in the config or the data
+DISK = tuple(
+    getattr(errno, name)
+    for name in (
+        *("ENOSPC", "EDQUOT", "EFBIG", "EIO", "ESTALE", "EROFS", "EACCES", "EPERM"),
+        *("ENOENT", "ENOTDIR", "EISDIR", "ENOTEMPTY", "ENAMETOOLONG", "ELOOP", "EMFILE"),
+    )
+    if hasattr(errno, name)  # Windows lacks some
+)
 DISK_CODE = 5
 
 alias_from_environment()  # a spawned worker of ``run`` imports this module before anything else

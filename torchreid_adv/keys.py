@@ -124,7 +124,7 @@ KEYS: tuple[Key, ...] = (
         "data.max_pixels",
         25_000_000,
         "largest image that is decoded, pixels",
-        between(1, 10**9),
+        between(1, 10**8),
     ),
     Key(
         "evaluation.ap_rule",
@@ -136,7 +136,7 @@ KEYS: tuple[Key, ...] = (
         "evaluation.block",
         32768,
         "gallery images whose distances are held at a time; connected processes share the blocks",
-        between(64, 10**9),
+        between(1, 10**9),
     ),
     Key(
         "job.chunk",

@@ -1,0 +1,119 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from markets import write_market
+from PIL import Image
+
+import torchreid_adv as adv
+from torchreid_adv import cli
+from torchreid_adv.jobs.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A variant of a small market, attacked through a network of random weights."""
+    place = tmp_path_factory.mktemp("stored")
+    market = write_market(place / "data", sizes=((64, 32), (40, 24)))
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 16, 8))
+    model = adv.PixelModel(network, size=(32, 16))
+    attack = adv.build_attack("ifgsm", eps=8 / 255)
+    data = adv.load_dataset("market1501", root=market)
+    adv.attack_dataset(model, data, attack, out=place / "out", chunk=4)
+    return market, place / "out" / "market1501" / "adversarial"
+
+
+@pytest.fixture
+def variant(stored, tmp_path):
+    """A copy of it that a test may spoil."""
+    market, folder = stored
+    shutil.copytree(market, tmp_path / "data")
+    shutil.copytree(folder, tmp_path / "variant")
+    return tmp_path / "data", tmp_path / "variant"
+
+
+def run(market, folder):
+    return cli.main(["verify", str(folder), "--root", str(market)])
+
+
+def some(folder, attacked):
+    return next(e for e in read_manifest(folder).stored if e.attacked == attacked)
+
+
+def test_what_was_written_is_right(stored, capsys):
+    assert run(*stored) == 0
+    said = capsys.readouterr().out
+    assert "63 images are as the manifest says; largest difference 8 of 255" in said
+    assert read_manifest(stored[1]).root in said
+
+
+def missing(market, folder):
+    (folder / some(folder, True).output).unlink()
+    return "No such file"
+
+
+def too_many(market, folder):
+    (folder / "query" / "more.png").write_bytes(b"")
+    return "query/more.png: not in the manifest"
+
+
+def one_bit(market, folder):
+    path = folder / some(folder, True).output
+    path.write_bytes(path.read_bytes() + b"\0")
+    return "its bytes have changed"
+
+
+def original(market, folder):
+    path = market / some(folder, False).source
+    path.write_bytes(path.read_bytes() + b"\0")
+    return "has changed"
+
+
+def beyond(market, folder):
+    """One pixel of one image is 9 levels off, and the manifest was made to agree."""
+    manifest = read_manifest(folder)
+    entry = some(folder, True)
+    path = folder / entry.output
+    with Image.open(path) as image:
+        levels = np.array(image)
+    with Image.open(market / entry.source) as image:
+        clean = np.array(image)
+    levels[0, 0, 0] = clean[0, 0, 0] + (9 if clean[0, 0, 0] < 128 else -9)
+    Image.fromarray(levels).save(path)
+    facts = {**vars(entry), "linf": 9, "sha256": sha256(path.read_bytes())}
+    entries = tuple(Entry.of(facts) if e is entry or e == entry else e for e in manifest.entries)
+    Manifest(manifest.header, entries).write(folder)
+    return "more than the bound allows"
+
+
+def twice(market, folder):
+    manifest = read_manifest(folder)
+    Manifest(manifest.header, (*manifest.entries, manifest.entries[0])).write(folder)
+    return "named twice"
+
+
+def another_size(market, folder):
+    path = folder / some(folder, False).output
+    Image.new("RGB", (3, 3)).save(path)
+    return "is (3, 3) pixels"
+
+
+@pytest.mark.parametrize(
+    "spoil", [missing, too_many, one_bit, original, beyond, twice, another_size]
+)
+def test_what_is_wrong_is_found(variant, spoil, capsys):
+    sentence = spoil(*variant)
+    assert run(*variant) == 6
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_manifest_that_was_edited_is_no_manifest(variant, capsys):
+    path = variant[1] / FILE_NAME
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | {"pid": 77}, sort_keys=True)
+    path.write_text("\n".join(lines) + "\n")
+    assert run(*variant) == 3
+    assert "changed by hand" in capsys.readouterr().err

@@ -1,0 +1,104 @@
+"""Jobs that can be killed at will, and what must be left of them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from markets import write_market
+from standins import SCRIPTS
+
+from torchreid_adv.jobs.manifest import FILE_NAME
+
+
+class Jobs:
+    """A small job, run in forked processes."""
+
+    def __init__(self, place):
+        self.place = place
+        self.market = write_market(place / "data", sizes=((64, 32), (40, 24)))
+        self.log = place / "log.txt"
+        self.weights = place / "tiny.pth"
+        sys.path.insert(0, str(SCRIPTS))
+        try:
+            from tiny_model import Tiny
+        finally:
+            sys.path.remove(str(SCRIPTS))
+        torch.manual_seed(0)
+        torch.save({"state_dict": Tiny().state_dict()}, self.weights)
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPTS)}
+        self._zygote = subprocess.Popen(
+            [sys.executable, str(SCRIPTS / "zygote.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        assert self._zygote.stdout.readline() == "ready\n"
+
+    def run(self, out, *options, world=1, **order):
+        """Run the job in ``out`` and return the exit codes of its processes."""
+        flags = ["-s", "market1501", "-t", "market1501", "--root", str(self.market)]
+        pairs = ["model.name", "tiny", "model.load_weights", str(self.weights)]
+        pairs += ["adv.plugins", "['tiny_model']", "data.height", "64", "data.width", "32"]
+        pairs += ["data.workers", "0", "data.save_dir", str(out), "adv.job.chunk", "2"]
+        order["arguments"] = ["attack-gallery", *flags, *pairs, "adv.attack.eps", "8", *options]
+        order["processes"] = [{}] if world == 1 else processes(world)
+        order["log"] = str(self.log)
+        self._zygote.stdin.write(json.dumps(order) + "\n")
+        self._zygote.stdin.flush()
+        return json.loads(self._zygote.stdout.readline())
+
+    def said(self):
+        """Return what processes printed since the last call."""
+        text = self.log.read_text()
+        self.log.write_text("")
+        return text
+
+    def close(self):
+        self._zygote.stdin.close()
+        self._zygote.wait(timeout=60)
+
+
+def processes(world):
+    """Return the environments that torchrun gives to its processes."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = str(found.getsockname()[1])
+    common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world)]
+
+
+def left(out):
+    """Return what a finished run left: name -> bytes, without what may differ."""
+    files = {p.relative_to(out).as_posix(): p for p in sorted(out.rglob("*")) if p.is_file()}
+    contents = {name: path.read_bytes() for name, path in files.items() if ".ledger" not in name}
+    results = json.loads(contents["results.json"])
+    for target in results["targets"].values():
+        del target["images_per_second"]
+    del results["config"]["data"]["save_dir"], results["config"]["adv"]["job"]
+    contents["results.json"] = json.dumps(results, sort_keys=True).encode()
+    assert any(Path(name).name == FILE_NAME for name in contents)
+    return contents
+
+
+@pytest.fixture(scope="session")
+def jobs(tmp_path_factory):
+    made = Jobs(tmp_path_factory.mktemp("crash"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def whole(jobs):
+    """A run that nothing disturbed: what it left, and how long it took."""
+    import time
+
+    out = jobs.place / "whole"
+    started = time.perf_counter()
+    assert jobs.run(out) == [0], jobs.said()
+    return left(out), time.perf_counter() - started

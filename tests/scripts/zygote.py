@@ -1,0 +1,87 @@
+"""Starts jobs in processes that have everything imported, and ends them as told.
+
+Each line of stdin is a JSON object: ``arguments`` of the command line, ``processes`` (a list of
+environments), ``log``, and optionally ``delay`` seconds until ``signal`` goes to the processes
+``victims``, ``file_size``, the most bytes a file may have, and ``free``, the bytes said to be free
+on the disk. Answers one line: the exit codes.
+"""
+
+import contextlib
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+
+import torch
+
+from torchreid_adv import cli
+from torchreid_adv.commands import attack_gallery, attack_job  # noqa: F401 (import it once)
+from torchreid_adv.jobs import space
+from torchreid_adv.registry import COMMANDS, MODELS
+
+
+def child(order, environment, pipe):
+    os.environ.update(environment)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(pipe, 1)
+    os.dup2(pipe, 2)
+    if "file_size" in order:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"],) * 2)
+    if "free" in order:
+        usage = shutil.disk_usage("/")._replace(free=order["free"])
+        space.shutil = type("Disk", (), {"disk_usage": staticmethod(lambda place: usage)})
+    attack_job.write_report = lambda out, *rest: out / "report.html"  # pictures are not at stake
+    code = cli.main(order["arguments"])
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def start(order, environment, pipe):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child(order, environment, pipe)
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        os._exit(99)
+    return pid
+
+
+def wait(pids):
+    """Wait for processes; when one fails, end the others, as torchrun does."""
+    codes = {}
+    while len(codes) < len(pids):
+        pid, status = os.waitpid(-1, 0)
+        codes[pid] = os.waitstatus_to_exitcode(status)
+        if codes[pid]:
+            for other in set(pids) - set(codes):
+                os.kill(other, signal.SIGTERM)
+    return [codes[pid] for pid in pids]
+
+
+def main():
+    torch.set_num_threads(1)
+    list(COMMANDS), list(MODELS)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        reading, writing = os.pipe()  # a file would be held to the limit of file sizes
+        pids = [start(order, environment, writing) for environment in order["processes"]]
+        os.close(writing)
+        if "delay" in order:
+            time.sleep(order["delay"])
+            for victim in order["victims"]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pids[victim], getattr(signal, order["signal"]))
+        codes = wait(pids)
+        with open(order["log"], "ab") as log, open(reading, "rb") as said:
+            log.write(said.read())
+        print(json.dumps(codes), flush=True)
+
+
+main()
