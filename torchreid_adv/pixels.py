@@ -30,17 +30,17 @@ def whole_levels(value: float) -> int:
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
-    """Turn a uint8 image (H, W, 3) into a float tensor (3, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).float().div_(LEVELS)
+    """Turn uint8 images (..., H, W, 3) into float tensors (..., 3, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(image, -1, -3))).float().div_(LEVELS)
 
 
 def to_uint8(image: Tensor) -> np.ndarray:
-    """Turn a tensor (3, H, W) in [0, 1] into a uint8 image (H, W, 3), to the nearest level.
+    """Turn tensors (..., 3, H, W) in [0, 1] into uint8 images (..., H, W, 3), to the nearest level.
 
     Rounding matters: truncation, as in torchvision's ToPILImage, moves some pixels a level down.
     """
     levels = image.detach().mul(LEVELS).round().clamp(0, LEVELS).to(torch.uint8)
-    return np.ascontiguousarray(levels.cpu().numpy().transpose(1, 2, 0))
+    return np.ascontiguousarray(np.moveaxis(levels.cpu().numpy(), -3, -1))
 
 
 def quantize(adversarial: Tensor, clean: Tensor, linf: float | None) -> Tensor:

@@ -69,13 +69,6 @@ def test_names_that_would_be_one_file_are_refused():
         from_torchreid("x", "/d", Listed([("/d/t/a.jpg", 0, 0)], composed, other))
 
 
-@pytest.mark.parametrize("name", ["a\n.jpg", "a\udcff.jpg", "nul.jpg", "a\x1b[2J.jpg"])
-def test_names_that_cannot_be_written_everywhere_are_refused(name):
-    rows = [("/d/q/b.jpg", 1, 0)]
-    with pytest.raises(DataError, match="the image name"):
-        from_torchreid("x", "/d", Listed(rows, rows, [(f"/d/g/{name}", 1, 0)]))
-
-
 @pytest.mark.parametrize("name", ["no camera.jpg", "9999_c1s1_000001_00.jpg", "_c1.jpg"])
 def test_a_file_name_that_tells_no_identity_is_named(market, name):
     folder = market / "market1501" / "Market-1501-v15.09.15" / "query"
@@ -105,7 +98,7 @@ def test_groups_become_batches_with_their_records(market):
 def test_workers_read_the_same(market):
     groups = chunks(load_dataset("market1501", root=market).query, 5)
     for a, b in zip(read_groups(groups), read_groups(groups, workers=2), strict=True):
-        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+        assert all((x == y).all() for x, y in zip(a, b, strict=True))
 
 
 def test_all_bad_images_are_named_at_once(market):

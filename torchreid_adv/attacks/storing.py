@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
-from torchreid_adv import pixels
 from torchreid_adv.attacks.units import Unit, output_of
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.data.images import encode_png
@@ -26,15 +25,15 @@ class Result:
 
     Args:
         unit: the unit.
-        clean: original pixels (3, h, w) in [0, 1] of its images.
-        images: pixels to store.
+        clean: original pixels of its images, uint8 arrays (h, w, 3).
+        images: pixels to store, the same.
         facts: for the ledger, one value per image each.
         features: of the images before they were rounded to whole levels; float32 bytes.
     """
 
     unit: Unit
-    clean: list[Tensor]
-    images: list[Tensor]
+    clean: Sequence[np.ndarray]
+    images: Sequence[np.ndarray]
     facts: dict[str, Any]
     features: bytes = b""
 
@@ -55,12 +54,11 @@ class Result:
 
 
 def _stored(
-    unit: Unit, record: Record, root: Path, clean: Tensor, image: Tensor
+    unit: Unit, record: Record, root: Path, clean: np.ndarray, image: np.ndarray
 ) -> tuple[Entry, bytes]:
     """Return the entry of an image and the PNG file that is stored."""
-    levels, original = pixels.to_uint8(image), pixels.to_uint8(clean)
-    linf = int(np.abs(levels.astype(np.int16) - original.astype(np.int16)).max())
-    content, source = encode_png(levels), record.path.read_bytes()
+    linf = int((np.maximum(image, clean) - np.minimum(image, clean)).max())
+    content, source = encode_png(image), record.path.read_bytes()
     with Image.open(io.BytesIO(source)) as header:
         mode = header.mode
     entry = Entry(
@@ -69,7 +67,7 @@ def _stored(
         source_sha256=sha256(source),
         source_mode=mode,
         output=str(output_of(record.image_id)),
-        size=(levels.shape[0], levels.shape[1]),
+        size=(image.shape[0], image.shape[1]),
         side=unit.side,
         pid=record.pid,
         camid=record.camid,

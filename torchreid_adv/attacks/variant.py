@@ -205,34 +205,28 @@ class VariantWriter:
                 result.facts["seconds"] = seconds
                 yield result
 
-    def _result(self, ready: nn.Module, unit: Unit, images: list[Tensor], batch: Batch) -> Result:
+    def _result(
+        self, ready: nn.Module, unit: Unit, images: list[np.ndarray], batch: Batch
+    ) -> Result:
         found = self.attack(ready, batch, self.references)
         with torch.no_grad():
             features = ready(found.images, sizes=batch.sizes)
         n, clean = len(images), batch.images.cpu()
-        levels = pixels.quantize(found.images.cpu(), clean, self.attack.linf)
+        levels = pixels.to_uint8(pixels.quantize(found.images.cpu(), clean, self.attack.linf)[:n])
         facts = {
             "before": found.before[:n].tolist(),
             "after": found.after[:n].tolist(),
             "stuck": found.zero_gradient[:n].tolist(),
         }
-        return Result(
-            unit,
-            images,
-            [
-                to[:, : own.shape[1], : own.shape[2]]
-                for to, own in zip(levels, images, strict=False)
-            ],
-            facts,
-            features[:n].float().cpu().numpy().tobytes(),
-        )
+        cut = [stored[: i.shape[0], : i.shape[1]] for stored, i in zip(levels, images, strict=True)]
+        return Result(unit, images, cut, facts, features[:n].float().cpu().numpy().tobytes())
 
     def _copied(self, units: Sequence[Unit]) -> Iterator[Result]:
         units = [unit for unit in units if not unit.attacked]
         for unit, images in zip(units, self._read(units, "copying"), strict=True):
             yield Result(unit, images, images, {})
 
-    def _read(self, units: Sequence[Unit], description: str) -> Iterator[list[Tensor]]:
+    def _read(self, units: Sequence[Unit], description: str) -> Iterator[list[np.ndarray]]:
         groups = [unit.records for unit in units]
         return read_groups(groups, workers=self.workers, description=description)
 

@@ -21,8 +21,8 @@ from torchreid_adv.jobs.progress import progress_bar
 from torchreid_adv.jobs.team import ALONE, Team
 
 
-class ImageFiles(Dataset[Tensor]):
-    """Records as tensors: stored pixels (3, h, w) in [0, 1], or what a PIL transform gives."""
+class ImageFiles(Dataset[Any]):
+    """Records as stored pixels, uint8 arrays (h, w, 3), or as what a PIL transform gives."""
 
     def __init__(
         self, records: Sequence[Record], transform: Callable[[Any], Tensor] | None = None
@@ -33,11 +33,11 @@ class ImageFiles(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> Tensor:
+    def __getitem__(self, index: int) -> Any:
         path = self.records[index].path
         if self.transform is not None:
             return self.transform(read_image(path))
-        return pixels.to_tensor(read_pixels(path))
+        return read_pixels(path)
 
 
 class CheckedFiles(ImageFiles):
@@ -61,8 +61,11 @@ def read_groups(
     transform: Callable[[Any], Tensor] | None = None,
     workers: int = 0,
     description: str = "",
-) -> Iterator[list[Tensor]]:
-    """Yield the tensors of each group of records, reading ahead with worker processes."""
+) -> Iterator[list[Any]]:
+    """Yield the images of each group of records, reading ahead with worker processes.
+
+    They are uint8 arrays (h, w, 3), or what ``transform`` makes of a PIL image.
+    """
     records = [record for group in groups for record in group]
     ends = itertools.accumulate(len(group) for group in groups)
     rows = [list(range(end - len(g), end)) for g, end in zip(groups, ends, strict=True)]
@@ -70,15 +73,15 @@ def read_groups(
         ImageFiles(records, transform), batch_sampler=rows, num_workers=workers, collate_fn=list
     )
     with progress_bar(description, total=len(records)) as bar:
-        for tensors in loader:
-            yield tensors
-            bar.update(len(tensors))
+        for images in loader:
+            yield images
+            bar.update(len(images))
 
 
-def make_batch(records: Sequence[Record], images: Sequence[Tensor]) -> Batch:
-    """Make the batch of some records and their pixels; fillers repeat the last record."""
+def make_batch(records: Sequence[Record], images: Sequence[np.ndarray]) -> Batch:
+    """Make the batch of some records and their uint8 pixels; fillers repeat the last record."""
     filled = [*records, *[records[-1]] * (len(images) - len(records))]
-    canvas, sizes = pad(images)
+    canvas, sizes = pad([pixels.to_tensor(image) for image in images])
     return Batch(
         images=canvas,
         sizes=sizes,
