@@ -163,10 +163,16 @@ class GradientAttack:
 
     @contextlib.contextmanager
     def _randomness(self, batch: Batch, step: int) -> Iterator[None]:
-        """Seed what is random inside the model by (seed, chunk, step), and put it back after."""
-        device = batch.images.device
+        """Seed what is random inside the model by (seed, chunk, step), and put it back after.
+
+        Not by ``torch.manual_seed``: without a GPU it queues a seed and a stack trace per call.
+        """
+        device, seed = batch.images.device, generator(self.seed, batch.image_ids, step)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(generator(self.seed, batch.image_ids, step).initial_seed())
+            torch.default_generator.manual_seed(seed.initial_seed())
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed.initial_seed())
             yield
 
 

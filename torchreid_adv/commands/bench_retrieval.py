@@ -155,7 +155,8 @@ def _show(figures: dict[str, Any]) -> None:
             "    attacked       {ours_attacked:8.3f} s   positives end the lists",
             "  torchreid        {peer:8.2f} s   compute_distance_matrix + evaluate_rank (Python), "
             "one run: {ratio:.0f} times ours, {ratio_attacked:.0f} times if attacked",
-            XX,
+            "  mAP {mAP:.2%}, differs by {difference_mAP:.1e}, match curve by "
+            "{difference_cmc:.1e}: " + verdict,
         ]
     else:
         lines.append("  torchreid        not run: its matrices would need some 20 bytes a pair")
