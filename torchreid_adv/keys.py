@@ -133,6 +133,11 @@ KEYS: tuple[Key, ...] = (
         one_of("standard", "trapezoid"),
     ),
     Key(
+        "evaluation.rerank",
+        False,
+        "score after k-reciprocal re-ranking, too, as torchreid's test.rerank asks for",
+    ),
+    Key(
         "evaluation.block",
         32768,
         "gallery images whose distances are held at a time; connected processes share the blocks",

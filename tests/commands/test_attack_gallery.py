@@ -105,6 +105,34 @@ def test_results_say_what_is_there(run):
     assert target["images_per_second"] > 0
 
 
+def test_re_ranked_scores_are_torchreid_s(market, weights, tmp_path, capsys):
+    assert attack(market, weights, tmp_path, "adv.evaluation.rerank", "True") == 0
+    printed = capsys.readouterr().out
+    assert "** Clean, re-ranked **" in printed
+    assert "** Adversarial, from the stored files, re-ranked **" in printed
+    target = json.loads((tmp_path / "results.json").read_text())["targets"]["market1501"]
+    assert target["adversarial_float"]["rerank"] is None
+    model = adv.load_model(MODEL, weights, size=(64, 32))
+    source = adv.load_dataset("market1501", root=market)
+    variant = adv.load_dataset(
+        "adversarial", folder=str(tmp_path / "market1501" / "adversarial"), root=str(market)
+    )
+    for name, data in (("clean", source), ("adversarial", variant)):
+        sides = [adv.extract(model, data.side(side)) for side in ("query", "gallery")]
+        curve, mean = torchreid_reranked(*sides)
+        assert abs(target[name]["rerank"]["mAP"] - mean) < 1e-6
+        assert abs(target[name]["rerank"]["cmc"]["1"] - curve[0]) < 1e-6
+
+
+def torchreid_reranked(query, gallery):
+    metrics, units = torchreid_module("metrics"), torch.nn.functional.normalize
+    q, g = units(query.values), units(gallery.values)
+    pairs = [metrics.compute_distance_matrix(a, b).numpy() for a, b in ((q, g), (q, q), (g, g))]
+    matrix = torchreid_module("utils.rerank").re_ranking(*pairs)
+    labels = (query.pids, gallery.pids, query.camids, gallery.camids)
+    return metrics.evaluate_rank(matrix, *(x.numpy() for x in labels), use_cython=False)
+
+
 def test_the_report_is_there(run):
     _, out = run
     page = (out / "report.html").read_text()

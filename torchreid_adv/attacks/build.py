@@ -56,11 +56,16 @@ def configured_attack(cfg: AdvConfig) -> Attack:
             if key not in ATTACKS.options(chosen.name):
                 raise ConfigError(f"the attack '{chosen.name}' does not use adv.attack.{key}")
             options[key] = from_levels(value) if key == "step_size" else value
+    if chosen.targeted:
+        if "targeted" not in ATTACKS.options(chosen.name):
+            raise ConfigError(
+                f"the attack '{chosen.name}' has no target; set adv.attack.targeted False"
+            )
+        options["targeted"] = True
     return build_attack(
         chosen.name,
         eps=from_levels(chosen.eps),
         distance=configured_distance(cfg),
-        targeted=chosen.targeted,
         seed=chosen.seed,
         precision=chosen.precision,
         **options,

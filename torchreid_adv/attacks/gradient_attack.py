@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from torchreid_adv.attacks.gradients import Gradient, exact
-from torchreid_adv.attacks.objectives import Objective
+from torchreid_adv.attacks.objectives import Losses, Objective
 from torchreid_adv.attacks.perturbations import Perturbation
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.steps import StepRule
@@ -21,6 +21,10 @@ from torchreid_adv.data.batch import Batch, generator
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.pixels import to_levels
+
+STARTS = ("zero", "random", "if_stuck")
+_ROUNDING = 1e-10  # a squared distance between features that differ by rounding is below
+_TINY = 1e-12  # a gradient of so little, summed over an image, is rounding
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,8 @@ class GradientAttack:
         step_rule: parameters -> StepRule.
         steps: how many.
         gradient: how the gradient is found.
-        start: ``zero`` = the clean image, ``random`` = uniform noise within the bounds.
+        start: ``zero`` = the clean image, ``random`` = uniform noise within the bounds,
+            ``if_stuck`` = such noise for images that have no gradient to speak of.
         seed: of the random start and of everything random inside the model.
         precision: ``fp32`` or ``bf16``, number format inside the networks.
 
@@ -92,6 +97,8 @@ class GradientAttack:
     ) -> None:
         if steps < 1:
             raise ConfigError(f"an attack needs at least one step, got steps={steps}")
+        if start not in STARTS:
+            raise ConfigError(f"start is one of {', '.join(STARTS)}, got '{start}'")
         self.name = type(objective).__name__
         self.objective = objective
         self.perturbation = perturbation
@@ -142,17 +149,20 @@ class GradientAttack:
         batch: Batch,
         references: References | None,
     ) -> Adversarial:
-        losses_of = self.objective.bind(embed, batch, references)
+        bind = functools.partial(self.objective.bind, embed, batch, references)
         perturbation = copy.deepcopy(self.perturbation)
         perturbation.reset(batch)
-        if self.start == "random":
-            perturbation.randomize(batch.rng(self.seed, "start"))
+        if self.start != "zero":
+            stuck = None
+            if self.start == "if_stuck":
+                stuck = _is_stuck(self._gradient(bind(), perturbation, batch, 0), perturbation)
+            perturbation.randomize(batch.rng(self.seed, "start"), stuck)
+        losses_of = bind()
         rule = self.step_rule(perturbation.parameters())
         project = functools.partial(perturbation.project, batch.images)
         trace, moved = [], torch.zeros(len(batch), dtype=torch.bool, device=batch.images.device)
         for step in range(self.steps):
-            with self._randomness(batch, step):
-                losses = self.gradient(losses_of, perturbation, batch.images)
+            losses = self._gradient(losses_of, perturbation, batch, step)
             moved |= _has_gradient(perturbation, len(batch))
             trace.append(losses)
             rule.step(losses, project)
@@ -160,6 +170,12 @@ class GradientAttack:
             images = perturbation(batch.images).detach().clone()
             trace.append(losses_of(images))
         return Adversarial(images, trace[0], trace[-1], ~moved, torch.stack(trace))
+
+    def _gradient(
+        self, losses_of: Losses, perturbation: Perturbation, batch: Batch, step: int
+    ) -> Tensor:
+        with self._randomness(batch, step):
+            return self.gradient(losses_of, perturbation, batch.images)
 
     @contextlib.contextmanager
     def _randomness(self, batch: Batch, step: int) -> Iterator[None]:
@@ -174,6 +190,15 @@ class GradientAttack:
                 with torch.cuda.device(device):
                     torch.cuda.manual_seed(seed.initial_seed())
             yield
+
+
+def _is_stuck(losses: Tensor, perturbation: Perturbation) -> Tensor:
+    """Return which images (N,) could move by rounding alone."""
+    sizes = [
+        p.grad.flatten(1).abs().sum(1) for p in perturbation.parameters() if p.grad is not None
+    ]
+    found = torch.stack([size.expand(len(losses)) for size in sizes]).sum(0)
+    return (losses.abs() < _ROUNDING) | (found < _TINY)
 
 
 def _has_gradient(perturbation: Perturbation, count: int) -> Tensor:

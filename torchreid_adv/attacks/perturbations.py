@@ -27,8 +27,12 @@ class Perturbation(nn.Module, ABC):
     def project(self, images: Tensor) -> None:
         """Bring the parameters back to where the clean images allow, in place."""
 
-    def randomize(self, generators: Sequence[torch.Generator]) -> None:
+    def randomize(self, generators: Sequence[torch.Generator], where: Tensor | None = None) -> None:
         """Move to a random start, each image by its own generator.
+
+        Args:
+            generators: one per image.
+            where: (N,) bool, the images to move; None = all.
 
         Raises:
             ConfigError: this perturbation has none.
@@ -57,6 +61,8 @@ class LinfDelta(Perturbation):
     def reset(self, batch: Batch) -> None:
         """Start at the clean images; pixels outside of an image's size can never move."""
         clean = batch.images.detach()
+        whole = [tuple(clean.shape[-2:])] * len(clean)
+        self._sizes = whole if batch.sizes is None else batch.sizes.tolist()
         inside = torch.ones_like(clean) if batch.sizes is None else _inside(clean, batch.sizes)
         self.low = (clean - self.eps).clamp_min_(0) * inside
         self.high = (clean + self.eps).clamp_max_(1) * inside
@@ -73,11 +79,14 @@ class LinfDelta(Perturbation):
         torch.minimum(self.images, self.high, out=self.images.data)
 
     @torch.no_grad()
-    def randomize(self, generators: Sequence[torch.Generator]) -> None:
-        """Move each image by uniform noise in [-eps, eps]."""
-        for image, generator in zip(self.images, generators, strict=True):
-            noise = torch.rand(image.shape, generator=generator, dtype=torch.float64)
-            image.add_(((noise * 2 - 1) * self.eps).to(image))
+    def randomize(self, generators: Sequence[torch.Generator], where: Tensor | None = None) -> None:
+        """Move images by uniform noise in [-eps, eps], drawn for their own size."""
+        for row, draws in enumerate(generators):
+            if where is None or bool(where[row]):
+                height, width = self._sizes[row]
+                noise = torch.rand(3, height, width, generator=draws, dtype=torch.float64)
+                noise = ((noise * 2 - 1) * self.eps).to(self.images)
+                self.images[row, ..., :height, :width] += noise
         self.project(self.images)
 
 

@@ -93,6 +93,13 @@ class References:
         spread = weights @ mapped.pow(2).sum(1) - means.pow(2).sum(1)
         return means, spread.clamp_min(0)
 
+    def centers(self, distance: Distance, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return all identities (K,) and the mean of each one's mapped features (K, E)."""
+        mapped = self._map(distance, like)
+        pids, of = self.features.pids.to(mapped.device).unique(return_inverse=True)
+        sums = mapped.new_zeros(len(pids), mapped.shape[1]).index_add_(0, of, mapped)
+        return pids, sums / of.bincount().to(mapped)[:, None]
+
     def _map(self, distance: Distance, like: Tensor) -> Tensor:
         """Return all features mapped, on the device and in the format of some images; once."""
         key = (distance, like.device, like.dtype)

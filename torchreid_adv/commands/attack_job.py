@@ -16,12 +16,12 @@ from torchreid_adv.attacks.storing import left_out
 from torchreid_adv.attacks.targets import target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands.job_folder import JobFolder
-from torchreid_adv.commands.target_results import Scored, target_report
+from torchreid_adv.commands.target_results import Scored, Scores, target_report
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.loading import refuse
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import PARTIAL, ConfigError
-from torchreid_adv.evaluation import RetrievalResult, evaluate
+from torchreid_adv.evaluation import Reranking, RetrievalResult, evaluate
 from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, Entry
@@ -49,6 +49,7 @@ class AttackJob:
         ap_rule: average precision rule of the evaluation.
         protocol: ``market1501`` or ``cuhk03``.
         block: gallery images whose distances are held at a time by the evaluation.
+        rerank: score after k-reciprocal re-ranking, too.
         chunk: images attacked together.
         workers: processes that read images.
         seed: of random targets.
@@ -63,6 +64,7 @@ class AttackJob:
     ap_rule: str = "standard"
     protocol: str = "market1501"
     block: int = GALLERY_BLOCK
+    rerank: bool = False
     chunk: int = 16
     workers: int = 0
     seed: int = 0
@@ -117,8 +119,14 @@ class AttackJob:
         print(f"##### Attacking {data.name} ({self.side}) #####")
         bad, pixels = folder.checked(data, self.workers)
         data, missing = self._without(data, bad)
-        with repeatable():
-            return self._run(model, data, folder, missing, pixels)
+        try:
+            with repeatable():
+                return self._run(model, data, folder, missing, pixels)
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(
+                f"the GPU has not enough memory for adv.job.chunk {self.chunk}; a smaller chunk is "
+                "another run, so choose another data.save_dir, too"
+            ) from error
 
     def _run(
         self,
@@ -185,7 +193,16 @@ class AttackJob:
             team=team,
         )
 
-    def _score(self, sides: dict[str, Features], title: str = "", *, team: Team) -> RetrievalResult:
+    def _score(self, sides: dict[str, Features], title: str = "", *, team: Team) -> Scores:
+        """Score the ranking and, where it is wanted and shown, the re-ranked one."""
+        plain = self._rank(sides, None, title, team)
+        if not (self.rerank and title):
+            return Scores(plain)
+        return Scores(plain, self._rank(sides, Reranking(), f"{title}, re-ranked", team))
+
+    def _rank(
+        self, sides: dict[str, Features], rerank: Reranking | None, title: str, team: Team
+    ) -> RetrievalResult:
         result = evaluate(
             sides["query"],
             sides["gallery"],
@@ -193,6 +210,7 @@ class AttackJob:
             ap_rule=self.ap_rule,
             protocol=self.protocol,
             block=self.block,
+            rerank=rerank,
             team=team,
         )
         if title:

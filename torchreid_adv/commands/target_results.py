@@ -13,6 +13,23 @@ from torchreid_adv.evaluation.positives import positive_distance
 from torchreid_adv.models import Features
 from torchreid_adv.report.target import TargetReport
 
+_RERANKED = ("mAP", "cmc")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A ranking's scores, and those after re-ranking where they were asked for."""
+
+    plain: RetrievalResult
+    reranked: RetrievalResult | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the measures as they stand in results.json."""
+        facts = self.plain.to_dict()
+        if self.reranked is not None:
+            facts["rerank"] = {k: v for k, v in self.reranked.to_dict().items() if k in _RERANKED}
+        return facts
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -32,7 +49,7 @@ class Scored:
     distance: Distance
     clean: dict[str, Features]
     after: dict[str, Features]
-    scores: dict[str, RetrievalResult]
+    scores: dict[str, Scores]
 
 
 def target_report(

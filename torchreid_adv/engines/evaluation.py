@@ -9,7 +9,7 @@ from torch import Tensor
 
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.distances import build_distance
-from torchreid_adv.evaluation import RetrievalResult, evaluate, evaluate_matrix
+from torchreid_adv.evaluation import Reranking, RetrievalResult, evaluate, evaluate_matrix
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.features import Features
 from torchreid_adv.registry import ENGINES
@@ -70,16 +70,16 @@ class EvaluationMixin(Base):
             "max_rank": max([50, *keywords.get("ranks", [])]),
         }
         print(f"Computing distance matrix with metric={metric} ...")
-        if not (keywords.get("rerank") or keywords.get("visrank")):
+        rerank = Reranking() if keywords.get("rerank") else None
+        if rerank:
+            print("Applying person re-ranking ...")
+        if not keywords.get("visrank"):
             print("Computing CMC and mAP ...")
-            return evaluate(query, gallery, distance=distance, **rules), None
-        matrix = distance(query.values, gallery.values)
-        if keywords.get("rerank"):
-            matrix = _rerank(
-                matrix,
-                distance(query.values, query.values),
-                distance(gallery.values, gallery.values),
-            )
+            return evaluate(query, gallery, distance=distance, rerank=rerank, **rules), None
+        if rerank:
+            matrix = rerank.matrix(query, gallery, distance)
+        else:
+            matrix = distance(query.values, gallery.values)
         print("Computing CMC and mAP ...")
         sides = (query.pids, gallery.pids, query.camids, gallery.camids)
         return evaluate_matrix(matrix, *sides, **rules), matrix
@@ -116,11 +116,3 @@ class EvaluationMixin(Base):
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Save with rank-1 as a plain float, which current torch reads back without unpickling."""
         super().save_model(epoch, float(rank1), save_dir, is_best=is_best)
-
-
-def _rerank(query_gallery: Tensor, query_query: Tensor, gallery_gallery: Tensor) -> Tensor:
-    print("Applying person re-ranking ...")
-    distances = torchreid_module("utils.rerank").re_ranking(
-        query_gallery.numpy(), query_query.numpy(), gallery_gallery.numpy()
-    )
-    return torch.from_numpy(distances)

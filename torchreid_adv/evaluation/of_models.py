@@ -29,7 +29,7 @@ def evaluate(
             None is torchreid's default for features (Euclidean, as they are), and that of the
             attacks for a model: Euclidean of normalized features.
         workers: processes that read images.
-        rules: ``ap_rule``, ``protocol``, ``max_rank``, ``block`` of
+        rules: ``rerank``, ``ap_rule``, ``protocol``, ``max_rank``, ``block`` of
             :func:`torchreid_adv.evaluation.retrieval.evaluate`.
 
     Raises:

@@ -21,6 +21,7 @@ from torchreid_adv.evaluation.blocks import (
 from torchreid_adv.evaluation.matches import Labels
 from torchreid_adv.evaluation.precision import check_ap_rule, match_curve, scores
 from torchreid_adv.evaluation.ranking import positive_ranks
+from torchreid_adv.evaluation.rerank import Reranking
 from torchreid_adv.evaluation.results import REPORTED_RANKS, RetrievalResult
 from torchreid_adv.evaluation.single_shot import single_shot_curve
 from torchreid_adv.jobs.team import ALONE, Team
@@ -34,6 +35,7 @@ def evaluate(
     gallery: Features,
     *,
     distance: Distance | None = None,
+    rerank: Reranking | None = None,
     ap_rule: str = "standard",
     max_rank: int = 50,
     block: int = GALLERY_BLOCK,
@@ -55,6 +57,7 @@ def evaluate(
         query: features of Q queries.
         gallery: features of G images.
         distance: how far two features are apart; Euclidean when None.
+        rerank: rank by the re-ranked distance instead, ``Reranking()`` for example.
         ap_rule: "standard" (torchreid) or "trapezoid" (the metric attack paper).
         max_rank: length of the match curve; at least 20 ranks are computed.
         block: gallery images whose distances are held at a time. A gallery of more images is gone
@@ -70,7 +73,12 @@ def evaluate(
     """
     rules = _Rules(ap_rule, protocol, max_rank, seed)
     labels = Labels(query.pids.cpu(), gallery.pids.cpu(), query.camids.cpu(), gallery.camids.cpu())
-    distances = feature_blocks(query, gallery, distance or build_distance("euclidean"))
+    distance = distance or build_distance("euclidean")
+    if rerank:
+        labels.require_a_positive()  # before the work, not after it
+        distances = rerank.blocks(query, gallery, distance)
+    else:
+        distances = feature_blocks(query, gallery, distance)
     return _score(distances, labels, query.image_ids, block, rules, team)
 
 

@@ -1,0 +1,126 @@
+"""Objectives that need no other image: away from what the model says of the image itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchreid_adv.attacks.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.references import References
+from torchreid_adv.data.batch import Batch
+from torchreid_adv.distances import Distance
+from torchreid_adv.transforms.gray import RandomGray
+
+
+class SelfDistance(Objective):
+    """Distance to the image's own clean feature: the self metric attack.
+
+    Its gradient at the clean image is exactly zero, so it needs a random start.
+
+    Args:
+        distance: the metric that is attacked.
+    """
+
+    def __init__(self, distance: Distance) -> None:
+        self.distance = distance
+
+    def describe(self) -> dict[str, Any]:
+        """Return the name of the metric."""
+        return {
+            "metric": type(self.distance).__name__.lower(),
+            "normalized": self.distance.normalize,
+            "reference": "itself",
+        }
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> distance to the clean feature of each."""
+        with torch.no_grad():
+            own = self.distance.map(embed(batch.images))
+
+        def losses(images: Tensor) -> Tensor:
+            return (self.distance.map(embed(images)) - own).pow(2).sum(1) * self.distance.scale
+
+        return losses
+
+
+class TransformedSelfDistance(SelfDistance):
+    """Distance to the feature of the clean image, transformed (Gong et al., eqs. 1-6).
+
+    Eq. 6 is printed with pixels; text and code mean features. The published code transforms the
+    first image of a batch only; here each image has draws of its own, whoever its neighbors are.
+
+    Args:
+        distance: the metric that is attacked.
+        transform: applied to the clean image, usually LGT with probability 1.
+        redraw: draw anew in each step (LTA), or once (LTA-).
+        seed: of the draws.
+    """
+
+    def __init__(
+        self, distance: Distance, transform: RandomGray, *, redraw: bool = True, seed: int = 0
+    ) -> None:
+        super().__init__(distance)
+        self.transform = transform
+        self.redraw = redraw
+        self.seed = seed
+
+    def describe(self) -> dict[str, Any]:
+        """Return the metric, and what the reference is."""
+        drawn = "in each step" if self.redraw else "once"
+        name = type(self.transform).__name__
+        return {**super().describe(), "reference": f"itself through {name}, drawn {drawn}"}
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> distance to the feature of each clean image's transformed form."""
+        generators = batch.rng(self.seed, "reference")
+
+        def reference() -> Tensor:
+            with torch.no_grad():
+                views = transformed(batch, self.transform, generators)
+                return self.distance.map(embed(views))
+
+        fixed = None if self.redraw else reference()
+
+        def losses(images: Tensor) -> Tensor:
+            own = reference() if fixed is None else fixed
+            return (self.distance.map(embed(images)) - own).pow(2).sum(1) * self.distance.scale
+
+        return losses
+
+
+class OppositeDirection(SelfDistance):
+    """Nearness to the opposite of the image's own feature (Zheng et al., U-turn attack).
+
+    The target is the clean feature's direction, negated, and fixed. On unit features this is the
+    self metric attack: ``|f + f0|^2 = 4 - |f - f0|^2``; on others it also draws their length to 1.
+    """
+
+    def describe(self) -> dict[str, Any]:
+        """Return the metric, and what the reference is."""
+        return {**super().describe(), "reference": "its own opposite"}
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> minus the distance to the opposite of each clean feature."""
+        with torch.no_grad():
+            target = -F.normalize(self.distance.map(embed(batch.images)), dim=1)
+
+        def losses(images: Tensor) -> Tensor:
+            return -(self.distance.map(embed(images)) - target).pow(2).sum(1) * self.distance.scale
+
+        return losses
+
+
+def transformed(
+    batch: Batch, transform: RandomGray, generators: Sequence[torch.Generator]
+) -> Tensor:
+    """Return the images of a batch, each transformed within its own size by its own draws."""
+    views = batch.images.clone()
+    height, width = batch.images.shape[-2:]
+    for row, draws in enumerate(generators):
+        size = (height, width) if batch.sizes is None else tuple(batch.sizes[row].tolist())
+        views[row] = transform.apply(views[row], transform.draw(size[0], size[1], draws))
+    return views

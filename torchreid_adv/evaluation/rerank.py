@@ -1,0 +1,184 @@
+"""Re-ranking by k-reciprocal encoding, block by block."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import sparse
+from torch import Tensor
+
+from torchreid_adv.distances import Distance, build_distance
+from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.evaluation.blocks import Block, feature_blocks, plan
+from torchreid_adv.evaluation.matches import Ints
+from torchreid_adv.evaluation.neighbors import check_backend
+from torchreid_adv.evaluation.reciprocal import encode
+from torchreid_adv.models.features import Features
+
+_OVERLAPS = 100_000  # pairs of entries compared at a time
+
+
+@dataclass(frozen=True)
+class Reranking:
+    """k-reciprocal re-ranking (Zhong et al., CVPR 2017) as torchreid's ``re_ranking`` does it.
+
+    "Re-ranking Person Re-identification with k-reciprocal Encoding",
+    https://arxiv.org/abs/1701.08398. An image is encoded by the images that have it among their
+    neighbors, too; the distance is the Jaccard distance of two encodings, mixed with the original
+    one. torchreid's code, whose numbers these are, departs from the paper:
+
+    - distances are squared once more (torchreid's Euclidean distance is a square already) and
+      divided by the largest of each image, before they are weighted and mixed;
+    - the weights ``exp(-distance)`` of an image are divided by their sum;
+    - an image is its own first neighbor, which k1 does not count and k2 does, and the other queries
+      are neighbors, too; the paper looks for k1 and k2 neighbors in the gallery;
+    - a neighbor's set is taken in when more than two thirds of it are there, not at two thirds.
+
+    Images equally far come in the order of queries, then gallery; torchreid's unstable sort leaves
+    that to chance. Where there are fewer than k1 images, all are neighbors.
+
+    Args:
+        k1: neighbors looked at for reciprocity, 1 or more.
+        k2: neighbors whose encodings are averaged, 1 or more; 1 means none but its own.
+        weight: share of the original distance (the paper's lambda), in [0, 1].
+        backend: neighbor search, see :func:`torchreid_adv.evaluation.neighbors.nearest`.
+
+    Raises:
+        ConfigError: a number out of its range, or an unknown backend.
+
+    Example:
+        >>> evaluate(query, gallery, rerank=Reranking())
+    """
+
+    k1: int = 20
+    k2: int = 6
+    weight: float = 0.3
+    backend: str = "torch"
+
+    def __post_init__(self) -> None:
+        for name in ("k1", "k2"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ConfigError(
+                    f"re-ranking's {name} is a whole number of neighbors, 1 or more; got {value!r}"
+                )
+        if not 0 <= self.weight <= 1:
+            raise ConfigError(
+                "re-ranking's weight is the share of the original distance, in [0, 1]; "
+                f"got {self.weight!r}"
+            )
+        check_backend(self.backend)
+
+    def blocks(self, query: Features, gallery: Features, distance: Distance | None = None) -> Block:
+        """Return the re-ranked distances, in [0, 1], a block at a time.
+
+        All encodings are made here; they take some hundred bytes times k2 per image. A block costs
+        the product of its features, and its Jaccard distances when its queries are new.
+
+        Args:
+            query: features of Q queries.
+            gallery: features of G images.
+            distance: the original distance; Euclidean when None.
+
+        Raises:
+            ConfigError: FAISS is asked for and not installed.
+            DataError: features of different lengths, too large, or all the same.
+        """
+        distance = distance or build_distance("euclidean")
+        original = feature_blocks(query, gallery, distance)
+        features = _together(query, gallery, distance)
+        if bool((features == features[0]).all()):
+            raise DataError(
+                "re-ranking needs images that differ, and all features are the same; "
+                "check the model's weights"
+            )
+        encodings, farthest = encode(features, k1=self.k1, k2=self.k2, backend=self.backend)
+        largest = (distance.scale * farthest[: len(query), None]).astype(np.float32)
+        jaccard = _Jaccard(encodings, len(query))
+
+        def block(rows: slice, columns: slice) -> NDArray[Any]:
+            held = original(rows, columns)
+            held /= largest[rows]
+            held *= held
+            held *= self.weight
+            held += jaccard(rows)[:, columns] * (1 - self.weight)
+            return held
+
+        return block
+
+    def matrix(
+        self, query: Features, gallery: Features, distance: Distance | None = None
+    ) -> Tensor:
+        """Return the re-ranked distances (Q, G) at once, for pictures of small data sets."""
+        block = self.blocks(query, gallery, distance)
+        rows, _ = plan(len(query), len(gallery), len(gallery))
+        return torch.from_numpy(np.concatenate([block(r, slice(0, len(gallery))) for r in rows]))
+
+
+class _Jaccard:
+    """Jaccard distances of blocks of queries to the whole gallery; the last block is kept.
+
+    Args:
+        encodings: (N, N) of the queries and then the gallery.
+        queries: number of queries.
+    """
+
+    def __init__(self, encodings: sparse.csr_array, queries: int) -> None:
+        self.queries: sparse.csr_array = encodings[:queries]
+        # the gallery images that have an image in their encoding, image after image
+        self.inverted = encodings[queries:].tocsc()
+        self._rows, self._kept = slice(0, 0), np.empty((0, 0), np.float32)
+
+    def __call__(self, rows: slice) -> NDArray[np.float32]:
+        if rows != self._rows:
+            self._kept = np.empty((0, 0), np.float32)  # gives its memory to the next one
+            shared = self._shared(rows)
+            self._kept = np.subtract(1, shared / (2 - shared), out=shared)
+            self._rows = rows
+        return self._kept
+
+    def _shared(self, rows: slice) -> NDArray[np.float32]:
+        """Return what two encodings have in common, the sum of the lesser entries, (R, G)."""
+        shared = np.zeros((rows.stop - rows.start, self.inverted.shape[0]), np.float32)
+        starts = self.queries.indptr[rows.start : rows.stop + 1]
+        first_cells = np.repeat(np.arange(len(shared)) * shared.shape[1], np.diff(starts))
+        for piece in self._pieces(starts[0], starts[-1]):
+            entries, images, lesser = self._overlaps(piece)
+            cells = first_cells[piece.start - starts[0] :][entries]
+            cells += images
+            # one after the other, so that sums do not depend on blocks
+            np.add.at(shared.reshape(-1), cells, lesser)
+        return shared
+
+    def _pieces(self, first: int, last: int) -> Iterator[slice]:
+        """Yield the queries' entries from first to last, few enough at a time for their lists."""
+        costs = np.cumsum(np.diff(self.inverted.indptr)[self.queries.indices[first:last]])
+        steps = np.arange(0, costs[-1] if len(costs) else 0, _OVERLAPS)
+        edges = np.unique([0, *np.searchsorted(costs, steps), len(costs)]) + first
+        for start, stop in itertools.pairwise(edges.tolist()):
+            yield slice(start, stop)
+
+    def _overlaps(self, piece: slice) -> tuple[Ints, Ints, NDArray[np.float32]]:
+        """Return whom some entries of queries meet: the entry, gallery image and lesser value."""
+        lists, images = self.inverted, self.queries.indices[piece]
+        counts = lists.indptr[images + 1] - lists.indptr[images]
+        entries = np.repeat(np.arange(len(images)), counts)
+        shifts = lists.indptr[images] - (np.cumsum(counts) - counts)
+        places = np.arange(len(entries)) + shifts[entries]
+        lesser = np.minimum(self.queries.data[piece][entries], lists.data[places])
+        return entries, lists.indices[places], lesser
+
+
+def _together(query: Features, gallery: Features, distance: Distance) -> Tensor:
+    """Return the mapped features of both sides, as :func:`feature_blocks` maps them."""
+    dtype = torch.promote_types(query.values.dtype, gallery.values.dtype)
+    dtype = torch.promote_types(dtype, torch.float32)
+    values = (query.values.to(dtype), gallery.values.to(query.values.device, dtype))
+    with torch.no_grad():
+        return torch.cat([distance.map(side) for side in values])
