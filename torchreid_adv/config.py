@@ -23,7 +23,10 @@ from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.keys import KEYS, Key
 from torchreid_adv.registry import ATTACKS, DEFENSES, DISTANCES, ENGINES, TRANSFORMS
 
-MAX_YAML_BYTES = 1_000_000
+MAX_YAML_BYTES = 100_000
+MAX_YAML_VALUES = 10_000  # with every alias written out
+MAX_DEPTH = 16  # sections within sections
+SHOWN = 80  # characters of a value in an error
 STOCK_METRICS = ("euclidean", "cosine")
 
 
@@ -63,6 +66,8 @@ class AdvConfig(CfgNode):
         self.__dict__.pop("_ready", None)
         for name, value in values.items():
             key = f"{path}{name}"
+            if not isinstance(name, str) or key.count(".") >= MAX_DEPTH:
+                raise ConfigError(f"config keys are words, few sections deep, got {_shown(key)}")
             if name not in self and not self.is_new_allowed():
                 known = [f"{path}{k}" for k in self]
                 raise ConfigError(f"unknown config key '{key}'{suggest(key, known)}")
@@ -76,7 +81,7 @@ class AdvConfig(CfgNode):
 
     def _adopt_node(self, name: str, value: Any, key: str) -> None:
         if not isinstance(value, dict):
-            raise ConfigError(f"config key '{key}' is a section of keys, got {value!r}")
+            raise ConfigError(f"config key '{key}' is a section of keys, got {_shown(value)}")
         if name not in self:
             self[name] = AdvConfig(new_allowed=True)
         self[name]._adopt(value, f"{key}.")
@@ -91,17 +96,61 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if path.suffix.lower() not in (".yaml", ".yml"):
         raise ConfigError(f"config files are YAML (.yaml), got '{path}'")
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"'{path}' is a folder or a device, not a config file")
         if path.stat().st_size > MAX_YAML_BYTES:
             raise ConfigError(f"config file '{path}' is larger than {MAX_YAML_BYTES} bytes")
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _parse(path.read_text(encoding="utf-8"))
+    except ConfigError:
+        raise
     except OSError as error:
         raise ConfigError(f"cannot read config file '{path}': {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except Exception as error:  # what YAML's own constructors raise has no common base
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"config file '{path}' is not valid YAML: {reason}") from error
     if not isinstance(content, dict) or not all(isinstance(k, str) for k in content):
         raise ConfigError(f"config file '{path}' must hold 'section: {{key: value}}' mappings")
     return content
+
+
+def _parse(text: str) -> Any:
+    """Read YAML's safe subset, without keys given twice and aliases that grow or never end."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        _measure(node, {})
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _measure(node: yaml.Node | None, sizes: dict[int, int]) -> int:
+    """Return how many values a node stands for; ``sizes`` holds 0 for a node being measured."""
+    if isinstance(node, yaml.CollectionNode) and id(node) not in sizes:
+        sizes[id(node)] = 0
+        children = node.value
+        if isinstance(node, yaml.MappingNode):
+            _check_unique([key for key, _ in node.value])
+            children = [child for pair in node.value for child in pair]
+        sizes[id(node)] = 1 + sum(_measure(child, sizes) for child in children)
+    size = sizes.get(id(node), 1)
+    if not 0 < size <= MAX_YAML_VALUES:
+        raise yaml.YAMLError(f"it holds itself, or more than {MAX_YAML_VALUES} values")
+    return size
+
+
+def _check_unique(keys: list[yaml.Node]) -> None:
+    seen: set[str] = set()
+    for key in keys:
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                raise yaml.YAMLError(f"the key '{key.value}' is given twice\n{key.start_mark}")
+            seen.add(key.value)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _literal(value: Any) -> Any:
@@ -126,10 +175,10 @@ def _coerce(value: Any, present: Any, key: str) -> Any:
         return kind(value)
     if kind is list and isinstance(value, str):
         return [value]
-    if kind is str and not isinstance(value, (dict, list, tuple)):
+    if kind is str and not isinstance(value, (dict, list, tuple, set, bytes)):
         return "" if value is None else str(value)
     hint = ", in gray levels: write 8, not 8/255" if declared and declared.unit == "levels" else ""
-    raise ConfigError(f"config key '{key}' takes a {kind.__name__}{hint}; got {value!r}")
+    raise ConfigError(f"config key '{key}' takes a {kind.__name__}{hint}; got {_shown(value)}")
 
 
 _DECLARED: dict[str, Key] = {f"adv.{key.name}": key for key in KEYS}
@@ -198,7 +247,7 @@ def setup(cfg: AdvConfig) -> AdvConfig:
 def _import_plugin(module: str) -> None:
     try:
         importlib.import_module(module)
-    except ImportError as error:
+    except Exception as error:  # whatever a plugin raises on import
         raise ConfigError(
             f"adv.plugins names '{module}', which cannot be imported: {error}; "
             "is its folder on PYTHONPATH?"
@@ -213,7 +262,7 @@ def _check_values(cfg: AdvConfig) -> None:
         _coerce(value, value if key.default is None else key.default, f"adv.{key.name}")
         wrong = key.check(value)
         if wrong:
-            raise ConfigError(f"config key 'adv.{key.name}' {wrong}, got {value!r}")
+            raise ConfigError(f"config key 'adv.{key.name}' {wrong}, got {_shown(value)}")
 
 
 def _check_names(cfg: AdvConfig) -> None:
@@ -231,6 +280,10 @@ def _check_names(cfg: AdvConfig) -> None:
     for metric in filter(None, (adv.attack.metric, lookup(cfg, "test.dist_metric", ""))):
         DISTANCES.get(metric)
     for name, options in adv.transforms.items():
+        if not isinstance(options, dict):
+            raise ConfigError(
+                f"adv.transforms.{name} is a section of keywords, got {_shown(options)}"
+            )
         TRANSFORMS.check_options(name, dict(options))
 
 

@@ -66,8 +66,8 @@ def test_train_from_python_returns_the_engine(settings):
 @pytest.mark.parametrize(
     ("pairs", "words"),
     [
-        (["data.type", "images"], "data.type is one of"),
-        (["loss.name", "softmx"], "loss.name is one of"),
+        (["data.type", "images"], "'data.type' must be one of"),
+        (["loss.name", "softmx"], "'loss.name' must be one of"),
         (["loss.name", "triplet", "train.fixbase_epoch", "5"], "fixbase_epoch"),
         (["train.max_epohc", "5"], "did you mean 'train.max_epoch'"),
         (["model.load_weights", "missing.pth"], "there is no such file"),

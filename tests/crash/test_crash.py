@@ -33,6 +33,7 @@ def test_a_killed_job_goes_on(jobs, whole, tmp_path, signal, code, world, count)
     killed = 0
     for trial in range(count):
         out, victims = tmp_path / str(trial), list(range(world))
+        jobs.said()
         if world > 1 and trial % 2:  # every second time one of them only
             victims = [generator.randrange(world)]
         delay = generator.uniform(0.05, 1.0) * whole[1]

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -74,10 +76,95 @@ def test_sixteen_bits_are_refused(tmp_path):
             read_image(tmp_path / name)
 
 
-def test_floats_are_refused(tmp_path):
-    Image.fromarray(np.ones((3, 3), dtype=np.float32)).save(tmp_path / "f.tiff")
-    with pytest.raises(DataError, match="more than 8 bits"):
-        read_image(tmp_path / "f.tiff")
+@pytest.mark.parametrize("suffix", ["gif", "tiff", "ppm", "ico", "pcx"])
+def test_other_formats_are_refused(tmp_path, suffix):
+    noise("L", (16, 16)).save(tmp_path / f"x.{suffix}")
+    (tmp_path / f"x.{suffix}").rename(tmp_path / "x.jpg")
+    with pytest.raises(DataError, match="no JPEG, PNG, BMP, WEBP image"):
+        read_image(tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_animations_are_refused(tmp_path, suffix):
+    frames = [noise("RGB"), noise("RGB").rotate(180)]
+    frames[0].save(tmp_path / f"x.{suffix}", save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match="animated"):
+        read_image(tmp_path / f"x.{suffix}")
+
+
+def test_of_a_jpeg_with_several_pictures_the_first_counts(tmp_path):
+    first, second = noise("RGB", (16, 8)), noise("RGB", (9, 7))
+    first.save(tmp_path / "x.jpg", format="MPO", save_all=True, append_images=[second])
+    expected = np.asarray(Image.open(tmp_path / "x.jpg").convert("RGB"))
+    assert expected.shape == (8, 16, 3)
+    assert (read_pixels(tmp_path / "x.jpg") == expected).all()
+
+
+def test_orientation_is_not_applied_as_in_torchreid(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise("RGB").save(tmp_path / "x.jpg", exif=exif)
+    assert read_image(tmp_path / "x.jpg").size == (9, 7)
+
+
+@pytest.mark.parametrize("bit", [1, 128])
+def test_a_flipped_bit_in_the_pixels_of_a_png_is_noticed(tmp_path, bit):
+    path = tmp_path / "x.png"
+    noise("RGB").save(path)
+    content = path.read_bytes()
+    for place in range(content.index(b"IDAT"), len(content) - 12):
+        changed = bytearray(content)
+        changed[place] ^= bit
+        path.write_bytes(changed)
+        with pytest.raises(DataError, match="checksum"):
+            read_image(path)
+
+
+def test_a_jpeg_that_would_be_decoded_for_minutes_is_refused(tmp_path):
+    path = tmp_path / "x.jpg"
+    noise("L", (64, 64)).save(path, progressive=True)
+    content = path.read_bytes()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    read_image(path)
+    path.write_bytes(content[:-2] + 100 * last + content[-2:])
+    with pytest.raises(DataError, match="more than 100 scans"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("filler", [b"\xff", b"\xff\xe5\0\2", b"\xff\xe5\0\3x"])
+def test_an_endless_jpeg_header_is_refused(tmp_path, filler):
+    path = tmp_path / "x.jpg"
+    noise("L").save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:2] + 9 * filler + content[2:])
+    read_image(path)
+    path.write_bytes(content[:2] + 100_001 * filler + content[2:])
+    with pytest.raises(DataError, match="header has more than 100000"):
+        read_image(path)
+
+
+def test_a_compressed_bmp_is_refused(tmp_path):
+    path = tmp_path / "x.bmp"
+    noise("L", (4, 2)).save(path)
+    content = bytearray(path.read_bytes())
+    content[30] = 1  # run-length encoded
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="compressed BMP"):
+        read_image(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "x.jpg")
+    with pytest.raises(DataError, match="not an image file"):
+        read_image(tmp_path / "x.jpg")
+
+
+def test_a_file_longer_than_any_image_is_refused_unread(tmp_path):
+    with (tmp_path / "x.png").open("wb") as file:
+        file.truncate(200_000_000)
+    with pytest.raises(DataError, match="200000000 bytes"):
+        read_image(tmp_path / "x.png")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"<svg/>", b"\x89PNG\r\n\x1a\n", b"GIF89a"])

@@ -46,9 +46,9 @@ def save_as_torchreid(model: nn.Module, folder, **more) -> str:
 
 
 def equal(a: nn.Module, b: nn.Module, *, heads: bool = True) -> bool:
-    theirs = b.state_dict()
-    names = [n for n in a.state_dict() if heads or not n.startswith("classifier")]
-    return all(torch.equal(a.state_dict()[n], theirs[n]) for n in names)
+    ours, theirs = a.state_dict(), b.state_dict()
+    names = [n for n in ours if heads or not n.startswith("classifier")]
+    return all(torch.equal(ours[n], theirs[n]) for n in names)
 
 
 def test_what_torchreid_writes_is_read_back(tmp_path):
@@ -314,3 +314,61 @@ def test_missing_weights_are_refused_before_a_random_network_is_tested(hooked, t
         utils.check_isfile(missing)
     with pytest.raises(ConfigError, match="model_path names"):
         utils.FeatureExtractor("osnet_x0_25", missing, device="cpu", verbose=False)
+
+
+@pytest.mark.parametrize("epoch", ["3", -1, None, [3], 2.5])
+def test_resume_refuses_what_is_no_epoch(hooked, tmp_path, epoch):
+    path = save_as_torchreid(osnet(), tmp_path, epoch=3)
+    changed = {**read_checkpoint(path), "epoch": epoch}
+    torch.save(changed, path)
+    with pytest.raises(ConfigError, match="it has no epoch"):
+        torchreid_module("utils").resume_from_checkpoint(path, osnet())
+
+
+def test_resume_does_not_stumble_over_what_is_no_rate(hooked, tmp_path, capsys):
+    path = save_as_torchreid(osnet(), tmp_path)
+    torch.save({**read_checkpoint(path), "rank1": "half"}, path)
+    assert torchreid_module("utils").resume_from_checkpoint(path, osnet()) == 3
+    assert "rank1" not in capsys.readouterr().out
+
+
+def test_one_tensor_under_two_names_with_two_values_is_refused(tmp_path):
+    state = osnet().state_dict()
+    twice = {**state, **{f"module.{name}": value for name, value in state.items()}}
+    torch.save(twice, tmp_path / "same.pth")
+    load_weights(osnet(seed=1), tmp_path / "same.pth")
+    twice["module.fc.0.weight"] = twice["module.fc.0.weight"] + 1
+    torch.save(twice, tmp_path / "other.pth")
+    with pytest.raises(ConfigError, match=r"fc\.0\.weight is in the file twice"):
+        load_weights(osnet(seed=1), tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("value", [torch.eye(3).to_sparse(), torch.ones(3, device="meta")])
+def test_tensors_without_plain_values_are_refused(tmp_path, value):
+    torch.save({**osnet().state_dict(), "fc.0.weight": value}, tmp_path / "a.pth")
+    with pytest.raises(ConfigError, match=r"save plain tensors"):
+        load_weights(osnet(), tmp_path / "a.pth")
+
+
+def test_what_overflows_in_the_models_own_precision_is_refused(tmp_path):
+    state = osnet().state_dict()
+    state["fc.0.weight"] = state["fc.0.weight"].double() + 1e300
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(ConfigError, match="NaN or infinity"):
+        load_weights(osnet(), tmp_path / "a.pth")
+    state["fc.0.weight"] = torch.ones(state["fc.0.weight"].shape, dtype=torch.int8)
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(ConfigError, match=r"holds torch\.int8 in the file"):
+        load_weights(osnet(), tmp_path / "a.pth")
+
+
+def test_a_file_that_unfolds_to_far_more_than_its_size_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "SPARE", 2**28)
+    torch.save({"a": torch.ones(1).expand(9)}, tmp_path / "a.pth")
+    read_checkpoint(tmp_path / "a.pth")
+    size = (2**30).to_bytes(5, "little")
+    content = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05" + size + b"\x85R."
+    magic = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {}))
+    (tmp_path / "bomb.pth").write_bytes(magic + content)
+    with pytest.raises(ConfigError, match="unfolds to far more than its size"):
+        read_checkpoint(tmp_path / "bomb.pth")

@@ -97,7 +97,7 @@ def test_nothing_from_outside_and_no_scripts(tmp_path, make_target, make_results
     assert all(value.startswith("data:image/png;base64,") for value in page.attributes("src"))
     assert all(value.startswith("#") for value in page.attributes("href"))
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    assert policy in page.attributes("content")
+    assert f"{policy}; base-uri 'none'; form-action 'none'" in page.attributes("content")
     assert "url(" not in path_text(tmp_path)
     assert "@import" not in path_text(tmp_path)
 

@@ -49,10 +49,6 @@ def test_fixed(value, text):
     assert words.fixed(value) == text
 
 
-def test_plain_spells_out_what_is_not_printable():
-    assert words.plain("a\x1b[31m\nb\u202e\udc80é人") == "a\\x1b[31m\\nb\\u202e\\udc80é人"
-
-
 @pytest.mark.parametrize(
     ("name", "normalize"), [("cosine", True), ("euclidean", True), ("euclidean", False)]
 )

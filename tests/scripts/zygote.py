@@ -20,7 +20,7 @@ import torch
 from torchreid_adv import cli
 from torchreid_adv.commands import attack_gallery, attack_job  # noqa: F401 (import it once)
 from torchreid_adv.jobs import space
-from torchreid_adv.registry import COMMANDS, MODELS
+from torchreid_adv.registry import TABLES
 
 
 def child(order, environment, pipe):
@@ -66,7 +66,8 @@ def wait(pids):
 
 def main():
     torch.set_num_threads(1)
-    list(COMMANDS), list(MODELS)
+    for table in TABLES.values():
+        list(table)
     print("ready", flush=True)
     for line in sys.stdin:
         order = json.loads(line)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from torchreid_adv.attacks.units import Unit, output_of
 from torchreid_adv.data.datasets import Record
-from torchreid_adv.data.images import encode_png
+from torchreid_adv.data.images import FORMATS, encode_png
 from torchreid_adv.jobs.files import write_together
 from torchreid_adv.jobs.ledger import Ledger
 from torchreid_adv.jobs.manifest import Entry, sha256
@@ -59,7 +59,7 @@ def _stored(
     """Return the entry of an image and the PNG file that is stored."""
     linf = int((np.maximum(image, clean) - np.minimum(image, clean)).max())
     content, source = encode_png(image), record.path.read_bytes()
-    with Image.open(io.BytesIO(source)) as header:
+    with Image.open(io.BytesIO(source), formats=FORMATS) as header:
         mode = header.mode
     entry = Entry(
         image_id=record.image_id,

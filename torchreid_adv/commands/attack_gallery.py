@@ -12,9 +12,10 @@ from torchreid_adv import config
 from torchreid_adv.attacks import Attack, configured_attack
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_job import AttackJob, Outcome, finish, run_facts
+from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData, load_dataset
-from torchreid_adv.distances import Distance, build_distance
+from torchreid_adv.distances import Distance, build_distance, distance_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.integration.hooks import installed
@@ -49,6 +50,7 @@ def main(arguments: list[str]) -> int:
         return stock_config.print_config(cfg)
     with installed(), joined(cfg.adv.job.shard) as team, only_leader_speaks(team):
         config.setup(cfg)
+        check_names(cfg)
         outcome = attack_gallery(cfg, team)
         if outcome is None:
             print(
@@ -120,10 +122,7 @@ def configured_job(cfg: AdvConfig) -> AttackJob:
     chosen = cfg.adv.attack
     return AttackJob(
         attack=configured_attack(cfg),
-        distance=build_distance(
-            lookup(cfg, "test.dist_metric", "euclidean"),
-            normalize=lookup(cfg, "test.normalize_feature", False),
-        ),
+        distance=distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean")),
         side=chosen.side,
         rule=chosen.reference,
         target=chosen.target_map if chosen.targeted else "",

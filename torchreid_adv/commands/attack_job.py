@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.commands.target_results import Scored, Scores, target_report
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.loading import refuse
-from torchreid_adv.distances import Distance
+from torchreid_adv.distances import Distance, FittedDistance, LinearDistance
 from torchreid_adv.errors import PARTIAL, ConfigError
 from torchreid_adv.evaluation import Reranking, RetrievalResult, evaluate
 from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
-from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.files import sweep, write_text
 from torchreid_adv.jobs.manifest import SIDES, Entry
 from torchreid_adv.jobs.space import require_space
 from torchreid_adv.jobs.team import ALONE, Team
@@ -73,6 +74,11 @@ class AttackJob:
     def __post_init__(self) -> None:
         if self.side not in RULES:
             raise ConfigError(f"the attacked side is one of {', '.join(RULES)}, got '{self.side}'")
+        if self.rerank and not self.distance.squared_euclidean:
+            raise ConfigError(
+                f"re-ranking finds neighbors by squared Euclidean distances, which "
+                f"'{self.distance.name}' is not; do without, or choose a registered distance"
+            )
 
     @property
     def other(self) -> str:
@@ -83,6 +89,7 @@ class AttackJob:
         """Return what results.json says of the attack, lengths in gray levels."""
         facts = {"name": self.attack.name, **self.attack.describe(), "side": self.side}
         facts |= {"reference": self.rule or RULES[self.side], "space": "stored"}
+        facts |= _facts("metric", _metric(self.attack))
         return facts | ({"target_map": self.target} if self.target else {})
 
     def run(
@@ -121,7 +128,8 @@ class AttackJob:
         data, missing = self._without(data, bad)
         try:
             with repeatable():
-                return self._run(model, data, folder, missing, pixels)
+                job = self._fitted(model, data, folder)
+                return job._run(model, data, folder, missing, pixels)
         except torch.OutOfMemoryError as error:
             raise ConfigError(
                 f"the GPU has not enough memory for adv.job.chunk {self.chunk}; a smaller chunk is "
@@ -142,6 +150,8 @@ class AttackJob:
             side: folder.features(side, data.side(side), self._extraction(model, data, side, team))
             for side in sides
         }
+        for distance in self._distances():
+            distance.map(clean[self.other].values[:1])  # one that does not fit is said now
         if team.whole:
             scores["clean"] = self._score(clean, "Clean", team=team)
         writer = self._writer(model, data, clean[self.other], folder)
@@ -165,8 +175,26 @@ class AttackJob:
         unrounded = {**clean, self.side: clean[self.side].replace(variant.float_features)}
         scores["adversarial_float"] = self._score(unrounded, team=team)
         self._warn(variant, missing)
-        scored = Scored(self.describe(), self.ap_rule, self.distance, clean, after, scores)
+        attack = self.describe() | _facts("evaluation_metric", self.distance)
+        scored = Scored(attack, self.ap_rule, self.distance, clean, after, scores)
         return target_report(data, variant, scored, self.side, self.attack.linf), variant
+
+    def _distances(self) -> list[Distance]:
+        metric = _metric(self.attack)
+        return [self.distance] if metric is None else [metric, self.distance]
+
+    def _fitted(self, model: PixelModel, data: ReIDData, folder: JobFolder) -> AttackJob:
+        """Return the job with distances that are fitted to the data set's training images."""
+        if not any(_to_fit(distance) for distance in self._distances()):
+            return self
+        extraction = self._extraction(model, data, "train", folder.team)
+        train = functools.partial(folder.features, "train", data.train, extraction)
+        attack, distance = copy.deepcopy((self.attack, self.distance))  # other sets fit their own
+        job = replace(self, attack=attack, distance=distance)
+        for distance in job._distances():
+            if isinstance(distance, FittedDistance) and _to_fit(distance):
+                folder.fit(distance, train)
+        return job
 
     def _without(self, data: ReIDData, bad: dict[str, str]) -> tuple[ReIDData, list[Entry]]:
         """Return the data set without its bad images, and what the manifest says of those."""
@@ -249,6 +277,27 @@ class AttackJob:
             )
 
 
+def _metric(attack: Attack) -> Distance | None:
+    """Return the distance that an attack makes grow, None for an attack without one."""
+    return getattr(getattr(attack, "objective", None), "distance", None)
+
+
+def _to_fit(distance: Distance) -> bool:
+    return isinstance(distance, FittedDistance) and not distance.fitted
+
+
+def _facts(key: str, distance: Distance | None) -> dict[str, Any]:
+    """Return what results.json says of a distance: name, options and the map, where it has one."""
+    if distance is None:
+        return {}
+    facts: dict[str, Any] = {key: distance.name}
+    if distance.options:
+        facts[f"{key}_options"] = distance.options
+    if isinstance(distance, LinearDistance) and distance.factor is not None:
+        facts[f"{key}_sha256"] = distance.digest()
+    return facts
+
+
 def run_facts(job: AttackJob, model: PixelModel) -> dict[str, Any]:
     """Return what decides the bytes of a run: attack, network, chunk, threads, versions."""
     return {
@@ -286,5 +335,8 @@ def finish(
     if team.leads:
         write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
         write_report(out, results, targets)
+        below = [out / target.name / part for target in targets for part in (".job", "adversarial")]
+        for folder in (out, out / "figures", *below):
+            sweep(folder)
     team.wait()
     return outcome

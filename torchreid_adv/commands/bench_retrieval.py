@@ -22,6 +22,7 @@ _PEER_LIMIT = (
     2 * 10**8
 )  # pairs; beyond it torchreid takes half an hour, or more memory than there is
 _KIBI = 1024
+_PIECE = 65536  # features drawn at a time
 _SIGNAL = 0.55  # identity's share of a feature, in deviations: a well trained model
 
 
@@ -86,11 +87,12 @@ def _beside(
 def _side(count: int, centers: Tensor, draw: torch.Generator, *, distractors: float) -> Features:
     pids = torch.randint(1, len(centers) + 1, (count,), generator=draw)
     pids[torch.rand(count, generator=draw) < distractors] = 0
-    size = (count, centers.shape[1])
-    lonely = torch.randn(size, generator=draw) * _SIGNAL  # each distractor is somebody else
-    own = torch.where((pids > 0)[:, None], centers[pids - 1], lonely)
+    values = torch.empty(count, centers.shape[1])
+    for rows, of in zip(values.split(_PIECE), pids.split(_PIECE), strict=True):
+        lonely = torch.randn(rows.shape, generator=draw) * _SIGNAL  # a distractor is somebody else
+        own = torch.where((of > 0)[:, None], centers[of - 1], lonely)
+        torch.add(own, torch.randn(rows.shape, generator=draw), out=rows)
     camids = torch.randint(_CAMERAS, (count,), generator=draw)
-    values = own + torch.randn(size, generator=draw)
     return Features(values, pids, camids, tuple(map(str, range(count))))
 
 

@@ -7,8 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.loading import check_images
+from torchreid_adv.distances import FittedDistance, load_distance, save_distance
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, sha256
@@ -39,6 +43,7 @@ class JobFolder:
         self.identity = identity
         self.team = team
         self._new: dict[str, Features] = {}
+        self._fitted: dict[Path, FittedDistance] = {}
         self._images: dict[str, Any] = {}
 
     def check_free(self) -> None:
@@ -85,6 +90,33 @@ class JobFolder:
             features = self._new[name] = compute()
         return features
 
+    def fit(self, distance: FittedDistance, train: Callable[[], Features]) -> None:
+        """Fit a distance, or take over what this run has stored of it beside its results.
+
+        Args:
+            distance: not fitted.
+            train: computes the training features, where they are needed.
+
+        Raises:
+            ConfigError: another distance of that name, with other options, is fitted in this run.
+            DataError: the distance cannot be learned from these features.
+        """
+        path = self.out / self.name / f"{distance.name}.safetensors"
+        known = self._fitted.get(path) or _stored(path)
+        if known is not None and known.settings == distance.settings:
+            distance.take(known)
+        elif path in self._fitted:
+            raise ConfigError(
+                f"the attack and the evaluation both fit '{distance.name}', with different "
+                "options; give them the same ones"
+            )
+        else:
+            features = train()
+            print(f"Fitting {distance.name} to {len(features)} training images of {self.name}")
+            distance.fit(features.values, features.pids, features.camids)
+            _agree(distance, self.team)
+        self._fitted[path] = distance
+
     def begin(self) -> None:
         """Write what makes the folder this run's; called when nothing can be refused any more."""
         if not self.team.leads:
@@ -93,6 +125,24 @@ class JobFolder:
         write_text(self.path / _IMAGES, _text(self._images))
         for name, features in self._new.items():
             save_features(self.path / f"{name}.safetensors", features)
+        for path, distance in self._fitted.items():
+            save_distance(path, distance)
+
+
+def _stored(path: Path) -> FittedDistance | None:
+    try:
+        return load_distance(path)
+    except ConfigError:  # none there, or damaged: fitted again
+        return None
+
+
+def _agree(distance: FittedDistance, team: Team) -> None:
+    """Give all connected processes the leader's bits; linear algebra may differ by machine."""
+    assert distance.factor is not None
+    factor, center = distance.factor.numpy(), distance.center
+    rows, columns = team.shared({"shape": factor.shape} if team.leads else {})["shape"]
+    same = team.assembled(factor if team.leads else np.zeros((rows, columns)))
+    distance.set_map(torch.from_numpy(same), center)
 
 
 def _listing(records: Sequence[Record]) -> str:

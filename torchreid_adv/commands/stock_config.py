@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import copy
-from pathlib import Path
 from typing import Any
 
 import torch
 from yacs.config import CfgNode
 
 from torchreid_adv import config
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.commands.stock_checks import check, check_names
 
 DEFAULTS: dict[str, Any] = {
     "model": {"name": "resnet50", "pretrained": True, "load_weights": "", "resume": ""},
@@ -171,6 +170,7 @@ def print_config(cfg: config.AdvConfig) -> int:
         ConfigError: an unknown name or a wrong value.
     """
     config.setup(cfg)
+    check_names(cfg)
     print(*config.resolved_lines(cfg), sep="\n")
     return 0
 
@@ -201,25 +201,3 @@ def _names(values: list[str]) -> tuple[list[str], list[str]]:
     """Split what a flag of many values took into names and the pairs that came after them."""
     end = next((place for place, value in enumerate(values) if "." in value), len(values))
     return values[:end], values[end:]
-
-
-def check(cfg: CfgNode) -> None:
-    """Refuse what torchreid would stumble over after the data was read.
-
-    Raises:
-        ConfigError: an unknown kind of data or loss, a frozen start without a classifier loss, or
-            weights that are not there.
-    """
-    for key in ("model.load_weights", "model.resume"):
-        path = config.lookup(cfg, key)
-        if path and not Path(path).is_file():
-            raise ConfigError(f"{key} names '{path}', and there is no such file")
-    for key, allowed in (("data.type", ("image", "video")), ("loss.name", ("softmax", "triplet"))):
-        if config.lookup(cfg, key) not in allowed:
-            raise ConfigError(f"{key} is one of {allowed}, got '{config.lookup(cfg, key)}'")
-    frozen = cfg.train.fixbase_epoch > 0
-    if cfg.loss.name == "triplet" and cfg.loss.triplet.weight_x == 0 and frozen:
-        raise ConfigError(
-            "train.fixbase_epoch trains the classifier alone, which has no part in a triplet loss "
-            "with loss.triplet.weight_x 0; set one of the two"
-        )

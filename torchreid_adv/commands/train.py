@@ -15,6 +15,7 @@ from torch import nn
 
 from torchreid_adv import config
 from torchreid_adv.commands import stock_config
+from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.data.datasets import reading
 from torchreid_adv.integration import engine, hooks
 from torchreid_adv.integration.console import kept_console
@@ -50,6 +51,7 @@ def train(cfg: config.AdvConfig) -> Any:
     before = engine.adapted_engines()
     with config.using(cfg), kept_console(), hooks.installed():
         config.setup(cfg)
+        check_names(cfg)
         built = _train(cfg)
         engine.require_adapted(cfg, before)
     return built

@@ -14,7 +14,6 @@ from torchreid_adv.errors import AdvError, ConfigError, DataError, suggest
 from torchreid_adv.integration.datasets import no_download
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.jobs.manifest import SIDES
-from torchreid_adv.jobs.paths import name_fault
 from torchreid_adv.registry import DATASETS
 
 
@@ -85,8 +84,8 @@ def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> R
         DataError: the root or a folder is missing, or a split is empty.
     """
     factory = _factory(name)
-    root = Path(root).expanduser()
-    if name not in DATASETS and not root.is_dir():
+    root = Path(os.path.expanduser(root))
+    if name not in DATASETS and not os.path.isdir(root):
         raise DataError(f"the data root '{root}' does not exist; give it with --root")
     with reading(f"the data set '{name}' below '{root}'"):
         dataset = factory(root=str(root), mode="query", verbose=False, **options)
@@ -174,8 +173,6 @@ def _records(rows: Sequence[Any], folder: Path, split: str) -> tuple[Record, ...
     for path, pid, camid, *_ in rows:
         below = Path(path).relative_to(folder).as_posix()
         image_id = f"{split}/{below}"
-        if wrong := name_fault(below):
-            raise DataError(f"the image name '{path}' {wrong}")
         output = unicodedata.normalize("NFC", os.path.splitext(image_id)[0]).lower()
         if outputs.setdefault(output, path) != path:
             raise DataError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import warnings
 from pathlib import Path
 
@@ -10,14 +12,16 @@ import numpy as np
 from PIL import Image
 
 from torchreid_adv import config
+from torchreid_adv.data.containers import fault
 from torchreid_adv.errors import DataError
 from torchreid_adv.jobs.files import write_bytes
 from torchreid_adv.pixels import LEVELS
 from torchreid_adv.registry import READERS
 
-FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "GIF", "TIFF")
-MODES = ("1", "L", "P", "RGB", "CMYK", "YCbCr", "LA", "PA", "RGBA")
+FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+MODES = ("1", "L", "P", "RGB", "CMYK", "LA", "PA", "RGBA")
 ALPHA = ("LA", "PA", "RGBA")
+BYTES_PER_PIXEL = 4  # of the largest image: a longer file is none, or hides something else
 
 
 @READERS.register("image")
@@ -25,28 +29,57 @@ def read_image(path: str | Path) -> Image.Image:
     """Read an image file as RGB, as torchreid's reader does, but never in vain.
 
     Gray, palette and CMYK images are converted as Pillow does it; an alpha channel must be opaque.
+    Orientation (EXIF), color profiles and gamma are not applied, as torchreid does not; of a JPEG
+    with several pictures (MPO) the first counts, as for every JPEG reader.
 
     Raises:
-        DataError: no file, no image, cut off, too large, 16 bits per channel, or transparent.
+        DataError: no regular file, no JPEG, PNG, BMP or WebP, cut off, damaged where the format can
+            tell (a JPEG has no checksum), animated, too large, 16 bits per channel, or transparent.
     """
+    content = _content(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 _check_header(image, path)
                 image.load()
                 _check_alpha(image, path)
                 return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise DataError(f"there is no image '{path}'") from error
+    except DataError:
+        raise
     except Image.UnidentifiedImageError as error:
         raise DataError(
-            f"'{path}' is not an image in a known format; remove or replace it"
+            f"'{path}' is no {', '.join(FORMATS)} image; convert or remove it"
         ) from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"cannot decode image '{path}' ({error}); remove or replace it") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"image '{path}' has more pixels than any limit allows: {error}") from error
+    except Exception as error:  # decoders raise what they like on a broken file
+        reason = str(error) or type(error).__name__
+        raise DataError(f"cannot decode image '{path}' ({reason}); remove or replace it") from error
+
+
+def _content(path: str | Path) -> bytes:
+    limit = config.current().adv.data.max_pixels * BYTES_PER_PIXEL + 2**20
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, a device never ends
+            raise DataError(f"'{path}' is a folder or a device, not an image file; remove it")
+        if status.st_size > limit:
+            raise DataError(
+                f"image file '{path}' has {status.st_size} bytes, more than an image of "
+                "adv.data.max_pixels needs; raise the limit if it is meant"
+            )
+        content = Path(path).read_bytes()
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"there is no image '{path}'") from error
+    except (OSError, ValueError) as error:  # ValueError: no path at all, for its characters
+        raise DataError(f"cannot open image '{path}': {error}; remove or replace it") from error
+    wrong = fault(content)
+    if wrong:
+        raise DataError(f"cannot decode image '{path}': {wrong}; remove or replace it")
+    return content
 
 
 def _check_header(image: Image.Image, path: str | Path) -> None:
@@ -56,16 +89,17 @@ def _check_header(image: Image.Image, path: str | Path) -> None:
             f"image '{path}' has {image.width} x {image.height} pixels, more than "
             f"adv.data.max_pixels ({limit}); raise the limit if it is meant"
         )
-    if image.mode not in MODES or _sixteen_bit(image):
+    tiles = [(tile[0], str(tile[3])) for tile in getattr(image, "tile", [])]
+    # of 16-bit color Pillow would drop the lower 8 without a word
+    if image.mode not in MODES or any(";16B" in arguments for _, arguments in tiles):
         raise DataError(
             f"image '{path}' (mode {image.mode}) has more than 8 bits per channel; "
             "convert it to an 8-bit RGB image"
         )
-
-
-def _sixteen_bit(image: Image.Image) -> bool:
-    """Tell whether a file holds 16-bit RGB, which Pillow would cut to 8 without a word."""
-    return "16" in str([tile[3] for tile in getattr(image, "tile", [])])
+    if image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):
+        raise DataError(f"image '{path}' is animated; save the frame that is meant by itself")
+    if any(decoder == "bmp_rle" for decoder, _ in tiles):  # decoded byte by byte, in Python
+        raise DataError(f"image '{path}' is a compressed BMP; save it as PNG")
 
 
 def _check_alpha(image: Image.Image, path: str | Path) -> None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.errors import ConfigError, printable
+from torchreid_adv.integration.memory import limited_memory
 
 PREFIXES = ("module.", "model.")  # left by DataParallel and by wrappers
 SHOWN = 8  # names listed in an error
+COPIES, SPARE = 3, 2**30  # bytes that reading may take: times the file, and more
 SHARE = 0.95  # of the backbone that weights to start training from must fill
 
 # what Engine.save_model stores beside tensors: rank1, a numpy scalar, under its numpy 1 and 2 names
@@ -41,10 +43,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: no such file, not a checkpoint, or one that holds more than weights.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
+    path = Path(os.path.expanduser(path))
+    if not os.path.isfile(path):
         raise ConfigError(f"there is no checkpoint file '{path}'; check the path of the weights")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    read = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_torch
+    try:
+        with limited_memory(path.stat().st_size * COPIES + SPARE):
+            content = read(path)
+    except OSError as error:
+        raise ConfigError(f"cannot read the checkpoint '{path}': {error.strerror}") from error
     if not isinstance(content, Mapping):
         raise ConfigError(
             f"'{path}' holds a {type(content).__name__}, not the weights of a model; "
@@ -56,8 +63,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 def _read_safetensors(path: Path) -> Any:
     try:
         return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ConfigError(f"'{path}' is not a whole safetensors file: {error}") from error
+    except Exception as error:  # as below
+        reason = str(error) or type(error).__name__
+        raise ConfigError(f"'{path}' is not a whole safetensors file: {reason}") from error
 
 
 def _read_torch(path: Path) -> Any:
@@ -80,7 +88,12 @@ def _load(path: Path) -> Any:
 def _refusal(path: Path, error: Exception) -> str:
     blocked = re.search(r"GLOBAL (\S+)", str(error))
     if not blocked:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        # PyTorch's own text advises to read the file unsafely
+        reason = " ".join(str(error).partition("WeightsUnpickler error:")[2].split()[:12])
+        if isinstance(error, MemoryError):
+            reason = "it unfolds to far more than its size"
+        reason = reason or f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = printable(reason[:200])
         return f"'{path}' is not a checkpoint that can be read; is it whole? ({reason})"
     return (
         f"'{path}' holds '{blocked[1]}' beside weights, which could run code when read, and is "
@@ -92,17 +105,29 @@ def weights_in(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Ten
     """Return the tensors of a checkpoint: below ``state_dict`` or ``model``, or it is one itself.
 
     Raises:
-        ConfigError: there are none.
+        ConfigError: there are none, or some that are sparse, quantized or without values.
     """
     for key in ("state_dict", "model"):
         if isinstance(checkpoint.get(key), Mapping):
             checkpoint = checkpoint[key]
             break
-    tensors = {str(k): v for k, v in checkpoint.items() if isinstance(v, Tensor)}
+    named = {key: value for key, value in checkpoint.items() if isinstance(key, str)}
+    tensors = {key: value for key, value in named.items() if isinstance(value, Tensor)}
     if not tensors:
-        keys = ", ".join(map(str, list(checkpoint)[:SHOWN])) or "nothing"
-        raise ConfigError(f"the checkpoint '{path}' holds no weights, only: {keys}")
+        keys = ", ".join(list(named)[:SHOWN]) or "nothing"
+        raise ConfigError(f"the checkpoint '{path}' holds no weights, only: {keys[:200]}")
+    odd = [name for name, value in tensors.items() if not _is_plain(value)]
+    if odd:
+        raise ConfigError(
+            f"the weights in '{path}' are sparse, nested, quantized, complex or without values "
+            f"({', '.join(odd[:SHOWN])}); save plain tensors"
+        )
     return tensors
+
+
+def _is_plain(value: Tensor) -> bool:
+    odd = value.is_nested or value.is_quantized or value.is_meta or value.is_complex()
+    return value.layout == torch.strided and not odd
 
 
 @dataclass(frozen=True)
@@ -114,12 +139,14 @@ class Match:
         missing: tensors of the model that the checkpoint does not have.
         mismatched: name -> (shape in the model, shape in the checkpoint).
         unexpected: tensors of the checkpoint that the model does not have.
+        doubtful: name -> why what the checkpoint has under it cannot be taken.
     """
 
     loaded: dict[str, Tensor]
     missing: tuple[str, ...]
     mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
     unexpected: tuple[str, ...]
+    doubtful: dict[str, str] = field(default_factory=dict)
 
     def faults(self) -> list[str]:
         """Return what is wrong with the backbone, one line each; heads may differ."""
@@ -130,6 +157,7 @@ class Match:
                 if not is_head(name)
             ),
             *(f"{name} is not in the file" for name in self.missing if not _may_miss(name)),
+            *(f"{name} {why}" for name, why in self.doubtful.items() if not _may_miss(name)),
         ]
 
     @property
@@ -158,16 +186,40 @@ def match_weights(model: nn.Module, state: Mapping[str, Tensor]) -> Match:
     Prefixes that DataParallel and wrappers left on the names are ignored on both sides.
     """
     wanted = unwrap(model).state_dict()
-    named = {_own_name(key, wanted): value for key, value in state.items()}
-    named.update({key: value for key, value in state.items() if key in wanted})
+    named, doubtful = _by_own_names(state, wanted)
     shapes = {k: (tuple(v.shape), tuple(named[k].shape)) for k, v in wanted.items() if k in named}
     mismatched = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
+    for name in shapes.keys() - mismatched.keys():
+        if named[name].is_floating_point() != wanted[name].is_floating_point():
+            doubtful[name] = (
+                f"holds {named[name].dtype} in the file, {wanted[name].dtype} in the model"
+            )
+    fitting = [name for name in shapes if name not in mismatched and name not in doubtful]
     return Match(
-        loaded={name: named[name] for name in shapes if name not in mismatched},
+        loaded={name: named[name].to(wanted[name].dtype) for name in fitting},
         missing=tuple(name for name in wanted if name not in named),
         mismatched=mismatched,
         unexpected=tuple(name for name in named if name not in wanted),
+        doubtful=doubtful,
     )
+
+
+def _by_own_names(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors by the model's names, and the names for which there are several."""
+    named: dict[str, Tensor] = {}
+    doubtful: dict[str, str] = {}
+    for key, value in state.items():
+        name = _own_name(key, wanted)
+        if name in named and not _same(named[name], value):
+            doubtful[name] = "is in the file twice, with different values under different prefixes"
+        named[name] = value
+    return named, doubtful
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -229,7 +281,8 @@ def check_match(match: Match, path: str | Path, *, strict: bool) -> None:
         )
     left_out = [*faults, *match.strangers]
     if left_out:
-        warnings.warn(f"not taken from '{path}': {'; '.join(left_out[:SHOWN])}", stacklevel=3)
+        some = printable("; ".join(left_out[:SHOWN]))
+        warnings.warn(f"not taken from '{path}': {some}", stacklevel=3)
 
 
 def _misfit(path: str | Path, faults: list[str], count: str) -> str:

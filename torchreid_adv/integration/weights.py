@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from torchreid_adv import config
@@ -68,7 +69,8 @@ def resume_from_checkpoint(
     """
     print(f'Loading checkpoint from "{fpath}"')
     checkpoint = read_checkpoint(fpath)
-    if "epoch" not in checkpoint:
+    epoch = checkpoint.get("epoch")
+    if not isinstance(epoch, (int, np.integer)) or epoch < 0:
         raise ConfigError(
             f"'{fpath}' is no training checkpoint, it has no epoch; "
             "to start from its weights use model.load_weights instead of model.resume"
@@ -79,10 +81,10 @@ def resume_from_checkpoint(
         if part is not None and name in checkpoint:
             _resume_part(fpath, name, part, checkpoint[name])
             print(f"Loaded {name}")
-    print(f"Last epoch = {checkpoint['epoch']}")
-    if "rank1" in checkpoint:
+    print(f"Last epoch = {epoch}")
+    if isinstance(checkpoint.get("rank1"), (float, np.floating)):
         print(f"Last rank1 = {checkpoint['rank1']:.1%}")
-    return int(checkpoint["epoch"])
+    return int(epoch)
 
 
 def _resume_weights(fpath: str, model: nn.Module, checkpoint: dict[str, Any]) -> None:
@@ -100,7 +102,7 @@ def _resume_weights(fpath: str, model: nn.Module, checkpoint: dict[str, Any]) ->
 def _resume_part(fpath: str, name: str, part: Any, state: Any) -> None:
     try:
         part.load_state_dict(state)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:  # the file says what is in there, so that anything may be missing
         raise ConfigError(
             f"the {name} in '{fpath}' is not this run's: {error}; resume with the config that it "
             "was trained with"

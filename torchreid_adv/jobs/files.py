@@ -35,6 +35,12 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed writers of :func:`atomic_file` left in a folder in which nobody writes."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or leave things as they were."""
     with atomic_file(path) as file:

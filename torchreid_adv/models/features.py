@@ -11,6 +11,8 @@ from torch import Tensor
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.errors import DataError
 
+_PIECE = 4096
+
 
 @dataclass(frozen=True)
 class Features:
@@ -41,7 +43,8 @@ class Features:
             )
         if not len(self.values):
             raise DataError("features of an empty set of images; check the data set's folders")
-        finite = torch.isfinite(self.values).all(dim=1)
+        # in pieces, because isfinite needs more memory than what it looks at
+        finite = torch.cat([piece.isfinite().all(dim=1) for piece in self.values.split(_PIECE)])
         if not finite.all():
             bad = int((~finite).sum())
             first = self.image_ids[int((~finite).nonzero()[0])]

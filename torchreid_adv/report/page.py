@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from torchreid_adv.errors import printable
 from torchreid_adv.jobs.files import write_bytes, write_text
 from torchreid_adv.report import words
 from torchreid_adv.report.pictures import data_uri, png
@@ -52,7 +53,7 @@ def render(results: dict[str, Any], sections: Sequence[Section]) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, Markup) else words.plain(str(value))
+    return value if isinstance(value, Markup) else printable(str(value))
 
 
 def figure_prefixes(names: Sequence[str]) -> list[str]:

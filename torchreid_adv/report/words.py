@@ -1,4 +1,4 @@
-"""Numbers and sentences of a report, and the guard that keeps hostile names harmless in them."""
+"""Numbers and sentences of a report."""
 
 from __future__ import annotations
 
@@ -13,15 +13,6 @@ from torchreid_adv.distances.base import Cosine, Euclidean
 from torchreid_adv.pixels import LEVELS
 
 DASH = "\N{EN DASH}"
-
-
-def plain(text: str) -> str:
-    """Spell out what is not printable in a text: ANSI, newlines, surrogates, bidi marks."""
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
-    )
 
 
 def percent(value: float | None) -> str:

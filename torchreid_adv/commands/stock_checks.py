@@ -1,0 +1,146 @@
+"""What torchreid's own keys may be: refused here in a sentence, before data is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from yacs.config import CfgNode
+
+from torchreid_adv.config import lookup
+from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.transforms import STOCK
+from torchreid_adv.keys import Check, between, one_of
+from torchreid_adv.registry import DATASETS, MODELS, SAMPLERS, TRANSFORMS
+
+MANY = 10**9  # more of anything than a computer holds
+FRACTION = between(0, 1)
+FACTOR = between(0, 1000)
+COUNT = between(1, MANY)
+FROM_0 = between(0, MANY)
+
+
+def _numbers(low: float, high: float, *, whole: bool = False, length: int = 0) -> Check:
+    """Allow lists of numbers from low to high; ``length`` 0 = of any length from 1."""
+    kinds, words = ((int,), "whole numbers") if whole else ((int, float), "numbers")
+    within = between(low, high)
+
+    def check(values: Any) -> str:
+        fits = len(values) == length if length else bool(values)
+        if fits and all(type(value) in kinds and not within(value) for value in values):
+            return ""
+        return f"must be a list of {length or 'some'} {words} in [{low:g}, {high:g}]"
+
+    return check
+
+
+def _names(values: Any) -> str:
+    return "" if all(isinstance(value, str) for value in values) else "must be a list of names"
+
+
+def _given(value: Any) -> str:
+    return "" if value else "must not be empty"
+
+
+CHECKS: dict[str, Check] = {
+    **dict.fromkeys(("data.height", "data.width"), between(1, 10_000)),
+    **dict.fromkeys(("data.k_tfm", "sampler.num_instances", "sampler.num_cams"), COUNT),
+    **dict.fromkeys(("sampler.num_datasets", "video.seq_len", "test.visrank_topk"), COUNT),
+    **dict.fromkeys(("train.max_epoch", "train.print_freq"), COUNT),
+    **dict.fromkeys(("train.batch_size", "test.batch_size"), between(1, 10**6)),
+    **dict.fromkeys(("data.split_id", "train.start_epoch", "train.fixbase_epoch"), FROM_0),
+    **dict.fromkeys(("data.sources", "data.targets", "data.transforms"), _names),
+    **dict.fromkeys(("train.open_layers", "train.new_layers"), _names),
+    "data.type": one_of("image", "video"),
+    "data.workers": between(0, 1000),
+    "data.norm_mean": _numbers(-1000, 1000, length=3),
+    "data.norm_std": _numbers(1e-6, 1000, length=3),
+    "data.save_dir": _given,
+    "video.sample_method": one_of("evenly", "random", "all"),
+    "video.pooling_method": one_of("avg", "max"),
+    "train.optim": one_of("adam", "amsgrad", "sgd", "rmsprop", "radam"),
+    "train.lr": between(1e-12, 1000),
+    "train.weight_decay": FACTOR,
+    "train.base_lr_mult": FACTOR,
+    "train.lr_scheduler": one_of("single_step", "multi_step", "cosine"),
+    "train.stepsize": _numbers(1, MANY, whole=True),
+    "train.gamma": FRACTION,
+    "train.seed": between(0, 2**32 - 1),
+    "sgd.momentum": FRACTION,
+    "sgd.dampening": FRACTION,
+    "rmsprop.alpha": FRACTION,
+    "adam.beta1": between(0, 0.999999999),
+    "adam.beta2": between(0, 0.999999999),
+    "loss.name": one_of("softmax", "triplet"),
+    "loss.triplet.margin": FACTOR,
+    "loss.triplet.weight_t": FACTOR,
+    "loss.triplet.weight_x": FACTOR,
+    "test.ranks": _numbers(1, MANY, whole=True),
+    "test.eval_freq": between(-1, MANY),
+    "test.start_eval": FROM_0,
+}
+
+
+def check(cfg: CfgNode) -> None:
+    """Refuse what torchreid would stumble over, some of it after hours.
+
+    Raises:
+        ConfigError: a value out of its range, keys that exclude each other, or weights that are
+            not there.
+    """
+    for key, check_value in CHECKS.items():
+        value = lookup(cfg, key)
+        wrong = check_value(value)
+        if wrong:
+            raise ConfigError(f"config key '{key}' {wrong}, got {value!r}"[:400])
+    for key in ("model.load_weights", "model.resume"):
+        path = lookup(cfg, key)
+        if path and not os.path.isfile(path):
+            raise ConfigError(f"{key} names '{path}', and there is no such file")
+    _check_together(cfg)
+
+
+def _check_together(cfg: CfgNode) -> None:
+    if cfg.use_gpu and not torch.cuda.is_available():
+        raise ConfigError("use_gpu is True, but PyTorch finds no GPU here; set use_gpu False")
+    if cfg.test.visrank and not cfg.test.evaluate:
+        raise ConfigError("test.visrank draws ranking lists of a test; set test.evaluate True, too")
+    size, instances = cfg.train.batch_size, cfg.sampler.num_instances
+    if cfg.sampler.train_sampler == "RandomIdentitySampler" and size < instances:
+        raise ConfigError(
+            f"train.batch_size {size} is less than the sampler.num_instances {instances} that "
+            "RandomIdentitySampler puts into a batch; raise one or lower the other"
+        )
+    frozen = cfg.train.fixbase_epoch > 0
+    if cfg.loss.name == "triplet" and cfg.loss.triplet.weight_x == 0 and frozen:
+        raise ConfigError(
+            "train.fixbase_epoch trains the classifier alone, which has no part in a triplet loss "
+            "with loss.triplet.weight_x 0; set one of the two"
+        )
+
+
+def check_names(cfg: CfgNode) -> None:
+    """Refuse names that nobody registered; plugins have to be imported before.
+
+    Raises:
+        ConfigError: with the nearest known name.
+    """
+    module = torchreid_module("data.datasets")
+    sets = vars(module)[f"__{cfg.data.type}_datasets"]
+    samplers = torchreid_module("data.sampler").AVAI_SAMPLERS
+    _known(
+        "model", [cfg.model.name], [*vars(torchreid_module("models"))["__model_factory"], *MODELS]
+    )
+    _known("data set", [*cfg.data.sources, *cfg.data.targets], [*sets, *DATASETS])
+    _known("sampler", [cfg.sampler.train_sampler], [*samplers, *SAMPLERS])
+    _known("transform", cfg.data.transforms, [*STOCK, *TRANSFORMS])
+
+
+def _known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise ConfigError(f"unknown {kind} '{name}'{suggest(name, known)}")
