@@ -30,7 +30,8 @@ class Jobs:
             sys.path.remove(str(SCRIPTS))
         torch.manual_seed(0)
         torch.save({"state_dict": Tiny().state_dict()}, self.weights)
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(SCRIPTS)}
+        modules = os.pathsep.join([str(SCRIPTS), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": modules}
         self._zygote = subprocess.Popen(
             [sys.executable, str(SCRIPTS / "zygote.py")],
             stdin=subprocess.PIPE,
