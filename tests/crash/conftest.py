@@ -22,6 +22,7 @@ class Jobs:
         self.place = place
         self.market = write_market(place / "data", sizes=((64, 32), (40, 24)))
         self.log = place / "log.txt"
+        self.log.touch()
         self.weights = place / "tiny.pth"
         sys.path.insert(0, str(SCRIPTS))
         try:
