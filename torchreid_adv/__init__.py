@@ -42,6 +42,7 @@ _HOME = {
     "load_dataset": "data",
     "Distance": "distances",
     "build_distance": "distances",
+    "Ensemble": "models",
     "Features": "models",
     "PixelModel": "models",
     "extract": "models",

@@ -36,6 +36,15 @@ def gray_levels(value: Any) -> str:
     return between(0, LEVELS)(value)
 
 
+def each(check: Check) -> Check:
+    """Hold every item of a list against a check."""
+
+    def check_all(values: Any) -> str:
+        return next(filter(None, map(check, values)), "") if isinstance(values, list) else ""
+
+    return check_all
+
+
 def anything(value: Any) -> str:
     """Allow every value of the right type; names are checked against the registries."""
     return ""
@@ -116,6 +125,11 @@ KEYS: tuple[Key, ...] = (
         "number format of the network during the attack",
         one_of("fp32", "bf16"),
     ),
+    Key(
+        "attack.models",
+        [],
+        "attacked together instead of model.name: ['name:weights', 'name@160x64:weights', ...]",
+    ),
     Key("attack.options", {}, "further keywords of the registered attack"),
     Key("defense.name", "", "registered test-time defense; '' = none"),
     Key("transforms", {}, "keywords of registered transforms: <name>: {<option>: <value>}"),
@@ -162,6 +176,21 @@ KEYS: tuple[Key, ...] = (
         False,
         "go on without bad images: they are listed, every number is marked partial, exit code 4",
     ),
+    Key(
+        "transfer.models",
+        [],
+        "the models of a transfer table: ['label=name@HEIGHTxWIDTH:weights', ...]",
+    ),
+    Key(
+        "transfer.attacked",
+        [],
+        "labels of the models that are attacked, 'a+b' for both together, '-a' for all but one; "
+        "[] = each by itself",
+    ),
+    Key("transfer.tested", [], "labels of the models that are tested; [] = all"),
+    Key("transfer.attacks", ["fgsm", "ifgsm", "mifgsm"], "attacks of a transfer table or sweep"),
+    Key("transfer.eps", [], "bounds, gray levels; [] = adv.attack.eps", each(gray_levels)),
+    Key("transfer.metrics", [], "attacked metrics; [] = adv.attack.metric"),
     Key("virtual.train_identities", 120, "virtual people in the training set", between(1, 1501)),
     Key("virtual.test_identities", 60, "virtual people in query and gallery", between(1, 1501)),
     Key("virtual.cameras_per_identity", 4, "cameras that see a person", between(2, 6)),

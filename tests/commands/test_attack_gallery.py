@@ -222,12 +222,17 @@ def test_queries_can_be_attacked(market, weights, tmp_path):
     assert sum(entry.attacked for entry in manifest.entries) == 12
 
 
-def test_targeted(market, weights, tmp_path):
+def test_targeted(market, weights, tmp_path, capsys):
     out = tmp_path / "out"
     assert attack(market, weights, out, "adv.attack.targeted", "True") == 0
     target = json.loads((out / "results.json").read_text())["targets"]["market1501"]
     assert target["attack"]["targeted"] is True
     assert target["attack"]["target_map"] == "random"
+    before, after = (target["targeted"][name]["success"] for name in ("clean", "adversarial"))
+    assert set(after) == {"1", "5", "10", "20"}
+    assert after["5"] > before["5"]
+    assert target["targeted"]["adversarial"]["median_rank"] >= 1
+    assert "Pulled images among the first k" in capsys.readouterr().out
 
 
 def split(market, name):

@@ -12,6 +12,7 @@ from markets import write_market
 import torchreid_adv as adv
 from torchreid_adv import cli
 from torchreid_adv.distances import XQDA, build_distance, load_distance
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import evaluate
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.loading import build_network
@@ -31,6 +32,12 @@ def weights(tmp_path_factory):
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     return write_market(tmp_path_factory.mktemp("data"), images=1)
+
+
+@pytest.fixture
+def no_report(monkeypatch):
+    """The pictures of the report, which take longer than all else here, are not drawn."""
+    monkeypatch.setattr("torchreid_adv.commands.attack_job.write_report", lambda *_: None)
 
 
 def run(command, place, weights, out, *options):
@@ -56,7 +63,7 @@ def by_hand(place, weights, data=None):
 
 
 def test_xqda_is_attacked_and_euclid_ranks_and_the_other_way_round(
-    place, weights, tmp_path, capsys
+    place, weights, tmp_path, capsys, no_report
 ):
     query, gallery, xqda = by_hand(place, weights)
     euclidean = build_distance("euclidean", normalize=True)
@@ -80,7 +87,7 @@ def test_xqda_is_attacked_and_euclid_ranks_and_the_other_way_round(
     assert all(images["xqda"][name] != images["euclidean"][name] for name in images["xqda"])
 
 
-def test_a_run_that_goes_on_takes_the_stored_metric(place, weights, tmp_path, capsys):
+def test_a_run_that_goes_on_takes_the_stored_metric(place, weights, tmp_path, capsys, no_report):
     options = ["adv.attack.metric", "xqda", "test.dist_metric", "xqda"]
     assert run("attack-gallery", place, weights, tmp_path, *options) == 0
     assert capsys.readouterr().out.count("Fitting xqda") == 1
@@ -94,7 +101,9 @@ def test_a_run_that_goes_on_takes_the_stored_metric(place, weights, tmp_path, ca
         assert again[key] == first[key], key
 
 
-def test_the_attack_raises_the_distance_by_the_metric_it_attacks(place, weights, tmp_path):
+def test_the_attack_raises_the_distance_by_the_metric_it_attacks(
+    place, weights, tmp_path, no_report
+):
     options = ["adv.attack.metric", "kissme", "test.dist_metric", "kissme"]
     assert run("attack-gallery", place, weights, tmp_path, *options) == 0
     found = target(tmp_path)
@@ -159,6 +168,7 @@ def test_a_function_is_attacked_and_ranks(place, weights, tmp_path, my_metrics):
         (["adv.attack.metric", "my_metrics:manhatten"], "did you mean 'manhattan'"),
         (["test.dist_metric", "my_metrics:manhattan", "test.rerank", "True"], "re-ranking"),
         (["adv.attack.metric", "mahalanobis"], "takes a matrix"),
+        (["adv.attack.metric", "xqda", "adv.distances.xqda.normalize", "True"], "stands for"),
         (["adv.distances.xqda.regulariser", "1"], "did you mean 'regularizer'"),
     ],
 )
@@ -173,7 +183,67 @@ def test_bad_metrics_are_refused_in_a_sentence(
     assert not out.exists()
 
 
-def test_a_matrix_of_a_file_is_attacked(place, weights, tmp_path):
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["test.dist_metric", "my_metrics:manhatten"], "did you mean 'manhattan'"),
+        (["test.dist_metric", "xqda", "adv.distances.xqda.regularizer", "-1"], "positive number"),
+        (["test.dist_metric", "my_metrics:manhattan", "test.rerank", "True"], "re-ranking"),
+    ],
+)
+def test_a_script_s_bad_metrics_are_refused_in_a_sentence(
+    place, weights, tmp_path, capsys, my_metrics, options, sentence
+):
+    assert run("train", place, weights, tmp_path, "test.evaluate", "True", *options) == 2
+    captured = capsys.readouterr()
+    assert sentence in captured.err
+    assert "Extracting" not in captured.out
+
+
+def attack_from_python(place, weights, out, *, attacked="xqda", **settings):
+    model = adv.load_model(MODEL, weights, size=(64, 32))
+    data = adv.load_dataset("market1501", root=place)
+    attack = adv.build_attack("fgsm", eps=8 / 255, distance=attacked)
+    adv.attack_dataset(model, data, attack, out=out, **settings)
+    return attack
+
+
+def test_from_python_each_data_set_has_a_fit_of_its_own(place, weights, tmp_path, no_report):
+    ranks = XQDA(normalize=True)
+    attack = attack_from_python(place, weights, tmp_path, distance=ranks)
+    assert not attack.objective.distance.fitted
+    assert not ranks.fitted
+    digest = load_distance(tmp_path / "market1501" / "xqda.safetensors").digest()
+    assert target(tmp_path)["attack"]["evaluation_metric_sha256"] == digest
+
+
+def test_one_that_was_fitted_before_is_used_as_it_is(place, weights, tmp_path, no_report):
+    _, _, xqda = by_hand(place, weights)
+    attack_from_python(place, weights, tmp_path, attacked=xqda)
+    assert target(tmp_path)["attack"]["metric_sha256"] == xqda.digest()
+    assert not (tmp_path / "market1501" / "xqda.safetensors").exists()
+
+
+def test_two_fits_of_one_name_are_refused(place, weights, tmp_path):
+    with pytest.raises(ConfigError, match="with different options"):
+        attack_from_python(place, weights, tmp_path / "out", distance=XQDA(normalize=False))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_engine_that_attacks_writes_what_attack_gallery_writes(
+    place, weights, tmp_path, no_report
+):
+    metrics = ["adv.attack.metric", "xqda", "test.dist_metric", "kissme"]
+    engine = ["adv.engine", "metric_attack", "test.evaluate", "True"]
+    assert run("train", place, weights, tmp_path / "a", *metrics, *engine) == 0
+    assert run("attack-gallery", place, weights, tmp_path / "b", *metrics) == 0
+    ours, theirs = (target(tmp_path / name) for name in "ab")
+    for key in ("attack", "clean", "adversarial", "linf"):
+        assert ours[key] == theirs[key], key
+
+
+def test_a_matrix_of_a_file_is_attacked(place, weights, tmp_path, no_report):
     np.save(tmp_path / "metric.npy", np.diag(np.r_[np.ones(8), np.zeros(504)]))
     options = ["adv.attack.metric", "mahalanobis"]
     options += ["adv.distances.mahalanobis.matrix", str(tmp_path / "metric.npy")]

@@ -39,7 +39,8 @@ def test_a_killed_job_goes_on(jobs, whole, tmp_path, signal, code, world, count)
         delay = generator.uniform(0.05, 1.0) * whole[1]
         codes = jobs.run(out, world=world, signal=signal, delay=delay, victims=victims)
         killed += codes != [0] * world
-        assert all(codes[victim] in (0, code) for victim in victims), jobs.said()
+        # the others are told to stop as well, which is a second signal for one that is stopping
+        assert all(codes[victim] in (0, code, -15) for victim in victims), (codes, jobs.said())
         again = generator.choice([1, 2, 3]) if world > 1 else 1
         assert jobs.run(out, world=again) == [0] * again, jobs.said()
         assert left(out) == whole[0]

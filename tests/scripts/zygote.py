@@ -65,6 +65,7 @@ def wait(pids):
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
     torch.set_num_threads(1)
     for table in TABLES.values():
         list(table)

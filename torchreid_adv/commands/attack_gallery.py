@@ -20,7 +20,8 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.team import ALONE, Team, joined
-from torchreid_adv.models import PixelModel, load_model
+from torchreid_adv.models import Ensemble, PixelModel
+from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
 
 DATA_OPTIONS = {
@@ -66,28 +67,49 @@ def main(arguments: list[str]) -> int:
 def attack_gallery(cfg: AdvConfig, team: Team = ALONE) -> Outcome | None:
     """Attack every target of a config; None for a shard of a job array."""
     configured_job(cfg)  # what is wrong with it is said before a model is trained
-    weights = cfg.model.load_weights or team.first(lambda: _own_weights(cfg))
     names = list(dict.fromkeys(cfg.data.targets))
+    model, facts = team.first(lambda: configured_model(cfg))
     targets = team.first(lambda: [configured_dataset(cfg, name) for name in names])
-    model = load_model(
-        cfg.model.name,
-        weights,
-        size=(cfg.data.height, cfg.data.width),
-        mean=cfg.data.norm_mean,
-        std=cfg.data.norm_std,
+    return attack_targets(cfg, model, facts, targets, Path(cfg.data.save_dir), team)
+
+
+def configured_model(cfg: AdvConfig) -> tuple[PixelModel | Ensemble, dict[str, Any]]:
+    """Return the model of a config, or several as one, and what results.json says of it.
+
+    Raises:
+        ConfigError: no weights, or weights of another network.
+    """
+    specs = parse_models(cfg.adv.attack.models)
+    if not specs:
+        weights = str(cfg.model.load_weights or _own_weights(cfg))
+        model = load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, weights))
+        return model, {"name": cfg.model.name, "weights": weights, "size": list(model.size)}
+    return ensemble_of(cfg, specs)
+
+
+def ensemble_of(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> tuple[Ensemble, dict[str, Any]]:
+    """Return models as one, and what results.json says of them."""
+    ensemble = Ensemble([load_spec(cfg, spec) for spec in specs])
+    return ensemble, {
+        "name": "+".join(spec.label for spec in specs),
+        "weights": [spec.weights for spec in specs],
+        "size": [list(size) for size in ensemble.size],
+    }
+
+
+def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
+    """Load a model; the config says what it leaves open."""
+    return spec.load(
+        (cfg.data.height, cfg.data.width),
+        cfg.data.norm_mean,
+        cfg.data.norm_std,
         device="cuda" if cfg.use_gpu else "cpu",
     )
-    facts = {
-        "name": cfg.model.name,
-        "weights": str(weights),
-        "size": list(model.size),
-    }
-    return attack_targets(cfg, model, facts, targets, Path(cfg.data.save_dir), team)
 
 
 def attack_targets(
     cfg: AdvConfig,
-    model: PixelModel,
+    model: PixelModel | Ensemble,
     facts: dict[str, Any],
     targets: Sequence[ReIDData],
     out: Path,
@@ -109,12 +131,19 @@ def attack_targets(
     if cfg.adv.job.threads:
         torch.set_num_threads(cfg.adv.job.threads)
     job = configured_job(cfg)
-    identity = {"model": facts["name"], **run_facts(job, model)}
+    identity = identity_of(job, model, facts)
     done = [job.run(model, data, out, identity, team) for data in targets]
     reports = [one[0] for one in done if one is not None]
     if len(reports) < len(done):
         return None
     return finish(out, {"config": config.plain(cfg), "model": facts}, reports, team)
+
+
+def identity_of(
+    job: AttackJob, model: PixelModel | Ensemble, facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what makes a run the same run."""
+    return {"model": facts["name"], **run_facts(job, model)}
 
 
 def configured_job(cfg: AdvConfig) -> AttackJob:

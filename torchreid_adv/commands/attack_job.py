@@ -17,18 +17,20 @@ from torchreid_adv.attacks.storing import left_out
 from torchreid_adv.attacks.targets import target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands.job_folder import JobFolder
+from torchreid_adv.commands.job_metrics import metric_facts, metric_of, to_fit
 from torchreid_adv.commands.target_results import Scored, Scores, target_report
-from torchreid_adv.data.datasets import ReIDData
+from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.loading import refuse
-from torchreid_adv.distances import Distance, FittedDistance, LinearDistance
+from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import PARTIAL, ConfigError
 from torchreid_adv.evaluation import Reranking, RetrievalResult, evaluate
 from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
+from torchreid_adv.evaluation.targeted import success, target_ranks
 from torchreid_adv.jobs.files import sweep, write_text
 from torchreid_adv.jobs.manifest import SIDES, Entry
 from torchreid_adv.jobs.space import require_space
 from torchreid_adv.jobs.team import ALONE, Team
-from torchreid_adv.models import Features, PixelModel, extract, fingerprint
+from torchreid_adv.models import Ensemble, Features, PixelModel, extract, fingerprint
 from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.report.target import TargetReport, write_report
 from torchreid_adv.version import __version__
@@ -89,12 +91,18 @@ class AttackJob:
         """Return what results.json says of the attack, lengths in gray levels."""
         facts = {"name": self.attack.name, **self.attack.describe(), "side": self.side}
         facts |= {"reference": self.rule or RULES[self.side], "space": "stored"}
-        facts |= _facts("metric", _metric(self.attack))
+        facts |= metric_facts("metric", metric_of(self.attack))
         return facts | ({"target_map": self.target} if self.target else {})
+
+    def folder(
+        self, out: Path, name: str, identity: dict[str, Any], team: Team = ALONE
+    ) -> JobFolder:
+        """Return what a run keeps of one data set."""
+        return JobFolder(out, name, {**identity, "quarantine": self.quarantine}, team)
 
     def run(
         self,
-        model: PixelModel,
+        model: PixelModel | Ensemble,
         data: ReIDData,
         out: Path,
         identity: dict[str, Any],
@@ -120,8 +128,7 @@ class AttackJob:
                 positive; nothing is written then.
             DiskError: there is not enough room.
         """
-        identity = {**identity, "quarantine": self.quarantine}
-        folder = JobFolder(out, data.name, identity, team)
+        folder = self.folder(out, data.name, identity, team)
         folder.check_free()
         print(f"##### Attacking {data.name} ({self.side}) #####")
         bad, pixels = folder.checked(data, self.workers)
@@ -138,7 +145,7 @@ class AttackJob:
 
     def _run(
         self,
-        model: PixelModel,
+        model: PixelModel | Ensemble,
         data: ReIDData,
         folder: JobFolder,
         missing: Sequence[Entry],
@@ -175,24 +182,25 @@ class AttackJob:
         unrounded = {**clean, self.side: clean[self.side].replace(variant.float_features)}
         scores["adversarial_float"] = self._score(unrounded, team=team)
         self._warn(variant, missing)
-        attack = self.describe() | _facts("evaluation_metric", self.distance)
-        scored = Scored(attack, self.ap_rule, self.distance, clean, after, scores)
+        attack = self.describe() | metric_facts("evaluation_metric", self.distance)
+        targeted = self._targeted(writer.references, attacked, clean, after)
+        scored = Scored(attack, self.ap_rule, self.distance, clean, after, scores, targeted)
         return target_report(data, variant, scored, self.side, self.attack.linf), variant
 
     def _distances(self) -> list[Distance]:
-        metric = _metric(self.attack)
+        metric = metric_of(self.attack)
         return [self.distance] if metric is None else [metric, self.distance]
 
-    def _fitted(self, model: PixelModel, data: ReIDData, folder: JobFolder) -> AttackJob:
+    def _fitted(self, model: PixelModel | Ensemble, data: ReIDData, folder: JobFolder) -> AttackJob:
         """Return the job with distances that are fitted to the data set's training images."""
-        if not any(_to_fit(distance) for distance in self._distances()):
+        if not any(to_fit(distance) for distance in self._distances()):
             return self
         extraction = self._extraction(model, data, "train", folder.team)
         train = functools.partial(folder.features, "train", data.train, extraction)
         attack, distance = copy.deepcopy((self.attack, self.distance))  # other sets fit their own
         job = replace(self, attack=attack, distance=distance)
         for distance in job._distances():
-            if isinstance(distance, FittedDistance) and _to_fit(distance):
+            if isinstance(distance, FittedDistance) and to_fit(distance):
                 folder.fit(distance, train)
         return job
 
@@ -210,7 +218,7 @@ class AttackJob:
         return data.without(bad), missing
 
     def _extraction(
-        self, model: PixelModel, data: ReIDData, side: str, team: Team
+        self, model: PixelModel | Ensemble, data: ReIDData, side: str, team: Team
     ) -> Callable[[], Features]:
         return functools.partial(
             extract,
@@ -245,8 +253,34 @@ class AttackJob:
             print(f"** {title} **", *result.lines([1, 5, 10, 20]), sep="\n")
         return result
 
+    def _targeted(
+        self,
+        references: References,
+        attacked: Sequence[Record],
+        clean: dict[str, Features],
+        after: dict[str, Features],
+    ) -> dict[str, Any] | None:
+        """Return how often pulled images come up for their targets, before and after."""
+        if not self.target:
+            return None
+        targets = {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}
+        found = {
+            name: success(
+                target_ranks(
+                    sides["query"], sides["gallery"], targets, self.distance, block=self.block
+                ),
+                len(targets),
+            )
+            for name, sides in (("clean", clean), ("adversarial", after))
+        }
+        print("** Pulled images among the first k of a list of their target **")
+        for name, facts in found.items():
+            shares = ", ".join(f"{k}: {share:.1%}" for k, share in facts["success"].items())
+            print(f"{name:<12}{shares}")
+        return found
+
     def _writer(
-        self, model: PixelModel, data: ReIDData, other: Features, folder: JobFolder
+        self, model: PixelModel | Ensemble, data: ReIDData, other: Features, folder: JobFolder
     ) -> VariantWriter:
         records = data.side(self.side)
         targets = (
@@ -277,28 +311,7 @@ class AttackJob:
             )
 
 
-def _metric(attack: Attack) -> Distance | None:
-    """Return the distance that an attack makes grow, None for an attack without one."""
-    return getattr(getattr(attack, "objective", None), "distance", None)
-
-
-def _to_fit(distance: Distance) -> bool:
-    return isinstance(distance, FittedDistance) and not distance.fitted
-
-
-def _facts(key: str, distance: Distance | None) -> dict[str, Any]:
-    """Return what results.json says of a distance: name, options and the map, where it has one."""
-    if distance is None:
-        return {}
-    facts: dict[str, Any] = {key: distance.name}
-    if distance.options:
-        facts[f"{key}_options"] = distance.options
-    if isinstance(distance, LinearDistance) and distance.factor is not None:
-        facts[f"{key}_sha256"] = distance.digest()
-    return facts
-
-
-def run_facts(job: AttackJob, model: PixelModel) -> dict[str, Any]:
+def run_facts(job: AttackJob, model: PixelModel | Ensemble) -> dict[str, Any]:
     """Return what decides the bytes of a run: attack, network, chunk, threads, versions."""
     return {
         "version": __version__,

@@ -38,6 +38,7 @@ class JobFolder:
 
     def __init__(self, out: Path, name: str, identity: dict[str, Any], team: Team) -> None:
         self.out = out
+        self.name = name
         self.variant = out / name / "adversarial"
         self.path = out / name / ".job"
         self.identity = identity

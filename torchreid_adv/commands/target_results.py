@@ -42,6 +42,7 @@ class Scored:
         clean: features of ``query`` and ``gallery`` before.
         after: the same after the attack.
         scores: ``clean``, ``adversarial`` and ``adversarial_float``.
+        targeted: of a targeted attack, how often its images come up for their targets.
     """
 
     attack: dict[str, Any]
@@ -50,6 +51,7 @@ class Scored:
     clean: dict[str, Features]
     after: dict[str, Features]
     scores: dict[str, Scores]
+    targeted: dict[str, Any] | None = None
 
 
 def target_report(
@@ -94,6 +96,7 @@ def _results(variant: Variant, scored: Scored) -> dict[str, Any]:
             "adversarial": positive_distance(*_pair(scored.after), scored.distance),
         },
         **_counts(variant),
+        "targeted": scored.targeted,
         "defense": None,
     }
 

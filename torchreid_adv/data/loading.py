@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from torchreid_adv import pixels
@@ -25,7 +24,7 @@ class ImageFiles(Dataset[Any]):
     """Records as stored pixels, uint8 arrays (h, w, 3), or as what a PIL transform gives."""
 
     def __init__(
-        self, records: Sequence[Record], transform: Callable[[Any], Tensor] | None = None
+        self, records: Sequence[Record], transform: Callable[[Any], Any] | None = None
     ) -> None:
         self.records = records
         self.transform = transform
@@ -58,7 +57,7 @@ class CheckedFiles(ImageFiles):
 def read_groups(
     groups: Sequence[Sequence[Record]],
     *,
-    transform: Callable[[Any], Tensor] | None = None,
+    transform: Callable[[Any], Any] | None = None,
     workers: int = 0,
     description: str = "",
 ) -> Iterator[list[Any]]:

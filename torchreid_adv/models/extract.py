@@ -11,6 +11,7 @@ from torchreid_adv.data.datasets import Record
 from torchreid_adv.data.loading import read_groups
 from torchreid_adv.jobs.chunks import chunks, filled
 from torchreid_adv.jobs.team import ALONE, Team
+from torchreid_adv.models.ensemble import Ensemble
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.pixel_model import PixelModel
 from torchreid_adv.models.prepare import frozen
@@ -22,7 +23,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def extract(
-    model: PixelModel,
+    model: PixelModel | Ensemble,
     records: Sequence[Record],
     *,
     chunk: int = 64,
@@ -51,9 +52,9 @@ def extract(
         workers=workers,
         description=description,
     )
-    rows, device = {}, device_of(model)
+    rows = {}
     with torch.no_grad(), frozen(model):
         for number, images in zip(mine, reader, strict=True):
-            features = model.network(torch.stack(filled(images, chunk)).to(device))
+            features = model.of_files(filled(images, chunk))
             rows[number * chunk] = features[: len(images)].float().cpu()
     return Features.of(records, team.gathered(rows, len(records)))

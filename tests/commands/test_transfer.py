@@ -1,0 +1,157 @@
+"""Transfer tables on a toy market, with networks of random weights."""
+
+import json
+
+import pytest
+import torch
+
+import torchreid_adv as adv
+from torchreid_adv import cli, config
+from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.models.loading import build_network
+
+SIZE = {"osnet_x0_25": (64, 32), "shufflenet": (48, 24)}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Two weights of one network and one of another, at an input size of its own."""
+    place = tmp_path_factory.mktemp("models")
+    entries = []
+    for number, (label, name) in enumerate(
+        [("a", "osnet_x0_25"), ("a2", "osnet_x0_25"), ("b", "shufflenet")]
+    ):
+        torch.manual_seed(number)
+        path = place / f"{label}.pth"
+        torch.save({"state_dict": build_network(name).state_dict()}, path)
+        size = "" if name == "osnet_x0_25" else "@48x24"
+        entries.append(f"{label}={name}{size}:{path}")
+    return entries
+
+
+def transfer(market, models, out, **settings):
+    pairs = ["data.height", "64", "data.width", "32", "data.workers", "0"]
+    pairs += ["data.save_dir", str(out), "test.normalize_feature", "True"]
+    pairs += ["adv.transfer.models", repr(models), "adv.attack.eps", "8"]
+    for key, value in {"attacks": ["fgsm"], **settings}.items():
+        pairs += [f"adv.transfer.{key}", repr(value)]
+    flags = ["-s", "market1501", "-t", "market1501", "--root", str(market)]
+    return cli.main(["transfer", *flags, *pairs])
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory, models):
+    from markets import write_market
+
+    place = tmp_path_factory.mktemp("transfer")
+    market = write_market(place / "data", sizes=((64, 32), (40, 24)))
+    assert transfer(market, models, place / "out", attacked=["a", "a+b", "-a"]) == 0
+    config.forget()
+    cells = json.loads((place / "out" / "transfer.json").read_text())
+    return market, place / "out", {(c["attacked"], c["tested"]): c for c in cells}
+
+
+def test_every_cell_is_there_and_labeled(table):
+    kinds = {key: cell["kind"] for key, cell in table[2].items()}
+    assert kinds == {
+        ("a", "a"): "white",
+        ("a", "a2"): "gray",
+        ("a", "b"): "black",
+        ("a+b", "a"): "white",
+        ("a+b", "a2"): "gray",
+        ("a+b", "b"): "white",
+        ("a+b", "ensemble"): "white",
+        ("a2+b", "a"): "gray",
+        ("a2+b", "a2"): "white",
+        ("a2+b", "b"): "white",
+        ("a2+b", "ensemble"): "white",
+    }
+
+
+def test_a_cell_is_what_python_computes(table, models):
+    market, out, cells = table
+    model = adv.load_model("shufflenet", models[2].split(":")[1], size=(48, 24))
+    folder = out / "attacks" / "a" / "fgsm-eps8" / "market1501" / "adversarial"
+    variant = adv.load_dataset("adversarial", folder=str(folder), root=str(market))
+    cell = cells["a", "b"]
+    assert abs(adv.evaluate(model, variant).mAP - cell["adversarial"]["mAP"]) < 1e-6
+    clean = adv.evaluate(model, adv.load_dataset("market1501", root=market))
+    assert abs(clean.mAP - cell["clean"]["mAP"]) < 1e-6
+    assert cell["map_ratio"] == cell["adversarial"]["mAP"] / cell["clean"]["mAP"]
+
+
+def test_the_white_box_cell_is_that_of_the_run_itself(table):
+    _, out, cells = table
+    for label in ("a", "a+b"):
+        path = out / "attacks" / label / "fgsm-eps8" / "results.json"
+        own = json.loads(path.read_text())["targets"]["market1501"]
+        cell = cells[label, "ensemble" if "+" in label else label]
+        assert abs(own["adversarial"]["mAP"] - cell["adversarial"]["mAP"]) < 1e-6
+        assert abs(own["clean"]["mAP"] - cell["clean"]["mAP"]) < 1e-6
+
+
+def test_the_table_is_printed_and_kept(table):
+    _, out, _ = table
+    text = (out / "transfer.md").read_text()
+    assert "| market1501: attacked | a | a2 | b | ensemble |" in text
+    assert "a2+b: fgsm, eps 8" in text
+    assert (out / "transfer_market1501.png").stat().st_size > 10_000
+
+
+def test_nothing_is_attacked_or_tested_twice(table, models, monkeypatch, capsys):
+    market, out, cells = table
+    before = {p: p.stat().st_mtime_ns for p in out.rglob("*.png") if "attacks" in p.parts}
+
+    def forbidden(*arguments, **keywords):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("torchreid_adv.commands.transfer.attack_targets", forbidden)
+    monkeypatch.setattr("torchreid_adv.commands.transfer.extract", forbidden)
+    assert transfer(market, models, out, attacked=["a", "a+b", "-a"]) == 0
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    again = json.loads((out / "transfer.json").read_text())
+    assert {(c["attacked"], c["tested"]): c for c in again} == cells
+    capsys.readouterr()
+
+
+def test_another_setting_of_the_attack_is_not_taken_for_the_same(table, models, capsys):
+    market, out, _ = table
+    flags = ["-s", "market1501", "-t", "market1501", "--root", str(market)]
+    pairs = ["data.height", "64", "data.width", "32", "data.workers", "0"]
+    pairs += ["data.save_dir", str(out), "adv.transfer.models", repr(models)]
+    pairs += ["adv.transfer.attacks", "['fgsm']", "adv.attack.eps", "8", "adv.attack.side", "query"]
+    assert cli.main(["transfer", *flags, *pairs, "test.normalize_feature", "True"]) == 2
+    assert "belongs to another run (attack.reference" in capsys.readouterr().err
+
+
+def test_several_models_are_attacked_as_one(market, models, tmp_path):
+    pairs = ["data.height", "64", "data.width", "32", "data.workers", "0"]
+    pairs += ["data.save_dir", str(tmp_path), "test.normalize_feature", "True"]
+    pairs += ["adv.attack.models", repr([models[0], models[2]])]
+    flags = ["-s", "market1501", "-t", "market1501", "--root", str(market)]
+    assert cli.main(["attack-gallery", *flags, *pairs]) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["model"]["name"] == "a+b"
+    assert results["model"]["size"] == [[64, 32], [48, 24]]
+    assert read_manifest(tmp_path / "market1501" / "adversarial").entries
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"attacked": ["c"]}, "no model of adv.transfer.models is 'c'"),
+        ({"tested": ["a3"]}, "no model of adv.transfer.models is 'a3'"),
+        ({"attacks": ["fsgm"]}, "did you mean 'fgsm'"),
+        ({"eps": [0.03]}, "gray levels"),
+        ({"models": []}, "names no model"),
+        ({"models": ["x"]}, "names no model"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence(market, models, tmp_path, capsys, settings, sentence):
+    named = settings.get("models", models)
+    others = {key: value for key, value in settings.items() if key != "models"}
+    assert transfer(market, named, tmp_path / "out", **others) == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,102 @@
+"""Targeted attacks: where the images that were pulled to another identity rank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from torchreid_adv.distances import Distance
+from torchreid_adv.evaluation.blocks import GALLERY_BLOCK, feature_blocks, plan
+from torchreid_adv.evaluation.matches import Ints, Labels, Matches
+from torchreid_adv.evaluation.ranking import positive_ranks
+from torchreid_adv.evaluation.results import REPORTED_RANKS
+from torchreid_adv.models.features import Features
+
+
+class PulledLabels(Labels):
+    """Labels by which a pulled image and the images of its target identity are the positives.
+
+    Args:
+        query: features of the queries.
+        gallery: features of the gallery.
+        targets: image_id -> the identity it was pulled to; of queries or of gallery images.
+    """
+
+    def __init__(self, query: Features, gallery: Features, targets: Mapping[str, int]) -> None:
+        super().__init__(query.pids.cpu(), gallery.pids.cpu(), query.camids, gallery.camids)
+        self._query_targets = _targets(query, targets)
+        self._gallery_targets = _targets(gallery, targets)
+
+    def matches(self, queries: slice) -> Matches:
+        """Return (query, gallery image) pairs of which one was pulled to the other's identity."""
+        own = super().matches(queries)
+        pids = self.query_pids[queries, None]
+        pulled = self._gallery_targets[None] == pids
+        pulled |= self._query_targets[queries, None] == self.gallery_pids[None]
+        pulled[own.junk_rows, own.junk_columns] = False
+        rows, columns = (places.astype(np.int64) for places in np.nonzero(pulled))
+        return Matches(own.count, rows, columns, own.junk_rows, own.junk_columns)
+
+
+def target_ranks(
+    query: Features,
+    gallery: Features,
+    targets: Mapping[str, int],
+    distance: Distance,
+    *,
+    block: int = GALLERY_BLOCK,
+) -> dict[str, int]:
+    """Return the best 0-based rank of each pulled image with its target's images.
+
+    Of a gallery image: in the lists of the queries of its target identity. Of a query: that of the
+    first gallery image of its target identity. The query's own junk is not in a list.
+
+    Args:
+        query: features of the queries.
+        gallery: features of the gallery.
+        targets: image_id -> the identity it was pulled to.
+        distance: by which the gallery is ranked.
+        block: gallery images whose distances are held at a time.
+    """
+    labels = PulledLabels(query, gallery, targets)
+    rows, columns = plan(len(query), len(gallery), block)
+    ranks, _ = positive_ranks(feature_blocks(query, gallery, distance), labels, rows, columns)
+    best: dict[str, int] = {}
+    for names, place in zip(_pairs(labels, rows, query, gallery), ranks.tolist(), strict=True):
+        for name in names:
+            if name in targets:
+                best[name] = min(place, best.get(name, place))
+    return best
+
+
+def success(ranks: Mapping[str, int], total: int) -> dict[str, Any]:
+    """Return the share of pulled images whose best rank is among the first k, and the median.
+
+    Args:
+        ranks: best 0-based ranks, see :func:`target_ranks`.
+        total: number of pulled images.
+    """
+    places = np.array(sorted(ranks.values()), np.int64)
+    shares = {str(k): float((places < k).sum()) / total for k in REPORTED_RANKS}
+    return {"success": shares, "median_rank": float(np.median(places)) + 1 if len(places) else None}
+
+
+def _targets(features: Features, targets: Mapping[str, int]) -> Ints:
+    nobody = np.iinfo(np.int64).min
+    return np.array([targets.get(name, nobody) for name in features.image_ids], np.int64)
+
+
+def _pairs(
+    labels: PulledLabels, rows: Sequence[slice], query: Features, gallery: Features
+) -> list[tuple[str, str]]:
+    pairs = []
+    for queries in rows:
+        found = labels.matches(queries)
+        first = queries.start
+        pairs += [
+            (query.image_ids[first + row], gallery.image_ids[column])
+            for row, column in zip(found.rows.tolist(), found.columns.tolist(), strict=True)
+        ]
+    return pairs

@@ -1,0 +1,89 @@
+"""Several models as one, each with its own input size and normalization."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.pixel_model import PixelModel
+
+
+class Ensemble(nn.Module):
+    """The unit features of several models side by side, so that distances are means of theirs.
+
+    The squared Euclidean distance of two such features is the mean of the members' squared
+    distances of normalized features, and so is their cosine distance: the loss of a multi-model
+    attack (Bai et al., section 3.4.3) is that of the plain attack on the ensemble, whatever the
+    lengths of the members' features. The paper does not say how its ensemble ranks; here it is by
+    this mean.
+
+    Args:
+        members: the models.
+
+    Raises:
+        ConfigError: no member, or one that is no PixelModel.
+
+    Example:
+        >>> model = Ensemble([load_model("resnet50", "a.pth"), load_model("hacnn", "b.pth",
+        ...                   size=(160, 64))])
+    """
+
+    def __init__(self, members: Sequence[PixelModel]) -> None:
+        super().__init__()
+        if not members or not all(isinstance(member, PixelModel) for member in members):
+            raise ConfigError("an ensemble has one PixelModel or more as members")
+        self.members = nn.ModuleList(members)
+
+    @property
+    def size(self) -> list[tuple[int, int]]:
+        """Height and width of each member's input."""
+        return [member.size for member in self._members()]
+
+    @property
+    def network(self) -> nn.Module:
+        """What the features come from."""
+        return self.members
+
+    def forward(
+        self, images: Tensor, *, sizes: Tensor | None = None, modality: Tensor | None = None
+    ) -> Tensor:
+        """Return features (N, D1 + D2 + ...) of length 1; arguments as of :class:`PixelModel`."""
+        return self._joined([m(images, sizes=sizes, modality=modality) for m in self._members()])
+
+    def file_transform(self) -> Each:
+        """Return the members' file transforms as one: PIL image -> an input for each."""
+        return Each([member.file_transform() for member in self._members()])
+
+    def of_files(self, inputs: Sequence[list[Tensor]]) -> Tensor:
+        """Return the features (N, D) of what the file transform gave for N images."""
+        own = zip(*inputs, strict=True)
+        members = zip(self._members(), own, strict=True)
+        return self._joined([member.of_files(images) for member, images in members])
+
+    def _members(self) -> list[PixelModel]:
+        return [member for member in self.members if isinstance(member, PixelModel)]
+
+    def _joined(self, features: Sequence[Tensor]) -> Tensor:
+        units = [F.normalize(part, dim=1) for part in features]
+        return torch.cat(units, dim=1) / math.sqrt(len(units))
+
+
+class Each:
+    """Several transforms of one image.
+
+    Args:
+        transforms: what is done to it.
+    """
+
+    def __init__(self, transforms: Sequence[Any]) -> None:
+        self.transforms = list(transforms)
+
+    def __call__(self, image: Any) -> list[Any]:
+        """Return what each of them makes of an image."""
+        return [transform(image) for transform in self.transforms]

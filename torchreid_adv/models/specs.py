@@ -1,0 +1,69 @@
+"""Models named in a config: ``label=name@HEIGHTxWIDTH:weights``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.loading import load_model
+from torchreid_adv.models.pixel_model import PixelModel
+
+_FORM = re.compile(r"(?:(?P<label>[\w.-]+)=)?(?P<name>\w+)(?:@(?P<size>\d+x\d+))?:(?P<weights>.+)")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model that a config names.
+
+    Args:
+        label: how tables call it.
+        name: in torchreid's model factory.
+        weights: checkpoint.
+        size: height and width of its input; None = those of the config.
+    """
+
+    label: str
+    name: str
+    weights: str
+    size: tuple[int, int] | None = None
+
+    def load(
+        self,
+        size: Sequence[int],
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: str | None = None,
+    ) -> PixelModel:
+        """Load it; the size holds where it has none of its own."""
+        size = self.size or size
+        return load_model(self.name, self.weights, size=size, mean=mean, std=std, device=device)
+
+
+def parse_models(entries: Sequence[str]) -> list[ModelSpec]:
+    """Return the models of a list, for example ``['resnet50:a.pth', 'ha=hacnn@160x64:b.pth']``.
+
+    Raises:
+        ConfigError: an entry of another form, or a label that two of them have.
+    """
+    specs = [_parse(entry) for entry in entries]
+    labels = [spec.label for spec in specs]
+    twice = next((label for label in labels if labels.count(label) > 1), "")
+    if twice:
+        raise ConfigError(f"two models are called '{twice}'; write label=name:weights for one")
+    return specs
+
+
+def _parse(entry: str) -> ModelSpec:
+    found = _FORM.fullmatch(str(entry))
+    if not found:
+        raise ConfigError(
+            f"'{entry}' names no model; write name:weights, name@HEIGHTxWIDTH:weights or "
+            "label=name:weights"
+        )
+    size = None
+    if found["size"]:
+        height, width = found["size"].split("x")
+        size = int(height), int(width)
+    return ModelSpec(found["label"] or found["name"], found["name"], found["weights"], size)
