@@ -101,6 +101,7 @@ def test_a_run_that_goes_on_takes_the_stored_metric(place, weights, tmp_path, ca
         assert again[key] == first[key], key
 
 
+@pytest.mark.slow
 def test_the_attack_raises_the_distance_by_the_metric_it_attacks(
     place, weights, tmp_path, no_report
 ):
@@ -149,7 +150,7 @@ def my_metrics():
     del sys.modules["my_metrics"]
 
 
-def test_a_function_is_attacked_and_ranks(place, weights, tmp_path, my_metrics):
+def test_a_function_is_attacked_and_ranks(place, weights, tmp_path, my_metrics, no_report):
     name = "my_metrics:manhattan"
     options = ["adv.attack.metric", name, "test.dist_metric", name]
     assert run("attack-gallery", place, weights, tmp_path, *options) == 0
@@ -217,6 +218,7 @@ def test_from_python_each_data_set_has_a_fit_of_its_own(place, weights, tmp_path
     assert target(tmp_path)["attack"]["evaluation_metric_sha256"] == digest
 
 
+@pytest.mark.slow
 def test_one_that_was_fitted_before_is_used_as_it_is(place, weights, tmp_path, no_report):
     _, _, xqda = by_hand(place, weights)
     attack_from_python(place, weights, tmp_path, attacked=xqda)
@@ -243,9 +245,13 @@ def test_the_engine_that_attacks_writes_what_attack_gallery_writes(
         assert ours[key] == theirs[key], key
 
 
-def test_a_matrix_of_a_file_is_attacked(place, weights, tmp_path, no_report):
+@pytest.mark.slow
+def test_a_matrix_of_a_file_is_attacked_and_a_function_ranks(place, weights, tmp_path, my_metrics):
     np.save(tmp_path / "metric.npy", np.diag(np.r_[np.ones(8), np.zeros(504)]))
-    options = ["adv.attack.metric", "mahalanobis"]
+    options = ["adv.attack.metric", "mahalanobis", "test.dist_metric", "my_metrics:manhattan"]
     options += ["adv.distances.mahalanobis.matrix", str(tmp_path / "metric.npy")]
     assert run("attack-gallery", place, weights, tmp_path / "out", *options) == 0
-    assert target(tmp_path / "out")["attack"]["metric"] == "mahalanobis"
+    attack = target(tmp_path / "out")["attack"]
+    assert attack["metric"] == "mahalanobis"
+    assert attack["evaluation_metric"] == "my_metrics:manhattan"
+    assert (tmp_path / "out" / "report.html").is_file()

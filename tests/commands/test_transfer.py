@@ -13,6 +13,16 @@ from torchreid_adv.models.loading import build_network
 SIZE = {"osnet_x0_25": (64, 32), "shufflenet": (48, 24)}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def no_pages():
+    """Reports of each attack are tested elsewhere, and take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "torchreid_adv.commands.attack_job.write_report", lambda out, *rest: out / "report.html"
+        )
+        yield
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """Two weights of one network and one of another, at an input size of its own."""
@@ -122,6 +132,25 @@ def test_another_setting_of_the_attack_is_not_taken_for_the_same(table, models, 
     pairs += ["adv.transfer.attacks", "['fgsm']", "adv.attack.eps", "8", "adv.attack.side", "query"]
     assert cli.main(["transfer", *flags, *pairs, "test.normalize_feature", "True"]) == 2
     assert "belongs to another run (attack.reference" in capsys.readouterr().err
+
+
+def test_a_sweep_goes_over_bounds_and_metrics(market, models, tmp_path, capsys):
+    pairs = ["data.height", "64", "data.width", "32", "data.workers", "0"]
+    pairs += ["data.save_dir", str(tmp_path), "test.normalize_feature", "True"]
+    pairs += ["model.name", "osnet_x0_25", "model.load_weights", models[0].split(":")[1]]
+    pairs += ["adv.transfer.attacks", "['fgsm']", "adv.transfer.eps", "[4, 12]"]
+    pairs += ["adv.transfer.metrics", "['euclidean', 'cosine']"]
+    flags = ["-s", "market1501", "-t", "market1501", "--root", str(market)]
+    assert cli.main(["sweep", *flags, *pairs]) == 0
+    assert "Curve: " in capsys.readouterr().out
+    cells = json.loads((tmp_path / "transfer.json").read_text())
+    assert sorted({(c["eps"], c["metric"]) for c in cells}) == [
+        (4.0, "cosine"),
+        (4.0, "euclidean"),
+        (12.0, "cosine"),
+        (12.0, "euclidean"),
+    ]
+    assert (tmp_path / "sweep_market1501.png").stat().st_size > 10_000
 
 
 def test_several_models_are_attacked_as_one(market, models, tmp_path):

@@ -81,7 +81,7 @@ def configured_model(cfg: AdvConfig) -> tuple[PixelModel | Ensemble, dict[str, A
     """
     specs = parse_models(cfg.adv.attack.models)
     if not specs:
-        weights = str(cfg.model.load_weights or _own_weights(cfg))
+        weights = weights_of(cfg)
         model = load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, weights))
         return model, {"name": cfg.model.name, "weights": weights, "size": list(model.size)}
     return ensemble_of(cfg, specs)
@@ -210,8 +210,14 @@ def attack_dataset(
     return done[1].data(data)
 
 
-def _own_weights(cfg: AdvConfig) -> Path:
-    """Return the weights of a model trained for the quick start, made now if need be."""
+def weights_of(cfg: AdvConfig) -> str:
+    """Return the weights of a config's model, trained for the quick start if need be.
+
+    Raises:
+        ConfigError: none are given.
+    """
+    if cfg.model.load_weights:
+        return str(cfg.model.load_weights)
     if not cfg.adv.virtual.train_model:
         raise ConfigError(
             "model.load_weights is empty and random weights are not worth attacking; give a "
@@ -219,7 +225,7 @@ def _own_weights(cfg: AdvConfig) -> Path:
         )
     from torchreid_adv.commands.own_model import trained_weights  # imports the training stack
 
-    return trained_weights(cfg)
+    return str(trained_weights(cfg))
 
 
 def _say_next(cfg: AdvConfig) -> None:
