@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from torchreid_adv import config, registry
 from torchreid_adv.attacks import configured_attack
 from torchreid_adv.commands.attack_gallery import configured_job
+from torchreid_adv.commands.job_metrics import metric_of
 from torchreid_adv.commands.stock_config import check, default_config
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
@@ -22,12 +24,22 @@ def load(path):
     return cfg
 
 
+@pytest.fixture
+def matrix_file(tmp_path, monkeypatch):
+    """A folder to run in that holds the matrix which a config names."""
+    np.save(tmp_path / "metric.npy", np.eye(512))
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
-def test_a_config_builds_what_it_names(path):
+def test_a_config_builds_what_it_names(path, matrix_file):
     cfg = load(path)
     with installed():
         config.setup(cfg)
-        configured_job(cfg)
+        job = configured_job(cfg)
+        assert job.distance.name == cfg.test.dist_metric
+        metric = metric_of(job.attack)  # an attack on class scores has none
+        assert metric is None or metric.name == (cfg.adv.attack.metric or cfg.test.dist_metric)
         train, _ = torchreid_module("data.transforms").build_transforms(
             cfg.data.height, cfg.data.width, list(cfg.data.transforms)
         )
@@ -51,7 +63,7 @@ def test_every_registered_name_has_a_config():
         "transform": {name for cfg in configs for name in cfg.data.transforms},
         "data set": {name for cfg in configs for name in cfg.data.sources},
         "engine": {cfg.adv.engine for cfg in configs},
-        "distance": {cfg.test.dist_metric for cfg in configs},
+        "distance": {m for cfg in configs for m in (cfg.test.dist_metric, cfg.adv.attack.metric)},
     }
     for table in registry.TABLES.values():
         ours = {

@@ -278,13 +278,15 @@ def _check_names(cfg: AdvConfig) -> None:
         DEFENSES.get(adv.defense.name)
         raise ConfigError("adv.defense.name is not applied by this version; leave it empty")
     for metric in filter(None, (adv.attack.metric, lookup(cfg, "test.dist_metric", ""))):
-        DISTANCES.get(metric)
-    for name, options in adv.transforms.items():
-        if not isinstance(options, dict):
-            raise ConfigError(
-                f"adv.transforms.{name} is a section of keywords, got {_shown(options)}"
-            )
-        TRANSFORMS.check_options(name, dict(options))
+        if ":" not in metric:  # a module:function is found when the distance is built
+            DISTANCES.get(metric)
+    for section, table in (("distances", DISTANCES), ("transforms", TRANSFORMS)):
+        for name, options in adv[section].items():
+            if not isinstance(options, dict):
+                raise ConfigError(
+                    f"adv.{section}.{name} is a section of keywords, got {_shown(options)}"
+                )
+            table.check_options(name, dict(options))
 
 
 def lookup(cfg: CfgNode, key: str, default: Any = None) -> Any:

@@ -98,7 +98,11 @@ KEYS: tuple[Key, ...] = (
         between(0, 10),
         float,
     ),
-    Key("attack.metric", "", "registered distance to attack; '' = the one of the evaluation"),
+    Key(
+        "attack.metric",
+        "",
+        "distance to attack, registered or module:function; '' = the one of the evaluation",
+    ),
     Key("attack.targeted", False, "pull towards another identity instead of pushing away"),
     Key(
         "attack.target_map",
@@ -132,6 +136,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("attack.options", {}, "further keywords of the registered attack"),
     Key("defense.name", "", "registered test-time defense; '' = none"),
+    Key("distances", {}, "keywords of registered distances: <name>: {<option>: <value>}"),
     Key("transforms", {}, "keywords of registered transforms: <name>: {<option>: <value>}"),
     Key("data.adversarial_dir", "", "folder holding a manifest.jsonl, for the set 'adversarial'"),
     Key(

@@ -111,10 +111,12 @@ def _require(kept: bool, sentence: str) -> None:
         raise AssertionError(sentence)
 
 
-def _toy_model() -> PixelModel:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = nn.Sequential(
+class _ToyNetwork(nn.Module):
+    """Features of 16 numbers, and a classifier on them that plays no part in them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
             nn.Conv2d(3, 8, 3, padding=1, bias=False),
             nn.BatchNorm2d(8),
             nn.Tanh(),
@@ -122,6 +124,17 @@ def _toy_model() -> PixelModel:
             nn.Flatten(),
             nn.Linear(64, 16),
         )
+        self.classifier = nn.Linear(16, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(images)
+        return features
+
+
+def _toy_model() -> PixelModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = _ToyNetwork()
     return PixelModel(network.double(), size=(16, 10)).train()
 
 

@@ -49,7 +49,7 @@ class MetricDistance(Objective):
     def describe(self) -> dict[str, Any]:
         """Return the name of the metric and the direction."""
         return {
-            "metric": type(self.distance).__name__.lower(),
+            "metric": self.distance.name,
             "normalized": self.distance.normalize,
             "targeted": self.targeted,
         }
@@ -63,11 +63,10 @@ class MetricDistance(Objective):
         """
         if references is None:
             raise ConfigError("this attack needs references: pass References(features, rule=...)")
-        means, spread = references.means(batch, self.distance)
-        scale = -self.distance.scale if self.targeted else self.distance.scale
+        mean_distance = references.mean_distance(batch, self.distance)
+        sign = -1 if self.targeted else 1
 
         def losses(images: Tensor) -> Tensor:
-            mapped = self.distance.map(embed(images))
-            return ((mapped - means).pow(2).sum(1) + spread) * scale
+            return mean_distance(self.distance.map(embed(images))) * sign
 
         return losses

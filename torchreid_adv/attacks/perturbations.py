@@ -53,6 +53,8 @@ class LinfDelta(Perturbation):
     images: nn.Parameter
     low: Tensor
     high: Tensor
+    sizes: list[list[int]]  # height and width of each image
+    inside: Tensor | None  # (N, 1, H, W): 1 on an image, 0 on the padding; None = no padding
 
     def __init__(self, eps: float) -> None:
         super().__init__()
@@ -61,11 +63,13 @@ class LinfDelta(Perturbation):
     def reset(self, batch: Batch) -> None:
         """Start at the clean images; pixels outside of an image's size can never move."""
         clean = batch.images.detach()
-        whole = [tuple(clean.shape[-2:])] * len(clean)
-        self._sizes = whole if batch.sizes is None else batch.sizes.tolist()
-        inside = torch.ones_like(clean) if batch.sizes is None else _inside(clean, batch.sizes)
-        self.low = (clean - self.eps).clamp_min_(0) * inside
-        self.high = (clean + self.eps).clamp_max_(1) * inside
+        whole = [list(clean.shape[-2:])] * len(clean)
+        self.sizes = whole if batch.sizes is None else batch.sizes.tolist()
+        self.inside = None if batch.sizes is None else _inside(clean, batch.sizes)
+        self.low, self.high = (clean - self.eps).clamp_min_(0), (clean + self.eps).clamp_max_(1)
+        if self.inside is not None:
+            self.low *= self.inside
+            self.high *= self.inside
         self.images = nn.Parameter(clean.clone())
 
     def forward(self, images: Tensor) -> Tensor:
@@ -83,7 +87,7 @@ class LinfDelta(Perturbation):
         """Move images by uniform noise in [-eps, eps], drawn for their own size."""
         for row, draws in enumerate(generators):
             if where is None or bool(where[row]):
-                height, width = self._sizes[row]
+                height, width = self.sizes[row]
                 noise = torch.rand(3, height, width, generator=draws, dtype=torch.float64)
                 noise = ((noise * 2 - 1) * self.eps).to(self.images)
                 self.images[row, ..., :height, :width] += noise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,11 +52,15 @@ class References:
             )
         return self.mask(batch.pids.cpu(), batch.camids, batch.image_ids)
 
+    def target_of(self, image_id: str, pid: int) -> int:
+        """Return the identity whose features an image is held against."""
+        return self.targets.get(image_id, self.targets.get(str(pid), pid))
+
     def mask(self, pids: Tensor, camids: Tensor | None, image_ids: Sequence[str]) -> Tensor:
         """Return which features belong to which of some images: (N, R) bool."""
         wanted = torch.tensor(
             [
-                self.targets.get(image_id, self.targets.get(str(pid), pid))
+                self.target_of(image_id, pid)
                 for image_id, pid in zip(image_ids, pids.tolist(), strict=True)
             ]
         )
@@ -77,8 +81,43 @@ class References:
         normalized again, plus the spread; so one vector per image is all an attack needs.
 
         Raises:
+            ConfigError: the distance is no squared Euclidean one.
             DataError: an image has no reference.
         """
+        if not distance.squared_euclidean:
+            raise ConfigError(
+                f"this attack reckons with means of features, which have no part in the distance "
+                f"'{distance.name}'; choose fgsm, ifgsm or mifgsm, or a registered distance"
+            )
+        mask = self._some_each(batch)
+        mapped = self._map(distance, batch.images)
+        weights = mask.to(mapped)
+        weights /= weights.sum(1, keepdim=True)
+        means = weights @ mapped
+        spread = weights @ mapped.pow(2).sum(1) - means.pow(2).sum(1)
+        return means, spread.clamp_min(0)
+
+    def mean_distance(self, batch: Batch, distance: Distance) -> Callable[[Tensor], Tensor]:
+        """Return the function from mapped features (N, E) to mean distances (N,) to references.
+
+        Raises:
+            DataError: an image has no reference.
+        """
+        if distance.squared_euclidean:
+            means, spread = self.means(batch, distance)
+            return lambda mapped: ((mapped - means).pow(2).sum(1) + spread) * distance.scale
+        references = self._map(distance, batch.images)
+        groups = [references[row] for row in self._some_each(batch).to(references.device)]
+
+        def mean_distance(mapped: Tensor) -> Tensor:
+            # one by one, so that an image's bits do not depend on its neighbors
+            pairs = zip(mapped.split(1), groups, strict=True)
+            return torch.cat([distance.between(one, group).mean(1) for one, group in pairs])
+
+        return mean_distance
+
+    def _some_each(self, batch: Batch) -> Tensor:
+        """Return the positives (N, R) of a batch, in which no row is empty."""
         mask = self.positives(batch)
         empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
         if empty:
@@ -86,12 +125,7 @@ class References:
                 f"{len(empty)} of {len(batch)} images have no reference of their identity "
                 f"(first: {batch.image_ids[empty[0]]}); leave them out of the batch"
             )
-        mapped = self._map(distance, batch.images)
-        weights = mask.to(mapped)
-        weights /= weights.sum(1, keepdim=True)
-        means = weights @ mapped
-        spread = weights @ mapped.pow(2).sum(1) - means.pow(2).sum(1)
-        return means, spread.clamp_min(0)
+        return mask
 
     def centers(self, distance: Distance, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return all identities (K,) and the mean of each one's mapped features (K, E)."""

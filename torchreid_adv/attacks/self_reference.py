@@ -31,7 +31,7 @@ class SelfDistance(Objective):
     def describe(self) -> dict[str, Any]:
         """Return the name of the metric."""
         return {
-            "metric": type(self.distance).__name__.lower(),
+            "metric": self.distance.name,
             "normalized": self.distance.normalize,
             "reference": "itself",
         }

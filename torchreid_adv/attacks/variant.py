@@ -34,6 +34,7 @@ from torchreid_adv.jobs.chunks import filled
 from torchreid_adv.jobs.ledger import Done, Ledger
 from torchreid_adv.jobs.manifest import SIDES, Entry, Manifest
 from torchreid_adv.jobs.team import ALONE, Team
+from torchreid_adv.models.ensemble import Ensemble
 from torchreid_adv.models.extract import device_of
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.pixel_model import PixelModel
@@ -97,7 +98,7 @@ class VariantWriter:
         team: this process and those it shares the work with.
     """
 
-    model: PixelModel
+    model: PixelModel | Ensemble
     attack: Attack
     references: References
     side: str

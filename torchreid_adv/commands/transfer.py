@@ -21,6 +21,7 @@ from torchreid_adv.commands.attack_gallery import (
     load_spec,
 )
 from torchreid_adv.commands.attack_job import AttackJob
+from torchreid_adv.commands.job_metrics import metric_facts
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import Record, ReIDData
@@ -157,7 +158,7 @@ class _Table:
         facts = {
             "root": manifest.root,
             "tested": fingerprint(model.network),
-            "distance": repr((type(job.distance).__name__, job.distance.normalize)),
+            "distance": repr((metric_facts("distance", job.distance), job.distance.normalize)),
             "rules": [job.ap_rule, job.protocol],
         }
         path = out / "cells" / f"{sha256(json.dumps(facts, sort_keys=True).encode())[:24]}.json"

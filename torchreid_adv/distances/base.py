@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import DISTANCES
 
 
@@ -14,17 +15,29 @@ class Distance(nn.Module):
     """A distance of the form ``scale * |map(a) - map(b)|^2``, differentiable.
 
     Euclidean, cosine and Mahalanobis distances all are, which is why the mean of the mapped
-    reference features is all that an attack on them needs.
+    reference features is all that an attack on them needs. One that is not of this form says so by
+    ``squared_euclidean = False``, and is asked for its distances instead.
 
     Args:
         normalize: L2-normalize features first (torchreid's ``test.normalize_feature``).
     """
 
     scale = 1.0
+    squared_euclidean = True
 
     def __init__(self, *, normalize: bool = False) -> None:
         super().__init__()
         self.normalize = normalize
+
+    @property
+    def name(self) -> str:
+        """What selects the distance in a config, and names it in results."""
+        return type(self).__name__.lower()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What else decides the distance, besides ``normalize``; plain values, for JSON."""
+        return {}
 
     def map(self, features: Tensor) -> Tensor:
         """Map features (N, D) into the space (N, E) in which distances are Euclidean."""
@@ -69,15 +82,3 @@ class Cosine(Distance):
     def between(self, a: Tensor, b: Tensor, *, squares: Tensor | None = None) -> Tensor:
         """Return ``1 - cos`` (N, M) for unit features; ``squares`` are one and not looked at."""
         return torch.mm(a, b.t()).neg_().add_(1)
-
-
-def build_distance(name: str, *, normalize: bool = False) -> Distance:
-    """Build a registered distance.
-
-    Raises:
-        ConfigError: unknown name, with the nearest known one.
-    """
-    distance: Distance = DISTANCES.build(name, normalize=normalize)
-    if not isinstance(distance, Distance):
-        raise ConfigError(f"the distance '{name}' is no torchreid_adv Distance: {type(distance)}")
-    return distance

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-from torchreid_adv.config import AdvConfig
-from torchreid_adv.distances import build_distance
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.distances import Distance, FittedDistance, distance_of
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Reranking, RetrievalResult, evaluate, evaluate_matrix
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.features import Features
@@ -32,7 +35,12 @@ class EvaluationMixin(Base):
     adv_config: AdvConfig
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config; called once, when the engine is adapted."""
+        """Take the config; called once, when the engine is adapted.
+
+        Raises:
+            ConfigError: the distance of the evaluation cannot be built; said before training.
+        """
+        distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
         self.adv_config = cfg
         self.results = {}
 
@@ -48,9 +56,10 @@ class EvaluationMixin(Base):
         own = super()._evaluate
         if getattr(own, "__func__", None) is not stock:
             return own(dataset_name=dataset_name, **keywords)
+        distance = self._distance(**keywords)
         query = self._features(keywords["query_loader"], "query")
         gallery = self._features(keywords["gallery_loader"], "gallery")
-        result, matrix = self._rank(query, gallery, **keywords)
+        result, matrix = self._rank(query, gallery, distance, **keywords)
         self.results[dataset_name] = result
         print("** Results **")
         print(*result.lines(keywords.get("ranks", [1, 5, 10, 20])), sep="\n")
@@ -58,11 +67,33 @@ class EvaluationMixin(Base):
             self._draw_ranks(matrix, dataset_name, keywords)
         return result.rank(1), result.mAP
 
+    def _distance(self, **keywords: Any) -> Distance:
+        """Return the distance of the keywords, one that is learned from the training images."""
+        metric = keywords.get("dist_metric", "euclidean")
+        normalize = keywords.get("normalize_feature", False)
+        distance = distance_of(self.adv_config, metric, normalize=normalize)
+        if keywords.get("rerank") and not distance.squared_euclidean:
+            raise ConfigError(
+                f"re-ranking finds neighbors by squared Euclidean distances, which '{metric}' is "
+                "not; set test.rerank False or choose a registered distance"
+            )
+        if isinstance(distance, FittedDistance):
+            train = self._features(self._train_loader(), "train")
+            print(f"Fitting {distance.name} to {len(train)} training images ...")
+            distance.fit(train.values, train.pids, train.camids)
+        return distance
+
+    def _train_loader(self) -> DataLoader[Any]:
+        """Return the training images, in order and through the test transform."""
+        stock = self.datamanager.train_loader
+        images = copy.copy(stock.dataset)
+        images.transform, images.k_tfm = self.datamanager.transform_te, 1
+        return DataLoader(images, batch_size=stock.batch_size, num_workers=stock.num_workers)
+
     def _rank(
-        self, query: Features, gallery: Features, **keywords: Any
+        self, query: Features, gallery: Features, distance: Distance, **keywords: Any
     ) -> tuple[RetrievalResult, Tensor | None]:
         metric = keywords.get("dist_metric", "euclidean")
-        distance = build_distance(metric, normalize=keywords.get("normalize_feature", False))
         protocol = "cuhk03" if keywords.get("use_metric_cuhk03") else "market1501"
         rules: dict[str, Any] = {
             "ap_rule": self.adv_config.adv.evaluation.ap_rule,

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from torchreid_adv.distances import Distance
+from torchreid_adv.distances import Distance, LinearDistance
 from torchreid_adv.distances.base import Cosine, Euclidean
 from torchreid_adv.pixels import LEVELS
 
@@ -48,7 +48,11 @@ def describe_distance(distance: Distance) -> str:
     """Return what kind of distance it is, in words."""
     if type(distance) is Cosine:
         return "cosine distance"
-    name = "squared Euclidean" if type(distance) is Euclidean else type(distance).__name__
+    name = distance.name
+    if type(distance) is Euclidean:
+        name = "squared Euclidean"
+    elif isinstance(distance, LinearDistance):
+        name = type(distance).__name__
     return f"{name} distance{' of unit features' if distance.normalize else ''}"
 
 

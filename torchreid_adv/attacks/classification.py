@@ -1,0 +1,157 @@
+"""The baseline that metric attacks are compared with: an attack on a classifier of identities."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from torchreid_adv.attacks.fgsm import PAPER, iteration_rule
+from torchreid_adv.attacks.gradient_attack import Adversarial, GradientAttack
+from torchreid_adv.attacks.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.perturbations import LinfDelta
+from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.steps import SignStep
+from torchreid_adv.data.batch import Batch
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.pixel_model import PixelModel
+from torchreid_adv.pixels import from_levels, to_levels
+from torchreid_adv.registry import ATTACKS
+
+
+class IdentityLogits(Objective):
+    """Cross-entropy of the training identity that the clean image was taken for.
+
+    Test identities are none of the classifier's, so its own answer is the label.
+
+    Args:
+        classifier: features (N, D) -> logits (N, C).
+    """
+
+    def __init__(self, classifier: nn.Linear) -> None:
+        self.weight = classifier.weight.detach()
+        self.bias = None if classifier.bias is None else classifier.bias.detach()
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> cross-entropy; references are not looked at."""
+
+        def logits(images: Tensor) -> Tensor:
+            features = embed(images)
+            if features.shape[1] != self.weight.shape[1]:
+                raise ConfigError(
+                    f"the network's classifier takes {self.weight.shape[1]} numbers and its "
+                    f"features have {features.shape[1]}; attack the metric, by 'ifgsm'"
+                )
+            bias = None if self.bias is None else self.bias.to(features)
+            return F.linear(features, self.weight.to(features), bias)
+
+        with torch.no_grad():
+            labels = logits(batch.images).argmax(1)
+        return lambda images: F.cross_entropy(logits(images), labels, reduction="none")
+
+
+class ClassificationAttack:
+    """I-FGSM on the identity logits of a network that has a classifier on its features.
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        step_size: pixel units of [0, 1].
+        steps: number of steps.
+        seed: of everything random inside the model.
+        precision: ``fp32`` or ``bf16``.
+    """
+
+    def __init__(
+        self, *, eps: float, step_size: float, steps: int, seed: int, precision: str
+    ) -> None:
+        self.name = "classification_ifgsm"
+        self.linf: float | None = eps
+        self.step_size, self.steps = step_size, steps
+        self.seed, self.precision = seed, precision
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of the attack, lengths in gray levels."""
+        return {
+            "eps": round(to_levels(self.linf or 0), 6),
+            "step_size": round(to_levels(self.step_size), 6),
+            "steps": self.steps,
+            "seed": self.seed,
+            "precision": self.precision,
+            "metric": "identity logits",
+            "reference": "the classifier's own answer",
+        }
+
+    def __call__(
+        self, model: nn.Module, batch: Batch, references: References | None = None
+    ) -> Adversarial:
+        """Attack a batch; the model, the batch and the random state are left as they were.
+
+        Raises:
+            ConfigError: the network has no classifier of its training identities.
+        """
+        loop = GradientAttack(
+            IdentityLogits(identity_classifier(model)),
+            LinfDelta(self.linf or 0),
+            functools.partial(SignStep, lr=self.step_size),
+            self.steps,
+            seed=self.seed,
+            precision=self.precision,
+        )
+        return loop(model, batch)
+
+
+def identity_classifier(model: nn.Module) -> nn.Linear:
+    """Return the classifier of training identities within a PixelModel, or around one.
+
+    Raises:
+        ConfigError: there is none, or it was not loaded from the checkpoint.
+    """
+    members = [part for part in model.modules() if isinstance(part, PixelModel)]
+    parts = list(members[0].network.named_modules()) if len(members) == 1 else []
+    heads = [part for name, part in parts if name.split(".")[-1] == "classifier"]
+    linear = [head for head in heads if isinstance(head, nn.Linear)]
+    if len(linear) != 1:
+        raise ConfigError(
+            "the classification attack needs a single network with one linear layer named "
+            f"'classifier' on its features, and this one has {len(linear)}; attack the metric, by "
+            "'ifgsm'"
+        )
+    if linear[0].out_features < 2:
+        raise ConfigError(
+            "the classification attack needs the classifier that the network was trained with, and "
+            "this network's has one class: it was not loaded from the checkpoint; build the "
+            "network with num_classes = number of training identities and load its weights"
+        )
+    return linear[0]
+
+
+@ATTACKS.register(
+    "classification_ifgsm", paper=PAPER, title="the baseline: sign steps on the identity logits"
+)
+def classification_ifgsm(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = from_levels(1),
+    steps: int | None = None,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> ClassificationAttack:
+    """Build I-FGSM on the identity logits, the paper's baseline.
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: not looked at; the metric is what this baseline ignores.
+        step_size: pixel units of [0, 1].
+        steps: None = :func:`iteration_rule`.
+        seed: of everything random inside the model.
+        precision: ``fp32`` or ``bf16``.
+    """
+    steps = iteration_rule(eps) if steps is None else steps
+    return ClassificationAttack(
+        eps=eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+    )

@@ -1,0 +1,82 @@
+"""NES and SPSA: a gradient estimated from answers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchreid_adv.attacks.objectives import Losses
+from torchreid_adv.attacks.perturbations import LinfDelta
+from torchreid_adv.attacks.queries import Proposals
+from torchreid_adv.attacks.steps import SignStep
+from torchreid_adv.data.batch import Batch
+
+
+class Estimated(Proposals):
+    """Sign steps along a gradient that is estimated from pairs of answers.
+
+    ``g = mean of (L(x + sigma u) - L(x - sigma u)) / (2 sigma) u`` over random directions u, each
+    image its own: normal (NES, Ilyas et al.) or of +-1 (SPSA, Uesato et al.).
+
+    Args:
+        batch: clean images.
+        bounds: of the perturbation, reset to the batch.
+        rounds: how often it will be asked.
+        pairs: of answers in a step.
+        sigma: length of u, pixel units of [0, 1].
+        coarse: side of the squares of pixels that share a number of u.
+        step_size: pixel units of [0, 1].
+        momentum: decay of the running sum of L1-normalized gradients.
+        signs: u of +-1 instead of normal numbers.
+        seed: of the directions.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        bounds: LinfDelta,
+        rounds: int,
+        *,
+        pairs: int,
+        sigma: float,
+        coarse: int,
+        step_size: float,
+        momentum: float,
+        signs: bool,
+        seed: int,
+    ) -> None:
+        super().__init__(batch, bounds, rounds)
+        self.pairs, self.sigma, self.coarse, self.signs = pairs, sigma, coarse, signs
+        self.draws = batch.rng(seed, "estimate")
+        self.rule = SignStep(bounds.parameters(), lr=step_size, momentum=momentum)
+
+    def propose(self, best: Tensor, losses_of: Losses, number: int) -> Tensor:
+        """Return images one step on from where the last step ended, whatever it was worth."""
+        images = self.bounds.images
+        images.grad = self.estimate(images.detach(), losses_of)
+        self.rule.step(images.new_empty(0), lambda: self.bounds.project(self.batch.images))
+        return images.detach().clone()
+
+    def estimate(self, images: Tensor, losses_of: Losses) -> Tensor:
+        """Return the estimated gradient (N, 3, H, W); what is asked for lies in [0, 1]."""
+        gradient = torch.zeros_like(images)
+        for _ in range(self.pairs):
+            directions = self._directions(images)
+            high, low = (
+                losses_of((images + way * self.sigma * directions).clamp(0, 1)) for way in (1, -1)
+            )
+            gradient += (high - low).view(-1, 1, 1, 1) * directions
+        return gradient / (2 * self.sigma * self.pairs)
+
+    def _directions(self, images: Tensor) -> Tensor:
+        directions = torch.zeros_like(images)
+        for row, draws in enumerate(self.draws):
+            height, width = self.bounds.sizes[row]
+            shape = (3, -(-height // self.coarse), -(-width // self.coarse))
+            drawn = torch.randn(shape, generator=draws)
+            drawn = torch.where(drawn < 0, -1.0, 1.0) if self.signs else drawn
+            if self.coarse > 1:
+                drawn = F.interpolate(drawn[None], scale_factor=float(self.coarse))[0]
+            directions[row, :, :height, :width] = drawn[:, :height, :width].to(images)
+        return directions

@@ -1,0 +1,215 @@
+"""DI-FGSM and TI-FGSM for images of any shape: gradients that fit more than one network."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchreid_adv.attacks.gradient_attack import GradientAttack
+from torchreid_adv.attacks.gradients import Smoothed
+from torchreid_adv.attacks.objectives import Embed, Losses, MetricDistance, Objective
+from torchreid_adv.attacks.perturbations import LinfDelta
+from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.steps import SignStep
+from torchreid_adv.data.batch import Batch
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.pixels import from_levels
+from torchreid_adv.registry import ATTACKS
+
+_LEVEL = from_levels(1)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a smaller copy of an image lies within the image's frame, pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class InputDiversity:
+    """With some probability, a smaller copy of an image at a random place on black (Xie et al.).
+
+    Height and width shrink by the same factor, so that a person keeps their proportions and the
+    frame its size.
+
+    Args:
+        p: probability, [0, 1].
+        smallest: least factor, (0, 1].
+
+    Raises:
+        ConfigError: a value out of its range.
+    """
+
+    def __init__(self, *, p: float = 0.5, smallest: float = 0.9) -> None:
+        if not 0 <= p <= 1 or not 0 < smallest <= 1:
+            raise ConfigError(
+                f"input diversity needs p in [0, 1] and smallest in (0, 1], got {p}, {smallest}"
+            )
+        self.p, self.smallest = p, smallest
+
+    def draw(self, height: int, width: int, draws: torch.Generator) -> Placement | None:
+        """Return where the copy of an image goes, None for the image as it is."""
+        chosen, scale, down, right = torch.rand(4, generator=draws, dtype=torch.float64).tolist()
+        if chosen >= self.p:
+            return None
+        scale = self.smallest + (1 - self.smallest) * scale
+        h, w = max(1, round(height * scale)), max(1, round(width * scale))
+        return Placement(int(down * (height - h + 1)), int(right * (width - w + 1)), h, w)
+
+    def apply(self, image: Tensor, place: Placement | None) -> Tensor:
+        """Return an image (3, H, W) with its copy at that place, differentiably."""
+        if place is None:
+            return image
+        height, width = image.shape[-2:]
+        small = F.interpolate(
+            image[None], (place.height, place.width), mode="bilinear", align_corners=False
+        )[0]
+        right, below = width - place.left - place.width, height - place.top - place.height
+        return F.pad(small, (place.left, right, place.top, below))
+
+
+class Diversified(Objective):
+    """An objective seen through input diversity, drawn anew in each step.
+
+    Args:
+        objective: what grows.
+        diversity: how the images vary.
+        seed: of the draws, which each image has of its own.
+    """
+
+    def __init__(self, objective: Objective, diversity: InputDiversity, *, seed: int = 0) -> None:
+        self.objective, self.diversity, self.seed = objective, diversity, seed
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the objective says, and the diversity."""
+        diversity = {"p": self.diversity.p, "smallest": self.diversity.smallest}
+        return {**self.objective.describe(), "input_diversity": diversity}
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> losses, of varied images where a gradient is asked for."""
+        generators = batch.rng(self.seed, "diversity")
+        losses_of = self.objective.bind(embed, batch, references)
+
+        def losses(images: Tensor) -> Tensor:
+            if not images.requires_grad:  # what is reported is the image as it is
+                return losses_of(images)
+            return losses_of(self._varied(images, batch.sizes, generators))
+
+        return losses
+
+    def _varied(
+        self, images: Tensor, sizes: Tensor | None, generators: list[torch.Generator]
+    ) -> Tensor:
+        height, width = images.shape[-2:]
+        whole = [[height, width]] * len(images)
+        views = []
+        for image, (h, w), draws in zip(
+            images, whole if sizes is None else sizes.tolist(), generators, strict=True
+        ):
+            view = self.diversity.apply(image[:, :h, :w], self.diversity.draw(h, w, draws))
+            views.append(F.pad(view, (0, width - w, 0, height - h)))
+        return torch.stack(views)
+
+
+@ATTACKS.register(
+    "difgsm",
+    paper="Xie et al., Improving Transferability of Adversarial Examples with Input Diversity, "
+    "2019",
+    title="sign steps through smaller copies at random places",
+)
+def difgsm(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _LEVEL,
+    steps: int = 10,
+    momentum: float = 1.0,
+    p: float = 0.5,
+    smallest: float = 0.9,
+    targeted: bool = False,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> GradientAttack:
+    """Build DI-FGSM (momentum 0: DI, momentum 1: M-DI), without the published square resize.
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that is attacked.
+        step_size: pixel units of [0, 1].
+        steps: number of steps.
+        momentum: decay of the running sum of L1-normalized gradients.
+        p: probability that an image is varied in a step.
+        smallest: least factor by which it shrinks.
+        targeted: pull instead of push.
+        seed: of the draws.
+        precision: ``fp32`` or ``bf16``.
+    """
+    diversity = InputDiversity(p=p, smallest=smallest)
+    return GradientAttack(
+        Diversified(MetricDistance(distance, targeted=targeted), diversity, seed=seed),
+        LinfDelta(eps),
+        functools.partial(SignStep, lr=step_size, momentum=momentum),
+        steps,
+        seed=seed,
+        precision=precision,
+    )
+
+
+@ATTACKS.register(
+    "tifgsm",
+    paper="Dong et al., Evading Defenses to Transferable Adversarial Examples by "
+    "Translation-Invariant Attacks, 2019",
+    title="sign steps along a smoothed gradient",
+)
+def tifgsm(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _LEVEL,
+    steps: int = 10,
+    momentum: float = 1.0,
+    kernel: int = 15,
+    reach: float = 3.0,
+    p: float = 0.0,
+    smallest: float = 0.9,
+    targeted: bool = False,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> GradientAttack:
+    """Build TI-FGSM; with p > 0 it is combined with input diversity (TI-DIM).
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that is attacked.
+        step_size: pixel units of [0, 1].
+        steps: number of steps.
+        momentum: decay of the running sum of L1-normalized gradients.
+        kernel: odd length of a side of the Gaussian kernel, pixels.
+        reach: standard deviations from its center to its border.
+        p: probability that an image is varied in a step.
+        smallest: least factor by which it shrinks.
+        targeted: pull instead of push.
+        seed: of the draws.
+        precision: ``fp32`` or ``bf16``.
+    """
+    objective: Objective = MetricDistance(distance, targeted=targeted)
+    if p:
+        objective = Diversified(objective, InputDiversity(p=p, smallest=smallest), seed=seed)
+    return GradientAttack(
+        objective,
+        LinfDelta(eps),
+        functools.partial(SignStep, lr=step_size, momentum=momentum),
+        steps,
+        gradient=Smoothed(kernel=kernel, reach=reach),
+        seed=seed,
+        precision=precision,
+    )

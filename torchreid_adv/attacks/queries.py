@@ -1,0 +1,158 @@
+"""Attacks that only ask a model for its answers: the loop, the budget and what comes back."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchreid_adv.attacks.gradient_attack import Adversarial
+from torchreid_adv.attacks.objectives import Losses, Objective
+from torchreid_adv.attacks.perturbations import LinfDelta
+from torchreid_adv.attacks.randomness import seeded
+from torchreid_adv.attacks.references import References
+from torchreid_adv.data.batch import Batch
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.prepare import prepared
+from torchreid_adv.pixels import to_levels
+
+
+@dataclass(frozen=True)
+class Queried(Adversarial):
+    """What an attack by queries gives back.
+
+    ``trace`` holds the best losses so far, a row for each entry of ``spent``: the curve of the
+    objective against the budget. Where the objective is :class:`RankScore`, one minus its mean
+    over images is the mean average precision.
+
+    Args:
+        queries: (N,) int64, answers asked for each image.
+        spent: (rows of trace,) int64, answers asked for an image by then.
+    """
+
+    queries: Tensor
+    spent: Tensor
+
+
+class Proposals(ABC):
+    """Says which images to try next; made anew for each batch.
+
+    Args:
+        batch: clean images.
+        bounds: of the perturbation, reset to the batch.
+        rounds: how often it will be asked.
+    """
+
+    def __init__(self, batch: Batch, bounds: LinfDelta, rounds: int) -> None:
+        self.batch, self.bounds, self.rounds = batch, bounds, rounds
+
+    @abstractmethod
+    def propose(self, best: Tensor, losses_of: Losses, number: int) -> Tensor:
+        """Return images (N, 3, H, W) within the bounds to try as number 0, 1, ..."""
+
+
+class QueryAttack:
+    """Try proposals, and keep of each image the best one.
+
+    Args:
+        objective: what grows; only its values are used.
+        eps: L-infinity bound, pixel units of [0, 1].
+        proposals: (batch, bounds, rounds) -> Proposals, a class or a ``functools.partial`` of it.
+        cost: queries for a proposal, that of its own loss included.
+        queries: answers asked for each image, that for the clean one included.
+        seed: of everything random.
+        precision: ``fp32`` or ``bf16``.
+
+    Raises:
+        ConfigError: the budget does not suffice for one proposal.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        eps: float,
+        proposals: Callable[[Batch, LinfDelta, int], Proposals],
+        *,
+        cost: int,
+        queries: int,
+        seed: int,
+        precision: str,
+    ) -> None:
+        self.rounds = (queries - 1) // cost
+        if self.rounds < 1:
+            raise ConfigError(
+                f"a proposal of this attack costs {cost} queries and the clean image one; "
+                f"queries={queries} is too few"
+            )
+        self.name = type(objective).__name__
+        self.linf: float | None = eps
+        self.objective, self.proposals, self.cost = objective, proposals, cost
+        self.seed, self.precision = seed, precision
+
+    @property
+    def queries(self) -> int:
+        """Answers asked for each image: what fits the budget."""
+        return 1 + self.rounds * self.cost
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of the attack, lengths in gray levels."""
+        return {
+            "eps": round(to_levels(self.linf or 0), 6),
+            "queries": self.queries,
+            "queries_per_step": self.cost,
+            "seed": self.seed,
+            "precision": self.precision,
+            "knowledge": f"black-box: {self.queries} answers of the scored model for each image",
+            **self.objective.describe(),
+        }
+
+    def __call__(
+        self, model: nn.Module, batch: Batch, references: References | None = None
+    ) -> Queried:
+        """Attack a batch; the model, the batch and the random state are left as they were.
+
+        Args:
+            model: images in [0, 1] with ``sizes`` -> features; need not be differentiable.
+            batch: clean images.
+            references: what the objective needs.
+
+        Raises:
+            ConfigError: tracklets.
+        """
+        if batch.images.ndim != 4:
+            raise ConfigError("attacks by queries take still images (N, 3, H, W), not tracklets")
+        with prepared(model, batch.images, precision=self.precision) as ready, torch.no_grad():
+            embed = functools.partial(ready, sizes=batch.sizes)
+            return self._run(self.objective.bind(embed, batch, references), batch)
+
+    def _run(self, losses_of: Losses, batch: Batch) -> Queried:
+        bounds = LinfDelta(self.linf or 0)
+        bounds.reset(batch)
+        proposals = self.proposals(batch, bounds, self.rounds)
+        best, losses = batch.images.clone(), self._asked(losses_of, batch, 0)(batch.images)
+        trace = [losses]
+        for number in range(self.rounds):
+            ask = self._asked(losses_of, batch, number + 1)
+            tried = proposals.propose(best, ask, number)
+            found = ask(tried)
+            better = found > losses
+            best[better], losses = tried[better], torch.where(better, found, losses)
+            trace.append(losses)
+        still = (best == batch.images).flatten(1).all(1)
+        spent = 1 + self.cost * torch.arange(self.rounds + 1)
+        queries = torch.full((len(batch),), self.queries)
+        return Queried(best, trace[0], trace[-1], still, torch.stack(trace), queries, spent)
+
+    def _asked(self, losses_of: Losses, batch: Batch, step: int) -> Losses:
+        """Return the losses under a random state that is the same for all answers of a step."""
+
+        def ask(images: Tensor) -> Tensor:
+            with seeded(self.seed, batch, step):
+                return losses_of(images)
+
+        return ask

@@ -1,0 +1,340 @@
+"""CA, QA, SP-QA, TMA, LTM and GTM: attacks on ranks, with their own figures."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from torchreid_adv.attacks.gradient_attack import Adversarial, GradientAttack
+from torchreid_adv.attacks.perturbations import LinfDelta
+from torchreid_adv.attacks.randomness import seeded
+from torchreid_adv.attacks.ranking import CandidateRank, QueryRank, RankingObjective
+from torchreid_adv.attacks.ranking_labels import (
+    GreedyTopMisranking,
+    LearningToMisrank,
+    TargetedMismatch,
+)
+from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.steps import SignStep
+from torchreid_adv.data.batch import Batch
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.prepare import prepared
+from torchreid_adv.pixels import from_levels
+from torchreid_adv.registry import ATTACKS
+
+RANKING = "Zhou et al., Adversarial Attack and Defense in Deep Ranking, 2021"
+MISMATCH = "Tolias et al., Targeted Mismatch Adversarial Attack, 2019"
+MISRANK = "Wang et al., Transferable, Controllable, and Inconspicuous Attacks on Re-ID, 2020"
+_STEP, _STEPS = from_levels(3), 32
+
+
+@dataclass(frozen=True)
+class Ranked(Adversarial):
+    """What an attack on ranks gives back.
+
+    Args:
+        figure: name of the attack's own figure: ``percentile rank`` (0 = first, 100 = last, mean
+            over what was chosen), ``cosine`` (to the target) or ``rank-1`` (1 = the nearest image
+            that counts is of the own identity).
+        figure_before: (N,) of the clean images.
+        figure_after: (N,) of the adversarial images.
+    """
+
+    figure: str
+    figure_before: Tensor
+    figure_after: Tensor
+
+
+class RankingAttack(GradientAttack):
+    """Sign steps on an objective of ranks.
+
+    Args:
+        objective: what grows.
+        eps: L-infinity bound, pixel units of [0, 1].
+        step_size: pixel units of [0, 1].
+        steps: how many.
+        seed: of the choice and of everything random inside the model.
+        precision: ``fp32`` or ``bf16``.
+    """
+
+    objective: RankingObjective
+
+    def __init__(
+        self,
+        objective: RankingObjective,
+        eps: float,
+        *,
+        step_size: float,
+        steps: int,
+        seed: int,
+        precision: str,
+    ) -> None:
+        super().__init__(
+            objective,
+            LinfDelta(eps),
+            functools.partial(SignStep, lr=step_size),
+            steps,
+            seed=seed,
+            precision=precision,
+        )
+
+    def __call__(
+        self, model: nn.Module, batch: Batch, references: References | None = None
+    ) -> Ranked:
+        """Attack a batch; the model, the batch and the random state are left as they were."""
+        with prepared(model, batch.images, precision=self.precision) as ready:
+            found = super().__call__(ready, batch, references)
+            embed = functools.partial(ready, sizes=batch.sizes)
+            mapped = self.objective.distance.map
+            with torch.no_grad(), seeded(self.seed, batch, self.steps):
+                _, figure = self.objective.functions(embed, batch, references)
+                clean, moved = (figure(mapped(embed(x))) for x in (batch.images, found.images))
+        return Ranked(
+            found.images,
+            found.before,
+            found.after,
+            found.zero_gradient,
+            found.trace,
+            self.objective.figure_name,
+            clean,
+            moved,
+        )
+
+
+ERS = (
+    "ca_plus",
+    "ca_minus",
+    "qa_plus",
+    "qa_minus",
+    "tma",
+    "es_shift",
+    "es_r1",
+    "ltm",
+    "gtm",
+    "gtt",
+)
+
+
+def robustness_score(figures: Mapping[str, float]) -> float:
+    """Return the empirical robustness score of deep ranking, 0 = defenseless, 100 = untouched.
+
+    ``mean of {2 CA+, 100 - CA-, 2 QA+, 100 - QA-, 100 (1 - TMA), 50 (2 - ES_shift), ES_R1, LTM,
+    GTM, GTT}`` (Zhou et al.): percentile ranks of CA and QA after the attack in percent, TMA the
+    cosine after it, ES_shift the cosine distance that the self attack moves a feature, ES_R1, LTM
+    and GTM the rank-1 after the attack in percent, GTT the share of first places kept among the
+    first four, in percent.
+
+    Args:
+        figures: one for each of ``ca_plus``, ``ca_minus``, ``qa_plus``, ``qa_minus``, ``tma``,
+            ``es_shift``, ``es_r1``, ``ltm``, ``gtm`` and ``gtt``.
+
+    Raises:
+        ConfigError: one is missing, or there are others.
+    """
+    if set(figures) != set(ERS):
+        wrong = sorted(set(ERS) ^ set(figures))
+        raise ConfigError(f"the score is of {', '.join(ERS)}; missing or unknown: {wrong}")
+    parts = [
+        2 * figures["ca_plus"],
+        100 - figures["ca_minus"],
+        2 * figures["qa_plus"],
+        100 - figures["qa_minus"],
+        100 * (1 - figures["tma"]),
+        50 * (2 - figures["es_shift"]),
+        *(figures[name] for name in ("es_r1", "ltm", "gtm", "gtt")),
+    ]
+    return sum(parts) / len(parts)
+
+
+@ATTACKS.register("ca_plus", paper=RANKING, title="the image up in the lists of random queries")
+def ca_plus(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _STEP,
+    steps: int = _STEPS,
+    width: int = 5,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> RankingAttack:
+    """Build CA+: the image rises in the lists of random queries.
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that ranks.
+        step_size: pixel units of [0, 1].
+        steps: number of steps.
+        width: number of queries.
+        seed: of the choice.
+        precision: ``fp32`` or ``bf16``.
+    """
+    objective = CandidateRank(distance, up=True, width=width, seed=seed)
+    return RankingAttack(
+        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+    )
+
+
+@ATTACKS.register("ca_minus", paper=RANKING, title="the image down in the lists it is on top of")
+def ca_minus(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _STEP,
+    steps: int = _STEPS,
+    width: int = 5,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> RankingAttack:
+    """Build CA-: the image falls in the lists of queries that are nearest to it.
+
+    Options are those of :func:`ca_plus`.
+    """
+    objective = CandidateRank(distance, up=False, width=width, seed=seed)
+    return RankingAttack(
+        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+    )
+
+
+@ATTACKS.register("qa_plus", paper=RANKING, title="random candidates up in the image's list")
+def qa_plus(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _STEP,
+    steps: int = _STEPS,
+    width: int = 5,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> RankingAttack:
+    """Build QA+: random candidates rise in the image's list.
+
+    Options are those of :func:`ca_plus`; ``width`` is the number of candidates.
+    """
+    objective = QueryRank(distance, up=True, width=width, seed=seed)
+    return RankingAttack(
+        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+    )
+
+
+@ATTACKS.register("qa_minus", paper=RANKING, title="the first candidates down in the image's list")
+def qa_minus(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _STEP,
+    steps: int = _STEPS,
+    width: int = 5,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> RankingAttack:
+    """Build QA-: the nearest candidates fall in the image's list.
+
+    Options are those of :func:`ca_plus`; ``width`` is the number of candidates.
+    """
+    objective = QueryRank(distance, up=False, width=width, seed=seed)
+    return RankingAttack(
+        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+    )
+
+
+@ATTACKS.register(
+    "sp_qa", paper=RANKING, title="as qa_plus or qa_minus, the nearest neighbors staying"
+)
+def sp_qa(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _STEP,
+    steps: int = _STEPS,
+    up: bool = True,
+    width: int = 5,
+    keep: float = 10.0,
+    neighbors: int = 5,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> RankingAttack:
+    """Build SP-QA: QA, and the nearest neighbors of the clean image stay where they are.
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that ranks.
+        step_size: pixel units of [0, 1].
+        steps: number of steps.
+        up: raise random candidates, or lower some of the nearest.
+        width: number of candidates.
+        keep: weight of the neighbors.
+        neighbors: how many stay.
+        seed: of the choice.
+        precision: ``fp32`` or ``bf16``.
+    """
+    objective = QueryRank(distance, up=up, width=width, keep=keep, neighbors=neighbors, seed=seed)
+    return RankingAttack(
+        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+    )
+
+
+@ATTACKS.register("tma", paper=MISMATCH, title="towards a random image")
+def tma(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _STEP,
+    steps: int = _STEPS,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> RankingAttack:
+    """Build TMA: towards the feature of a random image of the other side.
+
+    Options are those of :func:`ca_plus`, without ``width``.
+    """
+    objective = TargetedMismatch(distance, seed=seed)
+    return RankingAttack(
+        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+    )
+
+
+@ATTACKS.register(
+    "ltm", paper=MISRANK, title="the furthest other identity before the nearest own image"
+)
+def ltm(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _STEP,
+    steps: int = _STEPS,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> RankingAttack:
+    """Build LTM: the furthest other identity before the nearest image of the own one.
+
+    Options are those of :func:`ca_plus`, without ``width``.
+    """
+    objective = LearningToMisrank(distance, seed=seed)
+    return RankingAttack(
+        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+    )
+
+
+@ATTACKS.register("gtm", paper=RANKING, title="towards the nearest other identity")
+def gtm(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _STEP,
+    steps: int = _STEPS,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> RankingAttack:
+    """Build GTM: towards the nearest image of another identity.
+
+    Options are those of :func:`ca_plus`, without ``width``.
+    """
+    objective = GreedyTopMisranking(distance, seed=seed)
+    return RankingAttack(
+        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+    )

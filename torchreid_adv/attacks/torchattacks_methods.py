@@ -1,0 +1,116 @@
+"""Which torchattacks classes are right on a metric, how each is run, and why others are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torchreid_adv.errors import ConfigError, suggest
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a torchattacks class is run on a metric.
+
+    Args:
+        step: its parameter for the size of a step, "" for none.
+        steps: its parameter for the number of steps, "" for none.
+        eps: its parameter for the bound, "" where it looks for the smallest change instead; the
+            result is then clamped to eps.
+        l2: eps and step are L2 lengths.
+        alone: one image per call: the class makes more rows out of an image, or takes subsets, so
+            that references of several images would be mixed up, or its noise is for all images.
+        tau: it moves an image until its distance crosses a threshold.
+    """
+
+    step: str = "alpha"
+    steps: str = "steps"
+    eps: str = "eps"
+    l2: bool = False
+    alone: bool = False
+    tau: bool = False
+
+
+def _crossing(*, step: str = "", steps: str = "steps", eps: str = "eps") -> Method:
+    return Method(step, steps, eps, alone=True, tau=True)
+
+
+METHODS: dict[str, Method] = {
+    "FGSM": Method(step="", steps=""),
+    "BIM": Method(),
+    "PGD": Method(),
+    "RFGSM": Method(),
+    "FFGSM": Method(steps=""),
+    "EOTPGD": Method(),
+    "MIFGSM": Method(),
+    "NIFGSM": Method(),
+    "VMIFGSM": Method(),
+    "VNIFGSM": Method(),
+    "SINIFGSM": Method(),
+    "UPGD": Method(),
+    "PGDL2": Method(l2=True),
+    "PGDRS": Method(alone=True),
+    "PGDRSL2": Method(alone=True, l2=True),
+    "SPSA": Method(step="lr", steps="nb_iter", alone=True),
+    "APGD": _crossing(),
+    "FAB": _crossing(),
+    "Square": _crossing(steps="n_queries"),
+    "CW": _crossing(step="lr", eps=""),
+    "EADL1": _crossing(step="lr", steps="max_iterations", eps=""),
+    "EADEN": _crossing(step="lr", steps="max_iterations", eps=""),
+    "DeepFool": _crossing(eps=""),
+}
+
+# options that would leave the form in which a method is right: name -> the only value
+FIXED: dict[str, dict[str, object]] = {
+    "UPGD": {"loss": "ce"},
+    "APGD": {"loss": "ce", "norm": "Linf"},
+    "FAB": {"norm": "Linf"},
+    "Square": {"norm": "Linf"},
+}
+
+_FOUR = "it needs four classes, and a distance makes two"
+_SQUARE = "it resizes images to a square; the attack '{}' is the same for any shape"
+_SPARSE = "it changes a few pixels without a bound that eps could give"
+_PATCH = "its step follows from its bound by a rule of its own, and it leaves gradients on weights"
+_CONTROL = "it does not look at the distance"
+REFUSED = {
+    "APGDT": _FOUR,
+    "AutoAttack": _FOUR,
+    "MultiAttack": "it stops at the first attack that crosses a threshold; run them one by one",
+    "LGV": "it trains copies of the network as a classifier",
+    "DIFGSM": _SQUARE.format("difgsm"),
+    "TIFGSM": _SQUARE.format("tifgsm"),
+    "PIFGSM": _PATCH,
+    "PIFGSMPP": _PATCH + ", and has no target",
+    "SparseFool": _SPARSE,
+    "OnePixel": _SPARSE,
+    "JSMA": "its memory grows with the square of the number of pixels",
+    "Pixle": "it mixes up height and width, and fails on images that are no square",
+    "Jitter": "its loss is constant for two classes",
+    "TPGD": "it uses no reference, so that its direction is undefined",
+    "VANILA": _CONTROL,
+    "GN": _CONTROL,
+}
+
+
+def method(name: str, *, tau: float | None) -> Method:
+    """Return how a class is run.
+
+    Raises:
+        ConfigError: a class that cannot be right, an unknown one, or a missing or needless tau.
+    """
+    if name in REFUSED:
+        raise ConfigError(f"torchattacks' {name} is not run on a metric: {REFUSED[name]}")
+    if name not in METHODS:
+        raise ConfigError(f"unknown torchattacks class '{name}'{suggest(name, METHODS)}")
+    found = METHODS[name]
+    if found.tau and tau is None:
+        raise ConfigError(
+            f"torchattacks' {name} moves an image until its distance to the references crosses a "
+            "threshold: give it as the option tau, in units of the attacked distance"
+        )
+    if tau is not None and not found.tau:
+        raise ConfigError(f"torchattacks' {name} has no threshold; leave the option tau out")
+    if tau is not None and tau <= 0:
+        raise ConfigError(f"tau is a distance above 0, got {tau!r}")
+    return found

@@ -1,0 +1,94 @@
+"""KISSME: keep it simple and straightforward metric learning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchreid_adv.distances.fitted import FittedDistance
+from torchreid_adv.distances.matrices import psd_factor
+from torchreid_adv.distances.pairs import everything, mean_scatter
+from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.registry import DISTANCES
+
+_RANK = 1e-10  # share of the largest variance below which one is zero
+
+
+@DISTANCES.register(
+    "kissme",
+    paper="Koestinger et al., Large Scale Metric Learning from Equivalence Constraints, 2012",
+    title="likelihood ratio of same and different pairs, fitted on the training split",
+)
+class KISSME(FittedDistance):
+    """``M = S^-1 - D^-1`` after PCA (Koestinger et al., 2012).
+
+    S and D are the covariances of the differences of all training pairs of the same and of
+    different identities. M has negative eigenvalues in general; they are set to zero.
+
+    Args:
+        dimension: principal components that are kept, at most: no more than the training features
+            span, and no more than the differences within identities do, or S has no inverse.
+        normalize: L2-normalize features first.
+
+    Raises:
+        ConfigError: a dimension below 1.
+    """
+
+    def __init__(self, *, dimension: int = 64, normalize: bool = False) -> None:
+        super().__init__(normalize=normalize)
+        if type(dimension) is not int or dimension < 1:
+            raise ConfigError(
+                f"KISSME's dimension is a number of principal components, 1 or more; got "
+                f"{dimension!r}"
+            )
+        self.dimension = dimension
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The number of principal components."""
+        return {"dimension": self.dimension}
+
+    def _factor(self, features: Tensor, pids: Tensor, camids: Tensor) -> Tensor:
+        same, different = pair_scatter(features, pids)
+        variances, vectors = torch.linalg.eigh(features.T @ features / len(features))
+        zero = _RANK * float(variances[-1])
+        spanned = (int((torch.linalg.eigvalsh(m) > zero).sum()) for m in (same, different))
+        kept = min(self.dimension, int((variances > zero).sum()), *spanned)
+        components = vectors[:, len(variances) - kept :]
+        same, different = (components.T @ part @ components for part in (same, different))
+        if not kept or any(torch.linalg.eigvalsh(m)[0] <= zero for m in (same, different)):
+            raise DataError(
+                f"KISSME cannot invert the covariances of differences in {kept} dimensions; set a "
+                "smaller dimension, or use a training set whose images of an identity differ more"
+            )
+        factor = psd_factor(torch.linalg.inv(same) - torch.linalg.inv(different))
+        if not factor.shape[1]:
+            raise DataError(
+                "KISSME finds no direction in which training images of one identity are more alike "
+                "than those of different ones"
+            )
+        return components @ factor
+
+
+def pair_scatter(features: Tensor, pids: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the covariances of differences within and between identities, over all pairs.
+
+    Args:
+        features: (N, D) float64.
+        pids: (N,) identities.
+
+    Returns:
+        two (D, D): over pairs of one identity, and over pairs of different identities.
+
+    Raises:
+        DataError: there is no such pair.
+    """
+    same, found = mean_scatter(features, [pids])
+    if not found:
+        raise DataError("KISSME needs identities with several images; the training set has none")
+    different, found = mean_scatter(features, [everything(pids)], [pids])
+    if not found:
+        raise DataError("KISSME compares identities, and the training images are of one only")
+    return same, different
