@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,9 +14,10 @@ from torch import Tensor, nn
 from torchreid_adv.attacks.gradients import Gradient, exact
 from torchreid_adv.attacks.objectives import Losses, Objective
 from torchreid_adv.attacks.perturbations import Perturbation
+from torchreid_adv.attacks.randomness import seeded
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.steps import StepRule
-from torchreid_adv.data.batch import Batch, generator
+from torchreid_adv.data.batch import Batch
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.pixels import to_levels
@@ -166,7 +166,7 @@ class GradientAttack:
             moved |= _has_gradient(perturbation, len(batch))
             trace.append(losses)
             rule.step(losses, project)
-        with torch.no_grad(), self._randomness(batch, self.steps):
+        with torch.no_grad(), seeded(self.seed, batch, self.steps):
             images = perturbation(batch.images).detach().clone()
             trace.append(losses_of(images))
         return Adversarial(images, trace[0], trace[-1], ~moved, torch.stack(trace))
@@ -174,22 +174,8 @@ class GradientAttack:
     def _gradient(
         self, losses_of: Losses, perturbation: Perturbation, batch: Batch, step: int
     ) -> Tensor:
-        with self._randomness(batch, step):
+        with seeded(self.seed, batch, step):
             return self.gradient(losses_of, perturbation, batch.images)
-
-    @contextlib.contextmanager
-    def _randomness(self, batch: Batch, step: int) -> Iterator[None]:
-        """Seed what is random inside the model by (seed, chunk, step), and put it back after.
-
-        Not by ``torch.manual_seed``: without a GPU it queues a seed and a stack trace per call.
-        """
-        device, seed = batch.images.device, generator(self.seed, batch.image_ids, step)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.default_generator.manual_seed(seed.initial_seed())
-            if device.type == "cuda":
-                with torch.cuda.device(device):
-                    torch.cuda.manual_seed(seed.initial_seed())
-            yield
 
 
 def _is_stuck(losses: Tensor, perturbation: Perturbation) -> Tensor:

@@ -10,7 +10,12 @@ import torch
 from torch import nn
 
 from torchreid_adv.errors import ConfigError, suggest
-from torchreid_adv.integration.checkpoints import is_head, load_weights
+from torchreid_adv.integration.checkpoints import (
+    is_head,
+    load_weights,
+    read_checkpoint,
+    weights_in,
+)
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
 from torchreid_adv.registry import MODELS
@@ -38,7 +43,7 @@ def load_model(
     Raises:
         ConfigError: unknown name, no such file, or weights of another network.
     """
-    network = build_network(name)
+    network = build_network(name, classes=_classes(weights))
     load_weights(network, weights, strict=True)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return PixelModel(network, size=size, mean=mean, std=std).to(device).eval()
@@ -58,8 +63,19 @@ def fingerprint(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def build_network(name: str) -> nn.Module:
-    """Build a network of one class (features do not depend on the classifier), without weights.
+def _classes(weights: str | Path) -> int:
+    """Return the number of identities a checkpoint's classifier tells apart, 1 without one."""
+    state = weights_in(read_checkpoint(weights), weights)
+    heads = [value for name, value in state.items() if is_head(name) and value.ndim == 2]
+    return len(heads[0]) if heads else 1
+
+
+def build_network(name: str, *, classes: int = 1) -> nn.Module:
+    """Build a network, without weights.
+
+    Args:
+        name: of torchreid's model factory or of :data:`torchreid_adv.MODELS`.
+        classes: of its classifier, on which features do not depend.
 
     Raises:
         ConfigError: unknown name.
@@ -70,6 +86,6 @@ def build_network(name: str) -> nn.Module:
     if name not in factory:
         raise ConfigError(f"unknown model '{name}'{suggest(name, factory)}")
     network: nn.Module = factory[name](
-        num_classes=1, loss="softmax", pretrained=False, use_gpu=torch.cuda.is_available()
+        num_classes=classes, loss="softmax", pretrained=False, use_gpu=torch.cuda.is_available()
     )
     return network.eval()
