@@ -157,6 +157,13 @@ KEYS: tuple[Key, ...] = (
         "score after k-reciprocal re-ranking, too, as torchreid's test.rerank asks for",
     ),
     Key(
+        "evaluation.neighbors",
+        "torch",
+        "neighbor search of re-ranking: 'torch', or 'faiss' (on GPUs where FAISS has them); the "
+        "result is the same",
+        one_of("torch", "faiss"),
+    ),
+    Key(
         "evaluation.block",
         32768,
         "gallery images whose distances are held at a time; connected processes share the blocks",

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.evaluation import neighbors
+from torchreid_adv.evaluation import neighbors, topk
 from torchreid_adv.evaluation.neighbors import nearest, pair_distances
+from torchreid_adv.models import Features
 
 needs_faiss = pytest.mark.skipif(
     importlib.util.find_spec("faiss") is None, reason="FAISS is not installed"
@@ -149,3 +150,20 @@ def test_faults_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(ConfigError, match="FAISS is not installed"):
         nearest(good, good, 1, backend="faiss")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("k", [1, 7, 60])
+def test_previews_are_the_lists_of_the_ranking(backend, k):
+    """Junk is left out, lists that have ended are filled by -1, whoever looks for neighbors."""
+    draw = torch.Generator().manual_seed(3)
+
+    def side(count, prefix):
+        pids, camids = (torch.randint(n, (count,), generator=draw) for n in (4, 3))
+        names = tuple(f"{prefix}{row}" for row in range(count))
+        return Features(torch.randn(count, 6, generator=draw), pids, camids, names)
+
+    query, gallery = side(15, "q"), side(50, "g")
+    lists = topk(query, gallery, k, backend=backend)
+    assert torch.equal(lists, topk(query, gallery, k))
+    assert (lists == -1).any() == (k == 60)

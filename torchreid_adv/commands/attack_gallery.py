@@ -157,6 +157,7 @@ def configured_job(cfg: AdvConfig) -> AttackJob:
         target=chosen.target_map if chosen.targeted else "",
         ap_rule=cfg.adv.evaluation.ap_rule,
         block=cfg.adv.evaluation.block,
+        neighbors=cfg.adv.evaluation.neighbors,
         rerank=cfg.adv.evaluation.rerank or bool(lookup(cfg, "test.rerank")),
         quarantine=cfg.adv.job.quarantine,
         protocol="cuhk03" if lookup(cfg, "cuhk03.use_metric_cuhk03") else "market1501",

@@ -53,6 +53,7 @@ class AttackJob:
         protocol: ``market1501`` or ``cuhk03``.
         block: gallery images whose distances are held at a time by the evaluation.
         rerank: score after k-reciprocal re-ranking, too.
+        neighbors: its neighbor search, ``torch`` or ``faiss``.
         chunk: images attacked together.
         workers: processes that read images.
         seed: of random targets.
@@ -68,6 +69,7 @@ class AttackJob:
     protocol: str = "market1501"
     block: int = GALLERY_BLOCK
     rerank: bool = False
+    neighbors: str = "torch"
     chunk: int = 16
     workers: int = 0
     seed: int = 0
@@ -234,7 +236,9 @@ class AttackJob:
         plain = self._rank(sides, None, title, team)
         if not (self.rerank and title):
             return Scores(plain)
-        return Scores(plain, self._rank(sides, Reranking(), f"{title}, re-ranked", team))
+        return Scores(
+            plain, self._rank(sides, Reranking(backend=self.neighbors), f"{title}, re-ranked", team)
+        )
 
     def _rank(
         self, sides: dict[str, Features], rerank: Reranking | None, title: str, team: Team

@@ -101,7 +101,8 @@ class EvaluationMixin(Base):
             "max_rank": max([50, *keywords.get("ranks", [])]),
         }
         print(f"Computing distance matrix with metric={metric} ...")
-        rerank = Reranking() if keywords.get("rerank") else None
+        backend = self.adv_config.adv.evaluation.neighbors
+        rerank = Reranking(backend=backend) if keywords.get("rerank") else None
         if rerank:
             print("Applying person re-ranking ...")
         if not keywords.get("visrank"):

@@ -13,6 +13,7 @@ from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.blocks import GALLERY_BLOCK, feature_blocks, plan
 from torchreid_adv.evaluation.matches import Ints, Labels
+from torchreid_adv.evaluation.neighbors import nearest
 from torchreid_adv.models.features import Features
 
 
@@ -23,6 +24,7 @@ def topk(
     *,
     distance: Distance | None = None,
     block: int = GALLERY_BLOCK,
+    backend: str = "",
 ) -> Tensor:
     """Return the k nearest gallery images of each query, junk removed.
 
@@ -34,6 +36,9 @@ def topk(
         k: length of a list.
         distance: how far two features are apart; Euclidean when None.
         block: gallery images whose distances are held at a time.
+        backend: "" = by the very numbers that :func:`evaluate` ranks by; ``faiss`` or ``torch`` =
+            by :func:`torchreid_adv.evaluation.neighbors.nearest`, for previews of large galleries:
+            two images whose distances differ by rounding alone may change places.
 
     Returns:
         (Q, k) int64 rows of the gallery, -1 where a list has ended.
@@ -45,7 +50,10 @@ def topk(
     if k < 1:
         raise ConfigError(f"a ranking list holds 1 image or more, got k = {k}")
     labels = Labels(query.pids, gallery.pids, query.camids, gallery.camids)
-    distances = feature_blocks(query, gallery, distance or build_distance("euclidean"))
+    distance = distance or build_distance("euclidean")
+    if backend:
+        return torch.from_numpy(_previews(query, gallery, k, distance, labels, backend))
+    distances = feature_blocks(query, gallery, distance)
     rows, columns = plan(len(query), len(gallery), block)
     lists = np.full((len(query), k), -1, np.int64)
     for queries in rows:
@@ -62,6 +70,23 @@ def topk(
             images = images[np.isfinite(values)]
             lists[row, : len(images)] = images
     return torch.from_numpy(lists)
+
+
+def _previews(
+    query: Features, gallery: Features, k: int, distance: Distance, labels: Labels, backend: str
+) -> Ints:
+    """Return the lists (Q, k) by a neighbor search that goes beyond k by the most junk there is."""
+    matches = labels.matches(slice(0, len(query)))
+    junk = np.bincount(matches.junk_rows, minlength=len(query))
+    sides = distance.map(query.values), distance.map(gallery.values)
+    found = nearest(*sides, k + int(junk.max(initial=0)), backend=backend).images
+    codes = matches.junk_rows * len(gallery) + matches.junk_columns
+    barred = np.isin(np.arange(len(query))[:, None] * len(gallery) + found, codes)
+    order = np.argsort(barred, axis=1, kind="stable")[:, :k]
+    lists = np.full((len(query), k), -1, np.int64)
+    kept = np.take_along_axis(np.where(barred, -1, found), order, axis=1)
+    lists[:, : kept.shape[1]] = kept
+    return lists
 
 
 def _merge(
