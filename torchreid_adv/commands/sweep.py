@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torchreid_adv import config
-from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import weights_of
-from torchreid_adv.commands.stock_checks import check_names
-from torchreid_adv.commands.transfer import transfer
+from torchreid_adv.commands.transfer import run_table, transfer
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.files import write_bytes
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.report.charts import to_png
@@ -28,18 +24,8 @@ def main(arguments: list[str]) -> int:
         ConfigError: a key, model or weights that cannot be used.
         DataError: a data set or an image that cannot be used.
     """
-    parser = stock_config.make_parser(
-        "torchreid-adv sweep", "Attack one model with several bounds and metrics, and draw it."
-    )
-    chosen = parser.parse_args(arguments)
-    cfg = stock_config.merged_config(chosen)
-    if chosen.dry_run:
-        return stock_config.print_config(cfg)
-    with installed():
-        config.setup(cfg)
-        check_names(cfg)
-        print(f"\nCurve: {sweep(cfg)}")
-    return 0
+    sentence = "Attack one model with several bounds and metrics, and draw it."
+    return run_table(arguments, "sweep", sentence, lambda cfg: f"Curve: {sweep(cfg)}")
 
 
 def sweep(cfg: AdvConfig) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,20 +47,37 @@ def main(arguments: list[str]) -> int:
         ConfigError: a label, model or key that cannot be used.
         DataError: a data set or an image that cannot be used.
     """
-    parser = stock_config.make_parser(
-        "torchreid-adv transfer", "Attack models and test others on the adversarial images."
+    return run_table(
+        arguments, "transfer", "Attack models and test others on the adversarial images.", _write
     )
-    chosen = parser.parse_args(arguments)
+
+
+def run_table(
+    arguments: list[str], name: str, sentence: str, work: Callable[[AdvConfig], str]
+) -> int:
+    """Do what a command of tables does: take the config, check it, work, print what came out.
+
+    Args:
+        arguments: of the command line.
+        name: of the command.
+        sentence: what it does.
+        work: takes the config and returns the last words.
+    """
+    chosen = stock_config.make_parser(f"torchreid-adv {name}", sentence).parse_args(arguments)
     cfg = stock_config.merged_config(chosen)
     if chosen.dry_run:
         return stock_config.print_config(cfg)
     with installed():
         config.setup(cfg)
         check_names(cfg)
-        cells = transfer(cfg)
-    print("\n" + markdown(cells))
-    print(f"\nTable: {write_matrix(Path(cfg.data.save_dir), cells)}")
+        print(f"\n{work(cfg)}")
     return 0
+
+
+def _write(cfg: AdvConfig) -> str:
+    cells = transfer(cfg)
+    print("\n" + markdown(cells))
+    return f"Table: {write_matrix(Path(cfg.data.save_dir), cells)}"
 
 
 @dataclass(frozen=True)
