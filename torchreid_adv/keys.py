@@ -199,6 +199,11 @@ KEYS: tuple[Key, ...] = (
         "labels of the models that are attacked, 'a+b' for both together, '-a' for all but one; "
         "[] = each by itself",
     ),
+    Key(
+        "transfer.paper",
+        "",
+        "a paper's table to print beside ours where labels agree: 'bai2019.table2', table3, table4",
+    ),
     Key("transfer.tested", [], "labels of the models that are tested; [] = all"),
     Key("transfer.attacks", ["fgsm", "ifgsm", "mifgsm"], "attacks of a transfer table or sweep"),
     Key("transfer.eps", [], "bounds, gray levels; [] = adv.attack.eps", each(gray_levels)),

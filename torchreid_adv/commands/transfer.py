@@ -35,6 +35,7 @@ from torchreid_adv.models import Ensemble, Features, PixelModel, extract, finger
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.report.matrix import Cell, markdown, write_matrix
+from torchreid_adv.report.paper import paper_table
 
 _Model = PixelModel | Ensemble
 
@@ -123,6 +124,7 @@ def transfer(cfg: AdvConfig) -> list[Cell]:
         raise ConfigError(
             "adv.transfer.models names no model; write ['label=name@HEIGHTxWIDTH:weights', ...]"
         )
+    paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
     tested = _labeled(specs, cfg.adv.transfer.tested) if cfg.adv.transfer.tested else specs
     crossings = list(_crossings(cfg, specs))
     out, table = Path(cfg.data.save_dir), _Table(cfg)
@@ -133,7 +135,7 @@ def transfer(cfg: AdvConfig) -> list[Cell]:
         cells += [table.cell(crossing, spec, data, out) for spec in tested]
         if len(crossing.attacked) > 1:  # the ensemble's own ranking
             cells.append(table.cell(crossing, None, data, out))
-    return cells
+    return cells if paper is None else paper.beside(cells)
 
 
 class _Table:

@@ -18,7 +18,8 @@ from torchreid_adv.report.words import percent
 KINDS = {"white": "w", "gray": "g", "black": "b"}
 LEGEND = (
     "mAP of the tested model on the adversarial images (of its clean mAP): "
-    "w white-box, g the same network with other weights, b another network"
+    "w white-box, g the same network with other weights, b another network; "
+    "[the paper's mAP, where one is held against it]"
 )
 
 
@@ -36,6 +37,7 @@ class Cell:
         kind: ``white``, ``gray`` or ``black``.
         clean: measures as in results.json.
         adversarial: the same, on the stored adversarial images.
+        paper: mAP that a paper printed for it, in [0, 1].
     """
 
     target: str
@@ -47,6 +49,7 @@ class Cell:
     kind: str
     clean: dict[str, Any]
     adversarial: dict[str, Any]
+    paper: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -100,9 +103,9 @@ def _shown(cell: Cell | None) -> str:
     if cell is None:
         return ""
     mean = percent(cell.adversarial["mAP"])
-    return (
-        f"{f'**{mean}**' if cell.kind == 'white' else mean} ({cell.ratio:.2f}) {KINDS[cell.kind]}"
-    )
+    mean = f"**{mean}**" if cell.kind == "white" else mean
+    printed = "" if cell.paper is None else f" [{percent(cell.paper)}]"
+    return f"{mean} ({cell.ratio:.2f}) {KINDS[cell.kind]}{printed}"
 
 
 def write_matrix(folder: Path, cells: Sequence[Cell]) -> Path:
