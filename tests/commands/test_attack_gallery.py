@@ -235,6 +235,16 @@ def test_targeted(market, weights, tmp_path, capsys):
     assert "Pulled images among the first k" in capsys.readouterr().out
 
 
+def test_another_target_map_in_the_same_file_is_another_run(market, weights, tmp_path, capsys):
+    out, path = tmp_path / "out", tmp_path / "map.json"
+    options = ["adv.attack.targeted", "True", "adv.attack.target_map", str(path)]
+    path.write_text(json.dumps({"101": 102}))
+    assert attack(market, weights, out, *options, "adv.attack.steps", "1") == 0
+    path.write_text(json.dumps({"101": 103}))
+    assert attack(market, weights, out, *options, "adv.attack.steps", "1") == 2
+    assert "attack.target_map_sha256" in capsys.readouterr().err
+
+
 def split(market, name):
     return market / "market1501" / "Market-1501-v15.09.15" / name
 

@@ -134,6 +134,35 @@ def test_another_setting_of_the_attack_is_not_taken_for_the_same(table, models, 
     assert "belongs to another run (attack.reference" in capsys.readouterr().err
 
 
+def test_several_data_sets_stand_side_by_side(models, tmp_path, monkeypatch):
+    from markets import write_market
+
+    market = write_market(tmp_path / "data", identities=2, images=1)
+    folder = tmp_path / "twin" / "adversarial"
+    flags = ["-s", "market1501", "--root", str(market)]
+    pairs = ["data.height", "64", "data.width", "32", "data.workers", "0"]
+    pairs += ["test.normalize_feature", "True", "adv.attack.eps", "8"]
+    variant = ["model.name", "osnet_x0_25", "model.load_weights", models[0].split(":")[1]]
+    variant += ["data.save_dir", str(tmp_path / "run"), "adv.attack.name", "fgsm"]
+    assert cli.main(["attack-gallery", *flags, "-t", "market1501", *pairs, *variant]) == 0
+    (tmp_path / "twin").mkdir()
+    (tmp_path / "run" / "market1501" / "adversarial").rename(folder)
+    table = [*flags, "-t", "market1501", "adversarial", *pairs]
+    table += ["adv.data.adversarial_dir", str(folder), "adv.transfer.attacks", "['fgsm']"]
+    table += ["adv.transfer.models", repr(models[:1]), "data.save_dir", str(tmp_path / "out")]
+    assert cli.main(["transfer", *table]) == 0
+    results = tmp_path / "out" / "attacks" / "a" / "fgsm-eps8" / "results.json"
+    assert set(json.loads(results.read_text())["targets"]) == {"market1501", "adversarial"}
+    cells = json.loads((tmp_path / "out" / "transfer.json").read_text())
+    assert [cell["target"] for cell in cells] == ["market1501", "adversarial"]
+
+    def forbidden(*arguments, **keywords):
+        raise AssertionError("attacked again")
+
+    monkeypatch.setattr("torchreid_adv.commands.transfer.attack_targets", forbidden)
+    assert cli.main(["transfer", *table]) == 0
+
+
 def test_a_sweep_goes_over_bounds_and_metrics(market, models, tmp_path, capsys):
     pairs = ["data.height", "64", "data.width", "32", "data.workers", "0"]
     pairs += ["data.save_dir", str(tmp_path), "test.normalize_feature", "True"]

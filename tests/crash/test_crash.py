@@ -13,6 +13,7 @@ import pytest
 from conftest import left
 
 from torchreid_adv.commands.verify import verify
+from torchreid_adv.jobs.ledger import Ledger
 from torchreid_adv.jobs.manifest import OK, read_manifest
 
 MARKED = [pytest.param(2, id="sampled"), pytest.param(50, id="full", marks=pytest.mark.slow)]
@@ -142,6 +143,17 @@ def test_torn_and_foreign_ledgers_are_not_believed(jobs, whole, tmp_path):
     ledger.write_bytes(content[:-7])
     (folder / "x.ledger").write_bytes(b"something else")
     next((tmp_path / "market1501" / "adversarial").rglob("*.png")).unlink()
+    assert jobs.run(tmp_path) == [0], jobs.said()
+    assert left(tmp_path) == whole[0]
+
+
+def test_the_last_recorded_images_are_read_again(jobs, whole, tmp_path):
+    """As after a power cut on a disk that had promised more than it kept."""
+    assert jobs.run(tmp_path) == [0]
+    ledger = Ledger(tmp_path / "market1501" / ".job")
+    last = max(ledger.replay().values(), key=lambda done: done.offset)
+    path = tmp_path / "market1501" / "adversarial" / last.facts["entries"][0]["output"]
+    path.write_bytes(path.read_bytes()[:50])
     assert jobs.run(tmp_path) == [0], jobs.said()
     found = left(tmp_path)
     assert found == whole[0]

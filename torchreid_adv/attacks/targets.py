@@ -12,6 +12,7 @@ from torch import Tensor
 from torchreid_adv.data.batch import generator
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.manifest import sha256
 
 MAX_BYTES = 100_000_000
 
@@ -44,6 +45,13 @@ def target_map(
             f"side; known are {known[0]} to {known[-1]}"
         )
     return chosen
+
+
+def map_facts(setting: str) -> dict[str, str]:
+    """Return what makes a target map the same one: the setting and, of a file, its content."""
+    path = Path(setting)
+    facts = {"target_map": setting}
+    return facts | ({"target_map_sha256": sha256(path.read_bytes())} if path.is_file() else {})
 
 
 def _other(record: Record, known: Sequence[int], seed: int) -> int:

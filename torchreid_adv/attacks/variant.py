@@ -32,7 +32,7 @@ from torchreid_adv.data.loading import make_batch, read_groups
 from torchreid_adv.errors import DataError
 from torchreid_adv.jobs.chunks import filled
 from torchreid_adv.jobs.ledger import Done, Ledger
-from torchreid_adv.jobs.manifest import SIDES, Entry, Manifest
+from torchreid_adv.jobs.manifest import SIDES, Entry, Manifest, sha256
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models.ensemble import Ensemble
 from torchreid_adv.models.extract import device_of
@@ -169,13 +169,23 @@ class VariantWriter:
         return targets
 
     def _kept(self, units: Sequence[Unit], done: dict[int, Done]) -> dict[int, Done]:
-        """Return the recorded units whose files are still there."""
+        """Return the recorded units whose files are still there.
+
+        The last unit of each ledger, the one that an end came nearest to, is read again.
+        """
+        last = {unit.path: unit for unit in sorted(done.values(), key=lambda d: d.offset)}
+        doubtful = {unit.unit for unit in last.values() if not self._is_whole(unit)}
         return {
             unit.number: done[unit.number]
             for unit in units
-            if unit.number in done
+            if unit.number in done.keys() - doubtful
             and all((self.folder / output).is_file() for output in unit.outputs())
         }
+
+    def _is_whole(self, unit: Done) -> bool:
+        entries = [Entry.of(facts) for facts in unit.facts["entries"]]
+        paths = [(self.folder / entry.output, entry.sha256) for entry in entries]
+        return all(path.is_file() and sha256(path.read_bytes()) == own for path, own in paths)
 
     def _work(self, units: Sequence[Unit], root: Path, ledger: Ledger) -> None:
         """Do units one after the other; each is stored while the next one is computed."""

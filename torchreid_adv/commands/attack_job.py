@@ -14,7 +14,7 @@ import torch
 
 from torchreid_adv.attacks import Attack, References
 from torchreid_adv.attacks.storing import left_out
-from torchreid_adv.attacks.targets import target_map
+from torchreid_adv.attacks.targets import map_facts, target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.commands.job_metrics import metric_facts, metric_of, to_fit
@@ -94,7 +94,7 @@ class AttackJob:
         facts = {"name": self.attack.name, **self.attack.describe(), "side": self.side}
         facts |= {"reference": self.rule or RULES[self.side], "space": "stored"}
         facts |= metric_facts("metric", metric_of(self.attack))
-        return facts | ({"target_map": self.target} if self.target else {})
+        return facts | (map_facts(self.target) if self.target else {})
 
     def folder(
         self, out: Path, name: str, identity: dict[str, Any], team: Team = ALONE

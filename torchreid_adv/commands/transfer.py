@@ -126,15 +126,13 @@ def transfer(cfg: AdvConfig) -> list[Cell]:
         )
     paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
     tested = _labeled(specs, cfg.adv.transfer.tested) if cfg.adv.transfer.tested else specs
-    crossings = list(_crossings(cfg, specs))
     out, table = Path(cfg.data.save_dir), _Table(cfg)
+    targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
     cells = []
-    for name, crossing in itertools.product(dict.fromkeys(cfg.data.targets), crossings):
-        data = table.data(name)
-        table.attack(crossing, data, out)
-        cells += [table.cell(crossing, spec, data, out) for spec in tested]
-        if len(crossing.attacked) > 1:  # the ensemble's own ranking
-            cells.append(table.cell(crossing, None, data, out))
+    for crossing in _crossings(cfg, specs):
+        table.attack(crossing, targets, out)
+        columns = [*tested, *([None] if len(crossing.attacked) > 1 else [])]  # None = together
+        cells += [table.cell(crossing, spec, d, out) for d in targets for spec in columns]
     return cells if paper is None else paper.beside(cells)
 
 
@@ -147,15 +145,16 @@ class _Table:
         self.model = functools.cache(functools.partial(load_spec, cfg))
         self.clean = functools.cache(self._clean)
 
-    def attack(self, crossing: Crossing, data: ReIDData, out: Path) -> None:
-        """Run an attack, unless its results are there; a run that did not end goes on."""
+    def attack(self, crossing: Crossing, targets: Sequence[ReIDData], out: Path) -> None:
+        """Run an attack on all data sets, unless its results are there; else it goes on."""
         own, folder = crossing.config(self.cfg, out), crossing.folder(out)
         model, facts = self._attacked(crossing)
         job = configured_job(own)
-        job.folder(folder, data.name, identity_of(job, model, facts)).check_free()
-        if data.name not in _targets(folder):
+        for data in targets:
+            job.folder(folder, data.name, identity_of(job, model, facts)).check_free()
+        if {data.name for data in targets} - _targets(folder).keys():
             print(f"\n##### {crossing.label}: {crossing.attack}, eps {crossing.eps:g} #####")
-            attack_targets(own, model, facts, [data], folder)
+            attack_targets(own, model, facts, targets, folder)
 
     def cell(self, crossing: Crossing, spec: ModelSpec | None, data: ReIDData, out: Path) -> Cell:
         """Return how a model ranks what an attack left, computed now if need be.
