@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -151,8 +151,11 @@ def robustness_score(figures: Mapping[str, float]) -> float:
     return sum(parts) / len(parts)
 
 
-@ATTACKS.register("ca_plus", paper=RANKING, title="the image up in the lists of random queries")
-def ca_plus(
+Objectives = Callable[..., RankingObjective]
+
+
+def _on_others(
+    objective: Objectives,
     *,
     eps: float,
     distance: Distance,
@@ -162,84 +165,66 @@ def ca_plus(
     seed: int = 0,
     precision: str = "fp32",
 ) -> RankingAttack:
-    """Build CA+: the image rises in the lists of random queries.
+    """Build CA or QA.
 
     Args:
+        objective: made of the distance, the width and the seed.
         eps: L-infinity bound, pixel units of [0, 1].
         distance: the metric that ranks.
         step_size: pixel units of [0, 1].
         steps: number of steps.
-        width: number of queries.
+        width: number of queries (CA) or candidates (QA).
         seed: of the choice.
         precision: ``fp32`` or ``bf16``.
     """
-    objective = CandidateRank(distance, up=True, width=width, seed=seed)
-    return RankingAttack(
-        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+    made = functools.partial(objective, width=width)
+    return _on_labels(
+        made,
+        eps=eps,
+        distance=distance,
+        step_size=step_size,
+        steps=steps,
+        seed=seed,
+        precision=precision,
     )
 
 
-@ATTACKS.register("ca_minus", paper=RANKING, title="the image down in the lists it is on top of")
-def ca_minus(
+def _on_labels(
+    objective: Objectives,
     *,
     eps: float,
     distance: Distance,
     step_size: float = _STEP,
     steps: int = _STEPS,
-    width: int = 5,
     seed: int = 0,
     precision: str = "fp32",
 ) -> RankingAttack:
-    """Build CA-: the image falls in the lists of queries that are nearest to it.
-
-    Options are those of :func:`ca_plus`.
-    """
-    objective = CandidateRank(distance, up=False, width=width, seed=seed)
+    """Build an attack whose objective needs the distance and the seed only."""
     return RankingAttack(
-        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+        objective(distance, seed=seed),
+        eps,
+        step_size=step_size,
+        steps=steps,
+        seed=seed,
+        precision=precision,
     )
 
 
-@ATTACKS.register("qa_plus", paper=RANKING, title="random candidates up in the image's list")
-def qa_plus(
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _STEP,
-    steps: int = _STEPS,
-    width: int = 5,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> RankingAttack:
-    """Build QA+: random candidates rise in the image's list.
+for _name, _title, _kind, _up in (
+    ("ca_plus", "the image up in the lists of random queries", CandidateRank, True),
+    ("ca_minus", "the image down in the lists it is on top of", CandidateRank, False),
+    ("qa_plus", "random candidates up in the image's list", QueryRank, True),
+    ("qa_minus", "the first candidates down in the image's list", QueryRank, False),
+):
+    _build = functools.partial(_on_others, functools.partial(_kind, up=_up))
+    ATTACKS.register(_name, paper=RANKING, title=_title)(_build)
 
-    Options are those of :func:`ca_plus`; ``width`` is the number of candidates.
-    """
-    objective = QueryRank(distance, up=True, width=width, seed=seed)
-    return RankingAttack(
-        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
-    )
-
-
-@ATTACKS.register("qa_minus", paper=RANKING, title="the first candidates down in the image's list")
-def qa_minus(
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _STEP,
-    steps: int = _STEPS,
-    width: int = 5,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> RankingAttack:
-    """Build QA-: the nearest candidates fall in the image's list.
-
-    Options are those of :func:`ca_plus`; ``width`` is the number of candidates.
-    """
-    objective = QueryRank(distance, up=False, width=width, seed=seed)
-    return RankingAttack(
-        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
-    )
+for _name, _paper, _title, _objective in (
+    ("tma", MISMATCH, "towards a random image", TargetedMismatch),
+    ("ltm", MISRANK, "the furthest other identity before the nearest own", LearningToMisrank),
+    ("gtm", RANKING, "towards the nearest other identity", GreedyTopMisranking),
+):
+    ATTACKS.register(_name, paper=_paper, title=_title)(functools.partial(_on_labels, _objective))
 
 
 @ATTACKS.register(
@@ -273,68 +258,6 @@ def sp_qa(
         precision: ``fp32`` or ``bf16``.
     """
     objective = QueryRank(distance, up=up, width=width, keep=keep, neighbors=neighbors, seed=seed)
-    return RankingAttack(
-        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
-    )
-
-
-@ATTACKS.register("tma", paper=MISMATCH, title="towards a random image")
-def tma(
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _STEP,
-    steps: int = _STEPS,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> RankingAttack:
-    """Build TMA: towards the feature of a random image of the other side.
-
-    Options are those of :func:`ca_plus`, without ``width``.
-    """
-    objective = TargetedMismatch(distance, seed=seed)
-    return RankingAttack(
-        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
-    )
-
-
-@ATTACKS.register(
-    "ltm", paper=MISRANK, title="the furthest other identity before the nearest own image"
-)
-def ltm(
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _STEP,
-    steps: int = _STEPS,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> RankingAttack:
-    """Build LTM: the furthest other identity before the nearest image of the own one.
-
-    Options are those of :func:`ca_plus`, without ``width``.
-    """
-    objective = LearningToMisrank(distance, seed=seed)
-    return RankingAttack(
-        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
-    )
-
-
-@ATTACKS.register("gtm", paper=RANKING, title="towards the nearest other identity")
-def gtm(
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _STEP,
-    steps: int = _STEPS,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> RankingAttack:
-    """Build GTM: towards the nearest image of another identity.
-
-    Options are those of :func:`ca_plus`, without ``width``.
-    """
-    objective = GreedyTopMisranking(distance, seed=seed)
     return RankingAttack(
         objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
     )

@@ -68,6 +68,8 @@ def run_table(
     cfg = stock_config.merged_config(chosen)
     if chosen.dry_run:
         return stock_config.print_config(cfg)
+    if cfg.adv.job.shard:
+        raise ConfigError(f"'{name}' is done by one process; leave adv.job.shard empty")
     with installed():
         config.setup(cfg)
         check_names(cfg)
