@@ -61,7 +61,8 @@ def make_target(tmp_path, monkeypatch):
             "clean": clean, "adversarial": adversarial, "adversarial_float": measure(0.003),
             "map_ratio": 0.005, "positive_distance": {"clean": 0.2, "adversarial": 0.9},
             "linf": {"max": 5, "mean": 4.8}, "images_per_second": 41.7, "defense": None,
-            "images": {"total": len(hit), "attacked": len(hit), "unchanged": 0},
+            "images": {"total": len(hit), "attacked": len(hit), "unchanged": 0, "left_out": 0},
+            "targeted": None,
         }  # fmt: skip
         values = {
             "name": name, "results": results, "query": query, "gallery": gallery,

@@ -227,6 +227,22 @@ def test_queries_attacked_under_another_distance(tmp_path, make_target, make_res
     assert ("shorter is more alike" in page.said) != normalize
 
 
+def test_a_partial_run_and_a_targeted_one_say_so(tmp_path, make_target, make_results):
+    target = make_target()
+    page = write_report(tmp_path / "plain", make_results(target), [target]).read_text()
+    assert "Partial" not in page
+    assert "pulled to another identity" not in page
+    shares = {"clean": {"success": {"5": 0.125, "20": 0.25}}}
+    shares["adversarial"] = {"success": {"5": 0.75, "20": 0.875}}
+    target.results["images"]["left_out"] = 3
+    target.results["targeted"] = shares
+    page = write_report(tmp_path / "both", make_results(target), [target]).read_text()
+    text = " ".join(" ".join(Page(page).text).split())
+    assert "Partial : 3 bad images were left out" in text.replace("Partial:", "Partial :")
+    assert "75.0% are among the first five" in text
+    assert "(before the attack 12.5%)" in text
+
+
 def test_several_data_sets(tmp_path, make_target, make_results):
     targets = [make_target(name="a"), make_target(name="b/../c", people=4)]
     page = read(write_report(tmp_path, make_results(*targets), targets))
