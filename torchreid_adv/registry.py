@@ -150,6 +150,8 @@ ATTACKS = Registry("attack", "attacks")
 ENGINES = Registry("engine", "engines")
 # what the command line can do: main(arguments) -> exit code
 COMMANDS = Registry("command", "commands")
+# what papers claim, tested on models trained for it: study(cfg, seed) -> comparisons
+STUDIES = Registry("study", "commands.studies")
 
 TABLES: dict[str, Registry] = {
     "attacks": ATTACKS,
@@ -160,5 +162,6 @@ TABLES: dict[str, Registry] = {
     "engines": ENGINES,
     "models": MODELS,
     "samplers": SAMPLERS,
+    "studies": STUDIES,
     "transforms": TRANSFORMS,
 }

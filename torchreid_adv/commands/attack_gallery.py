@@ -136,7 +136,8 @@ def attack_targets(
     reports = [one[0] for one in done if one is not None]
     if len(reports) < len(done):
         return None
-    return finish(out, {"config": config.plain(cfg), "model": facts}, reports, team)
+    results = {"config": config.plain(cfg), "model": facts}
+    return finish(out, results, reports, team, page=cfg.adv.report.page)
 
 
 def identity_of(

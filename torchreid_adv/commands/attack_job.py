@@ -333,7 +333,7 @@ class Outcome:
     """How a run ended.
 
     Args:
-        report: its page.
+        report: its page, or results.json where none is wanted.
         exit_code: 0, or 4 when bad images were left out.
     """
 
@@ -342,16 +342,23 @@ class Outcome:
 
 
 def finish(
-    out: Path, results: dict[str, Any], targets: Sequence[TargetReport], team: Team = ALONE
+    out: Path,
+    results: dict[str, Any],
+    targets: Sequence[TargetReport],
+    team: Team = ALONE,
+    *,
+    page: bool = True,
 ) -> Outcome:
-    """Write results.json and the report, once."""
+    """Write results.json and, with ``page``, the report, once."""
     results = {"schema": SCHEMA, "version": __version__, **results}
     results["targets"] = {target.name: target.results for target in targets}
     left_out = any(target.results["images"]["left_out"] for target in targets)
-    outcome = Outcome(out / "report.html", PARTIAL if left_out else 0)
+    wanted = out / ("report.html" if page else "results.json")
+    outcome = Outcome(wanted, PARTIAL if left_out else 0)
     if team.leads:
         write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
-        write_report(out, results, targets)
+        if page:
+            write_report(out, results, targets)
         below = [out / target.name / part for target in targets for part in (".job", "adversarial")]
         for folder in (out, out / "figures", *below):
             sweep(folder)

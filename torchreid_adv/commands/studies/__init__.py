@@ -1,0 +1,1 @@
+"""Studies: what papers claim, each tested on models trained for it."""

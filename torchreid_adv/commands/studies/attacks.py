@@ -1,0 +1,153 @@
+"""What the papers on metric attacks claim of white box, transfer, metrics and references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations, permutations
+from pathlib import Path
+
+from torchreid_adv.commands.attack_gallery import configured_dataset, load_spec
+from torchreid_adv.commands.transfer import Crossing, transfer
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.data.datasets import load_dataset
+from torchreid_adv.distances import FittedDistance, distance_of
+from torchreid_adv.evaluation import evaluate
+from torchreid_adv.models import extract
+from torchreid_adv.models.specs import ModelSpec
+from torchreid_adv.registry import STUDIES
+from torchreid_adv.report.claims import Comparison
+from torchreid_adv.report.matrix import write_matrix
+
+METRICS = ("euclidean", "xqda")
+Means = dict[tuple[str, str, str], float]  # (attacked, attack, tested) -> mAP
+
+
+@STUDIES.register("attacks", title="Metric attacks: what holds")
+def attacks(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Comparison]:
+    """Attack models and pairs of them, and compare.
+
+    Args:
+        cfg: the gallery is attacked as ``adv.attack.*`` says, the query by LTA and SMA.
+        seed: of the models.
+        specs: three models or more, two at the least.
+    """
+    gallery = _means(cfg, specs, "gallery", ["fgsm", "ifgsm", "mifgsm", "classification_ifgsm"])
+    query = _means(cfg, specs, "query", ["lta", "lta_minus", "sma"])
+    pairs = ["+".join((a.label, b.label)) for a, b in combinations(specs, 2)]
+    together = _means(cfg, specs, "gallery", ["ifgsm"], pairs) if len(specs) > 2 else {}
+    labels = [spec.label for spec in specs]
+    found = [
+        *_strength(gallery, query, labels),
+        *_transfer(gallery, labels),
+        *_together(gallery | together, pairs, labels),
+        *(line for spec in specs for line in _metrics(cfg, spec)),
+    ]
+    return [Comparison(claim, case, seed, *figures) for claim, case, *figures in found]
+
+
+def _means(
+    cfg: AdvConfig,
+    specs: Sequence[ModelSpec],
+    side: str,
+    names: list[str],
+    attacked: Sequence[str] = (),
+) -> Means:
+    own = cfg.clone()
+    own.data.save_dir = str(Path(cfg.data.save_dir) / side)
+    own.adv.attack.side = side
+    own.adv.transfer.models = [_entry(spec) for spec in specs]
+    own.adv.transfer.attacks, own.adv.transfer.attacked = names, list(attacked)
+    cells = transfer(own)
+    write_matrix(Path(own.data.save_dir), cells)
+    return {(c.attacked, c.attack, c.tested): float(c.adversarial["mAP"]) for c in cells}
+
+
+def _entry(spec: ModelSpec) -> str:
+    size = f"@{spec.size[0]}x{spec.size[1]}" if spec.size else ""
+    return f"{spec.label}={spec.name}{size}:{spec.weights}"
+
+
+Line = tuple[str, str, float, float]  # claim, case, the figure that should be smaller, the other
+
+
+def _strength(gallery: Means, query: Means, labels: Sequence[str]) -> list[Line]:
+    """White-box attacks on each model."""
+    pairs = (
+        ("white-box I-FGSM leaves no more than FGSM", gallery, "ifgsm", "fgsm"),
+        ("LTA leaves no more than SMA", query, "lta", "sma"),
+        ("LTA leaves no more than LTA-, its one fixed reference", query, "lta", "lta_minus"),
+        (
+            "the metric attack leaves less than half of what the attack on classes leaves",
+            gallery,
+            "ifgsm",
+            "classification_ifgsm",
+        ),
+    )
+    lines = []
+    for claim, means, smaller, larger in pairs:
+        share = 0.5 if "half" in claim else 1.0
+        for label in labels:
+            figures = means[label, smaller, label], share * means[label, larger, label]
+            lines.append((claim, label, *figures))
+    return lines
+
+
+def _transfer(means: Means, labels: Sequence[str]) -> list[Line]:
+    """One model attacked, another one tested."""
+    white = "a white-box attack leaves less than one made on another model"
+    momentum = "MI-FGSM transfers better than I-FGSM"
+    lines = []
+    for a, b in permutations(labels, 2):
+        black = means[a, "ifgsm", b]
+        lines.append((white, f"{a} on {b}", means[b, "ifgsm", b], black))
+        lines.append((momentum, f"{a} on {b}", means[a, "mifgsm", b], black))
+    return sorted(lines)
+
+
+def _together(means: Means, pairs: Sequence[str], labels: Sequence[str]) -> list[Line]:
+    """Two models attacked, a third one tested."""
+    claim = "an ensemble of two transfers to the third better than the better one of them"
+    return [
+        (
+            claim,
+            f"{pair} on {third}",
+            means[pair, "ifgsm", third],
+            min(means[label, "ifgsm", third] for label in pair.split("+")),
+        )
+        for pair in pairs
+        for third in labels
+        if third not in pair.split("+") and (pair, "ifgsm", third) in means
+    ]
+
+
+def _metrics(cfg: AdvConfig, spec: ModelSpec) -> list[Line]:
+    """One metric attacked, ranked by the same and by another one."""
+    own = cfg.clone()
+    own.data.save_dir = str(Path(cfg.data.save_dir) / "metrics")
+    own.adv.transfer.models, own.adv.transfer.attacks = [_entry(spec)], ["ifgsm"]
+    own.adv.transfer.metrics = list(METRICS)
+    transfer(own)
+    means = {
+        (attacked, ranked): _ranked(own, spec, attacked, ranked)
+        for attacked in METRICS
+        for ranked in METRICS
+    }
+    claim = "attacking the metric that ranks leaves no more than attacking another one"
+    return [
+        (claim, f"{spec.label}: {ranked}", means[ranked, ranked], means[other, ranked])
+        for other, ranked in permutations(METRICS, 2)
+    ]
+
+
+def _ranked(cfg: AdvConfig, spec: ModelSpec, attacked: str, ranked: str) -> float:
+    """Return the mAP under one metric of images attacked under another."""
+    model, name = load_spec(cfg, spec), cfg.data.targets[0]
+    data, distance = configured_dataset(cfg, name), distance_of(cfg, ranked)
+    if isinstance(distance, FittedDistance):
+        train = extract(model, data.train, workers=cfg.data.workers)
+        distance.fit(train.values, train.pids, train.camids)
+    crossing = Crossing((spec,), "ifgsm", cfg.adv.attack.eps, attacked)
+    folder = crossing.folder(Path(cfg.data.save_dir)) / name / "adversarial"
+    stored = load_dataset("adversarial", cfg.data.root, folder=str(folder))
+    sides = {side: extract(model, stored.side(side)) for side in ("query", "gallery")}
+    return evaluate(sides["query"], sides["gallery"], distance=distance).mAP

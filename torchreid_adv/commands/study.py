@@ -1,0 +1,88 @@
+"""``torchreid-adv study NAME``: train models with several seeds and test what papers claim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.commands import stock_config
+from torchreid_adv.commands.own_model import trained_weights
+from torchreid_adv.commands.stock_checks import check_names
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.hooks import installed
+from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.registry import COMMANDS, STUDIES
+from torchreid_adv.report.claims import Comparison, markdown, write_claims
+
+Study = Callable[[AdvConfig, int, list[ModelSpec]], list[Comparison]]
+
+
+@COMMANDS.register("study", help="train models with several seeds, test what papers claim")
+def main(arguments: list[str]) -> int:
+    """Run a registered study and return 0, whatever it shows.
+
+    Models are kept below the data root and variants below ``data.save_dir``, so that the same
+    command goes on where it was stopped, and prints what is there when nothing is left to do.
+
+    Raises:
+        ConfigError: no or an unknown study, a key or model that cannot be used.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        raise ConfigError(f"name a study: {', '.join(STUDIES)}")
+    study: Study = STUDIES.get(arguments[0])
+    parser = stock_config.make_parser(f"torchreid-adv study {arguments[0]}")
+    chosen = parser.parse_args(arguments[1:])
+    cfg = stock_config.merged_config(chosen)
+    if chosen.dry_run:
+        return stock_config.print_config(cfg)
+    with installed():
+        config.setup(cfg)
+        check_names(cfg)
+        path = run_study(cfg, arguments[0], study)
+    print(f"\n{path.read_text(encoding='utf-8')}\nStudy: {path}")
+    return 0
+
+
+def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
+    """Run a study for every seed and return the page that says what came out."""
+    if not cfg.adv.study.models or not cfg.adv.study.seeds:
+        raise ConfigError(
+            "a study trains the models of adv.study.models, ['label=name', ...], with each of "
+            "adv.study.seeds; one of the two is empty"
+        )
+    cfg.adv.report.page = False
+    found: list[Comparison] = []
+    for seed in dict.fromkeys(cfg.adv.study.seeds):
+        print(f"\n##### {name}: seed {seed} #####")
+        own = cfg.clone()
+        own.data.save_dir = str(Path(cfg.data.save_dir) / f"seed{seed}")
+        found += study(own, seed, trained_models(cfg, seed))
+    facts: dict[str, Any] = {"study": name, "config": config.plain(cfg)}
+    text = f"# {STUDIES.facts(name)['title']}\n\n{_setting(cfg)}\n\n{markdown(found)}"
+    return write_claims(Path(cfg.data.save_dir), found, facts, text)
+
+
+def trained_models(cfg: AdvConfig, seed: int) -> list[ModelSpec]:
+    """Return the models of a study, each trained with a seed unless it was before."""
+    specs = parse_models([f"{entry}:-" for entry in cfg.adv.study.models])
+    return [_trained(cfg, spec, seed) for spec in specs]
+
+
+def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int) -> ModelSpec:
+    own = cfg.clone()
+    own.model.name, own.train.seed = spec.name, seed
+    if spec.size:
+        own.data.height, own.data.width = spec.size
+    return ModelSpec(spec.label, spec.name, str(trained_weights(own)), spec.size)
+
+
+def _setting(cfg: AdvConfig) -> str:
+    seeds = len(cfg.adv.study.seeds)
+    data, models = ", ".join(cfg.data.targets), ", ".join(cfg.adv.study.models)
+    return (
+        f"{data}; {models}; {seeds} seed{'s' * (seeds > 1)}, eps {cfg.adv.attack.eps:g}; mAP in "
+        "percent, mean over cases, then mean ± standard deviation over seeds."
+    )
