@@ -150,6 +150,8 @@ ATTACKS = Registry("attack", "attacks")
 ENGINES = Registry("engine", "engines")
 # what the command line can do: main(arguments) -> exit code
 COMMANDS = Registry("command", "commands")
+# a paper's table or figure, done again: called with the config, returns a Reproduction
+REPRODUCTIONS = Registry("table or figure", "commands.reproductions")
 
 TABLES: dict[str, Registry] = {
     "attacks": ATTACKS,
@@ -159,6 +161,7 @@ TABLES: dict[str, Registry] = {
     "distances": DISTANCES,
     "engines": ENGINES,
     "models": MODELS,
+    "reproductions": REPRODUCTIONS,
     "samplers": SAMPLERS,
     "transforms": TRANSFORMS,
 }
