@@ -152,6 +152,8 @@ ENGINES = Registry("engine", "engines")
 COMMANDS = Registry("command", "commands")
 # what papers claim, tested on models trained for it: study(cfg, seed) -> comparisons
 STUDIES = Registry("study", "commands.studies")
+# a paper's table or figure, done again: called with the config, returns a Reproduction
+REPRODUCTIONS = Registry("table or figure", "commands.reproductions")
 
 TABLES: dict[str, Registry] = {
     "attacks": ATTACKS,
@@ -161,6 +163,7 @@ TABLES: dict[str, Registry] = {
     "distances": DISTANCES,
     "engines": ENGINES,
     "models": MODELS,
+    "reproductions": REPRODUCTIONS,
     "samplers": SAMPLERS,
     "studies": STUDIES,
     "transforms": TRANSFORMS,

@@ -8,14 +8,15 @@ import pytest
 from torchreid_adv import cli, config, errors
 
 CONFIG = Path(__file__).parents[2] / "configs" / "study" / "attacks.yaml"
-MODELS = ["a=osnet_x0_25", "b=shufflenet_v2_x0_5@80x40", "c=osnet_x0_25"]
+MODELS = ["a=shufflenet_v2_x0_5", "b=shufflenet_v2_x0_5@80x40", "c=squeezenet1_1"]
 
 
 def study(place, *pairs):
     toy = ["data.root", str(place / "data"), "data.save_dir", str(place / "out")]
     toy += ["data.height", "64", "data.width", "32", "train.max_epoch", "1"]
-    toy += ["adv.virtual.height", "64", "adv.virtual.width", "32", "adv.virtual.distractors", "4"]
+    toy += ["adv.virtual.height", "64", "adv.virtual.width", "32", "adv.virtual.distractors", "2"]
     toy += ["adv.virtual.train_identities", "8", "adv.virtual.test_identities", "4"]
+    toy += ["adv.virtual.cameras_per_identity", "2", "adv.virtual.images_per_camera", "2"]
     toy += ["adv.study.models", repr(MODELS), "adv.study.seeds", "[1]", "adv.attack.eps", "2"]
     return cli.main(["study", "attacks", "--config-file", str(CONFIG), *toy, *pairs])
 
@@ -35,16 +36,23 @@ def test_every_claim_has_all_its_cases(done):
     assert sorted(pairs) == ["a+b on c", "a+c on b", "b+c on a"]
 
 
-def test_a_figure_is_that_of_its_run(done):
+def mean_of(place, run):
+    path = place / "out/seed1" / run / "results.json"
+    return json.loads(path.read_text())["targets"]["virtual_a"]["adversarial"]["mAP"]
+
+
+@pytest.mark.parametrize(
+    ("claim", "case", "run"),
+    [
+        ("no more than FGSM", "b", "gallery/attacks/b/ifgsm-eps2"),
+        ("no more than SMA", "c", "query/attacks/c/lta-eps2"),
+        ("metric that ranks", "b: euclidean", "metrics/attacks/b/ifgsm-eps2-euclidean"),
+    ],
+)
+def test_a_figure_is_that_of_its_run(done, claim, case, run):
     place, facts = done
-    run = place / "out/seed1/gallery/attacks/b/ifgsm-eps2/results.json"
-    own = json.loads(run.read_text())["targets"]["virtual_a"]["adversarial"]["mAP"]
-    found = [c for c in facts["comparisons"] if c["case"] == "b" and "no more than FGSM" in c["claim"]]
-    assert [c["smaller"] for c in found] == [pytest.approx(own, abs=1e-6)]
-    metric = place / "out/seed1/metrics/attacks/b/ifgsm-eps2-euclidean/results.json"
-    own = json.loads(metric.read_text())["targets"]["virtual_a"]["adversarial"]["mAP"]
-    found = [c for c in facts["comparisons"] if c["case"] == "b: euclidean"]
-    assert [c["smaller"] for c in found] == [pytest.approx(own, abs=1e-6)]
+    found = [c for c in facts["comparisons"] if c["case"] == case and claim in c["claim"]]
+    assert [c["smaller"] for c in found] == [pytest.approx(mean_of(place, run), abs=1e-6)]
 
 
 def test_the_same_command_computes_nothing_again(done, monkeypatch, capsys):

@@ -103,7 +103,8 @@ def test_the_white_box_cell_is_that_of_the_run_itself(table):
 def test_the_table_is_printed_and_kept(table):
     _, out, _ = table
     text = (out / "transfer.md").read_text()
-    assert "| market1501: attacked | a | a2 | b | ensemble |" in text
+    assert "| market1501, mAP: attacked | a | a2 | b | ensemble |" in text
+    assert "| market1501, Rank-1: attacked | a | a2 | b | ensemble |" in text
     assert "a2+b: fgsm, eps 8" in text
     assert (out / "transfer_market1501.png").stat().st_size > 10_000
 

@@ -10,7 +10,8 @@ ATTACKED = ("B1", "B2", "B3", "B4")
 def cell(**changes):
     facts = {"target": "market1501", "attacked": "B1", "attack": "ifgsm", "eps": 5.0}
     facts |= {"metric": "", "tested": "B4", "kind": "black"}
-    return Cell(**{**facts, **changes}, clean={"mAP": 0.5}, adversarial={"mAP": 0.25})
+    clean, after = {"mAP": 0.5, "cmc": {"1": 0.8}}, {"mAP": 0.25, "cmc": {"1": 0.4}}
+    return Cell(**{**facts, **changes}, clean=clean, adversarial=after)
 
 
 def test_all_tables_are_there_and_whole():

@@ -84,12 +84,14 @@ def configured_model(cfg: AdvConfig) -> tuple[PixelModel | Ensemble, dict[str, A
         weights = weights_of(cfg)
         model = load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, weights))
         return model, {"name": cfg.model.name, "weights": weights, "size": list(model.size)}
-    return ensemble_of(cfg, specs)
+    return ensemble_of(specs, [load_spec(cfg, spec) for spec in specs])
 
 
-def ensemble_of(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> tuple[Ensemble, dict[str, Any]]:
-    """Return models as one, and what results.json says of them."""
-    ensemble = Ensemble([load_spec(cfg, spec) for spec in specs])
+def ensemble_of(
+    specs: Sequence[ModelSpec], models: Sequence[PixelModel]
+) -> tuple[Ensemble, dict[str, Any]]:
+    """Return loaded models as one, and what results.json says of them."""
+    ensemble = Ensemble(models)
     return ensemble, {
         "name": "+".join(spec.label for spec in specs),
         "weights": [spec.weights for spec in specs],

@@ -70,11 +70,11 @@ class JobFolder:
             DataError: the images are not those that this run began with.
         """
         records = [record for side in SIDES for record in data.side(side)]
-        listing, found = _listing(records), _read(self.path / _IMAGES)
+        listed, found = listing(records), _read(self.path / _IMAGES)
         if not found:
             bad, pixels = check_images(records, workers=workers, team=self.team)
-            found = {"listing": listing, "bad": bad, "pixels": pixels}
-        if found["listing"] != listing:
+            found = {"listing": listed, "bad": bad, "pixels": pixels}
+        if found["listing"] != listed:
             raise DataError(
                 f"the images of '{data.name}' are not those that the run in '{self.out}' began "
                 "with; choose another data.save_dir, or put the images back"
@@ -146,7 +146,8 @@ def _agree(distance: FittedDistance, team: Team) -> None:
     distance.set_map(torch.from_numpy(same), center)
 
 
-def _listing(records: Sequence[Record]) -> str:
+def listing(records: Sequence[Record]) -> str:
+    """Return a hash of the names, labels and file sizes of images."""
     lines = [f"{r.image_id}\0{r.pid}\0{r.camid}\0{_size(r.path)}" for r in records]
     return sha256("\n".join(lines).encode("utf-8", "surrogateescape"))
 

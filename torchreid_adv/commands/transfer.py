@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
-import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,19 @@ from torchreid_adv.commands.attack_gallery import (
     load_spec,
 )
 from torchreid_adv.commands.attack_job import AttackJob
-from torchreid_adv.commands.job_metrics import metric_facts
+from torchreid_adv.commands.crossings import Crossing, crossings, kind_of, labeled
+from torchreid_adv.commands.job_folder import JobFolder, listing
+from torchreid_adv.commands.job_metrics import metric_facts, to_fit
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import Record, ReIDData
-from torchreid_adv.distances import FittedDistance
-from torchreid_adv.errors import ConfigError, DataError, suggest
+from torchreid_adv.distances import Distance, FittedDistance
+from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import evaluate
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.files import write_text
-from torchreid_adv.jobs.manifest import Manifest, read_manifest, sha256
+from torchreid_adv.jobs.manifest import read_manifest, sha256
+from torchreid_adv.jobs.team import ALONE
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract, fingerprint
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
@@ -83,59 +86,49 @@ def _write(cfg: AdvConfig) -> str:
     return f"Table: {write_matrix(Path(cfg.data.save_dir), cells)}"
 
 
-@dataclass(frozen=True)
-class Crossing:
-    """One attack on one model or several: what is stored once and tested by all.
+def transfer(
+    cfg: AdvConfig, wanted: Callable[[str, str], bool] = lambda attacked, tested: True
+) -> list[Cell]:
+    """Attack what is not attacked yet, test what is not tested yet, and return all cells.
 
     Args:
-        attacked: the models.
-        attack: registered name.
-        eps: gray levels.
-        metric: attacked metric; "" = that of the evaluation.
+        cfg: for the table (``adv.transfer.*``), the attack and the evaluation.
+        wanted: told the labels of what is attacked (joined by ``+``) and tested, says whether the
+            cell is computed.
     """
-
-    attacked: tuple[ModelSpec, ...]
-    attack: str
-    eps: float
-    metric: str
-
-    @property
-    def label(self) -> str:
-        """The attacked models' labels."""
-        return "+".join(spec.label for spec in self.attacked)
-
-    def folder(self, out: Path) -> Path:
-        """Return where its run lies."""
-        metric = f"-{self.metric.replace(':', '.')}" if self.metric else ""
-        return out / "attacks" / self.label / f"{self.attack}-eps{self.eps:g}{metric}"
-
-    def config(self, cfg: AdvConfig, out: Path) -> AdvConfig:
-        """Return the config of its run."""
-        own = cfg.clone()
-        own.adv.attack.name, own.adv.attack.eps = self.attack, float(self.eps)
-        own.adv.attack.metric = self.metric
-        own.adv.attack.models = []
-        own.data.save_dir = str(self.folder(out))
-        return own
+    paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
+    specs, tested = _models(cfg)
+    out, table = Path(cfg.data.save_dir), _Table(cfg)
+    targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
+    cells = []
+    for crossing in crossings(cfg, specs):
+        table.attack(crossing, targets, out)
+        together = [None] if len(crossing.attacked) > 1 else []
+        columns = [s for s in tested if wanted(crossing.label, s.label)]
+        cells += [table.cell(crossing, s, d, out) for d in targets for s in [*columns, *together]]
+    return cells if paper is None else paper.beside(cells)
 
 
-def transfer(cfg: AdvConfig) -> list[Cell]:
-    """Attack what is not attacked yet, test what is not tested yet, and return all cells."""
+def clean_cells(cfg: AdvConfig) -> list[Cell]:
+    """Return how the tested models rank the data sets that nobody attacked.
+
+    Args:
+        cfg: as for :func:`transfer`.
+    """
+    out, table = Path(cfg.data.save_dir), _Table(cfg)
+    names = dict.fromkeys(cfg.data.targets)
+    return [table.clean_cell(s, table.data(n), out) for n in names for s in _models(cfg)[1]]
+
+
+def _models(cfg: AdvConfig) -> tuple[list[ModelSpec], list[ModelSpec]]:
+    """Return all models and those that are tested."""
     specs = parse_models(cfg.adv.transfer.models)
     if not specs:
         raise ConfigError(
             "adv.transfer.models names no model; write ['label=name@HEIGHTxWIDTH:weights', ...]"
         )
-    paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
-    tested = _labeled(specs, cfg.adv.transfer.tested) if cfg.adv.transfer.tested else specs
-    out, table = Path(cfg.data.save_dir), _Table(cfg)
-    targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
-    cells = []
-    for crossing in _crossings(cfg, specs):
-        table.attack(crossing, targets, out)
-        columns = [*tested, *([None] if len(crossing.attacked) > 1 else [])]  # None = together
-        cells += [table.cell(crossing, spec, d, out) for d in targets for spec in columns]
-    return cells if paper is None else paper.beside(cells)
+    tested = cfg.adv.transfer.tested
+    return specs, labeled(specs, tested) if tested else specs
 
 
 class _Table:
@@ -167,25 +160,15 @@ class _Table:
             data: the data set.
             out: folder of the table.
         """
-        manifest = read_manifest(crossing.folder(out) / data.name / "adversarial")
-        model = self._attacked(crossing)[0] if spec is None else self.model(spec)
         job = configured_job(crossing.config(self.cfg, out))
-        if isinstance(job.distance, FittedDistance):
-            raise ConfigError(
-                f"transfer tables rank by a distance that is not fitted; test.dist_metric is "
-                f"'{job.distance.name}', choose euclidean or cosine"
-            )
-        facts = {
-            "root": manifest.root,
-            "tested": fingerprint(model.network),
-            "distance": repr((metric_facts("distance", job.distance), job.distance.normalize)),
-            "rules": [job.ap_rule, job.protocol],
-        }
-        path = out / "cells" / f"{sha256(json.dumps(facts, sort_keys=True).encode())[:24]}.json"
-        found = _read(path)
-        if not found:
-            found = self._score(crossing, spec, data, job, manifest, out)
-            write_text(path, json.dumps(found, indent=1) + "\n")
+        specs = crossing.attacked if spec is None else (spec,)
+        folder = crossing.folder(out) / data.name / "adversarial"
+        manifest = read_manifest(folder)
+        attacked = [
+            Record(e.image_id, folder / e.output, e.pid, e.camid)
+            for e in manifest.side(job.side)
+            if e.attacked
+        ]
         return Cell(
             target=data.name,
             attacked=crossing.label,
@@ -193,39 +176,82 @@ class _Table:
             eps=float(crossing.eps),
             metric=crossing.metric,
             tested="ensemble" if spec is None else spec.label,
-            kind=_kind(crossing, spec),
-            **found,
+            kind=kind_of(crossing, spec),
+            **self._scores(specs, data, job, manifest.root, attacked, out),
         )
 
-    def _score(
+    def clean_cell(self, spec: ModelSpec, data: ReIDData, out: Path) -> Cell:
+        """Return how a model ranks what nobody attacked; ``adversarial`` is ``clean`` there."""
+        job = configured_job(self.cfg)
+        root = listing([*data.query, *data.gallery])
+        scores = self._scores((spec,), data, job, root, (), out)
+        return Cell(data.name, "", "", 0.0, "", spec.label, "", **scores)
+
+    def _scores(
         self,
-        crossing: Crossing,
-        spec: ModelSpec | None,
+        specs: tuple[ModelSpec, ...],
         data: ReIDData,
         job: AttackJob,
-        manifest: Manifest,
+        root: str,
+        attacked: Sequence[Record],
         out: Path,
     ) -> dict[str, Any]:
-        key = crossing.attacked if spec is None else (spec,)
-        clean = self.clean(key, data.name)
-        folder = crossing.folder(out) / data.name / "adversarial"
-        records = [
-            Record(e.image_id, folder / e.output, e.pid, e.camid)
-            for e in manifest.side(job.side)
-            if e.attacked
-        ]
-        stored = extract(self._of(key), records, workers=job.workers)
-        after = {**clean, job.side: clean[job.side].replace(stored)}
+        """Return the measures without and with attacked images, computed once and then kept."""
+        distance, digest = self._distance(specs, data, job, out), self._digest(specs)
+        facts = {
+            "root": root,
+            "tested": digest,
+            "distance": repr((metric_facts("distance", distance), distance.normalize)),
+            "rules": [job.ap_rule, job.protocol],
+        }
+        path = out / "cells" / f"{sha256(json.dumps(facts, sort_keys=True).encode())[:24]}.json"
+        found = _read(path)
+        if not found:
+            found = self._ranked(specs, data, replace(job, distance=distance), attacked)
+            write_text(path, json.dumps(found, indent=1) + "\n")
+        return found
+
+    def _ranked(
+        self,
+        specs: tuple[ModelSpec, ...],
+        data: ReIDData,
+        job: AttackJob,
+        attacked: Sequence[Record],
+    ) -> dict[str, Any]:
+        clean = self.clean(specs, data.name)
         rules: dict[str, Any] = {
             "distance": job.distance,
             "ap_rule": job.ap_rule,
             "protocol": job.protocol,
             "block": job.block,
         }
+        before = evaluate(clean["query"], clean["gallery"], **rules).to_dict()
+        if not attacked:
+            return {"clean": before, "adversarial": before}
+        stored = extract(self._of(specs), attacked, workers=job.workers)
+        after = {**clean, job.side: clean[job.side].replace(stored)}
         return {
-            name: evaluate(sides["query"], sides["gallery"], **rules).to_dict()
-            for name, sides in (("clean", clean), ("adversarial", after))
+            "clean": before,
+            "adversarial": evaluate(after["query"], after["gallery"], **rules).to_dict(),
         }
+
+    def _distance(
+        self, specs: tuple[ModelSpec, ...], data: ReIDData, job: AttackJob, out: Path
+    ) -> Distance:
+        """Return the distance that ranks, fitted to the tested model's training features."""
+        if not (isinstance(job.distance, FittedDistance) and to_fit(job.distance)):
+            return job.distance
+        distance = copy.deepcopy(job.distance)
+        identity = {"tested": self._digest(specs), "train": listing(data.train)}
+        folder = out / "distances" / "+".join(spec.label for spec in specs)
+        kept = JobFolder(folder, data.name, identity, ALONE)
+        kept.check_free()
+        kept.fit(distance, lambda: extract(self._of(specs), data.train, workers=job.workers))
+        kept.begin()
+        return distance
+
+    def _digest(self, specs: tuple[ModelSpec, ...]) -> str:
+        return fingerprint(self._of(specs).network)
 
     def _clean(self, specs: tuple[ModelSpec, ...], name: str) -> dict[str, Features]:
         model, data = self._of(specs), self.data(name)
@@ -240,47 +266,11 @@ class _Table:
 
     def _attacked(self, crossing: Crossing) -> tuple[_Model, dict[str, Any]]:
         if len(crossing.attacked) > 1:
-            return ensemble_of(self.cfg, crossing.attacked)
-        spec = crossing.attacked[0]
+            return ensemble_of(crossing.attacked, [self.model(s) for s in crossing.attacked])
+        (spec,) = crossing.attacked
         model = self.model(spec)
         facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
         return model, facts
-
-
-def _crossings(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> Iterator[Crossing]:
-    settings = cfg.adv.transfer
-    groups = settings.attacked or [spec.label for spec in specs]
-    bounds, metrics = settings.eps or [cfg.adv.attack.eps], settings.metrics or [""]
-    for group, attack, eps, metric in itertools.product(groups, settings.attacks, bounds, metrics):
-        yield Crossing(tuple(_group(specs, str(group))), attack, eps, metric)
-
-
-def _group(specs: Sequence[ModelSpec], group: str) -> list[ModelSpec]:
-    """Return the models of ``a``, ``a+b`` or ``-a`` (all but a)."""
-    if not group.startswith("-"):
-        return _labeled(specs, group.split("+"))
-    without = _labeled(specs, [group[1:]])
-    others = [spec for spec in specs if spec not in without]
-    if not others:
-        raise ConfigError(f"adv.transfer.attacked '{group}' leaves no model")
-    return others
-
-
-def _labeled(specs: Sequence[ModelSpec], labels: Sequence[str]) -> list[ModelSpec]:
-    known = {spec.label: spec for spec in specs}
-    for label in labels:
-        if label not in known:
-            raise ConfigError(
-                f"no model of adv.transfer.models is '{label}'{suggest(label, known)}"
-            )
-    return [known[label] for label in labels]
-
-
-def _kind(crossing: Crossing, spec: ModelSpec | None) -> str:
-    """Return white, gray (the same network with other weights) or black."""
-    if spec is None or spec in crossing.attacked:
-        return "white"
-    return "gray" if spec.name in {own.name for own in crossing.attacked} else "black"
 
 
 def _targets(folder: Path) -> dict[str, Any]:

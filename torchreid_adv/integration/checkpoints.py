@@ -239,7 +239,13 @@ def _own_name(key: str, wanted: Mapping[str, Any]) -> str:
     return name
 
 
-def load_weights(model: nn.Module, path: str | Path, *, strict: bool = True) -> Match:
+def load_weights(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    strict: bool = True,
+    state: Mapping[str, Tensor] | None = None,
+) -> Match:
     """Load a checkpoint into a model, or refuse it with the model left as it was.
 
     Classifier heads may differ in size, because they have one row per training identity.
@@ -247,6 +253,7 @@ def load_weights(model: nn.Module, path: str | Path, *, strict: bool = True) -> 
     Args:
         model: a torchreid model, bare or in DataParallel.
         path: the checkpoint file.
+        state: its weights, where it was read before.
         strict: the whole backbone must be there, as for an evaluation; otherwise 95 % of its
             tensors, as for training that starts from partial weights, with a warning on the rest.
 
@@ -254,7 +261,8 @@ def load_weights(model: nn.Module, path: str | Path, *, strict: bool = True) -> 
         ConfigError: see :func:`read_checkpoint`; or the backbone does not fit; or a weight is NaN
             or infinite.
     """
-    match = match_weights(model, weights_in(read_checkpoint(path), path))
+    state = weights_in(read_checkpoint(path), path) if state is None else state
+    match = match_weights(model, state)
     check_match(match, path, strict=strict)
     unwrap(model).load_state_dict(match.loaded, strict=False)
     return match

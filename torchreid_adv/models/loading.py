@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.integration.checkpoints import (
@@ -43,8 +43,9 @@ def load_model(
     Raises:
         ConfigError: unknown name, no such file, or weights of another network.
     """
-    network = build_network(name, classes=_classes(weights))
-    load_weights(network, weights, strict=True)
+    state = weights_in(read_checkpoint(weights), weights)
+    network = build_network(name, classes=_classes(state))
+    load_weights(network, weights, strict=True, state=state)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return PixelModel(network, size=size, mean=mean, std=std).to(device).eval()
 
@@ -63,9 +64,8 @@ def fingerprint(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _classes(weights: str | Path) -> int:
+def _classes(state: Mapping[str, Tensor]) -> int:
     """Return the number of identities a checkpoint's classifier tells apart, 1 without one."""
-    state = weights_in(read_checkpoint(weights), weights)
     heads = [value for name, value in state.items() if is_head(name) and value.ndim == 2]
     return len(heads[0]) if heads else 1
 

@@ -40,6 +40,7 @@ def _lines(cells: Sequence[Cell], target: str) -> dict[str, dict[float, float]]:
     for cell in cells:
         if cell.target == target:
             name = f"{cell.attack}, {cell.metric or 'the metric of the evaluation'}"
+            name += f" / {cell.ranked}" if cell.ranked else ""
             if cell.attacked != cell.tested:
                 name += f", {cell.attacked} on {cell.tested}"
             line = lines.setdefault(name, {0.0: float(cell.clean["mAP"])})

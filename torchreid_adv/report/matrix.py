@@ -19,7 +19,8 @@ KINDS = {"white": "w", "gray": "g", "black": "b"}
 LEGEND = (
     "mAP of the tested model on the adversarial images (of its clean mAP): "
     "w white-box, g the same network with other weights, b another network; "
-    "[the paper's mAP, where one is held against it]"
+    "[the paper's mAP, where one is held against it]. Rank-1 of the same below; "
+    "other ranks are in transfer.json."
 )
 
 
@@ -34,10 +35,11 @@ class Cell:
         eps: gray levels.
         metric: attacked metric; "" = that of the evaluation.
         tested: label; ``ensemble`` = the attacked models together.
-        kind: ``white``, ``gray`` or ``black``.
+        kind: ``white``, ``gray`` or ``black``; "" where nothing is attacked.
         clean: measures as in results.json.
         adversarial: the same, on the stored adversarial images.
         paper: mAP that a paper printed for it, in [0, 1].
+        ranked: the metric of the evaluation, where a table has several.
     """
 
     target: str
@@ -50,6 +52,7 @@ class Cell:
     clean: dict[str, Any]
     adversarial: dict[str, Any]
     paper: float | None = None
+    ranked: str = ""
 
     @property
     def ratio(self) -> float:
@@ -64,22 +67,24 @@ class Cell:
 
 
 def markdown(cells: Sequence[Cell]) -> str:
-    """Return the tables of all data sets as Markdown."""
+    """Return the tables of all data sets, mAP and then Rank-1, as Markdown."""
     targets = dict.fromkeys(cell.target for cell in cells)
-    return "\n\n".join([*(_table(cells, target) for target in targets), LEGEND])
+    tables = [_table(cells, target, name) for target in targets for name in ("mAP", "Rank-1")]
+    return "\n\n".join([*tables, LEGEND])
 
 
-def _table(cells: Sequence[Cell], target: str) -> str:
+def _table(cells: Sequence[Cell], target: str, name: str) -> str:
     found, rows, columns = _laid_out(cells, target)
     clean = {c.tested: c.clean for c in found.values() if c.tested != "ensemble"}
+    shown = _shown if name == "mAP" else _first
     lines = [
-        f"| {target}: attacked | " + " | ".join(columns) + " |",
+        f"| {target}, {name}: attacked | " + " | ".join(columns) + " |",
         "|---" * (len(columns) + 1) + "|",
-        "| clean | " + " | ".join(_clean(clean.get(column)) for column in columns) + " |",
+        "| clean | " + " | ".join(_clean(clean.get(column), name) for column in columns) + " |",
     ]
     for row in rows:
-        shown = [_shown(found.get((row, column))) for column in columns]
-        lines.append(f"| {row} | " + " | ".join(shown) + " |")
+        own = [found.get((row, column)) for column in columns]
+        lines.append(f"| {row} | " + " | ".join("" if c is None else shown(c) for c in own) + " |")
     return "\n".join(lines)
 
 
@@ -95,17 +100,26 @@ def _laid_out(
     return {(cell.row, cell.tested): cell for cell in own}, rows, columns
 
 
-def _clean(measures: dict[str, Any] | None) -> str:
-    return percent(measures["mAP"]) if measures else ""
+def _clean(measures: dict[str, Any] | None, name: str) -> str:
+    return percent(_rate(measures, name)) if measures else ""
 
 
-def _shown(cell: Cell | None) -> str:
-    if cell is None:
-        return ""
-    mean = percent(cell.adversarial["mAP"])
-    mean = f"**{mean}**" if cell.kind == "white" else mean
+def _rate(measures: dict[str, Any], name: str) -> float:
+    return float(measures["mAP"] if name == "mAP" else measures["cmc"][name.split("-")[1]])
+
+
+def _strong(cell: Cell, name: str) -> str:
+    rate = percent(_rate(cell.adversarial, name))
+    return f"**{rate}**" if cell.kind == "white" else rate
+
+
+def _first(cell: Cell) -> str:
+    return f"{_strong(cell, 'Rank-1')} {KINDS[cell.kind]}"
+
+
+def _shown(cell: Cell) -> str:
     printed = "" if cell.paper is None else f" [{percent(cell.paper)}]"
-    return f"{mean} ({cell.ratio:.2f}) {KINDS[cell.kind]}{printed}"
+    return f"{_strong(cell, 'mAP')} ({cell.ratio:.2f}) {KINDS[cell.kind]}{printed}"
 
 
 def write_matrix(folder: Path, cells: Sequence[Cell]) -> Path:

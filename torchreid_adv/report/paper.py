@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Any
@@ -17,19 +17,39 @@ _BASE = ("B1", "B2", "B3", "B4")  # Bai et al.'s base models; "-B1" there = all 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A printed table.
+    """A printed table, or what a paper says of a figure.
+
+    A cell is one dict: what it is of (``target``, the fields of ``rows`` and ``columns``, and
+    others that say more) and its measures as they are printed.
 
     Args:
+        name: such as ``bai2019.table2``.
         paper: where it is printed.
         title: what it shows.
         models: label -> what the model is.
-        cells: one dict per number, with ``mAP`` in percent.
+        cells: in the order of the paper.
+        rows: the fields that tell rows apart.
+        columns: the fields that tell columns apart; () = the measures alone.
+        measures: what is printed of a cell, such as ``mAP`` and ``rank1``.
+        networks: label -> the network to write into ``adv.transfer.models``; a label that is not
+            here has none in torchreid.
+        unit: ``percent`` or ``ratio``.
+        ap_rule: of the paper's evaluation, as ``adv.evaluation.ap_rule``.
+        note: a sentence that belongs below the table.
     """
 
+    name: str
     paper: str
     title: str
     models: dict[str, str]
     cells: tuple[dict[str, Any], ...]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    measures: tuple[str, ...]
+    networks: dict[str, str]
+    unit: str = "percent"
+    ap_rule: str = "standard"
+    note: str = ""
 
     def mean(self, cell: Cell) -> float | None:
         """Return the printed mAP that belongs to a cell of ours, in [0, 1]."""
@@ -42,6 +62,27 @@ class PaperTable:
         """Return cells with the printed mAP in those that the paper has."""
         return [replace(cell, paper=self.mean(cell)) for cell in cells]
 
+    @property
+    def targets(self) -> list[str]:
+        """The data sets of the table, in its order."""
+        return list(dict.fromkeys(cell["target"] for cell in self.cells))
+
+    def target_for(self, name: str) -> str:
+        """Return the paper's data set to hold against one of ours: that one, else its first."""
+        return name if name in self.targets else self.targets[0]
+
+    def values(self, field: str) -> list[Any]:
+        """Return what a field is in the cells, each once, without what is empty."""
+        return [value for value in dict.fromkeys(cell.get(field) for cell in self.cells) if value]
+
+    def place(self, where: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return what tells a cell of a data set from the others."""
+        return tuple(where.get(field, "") for field in (*self.rows, *self.columns))
+
+    def printed(self, cell: Mapping[str, Any]) -> dict[str, float]:
+        """Return the measures of one of the cells as they are printed."""
+        return {name: float(cell[name]) for name in self.measures if name in cell}
+
 
 def paper_table(name: str) -> PaperTable:
     """Return a table by its name, such as ``bai2019.table2``.
@@ -53,15 +94,27 @@ def paper_table(name: str) -> PaperTable:
     if name not in known:
         raise ConfigError(f"unknown table '{name}'{suggest(name, known)}")
     content = json.loads((_FOLDER / f"{name.replace('.', '_')}.json").read_text(encoding="utf-8"))
-    cells = tuple(content["cells"])
-    return PaperTable(content["paper"], content["title"], content["models"], cells)
+    return PaperTable(
+        name,
+        content["paper"],
+        content["title"],
+        content["models"],
+        tuple(content["cells"]),
+        rows=tuple(content["rows"]),
+        columns=tuple(content["columns"]),
+        measures=tuple(content["measures"]),
+        networks=content.get("networks", {}),
+        unit=content["unit"],
+        ap_rule=content["ap_rule"],
+        note=content.get("note", ""),
+    )
 
 
 def names() -> list[str]:
     """Return the names of all tables."""
     paths = (path.name for path in _FOLDER.iterdir())
     stems = sorted(path.removesuffix(".json") for path in paths if path.endswith(".json"))
-    return [stem.replace("_", ".", 1) for stem in stems]
+    return [".".join(stem.rsplit("_", 1)) for stem in stems]
 
 
 def _key(printed: dict[str, Any]) -> tuple[Any, ...]:
@@ -73,5 +126,5 @@ def _key(printed: dict[str, Any]) -> tuple[Any, ...]:
         attacked,
         printed.get("attack", ""),
         printed.get("eps"),
-        printed["tested"],
+        printed.get("tested", ""),
     )

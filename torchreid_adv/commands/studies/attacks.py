@@ -6,13 +6,8 @@ from collections.abc import Sequence
 from itertools import combinations, permutations
 from pathlib import Path
 
-from torchreid_adv.commands.attack_gallery import configured_dataset, load_spec
-from torchreid_adv.commands.transfer import Crossing, transfer
+from torchreid_adv.commands.transfer import transfer
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.data.datasets import load_dataset
-from torchreid_adv.distances import FittedDistance, distance_of
-from torchreid_adv.evaluation import evaluate
-from torchreid_adv.models import extract
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
 from torchreid_adv.report.claims import Comparison
@@ -40,7 +35,7 @@ def attacks(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Compariso
         *_strength(gallery, query, labels),
         *_transfer(gallery, labels),
         *_together(gallery | together, pairs, labels),
-        *(line for spec in specs for line in _metrics(cfg, spec)),
+        *_metrics(cfg, specs),
     ]
     return [Comparison(claim, case, seed, *figures) for claim, case, *figures in found]
 
@@ -52,14 +47,20 @@ def _means(
     names: list[str],
     attacked: Sequence[str] = (),
 ) -> Means:
-    own = cfg.clone()
-    own.data.save_dir = str(Path(cfg.data.save_dir) / side)
-    own.adv.attack.side = side
-    own.adv.transfer.models = [_entry(spec) for spec in specs]
-    own.adv.transfer.attacks, own.adv.transfer.attacked = names, list(attacked)
+    own = _table(cfg, specs, side, names)
+    own.adv.attack.side, own.adv.transfer.attacked = side, list(attacked)
     cells = transfer(own)
     write_matrix(Path(own.data.save_dir), cells)
     return {(c.attacked, c.attack, c.tested): float(c.adversarial["mAP"]) for c in cells}
+
+
+def _table(cfg: AdvConfig, specs: Sequence[ModelSpec], name: str, attacks: list[str]) -> AdvConfig:
+    """Return the config of a transfer table in a folder of its own."""
+    own: AdvConfig = cfg.clone()
+    own.data.save_dir = str(Path(cfg.data.save_dir) / name)
+    own.adv.transfer.models = [_entry(spec) for spec in specs]
+    own.adv.transfer.attacks = attacks
+    return own
 
 
 def _entry(spec: ModelSpec) -> str:
@@ -120,34 +121,17 @@ def _together(means: Means, pairs: Sequence[str], labels: Sequence[str]) -> list
     ]
 
 
-def _metrics(cfg: AdvConfig, spec: ModelSpec) -> list[Line]:
+def _metrics(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> list[Line]:
     """One metric attacked, ranked by the same and by another one."""
-    own = cfg.clone()
-    own.data.save_dir = str(Path(cfg.data.save_dir) / "metrics")
-    own.adv.transfer.models, own.adv.transfer.attacks = [_entry(spec)], ["ifgsm"]
-    own.adv.transfer.metrics = list(METRICS)
-    transfer(own)
-    means = {
-        (attacked, ranked): _ranked(own, spec, attacked, ranked)
-        for attacked in METRICS
-        for ranked in METRICS
-    }
+    means: dict[tuple[str, str, str], float] = {}
+    for ranked in METRICS:
+        own = _table(cfg, specs, "metrics", ["ifgsm"])
+        own.test.dist_metric, own.adv.transfer.metrics = ranked, list(METRICS)
+        cells = transfer(own, lambda attacked, tested: attacked == tested)
+        means |= {(c.tested, c.metric, ranked): float(c.adversarial["mAP"]) for c in cells}
     claim = "attacking the metric that ranks leaves no more than attacking another one"
     return [
-        (claim, f"{spec.label}: {ranked}", means[ranked, ranked], means[other, ranked])
-        for other, ranked in permutations(METRICS, 2)
+        (claim, f"{s.label}: {own}", means[s.label, own, own], means[s.label, other, own])
+        for s in specs
+        for other, own in permutations(METRICS, 2)
     ]
-
-
-def _ranked(cfg: AdvConfig, spec: ModelSpec, attacked: str, ranked: str) -> float:
-    """Return the mAP under one metric of images attacked under another."""
-    model, name = load_spec(cfg, spec), cfg.data.targets[0]
-    data, distance = configured_dataset(cfg, name), distance_of(cfg, ranked)
-    if isinstance(distance, FittedDistance):
-        train = extract(model, data.train, workers=cfg.data.workers)
-        distance.fit(train.values, train.pids, train.camids)
-    crossing = Crossing((spec,), "ifgsm", cfg.adv.attack.eps, attacked)
-    folder = crossing.folder(Path(cfg.data.save_dir)) / name / "adversarial"
-    stored = load_dataset("adversarial", cfg.data.root, folder=str(folder))
-    sides = {side: extract(model, stored.side(side)) for side in ("query", "gallery")}
-    return evaluate(sides["query"], sides["gallery"], distance=distance).mAP

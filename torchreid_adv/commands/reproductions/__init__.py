@@ -1,0 +1,1 @@
+"""What a paper's tables and figures need, one file per paper."""
