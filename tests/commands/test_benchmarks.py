@@ -43,3 +43,27 @@ def test_an_unknown_section_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["benchmark", "jbos"])
     assert "choose from attack, retrieval" in capsys.readouterr().err
+
+
+def test_attacks_counts_what_goes_through_the_network(capsys):
+    from torchreid_adv.commands import bench_attacks
+
+    small = {"model": "shufflenet_v2_x0_5", "size": (64, 32), "images": 2}
+    rows = bench_attacks.run(**small, names=("fgsm", "ifgsm", "square"))["attacks"]
+    assert {name: row["passes"] for name, row in rows.items()} == {
+        "fgsm": 3,  # one step there and back, and the losses before
+        "ifgsm": 21,
+        "square": 60,
+    }
+    assert min(row["peer"] for row in rows.values()) > 0
+    assert "x torchattacks BIM" in capsys.readouterr().out
+
+
+def test_every_peer_of_an_attack_is_there():
+    import torchattacks
+
+    from torchreid_adv.commands.bench_attacks import PEERS
+    from torchreid_adv.registry import ATTACKS
+
+    assert set(PEERS) <= set(ATTACKS)
+    assert all(hasattr(torchattacks, kind) for kind, _ in PEERS.values())

@@ -78,3 +78,8 @@ def test_fields_that_contradict_each_other_are_refused(changes, words):
 def test_results_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         make().ap_rule = "trapezoid"
+
+
+def test_what_python_shows_of_it_is_one_line():
+    shown = "RetrievalResult(mAP=37.5%, rank-1=0.0%, mINP=37.5%, queries=2, skipped=1)"
+    assert repr(make()) == shown

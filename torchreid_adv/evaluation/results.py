@@ -14,7 +14,7 @@ from torchreid_adv.errors import ConfigError, DataError
 REPORTED_RANKS = (1, 5, 10, 20)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RetrievalResult:
     """Scores of Q queries, of which those without a positive are skipped; checked on construction.
 
@@ -46,6 +46,12 @@ class RetrievalResult:
         fault = self._fault()
         if fault:
             raise DataError(f"this is no retrieval result: {fault}")
+
+    def __repr__(self) -> str:
+        return (
+            f"RetrievalResult(mAP={self.mAP:.1%}, rank-1={self.rank(1):.1%}, "
+            f"mINP={self.mINP:.1%}, queries={self.queries}, skipped={self.skipped})"
+        )
 
     def _fault(self) -> str:
         columns = ("pids", "average_precision", "first_match_rank", "inverse_penalty", "valid")
