@@ -42,7 +42,7 @@ def test_jobs(figures, capsys):
 def test_an_unknown_section_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["benchmark", "jbos"])
-    assert "choose from attack, retrieval" in capsys.readouterr().err
+    assert "choose from attack, attacks, retrieval" in capsys.readouterr().err
 
 
 def test_attacks_counts_what_goes_through_the_network(capsys):

@@ -121,7 +121,7 @@ def _row(
         with Passes(ready) as passes:
             seconds = _timed(lambda: attack(ready, batch, references))
     passed = passes.total / n / 2  # _timed runs it twice
-    row = {"ours": n / seconds, "passes": passed, "floor": 1 / (forward * passed)}
+    row: dict[str, Any] = {"ours": n / seconds, "passes": passed, "floor": 1 / (forward * passed)}
     if name in PEERS:
         row["peer"], row["peer_name"] = _peer(name, model, batch, references), PEERS[name][0]
     return row
