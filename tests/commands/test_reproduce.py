@@ -1,6 +1,9 @@
 """Tables of papers, done again on a toy market with tiny networks of random weights."""
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +16,7 @@ from torchreid_adv.registry import REPRODUCTIONS
 from torchreid_adv.report.paper import paper_table
 
 LABELS = ("B1", "B2", "B3", "B4", "HA", "N")
+PAGE = Path(__file__).parents[2] / "docs" / "reproduction.md"
 FEW = ("B1", "B4", "HA", "N")  # for the tables of single-model attacks
 NAMES = ("table1", "table2", "table4", "fig3", "fig5")
 
@@ -237,6 +241,7 @@ def test_missing_models_leave_the_paper_alone_and_are_named(place, capsys):
         ("bai2019.table4", ("B1", "B2", "HA"), (), "three of B1, B2, B3, B4 at least"),
         ("bai2019.table2", ("B1",), ("adv.attack.eps", "8"), "made with adv.attack.eps 5.0"),
         ("bai2019.table2", ("B1",), ("adv.attack.side", "query"), "adv.attack.side 'gallery'"),
+        ("bai2019.table1", ("B1",), ("test.dist_metric", "cosine"), "made with test.dist_metric"),
         ("--config-file", ("B1",), (), "the name of a table comes first"),
     ],
 )
@@ -254,3 +259,20 @@ def test_the_list_has_a_line_for_each(capsys):
         printed = capsys.readouterr().out
         for name in REPRODUCTIONS:
             assert f"  {name} " in printed
+
+
+def test_the_page_names_every_table():
+    text = PAGE.read_text()
+    assert all(f"`{name}`" in text for name in REPRODUCTIONS)
+
+
+def test_the_commands_of_the_page_are_taken(capsys, monkeypatch):
+    monkeypatch.chdir(PAGE.parents[1])
+    text = "\n".join(re.findall(r"```\n(.*?)```", PAGE.read_text(), flags=re.DOTALL))
+    lines = [line for line in text.splitlines() if line.startswith("torchreid-adv")]
+    assert len(lines) == 11
+    for line in lines:
+        config.forget()
+        _, *arguments = shlex.split(line)
+        assert cli.main([*arguments, "--dry-run"]) == 0, line
+        assert "data.sources" in capsys.readouterr().out

@@ -128,7 +128,8 @@ def rule_note(cfg: AdvConfig, table: PaperTable) -> str:
     """Say how precisions were averaged."""
     own = cfg.adv.evaluation.ap_rule
     as_paper = "as the paper's" if own == table.ap_rule else f"the paper's: {table.ap_rule}"
-    return f"Average precision: {own}, {as_paper}. Ours is scored from the stored 8-bit files."
+    stored = " Ours is scored from the stored 8-bit files." if table.values("attack") else ""
+    return f"Average precision: {own}, {as_paper}.{stored}"
 
 
 def _missing(table: PaperTable, labels: Sequence[str]) -> list[str]:
