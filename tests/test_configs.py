@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from markets import write_market
 
 from torchreid_adv import config, registry
 from torchreid_adv.attacks import configured_attack
 from torchreid_adv.commands.attack_gallery import configured_job
 from torchreid_adv.commands.job_metrics import metric_of
 from torchreid_adv.commands.stock_config import check, default_config
+from torchreid_adv.commands.train import build_data, build_engine
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
 
@@ -74,3 +77,31 @@ def test_every_registered_name_has_a_config():
         }
         if table.kind in used:
             assert ours <= used[table.kind], table.kind
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory):
+    """A market with as many identities as a batch of the identity sampler holds."""
+    return write_market(
+        tmp_path_factory.mktemp("configs"), identities=8, cameras=2, images=2, distractors=1
+    )
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "train").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_recipe_builds_what_torchreid_trains(path, data_root):
+    cfg = load(path)
+    cfg.data.root, cfg.data.workers, cfg.use_gpu = str(data_root), 0, False
+    with config.using(cfg), installed():
+        config.setup(cfg)
+        data = build_data(cfg)
+        model = torchreid_module("models").build_model(
+            cfg.model.name, data.num_train_pids, loss=cfg.loss.name, pretrained=False, use_gpu=False
+        )
+        engine = build_engine(cfg, data, model, None, None)
+    assert type(engine).__name__ == f"Image{cfg.loss.name.title()}Engine"
+    assert data.num_train_pids == 8
+    assert next(iter(data.train_loader))["img"].shape == (32, 3, cfg.data.height, cfg.data.width)
+    with torch.no_grad():
+        features = model.eval()(torch.zeros(1, 3, cfg.data.height, cfg.data.width))
+    assert features.ndim == 2
+    assert cfg.test.normalize_feature

@@ -183,6 +183,29 @@ def test_a_sweep_goes_over_bounds_and_metrics(market, models, tmp_path, capsys):
     assert (tmp_path / "sweep_market1501.png").stat().st_size > 10_000
 
 
+def test_the_configured_metric_is_attacked_and_ranked_by(market, models, tmp_path):
+    """A fitted distance ranks with a map of the tested model's own training features."""
+    from torchreid_adv.distances import load_distance
+
+    flags = ["-s", "market1501", "-t", "market1501", "--root", str(market)]
+    pairs = ["data.height", "64", "data.width", "32", "data.workers", "0"]
+    pairs += ["data.save_dir", str(tmp_path), "test.normalize_feature", "True"]
+    pairs += ["adv.transfer.models", repr(models[:2]), "adv.transfer.attacks", "['fgsm']"]
+    pairs += ["adv.transfer.attacked", "['a']", "test.dist_metric", "xqda"]
+    assert cli.main(["transfer", *flags, *pairs, "adv.attack.metric", "cosine"]) == 0
+    run = json.loads(next(tmp_path.glob("attacks/a/*/results.json")).read_text())
+    facts = run["targets"]["market1501"]
+    assert facts["attack"]["metric"] == "cosine"
+    cells = {c["tested"]: c for c in json.loads((tmp_path / "transfer.json").read_text())}
+    assert cells["a"]["metric"] == "cosine"
+    assert abs(cells["a"]["adversarial"]["mAP"] - facts["adversarial"]["mAP"]) < 1e-6
+    path = tmp_path / "distances" / "a2" / "market1501" / "xqda.safetensors"
+    other = adv.load_model("osnet_x0_25", models[1].split(":")[1], size=(64, 32))
+    data = adv.load_dataset("market1501", root=market)
+    clean = adv.evaluate(other, data, distance=load_distance(path)).mAP
+    assert abs(cells["a2"]["clean"]["mAP"] - clean) < 1e-6
+
+
 def test_several_models_are_attacked_as_one(market, models, tmp_path):
     pairs = ["data.height", "64", "data.width", "32", "data.workers", "0"]
     pairs += ["data.save_dir", str(tmp_path), "test.normalize_feature", "True"]

@@ -28,7 +28,7 @@ def describe(registry: Registry) -> list[str]:
         facts = registry.facts(name)
         if not facts.get("internal"):
             about = facts.get("title") or facts.get("help") or _first_line(registry.get(name))
-            lines.append(f"  {name:<20}{about}")
+            lines.append(f"  {name:<19} {about}")
             lines += [f"  {'':<20}{facts['paper']}"] if "paper" in facts else []
             lines += [f"  {'':<20}options: {o}" for o in [_options(registry, name)] if o]
     return lines or ["  (none)"]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from torchreid_adv.commands.stock_config import DEFAULTS
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.keys import KEYS
 from torchreid_adv.models.specs import parse_models
 from torchreid_adv.report.comparison import Comparison, Finding, measured
@@ -66,11 +66,7 @@ def chosen_models(cfg: AdvConfig, table: PaperTable) -> Models:
     notes = [
         *_missing(table, [label for label in missing if label in table.networks]),
         *_unavailable(table, [label for label in missing if label not in table.networks]),
-        *(
-            f"'{label}' is no model of this table and is left out{suggest(label, table.models)}"
-            for label in given
-            if label not in table.models
-        ),
+        *_strange([label for label in given if label not in table.models]),
     ]
     return Models(labels, tuple(notes))
 
@@ -132,7 +128,8 @@ def rule_note(cfg: AdvConfig, table: PaperTable) -> str:
     """Say how precisions were averaged."""
     own = cfg.adv.evaluation.ap_rule
     as_paper = "as the paper's" if own == table.ap_rule else f"the paper's: {table.ap_rule}"
-    return f"Average precision: {own}, {as_paper}. Ours is scored from the stored 8-bit files."
+    stored = " Ours is scored from the stored 8-bit files." if table.values("attack") else ""
+    return f"Average precision: {own}, {as_paper}.{stored}"
 
 
 def _missing(table: PaperTable, labels: Sequence[str]) -> list[str]:
@@ -143,6 +140,12 @@ def _missing(table: PaperTable, labels: Sequence[str]) -> list[str]:
     return [
         f"Not given in adv.transfer.models, so the paper's alone: {named}; add '{example}' for one."
     ]
+
+
+def _strange(labels: Sequence[str]) -> list[str]:
+    return (
+        [f"Left out, because the table has no such model: {', '.join(labels)}."] if labels else []
+    )
 
 
 def _unavailable(table: PaperTable, labels: Sequence[str]) -> list[str]:

@@ -37,7 +37,7 @@ def ratio_figure(comparison: Comparison, target: str) -> Figure:
         axes.plot(places, paper, mark, color=color, markersize=4.5, fillstyle="none")
     axes.set_xticks(range(len(rows)), rows, rotation=40, ha="right", color=INK, fontsize=8)
     axes.set_ylabel("adversarial over clean mAP", color=INK)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=-0.04)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -37,8 +37,10 @@ def table1(cfg: AdvConfig) -> Reproduction:
     """Attack the queries of the normal network with each of the attacks."""
     table = paper_table("joint_defence.table1")
     models = chosen_models(cfg, table)
-    settings = {"adv.transfer.attacked": [], "adv.transfer.attacks": table.values("attack")}
+    attacks = table.values("attack")
+    settings = {"adv.transfer.attacked": [], "adv.transfer.attacks": attacks}
     settle(cfg, table.name, {**ATTACK, **settings})
+    cfg.adv.attack.name = attacks[0]  # one that takes steps; the clean row is made with none
     cells = [*clean_cells(cfg), *transfer(cfg)]
     notes = [*models.notes, rule_note(cfg, table)]
     return Reproduction(compare(table, [finding(cell) for cell in cells], notes=notes))
