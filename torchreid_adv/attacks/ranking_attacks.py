@@ -49,6 +49,10 @@ class Ranked(Adversarial):
     figure_before: Tensor
     figure_after: Tensor
 
+    def facts(self) -> dict[str, Tensor]:
+        """Return the figure before and after."""
+        return {"figure_before": self.figure_before, "figure_after": self.figure_after}
+
 
 class RankingAttack(GradientAttack):
     """Sign steps on an objective of ranks.
