@@ -44,8 +44,9 @@ class Queried(Adversarial):
     passed: Mapping[int, Tensor]
 
     def facts(self) -> dict[str, Tensor]:
-        """Return ``losses``: the best so far at the start, at each stage and at the end."""
-        return {"losses": self.trace[[0, *self.passed, len(self.trace) - 1]]}
+        """Return ``queries``, and ``losses``: the best at the start, each stage and the end."""
+        losses = self.trace[[0, *self.passed, len(self.trace) - 1]]
+        return {"queries": self.queries, "losses": losses}
 
     def stages(self) -> dict[int, Tensor]:
         """Return answers asked by then -> the best images (N, 3, H, W) so far."""

@@ -19,6 +19,8 @@ class TargetedMismatch(RankingObjective):
     """TMA: the cosine to the feature of a random database image grows."""
 
     figure_name = "cosine"
+    figure_of = "the image and a random one"
+    figure_unit = "-1 to 1"
 
     def _functions(
         self, database: Database, batch: Batch, references: References
@@ -42,6 +44,8 @@ class LearningToMisrank(RankingObjective):
     """
 
     figure_name = "rank-1"
+    figure_of = "the images' own lists"
+    figure_unit = "share of images, 0 to 1"
 
     def _functions(
         self, database: Database, batch: Batch, references: References
@@ -69,6 +73,8 @@ class GreedyTopMisranking(RankingObjective):
     """GTM: nearer to the nearest image of another identity, chosen at the clean image."""
 
     figure_name = "rank-1"
+    figure_of = "the images' own lists"
+    figure_unit = "share of images, 0 to 1"
 
     def _functions(
         self, database: Database, batch: Batch, references: References

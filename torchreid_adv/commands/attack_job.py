@@ -18,6 +18,7 @@ from torchreid_adv.attacks.targets import map_facts, target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.commands.job_metrics import metric_facts, metric_of, to_fit
+from torchreid_adv.commands.own_figures import own_figure, query_curve
 from torchreid_adv.commands.scoring import Scoring
 from torchreid_adv.commands.target_results import Scored, target_report
 from torchreid_adv.data.datasets import Record, ReIDData
@@ -187,7 +188,18 @@ class AttackJob:
         attack = self.describe() | metric_facts("evaluation_metric", self.distance)
         targets = self._pulled(writer.references, attacked)
         targeted = scoring.pulled(targets, clean, after) if targets else None
-        scored = Scored(attack, self.ap_rule, self.distance, clean, after, scores, targeted)
+        scored = Scored(
+            attack=attack,
+            ap_rule=self.ap_rule,
+            distance=self.distance,
+            clean=clean,
+            after=after,
+            scores=scores,
+            targeted=targeted,
+            query_curve=query_curve(scoring, variant, clean, self.side, scores),
+            figure=own_figure(variant, attack),
+            pulled=targets,
+        )
         return target_report(data, variant, scored, self.side, self.attack.linf), variant
 
     def _distances(self) -> list[Distance]:

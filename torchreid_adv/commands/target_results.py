@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torchreid_adv.attacks.variant import Variant
@@ -43,6 +43,9 @@ class Scored:
         after: the same after the attack.
         scores: ``clean``, ``adversarial`` and ``adversarial_float``.
         targeted: of a targeted attack, how often its images come up for their targets.
+        query_curve: of an attack by queries, mAP against answers asked.
+        figure: of an attack on ranks, its own figure before and after.
+        pulled: of a targeted attack, image_id -> the identity it was pulled to.
     """
 
     attack: dict[str, Any]
@@ -52,6 +55,9 @@ class Scored:
     after: dict[str, Features]
     scores: dict[str, Scores]
     targeted: dict[str, Any] | None = None
+    query_curve: dict[str, Any] | None = None
+    figure: dict[str, Any] | None = None
+    pulled: dict[str, int] = field(default_factory=dict)
 
 
 def target_report(
@@ -80,6 +86,7 @@ def target_report(
         side=side,
         eps=linf or 1.0,
         distance=scored.distance,
+        pulled=scored.pulled,
     )
 
 
@@ -97,6 +104,8 @@ def _results(variant: Variant, scored: Scored) -> dict[str, Any]:
         },
         **_counts(variant),
         "targeted": scored.targeted,
+        "query_curve": scored.query_curve,
+        "figure": scored.figure,
         "defense": None,
     }
 
