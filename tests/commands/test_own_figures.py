@@ -15,6 +15,7 @@ from torchreid_adv.attacks import References
 from torchreid_adv.data.images import read_pixels
 from torchreid_adv.data.loading import make_batch
 from torchreid_adv.distances import build_distance
+from torchreid_adv.report.robustness import RUNS, ranking_robustness
 
 UNIT = build_distance("euclidean", normalize=True)
 SQUARE = ["adv.attack.name", "square", "adv.attack.options.queries", "30"]
@@ -127,6 +128,18 @@ def test_the_figure_of_an_attack_on_ranks_is_its_mean(tiny, tmp_path, capsys, na
     assert (said["clean"], said["adversarial"]) == pytest.approx((before, after), rel=1e-4)
     assert f"{figure.capitalize()} of {said['of']}" in capsys.readouterr().out
     assert target["query_curve"] is None
+
+
+@pytest.mark.slow
+def test_runs_of_ten_figures_give_one_score(tiny, tmp_path):
+    folders = {name: tmp_path / name for name in RUNS}
+    for name, out in folders.items():
+        side = "gallery" if name.startswith("ca_") else "query"
+        target = attack(
+            tiny, out, "adv.attack.name", name, "adv.attack.side", side, "adv.attack.steps", "2"
+        )
+        assert 0 < target["feature_shift"] < 2
+    assert 0 < ranking_robustness(folders)["market1501"] < 100
 
 
 def test_other_attacks_have_neither(tiny, tmp_path):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from torch.nn import functional as F
+
 from torchreid_adv.attacks.variant import Variant
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import Distance
@@ -102,12 +105,23 @@ def _results(variant: Variant, scored: Scored) -> dict[str, Any]:
             "clean": positive_distance(*_pair(scored.clean), scored.distance),
             "adversarial": positive_distance(*_pair(scored.after), scored.distance),
         },
+        "feature_shift": _shift(variant, scored),
         **_counts(variant),
         "targeted": scored.targeted,
         "query_curve": scored.query_curve,
         "figure": scored.figure,
         "defense": None,
     }
+
+
+def _shift(variant: Variant, scored: Scored) -> float:
+    """Return the mean cosine distance, [0, 2], by which attacked images' features moved."""
+    moved = [
+        F.cosine_similarity(before.values[rows], scored.after[side].values[rows])
+        for side, before in scored.clean.items()
+        if (rows := [i for i, name in enumerate(before.image_ids) if name in variant.attacked])
+    ]
+    return 1 - float(torch.cat(moved).double().mean())
 
 
 def _counts(variant: Variant) -> dict[str, Any]:
