@@ -157,6 +157,34 @@ def test_the_curve_never_falls_and_ends_where_the_attack_does(model, images, fea
     assert torch.allclose(again(found.images), found.after)
 
 
+@pytest.mark.parametrize(("name", "rounds"), [("square", 89), ("nes", 12)])
+def test_images_on_the_way_are_those_that_were_best_by_then(model, images, features, name, rounds):
+    """What was best after a round is what the next proposal starts from."""
+    attack = build_attack(name, eps=EPS, queries=90, **({} if name == "square" else {"pairs": 3}))
+    seen, kind = {}, attack.proposals
+
+    def watched(batch, bounds, rounds):
+        proposals = kind(batch, bounds, rounds)
+        propose = proposals.propose
+
+        def recorded(best, losses_of, number):
+            seen[number] = best.clone()
+            return propose(best, losses_of, number)
+
+        proposals.propose = recorded
+        return proposals
+
+    attack.proposals = watched
+    found = attack(model, make_batch(images), References(features))
+    places = [round(rounds * k * k / 81) for k in range(1, 9)]
+    assert list(found.passed) == [n for n in dict.fromkeys(places) if n]
+    for row, passed in found.passed.items():
+        assert torch.equal(passed, seen[row])
+    assert list(found.stages()) == [int(found.spent[row]) for row in found.passed]
+    rows = [0, *found.passed, rounds]
+    assert torch.equal(found.facts()["losses"], found.trace[rows])
+
+
 def test_a_seed_gives_the_same_bytes_and_another_gives_others(model, images, features):
     batch, references = make_batch(images), References(features)
     first, again, other = (

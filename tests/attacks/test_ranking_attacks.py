@@ -19,7 +19,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import Features
 
 SEED, STEPS, STEP, WIDTH = 2, 4, 1 / 255, 3
-NAMES = ["ca_plus", "ca_minus", "qa_plus", "qa_minus", "sp_qa", "tma", "ltm", "gtm"]
+NAMES = ["ca_plus", "ca_minus", "qa_plus", "qa_minus", "sp_qa", "tma", "ltm", "gtm", "gtt"]
 UNIT = build_distance("euclidean", normalize=True)
 
 
@@ -55,6 +55,8 @@ class Slow:
         width = 1 if name == "tma" else WIDTH
         draws = generator(SEED, "selection", f"g{row}")
         self.chosen = [order[i] for i in torch.randperm(len(order), generator=draws)[:width]]
+        if name == "gtt":
+            self.chosen = order[:1]
         self.nearest = min(self.foreign, key=lambda i: self.d(clean, self.rows[i]))
 
     @staticmethod
@@ -83,7 +85,7 @@ class Slow:
             return -F.relu(furthest - min(self.d(f, self.rows[i]) for i in self.own))
         if self.name == "gtm":
             return -self.d(f, self.rows[self.nearest])
-        sign = -1 if self.name.endswith("minus") else 1
+        sign = -1 if self.name.endswith("minus") or self.name == "gtt" else 1
         loss = -self.hinge(f, self.chosen, sign)
         return loss - 10 * self.hinge(f, self.kept, 1) if self.kept else loss
 
@@ -93,6 +95,9 @@ class Slow:
         if self.name in ("ltm", "gtm"):
             first = min(self.usable, key=lambda i: self.d(f, self.rows[i]))
             return float(first in self.own)
+        if self.name == "gtt":
+            order = sorted(self.usable, key=lambda i: self.d(f, self.rows[i]))
+            return float(self.chosen[0] in order[:4])
         ranks = []
         for i in self.chosen:
             if self.name.startswith("ca"):
@@ -119,7 +124,7 @@ class Slow:
 
 
 def build(name, **options):
-    if name not in ("tma", "ltm", "gtm"):
+    if name not in ("tma", "ltm", "gtm", "gtt"):
         options.setdefault("width", WIDTH)
     return build_attack(name, eps=EPS, steps=STEPS, step_size=STEP, seed=SEED, **options)
 
@@ -164,6 +169,13 @@ def test_the_percentile_rank_moves_the_way_the_attack_is_named(model, images, ot
     found = attack(model, make_batch(images), References(others))
     assert found.figure == "percentile rank"
     assert (way * (found.figure_after - found.figure_before)).mean() > 0
+
+
+def test_the_first_image_is_kept_until_it_is_moved_out_of_four_places(model, images, others):
+    attack = build_attack("gtt", eps=32 / 255, steps=20)
+    found = attack(model, make_batch(images), References(others))
+    assert found.figure_before.tolist() == [1.0] * 4
+    assert found.figure_after.mean() < 1
 
 
 def test_the_neighbors_to_keep_stay_nearer_with_their_weight(model, images, others):

@@ -28,6 +28,16 @@ def test_what_is_recorded_is_replayed_from_all_files(tmp_path):
     assert facts(tmp_path) == expected([1, 2, 3])
 
 
+def test_data_is_read_in_parts(tmp_path):
+    ledger = Ledger(tmp_path)
+    ledger.append(0, {}, bytes(range(50)))
+    ledger.append(1, {}, b"other")
+    ledger.close()
+    done = Ledger(tmp_path).replay()[0]
+    assert done.data(10, 5) == bytes(range(10, 15))
+    assert done.data(45) == bytes(range(45, 50))
+
+
 def test_nothing_is_written_before_the_first_record(tmp_path):
     Ledger(tmp_path / "new").close()
     assert not (tmp_path / "new").exists()

@@ -105,7 +105,9 @@ def _write_images(folder, query, gallery, hit, stored):
 def without_figures(monkeypatch):
     """Leave the figures empty where a test is about the page: drawing takes a second a report."""
     monkeypatch.setattr(
-        Section, "_draw", lambda _: {name: Figure((1, 1)) for name in ("cmc", "distances")}
+        Section,
+        "_draw",
+        lambda _: {name: Figure((1, 1)) for name in ("cmc", "distances", "queries")},
     )
 
 

@@ -19,6 +19,7 @@ from torchreid_adv.report.charts import curve_is_whole
 from torchreid_adv.report.lists import ranking_lists
 from torchreid_adv.report.noise import amplify, noise_triples
 from torchreid_adv.report.page import figure_prefixes
+from torchreid_adv.report.pulled import pulled_lists
 from torchreid_adv.report.survey import survey_target
 from torchreid_adv.report.target import write_report
 
@@ -119,8 +120,10 @@ def hostile_report(folder, words, make_target, make_results):
         "adaptive_reason": word(4), "draws": None,
     }  # fmt: skip
     attack = target.results["attack"] | {"name": word(1), "metric": word(2)}
-    results = target.results | {"attack": attack, "defense": defense}
-    target = dataclasses.replace(target, results=results)
+    figure = {"name": word(8), "of": word(9), "unit": word(10), "clean": 50.0, "adversarial": 5.0}
+    results = target.results | {"attack": attack, "defense": defense, "figure": figure}
+    pulled = dict.fromkeys(target.gallery.image_ids[:2], 1)
+    target = dataclasses.replace(target, results=results, pulled=pulled)
     config = [{word(i): [word(i + 1), {"key": word(i)}]} for i in range(len(HOSTILE))]
     model = {"name": word(5), "weights": word(6)}
     results = make_results(target, model=model, version=word(7), config=config)
@@ -241,6 +244,88 @@ def test_a_partial_run_and_a_targeted_one_say_so(tmp_path, make_target, make_res
     assert "Partial : 3 bad images were left out" in text.replace("Partial:", "Partial :")
     assert "75.0% are among the first five" in text
     assert "(before the attack 12.5%)" in text
+
+
+def slow_positions(target, row, *, after):
+    """Return gallery image_id -> position in a query's list, junk left out."""
+    query = target.query_after if after else target.query
+    gallery = target.gallery_after if after else target.gallery
+    a, b = (F.normalize(side.values.double(), dim=1) for side in (query, gallery))
+    kept = [
+        i
+        for i in range(len(gallery))
+        if gallery.pids[i] != query.pids[row] or gallery.camids[i] != query.camids[row]
+    ]
+    order = sorted(kept, key=lambda i: 1 - float(a[row] @ b[i]))
+    return {gallery.image_ids[i]: place for place, i in enumerate(order, start=1)}
+
+
+@pytest.mark.parametrize("side", ["gallery", "query"])
+def test_pulled_images_are_shown_with_their_positions(make_target, side):
+    """Every image is pulled to the identity after its own."""
+    target = make_target(people=8, side=side)
+    hit = getattr(target, side)
+    pids = dict(zip(hit.image_ids, hit.pids.tolist(), strict=True))
+    target = dataclasses.replace(target, pulled={n: (p + 1) % 8 for n, p in pids.items()})
+    found = pulled_lists(target, survey_target(target))
+    assert len({lists.before.query.pid for lists in found}) == 3
+    assert [lists.first[1] for lists in found] == sorted((f.first[1] for f in found), reverse=True)
+    for lists in found:
+        row = target.query.image_ids.index(lists.before.query.image_id)
+        own = int(target.query.pids[row])
+        wanted = (own - 1) % 8 if side == "gallery" else (own + 1) % 8
+        assert lists.identity == (own if side == "gallery" else wanted)
+        before, after = (slow_positions(target, row, after=late) for late in (False, True))
+        names = [
+            name
+            for name, pid in zip(target.gallery.image_ids, target.gallery.pids, strict=True)
+            if pid == wanted
+        ]
+        assert lists.total == len(names) == 3
+        expected = sorted(((before[n], after[n]) for n in names), key=lambda moved: moved[1])
+        assert [card.positions for card in lists.pulled] == expected
+        assert lists.first == tuple(sum(p[i] <= 10 for p in expected) for i in (0, 1))
+        for place, card in enumerate(lists.after.found, start=1):
+            moved = (before[card.image_id], place) if card.image_id in names else None
+            assert card.positions == moved
+
+
+def test_a_targeted_report_has_a_panel_for_each_list(tmp_path, make_target, make_results):
+    target = make_target()
+    plain = read(write_report(tmp_path / "plain", make_results(target), [target]))
+    assert "Where the pulled images land" not in plain.said
+    pulled = dict.fromkeys(target.gallery.image_ids[:4], 2)
+    target = dataclasses.replace(target, pulled=pulled)
+    page = read(write_report(tmp_path / "pulled", make_results(target), [target]))
+    (lists,) = pulled_lists(target, survey_target(target))
+    before, after = lists.pulled[0].positions
+    assert f"{before} \N{RIGHTWARDS ARROW} {after}" in page.said
+    assert "4 images pulled to identity 2" in page.said
+    names = {file.name for file in (tmp_path / "pulled" / "figures").glob("targeted_*")}
+    assert names == {"targeted_1.png"}
+
+
+def test_the_curve_against_queries_is_drawn_and_worded(tmp_path, make_target, make_results):
+    target = make_target()
+    target.results["query_curve"] = {
+        "queries": [1, 10, 90], "mAP": [0.8, 0.35, 0.003], "objective": [0.1, 0.5, 0.9],
+    }  # fmt: skip
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    assert "asks the model for 90 answers for each image" in page.said
+    assert "Half of the loss of mAP is there by 10 of them" in page.said
+    assert "1035.0%0.500" in page.said
+    assert (tmp_path / "figures" / "queries.png").is_file()
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_an_attack_on_ranks_says_its_own_figure(tmp_path, make_target, make_results):
+    target = make_target()
+    target.results["figure"] = {
+        "name": "percentile rank", "of": "the image", "unit": "percent",
+        "clean": 49.25, "adversarial": 3.0,
+    }  # fmt: skip
+    page = read(write_report(tmp_path, make_results(target), [target]))
+    assert "the percentile rank of the image goes from 49.2 to 3 (percent;" in page.said
 
 
 def test_several_data_sets(tmp_path, make_target, make_results):

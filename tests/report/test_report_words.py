@@ -15,6 +15,13 @@ from torchreid_adv.report import words
 from torchreid_adv.report.tables import measures
 
 
+def test_a_curve_that_never_falls_claims_no_loss():
+    curve = {"queries": [1, 30], "mAP": [0.5, 0.5], "objective": [0.0, 0.1]}
+    assert "Half" not in words.curve_sentence(curve, 0.5)
+    assert "they end at the same" in words.curve_sentence(curve, 0.5)
+    assert "60.0% instead of 50.0%" in words.curve_sentence(curve, 0.6)
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -45,6 +45,14 @@ class Adversarial:
     zero_gradient: Tensor
     trace: Tensor
 
+    def facts(self) -> dict[str, Tensor]:
+        """Return what else a run keeps of each image: name -> (N,) or (rows, N)."""
+        return {}
+
+    def stages(self) -> dict[int, Tensor]:
+        """Return the images on the way that a run scores: answers asked by then -> (N, 3, H, W)."""
+        return {}
+
 
 class Attack(Protocol):
     """What can be run on a batch."""

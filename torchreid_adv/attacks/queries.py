@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.pixels import to_levels
 
+POINTS = 9  # of the curve against queries, beside the clean one
+
 
 @dataclass(frozen=True)
 class Queried(Adversarial):
@@ -33,10 +35,31 @@ class Queried(Adversarial):
     Args:
         queries: (N,) int64, answers asked for each image.
         spent: (rows of trace,) int64, answers asked for an image by then.
+        passed: row of trace -> the best images (N, 3, H, W) so far, at some rows between the first
+            and the last.
     """
 
     queries: Tensor
     spent: Tensor
+    passed: Mapping[int, Tensor]
+
+    def facts(self) -> dict[str, Tensor]:
+        """Return ``queries``, and ``losses``: the best at the start, each stage and the end."""
+        losses = self.trace[[0, *self.passed, len(self.trace) - 1]]
+        return {"queries": self.queries, "losses": losses}
+
+    def stages(self) -> dict[int, Tensor]:
+        """Return answers asked by then -> the best images (N, 3, H, W) so far."""
+        return {int(self.spent[row]): images for row, images in self.passed.items()}
+
+
+def checkpoints(rounds: int) -> list[int]:
+    """Return the rounds after which images are kept: eight at most, before the last.
+
+    They are denser at the start, where most is won: ``rounds * (k / 9) ** 2``.
+    """
+    places = {round(rounds * (k / POINTS) ** 2) for k in range(1, POINTS)}
+    return sorted(places - {0, rounds})
 
 
 class Proposals(ABC):
@@ -135,7 +158,7 @@ class QueryAttack:
         bounds.reset(batch)
         proposals = self.proposals(batch, bounds, self.rounds)
         best, losses = batch.images.clone(), self._asked(losses_of, batch, 0)(batch.images)
-        trace = [losses]
+        trace, passed, rows = [losses], {}, checkpoints(self.rounds)
         for number in range(self.rounds):
             ask = self._asked(losses_of, batch, number + 1)
             tried = proposals.propose(best, ask, number)
@@ -143,10 +166,12 @@ class QueryAttack:
             better = found > losses
             best[better], losses = tried[better], torch.where(better, found, losses)
             trace.append(losses)
+            if number + 1 in rows:
+                passed[number + 1] = best.clone()
         still = (best == batch.images).flatten(1).all(1)
         spent = 1 + self.cost * torch.arange(self.rounds + 1)
         queries = torch.full((len(batch),), self.queries)
-        return Queried(best, trace[0], trace[-1], still, torch.stack(trace), queries, spent)
+        return Queried(best, trace[0], trace[-1], still, torch.stack(trace), queries, spent, passed)
 
     def _asked(self, losses_of: Losses, batch: Batch, step: int) -> Losses:
         """Return the losses under a random state that is the same for all answers of a step."""

@@ -23,6 +23,7 @@ from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
 
+PERCENTILE = "percent, 0 = first in the list, 100 = last"
 TOP = 0.01  # share of the database from which what is moved away is drawn
 Figure = Callable[[Tensor], Tensor]  # mapped features (N, E) -> figures (N,)
 
@@ -112,17 +113,21 @@ class RankingObjective(Objective):
         seed: of the choice.
     """
 
-    figure_name = ""
+    figure_name = ""  # of the attack's own figure
+    figure_of = ""  # what it is measured on
+    figure_unit = ""
 
     def __init__(self, distance: Distance, *, seed: int = 0) -> None:
         self.distance, self.seed = distance, seed
 
     def describe(self) -> dict[str, Any]:
-        """Return the metric, and the name of the attack's own figure."""
+        """Return the metric, and what the attack's own figure is."""
         return {
             "metric": self.distance.name,
             "normalized": self.distance.normalize,
             "figure": self.figure_name,
+            "figure_of": self.figure_of,
+            "figure_unit": self.figure_unit,
         }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
@@ -175,6 +180,8 @@ class CandidateRank(RankingObjective):
     """
 
     figure_name = "percentile rank"
+    figure_of = "the image in the lists of some queries"
+    figure_unit = PERCENTILE
 
     def __init__(self, distance: Distance, *, up: bool, width: int = 5, seed: int = 0) -> None:
         super().__init__(distance, seed=seed)
@@ -223,6 +230,8 @@ class QueryRank(RankingObjective):
     """
 
     figure_name = "percentile rank"
+    figure_of = "some candidates in the image's list"
+    figure_unit = PERCENTILE
 
     def __init__(
         self,

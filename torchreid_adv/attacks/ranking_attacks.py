@@ -1,4 +1,4 @@
-"""CA, QA, SP-QA, TMA, LTM and GTM: attacks on ranks, with their own figures."""
+"""CA, QA, SP-QA, TMA, LTM, GTM and GTT: attacks on ranks, with their own figures."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torchreid_adv.attacks.randomness import seeded
 from torchreid_adv.attacks.ranking import CandidateRank, QueryRank, RankingObjective
 from torchreid_adv.attacks.ranking_labels import (
     GreedyTopMisranking,
+    GreedyTopTranslocation,
     LearningToMisrank,
     TargetedMismatch,
 )
@@ -39,8 +40,8 @@ class Ranked(Adversarial):
 
     Args:
         figure: name of the attack's own figure: ``percentile rank`` (0 = first, 100 = last, mean
-            over what was chosen), ``cosine`` (to the target) or ``rank-1`` (1 = the nearest image
-            that counts is of the own identity).
+            over what was chosen), ``cosine`` (to the target), ``rank-1`` (1 = the nearest image
+            that counts is of the own identity) or ``first place kept among the first four``.
         figure_before: (N,) of the clean images.
         figure_after: (N,) of the adversarial images.
     """
@@ -48,6 +49,10 @@ class Ranked(Adversarial):
     figure: str
     figure_before: Tensor
     figure_after: Tensor
+
+    def facts(self) -> dict[str, Tensor]:
+        """Return the figure before and after."""
+        return {"figure_before": self.figure_before, "figure_after": self.figure_after}
 
 
 class RankingAttack(GradientAttack):
@@ -223,6 +228,7 @@ for _name, _paper, _title, _objective in (
     ("tma", MISMATCH, "towards a random image", TargetedMismatch),
     ("ltm", MISRANK, "the furthest other identity before the nearest own", LearningToMisrank),
     ("gtm", RANKING, "towards the nearest other identity", GreedyTopMisranking),
+    ("gtt", RANKING, "the first image out of the first four", GreedyTopTranslocation),
 ):
     ATTACKS.register(_name, paper=_paper, title=_title)(functools.partial(_on_labels, _objective))
 

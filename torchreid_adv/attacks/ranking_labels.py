@@ -1,4 +1,4 @@
-"""Objectives on ranks that move an image towards another one, random or of another identity."""
+"""Objectives on ranks that move an image to or from one other: random, by identity, the first."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from torchreid_adv.attacks.references import References
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.errors import ConfigError
 
+KEPT = 4  # places among which GTT counts the first image as kept
+
 
 class TargetedMismatch(RankingObjective):
     """TMA: the cosine to the feature of a random database image grows."""
 
     figure_name = "cosine"
+    figure_of = "the image and a random one"
+    figure_unit = "-1 to 1"
 
     def _functions(
         self, database: Database, batch: Batch, references: References
@@ -42,6 +46,8 @@ class LearningToMisrank(RankingObjective):
     """
 
     figure_name = "rank-1"
+    figure_of = "the images' own lists"
+    figure_unit = "share of images, 0 to 1"
 
     def _functions(
         self, database: Database, batch: Batch, references: References
@@ -69,6 +75,8 @@ class GreedyTopMisranking(RankingObjective):
     """GTM: nearer to the nearest image of another identity, chosen at the clean image."""
 
     figure_name = "rank-1"
+    figure_of = "the images' own lists"
+    figure_unit = "share of images, 0 to 1"
 
     def _functions(
         self, database: Database, batch: Batch, references: References
@@ -83,6 +91,38 @@ class GreedyTopMisranking(RankingObjective):
             between = self.distance.between(features, database.mapped)
             nearest = between.masked_fill(~own, math.inf).amin(1)
             return (nearest < between.masked_fill(~others, math.inf).amin(1)).to(features)
+
+        return losses, figure
+
+
+class GreedyTopTranslocation(RankingObjective):
+    """GTT: the first image of the clean list leaves the first four places.
+
+    ``mean over x of relu(d(q', x) - d(q', c))`` falls, where q' is the image, c the image nearest
+    to it when it was clean, and x the database: QA- on the first candidate.
+    """
+
+    figure_name = "first place kept among the first four"
+    figure_of = "the images' own lists"
+    figure_unit = "share of images, 0 to 1"
+
+    def _functions(
+        self, database: Database, batch: Batch, references: References
+    ) -> tuple[Figure, Figure]:
+        first, valid = database.nearest(1), ~database.own
+
+        def between(features: Tensor) -> tuple[Tensor, Tensor]:
+            distances = self.distance.between(features, database.mapped)
+            return distances, distances.gather(1, first)
+
+        def losses(features: Tensor) -> Tensor:
+            others, own = between(features)
+            gaps = F.relu(others - own) * valid
+            return -gaps.sum(1) / valid.sum(1)
+
+        def figure(features: Tensor) -> Tensor:
+            others, own = between(features)
+            return (((others < own) & valid).sum(1) < KEPT).to(features)
 
         return losses, figure
 

@@ -27,8 +27,8 @@ class Result:
         unit: the unit.
         clean: original pixels of its images, uint8 arrays (h, w, 3).
         images: pixels to store, the same.
-        facts: for the ledger, one value per image each.
-        features: of the images before they were rounded to whole levels; float32 bytes.
+        facts: for the ledger.
+        features: of the images before they were rounded to whole levels, see ``kept_features``.
     """
 
     unit: Unit

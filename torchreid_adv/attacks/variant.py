@@ -10,7 +10,7 @@ import itertools
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -23,6 +23,14 @@ from torch import Tensor, nn
 
 from torchreid_adv import pixels
 from torchreid_adv.attacks.gradient_attack import Attack
+from torchreid_adv.attacks.kept import (
+    kept_facts,
+    kept_features,
+    read_facts,
+    read_features,
+    read_losses,
+    read_stages,
+)
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.storing import Result
 from torchreid_adv.attacks.units import Unit, plan
@@ -55,6 +63,9 @@ class Variant:
         after: losses of the adversarial images.
         stuck: image_ids whose gradient was zero in every step.
         seconds: spent on the attack, by all processes together.
+        facts: what else the attack says of its images, in their order: name -> (M,) or (rows, M).
+        stages: answers asked by then -> reads the features of the attacked images at that stage,
+            before rounding; in the order of the attack.
     """
 
     folder: Path
@@ -64,6 +75,8 @@ class Variant:
     after: Tensor
     stuck: tuple[str, ...]
     seconds: float
+    facts: dict[str, Tensor]
+    stages: dict[int, Callable[[], Features]]
 
     @property
     def attacked(self) -> frozenset[str]:
@@ -220,17 +233,13 @@ class VariantWriter:
         self, ready: nn.Module, unit: Unit, images: list[np.ndarray], batch: Batch
     ) -> Result:
         found = self.attack(ready, batch, self.references)
-        with torch.no_grad():
-            features = ready(found.images, sizes=batch.sizes)
         n, clean = len(images), batch.images.cpu()
+        with torch.no_grad():
+            passed = [found.images, *found.stages().values()]
+            features = kept_features([ready(x, sizes=batch.sizes) for x in passed], n)
         levels = pixels.to_uint8(pixels.quantize(found.images.cpu(), clean, self.attack.linf)[:n])
-        facts = {
-            "before": found.before[:n].tolist(),
-            "after": found.after[:n].tolist(),
-            "stuck": found.zero_gradient[:n].tolist(),
-        }
         cut = [stored[: i.shape[0], : i.shape[1]] for stored, i in zip(levels, images, strict=True)]
-        return Result(unit, images, cut, facts, features[:n].float().cpu().numpy().tobytes())
+        return Result(unit, images, cut, kept_facts(found, n), features)
 
     def _copied(self, units: Sequence[Unit]) -> Iterator[Result]:
         units = [unit for unit in units if not unit.attacked]
@@ -258,19 +267,15 @@ class VariantWriter:
                 shutil.rmtree(path, ignore_errors=True)
         self.team.wait()
         attacked = [unit for unit in done if unit.size]
-        values = np.concatenate([np.frombuffer(unit.data(), np.float32) for unit in attacked])
-        facts = {
-            name: [value for unit in attacked for value in unit.facts[name]]
-            for name in ("before", "after", "stuck")
-        }
+        stuck = [own for unit in attacked for own in unit.facts["stuck"]]
         return Variant(
             folder=self.folder,
             manifest=manifest,
-            float_features=Features.of(
-                targets, torch.from_numpy(values.reshape(len(targets), -1).copy())
-            ),
-            before=torch.tensor(facts["before"]),
-            after=torch.tensor(facts["after"]),
-            stuck=tuple(r.image_id for r, s in zip(targets, facts["stuck"], strict=True) if s),
+            float_features=read_features(targets, attacked),
+            before=read_losses(attacked, "before"),
+            after=read_losses(attacked, "after"),
+            stuck=tuple(r.image_id for r, own in zip(targets, stuck, strict=True) if own),
             seconds=sum(unit.facts["seconds"] for unit in attacked),
+            facts=read_facts(attacked),
+            stages=read_stages(targets, attacked),
         )

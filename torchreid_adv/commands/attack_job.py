@@ -18,14 +18,14 @@ from torchreid_adv.attacks.targets import map_facts, target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.commands.job_metrics import metric_facts, metric_of, to_fit
-from torchreid_adv.commands.target_results import Scored, Scores, target_report
+from torchreid_adv.commands.own_figures import own_figure, query_curve
+from torchreid_adv.commands.scoring import Scoring
+from torchreid_adv.commands.target_results import Scored, target_report
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.loading import refuse
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import PARTIAL, ConfigError
-from torchreid_adv.evaluation import Reranking, RetrievalResult, evaluate
 from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
-from torchreid_adv.evaluation.targeted import success, target_ranks
 from torchreid_adv.jobs.files import sweep, write_text
 from torchreid_adv.jobs.manifest import SIDES, Entry
 from torchreid_adv.jobs.space import require_space
@@ -154,6 +154,7 @@ class AttackJob:
         pixels: int,
     ) -> tuple[TargetReport, Variant] | None:
         team, scores = folder.team, {}
+        scoring = self._scoring(team)
         sides = tuple(RULES) if team.whole else (self.other,)
         clean = {
             side: folder.features(side, data.side(side), self._extraction(model, data, side, team))
@@ -162,7 +163,7 @@ class AttackJob:
         for distance in self._distances():
             distance.map(clean[self.other].values[:1])  # one that does not fit is said now
         if team.whole:
-            scores["clean"] = self._score(clean, "Clean", team=team)
+            scores["clean"] = scoring.score(clean, "Clean")
         writer = self._writer(model, data, clean[self.other], folder)
         left = writer.left(data)  # whatever is wrong is said before anything is written
         total = sum(len(data.side(side)) for side in SIDES)
@@ -180,13 +181,25 @@ class AttackJob:
             description="features of adversarial images",
         )
         after = {**clean, self.side: clean[self.side].replace(stored)}
-        scores["adversarial"] = self._score(after, "Adversarial, from the stored files", team=team)
+        scores["adversarial"] = scoring.score(after, "Adversarial, from the stored files")
         unrounded = {**clean, self.side: clean[self.side].replace(variant.float_features)}
-        scores["adversarial_float"] = self._score(unrounded, team=team)
+        scores["adversarial_float"] = scoring.score(unrounded)
         self._warn(variant, missing)
         attack = self.describe() | metric_facts("evaluation_metric", self.distance)
-        targeted = self._targeted(writer.references, attacked, clean, after)
-        scored = Scored(attack, self.ap_rule, self.distance, clean, after, scores, targeted)
+        targets = self._pulled(writer.references, attacked)
+        targeted = scoring.pulled(targets, clean, after) if targets else None
+        scored = Scored(
+            attack=attack,
+            ap_rule=self.ap_rule,
+            distance=self.distance,
+            clean=clean,
+            after=after,
+            scores=scores,
+            targeted=targeted,
+            query_curve=query_curve(scoring, variant, clean, self.side, scores),
+            figure=own_figure(variant, attack),
+            pulled=targets,
+        )
         return target_report(data, variant, scored, self.side, self.attack.linf), variant
 
     def _distances(self) -> list[Distance]:
@@ -231,57 +244,22 @@ class AttackJob:
             team=team,
         )
 
-    def _score(self, sides: dict[str, Features], title: str = "", *, team: Team) -> Scores:
-        """Score the ranking and, where it is wanted and shown, the re-ranked one."""
-        plain = self._rank(sides, None, title, team)
-        if not (self.rerank and title):
-            return Scores(plain)
-        return Scores(
-            plain, self._rank(sides, Reranking(backend=self.neighbors), f"{title}, re-ranked", team)
-        )
-
-    def _rank(
-        self, sides: dict[str, Features], rerank: Reranking | None, title: str, team: Team
-    ) -> RetrievalResult:
-        result = evaluate(
-            sides["query"],
-            sides["gallery"],
-            distance=self.distance,
-            ap_rule=self.ap_rule,
-            protocol=self.protocol,
-            block=self.block,
-            rerank=rerank,
+    def _scoring(self, team: Team) -> Scoring:
+        return Scoring(
+            self.distance,
+            self.ap_rule,
+            self.protocol,
+            self.block,
+            rerank=self.rerank,
+            neighbors=self.neighbors,
             team=team,
         )
-        if title:
-            print(f"** {title} **", *result.lines([1, 5, 10, 20]), sep="\n")
-        return result
 
-    def _targeted(
-        self,
-        references: References,
-        attacked: Sequence[Record],
-        clean: dict[str, Features],
-        after: dict[str, Features],
-    ) -> dict[str, Any] | None:
-        """Return how often pulled images come up for their targets, before and after."""
+    def _pulled(self, references: References, attacked: Sequence[Record]) -> dict[str, int]:
+        """Return image_id -> the identity it was pulled to; nothing when images are pushed."""
         if not self.target:
-            return None
-        targets = {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}
-        found = {
-            name: success(
-                target_ranks(
-                    sides["query"], sides["gallery"], targets, self.distance, block=self.block
-                ),
-                len(targets),
-            )
-            for name, sides in (("clean", clean), ("adversarial", after))
-        }
-        print("** Pulled images among the first k of a list of their target **")
-        for name, facts in found.items():
-            shares = ", ".join(f"{k}: {share:.1%}" for k, share in facts["success"].items())
-            print(f"{name:<12}{shares}")
-        return found
+            return {}
+        return {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}
 
     def _writer(
         self, model: PixelModel | Ensemble, data: ReIDData, other: Features, folder: JobFolder

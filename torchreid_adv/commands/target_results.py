@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import torch
+from torch.nn import functional as F
 
 from torchreid_adv.attacks.variant import Variant
 from torchreid_adv.data.datasets import ReIDData
@@ -43,6 +46,9 @@ class Scored:
         after: the same after the attack.
         scores: ``clean``, ``adversarial`` and ``adversarial_float``.
         targeted: of a targeted attack, how often its images come up for their targets.
+        query_curve: of an attack by queries, mAP against answers asked.
+        figure: of an attack on ranks, its own figure before and after.
+        pulled: of a targeted attack, image_id -> the identity it was pulled to.
     """
 
     attack: dict[str, Any]
@@ -52,6 +58,9 @@ class Scored:
     after: dict[str, Features]
     scores: dict[str, Scores]
     targeted: dict[str, Any] | None = None
+    query_curve: dict[str, Any] | None = None
+    figure: dict[str, Any] | None = None
+    pulled: dict[str, int] = field(default_factory=dict)
 
 
 def target_report(
@@ -80,6 +89,7 @@ def target_report(
         side=side,
         eps=linf or 1.0,
         distance=scored.distance,
+        pulled=scored.pulled,
     )
 
 
@@ -95,10 +105,23 @@ def _results(variant: Variant, scored: Scored) -> dict[str, Any]:
             "clean": positive_distance(*_pair(scored.clean), scored.distance),
             "adversarial": positive_distance(*_pair(scored.after), scored.distance),
         },
+        "feature_shift": _shift(variant, scored),
         **_counts(variant),
         "targeted": scored.targeted,
+        "query_curve": scored.query_curve,
+        "figure": scored.figure,
         "defense": None,
     }
+
+
+def _shift(variant: Variant, scored: Scored) -> float:
+    """Return the mean cosine distance, [0, 2], by which attacked images' features moved."""
+    moved = [
+        F.cosine_similarity(before.values[rows], scored.after[side].values[rows])
+        for side, before in scored.clean.items()
+        if (rows := [i for i, name in enumerate(before.image_ids) if name in variant.attacked])
+    ]
+    return 1 - float(torch.cat(moved).double().mean())
 
 
 def _counts(variant: Variant) -> dict[str, Any]:

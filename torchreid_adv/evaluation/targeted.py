@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,15 +60,44 @@ def target_ranks(
         distance: by which the gallery is ranked.
         block: gallery images whose distances are held at a time.
     """
-    labels = PulledLabels(query, gallery, targets)
-    rows, columns = plan(len(query), len(gallery), block)
-    ranks, _ = positive_ranks(feature_blocks(query, gallery, distance), labels, rows, columns)
+    found = pulled_ranks(query, gallery, targets, distance, block=block)
     best: dict[str, int] = {}
-    for names, place in zip(_pairs(labels, rows, query, gallery), ranks.tolist(), strict=True):
-        for name in names:
+    for row, column, place in zip(*(part.tolist() for part in found), strict=True):
+        for name in (query.image_ids[row], gallery.image_ids[column]):
             if name in targets:
                 best[name] = min(place, best.get(name, place))
     return best
+
+
+def pulled_ranks(
+    query: Features,
+    gallery: Features,
+    targets: Mapping[str, int],
+    distance: Distance,
+    *,
+    block: int = GALLERY_BLOCK,
+) -> tuple[Ints, Ints, Ints]:
+    """Return all pairs of which one was pulled to the other's identity, and how they rank.
+
+    Args:
+        query: features of the queries.
+        gallery: features of the gallery.
+        targets: image_id -> the identity it was pulled to.
+        distance: by which the gallery is ranked.
+        block: gallery images whose distances are held at a time.
+
+    Returns:
+        (P,) query rows, (P,) gallery rows, (P,) 0-based ranks of the images in the queries' lists.
+    """
+    labels = PulledLabels(query, gallery, targets)
+    rows, columns = plan(len(query), len(gallery), block)
+    ranks, _ = positive_ranks(feature_blocks(query, gallery, distance), labels, rows, columns)
+    pairs = [(queries.start, labels.matches(queries)) for queries in rows]
+    return (
+        np.concatenate([start + found.rows for start, found in pairs]),
+        np.concatenate([found.columns for _, found in pairs]),
+        ranks,
+    )
 
 
 def success(ranks: Mapping[str, int], total: int) -> dict[str, Any]:
@@ -86,17 +115,3 @@ def success(ranks: Mapping[str, int], total: int) -> dict[str, Any]:
 def _targets(features: Features, targets: Mapping[str, int]) -> Ints:
     nobody = np.iinfo(np.int64).min
     return np.array([targets.get(name, nobody) for name in features.image_ids], np.int64)
-
-
-def _pairs(
-    labels: PulledLabels, rows: Sequence[slice], query: Features, gallery: Features
-) -> list[tuple[str, str]]:
-    pairs = []
-    for queries in rows:
-        found = labels.matches(queries)
-        first = queries.start
-        pairs += [
-            (query.image_ids[first + row], gallery.image_ids[column])
-            for row, column in zip(found.rows.tolist(), found.columns.tolist(), strict=True)
-        ]
-    return pairs

@@ -42,11 +42,11 @@ class Done:
     offset: int
     size: int
 
-    def data(self) -> bytes:
-        """Return the bytes that were recorded with the unit."""
+    def data(self, start: int = 0, size: int | None = None) -> bytes:
+        """Return the bytes that were recorded with the unit, or ``size`` of them from ``start``."""
         with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.size)
+            file.seek(self.offset + start)
+            return file.read(self.size - start if size is None else size)
 
 
 class Ledger:

@@ -48,7 +48,7 @@ def cmc_figure(results: dict[str, Any], survey: Survey) -> Figure:
     """
     figure = Figure(figsize=(5.2, 3.6), layout="constrained")
     axes = figure.subplots()
-    _tidy(axes)
+    tidy(axes)
     whole = curve_is_whole(results, survey)
     lines = (("clean", CLEAN, survey.before), ("adversarial", ATTACKED, survey.after))
     for label, color, ranking in lines:
@@ -87,7 +87,7 @@ def distances_figure(survey: Survey, name: str) -> Figure:
     for axes, label, color, (positives, rivals) in zip(
         panels, ("clean", "adversarial"), (CLEAN, ATTACKED), values, strict=True
     ):
-        _tidy(axes)
+        tidy(axes)
         _histogram(axes, positives, bins, color)
         if len(rivals):
             axes.hist(
@@ -133,7 +133,8 @@ def _finite(values: Tensor) -> np.ndarray:
     return values[~values.isinf()].numpy()
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Take what is not data off the axes."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
     axes.tick_params(colors=MUTED, labelsize=9)

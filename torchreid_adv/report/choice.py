@@ -29,7 +29,7 @@ def choose_queries(
     drop = (before.average_precision - after.average_precision).tolist()
     right = [i for i, first in enumerate(before.first.tolist()) if first == 0]
     right.sort(key=lambda i: (-drop[i], i))
-    chosen = _spread(right, pids, count)
+    chosen = spread(right, pids, count)
     if len(chosen) < count:
         precision = before.average_precision.tolist()
         others = [i for i, first in enumerate(before.first.tolist()) if first > 0]
@@ -38,8 +38,14 @@ def choose_queries(
     return sorted(chosen, key=lambda i: (-drop[i], i))
 
 
-def _spread(order: Sequence[int], pids: Sequence[int], count: int) -> list[int]:
-    """Take ``count`` entries at even steps through ``order``, stepping aside for a new pid."""
+def spread(order: Sequence[int], pids: Sequence[int], count: int) -> list[int]:
+    """Take ``count`` entries at even steps through ``order``, stepping aside for a new pid.
+
+    Args:
+        order: what is chosen from.
+        pids: identity of each number in ``order``.
+        count: how many at most.
+    """
     left = list(range(len(order)))
     chosen: list[int] = []
     seen: set[int] = set()

@@ -1,12 +1,13 @@
-"""Curves of mAP against the bound of an attack (the form of Bai et al., figure 5)."""
+"""Curves of mAP against the bound of an attack (Bai et al., figure 5) or what it asks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 
-from torchreid_adv.report.charts import INK, MUTED
+from torchreid_adv.report.charts import ATTACKED, CLEAN, INK, MUTED, tidy
 from torchreid_adv.report.matrix import Cell
 
 COLORS = ("#0e7490", "#7c3aed", "#dc2626", "#15803d", "#b45309", "#475569")
@@ -32,6 +33,39 @@ def eps_figure(cells: Sequence[Cell], target: str) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(colors=MUTED)
     axes.legend(frameon=False, fontsize=8)
+    return drawn
+
+
+def queries_figure(curve: dict[str, Any], stored: float) -> Figure:
+    """Draw mAP against the answers that an attack asked for each image.
+
+    Args:
+        curve: ``query_curve`` of a data set's results.
+        stored: mAP of the stored images, in [0, 1].
+    """
+    drawn = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes = drawn.subplots()
+    tidy(axes)
+    asked, means = curve["queries"], [100 * mean for mean in curve["mAP"]]
+    axes.axhline(means[0], color=CLEAN, linewidth=1.2, linestyle="--", label="clean")
+    axes.plot(
+        asked, means, "o-", color=ATTACKED, linewidth=2, label="before rounding", clip_on=False
+    )
+    axes.plot(
+        asked[-1:],
+        [100 * stored],
+        "D",
+        markerfacecolor="white",
+        markeredgecolor=INK,
+        label="stored files",
+        zorder=3,
+        clip_on=False,
+    )
+    axes.set_xlim(0, asked[-1] * 1.02)
+    axes.set_ylim(0, 1.12 * max(*means, 100 * stored, 1))
+    axes.set_xlabel("answers asked for each image", color=INK)
+    axes.set_ylabel("mAP [%]", color=INK)
+    axes.legend(frameon=False, fontsize=9)
     return drawn
 
 

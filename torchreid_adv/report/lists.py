@@ -41,7 +41,7 @@ def ranking_lists(target: TargetReport, survey: Survey) -> list[RankingLists]:
     if not chosen:
         return []
     rows = survey.rows[chosen]
-    before, after = (_rows(target, rows, after=after) for after in (False, True))
+    before, after = (list_rows(target, rows, after=after) for after in (False, True))
     return [
         RankingLists(
             before[i], after[i], (_precision(survey.before, j), _precision(survey.after, j))
@@ -54,7 +54,8 @@ def _precision(ranking: Ranking, position: int) -> float:
     return float(ranking.average_precision[position])
 
 
-def _rows(target: TargetReport, rows: Tensor, *, after: bool) -> list[ListRow]:
+def list_rows(target: TargetReport, rows: Tensor, *, after: bool) -> list[ListRow]:
+    """Return the lists of some query rows before or after the attack."""
     query = target.query_after if after else target.query
     gallery = target.gallery_after if after else target.gallery
     nearest = topk(take(query, rows), gallery, LENGTH, distance=target.distance)

@@ -42,6 +42,7 @@ def render(results: dict[str, Any], sections: Sequence[Section]) -> str:
     )
     environment.filters |= {
         "fixed": words.fixed,
+        "moved": words.moved,
         "number": words.number,
         "percent": words.percent,
         "png": png,

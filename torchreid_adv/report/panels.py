@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from torchreid_adv.report.charts import INK, MUTED, RIGHT, WRONG
+from torchreid_adv.report.charts import ATTACKED, INK, MUTED, RIGHT, WRONG
 from torchreid_adv.report.lists import ListRow, RankingLists
 from torchreid_adv.report.noise import Triple
 from torchreid_adv.report.pictures import Card
 from torchreid_adv.report.probe import Match, Probe, Scene
-from torchreid_adv.report.words import fixed, percent
+from torchreid_adv.report.pulled import PulledLists
+from torchreid_adv.report.words import fixed, moved, percent
 
 GAP = 0.1  # inches, as all lengths here
 LINE = 0.2
@@ -104,12 +105,28 @@ def ranking_figure(lists: RankingLists) -> Figure:
 
 def _draw_row(sheet: Sheet, place: int, row: ListRow, precision: str) -> None:
     sheet.label(place, row.label)
-    below = (f"AP {precision}", INK)
+    below = (f"AP {precision}" if precision else f"identity {row.query.pid}", INK)
     sheet.show(place, 0, row.query.picture, frame=INK, above="query", below=below)
     for rank, found in enumerate(row.found, start=1):
-        color = _color(found)
-        below = (fixed(found.distance), color)
-        sheet.show(place, rank, found.picture, frame=color, above=str(rank), below=below)
+        _draw_found(sheet, place, rank, found, str(rank))
+
+
+def _draw_found(sheet: Sheet, place: int, column: int, found: Card, above: str) -> None:
+    color = _color(found)
+    below = fixed(found.distance) if found.positions is None else moved(found.positions)
+    sheet.show(place, column, found.picture, frame=color, above=above, below=(below, color))
+
+
+def pulled_figure(lists: PulledLists) -> Figure:
+    """Draw what was pulled, with its positions, between the query's lists before and after."""
+    longest = max(len(found) for found in (lists.before.found, lists.after.found, lists.pulled))
+    sheet = Sheet(3, 1 + longest, left=0.15)
+    for place, row in ((0, lists.before), (2, lists.after)):
+        _draw_row(sheet, place, row, "")
+    sheet.label(1, "pulled, as it was")
+    for column, card in enumerate(lists.pulled, start=1):
+        _draw_found(sheet, 1, column, card, "")
+    return sheet.figure
 
 
 def noise_figure(triples: Sequence[Triple]) -> Figure:
@@ -152,4 +169,6 @@ def _reading(match: Match) -> str:
 
 
 def _color(found: Card) -> str:
+    if found.positions is not None:
+        return ATTACKED
     return RIGHT if found.right else WRONG

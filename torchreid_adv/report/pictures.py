@@ -27,6 +27,8 @@ class Card:
         attacked: it was changed by the attack and is shown as stored.
         distance: to the query; None for the query itself.
         right: the query's identity; None for the query itself.
+        positions: of an image that a targeted attack pulled, its positions before and after, from
+            1; None for others.
     """
 
     picture: Image.Image
@@ -36,6 +38,7 @@ class Card:
     attacked: bool = False
     distance: float | None = None
     right: bool | None = None
+    positions: tuple[int, int] | None = None
 
     @property
     def uri(self) -> str:

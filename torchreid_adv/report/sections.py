@@ -8,10 +8,11 @@ from functools import cached_property
 from matplotlib.figure import Figure
 
 from torchreid_adv.pixels import to_levels
-from torchreid_adv.report import charts, panels, words
+from torchreid_adv.report import charts, curves, panels, words
 from torchreid_adv.report.lists import RankingLists, ranking_lists
 from torchreid_adv.report.noise import Triple, noise_triples
 from torchreid_adv.report.probe import Probe, build_probe
+from torchreid_adv.report.pulled import PulledLists, pulled_lists
 from torchreid_adv.report.survey import Survey, survey_target
 from torchreid_adv.report.tables import Table, measures
 from torchreid_adv.report.target import TargetReport
@@ -28,6 +29,7 @@ class Section:
         lists: ranking lists of some queries.
         triples: original, noise and adversarial image of some attacked images.
         probe: the match that is overtaken, None when there is none to show.
+        pulled: of a targeted attack, lists that its images enter.
     """
 
     target: TargetReport
@@ -36,6 +38,7 @@ class Section:
     lists: list[RankingLists]
     triples: list[Triple]
     probe: Probe | None
+    pulled: list[PulledLists]
 
     @property
     def eps(self) -> float:
@@ -64,6 +67,8 @@ class Section:
         said = [words.headline(self.model, target.name, target.side, self.eps, results)]
         if results.get("defense"):
             said.append(words.defense_sentence(results["defense"]))
+        if results.get("figure"):
+            said.append(words.figure_sentence(results["figure"]))
         return said
 
     @property
@@ -78,6 +83,13 @@ class Section:
     def table(self) -> Table:
         """The measures."""
         return measures(self.target.results)
+
+    @property
+    def curve(self) -> str:
+        """A sentence on the curve against queries, empty for an attack that asks nothing."""
+        results = self.target.results
+        found = results.get("query_curve")
+        return words.curve_sentence(found, results["adversarial"]["mAP"]) if found else ""
 
     @property
     def all_right(self) -> bool:
@@ -102,12 +114,21 @@ class Section:
             f"ranking_{n}": panels.ranking_figure(lists)
             for n, lists in enumerate(self.lists, start=1)
         }
+        drawn |= {
+            f"targeted_{n}": panels.pulled_figure(lists)
+            for n, lists in enumerate(self.pulled, start=1)
+        }
         if self.triples:
             drawn["noise"] = panels.noise_figure(self.triples)
         if self.probe:
             drawn["probe"] = panels.probe_figure(self.probe)
         drawn["cmc"] = charts.cmc_figure(self.target.results, self.survey)
         drawn["distances"] = charts.distances_figure(self.survey, self.metric)
+        if self.curve:
+            results = self.target.results
+            drawn["queries"] = curves.queries_figure(
+                results["query_curve"], results["adversarial"]["mAP"]
+            )
         return drawn
 
 
@@ -119,4 +140,5 @@ def build_section(target: TargetReport, model: str) -> Section:
     """
     survey = survey_target(target)
     lists, triples = ranking_lists(target, survey), noise_triples(target)
-    return Section(target, model, survey, lists, triples, build_probe(target, survey))
+    probe, pulled = build_probe(target, survey), pulled_lists(target, survey)
+    return Section(target, model, survey, lists, triples, probe, pulled)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class TargetReport:
         side: ``gallery`` or ``query``.
         eps: L-infinity bound in [0, 1].
         distance: the distance of the evaluation.
+        pulled: of a targeted attack, image_id -> the identity it was pulled to.
 
     Raises:
         DataError: features before and after are not of the same images in the same order.
@@ -48,6 +49,7 @@ class TargetReport:
     side: str
     eps: float
     distance: Distance
+    pulled: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         pairs = ((self.query, self.query_after), (self.gallery, self.gallery_after))

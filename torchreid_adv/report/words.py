@@ -39,6 +39,11 @@ def fixed(value: float | None) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def moved(positions: tuple[int, int]) -> str:
+    """Say where in a list an image stood before and after."""
+    return f"{positions[0]:,} \N{RIGHTWARDS ARROW} {positions[1]:,}"
+
+
 def levels(value: float) -> str:
     """Format gray levels with their unit."""
     return f"{number(value)} gray level{'' if value == 1 else 's'}"
@@ -90,6 +95,35 @@ def headline(model: str, target: str, side: str, eps: float, results: dict[str, 
     return (
         f"Changing {side} images {bound}, the mAP of {model} on {target} {change}; the first match "
         f"is right for {first[0]} of the queries {instead}."
+    )
+
+
+def figure_sentence(figure: dict[str, Any]) -> str:
+    """Say what an attack on ranks did by its own figure."""
+    before, after = (number(figure[time]) for time in ("clean", "adversarial"))
+    return (
+        f"By the attack's own figure, the {figure['name']} of {figure['of']} goes from {before} to "
+        f"{after} ({figure['unit']}; mean of the attacked images before they are rounded)."
+    )
+
+
+def curve_sentence(curve: dict[str, Any], stored: float) -> str:
+    """Say how soon the answers an attack asks do their harm.
+
+    Args:
+        curve: ``query_curve`` of a data set's results.
+        stored: mAP of the stored images, in [0, 1].
+    """
+    asked, means = curve["queries"], curve["mAP"]
+    lost = means[0] - means[-1]
+    said = f"The attack asks the model for {number(asked[-1])} answers for each image. "
+    if lost > 0:
+        half = next(n for n, m in zip(asked, means, strict=True) if means[0] - m >= lost / 2)
+        said += f"Half of the loss of mAP is there by {number(half)} of them. "
+    end, written = percent(means[-1]), percent(stored)
+    also = "they end at the same" if end == written else f"they end at {written} instead of {end}"
+    return said + (
+        f"The curve scores the best images so far before they are rounded to files; stored, {also}."
     )
 
 
