@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import NamedTuple
 
 import torch
@@ -61,23 +62,24 @@ class Fusion:
             raise ConfigError(f"unknown mode of channel fusion {mode!r}{suggest(str(mode), MODES)}")
         if mode == "code" and keep_order:
             raise ConfigError("mode 'code' always shuffles; leave keep_order False or take 'paper'")
-        self.mode = mode
-        self.keep_order = keep_order
+        self.variants = {m: _variants(m, mode, keep_order) for m in ("gray", "sketch")}
 
     def draw(self, modality: str, generator: torch.Generator | None) -> Channels:
         """Draw the channels of an image that is fused with 'gray' or 'sketch'."""
-        names = list(VISIBLE)
-        if self.mode == "code":
-            names += [modality, modality]
-        else:
-            count = 1 + int(torch.randint(2, (), generator=generator))
-            for replaced in _order(3, generator)[:count]:
-                names[replaced] = modality
-        if not self.keep_order:
-            names = [names[i] for i in _order(len(names), generator)]
-        return Channels(*names[:3])
+        variants = self.variants[modality]
+        return variants[int(torch.rand((), generator=generator).item() * len(variants))]
 
 
-def _order(count: int, generator: torch.Generator | None) -> list[int]:
-    order: list[int] = torch.randperm(count, generator=generator).tolist()
-    return order
+def _variants(modality: str, mode: str, keep_order: bool) -> list[Channels]:
+    """Return every outcome as often as its probability asks for."""
+    if mode == "code":
+        shuffled = permutations((*VISIBLE, modality, modality), 3)
+        return [Channels(*names) for names in shuffled]
+    kept: list[tuple[str, ...]] = []
+    for place, name in enumerate(VISIBLE):
+        alone = tuple(name if i == place else modality for i in range(3))
+        without = tuple(modality if i == place else VISIBLE[i] for i in range(3))
+        kept += [alone, without]
+    if keep_order:
+        return [Channels(*names) for names in kept]
+    return [Channels(*names) for row in kept for names in permutations(row)]
