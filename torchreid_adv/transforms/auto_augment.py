@@ -56,6 +56,10 @@ class Augmentation(NamedTuple):
                 image = OPERATIONS[name](image, strength)
         return cut(image, box)
 
+    def __str__(self) -> str:
+        names = [row[0] for row, done in zip(POLICIES[self.row], self.done, strict=True) if done]
+        return ", ".join(names) or "as it was"
+
 
 def draw_augmentation(generator: torch.Generator | None, *, legacy: bool = False) -> Augmentation:
     """Draw one of the 25 rows, and its operations by their probabilities."""

@@ -29,6 +29,9 @@ class Channels(NamedTuple):
         planes = {name: _plane(name, image, box, region) for name in set(self)}
         return Image.merge("RGB", [planes[name] for name in self])
 
+    def __str__(self) -> str:
+        return self[0] if len(set(self)) == 1 else " ".join(self)
+
 
 GRAY = Channels("gray", "gray", "gray")
 SKETCH = Channels("sketch", "sketch", "sketch")
