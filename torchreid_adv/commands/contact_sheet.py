@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("torchreid-adv contact-sheet", description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="TRANSFORM", help=", ".join(TRANSFORMS))
     parser.add_argument("--out", default="transforms.png", metavar="FILE", help="where it goes")
-    parser.add_argument("--draws", type=int, default=8, metavar="N", help="images a row")
+    parser.add_argument("--draws", type=int, default=7, metavar="N", help="images a row")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of people and draws")
     chosen = parser.parse_args(arguments)
     if not 1 <= chosen.draws <= _MOST or chosen.seed < 0:

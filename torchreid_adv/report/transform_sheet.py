@@ -28,7 +28,7 @@ _CELL = (1.0, 2.0)  # inches
 _MEAN, _DEVIATION = 0.45, 0.225  # about what torchreid normalizes with
 
 
-def transform_sheet(names: Sequence[str], *, draws: int = 8, seed: int = 0) -> Figure:
+def transform_sheet(names: Sequence[str], *, draws: int = 7, seed: int = 0) -> Figure:
     """Draw a row for each transform with its default options: an original, then changed images.
 
     Images that a transform leaves as they are, as most do most of the time, are not shown, nor is
