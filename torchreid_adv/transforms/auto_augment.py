@@ -24,14 +24,18 @@ class Strength(NamedTuple):
     """How much of an operation.
 
     Args:
-        share: of the largest magnitude, in [0, 1].
+        level: 0 to 9, of the magnitude.
         sign: 1 or -1, of operations that go both ways.
         legacy: as the published code has it.
     """
 
-    share: float
+    level: int
     sign: int
     legacy: bool
+
+    def of(self, largest: float) -> float:
+        """Return the magnitude, between 0 and the largest."""
+        return largest * self.level / _LAST_LEVEL
 
 
 class Augmentation(NamedTuple):
@@ -52,7 +56,7 @@ class Augmentation(NamedTuple):
             POLICIES[self.row], self.done, self.signs, strict=True
         ):
             if done:
-                strength = Strength((level or 0) / _LAST_LEVEL, sign, self.legacy)
+                strength = Strength(level or 0, sign, self.legacy)
                 image = OPERATIONS[name](image, strength)
         return cut(image, box)
 
@@ -72,12 +76,12 @@ def draw_augmentation(generator: torch.Generator | None, *, legacy: bool = False
 
 def _rotate(image: Image.Image, strength: Strength) -> Image.Image:
     sign = 1 if strength.legacy else strength.sign
-    turned: Image.Image = F.rotate(image, sign * 30 * strength.share, fill=FILL)
+    turned: Image.Image = F.rotate(image, sign * strength.of(30), fill=FILL)
     return turned
 
 
 def _shear(image: Image.Image, strength: Strength) -> Image.Image:
-    angle = math.degrees(math.atan(strength.sign * 0.3 * strength.share))
+    angle = math.degrees(math.atan(strength.sign * strength.of(0.3)))
     sheared: Image.Image = F.affine(
         image,
         angle=0.0,
@@ -92,12 +96,13 @@ def _shear(image: Image.Image, strength: Strength) -> Image.Image:
 
 
 def _solarize(image: Image.Image, strength: Strength) -> Image.Image:
-    solarized: Image.Image = F.solarize(image, (LEVELS + strength.legacy) * (1 - strength.share))
+    highest = LEVELS + strength.legacy
+    solarized: Image.Image = F.solarize(image, highest - strength.of(highest))
     return solarized
 
 
 def _enhance(adjust: Callable[..., Image.Image]) -> Callable[..., Image.Image]:
-    return lambda image, s: adjust(image, 1 + s.sign * 0.9 * s.share)
+    return lambda image, s: adjust(image, 1 + s.sign * s.of(0.9))
 
 
 OPERATIONS: dict[str, Callable[[Image.Image, Strength], Image.Image]] = {
@@ -106,7 +111,7 @@ OPERATIONS: dict[str, Callable[[Image.Image, Strength], Image.Image]] = {
     "Contrast": _enhance(F.adjust_contrast),
     "Equalize": lambda image, _: F.equalize(image),
     "Invert": lambda image, _: F.invert(image),
-    "Posterize": lambda image, s: F.posterize(image, 8 - round(4 * s.share)),
+    "Posterize": lambda image, s: F.posterize(image, 8 - round(s.of(4))),
     "Rotate": _rotate,
     "Sharpness": _enhance(F.adjust_sharpness),
     "ShearX": _shear,
