@@ -15,6 +15,8 @@ OURS = [
     if registry.TRANSFORMS.get(name).__module__.startswith("torchreid_adv.")
 ]
 
+MIXED = ("gray", "gray_fusion", "sketch_fusion", "augment", "lht")
+
 
 @pytest.mark.parametrize("name", list(registry.ATTACKS))
 @pytest.mark.parametrize("targeted", [False, True])
@@ -30,7 +32,10 @@ def test_every_attack_keeps_its_promises(name, targeted):
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
 def test_every_transform_keeps_its_promises(name, p):
-    transform = registry.TRANSFORMS.build(name, p=p)
+    known = registry.TRANSFORMS.options(name)
+    mixed = [option for option in MIXED if option in known]
+    options = {"p": p} if "p" in known else {option: p / len(mixed) for option in mixed}
+    transform = registry.TRANSFORMS.build(name, **options)
     check_transform(transform, stage=registry.TRANSFORMS.facts(name)["stage"])
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from torchreid_adv import cli
+from torchreid_adv import cli, registry
 
 
 @pytest.fixture
@@ -37,6 +37,14 @@ def test_jobs(figures, capsys):
     rates = ("ours", "one_by_one", "floor", "peer", "peer_half", "replay")
     assert min(found[name] for name in rates) > 0
     assert "durable" in capsys.readouterr().out
+
+
+def test_transforms(figures, capsys):
+    found = figures("transforms", "--images", "3")["transforms"]
+    for name in registry.TRANSFORMS:
+        assert min(found[name][way] for way in ("ours", "published", "floor")) > 0
+        assert found[name]["ratio"] == found[name]["ours"] / found[name]["published"]
+    assert "images per second and core" in capsys.readouterr().out
 
 
 def test_an_unknown_section_is_refused(capsys):

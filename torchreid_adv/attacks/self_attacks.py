@@ -93,7 +93,7 @@ def _lta(
     seed: int,
     precision: str,
 ) -> GradientAttack:
-    lgt = LocalGrayscale(p=1.0, legacy_swap=legacy_swap)
+    lgt = LocalGrayscale(p=1.0, legacy=legacy_swap)
     return _loop(
         TransformedSelfDistance(distance, lgt, redraw=redraw, seed=seed),
         eps,

@@ -10,10 +10,14 @@ from typing import Any
 
 from torchreid_adv.commands import (
     bench_attack,
+from torchreid_adv.commands import (
+    bench_attack,
     bench_attacks,
     bench_jobs,
     bench_rerank,
     bench_retrieval,
+    bench_transforms,
+)
 )
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.registry import COMMANDS
@@ -24,6 +28,7 @@ SECTIONS: dict[str, Any] = {
     "retrieval": bench_retrieval,
     "rerank": bench_rerank,
     "jobs": bench_jobs,
+    "transforms": bench_transforms,
 }
 SIZES = ("queries", "gallery", "images")
 

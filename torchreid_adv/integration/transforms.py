@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import io
+import random
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+from PIL import Image
 from torchvision.transforms import Normalize, ToTensor
+from torchvision.transforms.functional import to_tensor
 
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
@@ -20,6 +26,7 @@ from torchreid_adv.registry import TRANSFORMS
 
 STOCK = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 STAGES = ("pil", "tensor", "normalized")
+_TRIED = (64, 128)  # width and height of the image that is tried
 
 
 class Step(NamedTuple):
@@ -37,6 +44,7 @@ def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
     def build_transforms(*args: Any, **kwargs: Any) -> Any:
         names = signature.bind(*args, **kwargs).arguments.get("transforms", [])
         steps = [_step(name) for name in _ours(names)]
+        _try(steps)
         log = io.StringIO()
         try:
             with contextlib.redirect_stdout(log):
@@ -75,10 +83,34 @@ def _step(name: str) -> Step:
     stage = facts.get("stage")
     if stage not in STAGES:
         raise ConfigError(f"the transform '{name}' has stage={stage!r}, not one of {STAGES}")
-    shown = {"p": transform.p, **options} if hasattr(transform, "p") else options
+    chances = {"p": transform.p} if hasattr(transform, "p") else {}
+    shown = {**(chances or getattr(transform, "probabilities", {})), **options}
     values = ", ".join(f"{option}={value}" for option, value in shown.items())
     title = facts.get("title", name.replace("_", " "))
     return Step(stage, transform, f"+ {title} ({values})" if values else f"+ {title}")
+
+
+def _try(steps: list[Step]) -> None:
+    """Let a gray image pass, so that a step that does not take what is before it says so now.
+
+    Copies are tried, and random states are put back; other errors than of the config are left to
+    the training, whose images are not this one.
+    """
+    python, states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=[]):
+        try:
+            image: Any = Image.new("RGB", _TRIED, "gray")
+            for step in sorted(copy.deepcopy(steps), key=lambda step: STAGES.index(step.stage)):
+                if step.stage != "pil" and isinstance(image, Image.Image):
+                    image = to_tensor(image)
+                image = step.transform(image)
+        except ConfigError:
+            raise
+        except Exception:  # a plugin's own, of any kind
+            return
+        finally:
+            random.setstate(python)
+            np.random.set_state(states)
 
 
 def _inserted(stock: list[Any], steps: list[Step]) -> list[Any]:

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 
 from torchreid_adv.errors import ConfigError
 
@@ -19,6 +20,20 @@ class Box(NamedTuple):
     left: int
     height: int
     width: int
+
+    def grown(self, margin: int, *, height: int, width: int) -> Box:
+        """Return the box with a margin all around, cut where an image of that size ends."""
+        top, left = max(self.top - margin, 0), max(self.left - margin, 0)
+        bottom = min(self.top + self.height + margin, height)
+        right = min(self.left + self.width + margin, width)
+        return Box(top, left, bottom - top, right - left)
+
+
+def cut(image: Image.Image, box: Box) -> Image.Image:
+    """Return the box of an image; the image itself where the box is all of it."""
+    if (box.width, box.height) == image.size:
+        return image
+    return image.crop((box.left, box.top, box.left + box.width, box.top + box.height))
 
 
 class BoxSampler:

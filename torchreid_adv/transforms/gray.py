@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from typing import TypeVar
+from abc import abstractmethod
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from torchreid_adv.errors import ConfigError
-from torchreid_adv.transforms.boxes import Box
+from torchreid_adv.transforms.boxes import Box, cut
+from torchreid_adv.transforms.random_transform import (
+    RandomTransform,
+    check_probability,
+    tensor_size,
+)
 
 Picture = TypeVar("Picture", Image.Image, Tensor)
 
@@ -27,9 +31,12 @@ def gray_box(image: Picture, box: Box) -> Picture:
     """
     if isinstance(image, Tensor):
         return _gray_tensor(image, box)
-    result = image.copy() if image.mode == "RGB" else image.convert("RGB")
-    corners = (box.left, box.top, box.left + box.width, box.top + box.height)
-    result.paste(result.crop(corners).convert("L"), corners[:2])
+    gray = cut(image, box).convert("L")
+    region = Image.merge("RGB", (gray, gray, gray))
+    if region.size == image.size:
+        return region
+    result = image.copy()
+    result.paste(region, (box.left, box.top))
     return result
 
 
@@ -43,7 +50,7 @@ def _gray_tensor(images: Tensor, box: Box) -> Tensor:
     return result
 
 
-class RandomGray(ABC):
+class RandomGray(RandomTransform[Box]):
     """With a probability, a rectangle of the image becomes gray.
 
     Args:
@@ -54,34 +61,22 @@ class RandomGray(ABC):
     """
 
     def __init__(self, *, p: float) -> None:
-        if not 0 <= p <= 1:
-            raise ConfigError(f"p is a probability in [0, 1], got {p}")
-        self.p = p
+        self.p = check_probability("p", p)
 
     @abstractmethod
     def draw_box(self, height: int, width: int, generator: torch.Generator | None) -> Box | None:
         """Draw the rectangle for an image that is changed."""
 
     def draw(self, height: int, width: int, generator: torch.Generator | None = None) -> Box | None:
-        """Draw what happens to an image of that size: the box that becomes gray, or None.
-
-        Args:
-            height: of the image, pixels.
-            width: of the image, pixels.
-            generator: PyTorch's global one when it is not given, which torch seeds per worker.
-        """
+        """Draw the box that becomes gray, or None."""
         if torch.rand((), generator=generator).item() >= self.p:
             return None
         return self.draw_box(height, width, generator)
 
-    def apply(self, image: Picture, box: Box | None) -> Picture:
+    def apply(self, image: Picture, drawn: Box | None) -> Picture:
         """Apply a draw to an RGB Pillow image or to a tensor (..., 3, H, W) in [0, 1]."""
-        return image if box is None else gray_box(image, box)
+        return image if drawn is None else gray_box(image, drawn)
 
-    def __call__(self, image: Picture) -> Picture:
-        """Draw and apply."""
-        if isinstance(image, Tensor):
-            height, width = image.shape[-2:]
-        else:
-            width, height = image.size
-        return self.apply(image, self.draw(height, width))
+    def size(self, image: Any) -> tuple[int, int]:
+        """Return height and width; tensors are taken, too."""
+        return tensor_size(image) if isinstance(image, Tensor) else super().size(image)

@@ -19,14 +19,14 @@ class LocalGrayscale(RandomGray):
     """A random rectangle of the image becomes gray.
 
     The code published with the paper takes Pillow's (width, height) for (height, width) when it
-    places the rectangle, which makes it smaller and squarer than described; see ``legacy_swap``.
+    places the rectangle, which makes it smaller and squarer than described; see ``legacy``.
 
     Args:
         p: probability that an image is changed; training uses 0.4, the attack LTA 1.
         area_min: smallest area of the rectangle, share of the image.
         area_max: largest area of the rectangle, share of the image.
         ratio_min: smallest height / width of the rectangle; the largest is its inverse.
-        legacy_swap: place rectangles as the published code does. For reproduction only.
+        legacy: place rectangles as the published code does. For reproduction only.
 
     Example:
         >>> from PIL import Image
@@ -43,11 +43,11 @@ class LocalGrayscale(RandomGray):
         area_min: float = 0.02,
         area_max: float = 0.4,
         ratio_min: float = 0.3,
-        legacy_swap: bool = False,
+        legacy: bool = False,
     ) -> None:
         super().__init__(p=p)
         self.boxes = BoxSampler(
-            area_min=area_min, area_max=area_max, ratio_min=ratio_min, legacy_swap=legacy_swap
+            area_min=area_min, area_max=area_max, ratio_min=ratio_min, legacy_swap=legacy
         )
 
     def draw_box(self, height: int, width: int, generator: torch.Generator | None) -> Box | None:

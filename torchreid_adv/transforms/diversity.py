@@ -1,0 +1,101 @@
+"""Diversity Learning (DL)."""
+
+from __future__ import annotations
+
+import torch
+
+from torchreid_adv.registry import TRANSFORMS
+from torchreid_adv.transforms.homogeneous import PAPER, Looks, Patch, RandomLook
+from torchreid_adv.transforms.lht import LocalHomogeneous
+
+
+@TRANSFORMS.register(
+    "diversity_global", stage="pil", title="diversity learning without LHT", paper=PAPER
+)
+class GlobalDiversity(RandomLook):
+    """Gray, channel fusion or AutoAugment for whole images: the paper's "DL*".
+
+    At most one of them happens to an image.
+
+    Args:
+        gray: probability that an image becomes gray.
+        gray_fusion: probability that it is fused with gray.
+        sketch_fusion: probability that it is fused with sketch.
+        augment: probability that AutoAugment is applied.
+        mode: of the fusion, 'paper' or 'code'.
+        keep_order: of the fusion.
+        legacy: AutoAugment as the published code has it. For reproduction only.
+
+    Raises:
+        ConfigError: values that are no probabilities or add up to more than 1, an unknown mode.
+    """
+
+    def __init__(
+        self,
+        *,
+        gray: float = 0.05,
+        gray_fusion: float = 0.01,
+        sketch_fusion: float = 0.01,
+        augment: float = 0.05,
+        mode: str = "paper",
+        keep_order: bool = False,
+        legacy: bool = False,
+    ) -> None:
+        probabilities = {
+            "gray": gray,
+            "gray_fusion": gray_fusion,
+            "sketch_fusion": sketch_fusion,
+            "augment": augment,
+        }
+        super().__init__(probabilities, Looks(mode=mode, keep_order=keep_order, legacy=legacy))
+
+
+@TRANSFORMS.register("diversity", stage="pil", title="diversity learning", paper=PAPER)
+class Diversity(RandomLook):
+    """Gray, channel fusion or AutoAugment for whole images, or LHT for a part: the paper's "DL".
+
+    At most one of them happens to an image.
+
+    Args:
+        gray: probability that an image becomes gray.
+        gray_fusion: probability that it is fused with gray.
+        sketch_fusion: probability that it is fused with sketch.
+        augment: probability that AutoAugment is applied.
+        lht: probability that a rectangle of it gets another look, see LHT.
+        mode: of the fusion, 'paper' or 'code'.
+        keep_order: of the fusion.
+        legacy: rectangles and AutoAugment as the published code has them. For reproduction only.
+
+    Raises:
+        ConfigError: values that are no probabilities or add up to more than 1, an unknown mode.
+    """
+
+    def __init__(
+        self,
+        *,
+        gray: float = 0.05,
+        gray_fusion: float = 0.01,
+        sketch_fusion: float = 0.01,
+        augment: float = 0.05,
+        lht: float = 0.1,
+        mode: str = "paper",
+        keep_order: bool = False,
+        legacy: bool = False,
+    ) -> None:
+        probabilities = {
+            "gray": gray,
+            "gray_fusion": gray_fusion,
+            "sketch_fusion": sketch_fusion,
+            "augment": augment,
+            "lht": lht,
+        }
+        super().__init__(probabilities, Looks(mode=mode, keep_order=keep_order, legacy=legacy))
+        self.local = LocalHomogeneous(mode=mode, keep_order=keep_order, legacy=legacy)
+
+    def draw_patch(
+        self, name: str, height: int, width: int, generator: torch.Generator | None
+    ) -> Patch | None:
+        """Draw a rectangle's look for 'lht', the whole image's otherwise."""
+        if name == "lht":
+            return self.local.draw_patch(height, width, generator)
+        return super().draw_patch(name, height, width, generator)
