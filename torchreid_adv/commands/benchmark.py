@@ -10,14 +10,11 @@ from typing import Any
 
 from torchreid_adv.commands import (
     bench_attack,
-from torchreid_adv.commands import (
-    bench_attack,
     bench_attacks,
     bench_jobs,
     bench_rerank,
     bench_retrieval,
     bench_transforms,
-)
 )
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.registry import COMMANDS
