@@ -48,6 +48,18 @@ def test_a_killed_job_goes_on(jobs, whole, tmp_path, signal, code, world, count)
     assert killed
 
 
+def test_an_attack_by_queries_leaves_the_same_curve(jobs, whole, tmp_path):
+    options = ["adv.attack.name", "square", "adv.attack.options.queries", "30"]
+    assert jobs.run(tmp_path / "whole", *options) == [0], jobs.said()
+    (target,) = json.loads((tmp_path / "whole" / "results.json").read_text())["targets"].values()
+    assert target["query_curve"]["queries"][-1] == 30
+    for world in (1, 2):
+        out, delay = tmp_path / str(world), whole[1] / 2
+        jobs.run(out, *options, world=world, signal="SIGKILL", delay=delay, victims=[0])
+        assert jobs.run(out, *options, world=world) == [0] * world, jobs.said()
+        assert left(out) == left(tmp_path / "whole")
+
+
 def test_shards_of_a_job_array(jobs, whole, tmp_path):
     for shard in ("1/3", "0/3", "2/3"):
         assert jobs.run(tmp_path, "adv.job.shard", shard) == [0], jobs.said()

@@ -123,7 +123,7 @@ def pulled_figure(lists: PulledLists) -> Figure:
     sheet = Sheet(3, 1 + longest, left=0.15)
     for place, row in ((0, lists.before), (2, lists.after)):
         _draw_row(sheet, place, row, "")
-    sheet.label(1, "pulled, as it was")
+    sheet.label(1, lists.label)
     for column, card in enumerate(lists.pulled, start=1):
         _draw_found(sheet, 1, column, card, "")
     return sheet.figure

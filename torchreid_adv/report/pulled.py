@@ -34,6 +34,7 @@ class PulledLists:
         total: how many such images there are.
         first: how many of them are among the first ten, before and after.
         identity: the one that was pulled to.
+        label: of the row of what was pulled.
     """
 
     before: ListRow
@@ -42,6 +43,7 @@ class PulledLists:
     total: int
     first: tuple[int, int]
     identity: int
+    label: str
 
 
 def pulled_lists(target: TargetReport, survey: Survey) -> list[PulledLists]:
@@ -91,14 +93,15 @@ def _lists(target: TargetReport, before: ListRow, after: ListRow, moves: _Moves)
         found_card(target, before.query, place, after=False, distance=distance)
         for place, distance in zip(first, distances, strict=True)
     ]
-    gallery_pulled = target.side == "gallery"
+    own = target.side == "gallery"  # the query's identity is what was pulled to
     return PulledLists(
         before=_marked(before, names),
         after=_marked(after, names),
         pulled=[replace(card, positions=names[card.image_id]) for card in pulled],
         total=len(moves),
         first=(_among(moves, 0), _among(moves, 1)),
-        identity=before.query.pid if gallery_pulled else target.pulled[before.query.image_id],
+        identity=before.query.pid if own else target.pulled[before.query.image_id],
+        label="pulled, as it was" if own else "the target",
     )
 
 

@@ -121,7 +121,9 @@ def curve_sentence(curve: dict[str, Any], stored: float) -> str:
         half = next(n for n, m in zip(asked, means, strict=True) if means[0] - m >= lost / 2)
         said += f"Half of the loss of mAP is there by {number(half)} of them. "
     end, written = percent(means[-1]), percent(stored)
-    also = "they end at the same" if end == written else f"they end at {written} instead of {end}"
+    also = (
+        "they end at the same mAP" if end == written else f"they end at {written} instead of {end}"
+    )
     return said + (
         f"The curve scores the best images so far before they are rounded to files; stored, {also}."
     )
