@@ -59,6 +59,13 @@ class BoxSampler:
         ratio_min: float = 0.3,
         legacy_swap: bool = False,
     ) -> None:
+        for name, value in (
+            ("area_min", area_min),
+            ("area_max", area_max),
+            ("ratio_min", ratio_min),
+        ):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ConfigError(f"{name} is a number, got {value!r}")
         if not 0 < area_min <= area_max <= 1:
             raise ConfigError(
                 f"area_min and area_max are shares of the image with 0 < area_min <= area_max <= 1,"
