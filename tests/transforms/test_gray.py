@@ -117,7 +117,7 @@ def test_boxes_have_the_described_size_and_reach_every_edge():
 
 
 def test_legacy_boxes_are_cut_as_in_the_published_code():
-    top, left, height, width = boxes(8000, legacy_swap=True).T
+    top, left, height, width = boxes(8000, legacy=True).T
     assert (height * width / (256 * 128)).mean() == pytest.approx(0.153, abs=0.006)
     assert height.max() <= 127
     assert (left + width).max() == 128

@@ -98,6 +98,7 @@ def test_tiny_images_pass(name, size):
         ("lht", {"p": True}, "p is a probability"),
         ("lht", {"gray": 0.9}, "add up to 1.7"),
         ("lht", {"area_min": 0.0}, "area_min"),
+        ("lht", {"ratio_min": "tall"}, "ratio_min is a number"),
         ("color", {"gray": -0.05}, "gray is a probability"),
         ("color", {"gray": 0.99, "gray_fusion": 0.02}, "add up to 1.02"),
         ("diversity", {"lht": 0.9}, "add up to 1.02"),

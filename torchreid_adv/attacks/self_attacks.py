@@ -88,12 +88,12 @@ def _lta(
     step_size: float,
     steps: int,
     momentum: float,
-    legacy_swap: bool,
+    legacy: bool,
     redraw: bool,
     seed: int,
     precision: str,
 ) -> GradientAttack:
-    lgt = LocalGrayscale(p=1.0, legacy=legacy_swap)
+    lgt = LocalGrayscale(p=1.0, legacy=legacy)
     return _loop(
         TransformedSelfDistance(distance, lgt, redraw=redraw, seed=seed),
         eps,
@@ -114,7 +114,7 @@ def lta(
     step_size: float = _LEVEL,
     steps: int = 15,
     momentum: float = 1.0,
-    legacy_swap: bool = False,
+    legacy: bool = False,
     seed: int = 0,
     precision: str = "fp32",
 ) -> GradientAttack:
@@ -128,11 +128,11 @@ def lta(
         step_size: pixel units of [0, 1].
         steps: number of steps.
         momentum: decay of the running sum of L1-normalized gradients.
-        legacy_swap: draw patches as the published code does, see LGT.
+        legacy: draw patches as the published code does, see LGT.
         seed: of the patches.
         precision: ``fp32`` or ``bf16``.
     """
-    return _lta(eps, distance, step_size, steps, momentum, legacy_swap, True, seed, precision)
+    return _lta(eps, distance, step_size, steps, momentum, legacy, True, seed, precision)
 
 
 @ATTACKS.register("lta_minus", paper=JOINT, title="LTA with one patch for all steps")
@@ -143,12 +143,12 @@ def lta_minus(
     step_size: float = _LEVEL,
     steps: int = 15,
     momentum: float = 1.0,
-    legacy_swap: bool = False,
+    legacy: bool = False,
     seed: int = 0,
     precision: str = "fp32",
 ) -> GradientAttack:
     """Build LTA-: as :func:`lta`, but the grayscale patch is drawn once."""
-    return _lta(eps, distance, step_size, steps, momentum, legacy_swap, False, seed, precision)
+    return _lta(eps, distance, step_size, steps, momentum, legacy, False, seed, precision)
 
 
 @ATTACKS.register("odfa", paper=U_TURN, title="towards the opposite of the image's own feature")

@@ -293,10 +293,14 @@ class AttackJob:
             )
 
 
+LEDGER = 2  # what is kept of a unit; a run that another number began cannot go on
+
+
 def run_facts(job: AttackJob, model: PixelModel | Ensemble) -> dict[str, Any]:
     """Return what decides the bytes of a run: attack, network, chunk, threads, versions."""
     return {
         "version": __version__,
+        "ledger": LEDGER,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "chunk": job.chunk,

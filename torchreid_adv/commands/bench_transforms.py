@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
@@ -55,16 +56,24 @@ def run(*, images: int = 400, repeats: int = 7) -> dict[str, Any]:
 
 def _ways() -> dict[str, dict[str, Way]]:
     table = policy()
-    kept = published.Diversity(table=lambda: table)
+    kept = partial(published.Diversity, table=lambda: table)
     peers: dict[str, dict[str, Way]] = {
         "grayscale": {"published": published.gray, "floor": _gray},
         "lgt": {"published": published.local_gray, "floor": Image.Image.copy},
         "sketch": {"published": published.whole_sketch, "floor": _sketch},
         "channel_fusion": {"published": published.fusion, "floor": _gray},
-        "lht": {"published": published.Diversity().local, "floor": Image.Image.copy},
+        "lht": {
+            "published": published.Diversity().local,
+            "table kept": kept().local,
+            "floor": Image.Image.copy,
+        },
         "color": {"published": published.Diversity(lht=0.0, augment=0.0), "floor": _draw},
-        "diversity": {"published": published.Diversity(), "table kept": kept, "floor": _draw},
-        "diversity_global": {"published": published.Diversity(lht=0.0), "floor": _draw},
+        "diversity": {"published": published.Diversity(), "table kept": kept(), "floor": _draw},
+        "diversity_global": {
+            "published": published.Diversity(lht=0.0),
+            "table kept": kept(lht=0.0),
+            "floor": _draw,
+        },
     }
     return {name: {"ours": _ours(name), **ways} for name, ways in peers.items()}
 

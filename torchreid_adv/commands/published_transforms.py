@@ -1,7 +1,7 @@
 """The transforms as the code published with the joint defense does them: Pillow and NumPy.
 
-Written anew after that code's behavior, whole images converted up front and drawn from Python's
-generator, as a reference for speed and for what comes out. Nothing else of the package uses it.
+A reference for speed and for what comes out: whole images are converted up front, and what happens
+is drawn from Python's generator. Nothing but the benchmark uses it.
 """
 
 from __future__ import annotations

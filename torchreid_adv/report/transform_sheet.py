@@ -43,7 +43,7 @@ def transform_sheet(names: Sequence[str], *, draws: int = 7, seed: int = 0) -> F
     for row, name in enumerate(names):
         sheet.label(row, name)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seed + row)
             cells = _cells(name, seed + row * draws)
             for column, (picture, caption) in zip(range(1 + draws), cells, strict=False):
                 frame = INK if caption == _ORIGINAL else None

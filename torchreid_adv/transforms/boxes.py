@@ -43,7 +43,7 @@ class BoxSampler:
         area_min: smallest area, share of the image.
         area_max: largest area, share of the image.
         ratio_min: smallest height / width; the largest is its inverse, uniform between the two.
-        legacy_swap: mix up height and width of the image when a box is placed, as the code
+        legacy: mix up height and width of the image when a box is placed, as the code
             published with LTA does; 30 % of the boxes then stick out of a person image and are
             cut. For reproduction only.
 
@@ -57,8 +57,15 @@ class BoxSampler:
         area_min: float = 0.02,
         area_max: float = 0.4,
         ratio_min: float = 0.3,
-        legacy_swap: bool = False,
+        legacy: bool = False,
     ) -> None:
+        for name, value in (
+            ("area_min", area_min),
+            ("area_max", area_max),
+            ("ratio_min", ratio_min),
+        ):
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise ConfigError(f"{name} is a number, got {value!r}")
         if not 0 < area_min <= area_max <= 1:
             raise ConfigError(
                 f"area_min and area_max are shares of the image with 0 < area_min <= area_max <= 1,"
@@ -69,11 +76,11 @@ class BoxSampler:
         self.area_min = area_min
         self.area_max = area_max
         self.ratio_min = ratio_min
-        self.legacy_swap = legacy_swap
+        self.legacy = legacy
 
     def draw(self, height: int, width: int, generator: torch.Generator | None) -> Box | None:
         """Draw a box inside an image of that size, or None when no attempt fits."""
-        rows, columns = (width, height) if self.legacy_swap else (height, width)
+        rows, columns = (width, height) if self.legacy else (height, width)
         for _ in range(ATTEMPTS):
             shape, aspect, down, right = torch.rand(4, generator=generator).tolist()
             area = (self.area_min + shape * (self.area_max - self.area_min)) * height * width
@@ -85,7 +92,7 @@ class BoxSampler:
                     int(down * (rows - box_height + 1)),
                     int(right * (columns - box_width + 1)),
                 )
-                if self.legacy_swap:
+                if self.legacy:
                     top, left = left, top
                 return _cut(Box(top, left, box_height, box_width), height, width)
         return None

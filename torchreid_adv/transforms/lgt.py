@@ -47,7 +47,7 @@ class LocalGrayscale(RandomGray):
     ) -> None:
         super().__init__(p=p)
         self.boxes = BoxSampler(
-            area_min=area_min, area_max=area_max, ratio_min=ratio_min, legacy_swap=legacy
+            area_min=area_min, area_max=area_max, ratio_min=ratio_min, legacy=legacy
         )
 
     def draw_box(self, height: int, width: int, generator: torch.Generator | None) -> Box | None:

@@ -60,7 +60,7 @@ class LocalHomogeneous(RandomHomogeneous):
         )
         self.looks = Looks(mode=mode, keep_order=keep_order, legacy=legacy)
         self.boxes = BoxSampler(
-            area_min=area_min, area_max=area_max, ratio_min=ratio_min, legacy_swap=legacy
+            area_min=area_min, area_max=area_max, ratio_min=ratio_min, legacy=legacy
         )
 
     def draw(
