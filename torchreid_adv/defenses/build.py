@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
-
 from torchreid_adv.config import AdvConfig, defense_options
 from torchreid_adv.defenses.base import Defense
-from torchreid_adv.defenses.defended import Defended
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import DEFENSES
 
@@ -37,17 +34,3 @@ def configured_defense(cfg: AdvConfig) -> Defense | None:
     if not cfg.adv.defense.name:
         return None
     return build_defense(cfg.adv.defense.name, **defense_options(cfg))
-
-
-def defended_model(cfg: AdvConfig, model: nn.Module) -> Defended | None:
-    """Put a model behind the defense of ``adv.defense.*``; None where none is named.
-
-    Raises:
-        ConfigError: several draws of a defense that is not random.
-    """
-    defense, chosen = configured_defense(cfg), cfg.adv.defense
-    if defense is None:
-        return None
-    return Defended(
-        defense, model, draws=chosen.draws or None, eot_samples=chosen.eot_samples or None
-    )

@@ -114,7 +114,11 @@ class Defended(ImageModel):
 
     def file_transform(self) -> DefendedFiles:
         """Return PIL image -> the model's input for each draw."""
-        return DefendedFiles(self.defense, self.draws, self.model.file_transform())
+        return self.files_before(self.model.file_transform())
+
+    def files_before(self, transform: Callable[[Any], Any]) -> DefendedFiles:
+        """Return PIL image -> what a transform makes of each draw."""
+        return DefendedFiles(self.defense, self.draws, transform)
 
     def of_files(self, inputs: Sequence[list[Any]]) -> Tensor:
         """Return the features (N, D), averaged over draws, of what the file transform gave."""
