@@ -186,6 +186,26 @@ def test_tables_of_models_refuse_a_defense(place, tmp_path, capsys):
     config.forget()
 
 
+@pytest.mark.slow
+def test_an_engine_that_attacks_writes_the_same(place, tmp_path):
+    flags = ["-s", "market1501", "-t", "market1501", "--root", str(place / "data"), *FLAGS]
+    flags += ["model.load_weights", str(place / "model.pth.tar-1"), "test.evaluate", "True"]
+    flags += ["test.normalize_feature", "True", "adv.attack.eps", "8", "adv.attack.steps", "3"]
+    flags += [
+        "model.pretrained",
+        "False",
+        "data.save_dir",
+        str(tmp_path),
+        "adv.engine",
+        "metric_attack",
+        *SCALING,
+    ]
+    assert cli.main(["train", *flags]) == 0
+    config.forget()
+    assert run(place, tmp_path / "same", *SCALING) == 0
+    assert target(tmp_path)["defense"] == target(tmp_path / "same")["defense"]
+
+
 class Opaque(adv.Defense):
     """No gradient, and nothing that stands in for it."""
 

@@ -13,6 +13,7 @@ from torchreid_adv.attacks import build_attack
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.defenses.circuitous_scaling import PRESETS, CircuitousScaling
+from torchreid_adv.defenses.jpeg import Jpeg
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
 from torchreid_adv.pixels import to_tensor
@@ -171,7 +172,7 @@ class Net(nn.Module):
 def attacked():
     """Images, a model, and noise made without a defense."""
     model = PixelModel(Net(0), size=SIZE).eval()
-    images = smooth_images(3)
+    images = smooth_images(2)
     return images, model, noise_of(model, images)
 
 
@@ -222,6 +223,22 @@ def test_the_chain_is_the_better_stand_in_of_pillow(attacked):
     with_identity = noise_of(Defended(identity, model), images)
     defended = Defended(exact, model)
     assert moved(defended, images, with_chain) > 3 * moved(defended, images, with_identity)
+
+
+class RoundsNothing(Jpeg):
+    """The wrong stand-in for JPEG, too."""
+
+    def surrogate(self, images, drawn=None):
+        return images
+
+
+def test_the_soft_codec_is_the_better_stand_in_of_jpeg(attacked):
+    images, model, _ = attacked
+    jpeg = build_defense("jpeg", quality=30)
+    with_codec = noise_of(Defended(jpeg, model), images)
+    with_identity = noise_of(Defended(RoundsNothing(quality=30), model), images)
+    defended = Defended(jpeg, model)
+    assert moved(defended, images, with_codec) > 3 * moved(defended, images, with_identity)
 
 
 def test_random_sizes_stay_within_their_percentage_and_vary():
