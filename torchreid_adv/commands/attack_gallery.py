@@ -12,7 +12,7 @@ from torch.nn import Identity
 from torchreid_adv import config
 from torchreid_adv.attacks import Attack, configured_attack
 from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.attack_job import AttackJob, Outcome, finish, run_facts
+from torchreid_adv.commands.attack_job import AttackJob, Outcome, Scorable, finish, run_facts
 from torchreid_adv.commands.defended import DefenseTest
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig, lookup
@@ -195,7 +195,7 @@ def configured_dataset(cfg: AdvConfig, name: str) -> ReIDData:
 
 
 def attack_dataset(
-    model: PixelModel,
+    model: Scorable,
     data: ReIDData,
     attack: Attack,
     *,
@@ -207,7 +207,7 @@ def attack_dataset(
     """Attack one side of a data set and return its adversarial version.
 
     Args:
-        model: what is attacked.
+        model: what is attacked; behind a defense, through it.
         data: see :func:`load_dataset`.
         attack: see :func:`build_attack`.
         side: ``gallery`` or ``query``.

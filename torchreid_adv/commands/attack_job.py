@@ -39,6 +39,7 @@ from torchreid_adv.report.target import TargetReport, write_report
 from torchreid_adv.version import __version__
 
 SCHEMA = 1
+Scorable = PixelModel | Ensemble | Defended
 RULES = {"gallery": "all", "query": "other"}  # which references an image of a side is attacked with
 
 
@@ -109,7 +110,7 @@ class AttackJob:
 
     def run(
         self,
-        model: PixelModel | Ensemble,
+        model: Scorable,
         data: ReIDData,
         out: Path,
         identity: dict[str, Any],
@@ -155,7 +156,7 @@ class AttackJob:
 
     def _run(
         self,
-        model: PixelModel | Ensemble,
+        model: Scorable,
         data: ReIDData,
         folder: JobFolder,
         missing: Sequence[Entry],
@@ -211,7 +212,7 @@ class AttackJob:
         return target_report(data, variant, scored, self.side, self.attack.linf), variant
 
     def _defended(
-        self, test: DefenseTest, model: PixelModel | Ensemble, data: ReIDData, folder: JobFolder
+        self, test: DefenseTest, model: Scorable, data: ReIDData, folder: JobFolder
     ) -> DefendedRun:
         return DefendedRun(
             test,
@@ -229,7 +230,7 @@ class AttackJob:
         metric = metric_of(self.attack)
         return [self.distance] if metric is None else [metric, self.distance]
 
-    def _fitted(self, model: PixelModel | Ensemble, data: ReIDData, folder: JobFolder) -> AttackJob:
+    def _fitted(self, model: Scorable, data: ReIDData, folder: JobFolder) -> AttackJob:
         """Return the job with distances that are fitted to the data set's training images."""
         if not any(to_fit(distance) for distance in self._distances()):
             return self
@@ -256,7 +257,7 @@ class AttackJob:
         return data.without(bad), missing
 
     def _extraction(
-        self, model: PixelModel | Ensemble, data: ReIDData, side: str, team: Team
+        self, model: Scorable, data: ReIDData, side: str, team: Team
     ) -> Callable[[], Features]:
         return functools.partial(
             extract,
@@ -319,7 +320,7 @@ class AttackJob:
 LEDGER = 2  # what is kept of a unit; a run that another number began cannot go on
 
 
-def run_facts(job: AttackJob, model: PixelModel | Ensemble | Defended) -> dict[str, Any]:
+def run_facts(job: AttackJob, model: Scorable) -> dict[str, Any]:
     """Return what decides the bytes of a run: attack, network, defense, chunk, versions..."""
     defended = [job.defense.describe(model)] if job.defense else []
     defended += [model.describe()] if isinstance(model, Defended) else []

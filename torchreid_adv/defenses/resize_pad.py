@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from torchreid_adv.defenses.base import MOST_SEED, Defense, require, require_number
 from torchreid_adv.defenses.chain import Chain, Pad, Step, size_of
-from torchreid_adv.defenses.circuitous_scaling import PAPER, A
+from torchreid_adv.defenses.circuitous_scaling import PAPER
 from torchreid_adv.registry import DEFENSES
 
 
@@ -36,7 +36,7 @@ class FixedResizePad(Chain):
     def __init__(
         self,
         *,
-        size: Sequence[int] = A,
+        size: Sequence[int] = (110, 50),
         border: int = 5,
         final: Sequence[int] = (256, 128),
         mode: str = "bicubic",
