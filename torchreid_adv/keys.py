@@ -122,6 +122,13 @@ KEYS: tuple[Key, ...] = (
         "cameras or from other cameras only; '' = all for a gallery, other for a query",
         one_of("", "all", "other"),
     ),
+    Key(
+        "attack.space",
+        "stored",
+        "size that images are attacked and stored at: 'stored' = each its own, 'network' = that of "
+        "the network's input, as in much of the literature",
+        one_of("stored", "network"),
+    ),
     Key("attack.seed", 0, "seed of every random draw of the attack", between(0, 2**63 - 1)),
     Key(
         "attack.precision",

@@ -117,3 +117,54 @@ def test_a_manifest_that_was_edited_is_no_manifest(variant, capsys):
     path.write_text("\n".join(lines) + "\n")
     assert run(*variant) == 3
     assert "changed by hand" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def at_network_size(tmp_path_factory):
+    """The same, attacked and stored at the size of the network's input."""
+    place = tmp_path_factory.mktemp("network")
+    market = write_market(place / "data", sizes=((64, 32), (40, 24)))
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 16, 8))
+    model = adv.PixelModel(network, size=(32, 16))
+    attack = adv.build_attack("ifgsm", eps=8 / 255)
+    data = adv.load_dataset("market1501", root=market)
+    adv.attack_dataset(model, data, attack, out=place / "out", chunk=4, space="network")
+    return market, place / "out"
+
+
+def test_images_attacked_at_network_size_are_held_against_resized_originals(
+    at_network_size, capsys
+):
+    market, out = at_network_size
+    folder = out / "market1501" / "adversarial"
+    assert run(market, folder) == 0
+    assert "largest difference 8 of 255" in capsys.readouterr().out
+    entries = [entry for entry in read_manifest(folder).stored if entry.attacked]
+    assert {entry.size for entry in entries} == {(32, 16)}
+    for entry in entries:
+        with Image.open(market / entry.source) as image:  # Pillow's own bilinear, as torchreid's
+            original = np.array(image.convert("RGB").resize((16, 32), Image.Resampling.BILINEAR))
+        stored = np.array(Image.open(folder / entry.output))
+        assert np.abs(stored.astype(int) - original).max() == entry.linf <= 8
+
+
+def test_network_space_hurts_a_model_more_than_the_stored_size_does(at_network_size, stored):
+    measures = [
+        json.loads((out / "results.json").read_text())["targets"]["market1501"]
+        for out in (at_network_size[1], stored[1].parents[1])
+    ]
+    network, own = (one["positive_distance"]["adversarial"] for one in measures)
+    assert measures[0]["attack"]["space"] == "network"
+    assert network > own
+
+
+def test_models_of_several_sizes_have_no_network_size(stored, tmp_path):
+    members = [
+        adv.PixelModel(torch.nn.Flatten(), size=size).eval() for size in ((32, 16), (24, 12))
+    ]
+    data = adv.load_dataset("market1501", root=stored[0])
+    attack = adv.build_attack("fgsm", eps=8 / 255)
+    with pytest.raises(adv.ConfigError, match="24x12, 32x16; use space stored"):
+        adv.attack_dataset(adv.Ensemble(members), data, attack, out=tmp_path, space="network")
+    assert not (tmp_path / "market1501" / "adversarial").exists()

@@ -36,6 +36,7 @@ from torchreid_adv.attacks.storing import Result
 from torchreid_adv.attacks.units import Unit, plan
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.data.images import resized
 from torchreid_adv.data.loading import make_batch, read_groups
 from torchreid_adv.errors import DataError
 from torchreid_adv.jobs.chunks import filled
@@ -108,6 +109,8 @@ class VariantWriter:
         chunk: images attacked together.
         workers: processes that read images.
         team: this process and those it shares the work with.
+        size: height and width that images are resized to before they are attacked; None = their
+            own size.
     """
 
     model: ImageModel
@@ -119,6 +122,7 @@ class VariantWriter:
     chunk: int = 16
     workers: int = 0
     team: Team = ALONE
+    size: tuple[int, int] | None = None
 
     def write(
         self, data: ReIDData, header: dict[str, Any], bad: Sequence[Entry] = ()
@@ -215,7 +219,8 @@ class VariantWriter:
         units = [unit for unit in units if unit.attacked]
         with ExitStack() as stack:
             ready, started = None, time.perf_counter()
-            for unit, images in zip(units, self._read(units, "attacking"), strict=True):
+            for unit, read in zip(units, self._read(units, "attacking"), strict=True):
+                images = read if self.size is None else [resized(i, self.size) for i in read]
                 batch = make_batch(unit.records, filled(images, self.chunk))
                 batch = batch.to(device_of(self.model))
                 if ready is None:

@@ -170,6 +170,7 @@ def configured_job(cfg: AdvConfig) -> AttackJob:
         chunk=cfg.adv.job.chunk,
         workers=lookup(cfg, "data.workers", 0),
         seed=chosen.seed,
+        space=chosen.space,
         defense=configured_test(cfg),
     )
 

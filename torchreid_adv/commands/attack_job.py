@@ -62,6 +62,8 @@ class AttackJob:
         workers: processes that read images.
         seed: of random targets.
         quarantine: go on without bad images instead of refusing the data set.
+        space: ``stored``, or ``network``: images are attacked and stored at the size of the
+            network's input.
         defense: scored, and attacked through, too.
     """
 
@@ -79,6 +81,7 @@ class AttackJob:
     workers: int = 0
     seed: int = 0
     quarantine: bool = False
+    space: str = "stored"
     defense: DefenseTest | None = None
 
     def __post_init__(self) -> None:
@@ -98,7 +101,7 @@ class AttackJob:
     def describe(self) -> dict[str, Any]:
         """Return what results.json says of the attack, lengths in gray levels."""
         facts = {"name": self.attack.name, **self.attack.describe(), "side": self.side}
-        facts |= {"reference": self.rule or RULES[self.side], "space": "stored"}
+        facts |= {"reference": self.rule or RULES[self.side], "space": self.space}
         facts |= metric_facts("metric", metric_of(self.attack))
         return facts | (map_facts(self.target) if self.target else {})
 
@@ -302,7 +305,22 @@ class AttackJob:
             chunk=self.chunk,
             workers=self.workers,
             team=folder.team,
+            size=self._attacked_size(model),
         )
+
+    def _attacked_size(self, model: ImageModel) -> tuple[int, int] | None:
+        """Return the size that images are attacked at, None for their own."""
+        if self.space == "stored":
+            return None
+        size: Any = model.size
+        sizes = {tuple(one) for one in (size if isinstance(size, list) else [size])}
+        if len(sizes) > 1:
+            raise ConfigError(
+                f"adv.attack.space network is one size, and the attacked models have inputs of "
+                f"{', '.join(f'{h}x{w}' for h, w in sorted(sizes))}; use space stored"
+            )
+        height, width = sizes.pop()
+        return int(height), int(width)
 
     def _warn(self, variant: Variant, missing: Sequence[Entry]) -> None:
         if variant.stuck:

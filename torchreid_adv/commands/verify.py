@@ -6,10 +6,11 @@ import argparse
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from torchreid_adv.data.images import read_pixels
+from torchreid_adv.data.images import read_pixels, resized
 from torchreid_adv.errors import DataError, VerificationError
 from torchreid_adv.jobs.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
 from torchreid_adv.jobs.paths import inside
@@ -55,10 +56,11 @@ def verify(folder: Path, root: Path) -> str:
     """
     manifest = read_manifest(folder)
     faults = [*_names(folder, manifest)]
-    bound = _bound(manifest)
+    bound, network = _bound(manifest), _attack(manifest).get("space") == "network"
     with progress_bar("verifying", total=len(manifest.stored)) as bar:
         for entry in manifest.stored:
-            faults += [f"{entry.output}: {fault}" for fault in _faults(folder, root, entry, bound)]
+            found = _faults(folder, root, entry, bound, scaled=network and entry.attacked)
+            faults += [f"{entry.output}: {fault}" for fault in found]
             bar.update(1)
     if faults:
         more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
@@ -90,14 +92,21 @@ def _names(folder: Path, manifest: Manifest) -> Iterator[str]:
                 yield f"{name}: not in the manifest"
 
 
+def _attack(manifest: Manifest) -> dict[str, Any]:
+    attack: dict[str, Any] = manifest.header.get("attack", {})
+    return attack
+
+
 def _bound(manifest: Manifest) -> int:
     """Return the largest difference the attack allows, in whole gray levels."""
-    eps = manifest.header.get("attack", {}).get("eps")
+    eps = _attack(manifest).get("eps")
     return LEVELS if eps is None else whole_levels(from_levels(float(eps)))
 
 
-def _faults(folder: Path, root: Path, entry: Entry, bound: int) -> Iterator[str]:
-    """Yield what is wrong with one image."""
+def _faults(
+    folder: Path, root: Path, entry: Entry, bound: int, *, scaled: bool = False
+) -> Iterator[str]:
+    """Yield what is wrong with one image; a scaled one is held against its resized original."""
     try:
         content = inside(folder, entry.output).read_bytes()
         source = (root / entry.source).read_bytes()
@@ -109,6 +118,7 @@ def _faults(folder: Path, root: Path, entry: Entry, bound: int) -> Iterator[str]
         yield "its bytes have changed"
     if sha256(source) != entry.source_sha256:
         yield f"its original {entry.source} has changed"
+    original = resized(original, entry.size) if scaled else original
     if stored.shape != original.shape or stored.shape[:2] != entry.size:
         yield f"is {stored.shape[:2]} pixels, its original {original.shape[:2]}"
         return

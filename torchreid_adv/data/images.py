@@ -110,6 +110,19 @@ def _check_alpha(image: Image.Image, path: str | Path) -> None:
         )
 
 
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return uint8 pixels (H, W, 3) at another size, as torchreid's test transform resizes them.
+
+    Args:
+        image: uint8 array (h, w, 3).
+        size: height and width, pixels.
+    """
+    if image.shape[:2] == tuple(size):
+        return image
+    height, width = size
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
 def read_pixels(path: str | Path) -> np.ndarray:
     """Read an image file as a uint8 array (H, W, 3); errors as :func:`read_image`."""
     return np.array(read_image(path))
