@@ -3,7 +3,7 @@ import math
 import pytest
 from yacs.config import CfgNode
 
-from torchreid_adv import config, registry
+from torchreid_adv import config
 from torchreid_adv.commands.stock_config import default_config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.keys import KEYS
@@ -94,14 +94,33 @@ def test_options_cannot_stand_for_keys(cfg, option):
         config.setup(cfg)
 
 
-def test_a_defense_that_nothing_applies_is_refused(cfg):
-    registry.DEFENSES.register("some_defense")(dict)
-    cfg.adv.defense.name = "some_defense"
-    try:
-        with pytest.raises(ConfigError, match="not applied by this version"):
-            config.setup(cfg)
-    finally:
-        registry.DEFENSES.remove("some_defense")
+@pytest.mark.parametrize(
+    ("name", "chosen", "sentence"),
+    [
+        ("circuitous_scaling", {"preset": "jat"}, "did you mean 'jad'"),
+        ("circuitous_scaling", {"options": {"mode": "box"}}, "mode is one of"),
+        ("circuitous_scaling", {"options": {"sizes": [[-110, 50]]}}, "height, width"),
+        ("circuitous_scaling", {"options": {"presets": "A"}}, "did you mean 'preset'"),
+        ("circuitous_scaling", {"options": {"preset": "A"}, "preset": "B"}, "stands for"),
+        ("circuitous_scaling", {"draws": -1}, "must be in"),
+        ("jpeg", {"preset": "jad"}, "has no presets"),
+        ("jpeg", {"options": {"quality": 200}}, "1 to 95"),
+        ("", {"preset": "jad"}, "name one with adv.defense.name"),
+        ("", {"draws": 3}, "name one with adv.defense.name"),
+    ],
+)
+def test_a_defense_that_cannot_be_is_refused(cfg, name, chosen, sentence):
+    cfg.merge_from_other_cfg(config.AdvConfig({"adv": {"defense": {"name": name, **chosen}}}))
+    with pytest.raises(ConfigError, match=sentence):
+        config.setup(cfg)
+
+
+def test_a_defense_ends_at_the_size_of_the_network(cfg):
+    cfg.data = config.AdvConfig({"height": 64, "width": 32})
+    cfg.adv.defense.name = "circuitous_scaling"
+    assert config.defense_options(cfg) == {"final": [64, 32]}
+    cfg.adv.defense.options = config.AdvConfig({"final": [128, 64]})
+    assert config.defense_options(cfg) == {"final": [128, 64]}
 
 
 def test_transform_options_are_checked(cfg):

@@ -13,6 +13,7 @@ from torchreid_adv.commands.attack_gallery import configured_job
 from torchreid_adv.commands.job_metrics import metric_of
 from torchreid_adv.commands.stock_config import check, default_config
 from torchreid_adv.commands.train import build_data, build_engine
+from torchreid_adv.defenses import configured_defense
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
 
@@ -54,6 +55,8 @@ def test_a_config_builds_what_it_names(path, matrix_file):
         datasets = vars(torchreid_module("data.datasets"))["__image_datasets"]
         assert cfg.model.name in factory
         assert {*cfg.data.sources, *cfg.data.targets} <= set(datasets)
+        if cfg.adv.defense.name:
+            assert isinstance(configured_defense(cfg), registry.DEFENSES.get(cfg.adv.defense.name))
         if cfg.adv.engine:
             assert registry.ENGINES.get(cfg.adv.engine)
     assert configured_attack(cfg).name == cfg.adv.attack.name
@@ -65,6 +68,7 @@ def test_every_registered_name_has_a_config():
         "attack": {cfg.adv.attack.name for cfg in configs},
         "transform": {name for cfg in configs for name in cfg.data.transforms},
         "data set": {name for cfg in configs for name in cfg.data.sources},
+        "defense": {cfg.adv.defense.name for cfg in configs},
         "engine": {cfg.adv.engine for cfg in configs},
         "distance": {m for cfg in configs for m in (cfg.test.dist_metric, cfg.adv.attack.metric)},
     }

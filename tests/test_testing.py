@@ -7,7 +7,8 @@ import torch
 
 from torchreid_adv import registry
 from torchreid_adv.attacks import build_attack
-from torchreid_adv.testing import check_attack, check_transform
+from torchreid_adv.defenses import Defense, build_defense
+from torchreid_adv.testing import check_attack, check_defense, check_transform
 
 OURS = [
     name
@@ -37,6 +38,109 @@ def test_every_transform_keeps_its_promises(name, p):
     options = {"p": p} if "p" in known else {option: p / len(mixed) for option in mixed}
     transform = registry.TRANSFORMS.build(name, **options)
     check_transform(transform, stage=registry.TRANSFORMS.facts(name)["stage"])
+
+
+DEFENSES = [
+    *((name, {}) for name in registry.DEFENSES),
+    ("circuitous_scaling", {"preset": "jad3", "exact": True}),
+    ("circuitous_scaling", {"preset": "jad2", "randomized": 10}),
+    ("circuitous_scaling", {"preset": "A", "mode": "bilinear", "exact": True, "randomized": 5}),
+    ("rrp_paper", {"exact": True}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), DEFENSES)
+def test_every_defense_keeps_its_promises(name, options):
+    check_defense(build_defense(name, **options))
+
+
+class Flawed(Defense):
+    """Darkens; its subclasses have one defect each."""
+
+    def exact(self, images, drawn=None):
+        return images * 0.9
+
+
+class Bright(Flawed):
+    def exact(self, images):
+        return images * 2
+
+
+class InPlace(Flawed):
+    def exact(self, images):
+        return images.mul_(0.9)
+
+
+class Flat(Flawed):
+    def exact(self, images):
+        return images.round(decimals=1)
+
+
+class Wrong(Flawed):
+    """Its gradient is that of something else."""
+
+    def exact(self, images):
+        return images.detach() * 0.9 + (images * 0.3 - images.detach() * 0.3)
+
+
+class Together(Flawed):
+    def exact(self, images):
+        return images * images.mean()
+
+
+class SaysRandom(Flawed):
+    random = True
+
+    def draw(self, height, width, generator):
+        return 0
+
+
+class Secret(Flawed):
+    """Draws from torch's own generator."""
+
+    def exact(self, images):
+        return images * float(torch.rand(()))
+
+
+class Vanishing(Flawed):
+    differentiable = False
+
+    def surrogate(self, images):
+        return images * 0
+
+
+class Trains(Flawed):
+    def exact(self, images):
+        self.eval()
+        return images * 0.9
+
+
+class Averages(Flawed):
+    aggregates = True
+
+
+@pytest.mark.parametrize(
+    ("defense", "sentence"),
+    [
+        (Bright, "leave .0, 1"),
+        (InPlace, "changed in place"),
+        (Flat, "gradient is zero"),
+        (Wrong, "differences say"),
+        (Together, "depends on its neighbors"),
+        (SaysRandom, "random=True, which is not so"),
+        (Secret, "random state"),
+        (Vanishing, "gradient is zero"),
+        (Trains, "train flag"),
+        (Averages, "aggregates means"),
+    ],
+)
+def test_a_broken_defense_is_found(defense, sentence):
+    with pytest.raises(AssertionError, match=sentence):
+        check_defense(defense())
+
+
+def test_a_defense_that_keeps_its_promises_passes():
+    check_defense(Flawed())
 
 
 class Broken:

@@ -275,8 +275,9 @@ def _check_names(cfg: AdvConfig) -> None:
         if key in adv.attack:
             raise ConfigError(f"adv.attack.options.{option} stands for adv.attack.{key}; set that")
     if adv.defense.name:
-        DEFENSES.get(adv.defense.name)
-        raise ConfigError("adv.defense.name is not applied by this version; leave it empty")
+        DEFENSES.build(adv.defense.name, **defense_options(cfg))
+    else:
+        _check_no_defense(adv.defense)
     for metric in filter(None, (adv.attack.metric, lookup(cfg, "test.dist_metric", ""))):
         if ":" not in metric:  # a module:function is found when the distance is built
             DISTANCES.get(metric)
@@ -287,6 +288,34 @@ def _check_names(cfg: AdvConfig) -> None:
                     f"adv.{section}.{name} is a section of keywords, got {_shown(options)}"
                 )
             table.check_options(name, dict(options))
+
+
+def defense_options(cfg: AdvConfig) -> dict[str, Any]:
+    """Return the keywords of the defense: its options, its preset, the size of the input.
+
+    Raises:
+        ConfigError: a preset is given twice, or to a defense that has none.
+    """
+    chosen = cfg.adv.defense
+    options, known = dict(plain(chosen.options)), DEFENSES.options(chosen.name)
+    if chosen.preset:
+        if "preset" in options:
+            raise ConfigError("adv.defense.options.preset stands for adv.defense.preset; set that")
+        if "preset" not in known:
+            raise ConfigError(f"the defense '{chosen.name}' has no presets; leave it empty")
+        options["preset"] = chosen.preset
+    size = [lookup(cfg, f"data.{side}") for side in ("height", "width")]
+    if "final" in known and all(size):
+        options.setdefault("final", size)
+    return options
+
+
+def _check_no_defense(chosen: CfgNode) -> None:
+    idle = [key for key in ("preset", "options", "draws", "eot_samples") if chosen[key]]
+    if idle:
+        raise ConfigError(
+            f"adv.defense.{idle[0]} is set, but no defense; name one with adv.defense.name"
+        )
 
 
 def lookup(cfg: CfgNode, key: str, default: Any = None) -> Any:

@@ -135,7 +135,27 @@ KEYS: tuple[Key, ...] = (
         "attacked together instead of model.name: ['name:weights', 'name@160x64:weights', ...]",
     ),
     Key("attack.options", {}, "further keywords of the registered attack"),
-    Key("defense.name", "", "registered test-time defense; '' = none"),
+    Key(
+        "defense.name",
+        "",
+        "registered test-time defense of queries and gallery; attacked without and through it; "
+        "'' = none",
+    ),
+    Key("defense.preset", "", "preset of a defense that has some; '' = its own"),
+    Key("defense.options", {}, "further keywords of the registered defense"),
+    Key(
+        "defense.draws",
+        0,
+        "average the features of so many draws of a random defense; 0 = as it is meant",
+        between(0, 10_000),
+    ),
+    Key(
+        "defense.eot_samples",
+        0,
+        "draws of a random defense over which an attack averages its gradient in a step; 0 = "
+        "enough to see ten draws",
+        between(0, 10_000),
+    ),
     Key("distances", {}, "keywords of registered distances: <name>: {<option>: <value>}"),
     Key("transforms", {}, "keywords of registered transforms: <name>: {<option>: <value>}"),
     Key("data.adversarial_dir", "", "folder holding a manifest.jsonl, for the set 'adversarial'"),

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from torchreid_adv.attacks import Adversarial, Attack, References
 from torchreid_adv.data.batch import Batch, pad
+from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.models import Features, PixelModel
+from torchreid_adv.pixels import from_levels
 
 SIZES = ((20, 9), (17, 12), (24, 8))
 ROUNDING = 1e-6
@@ -92,6 +94,87 @@ def check_transform(transform: Any, *, stage: str = "pil") -> None:
         _require(_same(first, second), "the same seed of torch gave another image")
         same_size = first.size == pixels.size if stage == "pil" else first.shape == pixels.shape
         _require(same_size, "the image has another size")
+
+
+def check_defense(defense: Defense) -> None:
+    """Check what every defense promises, and what this one declares of itself.
+
+    Images in [0, 1] of one size out, each what it is alone; the same call gives the same images,
+    and another seed others if and only if it is random; a gradient that finite differences confirm,
+    or the exact form with the surrogate's gradient; input, flags, weights and random state are left
+    as they were; a model behind it keeps the names of its weights.
+
+    Raises:
+        AssertionError: a promise is broken.
+
+    Example:
+        >>> check_defense(build_defense("jpeg", quality=50))
+    """
+    images = _levels(3, *SIZES[0])
+    kept, random_state = images.clone(), torch.get_rng_state()
+    flags = [module.training for module in defense.modules()]
+    found = defense(images)
+    _require(torch.equal(torch.get_rng_state(), random_state), "the random state has changed")
+    _require(torch.equal(images, kept), "the images were changed in place")
+    _require([m.training for m in defense.modules()] == flags, "a train flag has changed")
+    _require(found.shape[:2] == (3, 3) and found.ndim == 4, f"{tuple(found.shape)} came back")
+    _require(found.dtype == images.dtype, f"{found.dtype} came back for {images.dtype}")
+    inside = bool(found.isfinite().all()) and float(found.min()) >= 0 and float(found.max()) <= 1
+    _require(inside, "images leave [0, 1]")
+    _require(torch.equal(defense(images), found), "the same call gave other images")
+    others = [not torch.equal(defense.reseeded(seed)(images), found) for seed in range(1, 6)]
+    _require(any(others) == defense.random, f"it says random={defense.random}, which is not so")
+    alone = torch.cat([defense(image) for image in images.split(1)])
+    _require(torch.equal(alone, found), "an image depends on its neighbors")
+    several = defense.random and defense.draws > 1
+    _require(several == defense.aggregates, "aggregates means that several draws are averaged")
+    _check_gradient(defense, images)
+    _check_defended(defense)
+
+
+def _check_gradient(defense: Defense, images: Tensor) -> None:
+    """Hold the gradient against differences of images that differ by far less than a level."""
+    if not defense.has_gradient:
+        return
+    generator = torch.Generator().manual_seed(3)
+    pixels = images.clone().requires_grad_()
+    found = defense(pixels)
+    weights = torch.randn(found.shape, generator=generator, dtype=found.dtype)
+    (gradient,) = torch.autograd.grad((found * weights).sum(), pixels)
+    _require(bool(gradient.isfinite().all()), "a gradient is not finite")
+    _require(bool(gradient.any()), "the gradient is zero")
+    with torch.no_grad():
+        _require(torch.equal(found, defense(images)), "a gradient changes what comes out")
+    if not defense.differentiable:
+        return
+    way = torch.randn(images.shape, generator=generator, dtype=images.dtype)
+    with torch.no_grad():
+        after, before = (defense(images + step * way) for step in (ROUNDING, -ROUNDING))
+    slope = float(((after - before) * weights).sum()) / (2 * ROUNDING)
+    expected = float((gradient * way).sum())
+    near = abs(slope - expected) <= 1e-3 * (abs(expected) + float(gradient.norm()))
+    _require(near, f"the gradient says {expected:.6g}, differences say {slope:.6g}")
+
+
+def _check_defended(defense: Defense) -> None:
+    inner = _toy_model().eval()
+    model = Defended(defense, inner)
+    _require([*model.state_dict()] == [*inner.state_dict()], "weights have other names behind it")
+    model.load_state_dict(inner.state_dict())
+    crops = [_levels(1, *size)[0] for size in SIZES]
+    canvas, sizes = pad(crops)
+    with torch.no_grad():
+        together = model(canvas, sizes=sizes)
+        alone = torch.cat([model(crop[None]) for crop in crops])
+    same = torch.allclose(together, alone, rtol=0, atol=ROUNDING / 1000)
+    _require(same, "an image depends on the canvas it lies on")
+
+
+def _levels(count: int, height: int, width: int) -> Tensor:
+    """Return images (N, 3, H, W) on whole gray levels, none near black or white."""
+    generator = torch.Generator().manual_seed(height)
+    levels = torch.randint(64, 192, (count, 3, height, width), generator=generator)
+    return from_levels(1) * levels.double()
 
 
 def _seeded(transform: Any, image: Any, seed: int) -> Any:

@@ -114,6 +114,7 @@ BAD_VALUES = {
     "adv.evaluation.ap_rule": ("voc",), "adv.data.max_pixels": (0, 10**12),
     "adv.virtual.height": (8, 9999), "adv.virtual.cameras_per_identity": (1, 7),
     "adv.virtual.images_per_camera": (0, 1), "adv.virtual.train_identities": (0, 10**6),
+    "adv.defense.draws": (-1, 10**9), "adv.defense.eot_samples": (-2,),
     "adv.plugins": ([3], [""], [".x"], ["no such module"], ["os.nothing"]),
 }  # fmt: skip
 

@@ -11,13 +11,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from torchreid_adv.attacks.gradients import Gradient, exact
+from torchreid_adv.attacks.gradients import Gradient, exact, expectation
 from torchreid_adv.attacks.objectives import Losses, Objective
 from torchreid_adv.attacks.perturbations import Perturbation
 from torchreid_adv.attacks.randomness import seeded
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.steps import StepRule
 from torchreid_adv.data.batch import Batch
+from torchreid_adv.defenses.defended import eot_samples
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.pixels import to_levels
@@ -79,7 +80,7 @@ class GradientAttack:
         perturbation: what moves; a copy is used, so an attack can be called again.
         step_rule: parameters -> StepRule.
         steps: how many.
-        gradient: how the gradient is found.
+        gradient: how the gradient is found; behind a random defense, averaged over its draws.
         start: ``zero`` = the clean image, ``random`` = uniform noise within the bounds,
             ``if_stuck`` = such noise for images that have no gradient to speak of.
         seed: of the random start and of everything random inside the model.
@@ -148,29 +149,32 @@ class GradientAttack:
         """
         with prepared(model, batch.images, precision=self.precision) as ready:
             embed = functools.partial(ready, sizes=batch.sizes)
+            gradient = expectation(eot_samples(ready), of=self.gradient)
             with torch.enable_grad():
-                return self._run(embed, batch, references)
+                return self._run(embed, batch, references, gradient)
 
     def _run(
         self,
         embed: Callable[[Tensor], Tensor],
         batch: Batch,
         references: References | None,
+        gradient: Gradient,
     ) -> Adversarial:
         bind = functools.partial(self.objective.bind, embed, batch, references)
         perturbation = copy.deepcopy(self.perturbation)
         perturbation.reset(batch)
+        find = functools.partial(self._gradient, gradient)
         if self.start != "zero":
             stuck = None
             if self.start == "if_stuck":
-                stuck = _is_stuck(self._gradient(bind(), perturbation, batch, 0), perturbation)
+                stuck = _is_stuck(find(bind(), perturbation, batch, 0), perturbation)
             perturbation.randomize(batch.rng(self.seed, "start"), stuck)
         losses_of = bind()
         rule = self.step_rule(perturbation.parameters())
         project = functools.partial(perturbation.project, batch.images)
         trace, moved = [], torch.zeros(len(batch), dtype=torch.bool, device=batch.images.device)
         for step in range(self.steps):
-            losses = self._gradient(losses_of, perturbation, batch, step)
+            losses = find(losses_of, perturbation, batch, step)
             moved |= _has_gradient(perturbation, len(batch))
             trace.append(losses)
             rule.step(losses, project)
@@ -180,10 +184,15 @@ class GradientAttack:
         return Adversarial(images, trace[0], trace[-1], ~moved, torch.stack(trace))
 
     def _gradient(
-        self, losses_of: Losses, perturbation: Perturbation, batch: Batch, step: int
+        self,
+        gradient: Gradient,
+        losses_of: Losses,
+        perturbation: Perturbation,
+        batch: Batch,
+        step: int,
     ) -> Tensor:
         with seeded(self.seed, batch, step):
-            return self.gradient(losses_of, perturbation, batch.images)
+            return gradient(losses_of, perturbation, batch.images)
 
 
 def _is_stuck(losses: Tensor, perturbation: Perturbation) -> Tensor:

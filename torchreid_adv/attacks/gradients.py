@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from torchreid_adv.attacks.objectives import Losses
 from torchreid_adv.attacks.perturbations import LinfDelta, Perturbation
+from torchreid_adv.defenses.draws import other_draws
 from torchreid_adv.errors import ConfigError
 
 Gradient = Callable[[Losses, Perturbation, Tensor], Tensor]
@@ -27,6 +28,47 @@ def exact(losses_of: Losses, perturbation: Perturbation, images: Tensor) -> Tens
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     return losses.detach()
+
+
+class Expectation:
+    """The mean gradient over draws of whatever is random (EOT), one backward pass per draw.
+
+    Athalye et al., Synthesizing Robust Adversarial Examples, 2018.
+
+    Args:
+        samples: how many draws.
+        of: the gradient of one draw.
+
+    Raises:
+        ConfigError: no draw.
+    """
+
+    def __init__(self, samples: int, *, of: Gradient = exact) -> None:
+        if samples < 1:
+            raise ConfigError(f"an expectation needs one draw or more, got {samples}")
+        self.samples, self.of = samples, of
+
+    def __call__(self, losses_of: Losses, perturbation: Perturbation, images: Tensor) -> Tensor:
+        """Fill the mean gradient and return the mean losses (N,)."""
+        parameters = list(perturbation.parameters())
+        sums, total = (
+            [torch.zeros_like(parameter) for parameter in parameters],
+            images.new_zeros(()),
+        )
+        for number in range(self.samples):
+            with other_draws("sample", number):
+                total = total + self.of(losses_of, perturbation, images)
+            for part, parameter in zip(sums, parameters, strict=True):
+                assert parameter.grad is not None
+                part += parameter.grad
+        for part, parameter in zip(sums, parameters, strict=True):
+            parameter.grad = part / self.samples
+        return total / self.samples
+
+
+def expectation(samples: int, *, of: Gradient = exact) -> Gradient:
+    """Return the mean gradient over so many draws; that of one draw is the gradient itself."""
+    return of if samples == 1 or isinstance(of, Expectation) else Expectation(samples, of=of)
 
 
 class Smoothed:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from torchreid_adv.data.batch import Batch, generator
+from torchreid_adv.defenses.draws import other_draws
 
 FILLS = (torch.Tensor.uniform_, torch.Tensor.normal_)
 LIKE: dict[Any, Callable[..., Tensor]] = {
@@ -23,6 +24,8 @@ LIKE: dict[Any, Callable[..., Tensor]] = {
 def seeded(seed: int, batch: Batch, step: int) -> Iterator[None]:
     """Seed torch's own generators by (seed, images, step), and put them back after the block.
 
+    Random defenses draw by (seed, step, image): not what they draw when they are deployed.
+
     Not by ``torch.manual_seed``: without a GPU it queues a seed and a stack trace per call.
     """
     device, draws = batch.images.device, generator(seed, batch.image_ids, step)
@@ -31,7 +34,8 @@ def seeded(seed: int, batch: Batch, step: int) -> Iterator[None]:
         if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(draws.initial_seed())
-        yield
+        with other_draws("attack", seed, step):
+            yield
 
 
 class PerImageDraws(TorchFunctionMode):

@@ -42,10 +42,9 @@ from torchreid_adv.jobs.chunks import filled
 from torchreid_adv.jobs.ledger import Done, Ledger
 from torchreid_adv.jobs.manifest import SIDES, Entry, Manifest, sha256
 from torchreid_adv.jobs.team import ALONE, Team
-from torchreid_adv.models.ensemble import Ensemble
+from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.extract import device_of
 from torchreid_adv.models.features import Features
-from torchreid_adv.models.pixel_model import PixelModel
 from torchreid_adv.models.prepare import prepared
 
 _SCRATCH = "unfinished-"
@@ -111,7 +110,7 @@ class VariantWriter:
         team: this process and those it shares the work with.
     """
 
-    model: PixelModel | Ensemble
+    model: ImageModel
     attack: Attack
     references: References
     side: str

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import Identity
 
 from torchreid_adv import config
 from torchreid_adv.attacks import Attack, configured_attack
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_job import AttackJob, Outcome, finish, run_facts
+from torchreid_adv.commands.defended import DefenseTest
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData, load_dataset
+from torchreid_adv.defenses import Defended, configured_defense
 from torchreid_adv.distances import Distance, build_distance, distance_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.console import only_leader_speaks
@@ -167,7 +170,22 @@ def configured_job(cfg: AdvConfig) -> AttackJob:
         chunk=cfg.adv.job.chunk,
         workers=lookup(cfg, "data.workers", 0),
         seed=chosen.seed,
+        defense=configured_test(cfg),
     )
+
+
+def configured_test(cfg: AdvConfig) -> DefenseTest | None:
+    """Return the defense of ``adv.defense.*``; None where none is named.
+
+    Raises:
+        ConfigError: it cannot be built, or several draws of one that is not random.
+    """
+    defense, chosen = configured_defense(cfg), cfg.adv.defense
+    if defense is None:
+        return None
+    draws, samples = chosen.draws or None, chosen.eot_samples or None
+    Defended(defense, Identity(), draws=draws, eot_samples=samples)  # refuses what cannot be
+    return DefenseTest(chosen.name, defense, draws=draws, eot_samples=samples)
 
 
 def configured_dataset(cfg: AdvConfig, name: str) -> ReIDData:

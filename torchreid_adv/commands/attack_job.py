@@ -16,6 +16,7 @@ from torchreid_adv.attacks import Attack, References
 from torchreid_adv.attacks.storing import left_out
 from torchreid_adv.attacks.targets import map_facts, target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
+from torchreid_adv.commands.defended import ADAPTIVE, DefendedRun, DefenseTest
 from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.commands.job_metrics import metric_facts, metric_of, to_fit
 from torchreid_adv.commands.own_figures import own_figure, query_curve
@@ -23,6 +24,7 @@ from torchreid_adv.commands.scoring import Scoring
 from torchreid_adv.commands.target_results import Scored, target_report
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.loading import refuse
+from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import PARTIAL, ConfigError
 from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
@@ -31,6 +33,7 @@ from torchreid_adv.jobs.manifest import SIDES, Entry
 from torchreid_adv.jobs.space import require_space
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract, fingerprint
+from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.report.target import TargetReport, write_report
 from torchreid_adv.version import __version__
@@ -58,6 +61,7 @@ class AttackJob:
         workers: processes that read images.
         seed: of random targets.
         quarantine: go on without bad images instead of refusing the data set.
+        defense: scored, and attacked through, too.
     """
 
     attack: Attack
@@ -74,6 +78,7 @@ class AttackJob:
     workers: int = 0
     seed: int = 0
     quarantine: bool = False
+    defense: DefenseTest | None = None
 
     def __post_init__(self) -> None:
         if self.side not in RULES:
@@ -138,7 +143,10 @@ class AttackJob:
         try:
             with repeatable():
                 job = self._fitted(model, data, folder)
-                return job._run(model, data, folder, missing, pixels)
+                done = job._run(model, data, folder, missing, pixels)
+                if job.defense is None:
+                    return done
+                return job._defended(job.defense, model, data, folder).run(done, missing, pixels)
         except torch.OutOfMemoryError as error:
             raise ConfigError(
                 f"the GPU has not enough memory for adv.job.chunk {self.chunk}; a smaller chunk is "
@@ -202,6 +210,21 @@ class AttackJob:
         )
         return target_report(data, variant, scored, self.side, self.attack.linf), variant
 
+    def _defended(
+        self, test: DefenseTest, model: PixelModel | Ensemble, data: ReIDData, folder: JobFolder
+    ) -> DefendedRun:
+        return DefendedRun(
+            test,
+            model,
+            data,
+            folder,
+            side=self.side,
+            attack=self.attack,
+            writer=lambda defended, other: self._writer(defended, data, other, folder),
+            score=self._scoring(folder.team).score,
+            workers=self.workers,
+        )
+
     def _distances(self) -> list[Distance]:
         metric = metric_of(self.attack)
         return [self.distance] if metric is None else [metric, self.distance]
@@ -262,7 +285,7 @@ class AttackJob:
         return {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}
 
     def _writer(
-        self, model: PixelModel | Ensemble, data: ReIDData, other: Features, folder: JobFolder
+        self, model: ImageModel, data: ReIDData, other: Features, folder: JobFolder
     ) -> VariantWriter:
         records = data.side(self.side)
         targets = (
@@ -296,8 +319,10 @@ class AttackJob:
 LEDGER = 2  # what is kept of a unit; a run that another number began cannot go on
 
 
-def run_facts(job: AttackJob, model: PixelModel | Ensemble) -> dict[str, Any]:
-    """Return what decides the bytes of a run: attack, network, chunk, threads, versions."""
+def run_facts(job: AttackJob, model: PixelModel | Ensemble | Defended) -> dict[str, Any]:
+    """Return what decides the bytes of a run: attack, network, defense, chunk, versions..."""
+    defended = [job.defense.describe(model)] if job.defense else []
+    defended += [model.describe()] if isinstance(model, Defended) else []
     return {
         "version": __version__,
         "ledger": LEDGER,
@@ -305,6 +330,7 @@ def run_facts(job: AttackJob, model: PixelModel | Ensemble) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "chunk": job.chunk,
         "attack": job.describe(),
+        **({"defense": defended} if defended else {}),
         "size": list(model.size),
         "sha256": fingerprint(model.network),
     }
@@ -341,7 +367,8 @@ def finish(
         write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
         if page:
             write_report(out, results, targets)
-        below = [out / target.name / part for target in targets for part in (".job", "adversarial")]
+        parts = (".job", ".job/adaptive", "adversarial", ADAPTIVE)
+        below = [out / target.name / part for target in targets for part in parts]
         for folder in (out, out / "figures", *below):
             sweep(folder)
     team.wait()

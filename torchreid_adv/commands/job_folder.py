@@ -124,10 +124,16 @@ class JobFolder:
             return
         write_text(self.out / IDENTITY, _text(self.identity))
         write_text(self.path / _IMAGES, _text(self._images))
-        for name, features in self._new.items():
-            save_features(self.path / f"{name}.safetensors", features)
+        self.keep()
         for path, distance in self._fitted.items():
             save_distance(path, distance)
+
+    def keep(self) -> None:
+        """Store the features that were computed since; not before :meth:`begin`."""
+        if self.team.leads:
+            for name, features in self._new.items():
+                save_features(self.path / f"{name}.safetensors", features)
+        self._new.clear()
 
 
 def _stored(path: Path) -> FittedDistance | None:

@@ -73,6 +73,11 @@ def run_table(
         return stock_config.print_config(cfg)
     if cfg.adv.job.shard:
         raise ConfigError(f"'{name}' is done by one process; leave adv.job.shard empty")
+    if cfg.adv.defense.name:
+        raise ConfigError(
+            f"'{name}' attacks and tests models without a defense; leave adv.defense.name empty, "
+            "or use attack-gallery"
+        )
     with installed():
         config.setup(cfg)
         check_names(cfg)

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.distances import Distance, FittedDistance, distance_of
+from torchreid_adv.engines.defended import defend_tests
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Reranking, RetrievalResult, evaluate, evaluate_matrix
 from torchreid_adv.integration.layout import torchreid_module
@@ -33,16 +34,28 @@ class EvaluationMixin(Base):
 
     results: dict[str, RetrievalResult]
     adv_config: AdvConfig
+    defense_draws: int
 
     def adapt(self, cfg: AdvConfig) -> None:
         """Take the config; called once, when the engine is adapted.
 
         Raises:
-            ConfigError: the distance of the evaluation cannot be built; said before training.
+            ConfigError: the distance or the defense of the evaluation cannot be built; said before
+                training.
         """
         distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
         self.adv_config = cfg
         self.results = {}
+        self.defense_draws = defend_tests(self, cfg)
+
+    def extract_features(self, input: Tensor) -> Tensor:
+        """Return features, averaged over the draws of a defense where it has several."""
+        if self.defense_draws == 1:
+            features: Tensor = super().extract_features(input)
+        else:
+            features = super().extract_features(input.flatten(0, 1))
+            features = features.unflatten(0, input.shape[:2]).mean(1)
+        return features
 
     @torch.no_grad()
     def _evaluate(self, dataset_name: str = "", **keywords: Any) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from torchreid_adv import config
 from torchreid_adv.integration import (
     datasets,
     engine,
+    extractor,
     models,
     reading,
     samplers,
@@ -27,6 +28,7 @@ _bridge = Bridge(
         *models.REPLACES,
         *weights.REPLACES,
         *engine.REPLACES,
+        *extractor.REPLACES,
     ),
     (*datasets.MIRRORS, *models.MIRRORS),
     module=torchreid_module,

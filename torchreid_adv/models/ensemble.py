@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.pixel_model import PixelModel
 
 
-class Ensemble(nn.Module):
+class Ensemble(ImageModel):
     """The unit features of several models side by side, so that distances are means of theirs.
 
     The squared Euclidean distance of two such features is the mean of the members' squared

@@ -11,9 +11,8 @@ from torchreid_adv.data.datasets import Record
 from torchreid_adv.data.loading import read_groups
 from torchreid_adv.jobs.chunks import chunks, filled
 from torchreid_adv.jobs.team import ALONE, Team
-from torchreid_adv.models.ensemble import Ensemble
+from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.features import Features
-from torchreid_adv.models.pixel_model import PixelModel
 from torchreid_adv.models.prepare import frozen
 
 
@@ -23,7 +22,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def extract(
-    model: PixelModel | Ensemble,
+    model: ImageModel,
     records: Sequence[Record],
     *,
     chunk: int = 64,

@@ -10,12 +10,13 @@ from torch.nn import functional as F
 from torchvision import transforms as T
 
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.base import ImageModel
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class PixelModel(nn.Module):
+class PixelModel(ImageModel):
     """Crop, resize, normalize, network: images in [0, 1] of any size -> features (N, D).
 
     Args:

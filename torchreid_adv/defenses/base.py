@@ -1,0 +1,131 @@
+"""Defense: pixels to pixels, and how an attacker may differentiate it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from torchreid_adv import pixels
+from torchreid_adv.defenses.draws import image_generators
+from torchreid_adv.errors import ConfigError
+
+D = TypeVar("D", bound="Defense")
+
+MOST_SEED = 2**63 - 1
+
+
+class Defense(nn.Module):
+    """Turns stored pixels into pixels before a model resizes them.
+
+    A new one overrides :meth:`exact`, and declares what it is. One whose exact form has no useful
+    gradient sets ``differentiable = False`` and overrides :meth:`surrogate`, too: the forward pass
+    is the exact form, the backward pass is the surrogate's (BPDA, Athalye et al., Obfuscated
+    Gradients Give a False Sense of Security, 2018). A random one sets ``random = True`` and
+    overrides :meth:`draw`; what was drawn is handed to both forms, an image at a time.
+
+    Attributes:
+        differentiable: the exact form has the gradient that an attacker needs.
+        random: an image comes out differently for another ``seed``.
+        aggregates: it is meant for features averaged over several draws.
+        optimizes: it solves a problem for each image instead of computing a formula.
+        draws: how many draws are averaged unless something else is asked for.
+        seed: of the draws.
+    """
+
+    differentiable: bool = True
+    random: bool = False
+    aggregates: bool = False
+    optimizes: bool = False
+    draws: int = 1
+    seed: int = 0
+
+    def exact(self, images: Tensor, drawn: Any = None) -> Tensor:
+        """Return what is deployed: images (N, 3, H, W) in [0, 1] -> (N, 3, H', W') in [0, 1].
+
+        Args:
+            images: all of one size; images do not see each other.
+            drawn: what :meth:`draw` gave for the one image, None where nothing is random.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what it does: no exact()")
+
+    def surrogate(self, images: Tensor, drawn: Any = None) -> Tensor:
+        """Return the differentiable stand-in of :meth:`exact`, of the same shape."""
+        raise NotImplementedError(f"{type(self).__name__} has no surrogate()")
+
+    def draw(self, height: int, width: int, generator: torch.Generator) -> Any:
+        """Draw what happens to an image of that size, pixels."""
+        raise NotImplementedError(f"{type(self).__name__} is random and has no draw()")
+
+    @property
+    def has_gradient(self) -> bool:
+        """An attack can be made through it."""
+        return self.differentiable or type(self).surrogate is not Defense.surrogate
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return defended images (N, 3, H', W') in [0, 1]; each is what it would be alone.
+
+        Args:
+            images: (N, 3, H, W) in [0, 1], all of one size.
+        """
+        if not self.random:
+            return self._through(images)
+        height, width = images.shape[-2:]
+        generators = image_generators(images, self.seed)
+        drawn = [self.draw(height, width, one) for one in generators]
+        pairs = zip(images.split(1), drawn, strict=True)
+        return torch.cat([self._through(image, plan) for image, plan in pairs])
+
+    def _through(self, images: Tensor, *drawn: Any) -> Tensor:
+        """Return the exact form, with the surrogate's gradient where it has none of its own."""
+        if self.differentiable:
+            return self.exact(images, *drawn)
+        with torch.no_grad():
+            hard = self.exact(images, *drawn)
+        if not (torch.is_grad_enabled() and images.requires_grad and self.has_gradient):
+            return hard
+        soft = self.surrogate(images, *drawn)
+        return hard + (soft - soft.detach())  # the bits of the exact form: what is added is 0
+
+    def of_image(self, image: Image.Image) -> Image.Image:
+        """Return the defended form of an RGB Pillow image, rounded to whole levels."""
+        with torch.no_grad():
+            defended = self(pixels.to_tensor(np.array(image))[None])
+        return Image.fromarray(pixels.to_uint8(defended)[0])
+
+    def reseeded(self: D, seed: int) -> D:
+        """Return the same defense with other draws."""
+        other = copy.copy(self)
+        other.seed = seed
+        return other
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of it."""
+        facts: dict[str, Any] = {"differentiable": self.differentiable, "random": self.random}
+        return {**facts, "seed": self.seed} if self.random else facts
+
+
+def require_number(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
+    """Refuse an option that is no number from low to high, both included.
+
+    Raises:
+        ConfigError: with a sentence that says so.
+    """
+    kinds = (int,) if whole else (int, float)
+    kind = "a whole number" if whole else "a number"
+    fits = type(value) in kinds and low <= value <= high
+    require(fits, f"{name} is {kind} from {low:g} to {high:g}, got {value!r}")
+
+
+def require(kept: bool, sentence: str) -> None:
+    """Refuse an option of a defense.
+
+    Raises:
+        ConfigError: with that sentence, unless ``kept``.
+    """
+    if not kept:
+        raise ConfigError(sentence)

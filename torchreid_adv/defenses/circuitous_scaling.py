@@ -1,0 +1,99 @@
+"""Circuitous scaling: the passive half of the joint defense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from torchreid_adv.defenses.base import MOST_SEED, require, require_number
+from torchreid_adv.defenses.chain import LEAST, Chain, Pad, Resize, Step, size_of
+from torchreid_adv.errors import suggest
+from torchreid_adv.registry import DEFENSES
+
+PAPER = "Gong et al., Robust Person Re-identification with Multi-Modal Joint Defence, 2021"
+A, B = Resize(110, 50), Resize(220, 100)
+C, D = Resize(90, 40), Resize(200, 90)
+PRESETS: dict[str, tuple[Step, ...]] = {
+    "A": (A,),
+    "B": (B,),
+    "AB": (A, B),
+    "jad": (A, B, A),
+    "jad2": (C, D, C),
+    "jad3": (A, B, Pad(5), A),
+}
+
+
+@DEFENSES.register(
+    "circuitous_scaling", paper=PAPER, title="smaller, larger, smaller, then the network's size"
+)
+class CircuitousScaling(Chain):
+    """An image through smaller and larger sizes, which its structure outlives and noise does not.
+
+    The paper's text says that sizes that "fluctuate within a certain range" resist an attacker who
+    knows; it gives no range and no result, and ``randomized`` is there to find out.
+
+    Args:
+        preset: ``A``, ``B``, ``AB``, ``jad`` (A, B, A), ``jad2`` (smaller sizes), ``jad3`` (with a
+            black border of 5 pixels before the last of them); sizes are for inputs of 256 x 128.
+        sizes: [[height, width], ...] instead of a preset.
+        final: [height, width] at the end; in a config that of the network's input.
+        mode: ``bicubic`` (the paper's) or ``bilinear``.
+        exact: compute with Pillow on 8 bits, see :class:`Chain`.
+        randomized: heights and widths on the way are drawn within this many percent, each by
+            itself; 0 = none.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: an option that cannot be.
+
+    Example:
+        >>> defense = CircuitousScaling(preset="jad2")
+        >>> defense(torch.rand(1, 3, 128, 64)).shape
+        torch.Size([1, 3, 256, 128])
+    """
+
+    def __init__(
+        self,
+        *,
+        preset: str = "jad",
+        sizes: Sequence[Sequence[int]] | None = None,
+        final: Sequence[int] = (256, 128),
+        mode: str = "bicubic",
+        exact: bool = False,
+        randomized: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        known = isinstance(preset, str) and preset in PRESETS
+        require(known, f"unknown preset {preset!r}{suggest(str(preset), PRESETS)}")
+        require_number("randomized, in percent,", randomized, 0, 50)
+        require_number("seed", seed, 0, MOST_SEED, whole=True)
+        on_the_way: tuple[Step, ...] = PRESETS[preset]
+        if sizes is not None:
+            require(
+                isinstance(sizes, (list, tuple)) and len(sizes) > 0,
+                f"sizes is a list of [height, width], got {sizes!r}",
+            )
+            on_the_way = tuple(size_of("each of the sizes", size) for size in sizes)
+        super().__init__([*on_the_way, size_of("final", final)], mode=mode, exact=exact)
+        self.randomized = float(randomized)
+        self.random = self.randomized > 0
+        self.seed = seed
+
+    def draw(self, height: int, width: int, generator: torch.Generator) -> tuple[Step, ...]:
+        """Draw the sizes on the way; the last one stays."""
+        drawn = [
+            step if isinstance(step, Pad) else self._drawn(step, generator)
+            for step in self.steps[:-1]
+        ]
+        return (*drawn, self.steps[-1])
+
+    def _drawn(self, size: Resize, generator: torch.Generator) -> Resize:
+        ways = torch.rand(2, generator=generator, dtype=torch.float64) * 2 - 1
+        factors = (1 + ways * self.randomized / 100).tolist()
+        return Resize(*(max(LEAST, round(s * f)) for s, f in zip(size, factors, strict=True)))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a chain says, and how far sizes fluctuate."""
+        return {**super().describe(), "randomized": self.randomized}

@@ -1,0 +1,131 @@
+"""Random resizing and padding: as published, and as the joint defense's paper compares with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchreid_adv.defenses.base import MOST_SEED, Defense, require, require_number
+from torchreid_adv.defenses.chain import Chain, Pad, Step, size_of
+from torchreid_adv.defenses.circuitous_scaling import PAPER, A
+from torchreid_adv.registry import DEFENSES
+
+
+@DEFENSES.register("rrp_paper", paper=PAPER, title="resize to 110 x 50, pad by 5, nothing random")
+class FixedResizePad(Chain):
+    """What the joint defense's paper calls RRP: one size, one border.
+
+    The paper does not say on which sides the border is, nor that anything is random; here it is on
+    all sides of the small image.
+
+    Args:
+        size: [height, width] on the way.
+        border: black pixels on each side of it.
+        final: [height, width] at the end; in a config that of the network's input.
+        mode: ``bicubic`` or ``bilinear``.
+        exact: compute with Pillow on 8 bits, see :class:`Chain`.
+
+    Raises:
+        ConfigError: an option that cannot be.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: Sequence[int] = A,
+        border: int = 5,
+        final: Sequence[int] = (256, 128),
+        mode: str = "bicubic",
+        exact: bool = False,
+    ) -> None:
+        require_number("border", border, 0, 1000, whole=True)
+        steps: list[Step] = [size_of("size", size), Pad(border), size_of("final", final)]
+        super().__init__(steps, mode=mode, exact=exact)
+
+
+class Placement(NamedTuple):
+    """Where the resized image lies in the frame, pixels, and whether it is mirrored."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    mirrored: bool
+
+
+@DEFENSES.register(
+    "rrp_xie",
+    paper="Xie et al., Mitigating Adversarial Effects Through Randomization, 2018",
+    title="random size at a random place on black, features averaged",
+)
+class RandomResizePad(Defense):
+    """An image at a random size and place on black, nearest neighbor, mirrored half of the time.
+
+    Published for inputs of 299 pixels, resized to 310...330 and padded to 331; other inputs keep
+    these proportions. Features are averaged over 30 draws.
+
+    Args:
+        final: [height, width] of the input that proportions refer to; in a config the network's.
+        smallest: least factor of the size.
+        frame: factor of the frame, above every size.
+        mirror: probability of a mirrored image.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: an option that cannot be.
+    """
+
+    random = True
+    aggregates = True
+    draws = 30
+
+    def __init__(
+        self,
+        *,
+        final: Sequence[int] = (256, 128),
+        smallest: float = 310 / 299,
+        frame: float = 331 / 299,
+        mirror: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.final = size_of("final", final)
+        require_number("smallest", smallest, 0.1, 10)
+        require_number("frame", frame, 0.1, 10)
+        require_number("mirror", mirror, 0, 1)
+        require_number("seed", seed, 0, MOST_SEED, whole=True)
+        require(smallest < frame, f"smallest is below frame, got {smallest} and {frame}")
+        self.smallest, self.frame, self.mirror = float(smallest), float(frame), float(mirror)
+        self.seed = seed
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Height and width of the frame, pixels."""
+        return round(self.final[0] * self.frame), round(self.final[1] * self.frame)
+
+    def draw(self, height: int, width: int, generator: torch.Generator) -> Placement:
+        """Draw size and place, whatever size the image is stored at."""
+        scale, down, right, mirrored = torch.rand(4, generator=generator).tolist()
+        factor = self.smallest + scale * (self.frame - self.smallest)
+        tall, wide = (max(2, int(side * factor)) for side in self.final)
+        rows, columns = self.canvas
+        top, left = int(down * (rows - tall + 1)), int(right * (columns - wide + 1))
+        return Placement(top, left, tall, wide, mirrored < self.mirror)
+
+    def exact(self, images: Tensor, drawn: Any = None) -> Tensor:
+        """Return an image in its frame."""
+        place: Placement = drawn
+        rows, columns = self.canvas
+        small = F.interpolate(images, (place.height, place.width), mode="nearest")
+        right, below = columns - place.left - place.width, rows - place.top - place.height
+        framed = F.pad(small, (place.left, right, place.top, below))
+        return framed.flip(-1) if place.mirrored else framed
+
+    def describe(self) -> dict[str, Any]:
+        """Return the proportions."""
+        own = {"smallest": self.smallest, "frame": list(self.canvas), "mirror": self.mirror}
+        return {**super().describe(), **own}

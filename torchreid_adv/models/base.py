@@ -1,0 +1,21 @@
+"""What every model of this package is to those who score image files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class ImageModel(nn.Module, ABC):
+    """Images in [0, 1] of any size -> features; and the same for image files, as torchreid does."""
+
+    @abstractmethod
+    def file_transform(self) -> Callable[[Any], Any]:
+        """Return what is done to a PIL image in the process that reads it; picklable."""
+
+    @abstractmethod
+    def of_files(self, inputs: Sequence[Any]) -> Tensor:
+        """Return the features (N, D) of what the file transform gave for N images."""
