@@ -95,6 +95,8 @@ def data_root(tmp_path_factory):
 def test_a_recipe_builds_what_torchreid_trains(path, data_root):
     cfg = load(path)
     cfg.data.root, cfg.data.workers, cfg.use_gpu = str(data_root), 0, False
+    small = ["train_identities", 8, "test_identities", 2, "images_per_camera", 2, "distractors", 0]
+    cfg.merge_from_list([f"adv.virtual.{v}" if n % 2 == 0 else v for n, v in enumerate(small)])
     with config.using(cfg), installed():
         config.setup(cfg)
         data = build_data(cfg)

@@ -207,7 +207,7 @@ def test_nothing_is_attacked_or_tested_twice(done, monkeypatch):
     def forbidden(*arguments, **keywords):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("torchreid_adv.commands.transfer.attack_targets", forbidden)
+    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
     monkeypatch.setattr("torchreid_adv.commands.transfer.extract", forbidden)
     for name, cells in before.items():
         assert make(done, f"bai2019.{name}") == 0

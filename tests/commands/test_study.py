@@ -62,7 +62,7 @@ def test_the_same_command_computes_nothing_again(done, monkeypatch, capsys):
         raise AssertionError("computed again")
 
     monkeypatch.setattr("torchreid_adv.commands.own_model._train", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.transfer.attack_targets", forbidden)
+    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
     assert study(place) == 0
     assert json.loads((place / "out" / "study.json").read_text()) == facts
     assert "| claim | smaller | larger | cases | verdict |" in capsys.readouterr().out

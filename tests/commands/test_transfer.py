@@ -116,7 +116,7 @@ def test_nothing_is_attacked_or_tested_twice(table, models, monkeypatch, capsys)
     def forbidden(*arguments, **keywords):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("torchreid_adv.commands.transfer.attack_targets", forbidden)
+    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
     monkeypatch.setattr("torchreid_adv.commands.transfer.extract", forbidden)
     assert transfer(market, models, out, attacked=["a", "a+b", "-a"]) == 0
     assert {p: p.stat().st_mtime_ns for p in before} == before
@@ -160,7 +160,7 @@ def test_several_data_sets_stand_side_by_side(models, tmp_path, monkeypatch):
     def forbidden(*arguments, **keywords):
         raise AssertionError("attacked again")
 
-    monkeypatch.setattr("torchreid_adv.commands.transfer.attack_targets", forbidden)
+    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
     assert cli.main(["transfer", *table]) == 0
 
 

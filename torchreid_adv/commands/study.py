@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,12 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS, STUDIES
+from torchreid_adv.report import readings as tables
 from torchreid_adv.report.claims import Comparison, markdown, write_claims
+from torchreid_adv.report.readings import Reading
 
-Study = Callable[[AdvConfig, int, list[ModelSpec]], list[Comparison]]
+Found = Comparison | Reading
+Study = Callable[[AdvConfig, int, list[ModelSpec]], Sequence[Found]]
 
 
 @COMMANDS.register("study", help="train models with several seeds, test what papers claim")
@@ -53,16 +57,32 @@ def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
             "a study trains the models of adv.study.models, ['label=name', ...], with each of "
             "adv.study.seeds; one of the two is empty"
         )
+    if cfg.adv.defense.name:
+        raise ConfigError("a study sets its defenses itself; leave adv.defense.name empty")
     cfg.adv.report.page = False
-    found: list[Comparison] = []
+    found: list[Found] = []
     for seed in dict.fromkeys(cfg.adv.study.seeds):
         print(f"\n##### {name}: seed {seed} #####")
         own = cfg.clone()
         own.data.save_dir = str(Path(cfg.data.save_dir) / f"seed{seed}")
         found += study(own, seed, trained_models(cfg, seed))
+    return _write(cfg, name, found)
+
+
+def _write(cfg: AdvConfig, name: str, found: Sequence[Found]) -> Path:
+    """Write tables and claims; a study's ``summary`` adds what all seeds say together."""
+    claims = [one for one in found if isinstance(one, Comparison)]
+    readings = [one for one in found if isinstance(one, Reading)]
+    said = STUDIES.facts(name)
     facts: dict[str, Any] = {"study": name, "config": config.plain(cfg)}
-    text = f"# {STUDIES.facts(name)['title']}\n\n{_setting(cfg)}\n\n{markdown(found)}"
-    return write_claims(Path(cfg.data.save_dir), found, facts, text)
+    parts = [f"# {said['title']}", _setting(cfg)]
+    if readings:
+        facts["readings"] = [asdict(reading) for reading in readings]
+        parts.append(tables.markdown(readings))
+    if "summary" in said:
+        parts.append(said["summary"](readings))
+    parts += [markdown(claims)] if claims else []
+    return write_claims(Path(cfg.data.save_dir), claims, facts, "\n\n".join(parts))
 
 
 def trained_models(cfg: AdvConfig, seed: int) -> list[ModelSpec]:

@@ -13,22 +13,21 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import (
-    attack_targets,
     configured_dataset,
     configured_job,
     ensemble_of,
-    identity_of,
     load_spec,
 )
 from torchreid_adv.commands.attack_job import AttackJob
 from torchreid_adv.commands.crossings import Crossing, crossings, kind_of, labeled
 from torchreid_adv.commands.job_folder import JobFolder, listing
 from torchreid_adv.commands.job_metrics import metric_facts, to_fit
+from torchreid_adv.commands.kept_run import kept_run, read_facts
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import Distance, FittedDistance
-from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import evaluate
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.files import write_text
@@ -149,12 +148,8 @@ class _Table:
         """Run an attack on all data sets, unless its results are there; else it goes on."""
         own, folder = crossing.config(self.cfg, out), crossing.folder(out)
         model, facts = self._attacked(crossing)
-        job = configured_job(own)
-        for data in targets:
-            job.folder(folder, data.name, identity_of(job, model, facts)).check_free()
-        if {data.name for data in targets} - _targets(folder).keys():
-            print(f"\n##### {crossing.label}: {crossing.attack}, eps {crossing.eps:g} #####")
-            attack_targets(own, model, facts, targets, folder)
+        title = f"{crossing.label}: {crossing.attack}, eps {crossing.eps:g}"
+        kept_run(own, model, facts, targets, folder, title)
 
     def cell(self, crossing: Crossing, spec: ModelSpec | None, data: ReIDData, out: Path) -> Cell:
         """Return how a model ranks what an attack left, computed now if need be.
@@ -210,7 +205,7 @@ class _Table:
             "rules": [job.ap_rule, job.protocol],
         }
         path = out / "cells" / f"{sha256(json.dumps(facts, sort_keys=True).encode())[:24]}.json"
-        found = _read(path)
+        found = read_facts(path)
         if not found:
             found = self._ranked(specs, data, replace(job, distance=distance), attacked)
             write_text(path, json.dumps(found, indent=1) + "\n")
@@ -276,22 +271,3 @@ class _Table:
         model = self.model(spec)
         facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
         return model, facts
-
-
-def _targets(folder: Path) -> dict[str, Any]:
-    """Return the results of a run that ended, by data set; nothing for one that did not."""
-    targets: dict[str, Any] = _read(folder / "results.json").get("targets", {})
-    try:
-        for name in targets:
-            read_manifest(folder / name / "adversarial")
-    except DataError:
-        return {}
-    return targets
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -94,10 +94,18 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     return "\n".join(lines)
 
 
-def spread(values: Sequence[float]) -> str:
-    """Return mean and, of several values, standard deviation in percent: ``12.3 ± 1.0``."""
-    mean = f"{100 * statistics.fmean(values):.1f}"
-    return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
+def spread(values: Sequence[float], *, factor: float = 100, digits: int = 1) -> str:
+    """Return mean and, of several values, standard deviation: ``12.3 ± 1.0``.
+
+    Args:
+        values: one per seed.
+        factor: 100 = in percent.
+        digits: after the point.
+    """
+    mean = f"{factor * statistics.fmean(values):.{digits}f}"
+    if len(values) < 2:
+        return mean
+    return f"{mean} ± {factor * statistics.stdev(values):.{digits}f}"
 
 
 def write_claims(

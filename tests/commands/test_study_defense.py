@@ -1,0 +1,153 @@
+"""The study of the joint defense in a toy form, and its arithmetic by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from torchreid_adv import cli, config, errors
+from torchreid_adv.commands.studies import defense
+from torchreid_adv.commands.studies.defense import chains, claims, readings
+
+ATTACKS = ("ifgsm", "lta")  # two of the three, for time
+
+
+CONFIG = Path(__file__).parents[2] / "configs" / "study" / "defense.yaml"
+VIRTUAL = {"height": 64, "width": 32, "distractors": 2, "train_identities": 8}
+VIRTUAL |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}
+
+
+def study(place, *pairs):
+    config.forget()
+    toy = ["data.root", str(place / "data"), "data.save_dir", str(place / "out")]
+    toy += ["data.height", "64", "data.width", "32", "train.max_epoch", "1"]
+    for key, value in VIRTUAL.items():
+        toy += [f"adv.virtual.{key}", str(value)]
+    toy += ["adv.study.models", "['a=tiny']", "adv.study.seeds", "[1]"]
+    toy += ["adv.attack.steps", "1", "adv.job.chunk", "6", "adv.plugins", "['scripts.tiny_model']"]
+    toy += ["adv.attack.step_size", "4"]
+    return cli.main(["study", "defense", "--config-file", str(CONFIG), *toy, *pairs])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fewer_attacks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(defense, "ATTACKS", ATTACKS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    place = tmp_path_factory.mktemp("study")
+    assert study(place) == 0
+    config.forget()
+    return place, json.loads((place / "out" / "study.json").read_text())
+
+
+ROWS = ["N", "CF", "DL"]
+ROWS += [f"{row}{kind}" for row in ("CS", "JAD") for kind in ("", " in proportion")]
+
+
+def means_of(facts):
+    return {(r["row"], r["column"]): r["value"] for r in facts["readings"] if r["table"] == "mAP"}
+
+
+def test_every_row_has_every_column(done):
+    found = {
+        (r["row"], r["column"]): r["value"] for r in done[1]["readings"] if r["table"] == "mAP"
+    }
+    adaptive = [f"{row}, adaptive" for row in ROWS if row[:2] in ("CS", "JA")]
+    wanted = {(row, column) for row in ROWS for column in ("clean", *ATTACKS)}
+    assert set(found) == wanted | {(row, attack) for row in adaptive for attack in ATTACKS}
+    assert all(0 <= value <= 1 for value in found.values())
+
+
+def test_a_figure_is_that_of_its_run(done):
+    place, facts = done
+    found = means_of(facts)
+    out = place / "out" / "seed1" / "a"
+    for row, folder, *keys in [
+        ("CF", "CF", "adversarial"),
+        ("JAD, adaptive", "DL", "defense", "adaptive"),
+        ("JAD in proportion", "DL_in_proportion", "defense", "oblivious"),
+    ]:
+        results = json.loads((out / folder / "lta" / "results.json").read_text())
+        measures = results["targets"]["virtual_a"]
+        for key in keys:
+            measures = measures[key]
+        assert found[row, "lta"] == pytest.approx(measures["mAP"], abs=1e-6)
+    options = results["targets"]["virtual_a"]["defense"]["steps"]
+    assert options[:3] == [[28, 12], [55, 25], [28, 12]]
+
+
+def test_the_recipes_are_three_networks_trained_with_their_transforms(done):
+    runs = done[0] / "out" / "seed1" / "a"
+    weights = {
+        json.loads((runs / recipe / "lta" / "results.json").read_text())["model"]["weights"]
+        for recipe in ("N", "CF", "DL")
+    }
+    assert len(weights) == 3
+
+
+def test_the_same_command_computes_nothing_again(done, monkeypatch, capsys):
+    place, facts = done
+
+    def forbidden(*arguments, **keywords):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("torchreid_adv.commands.own_model._train", forbidden)
+    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
+    assert study(place) == 0
+    assert json.loads((place / "out" / "study.json").read_text()) == facts
+    printed = capsys.readouterr().out
+    assert "### share of the mAP lost by N that is won back, percent" in printed
+    assert "|  | clean | ifgsm | lta |" in printed
+
+
+def test_sizes_in_proportion_are_those_printed_at_the_papers_input():
+    assert chains((256, 128)) == {"": {"preset": "jad"}}
+    assert chains((128, 64))[" in proportion"] == {
+        "options": {"sizes": [[55, 25], [110, 50], [55, 25]]}
+    }
+
+
+MEANS = {
+    "N": (0.8, 0.2),
+    "CF": (0.8, 0.3),
+    "DL": (0.8, 0.4),
+    "CS": (0.8, 0.5),
+    "JAD": (0.76, 0.6),
+    "JAD, adaptive": (None, 0.25),
+    "CS, adaptive": (None, 0.2),
+}
+
+
+def by_hand():
+    means = {(row, "clean"): clean for row, (clean, _) in MEANS.items() if clean is not None}
+    return means | {(row, attack): value for row, (_, value) in MEANS.items() for attack in ATTACKS}
+
+
+def test_shares_by_hand():
+    found = {
+        (r.row, r.column): r.value for r in readings(by_hand(), 1) if r.table.startswith("share")
+    }
+    assert found["CF", "lta"] == pytest.approx(1 / 6)
+    assert found["JAD", "lta"] == pytest.approx(2 / 3)
+    assert found["JAD, adaptive", "ifgsm"] == pytest.approx(1 / 12)
+    assert ("N", "lta") not in found
+    nothing_lost = by_hand() | {("N", "lta"): 0.8}
+    assert all(r.column != "lta" for r in readings(nothing_lost, 1) if r.table.startswith("share"))
+
+
+def test_claims_by_hand():
+    held = {}
+    for claim, _, smaller, larger in claims(by_hand()):
+        held.setdefault(claim, set()).add(smaller <= larger)
+    assert held.pop("half of what JAD wins back outlives an attack through it") == {False}
+    assert len(held) == 7
+    assert set(map(frozenset, held.values())) == {frozenset({True})}
+
+
+def test_a_defense_in_the_config_is_refused(tmp_path, capsys):
+    assert study(tmp_path, "adv.defense.name", "jpeg") == errors.ConfigError.exit_code
+    assert "leave adv.defense.name empty" in capsys.readouterr().err
