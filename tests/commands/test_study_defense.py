@@ -7,7 +7,8 @@ import pytest
 
 from torchreid_adv import cli, config, errors
 from torchreid_adv.commands.studies import defense
-from torchreid_adv.commands.studies.defense import chains, claims, readings
+from torchreid_adv.commands.studies.defense import claims, readings, scaling
+from torchreid_adv.defenses.circuitous_scaling import PRESETS
 
 ATTACKS = ("ifgsm", "lta")  # two of the three, for time
 
@@ -44,8 +45,7 @@ def done(tmp_path_factory):
     return place, json.loads((place / "out" / "study.json").read_text())
 
 
-ROWS = ["N", "CF", "DL"]
-ROWS += [f"{row}{kind}" for row in ("CS", "JAD") for kind in ("", " in proportion")]
+ROWS = ["N", "CF", "DL", "CS", "JAD"]
 
 
 def means_of(facts):
@@ -69,7 +69,7 @@ def test_a_figure_is_that_of_its_run(done):
     for row, folder, *keys in [
         ("CF", "CF", "adversarial"),
         ("JAD, adaptive", "DL", "defense", "adaptive"),
-        ("JAD in proportion", "DL_in_proportion", "defense", "oblivious"),
+        ("JAD", "DL", "defense", "oblivious"),
     ]:
         results = json.loads((out / folder / "lta" / "results.json").read_text())
         measures = results["targets"]["virtual_a"]
@@ -105,10 +105,9 @@ def test_the_same_command_computes_nothing_again(done, monkeypatch, capsys):
 
 
 def test_sizes_in_proportion_are_those_printed_at_the_papers_input():
-    assert chains((256, 128)) == {"": {"preset": "jad"}}
-    assert chains((128, 64))[" in proportion"] == {
-        "options": {"sizes": [[55, 25], [110, 50], [55, 25]]}
-    }
+    printed = [list(step) for step in PRESETS["jad"]]
+    assert scaling((256, 128))["options"] == {"sizes": printed}
+    assert scaling((128, 64))["options"] == {"sizes": [[55, 25], [110, 50], [55, 25]]}
 
 
 MEANS = {

@@ -61,8 +61,8 @@ def _trained(
     return trained_models(own, seed)
 
 
-def chains(size: tuple[int, int]) -> dict[str, dict[str, Any]]:
-    """Return the options of the scaling: its printed sizes, and those in proportion to an input.
+def scaling(size: tuple[int, int]) -> dict[str, Any]:
+    """Return the options of the scaling: JAD's sizes in proportion to a network's input.
 
     The printed ones are for inputs of 256 x 128, at which the paper attacks.
 
@@ -70,43 +70,39 @@ def chains(size: tuple[int, int]) -> dict[str, dict[str, Any]]:
         size: height and width of the network's input.
     """
     sizes = [[round(h * size[0] / 256), round(w * size[1] / 128)] for h, w in (A, B, A)]
-    printed: dict[str, Any] = {"": {"preset": "jad"}}
-    same = sizes == [list(step) for step in (A, B, A)]
-    return printed if same else {**printed, " in proportion": {"options": {"sizes": sizes}}}
+    return {"name": "circuitous_scaling", "options": {"sizes": sizes}}
 
 
 def _measured(cfg: AdvConfig, recipe: str, spec: ModelSpec) -> Means:
     """Return the mAP of a network, undefended and behind the scaling, for each attack."""
     size = spec.size or (cfg.data.height, cfg.data.width)
-    kinds = chains(size) if recipe in BEHIND else {"": {}}
+    chosen = scaling(size) if recipe in BEHIND else {}
     means: Means = {}
     for attack in ATTACKS:
-        for kind, chosen in kinds.items():
-            runs = _run(cfg, recipe, spec, attack, kind, chosen)
-            means[recipe, CLEAN] = _mean(runs, "clean")
-            means[recipe, attack] = _mean(runs, "adversarial")
-            if recipe in BEHIND:
-                row = BEHIND[recipe] + kind
-                means[row, CLEAN] = _mean(runs, "defense", "clean")
-                means[row, attack] = _mean(runs, "defense", "oblivious")
-                means[f"{row}, adaptive", attack] = _mean(runs, "defense", "adaptive")
+        runs = _run(cfg, recipe, spec, attack, chosen)
+        means[recipe, CLEAN] = _mean(runs, "clean")
+        means[recipe, attack] = _mean(runs, "adversarial")
+        if recipe in BEHIND:
+            row = BEHIND[recipe]
+            means[row, CLEAN] = _mean(runs, "defense", "clean")
+            means[row, attack] = _mean(runs, "defense", "oblivious")
+            means[f"{row}, adaptive", attack] = _mean(runs, "defense", "adaptive")
     return means
 
 
 def _run(
-    cfg: AdvConfig, recipe: str, spec: ModelSpec, attack: str, kind: str, chosen: dict[str, Any]
+    cfg: AdvConfig, recipe: str, spec: ModelSpec, attack: str, chosen: dict[str, Any]
 ) -> dict[str, Any]:
     own = cfg.clone()
     own.adv.attack.name, own.adv.attack.side = attack, "query"
     if chosen:
-        wanted = {"name": "circuitous_scaling", **chosen}
-        own.merge_from_list(["adv.defense", wanted])
-    folder = Path(cfg.data.save_dir) / spec.label / f"{recipe}{kind.replace(' ', '_')}" / attack
+        own.merge_from_list(["adv.defense", chosen])
+    folder = Path(cfg.data.save_dir) / spec.label / recipe / attack
     own.data.save_dir = str(folder)
     model = load_spec(own, spec)
     facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
     targets = [configured_dataset(own, name) for name in dict.fromkeys(own.data.targets)]
-    title = f"{spec.label}, {recipe}{', scaled' if chosen else ''}{kind}: {attack}"
+    title = f"{spec.label}, {recipe}{', scaled' if chosen else ''}: {attack}"
     return kept_run(own, model, facts, targets, folder, title)
 
 
@@ -144,26 +140,22 @@ Line = tuple[str, str, float, float]  # claim, case, the figure that should be s
 
 def claims(means: Means) -> Iterator[Line]:
     """Yield what the paper claims of the parts, and what has to be asked of a defense besides."""
-    kinds = [row.removeprefix("JAD") for row, column in means if column == CLEAN and "JAD" in row]
-    for kind in kinds:
-        cost = means["N", CLEAN] - means[f"JAD{kind}", CLEAN]
-        yield "JAD costs no more than 5 points of clean mAP", f"JAD{kind}", cost, COST
+    cost = means["N", CLEAN] - means["JAD", CLEAN]
+    yield "JAD costs no more than 5 points of clean mAP", "JAD", cost, COST
     for attack in ATTACKS:
-        pairs = [("CF", "N"), ("DL", "CF")]
-        pairs += [(f"JAD{kind}", other) for kind in kinds for other in ("DL", f"CS{kind}")]
-        for better, worse in pairs:
-            claim = f"{better[:3]} leaves more mAP than {worse[:2]}"
-            yield claim, f"{better}, {attack}", means[worse, attack], means[better, attack]
-        for kind in kinds:
-            yield from _defended(means, attack, kind)
+        for better, worse in (("CF", "N"), ("DL", "CF"), ("JAD", "DL"), ("JAD", "CS")):
+            figures = means[worse, attack], means[better, attack]
+            yield f"{better} leaves more mAP than {worse}", attack, *figures
+        yield from _defended(means, attack)
 
 
-def _defended(means: Means, attack: str, kind: str) -> Iterator[Line]:
-    row, under = f"JAD{kind}", means["N", attack]
-    oblivious, adaptive = means[row, attack], means[f"{row}, adaptive", attack]
-    case, lost = f"{row}, {attack}", means["N", CLEAN] - under
+def _defended(means: Means, attack: str) -> Iterator[Line]:
+    under = means["N", attack]
+    oblivious, adaptive = means["JAD", attack], means["JAD, adaptive", attack]
+    lost = means["N", CLEAN] - under
     won = "JAD wins back half of what an attack that ignores it takes, or more"
-    yield won, case, lost / 2, oblivious - under
-    yield "an attack through JAD leaves no more than one that ignores it", case, adaptive, oblivious
+    yield won, attack, lost / 2, oblivious - under
+    through = "an attack through JAD leaves no more than one that ignores it"
+    yield through, attack, adaptive, oblivious
     held = "half of what JAD wins back outlives an attack through it"
-    yield held, case, (oblivious - under) / 2, adaptive - under
+    yield held, attack, (oblivious - under) / 2, adaptive - under
