@@ -8,16 +8,18 @@ import pytest
 from torchreid_adv import cli, config, errors
 
 CONFIG = Path(__file__).parents[2] / "configs" / "study" / "attacks.yaml"
-MODELS = ["a=shufflenet_v2_x0_5", "b=shufflenet_v2_x0_5@80x40", "c=squeezenet1_1"]
+MODELS = ["a=tiny_classifier", "b=tiny_classifier@80x40", "c=tiny_classifier@48x24"]
 
 
 def study(place, *pairs):
+    config.forget()
     toy = ["data.root", str(place / "data"), "data.save_dir", str(place / "out")]
     toy += ["data.height", "64", "data.width", "32", "train.max_epoch", "1"]
     toy += ["adv.virtual.height", "64", "adv.virtual.width", "32", "adv.virtual.distractors", "2"]
     toy += ["adv.virtual.train_identities", "8", "adv.virtual.test_identities", "4"]
     toy += ["adv.virtual.cameras_per_identity", "2", "adv.virtual.images_per_camera", "2"]
     toy += ["adv.study.models", repr(MODELS), "adv.study.seeds", "[1]", "adv.attack.eps", "2"]
+    toy += ["adv.plugins", "['scripts.tiny_model']"]
     return cli.main(["study", "attacks", "--config-file", str(CONFIG), *toy, *pairs])
 
 

@@ -21,3 +21,20 @@ class Tiny(nn.Module):
 @MODELS.register("tiny")
 def tiny(num_classes, loss="softmax", pretrained=False, use_gpu=False):
     return Tiny()
+
+
+class TinyClassifier(Tiny):
+    """The same with a classifier on its features, as torchreid's networks have one."""
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.classifier = nn.Linear(16, num_classes)
+
+    def forward(self, images):
+        features = super().forward(images)
+        return self.classifier(features) if self.training else features
+
+
+@MODELS.register("tiny_classifier")
+def tiny_classifier(num_classes, loss="softmax", pretrained=False, use_gpu=False):
+    return TinyClassifier(num_classes)
