@@ -54,6 +54,8 @@ def _digest(cfg: AdvConfig) -> str:
     decides: dict[str, Any] = {name: config.plain(cfg.get(name)) for name in DECIDES}
     decides["data"] = {k: v for k, v in config.plain(cfg.data).items() if k in _DATA}
     decides["adv"] = {k: config.plain(cfg.adv[k]) for k in ("virtual", "transforms", "plugins")}
+    for key in ("test_identities", "distractors", "train_model"):  # training sees nothing of them
+        del decides["adv"]["virtual"][key]
     return sha256(json.dumps(decides, sort_keys=True).encode())[:8]
 
 
