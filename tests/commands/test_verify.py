@@ -12,18 +12,22 @@ from torchreid_adv import cli
 from torchreid_adv.jobs.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory):
-    """A variant of a small market, attacked through a network of random weights."""
-    place = tmp_path_factory.mktemp("stored")
+def attacked_market(place, **settings):
+    """Attack a small market through a network of random weights; return it and the run's folder."""
     market = write_market(place / "data", sizes=((64, 32), (40, 24)))
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 16, 8))
     model = adv.PixelModel(network, size=(32, 16))
     attack = adv.build_attack("ifgsm", eps=8 / 255)
     data = adv.load_dataset("market1501", root=market)
-    adv.attack_dataset(model, data, attack, out=place / "out", chunk=4)
-    return market, place / "out" / "market1501" / "adversarial"
+    adv.attack_dataset(model, data, attack, out=place / "out", chunk=4, **settings)
+    return market, place / "out"
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    market, out = attacked_market(tmp_path_factory.mktemp("stored"))
+    return market, out / "market1501" / "adversarial"
 
 
 @pytest.fixture
@@ -122,15 +126,7 @@ def test_a_manifest_that_was_edited_is_no_manifest(variant, capsys):
 @pytest.fixture(scope="module")
 def at_network_size(tmp_path_factory):
     """The same, attacked and stored at the size of the network's input."""
-    place = tmp_path_factory.mktemp("network")
-    market = write_market(place / "data", sizes=((64, 32), (40, 24)))
-    torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 16, 8))
-    model = adv.PixelModel(network, size=(32, 16))
-    attack = adv.build_attack("ifgsm", eps=8 / 255)
-    data = adv.load_dataset("market1501", root=market)
-    adv.attack_dataset(model, data, attack, out=place / "out", chunk=4, space="network")
-    return market, place / "out"
+    return attacked_market(tmp_path_factory.mktemp("network"), space="network")
 
 
 def test_images_attacked_at_network_size_are_held_against_resized_originals(
