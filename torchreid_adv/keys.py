@@ -209,6 +209,11 @@ KEYS: tuple[Key, ...] = (
         "order; 0 = as torch finds it (OMP_NUM_THREADS)",
         between(0, 4096),
     ),
+    Key(
+        "job.copies",
+        True,
+        "store the images that are not attacked, too, so that the variant is a whole data set",
+    ),
     Key("job.shard", "", "i/n: this process does share i (from 0) of n; '' = all, or torchrun's"),
     Key(
         "job.quarantine",

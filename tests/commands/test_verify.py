@@ -155,6 +155,20 @@ def test_network_space_hurts_a_model_more_than_the_stored_size_does(at_network_s
     assert network > own
 
 
+def test_a_variant_without_copies_holds_the_attacked_images_alone(stored, tmp_path, capsys):
+    market, out = attacked_market(tmp_path, copies=False)
+    lean, whole = (read_manifest(f) for f in (out / "market1501" / "adversarial", stored[1]))
+    assert lean.entries == tuple(entry for entry in whole.entries if entry.attacked)
+    assert run(market, out / "market1501" / "adversarial") == 0
+    figures = [
+        json.loads((place / "results.json").read_text())["targets"]["market1501"]["adversarial"]
+        for place in (out, stored[1].parents[1])
+    ]
+    assert figures[0] == figures[1]
+    assert (out / "report.html").stat().st_size > 100_000
+    capsys.readouterr()
+
+
 def test_models_of_several_sizes_have_no_network_size(stored, tmp_path):
     members = [
         adv.PixelModel(torch.nn.Flatten(), size=size).eval() for size in ((32, 16), (24, 12))

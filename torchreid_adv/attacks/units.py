@@ -34,7 +34,9 @@ class Unit:
         return [output_of(record.image_id) for record in self.records]
 
 
-def plan(data: ReIDData, side: str, targets: Sequence[Record], chunk: int) -> list[Unit]:
+def plan(
+    data: ReIDData, side: str, targets: Sequence[Record], chunk: int, *, copies: bool = True
+) -> list[Unit]:
     """Return all units of a variant: canonical chunks of what is attacked, then the rest.
 
     Args:
@@ -42,10 +44,11 @@ def plan(data: ReIDData, side: str, targets: Sequence[Record], chunk: int) -> li
         side: whose images are attacked.
         targets: those of them that are.
         chunk: images attacked together.
+        copies: the rest belongs to the variant, too.
     """
     attacked = {record.image_id for record in targets}
     groups = [(side, group, True) for group in chunks(targets, chunk)]
-    for other in SIDES:
+    for other in SIDES if copies else ():
         rest = [r for r in data.side(other) if other != side or r.image_id not in attacked]
         groups += [(other, group, False) for group in chunks(rest, COPIES)]
     return [

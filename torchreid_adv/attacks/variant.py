@@ -111,6 +111,7 @@ class VariantWriter:
         team: this process and those it shares the work with.
         size: height and width that images are resized to before they are attacked; None = their
             own size.
+        copies: store the images that are not attacked, too.
     """
 
     model: ImageModel
@@ -123,6 +124,7 @@ class VariantWriter:
     workers: int = 0
     team: Team = ALONE
     size: tuple[int, int] | None = None
+    copies: bool = True
 
     def write(
         self, data: ReIDData, header: dict[str, Any], bad: Sequence[Entry] = ()
@@ -155,7 +157,7 @@ class VariantWriter:
 
     def units(self, data: ReIDData) -> list[Unit]:
         """Return all units of the variant."""
-        return plan(data, self.side, self.targets(data), self.chunk)
+        return plan(data, self.side, self.targets(data), self.chunk, copies=self.copies)
 
     def left(self, data: ReIDData) -> float:
         """Return the share of the variant's images that no process has stored yet, [0, 1]."""

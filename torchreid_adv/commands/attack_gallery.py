@@ -171,6 +171,7 @@ def configured_job(cfg: AdvConfig) -> AttackJob:
         workers=lookup(cfg, "data.workers", 0),
         seed=chosen.seed,
         space=chosen.space,
+        copies=cfg.adv.job.copies,
         defense=configured_test(cfg),
     )
 

@@ -64,6 +64,7 @@ class AttackJob:
         quarantine: go on without bad images instead of refusing the data set.
         space: ``stored``, or ``network``: images are attacked and stored at the size of the
             network's input.
+        copies: store the images that are not attacked, too.
         defense: scored, and attacked through, too.
     """
 
@@ -82,6 +83,7 @@ class AttackJob:
     seed: int = 0
     quarantine: bool = False
     space: str = "stored"
+    copies: bool = True
     defense: DefenseTest | None = None
 
     def __post_init__(self) -> None:
@@ -306,6 +308,7 @@ class AttackJob:
             workers=self.workers,
             team=folder.team,
             size=self._attacked_size(model),
+            copies=self.copies,
         )
 
     def _attacked_size(self, model: ImageModel) -> tuple[int, int] | None:
@@ -350,6 +353,7 @@ def run_facts(job: AttackJob, model: Scorable) -> dict[str, Any]:
         "chunk": job.chunk,
         "attack": job.describe(),
         **({"defense": defended} if defended else {}),
+        **({} if job.copies else {"copies": False}),
         "size": list(model.size),
         "sha256": fingerprint(model.network),
     }

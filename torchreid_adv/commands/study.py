@@ -59,7 +59,7 @@ def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
         )
     if cfg.adv.defense.name:
         raise ConfigError("a study sets its defenses itself; leave adv.defense.name empty")
-    cfg.adv.report.page = False
+    cfg.adv.report.page = cfg.adv.job.copies = False
     found: list[Found] = []
     for seed in dict.fromkeys(cfg.adv.study.seeds):
         print(f"\n##### {name}: seed {seed} #####")

@@ -76,6 +76,7 @@ def target_report(
         linf: bound of the attack in [0, 1], None for one without.
     """
     stored = variant.data(data)
+    paths = {r.image_id: r.path for s in scored.clean for r in data.side(s)}
     return TargetReport(
         name=data.name,
         results=_results(variant, scored),
@@ -83,8 +84,8 @@ def target_report(
         gallery=scored.clean["gallery"],
         query_after=scored.after["query"],
         gallery_after=scored.after["gallery"],
-        paths={r.image_id: r.path for s in scored.clean for r in data.side(s)},
-        paths_after={r.image_id: r.path for s in scored.clean for r in stored.side(s)},
+        paths=paths,
+        paths_after=paths | {r.image_id: r.path for s in scored.clean for r in stored.side(s)},
         attacked=variant.attacked,
         side=side,
         eps=linf or 1.0,

@@ -125,7 +125,7 @@ def _metrics(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> list[Line]:
     """One metric attacked, ranked by the same and by another one."""
     means: dict[tuple[str, str, str], float] = {}
     for ranked in METRICS:
-        own = _table(cfg, specs, "metrics", ["ifgsm"])
+        own = _table(cfg, specs, "gallery", ["ifgsm"])
         own.test.dist_metric, own.adv.transfer.metrics = ranked, list(METRICS)
         cells = transfer(own, lambda attacked, tested: attacked == tested)
         means |= {(c.tested, c.metric, ranked): float(c.adversarial["mAP"]) for c in cells}
