@@ -65,7 +65,20 @@ class EvaluationMixin(Base):
         print(*result.lines(keywords.get("ranks", [1, 5, 10, 20])), sep="\n")
         if keywords.get("visrank"):
             self._draw_ranks(matrix, dataset_name, keywords)
+        self.evaluated(dataset_name, {"query": query, "gallery": gallery}, distance, keywords)
         return result.rank(1), result.mAP
+
+    def evaluated(
+        self, name: str, sides: dict[str, Features], distance: Distance, keywords: dict[str, Any]
+    ) -> None:
+        """Do what a training mixin adds to the evaluation of a data set; nothing here.
+
+        Args:
+            name: the data set.
+            sides: features of ``query`` and ``gallery``.
+            distance: by which the gallery was ranked.
+            keywords: of torchreid's ``Engine._evaluate``.
+        """
 
     def _distance(self, **keywords: Any) -> Distance:
         """Return the distance of the keywords, one that is learned from the training images."""
