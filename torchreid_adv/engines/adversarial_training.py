@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -20,10 +21,12 @@ from torchreid_adv.engines.consistency import Consistency
 from torchreid_adv.engines.inner_attack import InnerAttack
 from torchreid_adv.engines.mixture import Mixture, evenly, mixture, passing
 from torchreid_adv.engines.normalized import moved, pixel_model, to_pixels
+from torchreid_adv.engines.offline import merged_loader
+from torchreid_adv.engines.randomness import kept_random_state
 from torchreid_adv.engines.resumable import ResumableMixin
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import RetrievalResult, evaluate
-from torchreid_adv.integration.checkpoints import unwrap
+from torchreid_adv.integration.checkpoints import load_weights, unwrap
 from torchreid_adv.models import Features
 from torchreid_adv.registry import ENGINES
 
@@ -37,6 +40,7 @@ class AdversarialTrainingMixin(ResumableMixin):
 
     attacked_results: dict[str, RetrievalResult]
     training_config: AdvConfig
+    _merged = False
 
     def adapt(self, cfg: AdvConfig) -> None:
         """Take the config.
@@ -45,7 +49,9 @@ class AdversarialTrainingMixin(ResumableMixin):
             ConfigError: keys that exclude each other, or that this network cannot be trained with.
         """
         chosen = cfg.adv.training
-        if chosen.mix == "clean" and not chosen.consistency:
+        if chosen.mode == "offline":
+            self._check_offline(cfg)
+        elif chosen.mix == "clean" and not chosen.consistency:
             raise ConfigError(
                 "adv.training.mix 'clean' trains on adversarial images by consistency alone; set "
                 "adv.training.consistency above 0"
@@ -58,31 +64,34 @@ class AdversarialTrainingMixin(ResumableMixin):
                 "DataParallel cuts batches apart, and adv.training.consistency and batchnorm "
                 "'separate' need them whole; show one GPU (CUDA_VISIBLE_DEVICES) or use torchrun"
             )
-        self.inner = InnerAttack.configured(cfg, int(lookup(cfg, "train.seed", 0)))
+        if chosen.mode == "online":
+            self.inner = InnerAttack.configured(cfg, int(lookup(cfg, "train.seed", 0)))
         self._side_attack = self._evaluation_attack(cfg) if chosen.evaluate else None
         self.attacked_results = {}
         self.training_config = cfg
         self._names: list[str] = []
         self.resume(cfg)
 
+    def train(self, *args: Any, **keywords: Any) -> None:
+        """Train an epoch; before the first one, offline, attack and merge the training set."""
+        if self.training_config.adv.training.mode == "offline" and not self._merged:
+            with kept_random_state():
+                self._merge()
+        super().train(*args, **keywords)
+
     def forward_backward(self, data: Any) -> dict[str, float]:
-        """Train on a batch and its adversarial form; return the engine's summary.
+        """Train on a batch, online with its adversarial form; return the engine's summary.
 
         Raises:
             DataError: a loss that is not finite, with the files of the batch.
         """
-        images, pids = self.parse_data_for_train(data)
         self._names = [str(name) for name in data.get("impath", ())]
-        if self.use_gpu:
-            images, pids = images.cuda(), pids.cuda()
-        batch = self._mixed(images, pids)
         chosen = self.training_config.adv.training
-        given = {**data, "img": batch.images, "pid": batch.pids}
-        policy = batch_norm(unwrap(self.model), chosen.batchnorm, batch.adversarial)
-        counted = passing(self.model, len(batch.pids), chosen.precision)
-        with policy, counted, self._consistent(batch) as term:
-            summary: dict[str, float] = super().forward_backward(given)
-        summary |= term
+        if chosen.mode == "online":
+            summary = self._online(data)
+        else:
+            with passing(self.model, None, chosen.precision):
+                summary = super().forward_backward(data)
         for name, value in summary.items():
             self._check_finite(name, value)
         return summary
@@ -118,6 +127,19 @@ class AdversarialTrainingMixin(ResumableMixin):
             self.writer.add_scalar(f"Test/{name}/attacked_rank1", result.rank(1), self.epoch)
             self.writer.add_scalar(f"Test/{name}/attacked_mAP", result.mAP, self.epoch)
 
+    def _online(self, data: Any) -> dict[str, float]:
+        images, pids = self.parse_data_for_train(data)
+        if self.use_gpu:
+            images, pids = images.cuda(), pids.cuda()
+        batch = self._mixed(images, pids)
+        chosen = self.training_config.adv.training
+        given = {**data, "img": batch.images, "pid": batch.pids}
+        policy = batch_norm(unwrap(self.model), chosen.batchnorm, batch.adversarial)
+        counted = passing(self.model, len(batch.pids), chosen.precision)
+        with policy, counted, self._consistent(batch) as term:
+            summary: dict[str, float] = super().forward_backward(given)
+        return {**summary, **term}
+
     def _mixed(self, images: Tensor, pids: Tensor) -> Mixture:
         chosen, model = self.training_config.adv.training, pixel_model(self)
         rows = evenly(len(images), chosen.ratio, images.device)
@@ -141,6 +163,26 @@ class AdversarialTrainingMixin(ResumableMixin):
             return
         with Consistency(unwrap(self.model), weight).added(batch) as summary:
             yield summary
+
+    def _merge(self) -> None:
+        cfg, chosen = self.training_config, self.training_config.adv.training
+        self.train_loader = self.datamanager.train_loader = merged_loader(self, cfg)
+        if chosen.init == "clean" and not lookup(cfg, "model.resume", ""):
+            load_weights(self.model, chosen.weights, strict=False)
+            print(f"=> Going on from the clean network's weights '{chosen.weights}'")
+        self._merged = True
+
+    def _check_offline(self, cfg: AdvConfig) -> None:
+        weights = cfg.adv.training.weights
+        if self.datamanager.data_type != "image":
+            raise ConfigError("adv.training.mode 'offline' is for data.type image, got video")
+        if not weights and not lookup(cfg, "test.evaluate", False):
+            raise ConfigError(
+                "adv.training.mode 'offline' attacks a clean network that was trained before: "
+                "train one with adv.engine '' and name its checkpoint in adv.training.weights"
+            )
+        if weights and not Path(weights).is_file():
+            raise ConfigError(f"adv.training.weights names '{weights}', and there is no such file")
 
     def _evaluation_attack(self, cfg: AdvConfig) -> SideAttack:
         if isinstance(configured_distance(cfg), FittedDistance):

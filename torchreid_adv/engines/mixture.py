@@ -69,12 +69,12 @@ def evenly(count: int, ratio: float, device: torch.device) -> Tensor:
 
 
 @contextlib.contextmanager
-def passing(model: nn.Module, counted: int, precision: str) -> Iterator[None]:
+def passing(model: nn.Module, counted: int | None, precision: str) -> Iterator[None]:
     """Inside the block a model computes in a format and gives its first ``counted`` rows, in fp32.
 
     Args:
         model: as an engine calls it, DataParallel and the like included.
-        counted: rows whose losses count.
+        counted: rows whose losses count; None = all.
         precision: ``fp32`` or ``bf16`` (autocast; weights stay in fp32).
     """
     own = model.forward
@@ -91,7 +91,7 @@ def passing(model: nn.Module, counted: int, precision: str) -> Iterator[None]:
         vars(model).pop("forward")
 
 
-def _cut(outputs: Any, counted: int) -> Any:
+def _cut(outputs: Any, counted: int | None) -> Any:
     if isinstance(outputs, (tuple, list)):
         return type(outputs)(_cut(output, counted) for output in outputs)
     return outputs[:counted].float()
