@@ -178,3 +178,12 @@ def test_the_rule_gives_the_lonely_themselves():
     features = Features(torch.rand(3, 4), pids, pids, ("a", "b", "c"))
     mask = References(features, RULE).mask(pids, pids, ["a", "b", "c"])
     assert mask.tolist() == [[False, True, False], [True, False, False], [False, False, True]]
+
+
+def test_a_report_is_made_of_the_last_checkpoint(settings, tmp_path, capsys):
+    trained(settings, adv__training__report="['fgsm']", train__max_epoch=2)
+    printed = capsys.readouterr().out
+    assert "| fgsm | oblivious |" in printed
+    assert "| fgsm | adaptive |" in printed
+    assert (tmp_path / "log" / "robustness" / "robustness.json").is_file()
+    assert printed.count("Checkpoint saved") == 1

@@ -22,13 +22,14 @@ from torchreid_adv.engines.inner_attack import InnerAttack
 from torchreid_adv.engines.mixture import Mixture, evenly, mixture, passing
 from torchreid_adv.engines.normalized import moved, pixel_model, to_pixels
 from torchreid_adv.engines.offline import merged_loader
+from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.engines.randomness import kept_random_state
 from torchreid_adv.engines.resumable import ResumableMixin
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import RetrievalResult, evaluate
 from torchreid_adv.integration.checkpoints import load_weights, unwrap
 from torchreid_adv.models import Features
-from torchreid_adv.registry import ENGINES
+from torchreid_adv.registry import COMMANDS, ENGINES
 
 
 @ENGINES.register("adversarial_training", title="training on adversarial images, on- or offline")
@@ -66,6 +67,8 @@ class AdversarialTrainingMixin(ResumableMixin):
             )
         if chosen.mode == "online":
             self.inner = InnerAttack.configured(cfg, int(lookup(cfg, "train.seed", 0)))
+        if chosen.report and self.datamanager.data_type != "image":
+            raise ConfigError("adv.training.report is for data.type image, got video; leave it []")
         self._side_attack = self._evaluation_attack(cfg) if chosen.evaluate else None
         self.attacked_results = {}
         self.training_config = cfg
@@ -95,6 +98,16 @@ class AdversarialTrainingMixin(ResumableMixin):
         for name, value in summary.items():
             self._check_finite(name, value)
         return summary
+
+    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
+        """Save; after the last epoch, report on what was saved as ``adv.training.report`` asks."""
+        super().save_model(epoch, rank1, save_dir, is_best=is_best)
+        last = epoch + 1 >= self.max_epoch
+        if last and self.training_config.adv.training.report:
+            name = self.get_model_names()[0]
+            path = Path(save_dir) / name / f"model.pth.tar-{epoch + 1}"
+            job = COMMANDS.facts("robust-report")["job"]
+            job(self.training_config, path, Path(save_dir) / "robustness")
 
     def compute_loss(self, criterion: Any, outputs: Any, targets: Any) -> Tensor:
         """Return the engine's loss; one that is not finite never reaches the weights."""
@@ -205,3 +218,13 @@ class AdversarialTrainingMixin(ResumableMixin):
                 f"{getattr(self, 'batch_idx', 0) + 1}; look at its images, or lower train.lr or "
                 f"adv.training.eps. Images of the batch: {files}"
             )
+
+
+@ENGINES.register("robust_progress", internal=True)
+class RobustProgressMixin(ProgressMixin, AdversarialTrainingMixin):
+    """Adversarial training inside another job, with its progress bar."""
+
+    def adapt(self, cfg: AdvConfig) -> None:
+        """Take the config for both."""
+        AdversarialTrainingMixin.adapt(self, cfg)
+        ProgressMixin.adapt(self, cfg)
