@@ -103,7 +103,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         """Save; after the last epoch, report on what was saved as ``adv.training.report`` asks."""
         super().save_model(epoch, rank1, save_dir, is_best=is_best)
         last = epoch + 1 >= self.max_epoch
-        if last and self.training_config.adv.training.report:
+        if last and self.leads and self.training_config.adv.training.report:
             name = self.get_model_names()[0]
             path = Path(save_dir) / name / f"model.pth.tar-{epoch + 1}"
             job = COMMANDS.facts("robust-report")["job"]

@@ -33,6 +33,7 @@ class EvaluationMixin(Base):
 
     results: dict[str, RetrievalResult]
     adv_config: AdvConfig
+    leads = True  # of several processes that train together, the one that writes
 
     def adapt(self, cfg: AdvConfig) -> None:
         """Take the config; called once, when the engine is adapted.
@@ -99,7 +100,7 @@ class EvaluationMixin(Base):
     def _train_loader(self) -> DataLoader[Any]:
         """Return the training images, in order and through the test transform."""
         stock = self.datamanager.train_loader
-        images = copy.copy(stock.dataset)
+        images = copy.copy(getattr(stock.dataset, "images", stock.dataset))
         images.transform, images.k_tfm = self.datamanager.transform_te, 1
         return DataLoader(images, batch_size=stock.batch_size, num_workers=stock.num_workers)
 

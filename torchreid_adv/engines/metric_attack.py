@@ -40,7 +40,7 @@ class MetricAttackMixin(Base):
     def test(self, *args: Any, save_dir: str = "", **keywords: Any) -> float:
         """Evaluate as the stock engine does, then attack unless more training follows."""
         rank1: float = super().test(*args, save_dir=save_dir, **keywords)
-        if self.epoch + 1 >= getattr(self, "max_epoch", 0):
+        if self.leads and self.epoch + 1 >= getattr(self, "max_epoch", 0):
             self._attack_targets(Path(save_dir or "log"))
         return rank1
 

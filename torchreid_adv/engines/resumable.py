@@ -48,6 +48,8 @@ class ResumableMixin(Base):
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Save what the engine saves, and the state at the end of the epoch's training."""
         super().save_model(epoch, rank1, save_dir, is_best=is_best)
+        if not self.leads:
+            return
         for name in self.get_model_names():
             path = Path(save_dir) / name / f"model.pth.tar-{epoch + 1}"
             if path.is_file():
