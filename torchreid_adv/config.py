@@ -268,6 +268,9 @@ def _check_values(cfg: AdvConfig) -> None:
 def _check_names(cfg: AdvConfig) -> None:
     adv = cfg.adv
     ATTACKS.check_options(adv.attack.name, dict(adv.attack.options))
+    ATTACKS.check_options(adv.training.attack, dict(adv.training.options))
+    for name in adv.training.report:
+        ATTACKS.get(name)
     if adv.engine:
         ENGINES.get(adv.engine)
     for option in adv.attack.options:

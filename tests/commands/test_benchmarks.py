@@ -78,3 +78,14 @@ def test_every_peer_of_an_attack_is_there():
 
     assert set(PEERS) <= set(ATTACKS)
     assert all(hasattr(torchattacks, kind) for kind, _ in PEERS.values())
+
+
+def test_training_counts_plain_steps(capsys):
+    from torchreid_adv.commands import bench_training
+
+    small = {"model": "shufflenet_v2_x0_5", "size": (64, 32), "batch": 8, "steps": 1, "repeats": 1}
+    found = bench_training.run(**small, ways=("self, adversarial", "self, consistency"))
+    assert found["plain_steps"]["plain"] == 1
+    assert set(found["seconds"]) == {"plain", "self, adversarial", "self, consistency"}
+    assert found["allowed"] == pytest.approx(2.3)
+    assert "at most 2.30: 2 plain steps and 15 %" in capsys.readouterr().out

@@ -18,6 +18,7 @@ from torchreid_adv.report.paper import paper_table
 LABELS = ("B1", "B2", "B3", "B4", "HA", "N")
 PAGE = Path(__file__).parents[2] / "docs" / "reproduction.md"
 FEW = ("B1", "B4", "HA", "N")  # for the tables of single-model attacks
+TRAINED = ("bai2019.table5", "joint_defence.table7", "joint_defence.fig6")
 NAMES = ("table1", "table2", "table4", "fig3", "fig5")
 
 
@@ -77,7 +78,7 @@ def make(place, name):
 
 def test_every_name_is_tested_here(done):
     names = {*(f"bai2019.{n}" for n in (*NAMES, "table3")), "joint_defence.table1"}
-    assert set(REPRODUCTIONS) == names
+    assert set(REPRODUCTIONS) == names | set(TRAINED)
 
 
 @pytest.mark.parametrize("name", ["table1", "table4"])
@@ -190,6 +191,63 @@ def test_the_joint_defense_attacks_queries(done):
         assert abs(run["adversarial"]["mAP"] - cells[name]["ours"]["mAP"]) < 1e-6
 
 
+@pytest.fixture(scope="module")
+def trained(place):
+    """The tables of trained networks: two of each kind are given."""
+    labels = ("B1", "B4", "B4-M", "N", "AT_ifgsm", "AT_lta", "SMA2")
+    for number, label in enumerate(labels):
+        if label not in LABELS:
+            torch.manual_seed(100 + number)
+            torch.save({"state_dict": Tiny().state_dict()}, place / f"{label}.pth")
+    for name in TRAINED:
+        assert reproduce(place, name, labels=labels, out="trained") == 0
+    return place
+
+
+def results_of(place, label, attack, measure="adversarial"):
+    path = place / "trained" / "attacks" / label / f"{attack}-eps5" / "results.json"
+    return json.loads(path.read_text())["targets"]["market1501"][measure]
+
+
+def test_metric_preserving_networks_stand_beside_the_normal_ones(trained):
+    cells = cells_of(trained, "bai2019.table5", "trained")
+    found = {(c["attacked"], c["tested"]): c for c in cells if c["ours"]}
+    both = found["B1", "B4"]
+    assert set(both["ours"]) == {"mAP", "metric_preserving_mAP"}
+    assert both["paper"] == {"mAP": 24.11, "metric_preserving_mAP": 53.58}
+    assert set(found["B4", "B1"]["ours"]) == {"mAP"}
+    itself = found["itself", "B4"]
+    assert itself["paper"] is None
+    for label, measure in (("B4", "mAP"), ("B4-M", "metric_preserving_mAP")):
+        mean = results_of(trained, label, "ifgsm")["mAP"]
+        assert itself["ours"][measure] == pytest.approx(mean, abs=1e-6)
+    assert found["", "B1"]["paper"]["mAP"] == 77.52
+    assert {tested for _, tested in found} == {"B1", "B4"}
+    assert "B4-M" not in {attacked for attacked, _ in found}
+
+
+def test_networks_trained_against_an_attack_are_under_it_and_re_ranked(trained):
+    cells = cells_of(trained, "joint_defence.table7", "trained")
+    found = {(c["tested"], c["attack"]): c["ours"] for c in cells if c["ours"]}
+    assert set(found) == {*(("N", a) for a in ("", "ifgsm", "sma", "lta")), ("AT", "")} | {
+        ("AT", "ifgsm"),
+        ("AT", "lta"),
+    }
+    run = results_of(trained, "AT_lta", "lta")["rerank"]
+    assert found["AT", "lta"]["mAP"] == pytest.approx(run["mAP"], abs=1e-6)
+    clean = [results_of(trained, f"AT_{a}", a, "clean")["rerank"]["mAP"] for a in ("ifgsm", "lta")]
+    assert found["AT", ""]["mAP"] == pytest.approx(sum(clean) / 2, abs=1e-6)
+    assert not (trained / "trained" / "attacks" / "AT_lta" / "sma-eps5").exists()
+
+
+def test_the_bars_are_of_the_models_that_are_given(trained):
+    cells = cells_of(trained, "joint_defence.fig6", "trained")
+    assert [c["tested"] for c in cells if c["ours"]] == ["N", "AT_ifgsm", "AT_lta", "SMA2"]
+    assert not any(c["paper"] for c in cells)
+    path = trained / "trained" / "joint_defence.fig6_market1501.png"
+    assert path.stat().st_size > 10_000
+
+
 def test_what_is_printed_holds_both(done, capsys):
     assert make(done, "bai2019.table2") == 0
     printed = capsys.readouterr().out
@@ -272,9 +330,10 @@ def test_the_commands_of_the_page_are_taken(capsys, monkeypatch):
     monkeypatch.chdir(PAGE.parents[1])
     text = "\n".join(re.findall(r"```\n(.*?)```", PAGE.read_text(), flags=re.DOTALL))
     lines = [line for line in text.splitlines() if line.startswith("torchreid-adv")]
-    assert len(lines) == 11
+    assert len(lines) == 17
     for line in lines:
         config.forget()
         _, *arguments = shlex.split(line)
-        assert cli.main([*arguments, "--dry-run"]) == 0, line
+        arguments.insert(2 if arguments[0] == "reproduce" else 1, "--dry-run")
+        assert cli.main(arguments) == 0, line
         assert "data.sources" in capsys.readouterr().out

@@ -24,15 +24,18 @@ from torchreid_adv.registry import ATTACKS
 
 
 class IdentityLogits(Objective):
-    """Cross-entropy of the training identity that the clean image was taken for.
+    """Cross-entropy of an image's training identity.
 
-    Test identities are none of the classifier's, so its own answer is the label.
+    Test identities are none of the classifier's, so there its own answer to the clean image is the
+    label.
 
     Args:
         classifier: features (N, D) -> logits (N, C).
+        known: the batch's pids are numbers of the classifier's classes, as in training.
     """
 
-    def __init__(self, classifier: nn.Linear) -> None:
+    def __init__(self, classifier: nn.Linear, *, known: bool = False) -> None:
+        self.known = known
         self.weight = classifier.weight.detach()
         self.bias = None if classifier.bias is None else classifier.bias.detach()
 
@@ -50,8 +53,13 @@ class IdentityLogits(Objective):
             return F.linear(features, self.weight.to(features), bias)
 
         with torch.no_grad():
-            labels = logits(batch.images).argmax(1)
+            labels = self._labels(batch) if self.known else logits(batch.images).argmax(1)
         return lambda images: F.cross_entropy(logits(images), labels, reduction="none")
+
+    def _labels(self, batch: Batch) -> Tensor:
+        if batch.pids is None:
+            raise ConfigError("this attack needs Batch(images, pids=...), the training identities")
+        return batch.pids.to(batch.images.device)
 
 
 class ClassificationAttack:

@@ -37,7 +37,7 @@ class Adversarial:
         before: (N,) losses of the clean images (of the random start, where there is one).
         after: (N,) losses of the adversarial images.
         zero_gradient: (N,) bool, images whose gradient was zero in every step: they did not move.
-        trace: (steps + 1, N) losses before each step and at the end.
+        trace: (steps + 1, N) losses before each step and, where the attack scores, at the end.
     """
 
     images: Tensor
@@ -85,6 +85,8 @@ class GradientAttack:
             ``if_stuck`` = such noise for images that have no gradient to speak of.
         seed: of the random start and of everything random inside the model.
         precision: ``fp32`` or ``bf16``, number format inside the networks.
+        score: take the losses at the end, too, by one more forward pass; without it those before
+            the last step stand for them, which is enough for training.
 
     Example:
         >>> attack = GradientAttack(MetricDistance(distance), LinfDelta(5 / 255),
@@ -103,6 +105,7 @@ class GradientAttack:
         start: str = "zero",
         seed: int = 0,
         precision: str = "fp32",
+        score: bool = True,
     ) -> None:
         if steps < 1:
             raise ConfigError(f"an attack needs at least one step, got steps={steps}")
@@ -117,6 +120,7 @@ class GradientAttack:
         self.start = start
         self.seed = seed
         self.precision = precision
+        self.score = score
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says of the attack, lengths in gray levels."""
@@ -180,7 +184,8 @@ class GradientAttack:
             rule.step(losses, project)
         with torch.no_grad(), seeded(self.seed, batch, self.steps):
             images = perturbation(batch.images).detach().clone()
-            trace.append(losses_of(images))
+            if self.score:
+                trace.append(losses_of(images))
         return Adversarial(images, trace[0], trace[-1], ~moved, torch.stack(trace))
 
     def _gradient(

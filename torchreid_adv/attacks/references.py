@@ -14,7 +14,7 @@ from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, DataError, suggest
 from torchreid_adv.models.features import Features
 
-RULES = ("all", "other", "leave_one_out")
+RULES = ("all", "other", "leave_one_out", "leave_one_out_or_self")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class References:
     Args:
         features: usually of the other side of the data set.
         rule: ``all`` images of the identity (a gallery image against its queries), those of
-            ``other`` cameras (a query against its gallery), or ``leave_one_out``: all but itself.
+            ``other`` cameras (a query against its gallery), or ``leave_one_out``: all but itself;
+            ``leave_one_out_or_self`` gives an image that is alone itself, which an attack leaves
+            from a random start only.
         targets: image_id or pid (as text) -> the identity to take instead of the image's own.
 
     Raises:
@@ -67,11 +69,12 @@ class References:
         mask = wanted[:, None] == self.features.pids[None]
         if self.rule == "other" and camids is not None:
             mask &= camids.cpu()[:, None] != self.features.camids[None]
-        if self.rule == "leave_one_out":
+        if self.rule.startswith("leave_one_out"):
             rows = {image_id: row for row, image_id in enumerate(self.features.image_ids)}
             for row, image_id in enumerate(image_ids):
                 if image_id in rows:
-                    mask[row, rows[image_id]] = False
+                    alone = self.rule.endswith("self") and mask[row].sum() == 1
+                    mask[row, rows[image_id]] = alone
         return mask
 
     def means(self, batch: Batch, distance: Distance) -> tuple[Tensor, Tensor]:

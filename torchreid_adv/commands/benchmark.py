@@ -14,6 +14,7 @@ from torchreid_adv.commands import (
     bench_jobs,
     bench_rerank,
     bench_retrieval,
+    bench_training,
     bench_transforms,
 )
 from torchreid_adv.jobs.files import write_text
@@ -26,6 +27,7 @@ SECTIONS: dict[str, Any] = {
     "rerank": bench_rerank,
     "jobs": bench_jobs,
     "transforms": bench_transforms,
+    "training": bench_training,
 }
 SIZES = ("queries", "gallery", "images")
 

@@ -43,7 +43,8 @@ def _train(cfg: AdvConfig, folder: Path) -> None:
     settings.data.save_dir = str(folder)
     settings.data.targets = list(cfg.data.sources)
     settings.test.evaluate = False
-    settings.adv.engine = "progress"
+    settings.adv.engine = "robust_progress" if _is_robust(cfg) else "progress"
+    settings.adv.training.evaluate, settings.adv.training.report = False, []
     folder.mkdir(parents=True, exist_ok=True)
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(settings):
         train(settings)
@@ -56,7 +57,17 @@ def _digest(cfg: AdvConfig) -> str:
     decides["adv"] = {k: config.plain(cfg.adv[k]) for k in ("virtual", "transforms", "plugins")}
     for key in ("test_identities", "distractors", "train_model"):  # training sees nothing of them
         del decides["adv"]["virtual"][key]
+    if _is_robust(cfg):
+        training = {k: v for k, v in config.plain(cfg.adv.training).items() if k not in _PLACES}
+        weights = cfg.adv.training.weights
+        training["clean"] = sha256(Path(weights).read_bytes()) if weights else ""
+        decides["adv"] |= {"training": training, "attack": config.plain(cfg.adv.attack)}
     return sha256(json.dumps(decides, sort_keys=True).encode())[:8]
 
 
+def _is_robust(cfg: AdvConfig) -> bool:
+    return bool(cfg.adv.engine == "adversarial_training")
+
+
+_PLACES = ("weights", "folder", "evaluate", "report")
 _DATA = ("sources", "height", "width", "transforms", "norm_mean", "norm_std", "combineall")

@@ -38,18 +38,19 @@ class Scoring:
     neighbors: str = "torch"
     team: Team = ALONE
 
-    def score(self, sides: Sides, title: str = "") -> Scores:
+    def score(self, sides: Sides, title: str = "", *, quiet: bool = False) -> Scores:
         """Score the ranking and, where it is wanted and shown, the re-ranked one.
 
         Args:
             sides: features of ``query`` and ``gallery``.
             title: what is printed above the scores; "" = nothing is printed.
+            quiet: re-rank, too, although nothing is printed.
         """
         plain = self._rank(sides, None, title)
-        if not (self.rerank and title):
+        if not (self.rerank and (title or quiet)):
             return Scores(plain)
         reranking = Reranking(backend=self.neighbors)
-        return Scores(plain, self._rank(sides, reranking, f"{title}, re-ranked"))
+        return Scores(plain, self._rank(sides, reranking, f"{title}, re-ranked" if title else ""))
 
     def pulled(self, targets: Mapping[str, int], clean: Sides, after: Sides) -> dict[str, Any]:
         """Return how often pulled images come up for their targets, before and after; print it.

@@ -5,6 +5,7 @@ Flags, config keys, log lines and output folders are those of ``scripts/main.py`
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,15 +18,17 @@ from torchreid_adv import config
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.data.datasets import reading
+from torchreid_adv.engines.distributed import distribute
 from torchreid_adv.integration import engine, hooks
-from torchreid_adv.integration.console import kept_console
+from torchreid_adv.integration.console import kept_console, only_leader_speaks
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.registry import COMMANDS
 
 
 @COMMANDS.register("train", help="train or test a model with torchreid's flags and config")
 def main(arguments: list[str]) -> int:
-    """Train, or test with ``test.evaluate True``.
+    """Train, or test with ``test.evaluate True``; under torchrun, by several processes.
 
     Raises:
         ConfigError: a flag, key, name or checkpoint that cannot be used.
@@ -35,15 +38,17 @@ def main(arguments: list[str]) -> int:
     cfg = stock_config.merged_config(chosen)
     if chosen.dry_run:
         return stock_config.print_config(cfg)
-    train(cfg)
+    with joined() as team, only_leader_speaks(team):
+        train(cfg, team if "RANK" in os.environ else None)
     return 0
 
 
-def train(cfg: config.AdvConfig) -> Any:
+def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
     """Train and test as the config says; hooks and console are as they were afterwards.
 
     Args:
         cfg: the whole config, see :func:`stock_config.default_config`.
+        team: processes that train together, by one seeded plan; None = as torchreid does it.
 
     Returns:
         torchreid's engine, whose ``model`` is trained; see :func:`weights_path` for the file.
@@ -52,7 +57,7 @@ def train(cfg: config.AdvConfig) -> Any:
     with config.using(cfg), kept_console(), hooks.installed():
         config.setup(cfg)
         check_names(cfg)
-        built = _train(cfg)
+        built = _train(cfg, team)
         engine.require_adapted(cfg, before)
     return built
 
@@ -62,18 +67,20 @@ def weights_path(cfg: config.AdvConfig) -> Path:
     return Path(cfg.data.save_dir) / "model" / f"model.pth.tar-{cfg.train.max_epoch}"
 
 
-def _train(cfg: config.AdvConfig) -> Any:
+def _train(cfg: config.AdvConfig, team: Team | None) -> Any:
     utils = torchreid_module("utils")
     utils.set_random_seed(cfg.train.seed)
     log = time.strftime(("test" if cfg.test.evaluate else "train") + ".log-%Y-%m-%d-%H-%M-%S")
-    sys.stdout = utils.Logger(str(Path(cfg.data.save_dir) / log))
+    if team is None or team.leads:
+        sys.stdout = utils.Logger(str(Path(cfg.data.save_dir) / log))
     print(f"Show configuration\n{cfg}\n")
     print("Collecting env info ...")
     print(f"** System info **\n{utils.collect_env_info()}\n")
     if cfg.use_gpu:
         torch.backends.cudnn.benchmark = True
-    data = build_data(cfg)
-    model = build_model(cfg, data)
+    first = (team or ALONE).first  # renders and fetches what the others then find
+    data = first(lambda: build_data(cfg))
+    model = first(lambda: build_model(cfg, data, parallel=team is None))
     optim = torchreid_module("optim")
     optimizer = optim.build_optimizer(model, **stock_config.keywords(cfg, stock_config.OPTIMIZER))
     scheduler = optim.build_lr_scheduler(
@@ -85,6 +92,8 @@ def _train(cfg: config.AdvConfig) -> Any:
         )
     print(f"Building {cfg.loss.name}-engine for {cfg.data.type}-reid")
     built = build_engine(cfg, data, model, optimizer, scheduler)
+    if team is not None:
+        distribute(built, cfg, team)
     built.run(**stock_config.keywords(cfg, stock_config.RUN))
     return built
 
@@ -103,8 +112,14 @@ def build_data(cfg: config.AdvConfig) -> Any:
         return data.VideoDataManager(**stock_config.keywords(cfg, stock_config.VIDEO_DATA))
 
 
-def build_model(cfg: config.AdvConfig, data: Any) -> nn.Module:
-    """Return the network with its weights loaded, on the GPUs where they are used."""
+def build_model(cfg: config.AdvConfig, data: Any, *, parallel: bool = True) -> nn.Module:
+    """Return the network with its weights loaded, on the GPUs where they are used.
+
+    Args:
+        cfg: the whole config.
+        data: torchreid's data manager, for the number of identities.
+        parallel: on all GPUs, in DataParallel; else on the current one.
+    """
     utils = torchreid_module("utils")
     print(f"Building model: {cfg.model.name}")
     model: nn.Module = torchreid_module("models").build_model(
@@ -118,7 +133,9 @@ def build_model(cfg: config.AdvConfig, data: Any) -> nn.Module:
     print(f"Model complexity: params={params:,} flops={flops:,}")
     if cfg.model.load_weights and utils.check_isfile(cfg.model.load_weights):
         utils.load_pretrained_weights(model, cfg.model.load_weights)
-    return nn.DataParallel(model).cuda() if cfg.use_gpu else model
+    if cfg.use_gpu:
+        model = nn.DataParallel(model).cuda() if parallel else model.cuda()
+    return model
 
 
 def build_engine(

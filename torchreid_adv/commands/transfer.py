@@ -23,12 +23,12 @@ from torchreid_adv.commands.crossings import Crossing, crossings, kind_of, label
 from torchreid_adv.commands.job_folder import JobFolder, listing
 from torchreid_adv.commands.job_metrics import metric_facts, to_fit
 from torchreid_adv.commands.kept_run import kept_run, read_facts
+from torchreid_adv.commands.scoring import Scoring
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation import evaluate
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import read_manifest, sha256
@@ -202,7 +202,7 @@ class _Table:
             "root": root,
             "tested": digest,
             "distance": repr((metric_facts("distance", distance), distance.normalize)),
-            "rules": [job.ap_rule, job.protocol],
+            "rules": [job.ap_rule, job.protocol, *(["rerank"] if job.rerank else [])],
         }
         path = out / "cells" / f"{sha256(json.dumps(facts, sort_keys=True).encode())[:24]}.json"
         found = read_facts(path)
@@ -219,21 +219,20 @@ class _Table:
         attacked: Sequence[Record],
     ) -> dict[str, Any]:
         clean = self.clean(specs, data.name)
-        rules: dict[str, Any] = {
-            "distance": job.distance,
-            "ap_rule": job.ap_rule,
-            "protocol": job.protocol,
-            "block": job.block,
-        }
-        before = evaluate(clean["query"], clean["gallery"], **rules).to_dict()
+        scoring = Scoring(
+            job.distance,
+            job.ap_rule,
+            job.protocol,
+            job.block,
+            rerank=job.rerank,
+            neighbors=job.neighbors,
+        )
+        before = scoring.score(clean, quiet=True).to_dict()
         if not attacked:
             return {"clean": before, "adversarial": before}
         stored = extract(self._of(specs), attacked, workers=job.workers)
         after = {**clean, job.side: clean[job.side].replace(stored)}
-        return {
-            "clean": before,
-            "adversarial": evaluate(after["query"], after["gallery"], **rules).to_dict(),
-        }
+        return {"clean": before, "adversarial": scoring.score(after, quiet=True).to_dict()}
 
     def _distance(
         self, specs: tuple[ModelSpec, ...], data: ReIDData, job: AttackJob, out: Path

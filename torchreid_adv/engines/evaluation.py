@@ -35,6 +35,7 @@ class EvaluationMixin(Base):
     results: dict[str, RetrievalResult]
     adv_config: AdvConfig
     defense_draws: int
+    leads = True  # of several processes that train together, the one that writes
 
     def adapt(self, cfg: AdvConfig) -> None:
         """Take the config; called once, when the engine is adapted.
@@ -78,7 +79,20 @@ class EvaluationMixin(Base):
         print(*result.lines(keywords.get("ranks", [1, 5, 10, 20])), sep="\n")
         if keywords.get("visrank"):
             self._draw_ranks(matrix, dataset_name, keywords)
+        self.evaluated(dataset_name, {"query": query, "gallery": gallery}, distance, keywords)
         return result.rank(1), result.mAP
+
+    def evaluated(
+        self, name: str, sides: dict[str, Features], distance: Distance, keywords: dict[str, Any]
+    ) -> None:
+        """Do what a training mixin adds to the evaluation of a data set; nothing here.
+
+        Args:
+            name: the data set.
+            sides: features of ``query`` and ``gallery``.
+            distance: by which the gallery was ranked.
+            keywords: of torchreid's ``Engine._evaluate``.
+        """
 
     def _distance(self, **keywords: Any) -> Distance:
         """Return the distance of the keywords, one that is learned from the training images."""
@@ -99,7 +113,7 @@ class EvaluationMixin(Base):
     def _train_loader(self) -> DataLoader[Any]:
         """Return the training images, in order and through the test transform."""
         stock = self.datamanager.train_loader
-        images = copy.copy(stock.dataset)
+        images = copy.copy(getattr(stock.dataset, "images", stock.dataset))
         images.transform, images.k_tfm = self.datamanager.transform_te, 1
         return DataLoader(images, batch_size=stock.batch_size, num_workers=stock.num_workers)
 

@@ -1,0 +1,184 @@
+"""``torchreid-adv attack-train``: an adversarial version of the training set, to train on."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchreid_adv import config
+from torchreid_adv.attacks import Attack, GradientAttack, References, configured_attack
+from torchreid_adv.attacks.variant import Variant, VariantWriter
+from torchreid_adv.commands import stock_config
+from torchreid_adv.commands.attack_gallery import load_spec
+from torchreid_adv.commands.attack_job import LEDGER
+from torchreid_adv.commands.job_folder import JobFolder
+from torchreid_adv.commands.stock_checks import check_names
+from torchreid_adv.commands.train import build_data
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.data.batch import generator
+from torchreid_adv.data.datasets import Record, ReIDData, from_torchreid
+from torchreid_adv.data.loading import refuse
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.console import only_leader_speaks
+from torchreid_adv.integration.hooks import installed
+from torchreid_adv.jobs.space import require_space
+from torchreid_adv.jobs.team import ALONE, Team, joined
+from torchreid_adv.models import PixelModel, extract, fingerprint
+from torchreid_adv.models.kernels import repeatable
+from torchreid_adv.models.specs import ModelSpec
+from torchreid_adv.registry import COMMANDS
+from torchreid_adv.version import __version__
+
+RULE = "leave_one_out_or_self"
+
+
+def main(arguments: list[str]) -> int:
+    """Attack the training set as ``adv.training.*`` says and return 0.
+
+    ``adv.training.mode: offline`` does the same before it trains; done before, by several
+    processes for instance, it is found there.
+
+    Raises:
+        ConfigError: a flag, key, checkpoint or folder that cannot be used.
+        DataError: a data set or an image that cannot be used.
+    """
+    parser = stock_config.make_parser(
+        "torchreid-adv attack-train", "Write an adversarial version of the training set."
+    )
+    chosen = parser.parse_args(arguments)
+    cfg = stock_config.merged_config(chosen)
+    if chosen.dry_run:
+        return stock_config.print_config(cfg)
+    with installed(), joined(cfg.adv.job.shard) as team, only_leader_speaks(team):
+        config.setup(cfg)
+        check_names(cfg)
+        dataset = team.first(lambda: build_data(cfg)).train_loader.dataset
+        data = from_torchreid("+".join(cfg.data.sources), cfg.data.root, dataset)
+        found = attack_training(cfg, data, team)
+    print(f"Adversarial training set: {found.folder}" if found else "This shard is done.")
+    return 0
+
+
+def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> Variant | None:
+    """Attack the training images of a data set with a frozen clean network, once (Bai et al., 4).
+
+    Each image is attacked as ``adv.training.attack`` attacks a query whose references are the other
+    images of its identity; one that is alone is attacked away from itself, from a random start.
+
+    Args:
+        cfg: for the attack, the clean network and the folder.
+        data: as the training loader has it; query and gallery are not looked at.
+        team: this process and those it shares the work with.
+
+    Returns:
+        the stored variant, training images only; None for a shard while others are not done.
+
+    Raises:
+        ConfigError: no clean network, or a folder that holds another run.
+        DataError: an image that cannot be used.
+    """
+    if cfg.adv.job.threads:
+        torch.set_num_threads(cfg.adv.job.threads)
+    model, attack = _clean_network(cfg), training_attack(cfg)
+    data = replace(data, query=(), gallery=())
+    if isinstance(attack, GradientAttack) and attack.start == "zero" and _lonely(data.train):
+        attack.start = "if_stuck"
+    chosen = share(data.train, cfg.adv.training.ratio, cfg.adv.attack.seed)
+    folder = JobFolder(training_folder(cfg), data.name, _identity(cfg, model, attack), team)
+    folder.check_free()
+    print(f"##### Attacking {len(chosen)} training images of {data.name} #####")
+    bad, pixels = folder.checked(data, cfg.data.workers)
+    refuse(bad, len(data.train))
+    with repeatable():
+        compute = functools.partial(extract, model, data.train, workers=cfg.data.workers, team=team)
+        features = folder.features("train", data.train, compute)
+        writer = VariantWriter(
+            model,
+            attack,
+            References(features, RULE),
+            "train",
+            folder.variant,
+            folder.path,
+            chunk=cfg.adv.job.chunk,
+            workers=cfg.data.workers,
+            team=team,
+        )
+        wanted = replace(data, train=chosen)
+        left = writer.left(wanted)
+        share_left = left * len(chosen) / len(data.train)
+        require_space(
+            folder.out, images=round(left * len(chosen)), pixels=round(share_left * pixels)
+        )
+        folder.begin()
+        return writer.write(wanted, {"data": data.name, **folder.identity})
+
+
+def training_attack(cfg: AdvConfig) -> Attack:
+    """Return the attack of ``adv.training.attack`` and its keys.
+
+    Raises:
+        ConfigError: a key is set that this attack does not use.
+    """
+    own, chosen = cfg.clone(), cfg.adv.training
+    own.adv.attack.name, own.adv.attack.eps = chosen.attack, chosen.eps
+    own.adv.attack.step_size, own.adv.attack.steps = chosen.step_size, chosen.steps
+    own.adv.attack.momentum, own.adv.attack.targeted = None, False
+    own.adv.attack.options = chosen.options
+    try:
+        return configured_attack(own)
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("adv.attack.", "adv.training.")) from error
+
+
+def training_folder(cfg: AdvConfig) -> Path:
+    """Return the folder of the adversarial training set."""
+    return Path(cfg.adv.training.folder or Path(cfg.data.save_dir) / "adversarial_train")
+
+
+def share(records: Sequence[Record], ratio: float, seed: int) -> tuple[Record, ...]:
+    """Return a share of images, drawn by a seed; the same ones are in every larger share."""
+    order = torch.randperm(len(records), generator=generator(seed, "share")).tolist()
+    return tuple(sorted(records[row] for row in order[: max(1, round(ratio * len(records)))]))
+
+
+def _clean_network(cfg: AdvConfig) -> PixelModel:
+    weights = cfg.adv.training.weights
+    if not weights:
+        raise ConfigError(
+            "adv.training.mode 'offline' attacks a clean network that was trained before: train "
+            "one with adv.engine '' and name its checkpoint in adv.training.weights"
+        )
+    return load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, weights))
+
+
+def _lonely(records: Sequence[Record]) -> bool:
+    """Tell whether an identity has one image only."""
+    return 1 in Counter(record.pid for record in records).values()
+
+
+def _identity(cfg: AdvConfig, model: PixelModel, attack: Attack) -> dict[str, Any]:
+    """Return what makes a run the same run."""
+    return {
+        "version": __version__,
+        "ledger": LEDGER,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "chunk": cfg.adv.job.chunk,
+        "attack": {"name": attack.name, **attack.describe(), "side": "train", "reference": RULE},
+        "ratio": [cfg.adv.training.ratio, cfg.adv.attack.seed],
+        "model": lookup(cfg, "model.name", ""),
+        "size": list(model.size),
+        "sha256": fingerprint(model.network),
+    }
+
+
+# the engine adversarial_training, to the left of this package, finds the job here
+COMMANDS.register(
+    "attack-train", help="write an adversarial version of the training set", job=attack_training
+)(main)

@@ -1,0 +1,106 @@
+"""Training by several processes: ``torchrun --nproc-per-node N tools/train.py ...``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.engines.evaluation import Base
+from torchreid_adv.engines.planned import planned_loader
+from torchreid_adv.integration.checkpoints import unwrap
+from torchreid_adv.jobs.team import Team
+
+
+class _Silent:
+    """Stands for the tensorboard writer of a process that does not lead."""
+
+    def add_scalar(self, *args: Any, **keywords: Any) -> None:
+        """Write nothing."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+class DistributedMixin(Base):
+    """Each process trains on its part of each batch; gradients are averaged, the first one tests.
+
+    Hard pairs of a triplet loss are mined in each process's part, and BatchNorm's statistics are
+    those of the part; at the end of an epoch all processes take over the first one's running ones.
+    """
+
+    team: Team
+    model: Any
+
+    def train(self, *args: Any, **keywords: Any) -> None:
+        """Train an epoch by its plan."""
+        self.train_loader.sampler.epoch = self.epoch
+        super().train(*args, **keywords)
+        if self.team.connected:
+            for buffer in unwrap(self.model).buffers():
+                distributed.broadcast(buffer, 0)
+
+    def two_stepped_transfer_learning(
+        self, epoch: int, fixbase_epoch: int, open_layers: Any, model: Any = None
+    ) -> None:
+        """Open layers by their names in the network itself."""
+        model = unwrap(self.model if model is None else model)
+        super().two_stepped_transfer_learning(epoch, fixbase_epoch, open_layers, model=model)
+
+    def test(self, *args: Any, **keywords: Any) -> float:
+        """Evaluate in the first process; the others wait, and return 0."""
+        rank1, wrapped = 0.0, self.model
+        if self.leads:
+            self.model = unwrap(wrapped)  # nothing is exchanged meanwhile
+            try:
+                rank1 = super().test(*args, **keywords)
+            finally:
+                self.model = wrapped
+        self.team.wait()
+        return rank1
+
+    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
+        """Save in the first process."""
+        if self.leads:
+            super().save_model(epoch, rank1, save_dir, is_best=is_best)
+
+
+def distribute(engine: Any, cfg: AdvConfig, team: Team) -> None:
+    """Make an engine, built on a bare network, one of several that train together.
+
+    Args:
+        engine: torchreid's.
+        cfg: of the training; ``train.batch_size`` counts the images of all processes together.
+        team: this process and the others; one alone trains by the same plan.
+
+    Raises:
+        ConfigError: batches that cannot be cut.
+    """
+    own: Any = type(engine)
+    engine.__class__ = type(own.__name__, (DistributedMixin, own), {"__module__": own.__module__})
+    engine.team, engine.leads = team, team.leads
+    data = engine.datamanager
+    seed = int(lookup(cfg, "train.seed", 0))
+    data.train_loader = planned_loader(data.train_loader, team=team, seed=seed)
+    engine.train_loader = data.train_loader
+    if not team.connected:
+        return
+    if not team.leads:
+        engine.writer = _Silent()
+    engine.model = _wrapped(engine.model, cfg)
+
+
+def _wrapped(model: torch.nn.Module, cfg: AdvConfig) -> DistributedDataParallel:
+    """Return the network in DDP: NCCL where its weights are on a GPU, gloo on a CPU."""
+    gpu = next(model.parameters()).is_cuda
+    mining_only = lookup(cfg, "loss.name") == "triplet" and not lookup(cfg, "loss.triplet.weight_x")
+    return DistributedDataParallel(
+        model,
+        device_ids=[torch.cuda.current_device()] if gpu else None,
+        process_group=distributed.new_group(backend="nccl") if gpu else None,
+        broadcast_buffers=False,  # clean and adversarial images share BatchNorm in one step
+        find_unused_parameters=bool(lookup(cfg, "train.fixbase_epoch", 0)) or mining_only,
+    )

@@ -1,0 +1,99 @@
+"""The attack inside a training step."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from torchreid_adv.attacks import GradientAttack, LinfDelta, SignStep
+from torchreid_adv.attacks.build import configured_distance
+from torchreid_adv.attacks.classification import IdentityLogits, identity_classifier
+from torchreid_adv.attacks.guided import GuidedDistance
+from torchreid_adv.attacks.objectives import Objective
+from torchreid_adv.attacks.self_reference import SelfDistance
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.data.batch import Batch
+from torchreid_adv.distances import Distance, FittedDistance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models import PixelModel
+from torchreid_adv.pixels import from_levels
+
+OBJECTIVES = ("self", "guided", "classification")
+STEPS, STEP_SIZE = 7, 1.0  # of adversarial training by Bouniot et al.; gray levels
+
+
+@dataclass(frozen=True)
+class InnerAttack:
+    """PGD on the network as it is now: frozen, in eval mode, gradients of the images alone.
+
+    Args:
+        objective: ``self``: away from the own feature; ``guided``: see :class:`GuidedDistance`;
+            ``classification``: cross-entropy of the identity.
+        distance: that ``self`` and ``guided`` attack.
+        eps: L-infinity bound, pixel units of [0, 1].
+        step_size: pixel units of [0, 1].
+        steps: how many.
+        start: ``random`` or ``zero``, which ``self`` cannot leave by itself.
+        seed: of the random start.
+    """
+
+    objective: str
+    distance: Distance
+    eps: float
+    step_size: float
+    steps: int
+    start: str
+    seed: int
+
+    @classmethod
+    def configured(cls, cfg: AdvConfig, seed: int) -> InnerAttack:
+        """Return the attack of ``adv.training.*``.
+
+        Raises:
+            ConfigError: a distance that cannot be attacked while features change, or an objective
+                that does not leave its start.
+        """
+        chosen, distance = cfg.adv.training, configured_distance(cfg)
+        if isinstance(distance, FittedDistance) or not distance.squared_euclidean:
+            raise ConfigError(
+                f"adversarial training attacks features while they change, and '{distance.name}' "
+                "is not made for that; set adv.attack.metric 'euclidean' or 'cosine'"
+            )
+        if chosen.objective == "self" and chosen.start == "zero":
+            raise ConfigError(
+                "adv.training.objective 'self' has no gradient at the clean image; set "
+                "adv.training.start 'random'"
+            )
+        return cls(
+            objective=chosen.objective,
+            distance=distance,
+            eps=from_levels(chosen.eps),
+            step_size=from_levels(STEP_SIZE if chosen.step_size is None else chosen.step_size),
+            steps=STEPS if chosen.steps is None else chosen.steps,
+            start=chosen.start,
+            seed=seed,
+        )
+
+    def __call__(self, model: PixelModel, batch: Batch) -> Tensor:
+        """Return the adversarial pixels (N, 3, H, W) in [0, 1]; the model is left as it was.
+
+        Raises:
+            ConfigError: ``classification`` and a network without one linear classifier.
+        """
+        loop = GradientAttack(
+            self._objective(model),
+            LinfDelta(self.eps),
+            functools.partial(SignStep, lr=self.step_size),
+            self.steps,
+            start=self.start,
+            seed=self.seed,
+            score=False,
+        )
+        return loop(model, batch).images
+
+    def _objective(self, model: PixelModel) -> Objective:
+        if self.objective == "classification":
+            return IdentityLogits(identity_classifier(model), known=True)
+        return {"self": SelfDistance, "guided": GuidedDistance}[self.objective](self.distance)

@@ -1,0 +1,73 @@
+"""Training that goes on from a checkpoint as if it had never ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.engines.evaluation import Base
+from torchreid_adv.engines.randomness import kept_random_state, random_state, set_random_state
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.checkpoints import read_checkpoint
+from torchreid_adv.jobs.files import atomic_file
+
+KEY = "adv_random"  # in a checkpoint
+
+
+class ResumableMixin(Base):
+    """Checkpoints also hold the random generators and the sampler; evaluations draw from neither.
+
+    A run that goes on from ``model.resume`` on a CPU ends in the weights of one that did not stop.
+    """
+
+    _resumed: dict[str, Any] | None = None
+    _state: dict[str, Any]
+
+    def resume(self, cfg: AdvConfig) -> None:
+        """Read what ``model.resume`` keeps beside weights; it counts from the first epoch on."""
+        path = lookup(cfg, "model.resume", "")
+        self._resumed = read_checkpoint(path).get(KEY) if path and Path(path).is_file() else None
+
+    def train(self, *args: Any, **keywords: Any) -> None:
+        """Train an epoch, the first one from the state that was kept."""
+        if self._resumed is not None:
+            self._set_state(self._resumed)
+            self._resumed = None
+        super().train(*args, **keywords)
+        self._state = {"generators": random_state(), "sampler": self._sampler_state()}
+
+    def test(self, *args: Any, **keywords: Any) -> float:
+        """Evaluate; training goes on with the draws it would have had without."""
+        with kept_random_state():
+            rank1: float = super().test(*args, **keywords)
+        return rank1
+
+    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
+        """Save what the engine saves, and the state at the end of the epoch's training."""
+        super().save_model(epoch, rank1, save_dir, is_best=is_best)
+        if not self.leads:
+            return
+        for name in self.get_model_names():
+            path = Path(save_dir) / name / f"model.pth.tar-{epoch + 1}"
+            if path.is_file():
+                content = {**read_checkpoint(path), KEY: self._state}
+                with atomic_file(path) as file:
+                    torch.save(content, file)
+
+    def _sampler_state(self) -> Any:
+        own = getattr(self.train_loader.sampler, "state_dict", None)
+        return own() if callable(own) else None
+
+    def _set_state(self, state: dict[str, Any]) -> None:
+        try:
+            set_random_state(state["generators"])
+            if state["sampler"] is not None:
+                self.train_loader.sampler.load_state_dict(state["sampler"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise ConfigError(
+                f"the random state in the checkpoint of model.resume cannot be used ({error}); "
+                "resume with the config it was trained with, or start from model.load_weights"
+            ) from error
