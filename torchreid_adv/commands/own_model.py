@@ -17,12 +17,17 @@ from torchreid_adv.jobs.manifest import sha256
 DECIDES = ("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop")
 
 
-def trained_weights(cfg: AdvConfig) -> Path:
+def trained_weights(cfg: AdvConfig, *, engine: str = "progress") -> Path:
     """Return the weights of the model that a config describes, training it if need be.
 
     They lie in ``<data.root>/models/<model>-<hash of what decides them>``, whole or not at all.
+
+    Args:
+        cfg: the whole config.
+        engine: the mixin that trains, one that shows a bar.
     """
-    folder = Path(cfg.data.root).expanduser() / "models" / f"{cfg.model.name}-{_digest(cfg)}"
+    name = f"{cfg.model.name}-{_digest(cfg, engine)}"
+    folder = Path(cfg.data.root).expanduser() / "models" / name
     wanted = folder / "model" / f"model.pth.tar-{cfg.train.max_epoch}"
     if wanted.is_file():
         print(f"=> Using the model trained before: {wanted}")
@@ -30,7 +35,7 @@ def trained_weights(cfg: AdvConfig) -> Path:
     print(f"=> Training {cfg.model.name} on {', '.join(cfg.data.sources)}, once: {wanted}")
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     try:
-        _train(cfg, unfinished)
+        _train(cfg, unfinished, engine)
         if not wanted.is_file():
             os.replace(unfinished, folder)
     finally:
@@ -38,22 +43,24 @@ def trained_weights(cfg: AdvConfig) -> Path:
     return wanted
 
 
-def _train(cfg: AdvConfig, folder: Path) -> None:
+def _train(cfg: AdvConfig, folder: Path, engine: str) -> None:
     settings = cfg.clone()
     settings.data.save_dir = str(folder)
     settings.data.targets = list(cfg.data.sources)
     settings.test.evaluate = False
-    settings.adv.engine = "progress"
+    settings.adv.engine = engine
     folder.mkdir(parents=True, exist_ok=True)
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(settings):
         train(settings)
     assert weights_path(settings).is_file()
 
 
-def _digest(cfg: AdvConfig) -> str:
+def _digest(cfg: AdvConfig, engine: str) -> str:
     decides: dict[str, Any] = {name: config.plain(cfg.get(name)) for name in DECIDES}
     decides["data"] = {k: v for k, v in config.plain(cfg.data).items() if k in _DATA}
     decides["adv"] = {k: config.plain(cfg.adv[k]) for k in ("virtual", "transforms", "plugins")}
+    if engine != "progress":
+        decides["engine"] = engine
     return sha256(json.dumps(decides, sort_keys=True).encode())[:8]
 
 

@@ -45,11 +45,17 @@ class Scoring:
             sides: features of ``query`` and ``gallery``.
             title: what is printed above the scores; "" = nothing is printed.
         """
+        if self.rerank and title:
+            return self.both(sides, title)
+        return Scores(self._rank(sides, None, title))
+
+    def both(self, sides: Sides, title: str = "") -> Scores:
+        """Score the ranking and, where it is wanted, the re-ranked one; see :meth:`score`."""
         plain = self._rank(sides, None, title)
-        if not (self.rerank and title):
+        if not self.rerank:
             return Scores(plain)
         reranking = Reranking(backend=self.neighbors)
-        return Scores(plain, self._rank(sides, reranking, f"{title}, re-ranked"))
+        return Scores(plain, self._rank(sides, reranking, title and f"{title}, re-ranked"))
 
     def pulled(self, targets: Mapping[str, int], clean: Sides, after: Sides) -> dict[str, Any]:
         """Return how often pulled images come up for their targets, before and after; print it.
