@@ -12,6 +12,7 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.commands.train import train, weights_path
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.engines.selection import BEST
 from torchreid_adv.jobs.manifest import sha256
 
 DECIDES = ("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop")
@@ -20,7 +21,8 @@ DECIDES = ("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop")
 def trained_weights(cfg: AdvConfig, *, engine: str = "progress") -> Path:
     """Return the weights of the model that a config describes, training it if need be.
 
-    They lie in ``<data.root>/models/<model>-<hash of what decides them>``, whole or not at all.
+    They lie in ``<data.root>/models/<model>-<hash of what decides them>``, whole or not at all:
+    those of the last epoch, or the best ones by ``adv.selection.data``.
 
     Args:
         cfg: the whole config.
@@ -28,7 +30,8 @@ def trained_weights(cfg: AdvConfig, *, engine: str = "progress") -> Path:
     """
     name = f"{cfg.model.name}-{_digest(cfg, engine)}"
     folder = Path(cfg.data.root).expanduser() / "models" / name
-    wanted = folder / "model" / f"model.pth.tar-{cfg.train.max_epoch}"
+    chosen = BEST if cfg.adv.selection.data else f"model.pth.tar-{cfg.train.max_epoch}"
+    wanted = folder / "model" / chosen
     if wanted.is_file():
         print(f"=> Using the model trained before: {wanted}")
         return wanted
@@ -59,6 +62,8 @@ def _digest(cfg: AdvConfig, engine: str) -> str:
     decides: dict[str, Any] = {name: config.plain(cfg.get(name)) for name in DECIDES}
     decides["data"] = {k: v for k, v in config.plain(cfg.data).items() if k in _DATA}
     decides["adv"] = {k: config.plain(cfg.adv[k]) for k in ("virtual", "transforms", "plugins")}
+    if cfg.adv.selection.data:
+        decides["adv"]["selection"] = config.plain(cfg.adv.selection)
     if engine != "progress":
         decides["engine"] = engine
     return sha256(json.dumps(decides, sort_keys=True).encode())[:8]

@@ -5,14 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-from torchvision.transforms import Normalize
-
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import from_torchreid
 from torchreid_adv.engines.evaluation import Base
+from torchreid_adv.engines.networks import pixel_model
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models import PixelModel
 from torchreid_adv.registry import COMMANDS, ENGINES
 
 
@@ -49,7 +46,7 @@ class MetricAttackMixin(Base):
 
     def _attack_targets(self, out: Path) -> None:
         cfg = self.attack_config
-        model = self._pixel_model()
+        model = pixel_model(self)
         facts = {
             "name": lookup(cfg, "model.name", type(model.network).__name__),
             "weights": lookup(cfg, "model.load_weights", ""),
@@ -62,11 +59,3 @@ class MetricAttackMixin(Base):
         ]
         outcome = COMMANDS.facts("attack-gallery")["job"](cfg, model, facts, targets, out)
         print(f"Report: {outcome.report}")
-
-    def _pixel_model(self) -> PixelModel:
-        data = self.datamanager
-        network = self.model.module if isinstance(self.model, nn.DataParallel) else self.model
-        normalize = next(t for t in data.transform_te.transforms if isinstance(t, Normalize))
-        return PixelModel(
-            network, size=(data.height, data.width), mean=normalize.mean, std=normalize.std
-        )
