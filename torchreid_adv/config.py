@@ -11,7 +11,7 @@ import ast
 import contextlib
 import importlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +281,8 @@ def _check_names(cfg: AdvConfig) -> None:
         DEFENSES.build(adv.defense.name, **defense_options(cfg))
     else:
         _check_no_defense(adv.defense)
+    names = [lookup(cfg, key) or [] for key in ("data.sources", "data.targets")]
+    check_selection(adv.selection.data, *names)
     for metric in filter(None, (adv.attack.metric, lookup(cfg, "test.dist_metric", ""))):
         if ":" not in metric:  # a module:function is found when the distance is built
             DISTANCES.get(metric)
@@ -291,6 +293,25 @@ def _check_names(cfg: AdvConfig) -> None:
                     f"adv.{section}.{name} is a section of keywords, got {_shown(options)}"
                 )
             table.check_options(name, dict(options))
+
+
+def check_selection(name: str, sources: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse to choose checkpoints by a data set that is trained or tested on.
+
+    Args:
+        name: ``adv.selection.data``; "" = none.
+        sources: what is trained on.
+        targets: what is tested on.
+
+    Raises:
+        ConfigError: it is one of them.
+    """
+    for names, verb in ((targets, "tested"), (sources, "trained")):
+        if name and name in names:
+            raise ConfigError(
+                f"adv.selection.data '{name}' is {verb} on: a checkpoint is chosen by a data set "
+                "that has no other part in the run; name another one"
+            )
 
 
 def defense_options(cfg: AdvConfig) -> dict[str, Any]:

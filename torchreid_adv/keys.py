@@ -240,6 +240,15 @@ KEYS: tuple[Key, ...] = (
     Key("transfer.attacks", ["fgsm", "ifgsm", "mifgsm"], "attacks of a transfer table or sweep"),
     Key("transfer.eps", [], "bounds, gray levels; [] = adv.attack.eps", each(gray_levels)),
     Key("transfer.metrics", [], "attacked metrics; [] = adv.attack.metric"),
+    Key(
+        "selection.data",
+        "",
+        "data set on whose training identities checkpoints are compared during training; neither "
+        "trained nor tested on; '' = none",
+    ),
+    Key("selection.every", 5, "epochs between two looks", between(1, 10**6)),
+    Key("selection.identities", 100, "training identities looked at", between(2, 10**6)),
+    Key("selection.seed", 0, "of their draw", between(0, 2**32 - 1)),
     Key("study.models", [], "the models a study trains: ['label=name', 'label=name@160x64', ...]"),
     Key("study.seeds", [1, 2, 3], "of training; a study repeats everything for each of them"),
     Key(

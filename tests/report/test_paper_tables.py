@@ -16,6 +16,8 @@ def cell(**changes):
 
 SIZES = {
     "bai2019.fig5": 10,
+    "joint_defence.fig5": 0,  # plots without numbers
+    "joint_defence.fig9": 0,
     **{f"bai2019.table{n}": size for n, size in enumerate((12, 72, 72, 96, 20), 1)},
     **{f"joint_defence.table{n}": s for n, s in enumerate((4, 12, 8, 24, 16, 10, 28, 16, 2), 1)},
 }

@@ -12,25 +12,33 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.commands.train import train, weights_path
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.engines.selection import BEST
 from torchreid_adv.jobs.manifest import sha256
 
 DECIDES = ("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop")
 
 
-def trained_weights(cfg: AdvConfig) -> Path:
+def trained_weights(cfg: AdvConfig, *, engine: str = "progress") -> Path:
     """Return the weights of the model that a config describes, training it if need be.
 
-    They lie in ``<data.root>/models/<model>-<hash of what decides them>``, whole or not at all.
+    They lie in ``<data.root>/models/<model>-<hash of what decides them>``, whole or not at all:
+    those of the last epoch, or the best ones by ``adv.selection.data``.
+
+    Args:
+        cfg: the whole config.
+        engine: the mixin that trains, one that shows a bar.
     """
-    folder = Path(cfg.data.root).expanduser() / "models" / f"{cfg.model.name}-{_digest(cfg)}"
-    wanted = folder / "model" / f"model.pth.tar-{cfg.train.max_epoch}"
+    name = f"{cfg.model.name}-{_digest(cfg, engine)}"
+    folder = Path(cfg.data.root).expanduser() / "models" / name
+    chosen = BEST if cfg.adv.selection.data else f"model.pth.tar-{cfg.train.max_epoch}"
+    wanted = folder / "model" / chosen
     if wanted.is_file():
         print(f"=> Using the model trained before: {wanted}")
         return wanted
     print(f"=> Training {cfg.model.name} on {', '.join(cfg.data.sources)}, once: {wanted}")
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     try:
-        _train(cfg, unfinished)
+        _train(cfg, unfinished, engine)
         if not wanted.is_file():
             os.replace(unfinished, folder)
     finally:
@@ -38,12 +46,12 @@ def trained_weights(cfg: AdvConfig) -> Path:
     return wanted
 
 
-def _train(cfg: AdvConfig, folder: Path) -> None:
+def _train(cfg: AdvConfig, folder: Path, engine: str) -> None:
     settings = cfg.clone()
     settings.data.save_dir = str(folder)
     settings.data.targets = list(cfg.data.sources)
     settings.test.evaluate = False
-    settings.adv.engine = "robust_progress" if _is_robust(cfg) else "progress"
+    settings.adv.engine = "robust_progress" if _is_robust(cfg) else engine
     settings.adv.training.evaluate, settings.adv.training.report = False, []
     folder.mkdir(parents=True, exist_ok=True)
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(settings):
@@ -51,7 +59,7 @@ def _train(cfg: AdvConfig, folder: Path) -> None:
     assert weights_path(settings).is_file()
 
 
-def _digest(cfg: AdvConfig) -> str:
+def _digest(cfg: AdvConfig, engine: str) -> str:
     decides: dict[str, Any] = {name: config.plain(cfg.get(name)) for name in DECIDES}
     decides["data"] = {k: v for k, v in config.plain(cfg.data).items() if k in _DATA}
     decides["adv"] = {k: config.plain(cfg.adv[k]) for k in ("virtual", "transforms", "plugins")}
@@ -62,6 +70,10 @@ def _digest(cfg: AdvConfig) -> str:
         weights = cfg.adv.training.weights
         training["clean"] = sha256(Path(weights).read_bytes()) if weights else ""
         decides["adv"] |= {"training": training, "attack": config.plain(cfg.adv.attack)}
+    if cfg.adv.selection.data:
+        decides["adv"]["selection"] = config.plain(cfg.adv.selection)
+    if engine != "progress":
+        decides["engine"] = engine
     return sha256(json.dumps(decides, sort_keys=True).encode())[:8]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -103,13 +103,16 @@ def settle(cfg: AdvConfig, name: str, settings: Mapping[str, Any]) -> None:
         lookup(cfg, section)[leaf] = value
 
 
-def finding(cell: Cell, **where: Any) -> Finding:
+def finding(cell: Cell, *, reranked: bool = False, **where: Any) -> Finding:
     """Return a cell of a transfer table as a finding.
 
     Args:
         cell: ours.
+        reranked: take the measures of the re-ranked lists, which the cell holds.
         where: fields that the paper calls otherwise.
     """
+    if reranked:
+        cell = replace(cell, clean=cell.clean["rerank"], adversarial=cell.adversarial["rerank"])
     own = {
         "target": cell.target,
         "attacked": cell.attacked,

@@ -38,19 +38,24 @@ class Scoring:
     neighbors: str = "torch"
     team: Team = ALONE
 
-    def score(self, sides: Sides, title: str = "", *, quiet: bool = False) -> Scores:
+    def score(self, sides: Sides, title: str = "") -> Scores:
         """Score the ranking and, where it is wanted and shown, the re-ranked one.
 
         Args:
             sides: features of ``query`` and ``gallery``.
             title: what is printed above the scores; "" = nothing is printed.
-            quiet: re-rank, too, although nothing is printed.
         """
+        if self.rerank and title:
+            return self.both(sides, title)
+        return Scores(self._rank(sides, None, title))
+
+    def both(self, sides: Sides, title: str = "") -> Scores:
+        """Score the ranking and, where it is wanted, the re-ranked one; see :meth:`score`."""
         plain = self._rank(sides, None, title)
-        if not (self.rerank and (title or quiet)):
+        if not self.rerank:
             return Scores(plain)
         reranking = Reranking(backend=self.neighbors)
-        return Scores(plain, self._rank(sides, reranking, f"{title}, re-ranked" if title else ""))
+        return Scores(plain, self._rank(sides, reranking, title and f"{title}, re-ranked"))
 
     def pulled(self, targets: Mapping[str, int], clean: Sides, after: Sides) -> dict[str, Any]:
         """Return how often pulled images come up for their targets, before and after; print it.

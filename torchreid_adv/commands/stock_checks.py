@@ -134,7 +134,8 @@ def check_names(cfg: CfgNode) -> None:
     _known(
         "model", [cfg.model.name], [*vars(torchreid_module("models"))["__model_factory"], *MODELS]
     )
-    _known("data set", [*cfg.data.sources, *cfg.data.targets], [*sets, *DATASETS])
+    chosen = filter(None, [cfg.adv.selection.data])
+    _known("data set", [*cfg.data.sources, *cfg.data.targets, *chosen], [*sets, *DATASETS])
     _known("sampler", [cfg.sampler.train_sampler], [*samplers, *SAMPLERS])
     _known("transform", cfg.data.transforms, [*STOCK, *TRANSFORMS])
 

@@ -27,6 +27,7 @@ from torchreid_adv.commands.scoring import Scoring
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.hooks import installed
@@ -91,7 +92,10 @@ def _write(cfg: AdvConfig) -> str:
 
 
 def transfer(
-    cfg: AdvConfig, wanted: Callable[[str, str], bool] = lambda attacked, tested: True
+    cfg: AdvConfig,
+    wanted: Callable[[str, str], bool] = lambda attacked, tested: True,
+    *,
+    behind: Defense | None = None,
 ) -> list[Cell]:
     """Attack what is not attacked yet, test what is not tested yet, and return all cells.
 
@@ -99,10 +103,11 @@ def transfer(
         cfg: for the table (``adv.transfer.*``), the attack and the evaluation.
         wanted: told the labels of what is attacked (joined by ``+``) and tested, says whether the
             cell is computed.
+        behind: a defense that the tested models are put behind, and the attacks know nothing of.
     """
     paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
     specs, tested = _models(cfg)
-    out, table = Path(cfg.data.save_dir), _Table(cfg)
+    out, table = Path(cfg.data.save_dir), _Table(cfg, behind)
     targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
     cells = []
     for crossing in crossings(cfg, specs):
@@ -113,13 +118,14 @@ def transfer(
     return cells if paper is None else paper.beside(cells)
 
 
-def clean_cells(cfg: AdvConfig) -> list[Cell]:
+def clean_cells(cfg: AdvConfig, *, behind: Defense | None = None) -> list[Cell]:
     """Return how the tested models rank the data sets that nobody attacked.
 
     Args:
         cfg: as for :func:`transfer`.
+        behind: the same.
     """
-    out, table = Path(cfg.data.save_dir), _Table(cfg)
+    out, table = Path(cfg.data.save_dir), _Table(cfg, behind)
     names = dict.fromkeys(cfg.data.targets)
     return [table.clean_cell(s, table.data(n), out) for n in names for s in _models(cfg)[1]]
 
@@ -138,8 +144,9 @@ def _models(cfg: AdvConfig) -> tuple[list[ModelSpec], list[ModelSpec]]:
 class _Table:
     """What is loaded and computed once for all cells."""
 
-    def __init__(self, cfg: AdvConfig) -> None:
+    def __init__(self, cfg: AdvConfig, behind: Defense | None = None) -> None:
         self.cfg = cfg
+        self.behind = behind
         self.data = functools.cache(functools.partial(configured_dataset, cfg))
         self.model = functools.cache(functools.partial(load_spec, cfg))
         self.clean = functools.cache(self._clean)
@@ -198,12 +205,14 @@ class _Table:
     ) -> dict[str, Any]:
         """Return the measures without and with attacked images, computed once and then kept."""
         distance, digest = self._distance(specs, data, job, out), self._digest(specs)
-        facts = {
+        facts: dict[str, Any] = {
             "root": root,
             "tested": digest,
             "distance": repr((metric_facts("distance", distance), distance.normalize)),
             "rules": [job.ap_rule, job.protocol, *(["rerank"] if job.rerank else [])],
         }
+        if self.behind is not None:
+            facts["behind"] = [type(self.behind).__name__, self.behind.describe()]
         path = out / "cells" / f"{sha256(json.dumps(facts, sort_keys=True).encode())[:24]}.json"
         found = read_facts(path)
         if not found:
@@ -227,12 +236,12 @@ class _Table:
             rerank=job.rerank,
             neighbors=job.neighbors,
         )
-        before = scoring.score(clean, quiet=True).to_dict()
+        before = scoring.both(clean).to_dict()
         if not attacked:
             return {"clean": before, "adversarial": before}
         stored = extract(self._of(specs), attacked, workers=job.workers)
         after = {**clean, job.side: clean[job.side].replace(stored)}
-        return {"clean": before, "adversarial": scoring.score(after, quiet=True).to_dict()}
+        return {"clean": before, "adversarial": scoring.both(after).to_dict()}
 
     def _distance(
         self, specs: tuple[ModelSpec, ...], data: ReIDData, job: AttackJob, out: Path
@@ -259,9 +268,10 @@ class _Table:
             for side in ("query", "gallery")
         }
 
-    def _of(self, specs: tuple[ModelSpec, ...]) -> _Model:
+    def _of(self, specs: tuple[ModelSpec, ...]) -> _Model | Defended:
         models = [self.model(spec) for spec in specs]
-        return models[0] if len(models) == 1 else Ensemble(models)
+        model = models[0] if len(models) == 1 else Ensemble(models)
+        return model if self.behind is None else Defended(self.behind, model)
 
     def _attacked(self, crossing: Crossing) -> tuple[_Model, dict[str, Any]]:
         if len(crossing.attacked) > 1:

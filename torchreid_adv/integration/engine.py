@@ -24,7 +24,8 @@ _count = 0
 def adapt_engine(engine: E, cfg: config.AdvConfig | None = None) -> E:
     """Give an engine the mixin named by ``adv.engine``, if any, and the evaluation's.
 
-    The class of the instance becomes (training mixin, EvaluationMixin, its own class); then each
+    The class of the instance becomes (training mixin, EvaluationMixin, its own class), with
+    SelectionMixin before the second where ``adv.selection.data`` is set; then each
     mixin's ``adapt(cfg)`` is called, the evaluation's first. A mixin has no ``__init__`` and no
     ``run``, and its ``adapt`` does not call another mixin's.
 
@@ -39,7 +40,8 @@ def adapt_engine(engine: E, cfg: config.AdvConfig | None = None) -> E:
     if _MARK in vars(engine):
         return engine
     cfg = config.ensure_setup() if cfg is None else cfg
-    names = [cfg.adv.engine, "evaluation"] if cfg.adv.engine else ["evaluation"]
+    selection = "selection" if cfg.adv.selection.data else ""
+    names = filter(None, (cfg.adv.engine, selection, "evaluation"))
     mixins = tuple(dict.fromkeys(ENGINES.get(name) for name in names))
     own: Any = type(engine)
     engine.__class__ = _combined(own, mixins)
@@ -68,9 +70,10 @@ def require_adapted(cfg: config.AdvConfig, before: int) -> None:
         before: what :func:`adapted_engines` returned before the run.
 
     Raises:
-        ConfigError: ``adv.engine`` or ``adv.defense.name`` is set and no engine was adapted.
+        ConfigError: one of these keys is set and no engine was adapted.
     """
-    asked = [key for key in ("adv.engine", "adv.defense.name") if config.lookup(cfg, key)]
+    keys = ("adv.engine", "adv.defense.name", "adv.selection.data")
+    asked = [key for key in keys if config.lookup(cfg, key)]
     if asked and _count == before:
         raise ConfigError(
             f"{' and '.join(asked)} had no effect: torchreid's Engine.run was never called; "

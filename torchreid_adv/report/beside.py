@@ -17,8 +17,13 @@ NAMES = {
     "rank10": "Rank-10",
     "rank20": "Rank-20",
     "map_ratio": "mAP ratio",
+    "train_loss": "training loss",
+    "held_out_loss": "held-out loss",
+    "train_error": "training error",
+    "held_out_error": "held-out error",
     "metric_preserving_mAP": "mAP, metric-preserving",
 }
+_UNITS = {"percent": "in percent", "ratio": "adversarial over clean mAP", "number": "as it is"}
 _FLAGS = {"rerank": ("plain", "re-ranked")}
 
 
@@ -61,7 +66,7 @@ def _plain(entry: Entry, table: PaperTable) -> dict[str, Any]:
 
 
 def _legend(table: PaperTable) -> str:
-    unit = "in percent" if table.unit == "percent" else "adversarial over clean mAP"
+    unit = _UNITS[table.unit]
     return (
         f"Ours [the paper's], {unit}; {DASH} = the paper has it, we do not. w, in bold: white-box; "
         "g: the same network with other weights; b: another network."

@@ -112,7 +112,7 @@ def _matched(table: PaperTable, findings: Sequence[Finding], target: str) -> lis
 
 def _foreign(table: PaperTable, targets: Sequence[str]) -> str:
     others = [target for target in targets if target not in table.targets]
-    if not others:
+    if not (others and table.targets):
         return ""
     return (
         f"The paper's numbers are of {table.targets[0]}, ours of {', '.join(others)}: "

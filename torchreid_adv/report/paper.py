@@ -33,7 +33,7 @@ class PaperTable:
         measures: what is printed of a cell, such as ``mAP`` and ``rank1``.
         networks: label -> the network to write into ``adv.transfer.models``; a label that is not
             here has none in torchreid.
-        unit: ``percent`` or ``ratio``.
+        unit: ``percent``, ``ratio`` or ``number``.
         ap_rule: of the paper's evaluation, as ``adv.evaluation.ap_rule``.
         note: a sentence that belongs below the table.
     """
@@ -68,8 +68,11 @@ class PaperTable:
         return list(dict.fromkeys(cell["target"] for cell in self.cells))
 
     def target_for(self, name: str) -> str:
-        """Return the paper's data set to hold against one of ours: that one, else its first."""
-        return name if name in self.targets else self.targets[0]
+        """Return the paper's data set to hold against one of ours: that one, else its first.
+
+        A plot of which no number is known has none.
+        """
+        return name if name in self.targets or not self.targets else self.targets[0]
 
     def values(self, field: str) -> list[Any]:
         """Return what a field is in the cells, each once, without what is empty."""

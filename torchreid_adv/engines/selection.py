@@ -1,0 +1,111 @@
+"""``adv.selection.data``: the checkpoint to use is chosen by search on another data set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchreid_adv.config import AdvConfig, check_selection, lookup
+from torchreid_adv.data.datasets import load_dataset
+from torchreid_adv.data.held_out import held_out_sides
+from torchreid_adv.distances import build_distance
+from torchreid_adv.engines.evaluation import Base
+from torchreid_adv.engines.normalized import pixel_model
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation import RetrievalResult, evaluate
+from torchreid_adv.jobs.files import write_text
+from torchreid_adv.models import extract
+from torchreid_adv.registry import ENGINES
+
+FILE = "selection.json"
+BEST = "model-best.pth.tar"  # torchreid's name
+
+
+@ENGINES.register("selection", internal=True)
+class SelectionMixin(Base):
+    """Every few epochs, ranks training identities of another data set and keeps the best network.
+
+    Gong et al. (Robust Person Re-identification with Multi-Modal Joint Defence, section 3.2) find
+    that some trainings gain robustness and some do not, and that accuracy across data sets tells
+    which. Each checkpoint that is looked at stays as torchreid's ``model.pth.tar-EPOCH``, the best
+    one is ``model-best.pth.tar``, too, and ``selection.json`` lists them. Training is bit for bit
+    what it is without.
+    """
+
+    def adapt(self, cfg: AdvConfig) -> None:
+        """Draw the identities, before training.
+
+        Raises:
+            ConfigError: tracklets, an unknown data set, or one that is trained or tested on.
+            DataError: the data set is not there or has nobody to search for.
+        """
+        if self.datamanager.data_type != "image":
+            raise ConfigError("adv.selection.data is for data.type image, got video")
+        chosen = cfg.adv.selection
+        check_selection(chosen.data, self.datamanager.sources, list(self.test_loader))
+        data = load_dataset(chosen.data, lookup(cfg, "data.root", "reid-data"))
+        draw = {"identities": chosen.identities, "seed": chosen.seed}
+        self._sides = held_out_sides(data, **draw)
+        self._every = chosen.every
+        self._workers = lookup(cfg, "data.workers", 0)
+        self._folder = lookup(cfg, "data.save_dir", "log")
+        normalize = lookup(cfg, "test.normalize_feature", False)
+        self._ranking = build_distance("euclidean", normalize=normalize)
+        self._facts = {"data": chosen.data, **draw, "train_seed": lookup(cfg, "train.seed")}
+        self._looks: list[dict[str, float]] | None = None
+
+    def train(self, *args: Any, **keywords: Any) -> None:
+        """Train an epoch, then look if it is time to."""
+        super().train(*args, **keywords)
+        epoch = self.epoch + 1
+        if epoch % self._every == 0 or epoch == self.max_epoch:
+            self._look(epoch)
+
+    def _look(self, epoch: int) -> None:
+        folder = Path(getattr(self.writer, "log_dir", None) or self._folder)
+        if self._looks is None:
+            self._looks = self._earlier(folder / FILE)
+        result = self._search()
+        best = all(result.mAP > look["mAP"] for look in self._looks)
+        self._looks.append({"epoch": epoch, "mAP": result.mAP, "rank1": result.rank(1)})
+        self.save_model(self.epoch, result.rank(1), str(folder), is_best=best)
+        top = max(self._looks, key=lambda look: (look["mAP"], -look["epoch"]))
+        name = self.get_model_names()[0]
+        facts = {**self._facts, "epochs": self._looks}
+        facts["best"] = {**top, "file": f"{name}/{BEST}"}
+        write_text(folder / FILE, json.dumps(facts, indent=1) + "\n")
+        print(
+            f"=> mAP across data sets, on training identities of {self._facts['data']}: "
+            f"{result.mAP:.1%}; best: {top['mAP']:.1%}, epoch {top['epoch']:.0f}"
+        )
+        if self.writer is not None:
+            self.writer.add_scalar(f"Selection/{self._facts['data']}/mAP", result.mAP, epoch)
+
+    def _search(self) -> RetrievalResult:
+        """Rank the drawn identities; random draws of the training stay what they are."""
+        with torch.random.fork_rng(devices=[]):
+            sides = [
+                extract(
+                    pixel_model(self),
+                    records,
+                    workers=self._workers,
+                    description=f"features of {self._facts['data']}",
+                )
+                for records in self._sides
+            ]
+        return evaluate(*sides, distance=self._ranking)
+
+    def _earlier(self, path: Path) -> list[dict[str, float]]:
+        """Return the looks of the training that this one resumes."""
+        if not self.start_epoch:
+            return []
+        try:
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            same = all(facts[key] == value for key, value in self._facts.items())
+            looks = [look for look in facts["epochs"] if look["epoch"] <= self.start_epoch]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return looks if same else []
