@@ -1,4 +1,4 @@
-"""Speed of every registered attack: ours, torchattacks' where it has the attack, and the floor."""
+"""Speed of attacks: the loop, then every registered attack beside torchattacks and its floor."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import Attack, References, build_attack
+from torchreid_adv.commands import bench_attack
 from torchreid_adv.commands.bench_attack import EPS, STEP, TwoLogits
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.models import Features, PixelModel
@@ -66,9 +67,10 @@ class Passes:
 def run(
     *,
     model: str = "osnet_x0_25",
-    size: tuple[int, int] = (256, 128),
+    size: tuple[int, int] = (128, 64),
     images: int = 16,
     names: tuple[str, ...] = (),
+    loop: bool = True,
 ) -> dict[str, Any]:
     """Measure images per second of every attack, in one run, and print them.
 
@@ -80,7 +82,9 @@ def run(
         size: of its input; images are stored at that size, too.
         images: attacked together.
         names: of attacks; () = all that are registered.
+        loop: compare the loop with the published one first, see :func:`bench_attack.run`.
     """
+    figures = {"loop": bench_attack.run()} if loop else {}
     torch.manual_seed(0)
     pixel_model = PixelModel(build_network(model, classes=8), size=size).eval()
     batch, references = _data(pixel_model, images)
@@ -93,7 +97,7 @@ def run(
     for name in names or ATTACKS:
         rows[name] = _row(name, pixel_model, batch, references, forward)
         print(_line(name, rows[name]))
-    return {"model": model, "size": size, "images": images, "attacks": rows}
+    return {**figures, "model": model, "size": size, "images": images, "attacks": rows}
 
 
 def _data(model: PixelModel, images: int) -> tuple[Batch, References]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv.commands import (
-    bench_attack,
     bench_attacks,
     bench_jobs,
     bench_rerank,
@@ -21,8 +20,7 @@ from torchreid_adv.jobs.files import write_text
 from torchreid_adv.registry import COMMANDS
 
 SECTIONS: dict[str, Any] = {
-    "attack": bench_attack,
-    "attacks": bench_attacks,
+    "attack": bench_attacks,
     "retrieval": bench_retrieval,
     "rerank": bench_rerank,
     "jobs": bench_jobs,
