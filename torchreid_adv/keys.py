@@ -325,7 +325,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.precision",
         "fp32",
-        "number format of the training pass: 'bf16' = autocast, weights stay in fp32",
+        "number format of the training pass and of its attack: 'bf16' = autocast, for GPUs; "
+        "weights stay in fp32",
         one_of("fp32", "bf16"),
     ),
     Key(

@@ -1,6 +1,7 @@
 """``adv.engine: adversarial_training``: what a training step sees, and what it leaves alone."""
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchreid_adv import cli
+from torchreid_adv.attacks import GradientAttack, LinfDelta, SignStep
 from torchreid_adv.attacks.guided import GuidedDistance
+from torchreid_adv.attacks.self_reference import SelfDistance
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.train import train
 from torchreid_adv.data.batch import Batch
@@ -140,6 +143,26 @@ def test_the_inner_attack_stays_in_its_bound_and_leaves_no_trace(net, objective)
     assert net.conv.weight.grad is None
     assert torch.equal(state, torch.get_rng_state())
     assert torch.equal(images, batch.images)
+
+
+def test_bf16_is_the_attacks_format_too(net):
+    batch, model = batch_of(), PixelModel(net, size=(64, 32))
+    seen = []
+    net.conv.register_forward_hook(lambda m, i, out: seen.append(out.dtype))
+    found = inner("self", precision="bf16")(model, batch)
+    assert torch.bfloat16 in seen
+    assert found.dtype == net.conv.weight.dtype == torch.float32
+    assert 0 < (found - batch.images).abs().max() <= 8 / 255 + 1e-6
+
+
+def test_an_attack_that_does_not_score_gives_the_same_images(net):
+    step = partial(SignStep, lr=2 / 255)
+    build = partial(GradientAttack, SelfDistance(EUCLIDEAN), LinfDelta(8 / 255), step, 3)
+    model = PixelModel(net, size=(64, 32))
+    found = [build(start="random", score=score)(model, batch_of()) for score in (True, False)]
+    assert torch.equal(found[0].images, found[1].images)
+    assert torch.equal(found[0].trace[:3], found[1].trace)
+    assert torch.equal(found[1].after, found[0].trace[2])
 
 
 def test_a_step_on_identities_is_the_sign_of_the_cross_entropys_gradient(net):

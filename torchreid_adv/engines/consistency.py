@@ -18,7 +18,7 @@ class Consistency:
     """``weight * mean |f - f'|^2`` of unit features, added to the losses of an engine as they are.
 
     The metric form of TRADES (Zhang et al., Theoretically Principled Trade-off between Robustness
-    and Accuracy, eq. 5), whose second term compares class scores. The features are what enters the
+    and Accuracy), whose second term compares class scores. The features are what enters the
     classifiers, and the term's gradient is added to theirs while the engine's loss goes backward:
     the same as a sum of losses, whoever computes the other one.
 

@@ -37,6 +37,7 @@ class InnerAttack:
         steps: how many.
         start: ``random`` or ``zero``, which ``self`` cannot leave by itself.
         seed: of the random start.
+        precision: ``fp32`` or ``bf16``, number format of the network during the attack.
     """
 
     objective: str
@@ -46,6 +47,7 @@ class InnerAttack:
     steps: int
     start: str
     seed: int
+    precision: str = "fp32"
 
     @classmethod
     def configured(cls, cfg: AdvConfig, seed: int) -> InnerAttack:
@@ -74,6 +76,7 @@ class InnerAttack:
             steps=STEPS if chosen.steps is None else chosen.steps,
             start=chosen.start,
             seed=seed,
+            precision=chosen.precision,
         )
 
     def __call__(self, model: PixelModel, batch: Batch) -> Tensor:
@@ -89,6 +92,7 @@ class InnerAttack:
             self.steps,
             start=self.start,
             seed=self.seed,
+            precision=self.precision,
             score=False,
         )
         return loop(model, batch).images
