@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import sys
 
 import pytest
 import torch
 from markets import write_market
-from standins import SCRIPTS
+from scripts.tiny_model import Tiny
 
 import torchreid_adv as adv
 from torchreid_adv import cli
@@ -26,11 +25,6 @@ def tiny(tmp_path_factory):
     """A small data set, a network so small that attacks take no time, and its weights."""
     place = tmp_path_factory.mktemp("tiny")
     write_market(place / "data", images=1)
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        from tiny_model import Tiny
-    finally:
-        sys.path.remove(str(SCRIPTS))
     torch.manual_seed(0)
     torch.save({"state_dict": Tiny().state_dict()}, place / "tiny.pth")
     return place

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from markets import write_market
+from scripts.tiny_model import Tiny
 from standins import SCRIPTS
 
 from torchreid_adv.jobs.manifest import FILE_NAME
@@ -24,11 +25,6 @@ class Jobs:
         self.log = place / "log.txt"
         self.log.touch()
         self.weights = place / "tiny.pth"
-        sys.path.insert(0, str(SCRIPTS))
-        try:
-            from tiny_model import Tiny
-        finally:
-            sys.path.remove(str(SCRIPTS))
         torch.manual_seed(0)
         torch.save({"state_dict": Tiny().state_dict()}, self.weights)
         modules = os.pathsep.join([str(SCRIPTS), os.environ.get("PYTHONPATH", "")])
