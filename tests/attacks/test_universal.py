@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from torchreid_adv.attacks import build_attack
 from torchreid_adv.attacks.fitted import Fitted
@@ -209,7 +210,12 @@ def test_recolor_is_the_color_part(tmp_path):
     perturbation = learned("color")
     save_universal(tmp_path / "attack.safetensors", perturbation)
     recolor = Recolor(weights=str(tmp_path / "attack.safetensors"), p=1.0)
-    torch.testing.assert_close(recolor(images()[0]), perturbation(images())[0].detach())
+    found = recolor(Image.fromarray(to_uint8(images()[0])))
+    expected = to_uint8(perturbation(images())[0])
+    assert np.array_equal(np.asarray(found), expected)
+    assert recolor.apply(found, None) is found
     save_universal(tmp_path / "delta.safetensors", learned("delta"))
     with pytest.raises(ConfigError, match="has no color table"):
         Recolor(weights=str(tmp_path / "delta.safetensors"))
+    with pytest.raises(ConfigError, match="name its file"):
+        Recolor()

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor
+from PIL import Image
 
+from torchreid_adv import pixels
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import TRANSFORMS
 from torchreid_adv.transforms.color_table import color_shift
-from torchreid_adv.transforms.random_transform import (
-    RandomTransform,
-    check_probability,
-    tensor_size,
-)
+from torchreid_adv.transforms.random_transform import RandomTransform, check_probability
 from torchreid_adv.transforms.universal_file import read_universal
 
 PAPER = (
-    "Yang et al., Towards Robust Person Re-Identification by Defending Against Universal Attackers"
+    "Yang et al., Towards Robust Person Re-identification by Defending Against Universal Attackers"
 )
 
 
-@TRANSFORMS.register("recolor", stage="tensor", paper=PAPER, title="learned color table")
+@TRANSFORMS.register("recolor", stage="pil", learned=True, paper=PAPER, title="learned color table")
 class Recolor(RandomTransform[bool]):
     """Now and then, an image in the colors of a universal color attack.
 
@@ -29,11 +27,16 @@ class Recolor(RandomTransform[bool]):
         p: probability that an image is changed.
 
     Raises:
-        ConfigError: p is no probability, or a file without a color table.
+        ConfigError: p is no probability, no file, or one without a color table.
     """
 
-    def __init__(self, *, weights: str, p: float = 0.5) -> None:
+    def __init__(self, *, weights: str = "", p: float = 0.5) -> None:
         self.p = check_probability("p", p)
+        if not weights:
+            raise ConfigError(
+                "recolor applies a learned color table; name its file in "
+                "adv.transforms.recolor.weights"
+            )
         found = read_universal(weights).tensors.get("color")
         if found is None:
             raise ConfigError(
@@ -47,18 +50,9 @@ class Recolor(RandomTransform[bool]):
         """Draw whether an image is changed."""
         return True if torch.rand((), generator=generator).item() < self.p else None
 
-    def apply(self, image: Tensor, drawn: bool | None) -> Tensor:
-        """Return a tensor (3, H, W) in [0, 1], recolored where that was drawn."""
+    def apply(self, image: Image.Image, drawn: bool | None) -> Image.Image:
+        """Return an RGB image, recolored and rounded to whole gray levels where that was drawn."""
         if drawn is None:
             return image
-        return (image + color_shift(image[None], self.table)[0]).clamp(0, 1)
-
-    def size(self, image: Tensor) -> tuple[int, int]:
-        """Return height and width of a tensor (3, H, W).
-
-        Raises:
-            ConfigError: it is none.
-        """
-        if not isinstance(image, Tensor):
-            raise ConfigError(f"recolor takes tensors (3, H, W), got a {type(image).__name__}")
-        return tensor_size(image)
+        before = pixels.to_tensor(np.asarray(image))
+        return Image.fromarray(pixels.to_uint8(before + color_shift(before[None], self.table)[0]))
