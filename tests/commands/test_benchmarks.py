@@ -55,6 +55,16 @@ def test_transforms(figures, capsys):
     assert "images per second and core" in capsys.readouterr().out
 
 
+def test_meta_times_every_kind_of_step(capsys):
+    from torchreid_adv.commands import bench_meta
+
+    found = bench_meta.run(model="shufflenet_v2_x0_5", size=(64, 32), images=8, repeats=1)
+    assert set(found["ratios"]) == set(bench_meta.WAYS)
+    assert found["ratios"]["plain"] == 1
+    assert found["ratios"]["meta"] > 1
+    assert "x plain" in capsys.readouterr().out
+
+
 def test_an_unknown_section_is_refused(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["benchmark", "jbos"])

@@ -90,7 +90,7 @@ def test_a_run_learns_writes_and_attacks(market, tmp_path, capsys):
         "adv.attack.eps", "8", "adv.attack.side", "query", "adv.report.page", "False",
     ]  # fmt: skip
     engine = [
-        "data.save_dir", str(out), "train.max_epoch", "2", "train.batch_size", "8",
+        "data.save_dir", str(out), "train.max_epoch", "1", "train.batch_size", "8",
         "sampler.train_sampler", "RandomIdentitySampler", "adv.engine", "meta_attack",
         "adv.meta.virtual", "market1501", "adv.meta.iterations", "2",
     ]  # fmt: skip
@@ -98,7 +98,7 @@ def test_a_run_learns_writes_and_attacks(market, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.count("##### Attacking") == 1
     _, found = load_universal(out / "universal.safetensors")
-    assert found.about["steps"] == 4
+    assert found.about["steps"] == 2
     assert found.about["space"] == "network"
     results = json.loads((out / "results.json").read_text())["targets"]["market1501"]
     assert results["attack"]["name"] == "universal"

@@ -12,6 +12,7 @@ from torchreid_adv.commands import (
     bench_attack,
     bench_attacks,
     bench_jobs,
+    bench_meta,
     bench_rerank,
     bench_retrieval,
     bench_transforms,
@@ -26,6 +27,7 @@ SECTIONS: dict[str, Any] = {
     "rerank": bench_rerank,
     "jobs": bench_jobs,
     "transforms": bench_transforms,
+    "meta": bench_meta,
 }
 SIZES = ("queries", "gallery", "images")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class MetaAttackMixin(MetricAttackMixin):
     the targets are attacked with it as by ``attack-gallery``. What is learned is in ``fitting``.
     """
 
+    train_loader: Any
     meta_config: AdvConfig
     virtual: Rounds | None
     fitting: UniversalFit | None
@@ -87,7 +89,7 @@ class MetaAttackMixin(MetricAttackMixin):
             precision = self.meta_config.adv.attack.precision
             self._prepared = Prepared(pixel_model(self), batch.images, precision=precision)
         loss = -float(self.fitting.fit_step(self._prepared, batch, other).mean())
-        if not torch.isfinite(torch.tensor(loss)):
+        if not math.isfinite(loss):
             raise DataError(
                 f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.batch_idx + 1}; is the "
                 "network whole, and are its images?"
