@@ -9,6 +9,7 @@ from markets import write_market
 
 from torchreid_adv import config, registry
 from torchreid_adv.attacks import configured_attack
+from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
 from torchreid_adv.commands.attack_gallery import configured_job
 from torchreid_adv.commands.job_metrics import metric_of
 from torchreid_adv.commands.stock_config import check, default_config
@@ -29,14 +30,15 @@ def load(path):
 
 
 @pytest.fixture
-def matrix_file(tmp_path, monkeypatch):
-    """A folder to run in that holds the matrix which a config names."""
+def named_files(tmp_path, monkeypatch):
+    """A folder to run in that holds the matrix and the perturbation which configs name."""
     np.save(tmp_path / "metric.npy", np.eye(512))
+    save_universal(tmp_path / "universal.safetensors", UniversalPerturbation(8 / 255))
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CONFIGS)))
-def test_a_config_builds_what_it_names(path, matrix_file):
+def test_a_config_builds_what_it_names(path, named_files):
     cfg = load(path)
     with installed():
         config.setup(cfg)

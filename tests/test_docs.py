@@ -1,13 +1,14 @@
 """What the documents show is run, and what they name exists."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 from markets import write_market
 
-from torchreid_adv import config, registry
+from torchreid_adv import cli, config, registry
 from torchreid_adv.keys import KEYS, markdown
 from torchreid_adv.models.loading import build_network
 
@@ -49,6 +50,20 @@ def test_the_config_of_a_page_is_taken(path, tmp_path):
         file.write_text(text)
         tree = config.add_adv_config(config.AdvConfig({"data": {"transforms": ["random_flip"]}}))
         tree.merge_from_file(str(file))
+
+
+def test_the_commands_on_universal_attacks_resolve(tmp_path, monkeypatch, capsys):
+    (tmp_path / "model.pth.tar-60").touch()
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "universal_attacks.md").read_text()
+    commands = re.findall(r"^torchreid-adv (.+)$", text, flags=re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        config.forget()
+        name, *rest = shlex.split(command)
+        assert cli.main([name, "--dry-run", *rest]) == 0
+        assert "adv.meta.learning" in capsys.readouterr().out
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):

@@ -7,6 +7,7 @@ import torch
 
 from torchreid_adv import registry
 from torchreid_adv.attacks import build_attack
+from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
 from torchreid_adv.defenses import Defense, build_defense
 from torchreid_adv.testing import check_attack, check_defense, check_transform
 
@@ -19,23 +20,34 @@ OURS = [
 MIXED = ("gray", "gray_fusion", "sketch_fusion", "augment", "lht")
 
 
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory):
+    """The file of a universal perturbation, for what applies one."""
+    perturbation = UniversalPerturbation(8 / 255, size=(16, 8))
+    perturbation.randomize([torch.Generator()])
+    path = tmp_path_factory.mktemp("learned") / "universal.safetensors"
+    save_universal(path, perturbation)
+    return str(path)
+
+
 @pytest.mark.parametrize("name", list(registry.ATTACKS))
 @pytest.mark.parametrize("targeted", [False, True])
-def test_every_attack_keeps_its_promises(name, targeted):
+def test_every_attack_keeps_its_promises(name, targeted, learned):
     known = registry.ATTACKS.options(name)
     if targeted and "targeted" not in known:
         pytest.skip("has no target")
-    wanted = {"targeted": targeted, "queries": 60}
+    wanted = {"targeted": targeted, "queries": 60, "weights": learned}
     options = {key: value for key, value in wanted.items() if key in known}
     check_attack(build_attack(name, eps=8 / 255, **options))
 
 
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
-def test_every_transform_keeps_its_promises(name, p):
+def test_every_transform_keeps_its_promises(name, p, learned):
     known = registry.TRANSFORMS.options(name)
     mixed = [option for option in MIXED if option in known]
     options = {"p": p} if "p" in known else {option: p / len(mixed) for option in mixed}
+    options |= {"weights": learned} if "weights" in known else {}
     transform = registry.TRANSFORMS.build(name, **options)
     check_transform(transform, stage=registry.TRANSFORMS.facts(name)["stage"])
 

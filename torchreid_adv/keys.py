@@ -129,6 +129,11 @@ KEYS: tuple[Key, ...] = (
         "the network's input, as in much of the literature",
         one_of("stored", "network"),
     ),
+    Key(
+        "attack.weights",
+        "",
+        "file of an attack that was learned before ('universal'), applied as it is",
+    ),
     Key("attack.seed", 0, "seed of every random draw of the attack", between(0, 2**63 - 1)),
     Key(
         "attack.precision",
@@ -355,6 +360,63 @@ KEYS: tuple[Key, ...] = (
         "training.report",
         [],
         "attacks of the table that is made of the trained checkpoint at the end; [] = no table",
+    ),
+    Key(
+        "meta.perturbation",
+        "both",
+        "what meta_attack learns: 'color' table, additive 'delta', or 'both'",
+        one_of("both", "color", "delta"),
+    ),
+    Key(
+        "meta.budget",
+        "joint",
+        "of both parts within adv.attack.eps: 'joint' = their sum is projected, 'split' = half for "
+        "each, 'sum' = all for each, as the released code, which reaches twice the bound",
+        one_of("joint", "split", "sum"),
+    ),
+    Key(
+        "meta.learning",
+        "meta",
+        "'meta' = Algorithm 1: each step is learned on the sources and tested on adv.meta.virtual; "
+        "'source' = the sources alone, 'joined' = both as one set, 'virtual' = the virtual set",
+        one_of("meta", "source", "joined", "virtual"),
+    ),
+    Key("meta.virtual", "virtual_b", "the data set of the meta-test, usually a virtual one"),
+    Key(
+        "meta.loss",
+        "triplet",
+        "what is learned: reversed 'triplet' within a batch, 'self' = away from an image's own "
+        "feature (SMA), 'centroids' = the same triplet among cluster centers (UAP-Retrieval)",
+        one_of("triplet", "self", "centroids"),
+    ),
+    Key("meta.margin", 0.5, "of the triplets, in the attacked distance's unit", between(0, 1000)),
+    Key("meta.centroids", 512, "cluster centers of adv.meta.loss centroids", between(2, 10**6)),
+    Key(
+        "meta.inner",
+        "sign",
+        "step before the meta-test: 'sign' as the paper, or 'sgd' = along the gradient itself",
+        one_of("sign", "sgd"),
+    ),
+    Key(
+        "meta.order",
+        1,
+        "2 = differentiate through an 'sgd' inner step, too; through signs the two are the same",
+        between(1, 2),
+    ),
+    Key(
+        "meta.inner_step_size",
+        None,
+        "of the inner step, gray levels ('sgd': mean over the entries); None = that of the step",
+        gray_levels,
+        float,
+        unit="levels",
+    ),
+    Key("meta.decay", 0.01, "an epoch multiplies the step size by exp(-decay)", between(0, 100)),
+    Key(
+        "meta.iterations",
+        0,
+        "batches of an epoch of meta_attack; 0 = as many as the sampler gives",
+        between(0, 10**9),
     ),
     Key("report.page", True, "write report.html with its pictures beside results.json"),
     Key("virtual.train_identities", 120, "virtual people in the training set", between(1, 1501)),

@@ -42,12 +42,27 @@ def test_jobs(figures, capsys):
 
 def test_transforms(figures, capsys):
     found = figures("transforms", "--images", "3")["transforms"]
-    ours = [n for n in TRANSFORMS if TRANSFORMS.get(n).__module__.startswith("torchreid_adv.")]
+    ours = [
+        name
+        for name in TRANSFORMS
+        if TRANSFORMS.get(name).__module__.startswith("torchreid_adv.")
+        and not TRANSFORMS.facts(name).get("learned")
+    ]
     assert set(ours) <= set(found)
     for name in ours:
         assert min(found[name][way] for way in ("ours", "published", "floor")) > 0
         assert found[name]["ratio"] == found[name]["ours"] / found[name]["published"]
     assert "images per second and core" in capsys.readouterr().out
+
+
+def test_meta_times_every_kind_of_step(capsys):
+    from torchreid_adv.commands import bench_meta
+
+    found = bench_meta.run(model="shufflenet_v2_x0_5", size=(64, 32), images=8, repeats=1)
+    assert set(found["ratios"]) == set(bench_meta.WAYS)
+    assert found["ratios"]["plain"] == 1
+    assert found["ratios"]["meta"] > 1
+    assert "x plain" in capsys.readouterr().out
 
 
 def test_an_unknown_section_is_refused(capsys):

@@ -14,7 +14,12 @@ from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import TRANSFORMS
 from torchreid_adv.transforms.random_transform import Mixture, RandomTransform
 
-OURS = [n for n in TRANSFORMS if TRANSFORMS.get(n).__module__.startswith("torchreid_adv.")]
+OURS = [
+    name
+    for name in TRANSFORMS
+    if TRANSFORMS.get(name).__module__.startswith("torchreid_adv.")
+    and not TRANSFORMS.facts(name).get("learned")  # from a file, and tested with it
+]
 MIXED = ("color", "diversity", "diversity_global")
 FUSED = ("channel_fusion", "color", "lht", "diversity", "diversity_global")
 

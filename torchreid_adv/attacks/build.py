@@ -62,6 +62,10 @@ def configured_attack(cfg: AdvConfig) -> Attack:
                 f"the attack '{chosen.name}' has no target; set adv.attack.targeted False"
             )
         options["targeted"] = True
+    if chosen.weights:
+        if "weights" not in ATTACKS.options(chosen.name):
+            raise ConfigError(f"the attack '{chosen.name}' does not use adv.attack.weights")
+        options["weights"] = chosen.weights
     return build_attack(
         chosen.name,
         eps=from_levels(chosen.eps),

@@ -150,7 +150,15 @@ class GradientAttack:
             model: images in [0, 1] with ``sizes`` -> features, such as a PixelModel.
             batch: clean images.
             references: what the objective needs.
+
+        Raises:
+            ConfigError: an objective of a whole batch, whose neighbors would decide on an image.
         """
+        if self.objective.scope == "batch":
+            raise ConfigError(
+                f"{type(self.objective).__name__} depends on an image's neighbors in its batch; "
+                "learn a universal perturbation with it (UniversalFit)"
+            )
         with prepared(model, batch.images, precision=self.precision) as ready:
             embed = functools.partial(ready, sizes=batch.sizes)
             gradient = expectation(eot_samples(ready), of=self.gradient)

@@ -70,10 +70,20 @@ class SignStep(StepRule):
     def _direction(self, parameter: Tensor, momentum: float) -> Tensor:
         gradient = parameter.grad
         assert gradient is not None
-        if not momentum:
-            return gradient
-        rows = gradient.flatten(1)
-        size = rows.abs().sum(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
-        unit = (rows / size).view_as(gradient)
-        memory = self.state[parameter].get("memory")
-        return unit if memory is None else memory * momentum + unit
+        return running(gradient, self.state[parameter].get("memory"), momentum)
+
+
+def running(gradient: Tensor, memory: Tensor | None, momentum: float) -> Tensor:
+    """Return the direction of a step: ``momentum * memory + gradient / |gradient|_1`` per row.
+
+    Args:
+        gradient: (rows, ...), each row by itself; what comes back is differentiable in it.
+        memory: the direction before; None = none yet.
+        momentum: 0 = the gradient as it is.
+    """
+    if not momentum:
+        return gradient
+    rows = gradient.flatten(1)
+    size = rows.abs().sum(1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+    unit = (rows / size).view_as(gradient)
+    return unit if memory is None else memory * momentum + unit

@@ -11,6 +11,7 @@ from typing import Any
 from torchreid_adv.commands import (
     bench_attacks,
     bench_jobs,
+    bench_meta,
     bench_rerank,
     bench_retrieval,
     bench_training,
@@ -26,6 +27,7 @@ SECTIONS: dict[str, Any] = {
     "jobs": bench_jobs,
     "transforms": bench_transforms,
     "training": bench_training,
+    "meta": bench_meta,
 }
 SIZES = ("queries", "gallery", "images")
 

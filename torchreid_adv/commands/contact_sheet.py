@@ -15,7 +15,7 @@ _MOST = 50
 
 @COMMANDS.register("contact-sheet", help="draw what each transform does to virtual people, as PNG")
 def main(arguments: list[str]) -> int:
-    """Draw a row of changed images for each transform named, or for all."""
+    """Draw a row of changed images for each transform named, or for all that need no file."""
     parser = argparse.ArgumentParser("torchreid-adv contact-sheet", description=main.__doc__)
     parser.add_argument("names", nargs="*", metavar="TRANSFORM", help=", ".join(TRANSFORMS))
     parser.add_argument("--out", default="transforms.png", metavar="FILE", help="where it goes")
@@ -26,7 +26,8 @@ def main(arguments: list[str]) -> int:
         parser.error(f"--draws is from 1 to {_MOST}, and --seed at least 0")
     for name in chosen.names:
         TRANSFORMS.get(name)
-    figure = transform_sheet(chosen.names or list(TRANSFORMS), draws=chosen.draws, seed=chosen.seed)
+    names = chosen.names or [n for n in TRANSFORMS if not TRANSFORMS.facts(n).get("learned")]
+    figure = transform_sheet(names, draws=chosen.draws, seed=chosen.seed)
     write_bytes(Path(chosen.out), to_png(figure))
     print(f"drawn: {chosen.out}")
     return 0

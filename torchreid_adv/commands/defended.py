@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from torchreid_adv.attacks import Attack, GradientAttack
+from torchreid_adv.attacks.fitted import Fitted
 from torchreid_adv.attacks.queries import QueryAttack
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands.job_folder import JobFolder
@@ -54,6 +55,8 @@ class DefenseTest:
 
     def obstacle(self, attack: Attack) -> str:
         """Return why no attack can be made through the defense, "" where one can."""
+        if isinstance(attack, Fitted):
+            return f"{attack.name} was learned before, on the undefended model"
         if self.defense.has_gradient or isinstance(attack, QueryAttack):
             return ""
         return f"{self.name} has no gradient and no surrogate of one, and {attack.name} needs one"

@@ -29,10 +29,10 @@ class MetricAttackMixin(Base):
             ConfigError: tracklets, which have no attack of images, or other models to attack.
         """
         if self.datamanager.data_type != "image":
-            raise ConfigError("adv.engine metric_attack is for data.type image, got video")
+            raise ConfigError(f"adv.engine {cfg.adv.engine} is for data.type image, got video")
         if cfg.adv.attack.models:
             raise ConfigError(
-                "adv.engine metric_attack attacks the engine's own model; "
+                f"adv.engine {cfg.adv.engine} attacks the engine's own model; "
                 "for adv.attack.models use torchreid-adv attack-gallery"
             )
         self.attack_config = cfg
