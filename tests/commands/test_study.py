@@ -48,7 +48,7 @@ def mean_of(place, run):
     [
         ("no more than FGSM", "b", "gallery/attacks/b/ifgsm-eps2"),
         ("no more than SMA", "c", "query/attacks/c/lta-eps2"),
-        ("metric that ranks", "b: euclidean", "gallery/attacks/b/ifgsm-eps2-euclidean"),
+        ("metric that ranks", "b: euclidean", "metrics/attacks/b/ifgsm-eps2-euclidean"),
     ],
 )
 def test_a_figure_is_that_of_its_run(done, claim, case, run):

@@ -47,7 +47,7 @@ def _means(
     names: list[str],
     attacked: Sequence[str] = (),
 ) -> Means:
-    own = _table(cfg, specs, side, names)
+    own = _table(cfg, specs, "pairs" if attacked else side, names)
     own.adv.attack.side, own.adv.transfer.attacked = side, list(attacked)
     cells = transfer(own)
     write_matrix(Path(own.data.save_dir), cells)
@@ -125,7 +125,7 @@ def _metrics(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> list[Line]:
     """One metric attacked, ranked by the same and by another one."""
     means: dict[tuple[str, str, str], float] = {}
     for ranked in METRICS:
-        own = _table(cfg, specs, "gallery", ["ifgsm"])
+        own = _table(cfg, specs, "metrics", ["ifgsm"])
         own.test.dist_metric, own.adv.transfer.metrics = ranked, list(METRICS)
         cells = transfer(own, lambda attacked, tested: attacked == tested)
         means |= {(c.tested, c.metric, ranked): float(c.adversarial["mAP"]) for c in cells}
