@@ -35,8 +35,8 @@ def run(
     *,
     model: str = "osnet_x0_25",
     size: tuple[int, int] = (256, 128),
-    images: int = 16,
-    repeats: int = 5,
+    images: int = 8,
+    repeats: int = 10,
 ) -> dict[str, Any]:
     """Measure the seconds of a step of each way, in turns, and print them; the best turn counts.
 
