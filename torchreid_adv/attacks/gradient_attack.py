@@ -154,7 +154,7 @@ class GradientAttack:
         Raises:
             ConfigError: an objective of a whole batch, whose neighbors would decide on an image.
         """
-        if self.objective.scope == "batch":
+        if self.objective.scope == "batch" and self.score:  # training does not score
             raise ConfigError(
                 f"{type(self.objective).__name__} depends on an image's neighbors in its batch; "
                 "learn a universal perturbation with it (UniversalFit)"
