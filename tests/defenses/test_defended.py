@@ -213,5 +213,5 @@ def test_weights_of_a_defense_are_kept_apart():
 
 
 def test_a_defense_without_an_exact_form_says_so():
-    with pytest.raises(NotImplementedError, match="does not say what it does"):
-        Defense()(torch.rand(1, 3, 4, 4))
+    with pytest.raises(TypeError, match="exact"):
+        Defense()

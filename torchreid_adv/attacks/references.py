@@ -14,6 +14,7 @@ from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, DataError, suggest
 from torchreid_adv.models.features import Features
 
+SIDE_RULES = {"gallery": "all", "query": "other"}  # whom an image of a side is attacked with
 RULES = ("all", "other", "leave_one_out", "leave_one_out_or_self")
 
 

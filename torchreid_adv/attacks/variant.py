@@ -7,6 +7,7 @@ A unit's images are on disk before the ledger says so; what the ledger does not 
 from __future__ import annotations
 
 import itertools
+import math
 import secrets
 import shutil
 import time
@@ -42,6 +43,7 @@ from torchreid_adv.errors import DataError
 from torchreid_adv.jobs.chunks import filled
 from torchreid_adv.jobs.ledger import Done, Ledger
 from torchreid_adv.jobs.manifest import SIDES, Entry, Manifest, sha256
+from torchreid_adv.jobs.space import require_space
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.extract import device_of
@@ -159,12 +161,25 @@ class VariantWriter:
         """Return all units of the variant."""
         return plan(data, self.side, self.targets(data), self.chunk, copies=self.copies)
 
-    def left(self, data: ReIDData) -> float:
-        """Return the share of the variant's images that no process has stored yet, [0, 1]."""
+    def require_room(self, data: ReIDData, pixels: int) -> None:
+        """Refuse to start what the disk cannot hold, of what no process has stored yet.
+
+        Args:
+            data: the data set.
+            pixels: of all its images.
+
+        Raises:
+            DataError: as :meth:`targets`.
+            DiskError: there is not enough room.
+        """
         units = self.units(data)
         done = self._kept(units, Ledger(self.job).replay())
-        total = sum(len(unit.records) for unit in units)
-        return sum(len(u.records) for u in units if u.number not in done) / total
+        left = [unit for unit in units if unit.number not in done]
+        images = sum(len(unit.records) for unit in left)
+        resized = sum(len(unit.records) for unit in left if unit.attacked) if self.size else 0
+        mean = pixels / sum(len(data.side(side)) for side in SIDES)
+        room = (images - resized) * mean + resized * math.prod(self.size or ())
+        require_space(self.folder, images=images, pixels=round(room))
 
     def targets(self, data: ReIDData) -> list[Record]:
         """Return the images to attack: those of the side that have a reference.

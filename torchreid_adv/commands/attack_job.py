@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from torchreid_adv.attacks import Attack, References
+from torchreid_adv.attacks.references import SIDE_RULES
 from torchreid_adv.attacks.storing import left_out
 from torchreid_adv.attacks.targets import map_facts, target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
@@ -30,7 +31,6 @@ from torchreid_adv.errors import PARTIAL, ConfigError
 from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
 from torchreid_adv.jobs.files import sweep, write_text
 from torchreid_adv.jobs.manifest import SIDES, Entry
-from torchreid_adv.jobs.space import require_space
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract, fingerprint
 from torchreid_adv.models.base import ImageModel
@@ -39,8 +39,8 @@ from torchreid_adv.report.target import TargetReport, write_report
 from torchreid_adv.version import __version__
 
 SCHEMA = 1
+LEDGER = 2  # what is kept of a unit; a run that another number began cannot go on
 Scorable = PixelModel | Ensemble | Defended
-RULES = {"gallery": "all", "query": "other"}  # which references an image of a side is attacked with
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,10 @@ class AttackJob:
     defense: DefenseTest | None = None
 
     def __post_init__(self) -> None:
-        if self.side not in RULES:
-            raise ConfigError(f"the attacked side is one of {', '.join(RULES)}, got '{self.side}'")
+        if self.side not in SIDE_RULES:
+            raise ConfigError(
+                f"the attacked side is one of {', '.join(SIDE_RULES)}, got '{self.side}'"
+            )
         if self.rerank and not self.distance.squared_euclidean:
             raise ConfigError(
                 f"re-ranking finds neighbors by squared Euclidean distances, which "
@@ -103,7 +105,7 @@ class AttackJob:
     def describe(self) -> dict[str, Any]:
         """Return what results.json says of the attack, lengths in gray levels."""
         facts = {"name": self.attack.name, **self.attack.describe(), "side": self.side}
-        facts |= {"reference": self.rule or RULES[self.side], "space": self.space}
+        facts |= {"reference": self.rule or SIDE_RULES[self.side], "space": self.space}
         facts |= metric_facts("metric", metric_of(self.attack))
         return facts | (map_facts(self.target) if self.target else {})
 
@@ -143,6 +145,7 @@ class AttackJob:
         """
         folder = self.folder(out, data.name, identity, team)
         folder.check_free()
+        self._attacked_size(model)  # one that cannot be is said now
         print(f"##### Attacking {data.name} ({self.side}) #####")
         bad, pixels = folder.checked(data, self.workers)
         data, missing = self._without(data, bad)
@@ -168,8 +171,8 @@ class AttackJob:
         pixels: int,
     ) -> tuple[TargetReport, Variant] | None:
         team, scores = folder.team, {}
-        scoring = self._scoring(team)
-        sides = tuple(RULES) if team.whole else (self.other,)
+        scoring = self.scoring(team)
+        sides = tuple(SIDE_RULES) if team.whole else (self.other,)
         clean = {
             side: folder.features(side, data.side(side), self._extraction(model, data, side, team))
             for side in sides
@@ -179,9 +182,7 @@ class AttackJob:
         if team.whole:
             scores["clean"] = scoring.score(clean, "Clean")
         writer = self._writer(model, data, clean[self.other], folder)
-        left = writer.left(data)  # whatever is wrong is said before anything is written
-        total = sum(len(data.side(side)) for side in SIDES)
-        require_space(folder.out, images=round(left * total), pixels=round(left * pixels))
+        writer.require_room(data, pixels)  # whatever is wrong is said before anything is written
         folder.begin()
         variant = writer.write(data, {"data": data.name, **folder.identity}, missing)
         if variant is None or not team.whole:
@@ -227,7 +228,7 @@ class AttackJob:
             side=self.side,
             attack=self.attack,
             writer=lambda defended, other: self._writer(defended, data, other, folder),
-            score=self._scoring(folder.team).score,
+            score=self.scoring(folder.team).score,
             workers=self.workers,
         )
 
@@ -273,7 +274,12 @@ class AttackJob:
             team=team,
         )
 
-    def _scoring(self, team: Team) -> Scoring:
+    def scoring(self, team: Team = ALONE) -> Scoring:
+        """Return the rules of the evaluation.
+
+        Args:
+            team: this process and those it shares the work with.
+        """
         return Scoring(
             self.distance,
             self.ap_rule,
@@ -300,7 +306,7 @@ class AttackJob:
         return VariantWriter(
             model,
             self.attack,
-            References(other, self.rule or RULES[self.side], targets),
+            References(other, self.rule or SIDE_RULES[self.side], targets),
             self.side,
             folder.variant,
             folder.path,
@@ -338,22 +344,22 @@ class AttackJob:
             )
 
 
-LEDGER = 2  # what is kept of a unit; a run that another number began cannot go on
-
-
 def run_facts(job: AttackJob, model: Scorable) -> dict[str, Any]:
     """Return what decides the bytes of a run: attack, network, defense, chunk, versions..."""
     defended = [job.defense.describe(model)] if job.defense else []
     defended += [model.describe()] if isinstance(model, Defended) else []
+    own = {"attack": job.describe(), "defense": defended, "copies": job.copies}
+    return {**surroundings(model, job.chunk), **own}
+
+
+def surroundings(model: Scorable, chunk: int) -> dict[str, Any]:
+    """Return what decides the bytes of any run besides its attack: versions, network, chunk."""
     return {
         "version": __version__,
         "ledger": LEDGER,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "chunk": job.chunk,
-        "attack": job.describe(),
-        **({"defense": defended} if defended else {}),
-        **({} if job.copies else {"copies": False}),
+        "chunk": chunk,
         "size": list(model.size),
         "sha256": fingerprint(model.network),
     }

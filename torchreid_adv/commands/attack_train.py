@@ -16,7 +16,7 @@ from torchreid_adv.attacks import Attack, GradientAttack, References, configured
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import load_spec
-from torchreid_adv.commands.attack_job import LEDGER
+from torchreid_adv.commands.attack_job import surroundings
 from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.commands.train import build_data
@@ -27,13 +27,11 @@ from torchreid_adv.data.loading import refuse
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.integration.hooks import installed
-from torchreid_adv.jobs.space import require_space
 from torchreid_adv.jobs.team import ALONE, Team, joined
-from torchreid_adv.models import PixelModel, extract, fingerprint
+from torchreid_adv.models import PixelModel, extract
 from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import COMMANDS
-from torchreid_adv.version import __version__
 
 RULE = "leave_one_out_or_self"
 
@@ -110,11 +108,7 @@ def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> Varia
             team=team,
         )
         wanted = replace(data, train=chosen)
-        left = writer.left(wanted)
-        share_left = left * len(chosen) / len(data.train)
-        require_space(
-            folder.out, images=round(left * len(chosen)), pixels=round(share_left * pixels)
-        )
+        writer.require_room(wanted, round(pixels * len(chosen) / len(data.train)))
         folder.begin()
         return writer.write(wanted, {"data": data.name, **folder.identity})
 
@@ -165,16 +159,10 @@ def _lonely(records: Sequence[Record]) -> bool:
 def _identity(cfg: AdvConfig, model: PixelModel, attack: Attack) -> dict[str, Any]:
     """Return what makes a run the same run."""
     return {
-        "version": __version__,
-        "ledger": LEDGER,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "chunk": cfg.adv.job.chunk,
+        **surroundings(model, cfg.adv.job.chunk),
         "attack": {"name": attack.name, **attack.describe(), "side": "train", "reference": RULE},
         "ratio": [cfg.adv.training.ratio, cfg.adv.attack.seed],
         "model": lookup(cfg, "model.name", ""),
-        "size": list(model.size),
-        "sha256": fingerprint(model.network),
     }
 
 

@@ -17,8 +17,7 @@ from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.commands.target_results import Scores
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.defenses import Defended, Defense
-from torchreid_adv.jobs.manifest import SIDES, Entry
-from torchreid_adv.jobs.space import require_space
+from torchreid_adv.jobs.manifest import Entry
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.report.target import TargetReport
@@ -127,8 +126,7 @@ class DefendedRun:
             folder=folder.variant.with_name(ADAPTIVE),
             job=folder.path / "adaptive",
         )
-        left, total = writer.left(self.data), sum(len(self.data.side(side)) for side in SIDES)
-        require_space(folder.out, images=round(left * total), pixels=round(left * pixels))
+        writer.require_room(self.data, pixels)
         print(f"##### Attacking {self.data.name} ({self.side}) through {self.test.name} #####")
         return writer.write(self.data, {"data": self.data.name, **folder.identity}, missing)
 

@@ -23,7 +23,6 @@ from torchreid_adv.commands.crossings import Crossing, crossings, kind_of, label
 from torchreid_adv.commands.job_folder import JobFolder, listing
 from torchreid_adv.commands.job_metrics import metric_facts, to_fit
 from torchreid_adv.commands.kept_run import kept_run, read_facts
-from torchreid_adv.commands.scoring import Scoring
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import Record, ReIDData
@@ -227,15 +226,7 @@ class _Table:
         job: AttackJob,
         attacked: Sequence[Record],
     ) -> dict[str, Any]:
-        clean = self.clean(specs, data.name)
-        scoring = Scoring(
-            job.distance,
-            job.ap_rule,
-            job.protocol,
-            job.block,
-            rerank=job.rerank,
-            neighbors=job.neighbors,
-        )
+        clean, scoring = self.clean(specs, data.name), job.scoring()
         before = scoring.both(clean).to_dict()
         if not attacked:
             return {"clean": before, "adversarial": before}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ D = TypeVar("D", bound="Defense")
 MOST_SEED = 2**63 - 1
 
 
-class Defense(nn.Module):
+class Defense(nn.Module, ABC):
     """Turns stored pixels into pixels before a model resizes them.
 
     A new one overrides :meth:`exact`, and declares what it is. One whose exact form has no useful
@@ -44,6 +45,7 @@ class Defense(nn.Module):
     draws: int = 1
     seed: int = 0
 
+    @abstractmethod
     def exact(self, images: Tensor, drawn: Any = None) -> Tensor:
         """Return what is deployed: images (N, 3, H, W) in [0, 1] -> (N, 3, H', W') in [0, 1].
 
@@ -51,7 +53,6 @@ class Defense(nn.Module):
             images: all of one size; images do not see each other.
             drawn: what :meth:`draw` gave for the one image, None where nothing is random.
         """
-        raise NotImplementedError(f"{type(self).__name__} does not say what it does: no exact()")
 
     def surrogate(self, images: Tensor, drawn: Any = None) -> Tensor:
         """Return the differentiable stand-in of :meth:`exact`, of the same shape."""

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from torchreid_adv.attacks import Attack, References
+from torchreid_adv.attacks.references import SIDE_RULES
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.engines.normalized import moved, pixel_model, to_pixels
 from torchreid_adv.models import Features
 from torchreid_adv.pixels import quantize
-
-RULES = {"gallery": "all", "query": "other"}  # which references an image of a side is attacked with
 
 
 class Pooled(nn.Module):
@@ -61,7 +60,7 @@ class SideAttack:
             clean: features of both sides.
         """
         other = clean["query" if self.side == "gallery" else "gallery"]
-        references, own = References(other, RULES[self.side]), clean[self.side]
+        references, own = References(other, SIDE_RULES[self.side]), clean[self.side]
         model, values, start = Pooled(engine), own.values.clone(), 0
         for data in loader:
             images, pids, camids = engine.parse_data_for_eval(data)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import from_torchreid
 from torchreid_adv.engines.planned import PlannedImages, planned_loader
-from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.engines.rounds import sampler_like
 from torchreid_adv.jobs.team import ALONE
 from torchreid_adv.registry import COMMANDS
 
@@ -46,20 +46,10 @@ def merged_loader(engine: Any, cfg: AdvConfig) -> DataLoader[Any]:
     size = (stock.batch_size or 1) * (team.world if planned else 1)
     loader: DataLoader[Any] = DataLoader(
         both,
-        sampler=_sampler(sampler, both.train, size, cfg),
+        sampler=sampler_like(sampler, both.train, size, cfg),
         batch_size=size,
         num_workers=stock.num_workers,
         pin_memory=stock.pin_memory,
         drop_last=stock.drop_last,
     )
     return planned_loader(loader, team=team, seed=stock.sampler.seed) if planned else loader
-
-
-def _sampler(stock: Any, rows: list[Any], size: int, cfg: AdvConfig) -> Any:
-    build = torchreid_module("data.datamanager").build_train_sampler
-    numbers = {
-        name: lookup(cfg, f"sampler.{name}", default)
-        for name, default in (("num_instances", 4), ("num_cams", 1), ("num_datasets", 1))
-    }
-    name = lookup(cfg, "sampler.train_sampler", type(stock).__name__)
-    return build(rows, name, batch_size=size, **numbers)

@@ -50,20 +50,32 @@ class Rounds:
 
 def loader_like(stock: DataLoader[Any], dataset: Any, cfg: AdvConfig) -> DataLoader[Any]:
     """Return a loader of another data set with the sampler, sizes and workers of one."""
-    build = torchreid_module("data.datamanager").build_train_sampler
-    numbers = {
-        name: lookup(cfg, f"sampler.{name}", default)
-        for name, default in (("num_instances", 4), ("num_cams", 1), ("num_datasets", 1))
-    }
-    name = lookup(cfg, "sampler.train_sampler", type(stock.sampler).__name__)
     return DataLoader(
         dataset,
-        sampler=build(dataset.train, name, batch_size=stock.batch_size, **numbers),
+        sampler=sampler_like(stock.sampler, dataset.train, stock.batch_size or 1, cfg),
         batch_size=stock.batch_size,
         num_workers=stock.num_workers,
         pin_memory=stock.pin_memory,
         drop_last=stock.drop_last,
     )
+
+
+def sampler_like(stock: Any, rows: list[Any], size: int, cfg: AdvConfig) -> Any:
+    """Return the sampler of ``sampler.*`` for other images.
+
+    Args:
+        stock: the engine's own, of which kind it is where the config does not say.
+        rows: of the data set, as torchreid holds them.
+        size: images of a batch.
+        cfg: the config.
+    """
+    build = torchreid_module("data.datamanager").build_train_sampler
+    numbers = {
+        name: lookup(cfg, f"sampler.{name}", default)
+        for name, default in (("num_instances", 4), ("num_cams", 1), ("num_datasets", 1))
+    }
+    name = lookup(cfg, "sampler.train_sampler", type(stock).__name__)
+    return build(rows, name, batch_size=size, **numbers)
 
 
 def training_set(cfg: AdvConfig, name: str, transform: Any) -> Any:

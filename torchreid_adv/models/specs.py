@@ -29,6 +29,12 @@ class ModelSpec:
     weights: str
     size: tuple[int, int] | None = None
 
+    @property
+    def entry(self) -> str:
+        """How a config writes it, see :func:`parse_models`."""
+        size = f"@{self.size[0]}x{self.size[1]}" if self.size else ""
+        return f"{self.label}={self.name}{size}:{self.weights}"
+
     def load(
         self,
         size: Sequence[int],

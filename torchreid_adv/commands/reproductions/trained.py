@@ -93,7 +93,7 @@ def table7(cfg: AdvConfig) -> Reproduction:
     findings += _clean_rows(clean_cells(cfg))
     note = (
         "AT is one network per attack, AT_ifgsm, AT_sma and AT_lta, each under its own attack; "
-        "clean is their mean. Rows of defenses at test time are the paper's alone in this version."
+        "clean is their mean. Rows of defenses at test time are the paper's alone; table 5 has JAD."
     )
     return Reproduction(_compared(cfg, printed, findings, models, note))
 

@@ -58,14 +58,9 @@ def _table(cfg: AdvConfig, specs: Sequence[ModelSpec], name: str, attacks: list[
     """Return the config of a transfer table in a folder of its own."""
     own: AdvConfig = cfg.clone()
     own.data.save_dir = str(Path(cfg.data.save_dir) / name)
-    own.adv.transfer.models = [_entry(spec) for spec in specs]
+    own.adv.transfer.models = [spec.entry for spec in specs]
     own.adv.transfer.attacks = attacks
     return own
-
-
-def _entry(spec: ModelSpec) -> str:
-    size = f"@{spec.size[0]}x{spec.size[1]}" if spec.size else ""
-    return f"{spec.label}={spec.name}{size}:{spec.weights}"
 
 
 Line = tuple[str, str, float, float]  # claim, case, the figure that should be smaller, the other
@@ -73,24 +68,18 @@ Line = tuple[str, str, float, float]  # claim, case, the figure that should be s
 
 def _strength(gallery: Means, query: Means, labels: Sequence[str]) -> list[Line]:
     """White-box attacks on each model."""
+    half = "the metric attack leaves less than half of what the attack on classes leaves"
     pairs = (
-        ("white-box I-FGSM leaves no more than FGSM", gallery, "ifgsm", "fgsm"),
-        ("LTA leaves no more than SMA", query, "lta", "sma"),
-        ("LTA leaves no more than LTA-, its one fixed reference", query, "lta", "lta_minus"),
-        (
-            "the metric attack leaves less than half of what the attack on classes leaves",
-            gallery,
-            "ifgsm",
-            "classification_ifgsm",
-        ),
+        ("white-box I-FGSM leaves no more than FGSM", gallery, "ifgsm", "fgsm", 1.0),
+        ("LTA leaves no more than SMA", query, "lta", "sma", 1.0),
+        ("LTA leaves no more than LTA-, its one fixed reference", query, "lta", "lta_minus", 1.0),
+        (half, gallery, "ifgsm", "classification_ifgsm", 0.5),
     )
-    lines = []
-    for claim, means, smaller, larger in pairs:
-        share = 0.5 if "half" in claim else 1.0
-        for label in labels:
-            figures = means[label, smaller, label], share * means[label, larger, label]
-            lines.append((claim, label, *figures))
-    return lines
+    return [
+        (claim, label, means[label, smaller, label], share * means[label, larger, label])
+        for claim, means, smaller, larger, share in pairs
+        for label in labels
+    ]
 
 
 def _transfer(means: Means, labels: Sequence[str]) -> list[Line]:

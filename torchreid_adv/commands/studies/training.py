@@ -74,7 +74,7 @@ def _figures(cfg: AdvConfig, spec: ModelSpec, seed: int) -> Figures:
     own.data.save_dir = str(Path(cfg.data.save_dir) / spec.label)
     if spec.size:
         own.data.height, own.data.width = spec.size
-    own.adv.transfer.models = [f"{k}={one.name}:{one.weights}" for k, one in specs.items()]
+    own.adv.transfer.models = [replace(one, label=k).entry for k, one in specs.items()]
     robust_report(own, "normal")
     first = cfg.adv.transfer.attacks[0]
     own.adv.transfer.attacks = [first]
