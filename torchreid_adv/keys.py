@@ -246,6 +246,13 @@ KEYS: tuple[Key, ...] = (
     Key("selection.seed", 0, "of their draw", between(0, 2**32 - 1)),
     Key("study.models", [], "the models a study trains: ['label=name', 'label=name@160x64', ...]"),
     Key("study.seeds", [1, 2, 3], "of training; a study repeats everything for each of them"),
+    Key(
+        "pictures.models",
+        [],
+        "models drawn side by side, the normal one first: ['label=name:weights', ...]; [] with "
+        "adv.virtual.train_model = N and DL, trained for it",
+    ),
+    Key("pictures.identities", 6, "people in the pictures of features", between(2, 8)),
     Key("report.page", True, "write report.html with its pictures beside results.json"),
     Key("virtual.train_identities", 120, "virtual people in the training set", between(1, 1501)),
     Key("virtual.test_identities", 60, "virtual people in query and gallery", between(1, 1501)),
