@@ -31,7 +31,7 @@ def pictures(place, *pairs):
             *("data.workers", "0", "data.save_dir", str(place / "out"), "adv.attack.name", "sma"),
             *("adv.attack.steps", "2", "adv.attack.step_size", "4", "test.normalize_feature"),
             *("True", "adv.plugins", "['scripts.tiny_model']", "adv.job.chunk", "8"),
-            *("adv.pictures.models", repr(models), *pairs),
+            *("adv.pictures.models", repr(models), "adv.pictures.identities", "2", *pairs),
         ]
     )
 

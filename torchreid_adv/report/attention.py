@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.pixels import to_tensor, to_uint8
 from torchreid_adv.report.charts import ATTACKED, CLEAN, INK
-from torchreid_adv.report.panels import Sheet
+from torchreid_adv.report.panels import LINE, Sheet
 from torchreid_adv.report.sitting import Sitting
 
 _CELL = (0.9, 1.8)
@@ -117,7 +117,7 @@ def attention_figure(sittings: Sequence[Sitting], maps: Sequence[Maps], count: i
         maps: of each of them.
         count: rows.
     """
-    sheet = Sheet(count, 1 + 2 * len(sittings), cell=_CELL)
+    sheet = Sheet(count, 1 + 2 * len(sittings), cell=_CELL, head=0, top=LINE)
     for row in range(count):
         first = sittings[0]
         sheet.show(row, 0, first.clean[row], above="" if row else "image", frame=INK)

@@ -91,7 +91,7 @@ def embedding_figure(clouds: Sequence[Cloud]) -> Figure:
         moved = one.distances
         axes.set_title(one.label, fontsize=11, color=INK)
         axes.set_xlabel(
-            f"cosine distance from the image: variants {moved['variants']:.2f}, "
+            f"cosine distance: variants {moved['variants']:.2f}, "
             f"adversarial {moved['adversarial']:.2f}",
             fontsize=8,
             color=INK,

@@ -15,7 +15,7 @@ from torchreid_adv.defenses import Defense
 from torchreid_adv.pixels import to_tensor, to_uint8
 from torchreid_adv.report.charts import ATTACKED, INK
 from torchreid_adv.report.noise import amplify
-from torchreid_adv.report.panels import Sheet
+from torchreid_adv.report.panels import LINE, Sheet
 from torchreid_adv.report.sitting import Sitting
 
 _CELL = (0.9, 1.8)
@@ -68,10 +68,12 @@ def stages_figure(
         places: of the images.
         eps: bound in [0, 1], by which noise is amplified.
     """
-    sheet = Sheet(len(places) * len(sittings), 2 + len(stages), cell=_CELL, left=0.15)
+    rows, columns = len(places) * len(sittings), 2 + len(stages)
+    sheet = Sheet(rows, columns, cell=_CELL, left=0.15, head=0, top=LINE)
+    last = [f"→ {name.split(' → ')[-1]}" for name in stages]
     for row, (place, sitting) in enumerate((p, s) for p in places for s in sittings):
         noise, after = noises(sitting, place, stages)
-        heads = ["adversarial", "noise", *stages] if not row else [""] * (2 + len(stages))
+        heads = [""] * columns if row else ["adversarial", "noise", *last]
         sheet.label(row, sitting.label)
         sheet.show(row, 0, sitting.adversarial[place], above=heads[0], frame=ATTACKED)
         below = f"sparsity {sparsity(noise):.2f}"
