@@ -418,6 +418,13 @@ KEYS: tuple[Key, ...] = (
         "batches of an epoch of meta_attack; 0 = as many as the sampler gives",
         between(0, 10**9),
     ),
+    Key(
+        "pictures.models",
+        [],
+        "models drawn side by side, the normal one first: ['label=name:weights', ...]; [] with "
+        "adv.virtual.train_model = N and DL, trained for it",
+    ),
+    Key("pictures.identities", 6, "people in the pictures of features", between(2, 8)),
     Key("report.page", True, "write report.html with its pictures beside results.json"),
     Key("virtual.train_identities", 120, "virtual people in the training set", between(1, 1501)),
     Key("virtual.test_identities", 60, "virtual people in query and gallery", between(1, 1501)),

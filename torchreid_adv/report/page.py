@@ -31,8 +31,18 @@ def write_page(out: Path, results: dict[str, Any], targets: Sequence[TargetRepor
 
 
 def render(results: dict[str, Any], sections: Sequence[Section]) -> str:
-    """Fill the template. Whatever is not printable in a value is spelled out, the rest escaped."""
-    environment = Environment(
+    """Fill the template."""
+    config = words.config_lines(results.get("config"))
+    template = environment().get_template("report.html")
+    return template.render(results=results, sections=sections, config=config)
+
+
+def environment() -> Environment:
+    """Return what fills templates.
+
+    Whatever is not printable in a value is spelled out, the rest escaped.
+    """
+    made = Environment(
         loader=PackageLoader("torchreid_adv.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
@@ -40,7 +50,7 @@ def render(results: dict[str, Any], sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    made.filters |= {
         "fixed": words.fixed,
         "moved": words.moved,
         "number": words.number,
@@ -48,9 +58,7 @@ def render(results: dict[str, Any], sections: Sequence[Section]) -> str:
         "png": png,
         "uri": data_uri,
     }
-    config = words.config_lines(results.get("config"))
-    template = environment.get_template("report.html")
-    return template.render(results=results, sections=sections, config=config)
+    return made
 
 
 def _plain(value: Any) -> Any:

@@ -30,6 +30,7 @@ class Sheet:
         cell: width and height of an image; images of other shapes are centered in it.
         left: room for labels of the rows.
         head: room for the text above.
+        top: further room above the first row, for text that is there alone.
     """
 
     def __init__(
@@ -40,10 +41,12 @@ class Sheet:
         cell: tuple[float, float] = (0.72, 1.44),
         left: float = 0,
         head: float = LINE,
+        top: float = 0,
     ) -> None:
         self._cell, self._left = cell, left + GAP
         self._line = head + cell[1] + LINE + GAP
-        self._height = rows * self._line
+        self._rows = rows * self._line
+        self._height = self._rows + top
         width = self._left + columns * (cell[0] + GAP)
         self.figure = Figure(figsize=(width, self._height))
         self._axes = self.figure.add_axes((0, 0, 1, 1))
@@ -86,7 +89,7 @@ class Sheet:
 
     def _corner(self, row: int, column: int) -> tuple[float, float]:
         across = self._left + column * (self._cell[0] + GAP)
-        return across, self._height - (row + 1) * self._line + LINE
+        return across, self._rows - (row + 1) * self._line + LINE
 
     def _text(self, x: float, y: float, text: str, color: str, *, rotation: float = 0) -> None:
         self._axes.text(

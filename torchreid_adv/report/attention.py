@@ -1,0 +1,151 @@
+"""Grad-CAM: where in an image a re-ID feature comes from, before and after an attack."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.pixels import to_tensor, to_uint8
+from torchreid_adv.report.charts import ATTACKED, CLEAN, INK
+from torchreid_adv.report.panels import LINE, Sheet
+from torchreid_adv.report.sitting import Sitting
+
+_CELL = (0.9, 1.8)
+_BLEND = 0.55  # share of the map in the picture
+
+
+def attention_maps(
+    sitting: Sitting, images: Sequence[Image.Image], toward: Tensor
+) -> list[np.ndarray]:
+    """Return a map in [0, 1], as large as the network's input, for each of n images.
+
+    Grad-CAM (Selvaraju et al., 2017) at the last layer that has places, of the feature's
+    projection on a reference: cosine times length, since the cosine itself has no gradient at the
+    reference. The network is left as it was.
+
+    Args:
+        sitting: the model.
+        images: n of them.
+        toward: (n, D), of length 1 each; the features of the clean images.
+
+    Raises:
+        ConfigError: the package grad-cam is missing, or the network has no layer with places.
+    """
+    grad_cam = _package()
+    network = copy.deepcopy(sitting.model.network).eval().requires_grad_(True)
+    inputs = sitting.inputs(images)
+    layer = last_layer(network, inputs[:1])
+    device = next(network.parameters()).device
+    maps = []
+    with torch.enable_grad(), grad_cam(model=network, target_layers=[layer]) as cam:
+        for image, reference in zip(inputs.split(1), toward.to(device), strict=True):
+            (found,) = cam(input_tensor=image, targets=[_projection(reference)])
+            maps.append(np.asarray(found, np.float32))
+    return maps
+
+
+def _projection(reference: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda feature: (feature * reference).sum()
+
+
+def _package() -> Any:
+    try:
+        from pytorch_grad_cam import GradCAM
+    except ImportError as error:
+        raise ConfigError(
+            "pictures of attention need the package grad-cam: pip install 'torchreid_adv[pictures]'"
+        ) from error
+    return GradCAM
+
+
+def last_layer(network: nn.Module, image: Tensor) -> nn.Module:
+    """Return the part of a network that is the last to give a map with more than one place.
+
+    Args:
+        network: in eval mode.
+        image: (1, 3, H, W), its input.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found: list[nn.Module] = []
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-2:].numel() > 1:
+            found.append(module)
+
+    parts = [part for part in network.modules() if part is not network]
+    hooks = [part.register_forward_hook(note) for part in parts]
+    try:
+        with torch.no_grad():
+            network(image.to(next(network.parameters()).device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not found:
+        raise ConfigError(f"{type(network).__name__} has no layer with places for Grad-CAM")
+    return found[-1]
+
+
+def agreement(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> list[float]:
+    """Return the correlation of each pair of maps, in [-1, 1]; 0 where one of them is flat."""
+    found = []
+    for one, other in zip(before, after, strict=True):
+        flat = one.std() == 0 or other.std() == 0
+        found.append(0.0 if flat else float(np.corrcoef(one.ravel(), other.ravel())[0, 1]))
+    return found
+
+
+Maps = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]  # before and after the attack
+
+
+def attention_figure(sittings: Sequence[Sitting], maps: Sequence[Maps], count: int) -> Figure:
+    """Draw images, a row each, with the maps of each model before and after the attack.
+
+    Args:
+        sittings: the models.
+        maps: of each of them.
+        count: rows.
+    """
+    sheet = Sheet(count, 1 + 2 * len(sittings), cell=_CELL, head=0, top=LINE)
+    for row in range(count):
+        first = sittings[0]
+        sheet.show(row, 0, first.clean[row], above="" if row else "image", frame=INK)
+        for place, (sitting, (before, after)) in enumerate(zip(sittings, maps, strict=True)):
+            alike = agreement(before[row : row + 1], after[row : row + 1])[0]
+            shown = (
+                (sitting.clean, before, "clean", CLEAN),
+                (sitting.adversarial, after, "attacked", ATTACKED),
+            )
+            for side, (images, found, word, color) in enumerate(shown):
+                sheet.show(
+                    row,
+                    1 + 2 * place + side,
+                    overlay(images[row], found[row]),
+                    frame=color,
+                    above="" if row else f"{sitting.label}, {word}",
+                    below=(f"agreement {alike:.2f}", INK) if side else ("", INK),
+                )
+    return sheet.figure
+
+
+def overlay(image: Image.Image, found: np.ndarray) -> Image.Image:
+    """Return an image under its map, warm where it is high."""
+    size = (image.height, image.width)
+    values = F.interpolate(
+        torch.from_numpy(found)[None, None], size, mode="bilinear", align_corners=False
+    )
+    colors = matplotlib.colormaps["turbo"](values[0, 0].clamp(0, 1).numpy())[..., :3]
+    warm = torch.from_numpy(colors).movedim(-1, 0).float()
+    mixed = (1 - _BLEND) * to_tensor(np.asarray(image)) + _BLEND * warm
+    return Image.fromarray(to_uint8(mixed))
