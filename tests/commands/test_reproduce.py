@@ -22,16 +22,7 @@ TRAINED = ("bai2019.table5", "joint_defence.table7", "joint_defence.fig6")
 ELSEWHERE = {f"joint_defence.{n}" for n in ("fig5", "fig9")}  # test_reproduce_joint.py
 ELSEWHERE |= {f"joint_defence.table{n}" for n in (2, 3, 4, 5, 6, 9)}
 NAMES = ("table1", "table2", "table4", "fig3", "fig5")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_pages():
-    """Reports of each attack are tested elsewhere, and take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "torchreid_adv.commands.attack_job.write_report", lambda out, *rest: out / "report.html"
-        )
-        yield
+pytestmark = pytest.mark.usefixtures("no_pages")
 
 
 @pytest.fixture(scope="module")
@@ -261,14 +252,9 @@ def test_what_is_printed_holds_both(done, capsys):
     assert "trapezoid, as the paper's" in printed
 
 
-def test_nothing_is_attacked_or_tested_twice(done, monkeypatch):
+def test_nothing_is_attacked_or_tested_twice(done, nothing_is_computed):
     before = {name: cells_of(done, f"bai2019.{name}") for name in ("table1", "table4", "fig5")}
 
-    def forbidden(*arguments, **keywords):
-        raise AssertionError("computed again")
-
-    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.transfer.extract", forbidden)
     for name, cells in before.items():
         assert make(done, f"bai2019.{name}") == 0
         assert cells_of(done, f"bai2019.{name}") == cells
