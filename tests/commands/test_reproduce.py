@@ -219,17 +219,20 @@ def test_metric_preserving_networks_stand_beside_the_normal_ones(trained):
     assert "B4-M" not in {attacked for attacked, _ in found}
 
 
+GIVEN = ("", "ifgsm", "lta")
+
+
 def test_networks_trained_against_an_attack_are_under_it_and_re_ranked(trained):
     cells = cells_of(trained, "joint_defence.table7", "trained")
     found = {(c["tested"], c["attack"]): c["ours"] for c in cells if c["ours"]}
-    assert set(found) == {*(("N", a) for a in ("", "ifgsm", "sma", "lta")), ("AT", "")} | {
-        ("AT", "ifgsm"),
-        ("AT", "lta"),
-    }
+    rows = {"N": ("", "ifgsm", "sma", "lta")} | dict.fromkeys(("AT", "AT_CS", "RRP"), GIVEN)
+    assert set(found) == {(row, attack) for row, attacks in rows.items() for attack in attacks}
     run = results_of(trained, "AT_lta", "lta")["rerank"]
     assert found["AT", "lta"]["mAP"] == pytest.approx(run["mAP"], abs=1e-6)
     clean = [results_of(trained, f"AT_{a}", a, "clean")["rerank"]["mAP"] for a in ("ifgsm", "lta")]
     assert found["AT", ""]["mAP"] == pytest.approx(sum(clean) / 2, abs=1e-6)
+    columns = {row: [found[row, attack] for attack in GIVEN] for row in ("AT", "AT_CS", "RRP")}
+    assert columns["AT"] not in (columns["AT_CS"], columns["RRP"])
     assert not (trained / "trained" / "attacks" / "AT_lta" / "sma-eps5").exists()
 
 

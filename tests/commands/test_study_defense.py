@@ -13,7 +13,6 @@ from torchreid_adv.defenses.circuitous_scaling import PRESETS
 ATTACKS = ("ifgsm", "lta")  # two of the three, for time
 
 
-
 def study(place, *pairs):
     toy = ["adv.study.models", "['a=tiny']", "adv.virtual.test_identities", "3"]
     toy += ["adv.attack.steps", "1", "adv.attack.step_size", "4", "adv.job.chunk", "6"]

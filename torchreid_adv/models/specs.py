@@ -10,7 +10,10 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.loading import load_model
 from torchreid_adv.models.pixel_model import PixelModel
 
-_FORM = re.compile(r"(?:(?P<label>[\w.-]+)=)?(?P<name>\w+)(?:@(?P<size>\d+x\d+))?(?::(?P<weights>.+))?")
+_FORM = re.compile(
+    r"(?:(?P<label>[\w.-]+)=)?(?P<name>\w+)(?:@(?P<size>\d+x\d+))?"
+    r"(?::(?P<weights>.+))?"
+)
 
 
 @dataclass(frozen=True)
