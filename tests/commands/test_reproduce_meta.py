@@ -29,12 +29,12 @@ def place(tmp_path_factory):
     return place
 
 
-def reproduce(place, number, *pairs, labels=LABELS, source=A, target=A):
+def reproduce(place, number, *pairs, labels=LABELS, source=A, target=A, out="out"):
     config.forget()
     models = [f"{label}=tiny_classifier:{place / label}.pth" for label in labels]
     arguments = ["-s", source, "-t", *target.split(), "--root", str(place / "data")]
     arguments += ["data.height", "32", "data.width", "16", "data.workers", "0"]
-    arguments += ["data.save_dir", str(place / "out"), "adv.plugins", "['scripts.tiny_model']"]
+    arguments += ["data.save_dir", str(place / out), "adv.plugins", "['scripts.tiny_model']"]
     arguments += ["adv.scenarios.models", repr(models), "adv.scenarios.epochs", "1"]
     arguments += ["adv.scenarios.batch", "4", "adv.scenarios.instances", "2"]
     arguments += ["adv.meta.iterations", "1", "adv.meta.virtual", B, "adv.meta.centroids", "4"]
@@ -45,15 +45,15 @@ def reproduce(place, number, *pairs, labels=LABELS, source=A, target=A):
     return code
 
 
-def cells_of(place, number):
-    return json.loads((place / "out" / f"meta.table{number}.json").read_text())["cells"]
+def cells_of(place, number, out="out"):
+    return json.loads((place / out / f"meta.table{number}.json").read_text())["cells"]
 
 
-def ours(place, number, *fields):
+def ours(place, number, *fields, out="out"):
     """Return our cells by their fields."""
     return {
         tuple(cell.get(name, "") for name in fields): cell
-        for cell in cells_of(place, number)
+        for cell in cells_of(place, number, out)
         if cell["ours"]
     }
 
@@ -165,12 +165,15 @@ def test_tables_on_training_data_and_targets(place):
 
 @pytest.mark.slow
 def test_similarity_is_between_each_query_and_its_own_form(place):
-    assert reproduce(place, 9, labels=("IDE-virtual_a",)) == 0
-    found = ours(place, 9, "attack")
+    step = ("adv.attack.step_size", "8")
+    assert reproduce(place, 9, *step, labels=("IDE-virtual_a",), out="similar") == 0
+    found = ours(place, 9, "attack", out="similar")
     assert {key[0] for key in found} == {"meta color", "meta delta", "meta both"}
     assert all(0.5 < cell["ours"]["ssim"] < 1 for cell in found.values())
     assert found[("meta delta",)]["paper"] == {"ssim": 0.2141}
-    (folder,) = (place / "out" / "attacks").glob("IDE-virtual_a-meta_delta-*@32x16/virtual_a/*/*/")
+    (folder,) = (place / "similar" / "attacks").glob(
+        "IDE-virtual_a-meta_delta-*@32x16/virtual_a/*/*/"
+    )
     images = sorted((folder / "adversarial" / "query").glob("*.png"))
     (data,) = (place / "data").glob("*virtual_a*/**/query")
     mean = statistics.fmean(file_similarity(data / f"{im.stem}.jpg", im) for im in images)
