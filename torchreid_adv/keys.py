@@ -257,6 +257,44 @@ KEYS: tuple[Key, ...] = (
     Key("study.models", [], "the models a study trains: ['label=name', 'label=name@160x64', ...]"),
     Key("study.seeds", [1, 2, 3], "of training; a study repeats everything for each of them"),
     Key(
+        "scenarios.models",
+        [],
+        "the models of scenarios, each called after the data set it was trained on: "
+        "['label-DATA=name@HEIGHTxWIDTH:weights', ...]; [] = adv.study.models, trained on each of "
+        "data.sources and data.targets",
+    ),
+    Key(
+        "scenarios.learned",
+        [],
+        "of these the ones perturbations are learned against; [] = the first one",
+    ),
+    Key(
+        "scenarios.perturbations",
+        ["color", "delta", "both"],
+        "what is learned, see adv.meta.perturbation",
+    ),
+    Key(
+        "scenarios.learning",
+        ["source", "meta"],
+        "how each is learned, see adv.meta.learning",
+    ),
+    Key(
+        "scenarios.eps",
+        [],
+        "further bounds, gray levels, at which the last perturbation is learned the last way",
+        each(gray_levels),
+    ),
+    Key(
+        "scenarios.files",
+        [],
+        "attacks learned before, each against one of the models: "
+        "['way.label-DATA=attack:FILE', ...]",
+    ),
+    Key("scenarios.extra", [], "meta-test sets of the papers' tables that compare several"),
+    Key("scenarios.epochs", 10, "of learning a perturbation", between(1, 10**6)),
+    Key("scenarios.batch", 64, "images of a batch of it", between(2, 10**6)),
+    Key("scenarios.instances", 8, "images of an identity in such a batch", between(1, 10**6)),
+    Key(
         "training.mode",
         "online",
         "adversarial_training: 'online' attacks each batch, 'offline' the training set once, with "

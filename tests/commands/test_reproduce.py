@@ -21,6 +21,7 @@ FEW = ("B1", "B4", "HA", "N")  # for the tables of single-model attacks
 TRAINED = ("bai2019.table5", "joint_defence.table7", "joint_defence.fig6")
 ELSEWHERE = {f"joint_defence.{n}" for n in ("fig5", "fig9")}  # test_reproduce_joint.py
 ELSEWHERE |= {f"joint_defence.table{n}" for n in (2, 3, 4, 5, 6, 9)}
+ELSEWHERE |= {f"meta.table{n}" for n in range(1, 20)}  # test_reproduce_meta.py
 NAMES = ("table1", "table2", "table4", "fig3", "fig5")
 pytestmark = pytest.mark.usefixtures("no_pages")
 

@@ -53,10 +53,15 @@ def _train(cfg: AdvConfig, folder: Path, engine: str) -> None:
     settings.test.evaluate = False
     settings.adv.engine = "robust_progress" if _is_robust(cfg) else engine
     settings.adv.training.evaluate, settings.adv.training.report = False, []
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(settings):
-        train(settings)
+    train_quietly(settings)
     assert weights_path(settings).is_file()
+
+
+def train_quietly(cfg: AdvConfig) -> None:
+    """Train as a config says, without torchreid's lines; its log file has them."""
+    Path(cfg.data.save_dir).mkdir(parents=True, exist_ok=True)
+    with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(cfg):
+        train(cfg)
 
 
 def _digest(cfg: AdvConfig, engine: str) -> str:

@@ -23,6 +23,7 @@ from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.engines.metric_attack import MetricAttackMixin
 from torchreid_adv.engines.normalized import pixel_model, to_pixels
+from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.engines.rounds import Rounds, loader_like, training_set
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.models import fingerprint
@@ -184,6 +185,22 @@ class MetaAttackMixin(MetricAttackMixin):
             images, pids = images.cuda(), pids.cuda()
         pixels: Tensor = to_pixels(pixel_model(self), images)
         return Batch(pixels, pids=pids)
+
+
+@ENGINES.register("universal_progress", internal=True)
+class UniversalProgressMixin(ProgressMixin, MetaAttackMixin):
+    """Learning inside another job, with its progress bar; nothing is evaluated or attacked."""
+
+    def adapt(self, cfg: AdvConfig) -> None:
+        """Take the config for both."""
+        MetaAttackMixin.adapt(self, cfg)
+        ProgressMixin.adapt(self, cfg)
+
+    def test(self, *args: Any, **keywords: Any) -> float:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+        return 0.0
 
 
 def _check(cfg: AdvConfig) -> None:
