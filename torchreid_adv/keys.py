@@ -402,7 +402,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.perturbation",
         "both",
-        "what meta_attack learns: 'color' table, additive 'delta', or 'both'",
+        "what meta_attack learns: 'color' table, additive 'delta', or 'both'; what meta_defense "
+        "takes of adv.attack.weights ('both' = all that is there)",
         one_of("both", "color", "delta"),
     ),
     Key(
@@ -415,8 +416,9 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.learning",
         "meta",
-        "'meta' = Algorithm 1: each step is learned on the sources and tested on adv.meta.virtual; "
-        "'source' = the sources alone, 'joined' = both as one set, 'virtual' = the virtual set",
+        "'meta' = Algorithms 1 and 2: each step is learned on the sources and tested on "
+        "adv.meta.virtual; 'source' = the sources alone, 'joined' = both as one set, 'virtual' = "
+        "the virtual set",
         one_of("meta", "source", "joined", "virtual"),
     ),
     Key("meta.virtual", "virtual_b", "the data set of the meta-test, usually a virtual one"),
@@ -453,7 +455,33 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.iterations",
         0,
-        "batches of an epoch of meta_attack; 0 = as many as the sampler gives",
+        "batches of an epoch of meta_attack and meta_defense; 0 = as many as the sampler gives",
+        between(0, 10**9),
+    ),
+    Key(
+        "meta.ratio",
+        0.5,
+        "meta_defense: random share of a batch that also comes in its adversarial form",
+        between(0, 1),
+    ),
+    Key(
+        "meta.defense_order",
+        "1",
+        "meta_defense: '2' = differentiate through the step before the meta-test, as the paper; "
+        "'fd' = the same by finite differences; '1' = take that step as given",
+        one_of("1", "2", "fd"),
+    ),
+    Key(
+        "meta.inner_lr",
+        None,
+        "meta_defense: learning rate of the step before the meta-test; None = the training's",
+        between(0, 1000),
+        float,
+    ),
+    Key(
+        "meta.clip",
+        0.0,
+        "meta_defense: longest gradient of a step; 0 = any length",
         between(0, 10**9),
     ),
     Key(
