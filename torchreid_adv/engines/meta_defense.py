@@ -17,6 +17,7 @@ from torchreid_adv.engines.meta_checks import check_meta_defense
 from torchreid_adv.engines.meta_gradient import MetaGradient, meta_gradient
 from torchreid_adv.engines.mixture import Mixture, mixture
 from torchreid_adv.engines.normalized import moved, pixel_model, to_pixels
+from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.engines.reid_loss import ReidLoss
 from torchreid_adv.engines.rounds import Rounds, loader_like, training_set
 from torchreid_adv.engines.virtual_head import VirtualHead
@@ -153,3 +154,13 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
     def _loaded(self, data: Any) -> tuple[Tensor, Tensor]:
         images, pids = self.parse_data_for_train(data)
         return (images.cuda(), pids.cuda()) if self.use_gpu else (images, pids)
+
+
+@ENGINES.register("defense_progress", internal=True)
+class DefenseProgressMixin(ProgressMixin, MetaDefenseMixin):
+    """MetaDefense inside another job, with its progress bar."""
+
+    def adapt(self, cfg: AdvConfig) -> None:
+        """Take the config for both."""
+        MetaDefenseMixin.adapt(self, cfg)
+        ProgressMixin.adapt(self, cfg)
