@@ -3,7 +3,9 @@
 import pytest
 from markets import person
 
+from torchreid_adv import config
 from torchreid_adv.data.datasets import load_dataset
+from torchreid_adv.engines.rounds import training_set
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
@@ -216,6 +218,8 @@ def test_stock_torchreid_trains_on_them_together(tmp_path):
             root=str(tmp_path), sources=["randperson", "unrealperson"], targets=["personx_456"],
             height=16, width=8, batch_size_train=4, workers=0, use_gpu=False, combineall=True,
         )  # fmt: skip
+        cfg = config.add_adv_config(config.CfgNode({"data": {"root": str(tmp_path)}}))
+        assert len(training_set(cfg, "unrealperson", None)) == 4  # as adv.meta.virtual is read
     assert manager.num_train_pids == 3 + 3  # nobody twice, although combineall is set
     assert manager.num_train_cams == 2 + 3
     assert len(manager.test_loader["personx_456"]["query"].dataset) == 3
