@@ -254,6 +254,13 @@ KEYS: tuple[Key, ...] = (
     Key("selection.every", 5, "epochs between two looks", between(1, 10**6)),
     Key("selection.identities", 100, "training identities looked at", between(2, 10**6)),
     Key("selection.seed", 0, "of their draw", between(0, 2**32 - 1)),
+    Key(
+        "loss.triplet",
+        "",
+        "triplet loss of engines that have one: '' = theirs, on the hardest images of a batch, "
+        "'weighted' = AGW's, on all of them, which has no margin",
+        one_of("", "weighted"),
+    ),
     Key("study.models", [], "the models a study trains: ['label=name', 'label=name@160x64', ...]"),
     Key("study.seeds", [1, 2, 3], "of training; a study repeats everything for each of them"),
     Key(
