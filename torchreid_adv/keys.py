@@ -132,7 +132,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "attack.weights",
         "",
-        "file of an attack that was learned before ('universal'), applied as it is",
+        "file of an attack that was learned before ('universal', 'mis_ranking'), applied as it is",
     ),
     Key("attack.seed", 0, "seed of every random draw of the attack", between(0, 2**63 - 1)),
     Key(
@@ -415,8 +415,34 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.iterations",
         0,
-        "batches of an epoch of meta_attack; 0 = as many as the sampler gives",
+        "batches of an epoch of meta_attack and mis_ranking; 0 = as many as the sampler gives",
         between(0, 10**9),
+    ),
+    Key(
+        "mis_ranking.weight",
+        10.0,
+        "of the misranking beside that of looking real; the released code has 2 against PCB",
+        between(0, 10**6),
+    ),
+    Key(
+        "mis_ranking.margin",
+        0.3,
+        "of its triplet, in the attacked distance's unit",
+        between(0, 1000),
+    ),
+    Key(
+        "mis_ranking.identity",
+        True,
+        "also towards the identity that the network's own classifier finds least likely",
+    ),
+    Key("mis_ranking.lr", 0.0002, "learning rate of generator and discriminator", between(0, 1)),
+    Key("mis_ranking.filters", 32, "of the generator's first convolution", between(1, 512)),
+    Key("mis_ranking.blocks", 6, "residual blocks of the generator", between(0, 64)),
+    Key(
+        "mis_ranking.pixels",
+        1.0,
+        "share of an image's pixels that may move, chosen by the generator; 1 = all",
+        between(0.0001, 1),
     ),
     Key(
         "pictures.models",

@@ -52,7 +52,7 @@ def test_the_data_that_is_learned_from(market, learning):
     assert (engine.virtual is not None) == (learning == "meta")
     assert engine.fitting.steps == len(engine.train_loader) == 2
     assert all(p.abs().max() > 0 for p in engine.fitting.perturbation.parameters())
-    about = engine._about()
+    about = engine.about_learned()
     assert about["trained_on"] == ([] if learning == "virtual" else ["market1501"])
     assert about["virtual"] == ("" if learning == "source" else "market1501")
 
