@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from torchreid_adv.errors import ConfigError
 
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 SMALLEST = 8  # pixels of a side, so that two halvings leave something to reflect
 
 
@@ -50,8 +48,9 @@ class NoiseNetwork(nn.Module):
             nn.Conv2d(filters, outputs, 7),
         )
         if spectral:
-            for layer in self._convolutions():
-                spectral_norm(layer)
+            for layer in list(self.modules()):
+                if isinstance(layer, CONVOLUTIONS):
+                    spectral_norm(layer)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the maps.
@@ -69,11 +68,15 @@ class NoiseNetwork(nn.Module):
 
     def weights(self) -> dict[str, Tensor]:
         """Return the weights as they are in use, spectral norms applied: name -> tensor."""
-        plain = copy.deepcopy(self).eval()
-        for layer in plain._convolutions():
-            if parametrize.is_parametrized(layer):
-                parametrize.remove_parametrizations(layer, "weight")
-        return plain.state_dict()
+        training = self.training
+        found = {}
+        for name, layer in self.eval().named_modules():
+            if isinstance(layer, CONVOLUTIONS):
+                assert layer.bias is not None
+                found[f"{name}.weight"] = layer.weight.detach().clone()
+                found[f"{name}.bias"] = layer.bias.detach().clone()
+        self.train(training)
+        return found
 
     @classmethod
     def of(
@@ -88,10 +91,6 @@ class NoiseNetwork(nn.Module):
             network = cls(outputs=outputs, filters=filters, blocks=blocks, spectral=False)
         network.load_state_dict(weights, assign=True)
         return network.eval().requires_grad_(False)
-
-    def _convolutions(self) -> list[nn.Module]:
-        kinds = (nn.Conv2d, nn.ConvTranspose2d)
-        return [layer for layer in self.modules() if isinstance(layer, kinds)]
 
 
 class _Residual(nn.Module):
