@@ -49,12 +49,25 @@ def test_the_data_that_is_learned_from(market, learning, identities):
     assert about["virtual"] == ("" if learning == "source" else "market1501")
 
 
-def test_the_network_never_changes_and_the_rate_rests(market):
-    torch.manual_seed(0)
-    before = {name: value.clone() for name, value in make_engine(market).model.state_dict().items()}
-    engine = trained(market, **{"mis_ranking.lr": 0.003})
+def test_a_run_trains_the_generator_alone_and_attacks_with_it(market, tmp_path, capsys):
+    cfg = generator_config(market, **{"mis_ranking.lr": 0.003, "meta.iterations": 1})
+    cfg.adv.report.page, cfg.adv.attack.side = False, "query"
+    engine = make_engine(market)
+    before = {name: value.clone() for name, value in engine.model.state_dict().items()}
+    with config.using(cfg), installed():
+        adv.adapt_engine(engine, config.setup(cfg))
+        engine.run(save_dir=str(tmp_path), max_epoch=2, print_freq=1)
     assert all(torch.equal(value, before[n]) for n, value in engine.model.state_dict().items())
-    assert engine.get_current_lr() == 0.003
+    assert "lr 0.003" in capsys.readouterr().out
+    noise, found = load_generator(tmp_path / "generator.safetensors")
+    start = engine.begin_learning().noise.network.weights()
+    assert any(not torch.equal(found.tensors[name], start[name]) for name in start)
+    results = json.loads((tmp_path / "results.json").read_text())["targets"]["market1501"]
+    assert results["attack"]["name"] == "mis_ranking"
+    assert results["attack"]["sha256"] == found.sha256
+    assert found.about["steps"] == 2
+    assert 0 < results["linf"]["max"] <= 5
+    assert noise.linf == pytest.approx(5 / 255)
 
 
 def test_keys_reach_the_game(market):
@@ -65,6 +78,7 @@ def test_keys_reach_the_game(market):
     assert fit.noise.filters == 2
 
 
+@pytest.mark.slow
 def test_a_run_trains_writes_and_attacks(market, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torchreid_module("utils"), "collect_env_info", str)  # asks pip
     torch.manual_seed(5)
