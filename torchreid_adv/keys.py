@@ -386,11 +386,18 @@ KEYS: tuple[Key, ...] = (
         "meta.loss",
         "triplet",
         "what is learned: reversed 'triplet' within a batch, 'self' = away from an image's own "
-        "feature (SMA), 'centroids' = the same triplet among cluster centers (UAP-Retrieval)",
-        one_of("triplet", "self", "centroids"),
+        "feature (SMA); of UAP-Retrieval, among cluster centers: pair-wise 'centroids' = the same "
+        "triplet, label-wise 'labels' = out of the own cluster, list-wise 'list' = their ranking "
+        "reversed",
+        one_of("triplet", "self", "centroids", "labels", "list"),
     ),
     Key("meta.margin", 0.5, "of the triplets, in the attacked distance's unit", between(0, 1000)),
-    Key("meta.centroids", 512, "cluster centers of adv.meta.loss centroids", between(2, 10**6)),
+    Key(
+        "meta.centroids",
+        512,
+        "cluster centers of adv.meta.loss centroids, labels and list",
+        between(2, 10**6),
+    ),
     Key(
         "meta.inner",
         "sign",

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from torchreid_adv.attacks.build import configured_distance
+from torchreid_adv.attacks.cluster_losses import LabelHinge, ListReversal
 from torchreid_adv.attacks.fitting import UniversalFit
 from torchreid_adv.attacks.meta import InnerStep
 from torchreid_adv.attacks.objectives import Objective
@@ -110,7 +111,9 @@ class MetaAttackMixin(LearnedAttackMixin):
         centers = cluster_centers(
             found, chosen.centroids, seed=self.learning_config.adv.attack.seed
         )
-        return CentroidTriplet(distance, centers, margin=chosen.margin)
+        if chosen.loss == "centroids":
+            return CentroidTriplet(distance, centers, margin=chosen.margin)
+        return {"labels": LabelHinge, "list": ListReversal}[chosen.loss](distance, centers)
 
 
 def _check(cfg: AdvConfig) -> None:
