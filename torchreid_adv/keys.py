@@ -267,8 +267,15 @@ KEYS: tuple[Key, ...] = (
         "training.objective",
         "self",
         "online: what the attack makes grow: distance to the own clean feature, 'guided' by the "
-        "batch's other images (GOAT), or the 'classification' loss",
-        one_of("self", "guided", "classification"),
+        "batch's other images (GOAT), or the 'classification' loss; 'universal' = no search, but "
+        "what adv.training.universal holds",
+        one_of("self", "guided", "classification", "universal"),
+    ),
+    Key(
+        "training.universal",
+        "",
+        "objective 'universal': file of a universal perturbation or of a generator, of the bound "
+        "adv.training.eps",
     ),
     Key("training.attack", "ifgsm", "offline: registered attack of the training set"),
     Key("training.options", {}, "offline: further keywords of that attack"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +31,11 @@ MIS_RANKING = (
     "Re-identification With Deep Mis-Ranking, 2020"
 )
 Learned = UniversalPerturbation | GeneratedNoise
+T = TypeVar("T", bound=Learned)
 _SAID = ("trained_on", "virtual", "learning", "model")  # of the header, in a report
 
 
-class Fitted:
+class Fitted(Generic[T]):
     """A universal perturbation or a generator, applied to images of any size.
 
     The losses it gives back are how far an image's feature went from its clean one.
@@ -53,7 +54,7 @@ class Fitted:
 
     def __init__(
         self,
-        perturbation: Learned,
+        perturbation: T,
         distance: Distance,
         *,
         about: dict[str, Any] | None = None,
