@@ -94,7 +94,7 @@ def test_the_choice_of_pixels_learns_and_is_drawn_anew_in_training():
 
 @pytest.mark.parametrize("pixels", [1.0, 0.25])
 def test_images_of_a_batch_are_changed_as_alone(pixels):
-    attack = Fitted(trained(pixels), build_distance("euclidean"))
+    attack = Fitted(trained(pixels).train(), build_distance("euclidean"))
     crops = [images(1, 32, 16)[0], images(1, 30, 20)[0], images(1, 32, 16)[0] / 2]
     canvas, sizes = pad(crops)
     together = attack.change(Batch(canvas, sizes=sizes))

@@ -6,6 +6,7 @@ from test_adversarial_training import settings, trained  # noqa: F401
 
 from torchreid_adv.attacks.generated import GeneratedNoise, save_generator
 from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
+from torchreid_adv.commands import own_model, stock_config
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.engines.inner_attack import LearnedInner
 from torchreid_adv.errors import ConfigError
@@ -53,6 +54,18 @@ def test_tracklets_are_perturbed_image_by_image(files):
     for _, own in files.values():
         moved = LearnedInner(own)(None, Batch(images))
         assert torch.equal(moved[1], own(images.flatten(0, 1)).view_as(images)[1])
+
+
+def test_what_a_file_holds_decides_which_network_it_trains(files):
+    def digest(kind):
+        cfg = stock_config.default_config()
+        cfg.adv.engine, cfg.adv.training.universal = "adversarial_training", files[kind][0]
+        return own_model._digest(cfg, "progress")
+
+    before = digest("delta")
+    assert digest("noise") != before
+    save_universal(files["delta"][0], UniversalPerturbation(EPS))
+    assert digest("delta") != before
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class Fitted(Generic[T]):
     The losses it gives back are how far an image's feature went from its clean one.
 
     Args:
-        perturbation: learned before; it is left as it is.
+        perturbation: learned before; it is put into eval mode, in which nothing is drawn.
         distance: in which the losses are.
         about: what it was learned on and against.
         precision: ``fp32`` or ``bf16``, number format inside the networks.
@@ -62,7 +62,7 @@ class Fitted(Generic[T]):
     ) -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"precision is one of {', '.join(PRECISIONS)}, got '{precision}'")
-        self.perturbation = perturbation
+        self.perturbation = perturbation.eval()
         self.distance = distance
         self.about = about or {}
         self.precision = precision

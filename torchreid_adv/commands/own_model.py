@@ -67,8 +67,9 @@ def _digest(cfg: AdvConfig, engine: str) -> str:
         del decides["adv"]["virtual"][key]
     if _is_robust(cfg):
         training = {k: v for k, v in config.plain(cfg.adv.training).items() if k not in _PLACES}
-        weights = cfg.adv.training.weights
-        training["clean"] = sha256(Path(weights).read_bytes()) if weights else ""
+        for name in _FILES:
+            path = Path(cfg.adv.training[name])
+            training[name] = sha256(path.read_bytes()) if path.is_file() else ""
         decides["adv"] |= {"training": training, "attack": config.plain(cfg.adv.attack)}
     if cfg.adv.selection.data:
         decides["adv"]["selection"] = config.plain(cfg.adv.selection)
@@ -81,5 +82,6 @@ def _is_robust(cfg: AdvConfig) -> bool:
     return bool(cfg.adv.engine == "adversarial_training")
 
 
-_PLACES = ("weights", "folder", "evaluate", "report")
+_PLACES = ("folder", "evaluate", "report")
+_FILES = ("weights", "universal")  # whose content decides, wherever they are
 _DATA = ("sources", "height", "width", "transforms", "norm_mean", "norm_std", "combineall")
