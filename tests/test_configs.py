@@ -9,6 +9,7 @@ from markets import write_market
 
 from torchreid_adv import config, registry
 from torchreid_adv.attacks import configured_attack
+from torchreid_adv.attacks.generated import GeneratedNoise, save_generator
 from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
 from torchreid_adv.commands.attack_gallery import configured_job
 from torchreid_adv.commands.job_metrics import metric_of
@@ -33,9 +34,10 @@ def load(path):
 
 @pytest.fixture
 def named_files(tmp_path, monkeypatch):
-    """A folder to run in that holds the matrix and the perturbation which configs name."""
+    """A folder to run in that holds what configs name: a matrix and learned attacks."""
     np.save(tmp_path / "metric.npy", np.eye(512))
     save_universal(tmp_path / "universal.safetensors", UniversalPerturbation(8 / 255))
+    save_generator(tmp_path / "generator.safetensors", GeneratedNoise(8 / 255, filters=1, blocks=0))
     monkeypatch.chdir(tmp_path)
 
 

@@ -1,12 +1,14 @@
 """The contract checks pass on what we ship and fail on what breaks a promise."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
 
 from torchreid_adv import registry
 from torchreid_adv.attacks import build_attack
+from torchreid_adv.attacks.generated import GeneratedNoise, save_generator
 from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
 from torchreid_adv.defenses import Defense, build_defense
 from torchreid_adv.testing import check_attack, check_defense, check_transform
@@ -30,13 +32,21 @@ def learned(tmp_path_factory):
     return str(path)
 
 
+@pytest.fixture(scope="module")
+def files(learned):
+    """The files of what was learned before, by the attack that applies them."""
+    path = str(Path(learned).with_name("generator.safetensors"))
+    save_generator(path, GeneratedNoise(8 / 255, size=(16, 8), filters=2, blocks=1))
+    return {"universal": learned, "mis_ranking": path}
+
+
 @pytest.mark.parametrize("name", list(registry.ATTACKS))
 @pytest.mark.parametrize("targeted", [False, True])
-def test_every_attack_keeps_its_promises(name, targeted, learned):
+def test_every_attack_keeps_its_promises(name, targeted, files):
     known = registry.ATTACKS.options(name)
     if targeted and "targeted" not in known:
         pytest.skip("has no target")
-    wanted = {"targeted": targeted, "queries": 60, "weights": learned}
+    wanted = {"targeted": targeted, "queries": 60, "weights": files.get(name)}
     options = {key: value for key, value in wanted.items() if key in known}
     check_attack(build_attack(name, eps=8 / 255, **options))
 

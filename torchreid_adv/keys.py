@@ -132,7 +132,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "attack.weights",
         "",
-        "file of an attack that was learned before ('universal'), applied as it is",
+        "file of an attack that was learned before ('universal', 'mis_ranking'), applied as it is",
     ),
     Key("attack.seed", 0, "seed of every random draw of the attack", between(0, 2**63 - 1)),
     Key(
@@ -312,8 +312,15 @@ KEYS: tuple[Key, ...] = (
         "training.objective",
         "self",
         "online: what the attack makes grow: distance to the own clean feature, 'guided' by the "
-        "batch's other images (GOAT), or the 'classification' loss",
-        one_of("self", "guided", "classification"),
+        "batch's other images (GOAT), or the 'classification' loss; 'universal' = no search, but "
+        "what adv.training.universal holds",
+        one_of("self", "guided", "classification", "universal"),
+    ),
+    Key(
+        "training.universal",
+        "",
+        "objective 'universal': file of a universal perturbation or of a generator, of the bound "
+        "adv.training.eps",
     ),
     Key("training.attack", "ifgsm", "offline: registered attack of the training set"),
     Key("training.options", {}, "offline: further keywords of that attack"),
@@ -433,11 +440,18 @@ KEYS: tuple[Key, ...] = (
         "meta.loss",
         "triplet",
         "what is learned: reversed 'triplet' within a batch, 'self' = away from an image's own "
-        "feature (SMA), 'centroids' = the same triplet among cluster centers (UAP-Retrieval)",
-        one_of("triplet", "self", "centroids"),
+        "feature (SMA); of UAP-Retrieval, among cluster centers: pair-wise 'centroids' = the same "
+        "triplet, label-wise 'labels' = out of the own cluster, list-wise 'list' = their ranking "
+        "reversed",
+        one_of("triplet", "self", "centroids", "labels", "list"),
     ),
     Key("meta.margin", 0.5, "of the triplets, in the attacked distance's unit", between(0, 1000)),
-    Key("meta.centroids", 512, "cluster centers of adv.meta.loss centroids", between(2, 10**6)),
+    Key(
+        "meta.centroids",
+        512,
+        "cluster centers of adv.meta.loss centroids, labels and list",
+        between(2, 10**6),
+    ),
     Key(
         "meta.inner",
         "sign",
@@ -462,7 +476,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.iterations",
         0,
-        "batches of an epoch of meta_attack and meta_defense; 0 = as many as the sampler gives",
+        "batches of an epoch of meta_attack, meta_defense, mis_ranking; 0 = as many as there are",
         between(0, 10**9),
     ),
     Key(
@@ -490,6 +504,32 @@ KEYS: tuple[Key, ...] = (
         0.0,
         "meta_defense: longest gradient of a step; 0 = any length",
         between(0, 10**9),
+    ),
+    Key(
+        "mis_ranking.weight",
+        10.0,
+        "of the misranking beside that of looking real; the released code has 2 against PCB",
+        between(0, 10**6),
+    ),
+    Key(
+        "mis_ranking.margin",
+        0.3,
+        "of its triplet, in the attacked distance's unit",
+        between(0, 1000),
+    ),
+    Key(
+        "mis_ranking.identity",
+        True,
+        "also towards the identity that the network's own classifier finds least likely",
+    ),
+    Key("mis_ranking.lr", 0.0002, "learning rate of generator and discriminator", between(0, 1)),
+    Key("mis_ranking.filters", 32, "of the generator's first convolution", between(1, 512)),
+    Key("mis_ranking.blocks", 6, "residual blocks of the generator", between(0, 64)),
+    Key(
+        "mis_ranking.pixels",
+        1.0,
+        "share of an image's pixels that may move, chosen by the generator; 1 = all",
+        between(0.0001, 1),
     ),
     Key(
         "pictures.models",

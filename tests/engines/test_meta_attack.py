@@ -9,6 +9,7 @@ from test_evaluation_mixin import make_engine
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
+from torchreid_adv.attacks.cluster_losses import LabelHinge, ListReversal
 from torchreid_adv.attacks.self_reference import SelfDistance
 from torchreid_adv.attacks.triplets import BatchTriplet, CentroidTriplet
 from torchreid_adv.attacks.universal import load_universal
@@ -52,20 +53,21 @@ def test_the_data_that_is_learned_from(market, learning):
     assert (engine.virtual is not None) == (learning == "meta")
     assert engine.fitting.steps == len(engine.train_loader) == 2
     assert all(p.abs().max() > 0 for p in engine.fitting.perturbation.parameters())
-    about = engine._about()
+    about = engine.about_learned()
     assert about["trained_on"] == ([] if learning == "virtual" else ["market1501"])
     assert about["virtual"] == ("" if learning == "source" else "market1501")
 
 
 @pytest.mark.parametrize(
     ("loss", "kind"), [("triplet", BatchTriplet), ("self", SelfDistance),
-                       ("centroids", CentroidTriplet)],
+                       ("centroids", CentroidTriplet), ("labels", LabelHinge),
+                       ("list", ListReversal)],
 )  # fmt: skip
 def test_the_losses(market, loss, kind):
     engine = learned(market, **{"meta.loss": loss, "meta.learning": "source",
                                 "meta.centroids": 5, "meta.perturbation": "delta"})  # fmt: skip
     assert type(engine.fitting.objective) is kind
-    if loss == "centroids":
+    if loss in ("centroids", "labels", "list"):
         assert len(engine.fitting.objective.centers) == 5
     delta = engine.fitting.perturbation.delta
     assert delta.shape == (1, 3, 64, 32)

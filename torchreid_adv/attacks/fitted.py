@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from torchreid_adv.attacks.generated import KIND as GENERATOR
+from torchreid_adv.attacks.generated import GeneratedNoise, load_generator
 from torchreid_adv.attacks.gradient_attack import Adversarial
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.same_size import same_size
@@ -14,6 +17,7 @@ from torchreid_adv.attacks.universal import UniversalPerturbation, load_universa
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.tensor_file import TensorFile, holds
 from torchreid_adv.models.prepare import PRECISIONS, prepared
 from torchreid_adv.pixels import to_levels
 from torchreid_adv.registry import ATTACKS
@@ -22,16 +26,22 @@ PAPER = (
     "Yang et al., Towards Robust Person Re-Identification by Defending Against Universal "
     "Attackers, 2022"
 )
+MIS_RANKING = (
+    "Wang et al., Transferable, Controllable, and Inconspicuous Adversarial Attacks on Person "
+    "Re-identification With Deep Mis-Ranking, 2020"
+)
+Learned = UniversalPerturbation | GeneratedNoise
+T = TypeVar("T", bound=Learned)
 _SAID = ("trained_on", "virtual", "learning", "model")  # of the header, in a report
 
 
-class Fitted:
-    """A universal perturbation, applied to images of any size.
+class Fitted(Generic[T]):
+    """A universal perturbation or a generator, applied to images of any size.
 
     The losses it gives back are how far an image's feature went from its clean one.
 
     Args:
-        perturbation: learned before; it is left as it is.
+        perturbation: learned before; it is put into eval mode, in which nothing is drawn.
         distance: in which the losses are.
         about: what it was learned on and against.
         precision: ``fp32`` or ``bf16``, number format inside the networks.
@@ -44,7 +54,7 @@ class Fitted:
 
     def __init__(
         self,
-        perturbation: UniversalPerturbation,
+        perturbation: T,
         distance: Distance,
         *,
         about: dict[str, Any] | None = None,
@@ -52,7 +62,7 @@ class Fitted:
     ) -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"precision is one of {', '.join(PRECISIONS)}, got '{precision}'")
-        self.perturbation = perturbation
+        self.perturbation = perturbation.eval()
         self.distance = distance
         self.about = about or {}
         self.precision = precision
@@ -64,14 +74,9 @@ class Fitted:
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says of the attack, lengths in gray levels."""
-        own = self.perturbation
         learned = {key: self.about[key] for key in _SAID if self.about.get(key)}
         return {
-            "eps": round(to_levels(own.eps), 6),
-            "linf": round(to_levels(own.linf), 6),
-            "perturbation": own.kind,
-            "budget": own.budget,
-            "knowledge": "one perturbation for all images, learned before on training images",
+            **self.perturbation.describe(),
             "metric": self.distance.name,
             "normalized": self.distance.normalize,
             "precision": self.precision,
@@ -98,7 +103,7 @@ class Fitted:
     def change(self, batch: Batch) -> Tensor:
         """Return the adversarial images (N, 3, H, W), each changed within its own size."""
         images, own = batch.images.clone(), self.perturbation.to(batch.images.device)
-        for rows, part in same_size(batch):
+        for rows, part in same_size(batch, alone=own.alone):
             height, width = part.images.shape[-2:]
             images[rows, :, :height, :width] = own(part.images)
         return images
@@ -125,22 +130,94 @@ def universal(
     Raises:
         ConfigError: no file, or one of another bound.
     """
+    return _fitted(
+        "universal",
+        engine="meta_attack",
+        load=load_universal,
+        weights=weights,
+        eps=eps,
+        distance=distance,
+        precision=precision,
+    )
+
+
+@ATTACKS.register("mis_ranking", paper=MIS_RANKING, title="noise drawn by a learned generator")
+def mis_ranking(
+    *,
+    eps: float,
+    distance: Distance,
+    weights: str = "",
+    seed: int = 0,
+    precision: str = "fp32",
+) -> Fitted:
+    """Build the attack of a generator.
+
+    Args:
+        eps: the bound that the file says, pixel units of [0, 1].
+        distance: in which the losses are.
+        weights: file that ``adv.engine: mis_ranking`` wrote.
+        seed: not used; nothing is drawn.
+        precision: ``fp32`` or ``bf16``, of the attacked network; the generator's is fp32.
+
+    Raises:
+        ConfigError: no file, or one of another bound.
+    """
+    return _fitted(
+        "mis_ranking",
+        engine="mis_ranking",
+        load=load_generator,
+        weights=weights,
+        eps=eps,
+        distance=distance,
+        precision=precision,
+    )
+
+
+def load_learned(path: str, eps: float, *, key: str) -> tuple[Learned, TensorFile]:
+    """Return what a file holds, a universal perturbation or a generator, and what it says of it.
+
+    Args:
+        path: of the file.
+        eps: the bound that the file says, pixel units of [0, 1].
+        key: the config key of the bound, for the error.
+
+    Raises:
+        ConfigError: no file, another kind of file, or one of another bound.
+    """
+    return _within(eps, path, key, load_generator if holds(path, GENERATOR) else load_universal)
+
+
+def _within(
+    eps: float, path: str, key: str, load: Callable[[str], tuple[Any, TensorFile]]
+) -> tuple[Any, TensorFile]:
+    own, found = load(path)
+    if abs(own.eps - eps) > 1e-6:
+        raise ConfigError(
+            f"'{path}' was learned within {to_levels(own.eps):g} gray levels, and {key} is "
+            f"{to_levels(eps):g}; set {key} {to_levels(own.eps):g}, or learn another"
+        )
+    return own, found
+
+
+def _fitted(
+    name: str,
+    *,
+    engine: str,
+    load: Callable[[str], tuple[Any, TensorFile]],
+    weights: str,
+    eps: float,
+    distance: Distance,
+    precision: str,
+) -> Fitted:
     if not weights:
         raise ConfigError(
-            "the attack 'universal' applies what was learned before; name its file in "
-            "adv.attack.weights, and learn one with adv.engine meta_attack"
+            f"the attack '{name}' applies what was learned before; name its file in "
+            f"adv.attack.weights, and learn one with adv.engine {engine}"
         )
-    perturbation, found = load_universal(weights)
-    if abs(perturbation.eps - eps) > 1e-6:
-        raise ConfigError(
-            f"'{weights}' was learned within {to_levels(perturbation.eps):g} gray levels, and "
-            f"adv.attack.eps is {to_levels(eps):g}; set adv.attack.eps "
-            f"{to_levels(perturbation.eps):g}, or learn another"
-        )
+    own, found = _within(eps, weights, "adv.attack.eps", load)
     if not distance.squared_euclidean:
         raise ConfigError(
-            f"the attack 'universal' measures between single features, which the distance "
+            f"the attack '{name}' measures between single features, which the distance "
             f"'{distance.name}' does not map; set adv.attack.metric euclidean or cosine"
         )
-    about = {**found.about, "sha256": found.sha256}
-    return Fitted(perturbation, distance, about=about, precision=precision)
+    return Fitted(own, distance, about={**found.about, "sha256": found.sha256}, precision=precision)

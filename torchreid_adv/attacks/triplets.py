@@ -29,11 +29,7 @@ class ReversedTriplet(Objective):
     """
 
     def __init__(self, distance: Distance, *, margin: float = 0.5) -> None:
-        if not distance.squared_euclidean:
-            raise ConfigError(
-                f"a triplet compares single features, which the distance '{distance.name}' does "
-                "not map; set adv.attack.metric euclidean or cosine"
-            )
+        single_features(distance)
         self.distance = distance
         self.margin = margin
 
@@ -77,15 +73,7 @@ class BatchTriplet(ReversedTriplet):
         Raises:
             ConfigError: no identities, or only one.
         """
-        if batch.pids is None:
-            raise ConfigError("a triplet needs Batch(images, pids=...)")
-        pids = batch.pids.to(clean.device)
-        same = pids[:, None] == pids
-        if bool(same.all()):
-            raise ConfigError(
-                "a batch of one identity has no negatives; choose sampler.train_sampler "
-                "RandomIdentitySampler and a train.batch_size above sampler.num_instances"
-            )
+        same = same_identity(batch)
         between = torch.cdist(clean, clean, compute_mode="donot_use_mm_for_euclid_dist")
         positive = between.masked_fill(~same, -1).argmax(1)
         negative = between.masked_fill(same, -1).argmax(1)
@@ -134,6 +122,37 @@ def cluster_centers(features: Tensor, count: int, *, seed: int = 0) -> Tensor:
     centers, labels = kmeans2(features.double().numpy(), count, minit="++", seed=seed, iter=20)
     held = torch.from_numpy(labels).unique()  # a center that lost its features stays where it was
     return torch.from_numpy(centers)[held].to(features.dtype)
+
+
+def single_features(distance: Distance) -> None:
+    """Refuse a distance that maps no single features.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not distance.squared_euclidean:
+        raise ConfigError(
+            f"a triplet compares single features, which the distance '{distance.name}' does "
+            "not map; set adv.attack.metric euclidean or cosine"
+        )
+
+
+def same_identity(batch: Batch) -> Tensor:
+    """Return which images of a batch are of one identity (N, N).
+
+    Raises:
+        ConfigError: no identities, or only one.
+    """
+    if batch.pids is None:
+        raise ConfigError("a triplet needs Batch(images, pids=...)")
+    pids = batch.pids.to(batch.images.device)
+    same = pids[:, None] == pids
+    if bool(same.all()):
+        raise ConfigError(
+            "a batch of one identity has no negatives; choose sampler.train_sampler "
+            "RandomIdentitySampler and a train.batch_size above sampler.num_instances"
+        )
+    return same
 
 
 def apart(a: Tensor, b: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from torchreid_adv.attacks.perturbations import Perturbation
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.jobs.tensor_file import TensorFile
 from torchreid_adv.pixels import from_levels, to_levels
 from torchreid_adv.transforms.color_table import color_shift, lattice
-from torchreid_adv.transforms.universal_file import UniversalFile, read_universal, write_universal
+from torchreid_adv.transforms.universal_file import read_universal, write_universal
 
 KINDS = ("both", "color", "delta")
 BUDGETS = ("joint", "split", "sum")
@@ -42,6 +43,7 @@ class UniversalPerturbation(Perturbation):
     """
 
     corners: Tensor
+    alone = False  # images of one size are changed together, to the same bits
 
     def __init__(
         self,
@@ -72,6 +74,16 @@ class UniversalPerturbation(Perturbation):
     def linf(self) -> float:
         """How far a pixel can move, [0, 1]."""
         return min(1.0, self.eps * (2 if self.kind == "both" and self.budget == "sum" else 1))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says, lengths in gray levels."""
+        return {
+            "eps": round(to_levels(self.eps), 6),
+            "linf": round(to_levels(self.linf), 6),
+            "perturbation": self.kind,
+            "budget": self.budget,
+            "knowledge": "one perturbation for all images, learned before on training images",
+        }
 
     def reset(self, batch: Batch) -> None:
         """Start anew at no change; the batch plays no part."""
@@ -165,7 +177,7 @@ def save_universal(
     write_universal(Path(path), tensors, header)
 
 
-def load_universal(path: str | Path) -> tuple[UniversalPerturbation, UniversalFile]:
+def load_universal(path: str | Path) -> tuple[UniversalPerturbation, TensorFile]:
     """Return the perturbation of a file, within its bounds, and what the file says of it.
 
     Raises:

@@ -73,13 +73,16 @@ def _digest(cfg: AdvConfig, engine: str) -> str:
         del decides["adv"]["virtual"][key]
     if cfg.adv.engine in WITHIN:
         training = {k: v for k, v in config.plain(cfg.adv.training).items() if k not in _PLACES}
-        weights = cfg.adv.training.weights
-        training["clean"] = _file_hash(weights)
+        training["clean"] = _file_hash(cfg.adv.training.weights)
+        if cfg.adv.training.universal:
+            training["universal"] = _file_hash(cfg.adv.training.universal)
         decides["adv"] |= {"training": training, "attack": config.plain(cfg.adv.attack)}
     if cfg.adv.engine == "meta_defense":
         decides["adv"]["meta"] = config.plain(cfg.adv.meta)
         decides["adv"]["attack"]["weights"] = _file_hash(cfg.adv.attack.weights)
         decides["model"]["load_weights"] = _file_hash(cfg.model.load_weights)
+    if cfg.adv.loss.triplet:
+        decides["adv"]["loss"] = config.plain(cfg.adv.loss)
     if cfg.adv.selection.data:
         decides["adv"]["selection"] = config.plain(cfg.adv.selection)
     if engine != "progress":
@@ -91,5 +94,5 @@ def _file_hash(path: str) -> str:
     return sha256(Path(path).read_bytes()) if path else ""
 
 
-_PLACES = ("weights", "folder", "evaluate", "report")
+_PLACES = ("weights", "universal", "folder", "evaluate", "report")
 _DATA = ("sources", "height", "width", "transforms", "norm_mean", "norm_std", "combineall")

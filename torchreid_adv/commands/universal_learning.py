@@ -14,12 +14,13 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.commands.own_model import train_quietly
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.engines.meta_attack import FILE
+from torchreid_adv.engines.meta_attack import MetaAttackMixin
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.manifest import sha256
 from torchreid_adv.models.specs import ModelSpec, parse_models
 
 LEARNED = "learned"  # folder of what was learned
+FILE = MetaAttackMixin.learned_file
 _ATTACK = ("step_size", "momentum", "metric", "seed", "precision")
 _DATA = ("norm_mean", "norm_std", "combineall")
 _BOUND = re.compile(r"(.+)_eps(\d+)")

@@ -18,7 +18,7 @@ from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.engines.attacked import SideAttack
 from torchreid_adv.engines.batch_norm import batch_norm
 from torchreid_adv.engines.consistency import Consistency
-from torchreid_adv.engines.inner_attack import InnerAttack
+from torchreid_adv.engines.inner_attack import configured_inner
 from torchreid_adv.engines.mixture import Mixture, evenly, mixture, passing
 from torchreid_adv.engines.normalized import moved, pixel_model, to_pixels
 from torchreid_adv.engines.offline import merged_loader
@@ -66,7 +66,7 @@ class AdversarialTrainingMixin(ResumableMixin):
                 "'separate' need them whole; show one GPU (CUDA_VISIBLE_DEVICES) or use torchrun"
             )
         if chosen.mode == "online":
-            self.inner = InnerAttack.configured(cfg, int(lookup(cfg, "train.seed", 0)))
+            self.inner = configured_inner(cfg, int(lookup(cfg, "train.seed", 0)))
         if chosen.report and self.datamanager.data_type != "image":
             raise ConfigError("adv.training.report is for data.type image, got video; leave it []")
         self._side_attack = self._evaluation_attack(cfg) if chosen.evaluate else None

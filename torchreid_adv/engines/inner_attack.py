@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from torchreid_adv.attacks import GradientAttack, LinfDelta, SignStep
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.attacks.classification import IdentityLogits, identity_classifier
+from torchreid_adv.attacks.fitted import Learned, load_learned
 from torchreid_adv.attacks.guided import GuidedDistance
 from torchreid_adv.attacks.objectives import Objective
 from torchreid_adv.attacks.self_reference import SelfDistance
@@ -20,7 +22,6 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
 from torchreid_adv.pixels import from_levels
 
-OBJECTIVES = ("self", "guided", "classification")
 STEPS, STEP_SIZE = 7, 1.0  # of adversarial training by Bouniot et al.; gray levels
 
 
@@ -101,3 +102,59 @@ class InnerAttack:
         if self.objective == "classification":
             return IdentityLogits(identity_classifier(model), known=True)
         return {"self": SelfDistance, "guided": GuidedDistance}[self.objective](self.distance)
+
+
+@dataclass(frozen=True)
+class LearnedInner:
+    """What was learned before, the same in every step whatever the network is by then.
+
+    Args:
+        perturbation: universal, or a generator.
+    """
+
+    perturbation: Learned
+
+    @classmethod
+    def configured(cls, cfg: AdvConfig) -> LearnedInner:
+        """Return what ``adv.training.universal`` names.
+
+        Raises:
+            ConfigError: no file, one of another bound, or keys of a search.
+        """
+        chosen = cfg.adv.training
+        if not chosen.universal:
+            raise ConfigError(
+                "adv.training.objective 'universal' perturbs by what was learned before; name its "
+                "file in adv.training.universal, and learn one with adv.engine meta_attack or "
+                "mis_ranking"
+            )
+        if chosen.steps is not None or chosen.step_size is not None:
+            raise ConfigError(
+                "adv.training.objective 'universal' takes no steps; leave adv.training.steps and "
+                "adv.training.step_size None"
+            )
+        eps = from_levels(chosen.eps)
+        return cls(load_learned(chosen.universal, eps, key="adv.training.eps")[0])
+
+    @torch.no_grad()
+    def __call__(self, model: PixelModel, batch: Batch) -> Tensor:
+        """Return the adversarial pixels (N, [T,] 3, H, W) in [0, 1]; the model plays no part."""
+        own, images = self.perturbation.to(batch.images.device), batch.images
+        return own(images.flatten(0, -4)).view_as(images)
+
+
+def configured_inner(cfg: AdvConfig, seed: int) -> InnerAttack | LearnedInner:
+    """Return the attack of ``adv.training.*`` in training.
+
+    Raises:
+        ConfigError: see :meth:`InnerAttack.configured` and :meth:`LearnedInner.configured`.
+    """
+    chosen = cfg.adv.training
+    if chosen.objective == "universal":
+        return LearnedInner.configured(cfg)
+    if chosen.universal:
+        raise ConfigError(
+            f"adv.training.objective '{chosen.objective}' does not use adv.training.universal; set "
+            "the objective 'universal', or leave the file ''"
+        )
+    return InnerAttack.configured(cfg, seed)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from torchreid_adv.attacks.build import configured_distance
+from torchreid_adv.attacks.cluster_losses import LabelHinge, ListReversal
 from torchreid_adv.attacks.fitting import UniversalFit
 from torchreid_adv.attacks.meta import InnerStep
 from torchreid_adv.attacks.objectives import Objective
@@ -20,36 +20,28 @@ from torchreid_adv.attacks.triplets import BatchTriplet, CentroidTriplet, cluste
 from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.batch import Batch
-from torchreid_adv.distances import Distance, FittedDistance
-from torchreid_adv.engines.metric_attack import MetricAttackMixin
-from torchreid_adv.engines.normalized import pixel_model, to_pixels
+from torchreid_adv.distances import Distance
+from torchreid_adv.engines.learned_attack import LearnedAttackMixin
 from torchreid_adv.engines.progress import ProgressMixin
-from torchreid_adv.engines.rounds import Rounds, loader_like, training_set
-from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.models import fingerprint
-from torchreid_adv.models.prepare import Prepared
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.pixels import from_levels, to_levels
 from torchreid_adv.registry import ENGINES
-from torchreid_adv.version import __version__
 
-FILE = "universal.safetensors"
 STEPS_TO_BOUND = 10  # steps of the size that the paper's code takes to the bound
 MOMENTUM = 1.0
 
 
 @ENGINES.register("meta_attack", title="learn one perturbation for all images, then attack with it")
-class MetaAttackMixin(MetricAttackMixin):
+class MetaAttackMixin(LearnedAttackMixin):
     """Each batch moves a universal perturbation; the network never changes.
 
     After the last epoch it is written to ``universal.safetensors`` in the folder of the run, and
     the targets are attacked with it as by ``attack-gallery``. What is learned is in ``fitting``.
     """
 
-    train_loader: Any
-    meta_config: AdvConfig
-    virtual: Rounds | None
-    fitting: UniversalFit | None
-    _prepared: Prepared | None = None
+    learned_file = "universal.safetensors"
+    learned_name = "universal"
+    fitting: UniversalFit
 
     def adapt(self, cfg: AdvConfig) -> None:
         """Take the config, and the data that it asks for.
@@ -58,93 +50,34 @@ class MetaAttackMixin(MetricAttackMixin):
             ConfigError: keys that exclude each other, or a network without weights.
             DataError: the virtual set is not there.
         """
-        super().adapt(cfg)
         _check(cfg)
-        self.meta_config, self.virtual, self.fitting = cfg, None, None
-        stock, chosen = self.train_loader, cfg.adv.meta
-        if chosen.learning != "source":
-            other = training_set(cfg, chosen.virtual, stock.dataset.transform)
-            if chosen.learning == "meta":
-                self.virtual = Rounds(loader_like(stock, other, cfg))
-            else:
-                joined = stock.dataset + other if chosen.learning == "joined" else other
-                self.datamanager.train_loader = stock = loader_like(stock, joined, cfg)
-        self.train_loader = Rounds(stock, chosen.iterations)
+        super().adapt(cfg)
 
-    def train(self, *args: Any, **keywords: Any) -> None:
-        """Learn for an epoch."""
-        if self.fitting is None:
-            self.fitting = self._begun()
-        super().train(*args, **keywords)
-
-    def forward_backward(self, data: Any) -> dict[str, float]:
-        """Take one step of the perturbation.
-
-        Raises:
-            DataError: a loss that is not finite.
-        """
-        assert self.fitting is not None
-        batch = self._batch(data)
-        other = None if self.virtual is None else self._batch(self.virtual.next())
-        if self._prepared is None:
-            precision = self.meta_config.adv.attack.precision
-            self._prepared = Prepared(pixel_model(self), batch.images, precision=precision)
-        loss = -float(self.fitting.fit_step(self._prepared, batch, other).mean())
-        if not math.isfinite(loss):
-            raise DataError(
-                f"the loss is {loss} in epoch {self.epoch + 1}, batch {self.batch_idx + 1}; is the "
-                "network whole, and are its images?"
-            )
-        return {"loss": loss}
+    def learn(self, model: nn.Module, batch: Batch, virtual: Batch | None) -> dict[str, float]:
+        """Take one step of the perturbation."""
+        return {"loss": -float(self.fitting.fit_step(model, batch, virtual).mean())}
 
     def update_lr(self, names: Any = None) -> None:
         """Shrink the step; the network's own schedule rests."""
-        assert self.fitting is not None
-        self.fitting.end_epoch(self.meta_config.adv.meta.decay)
+        self.fitting.end_epoch(self.learning_config.adv.meta.decay)
 
     def get_current_lr(self, names: Any = None) -> float:
         """Return the step size in gray levels, which the log shows as lr."""
-        assert self.fitting is not None
         return to_levels(self.fitting.rule.param_groups[0]["lr"])
 
-    def test(self, *args: Any, save_dir: str = "", **keywords: Any) -> float:
-        """Evaluate; after the last epoch write what was learned, and attack the targets with it."""
-        if self.epoch + 1 >= getattr(self, "max_epoch", 0):
-            self.attack_config = _applied(self.meta_config, self._write(Path(save_dir or "log")))
-        return super().test(*args, save_dir=save_dir, **keywords)
+    def save_learned(self, path: Path, about: dict[str, Any]) -> None:
+        """Write the perturbation."""
+        save_universal(path, self.fitting.perturbation, about)
 
-    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
-        """Write what was learned so far, in the place of a network that did not change."""
-        self._write(Path(save_dir))
+    def about_learned(self) -> dict[str, Any]:
+        """Return what the header says of how it was learned."""
+        chosen = self.learning_config.adv.meta
+        inner = chosen.inner if chosen.learning == "meta" else ""
+        return {**super().about_learned(), "loss": chosen.loss, "inner": inner}
 
-    def _write(self, folder: Path) -> Path:
-        assert self.fitting is not None
-        path = folder / FILE
-        save_universal(path, self.fitting.perturbation, self._about())
-        print(f"Universal perturbation: {path}")
-        return path
-
-    def _about(self) -> dict[str, Any]:
-        assert self.fitting is not None
-        cfg, chosen, model = self.meta_config, self.meta_config.adv.meta, pixel_model(self)
-        virtual = "" if chosen.learning == "source" else chosen.virtual
-        return {
-            "version": __version__,
-            "space": "network",
-            "trained_on": [] if chosen.learning == "virtual" else list(self.datamanager.sources),
-            "virtual": virtual,
-            "learning": chosen.learning,
-            "loss": chosen.loss,
-            "inner": chosen.inner if chosen.learning == "meta" else "",
-            "model": lookup(cfg, "model.name", type(model.network).__name__),
-            "model_sha256": fingerprint(model.network),
-            "input": list(model.size),
-            "steps": self.fitting.steps,
-            "seed": cfg.adv.attack.seed,
-        }
-
-    def _begun(self) -> UniversalFit:
-        cfg, chosen = self.meta_config, self.meta_config.adv.meta
+    def begin_learning(self) -> UniversalFit:
+        """Return what is going to learn the perturbation."""
+        cfg, chosen = self.learning_config, self.learning_config.adv.meta
         eps, attack = from_levels(cfg.adv.attack.eps), cfg.adv.attack
         size = to_levels(eps) / STEPS_TO_BOUND if attack.step_size is None else attack.step_size
         inner = None if chosen.inner_step_size is None else from_levels(chosen.inner_step_size)
@@ -168,7 +101,7 @@ class MetaAttackMixin(MetricAttackMixin):
         )
 
     def _objective(self, distance: Distance) -> Objective:
-        chosen = self.meta_config.adv.meta
+        chosen = self.learning_config.adv.meta
         if chosen.loss == "self":
             return SelfDistance(distance)
         if chosen.loss == "triplet":
@@ -176,15 +109,12 @@ class MetaAttackMixin(MetricAttackMixin):
         self.set_model_mode("eval")
         with torch.no_grad():
             found = distance.map(self._features(self._train_loader(), "train").values)
-        centers = cluster_centers(found, chosen.centroids, seed=self.meta_config.adv.attack.seed)
-        return CentroidTriplet(distance, centers, margin=chosen.margin)
-
-    def _batch(self, data: Any) -> Batch:
-        images, pids = self.parse_data_for_train(data)
-        if self.use_gpu:
-            images, pids = images.cuda(), pids.cuda()
-        pixels: Tensor = to_pixels(pixel_model(self), images)
-        return Batch(pixels, pids=pids)
+        centers = cluster_centers(
+            found, chosen.centroids, seed=self.learning_config.adv.attack.seed
+        )
+        if chosen.loss == "centroids":
+            return CentroidTriplet(distance, centers, margin=chosen.margin)
+        return {"labels": LabelHinge, "list": ListReversal}[chosen.loss](distance, centers)
 
 
 @ENGINES.register("universal_progress", internal=True)
@@ -205,21 +135,6 @@ class UniversalProgressMixin(ProgressMixin, MetaAttackMixin):
 
 def _check(cfg: AdvConfig) -> None:
     chosen, sampler = cfg.adv.meta, lookup(cfg, "sampler.train_sampler", "")
-    if lookup(cfg, "test.evaluate", False):
-        raise ConfigError(
-            "adv.engine meta_attack learns in training; set test.evaluate False, or apply what was "
-            "learned with adv.attack.name universal"
-        )
-    if lookup(cfg, "model.load_weights") == "" and not lookup(cfg, "model.resume", ""):
-        raise ConfigError(
-            "adv.engine meta_attack learns against a trained network, which it leaves as it is; "
-            "name its checkpoint in model.load_weights"
-        )
-    if cfg.adv.attack.steps is not None or cfg.adv.attack.targeted:
-        raise ConfigError(
-            "adv.engine meta_attack takes train.max_epoch times adv.meta.iterations steps away "
-            "from the image; leave adv.attack.steps None and adv.attack.targeted False"
-        )
     if chosen.loss == "triplet" and sampler == "RandomSampler":
         raise ConfigError(
             "adv.meta.loss triplet needs several images of an identity in a batch; set "
@@ -229,22 +144,3 @@ def _check(cfg: AdvConfig) -> None:
         raise ConfigError(
             "a signed inner step has no second order; set adv.meta.inner sgd, or adv.meta.order 1"
         )
-    distance = configured_distance(cfg)
-    if isinstance(distance, FittedDistance) or not distance.squared_euclidean:
-        raise ConfigError(
-            f"adv.engine meta_attack does not learn against the distance '{distance.name}'; set "
-            "adv.attack.metric euclidean or cosine"
-        )
-
-
-def _applied(cfg: AdvConfig, path: Path) -> AdvConfig:
-    """Return the config of the attack with what was learned."""
-    applied = cfg.clone()
-    applied.adv.attack.update(
-        name="universal",
-        weights=str(path),
-        step_size=None,
-        momentum=None,
-        options=AdvConfig(new_allowed=True),
-    )
-    return applied

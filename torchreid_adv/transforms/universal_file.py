@@ -2,48 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.jobs.files import write_bytes
-from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.jobs.tensor_file import TensorFile, read_tensors, unreadable, write_tensors
 from torchreid_adv.pixels import LEVELS
 
-_ABOUT = "universal"
+KIND = "universal"
+WHAT = "a universal perturbation"
 PARTS = {"delta": 4, "color": 5}  # name -> dimensions: (1, 3, H, W) and (1, 3, R, G, B)
 
 
-@dataclass(frozen=True)
-class UniversalFile:
-    """What a file holds.
+def write_universal(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write a safetensors file, whole or not at all; the same content gives the same bytes.
 
     Args:
+        path: of the file.
         tensors: ``delta`` (1, 3, H, W), ``color`` (1, 3, R, G, B) or both, pixel units of [0, 1].
         about: ``eps`` in gray levels, ``budget``, and what it was learned on and against.
-        sha256: of the file.
     """
-
-    tensors: dict[str, Tensor]
-    about: dict[str, Any]
-    sha256: str
+    write_tensors(path, tensors, about, kind=KIND)
 
 
-def write_universal(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Write a safetensors file, whole or not at all; the same content gives the same bytes."""
-    parts = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    write_bytes(path, save(parts, {_ABOUT: json.dumps(dict(about), sort_keys=True)}))
-
-
-def read_universal(path: str | Path) -> UniversalFile:
+def read_universal(path: str | Path) -> TensorFile:
     """Read what :func:`write_universal` wrote.
 
     Raises:
@@ -55,19 +41,15 @@ def read_universal(path: str | Path) -> UniversalFile:
             f"there is no universal perturbation '{path}'; learn one with adv.engine meta_attack, "
             "which writes universal.safetensors into its data.save_dir"
         )
+    found = read_tensors(path, kind=KIND, what=WHAT)
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})[_ABOUT])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        eps, _ = float(about["eps"]), str(about["budget"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"'{path}' cannot be read as a universal perturbation: "
-            f"{' '.join(str(error).split())[:200]}"
-        ) from error
-    if not tensors or not all(_fits(*part) for part in tensors.items()) or not 0 <= eps <= LEVELS:
+        eps, _ = float(found.about["eps"]), str(found.about["budget"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable(path, WHAT, error) from error
+    whole = bool(found.tensors) and all(_fits(*part) for part in found.tensors.items())
+    if not whole or not 0 <= eps <= LEVELS:
         raise ConfigError(f"'{path}' holds no universal perturbation that can be used")
-    return UniversalFile(tensors, about, sha256(path.read_bytes()))
+    return found
 
 
 def _fits(name: str, value: Tensor) -> bool:

@@ -1,0 +1,177 @@
+"""What engines share that learn an attack for all images against the engine's own network."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from torchreid_adv.attacks.build import configured_distance
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.data.batch import Batch
+from torchreid_adv.distances import FittedDistance
+from torchreid_adv.engines.metric_attack import MetricAttackMixin
+from torchreid_adv.engines.normalized import pixel_model, to_pixels
+from torchreid_adv.engines.rounds import Rounds, loader_like, training_set
+from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.models import fingerprint
+from torchreid_adv.models.prepare import Prepared
+from torchreid_adv.version import __version__
+
+
+class LearnedAttackMixin(MetricAttackMixin):
+    """Each batch moves what is learned; the network never changes.
+
+    After the last epoch it is written to ``learned_file`` in the folder of the run, and the targets
+    are attacked with it as by ``attack-gallery``. What is learned is in ``fitting``.
+    """
+
+    learned_file: str  # that is written
+    learned_name: str  # that applies it
+    train_loader: Any
+    learning_config: AdvConfig
+    virtual: Rounds | None
+    fitting: Any  # None until the first epoch
+    _prepared: Prepared | None = None
+
+    def adapt(self, cfg: AdvConfig) -> None:
+        """Take the config, and the data that it asks for.
+
+        Raises:
+            ConfigError: keys that exclude each other, or a network without weights.
+            DataError: the virtual set is not there.
+        """
+        super().adapt(cfg)
+        check_learning(cfg)
+        self.learning_config, self.virtual, self.fitting = cfg, None, None
+        stock, chosen = self.train_loader, cfg.adv.meta
+        if chosen.learning != "source":
+            other = training_set(cfg, chosen.virtual, stock.dataset.transform)
+            if chosen.learning == "meta":
+                self.virtual = Rounds(loader_like(stock, other, cfg))
+            else:
+                joined = stock.dataset + other if chosen.learning == "joined" else other
+                self.datamanager.train_loader = stock = loader_like(stock, joined, cfg)
+        self.train_loader = Rounds(stock, chosen.iterations)
+
+    def train(self, *args: Any, **keywords: Any) -> None:
+        """Learn for an epoch."""
+        if self.fitting is None:
+            self.fitting = self.begin_learning()
+        super().train(*args, **keywords)
+
+    def forward_backward(self, data: Any) -> dict[str, float]:
+        """Take one step of what is learned.
+
+        Raises:
+            DataError: a loss that is not finite.
+        """
+        batch = self._batch(data)
+        other = None if self.virtual is None else self._batch(self.virtual.next())
+        if self._prepared is None:
+            precision = self.learning_config.adv.attack.precision
+            self._prepared = Prepared(pixel_model(self), batch.images, precision=precision)
+        summary = self.learn(self._prepared, batch, other)
+        if not all(math.isfinite(value) for value in summary.values()):
+            raise DataError(
+                f"the loss is {summary['loss']} in epoch {self.epoch + 1}, batch "
+                f"{self.batch_idx + 1}; is the network whole, and are its images?"
+            )
+        return summary
+
+    def test(self, *args: Any, save_dir: str = "", **keywords: Any) -> float:
+        """Evaluate; after the last epoch write what was learned, and attack the targets with it."""
+        if self.epoch + 1 >= getattr(self, "max_epoch", 0):
+            path = self._write(Path(save_dir or "log"))
+            self.attack_config = _applied(self.learning_config, self.learned_name, path)
+        return super().test(*args, save_dir=save_dir, **keywords)
+
+    def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
+        """Write what was learned so far, in the place of a network that did not change."""
+        self._write(Path(save_dir))
+
+    def begin_learning(self) -> Any:
+        """Return what is going to learn."""
+        raise NotImplementedError
+
+    def learn(self, model: nn.Module, batch: Batch, virtual: Batch | None) -> dict[str, float]:
+        """Take one step against a prepared model; return ``loss``, and what else the log shows."""
+        raise NotImplementedError
+
+    def save_learned(self, path: Path, about: dict[str, Any]) -> None:
+        """Write what was learned, with a header."""
+        raise NotImplementedError
+
+    def about_learned(self) -> dict[str, Any]:
+        """Return what the header says of how it was learned."""
+        cfg, chosen, model = self.learning_config, self.learning_config.adv.meta, pixel_model(self)
+        return {
+            "version": __version__,
+            "space": "network",
+            "trained_on": [] if chosen.learning == "virtual" else list(self.datamanager.sources),
+            "virtual": "" if chosen.learning == "source" else chosen.virtual,
+            "learning": chosen.learning,
+            "model": lookup(cfg, "model.name", type(model.network).__name__),
+            "model_sha256": fingerprint(model.network),
+            "input": list(model.size),
+            "steps": self.fitting.steps,
+            "seed": cfg.adv.attack.seed,
+        }
+
+    def _write(self, folder: Path) -> Path:
+        path = folder / self.learned_file
+        self.save_learned(path, self.about_learned())
+        print(f"Learned attack: {path}")
+        return path
+
+    def _batch(self, data: Any) -> Batch:
+        images, pids = self.parse_data_for_train(data)
+        if self.use_gpu:
+            images, pids = images.cuda(), pids.cuda()
+        pixels: Tensor = to_pixels(pixel_model(self), images)
+        return Batch(pixels, pids=pids)
+
+
+def check_learning(cfg: AdvConfig) -> None:
+    """Refuse what no attack can be learned with.
+
+    Raises:
+        ConfigError: keys that exclude each other, or a network without weights.
+    """
+    engine = f"adv.engine {cfg.adv.engine}"
+    if lookup(cfg, "test.evaluate", False):
+        raise ConfigError(
+            f"{engine} learns in training; set test.evaluate False, or apply what was learned "
+            "before with torchreid-adv attack-gallery and adv.attack.weights"
+        )
+    if lookup(cfg, "model.load_weights") == "" and not lookup(cfg, "model.resume", ""):
+        raise ConfigError(
+            f"{engine} learns against a trained network, which it leaves as it is; name its "
+            "checkpoint in model.load_weights"
+        )
+    if cfg.adv.attack.steps is not None or cfg.adv.attack.targeted:
+        raise ConfigError(
+            f"{engine} takes train.max_epoch times adv.meta.iterations steps away from the image; "
+            "leave adv.attack.steps None and adv.attack.targeted False"
+        )
+    distance = configured_distance(cfg)
+    if isinstance(distance, FittedDistance) or not distance.squared_euclidean:
+        raise ConfigError(
+            f"{engine} does not learn against the distance '{distance.name}'; set "
+            "adv.attack.metric euclidean or cosine"
+        )
+
+
+def _applied(cfg: AdvConfig, attack: str, path: Path) -> AdvConfig:
+    """Return the config of the attack with what was learned."""
+    applied = cfg.clone()
+    applied.adv.attack.update(
+        name=attack,
+        weights=str(path),
+        step_size=None,
+        momentum=None,
+        options=AdvConfig(new_allowed=True),
+    )
+    return applied

@@ -1,0 +1,110 @@
+"""``adv.engine: mis_ranking``: train a generator of perturbations against the engine's network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from torchreid_adv.attacks.build import configured_distance
+from torchreid_adv.attacks.classification import identity_classifier
+from torchreid_adv.attacks.generated import save_generator
+from torchreid_adv.attacks.generator_fit import GeneratorFit
+from torchreid_adv.attacks.mis_ranking import MisRankingLoss
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.data.batch import Batch
+from torchreid_adv.engines.learned_attack import LearnedAttackMixin
+from torchreid_adv.engines.normalized import pixel_model
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.pixels import from_levels
+from torchreid_adv.registry import ENGINES
+
+
+@ENGINES.register("mis_ranking", title="train a generator of perturbations, then attack with it")
+class MisRankingMixin(LearnedAttackMixin):
+    """Each batch is a step of a generator and of a discriminator; the network never changes.
+
+    After the last epoch the generator is written to ``generator.safetensors`` in the folder of the
+    run, and the targets are attacked with it as by ``attack-gallery``.
+    """
+
+    learned_file = "generator.safetensors"
+    learned_name = "mis_ranking"
+    fitting: GeneratorFit
+
+    def adapt(self, cfg: AdvConfig) -> None:
+        """Take the config, and the data that it asks for.
+
+        Raises:
+            ConfigError: keys that exclude each other, a network without weights, or one whose
+                identities cannot be told.
+            DataError: the virtual set is not there.
+        """
+        _check(cfg)
+        super().adapt(cfg)
+        if cfg.adv.mis_ranking.identity:
+            self._classifier()
+
+    def learn(self, model: nn.Module, batch: Batch, virtual: Batch | None) -> dict[str, float]:
+        """Take one step of both players."""
+        return self.fitting.fit_step(model, batch)
+
+    def update_lr(self, names: Any = None) -> None:
+        """Keep the rate; the network's own schedule rests."""
+
+    def get_current_lr(self, names: Any = None) -> float:
+        """Return the rate of the generator, which the log shows as lr."""
+        return float(self.learning_config.adv.mis_ranking.lr)
+
+    def save_learned(self, path: Path, about: dict[str, Any]) -> None:
+        """Write the generator."""
+        save_generator(path, self.fitting.noise, about)
+
+    def begin_learning(self) -> GeneratorFit:
+        """Return what is going to train the generator."""
+        cfg, chosen = self.learning_config, self.learning_config.adv.mis_ranking
+        return GeneratorFit(
+            MisRankingLoss(
+                configured_distance(cfg),
+                margin=chosen.margin,
+                classifier=self._classifier() if chosen.identity else None,
+            ),
+            eps=from_levels(cfg.adv.attack.eps),
+            size=(self.datamanager.height, self.datamanager.width),
+            filters=chosen.filters,
+            blocks=chosen.blocks,
+            pixels=chosen.pixels,
+            weight=chosen.weight,
+            lr=chosen.lr,
+            seed=cfg.adv.attack.seed,
+            precision=cfg.adv.attack.precision,
+        )
+
+    def _classifier(self) -> nn.Linear:
+        try:
+            return identity_classifier(pixel_model(self))
+        except ConfigError as error:
+            raise ConfigError(
+                "adv.engine mis_ranking also aims at the identity that the network finds least "
+                "likely, and needs a network with one linear 'classifier' on its features; choose "
+                "such a model.name, or set adv.mis_ranking.identity False"
+            ) from error
+
+
+def _check(cfg: AdvConfig) -> None:
+    if cfg.adv.meta.learning == "meta":
+        raise ConfigError(
+            "adv.engine mis_ranking learns on one set; set adv.meta.learning source, joined or "
+            "virtual"
+        )
+    if cfg.adv.attack.step_size is not None or cfg.adv.attack.momentum is not None:
+        raise ConfigError(
+            "adv.engine mis_ranking trains by Adam; set adv.mis_ranking.lr, and leave "
+            "adv.attack.step_size and adv.attack.momentum None"
+        )
+    if lookup(cfg, "sampler.train_sampler", "") == "RandomSampler":
+        raise ConfigError(
+            "adv.engine mis_ranking needs several images of an identity in a batch; set "
+            "sampler.train_sampler RandomIdentitySampler"
+        )
