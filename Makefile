@@ -1,6 +1,8 @@
-# The two commands of the README. VENV chooses the folder of the environment, PYTHON who makes it.
+# The two commands of the README. VENV chooses the folder of the environment, PYTHON who makes it,
+# WORKERS how many processes of one thread share the tests.
 VENV ?= .venv
 PYTHON ?= python3
+WORKERS ?= 2
 OPTIONS ?=
 BIN := $(VENV)/bin
 
@@ -10,7 +12,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python tools/attack_gallery.py --config-file configs/quickstart.yaml $(OPTIONS)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(OPTIONS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

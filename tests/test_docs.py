@@ -52,6 +52,18 @@ def test_the_config_of_a_page_is_taken(path, tmp_path):
         tree.merge_from_file(str(file))
 
 
+def test_the_commands_on_victims_resolve(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "docs" / "victims.md").read_text()
+    commands = re.findall(r"^torchreid-adv (.+)$", text, flags=re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        config.forget()
+        name, *rest = shlex.split(command)
+        assert cli.main([name, "--dry-run", *rest]) == 0
+        assert Path(rest[1]).stem in capsys.readouterr().out  # its model
+
+
 def test_the_commands_on_universal_attacks_resolve(tmp_path, monkeypatch, capsys):
     (tmp_path / "model.pth.tar-60").touch()
     (tmp_path / "configs").symlink_to(ROOT / "configs")

@@ -254,8 +254,53 @@ KEYS: tuple[Key, ...] = (
     Key("selection.every", 5, "epochs between two looks", between(1, 10**6)),
     Key("selection.identities", 100, "training identities looked at", between(2, 10**6)),
     Key("selection.seed", 0, "of their draw", between(0, 2**32 - 1)),
+    Key(
+        "loss.triplet",
+        "",
+        "triplet loss of engines that have one: '' = theirs, on the hardest images of a batch, "
+        "'weighted' = AGW's, on all of them, which has no margin",
+        one_of("", "weighted"),
+    ),
     Key("study.models", [], "the models a study trains: ['label=name', 'label=name@160x64', ...]"),
     Key("study.seeds", [1, 2, 3], "of training; a study repeats everything for each of them"),
+    Key(
+        "scenarios.models",
+        [],
+        "the models of scenarios, each called after the data set it was trained on: "
+        "['label-DATA=name@HEIGHTxWIDTH:weights', ...]; [] = adv.study.models, trained on each of "
+        "data.sources and data.targets",
+    ),
+    Key(
+        "scenarios.learned",
+        [],
+        "of these the ones perturbations are learned against; [] = the first one",
+    ),
+    Key(
+        "scenarios.perturbations",
+        ["color", "delta", "both"],
+        "what is learned, see adv.meta.perturbation",
+    ),
+    Key(
+        "scenarios.learning",
+        ["source", "meta"],
+        "how each is learned, see adv.meta.learning",
+    ),
+    Key(
+        "scenarios.eps",
+        [],
+        "further bounds, gray levels, at which the last perturbation is learned the last way",
+        each(gray_levels),
+    ),
+    Key(
+        "scenarios.files",
+        [],
+        "attacks learned before, each against one of the models: "
+        "['way.label-DATA=attack:FILE', ...]",
+    ),
+    Key("scenarios.extra", [], "meta-test sets of the papers' tables that compare several"),
+    Key("scenarios.epochs", 10, "of learning a perturbation", between(1, 10**6)),
+    Key("scenarios.batch", 64, "images of a batch of it", between(2, 10**6)),
+    Key("scenarios.instances", 8, "images of an identity in such a batch", between(1, 10**6)),
     Key(
         "training.mode",
         "online",
@@ -371,7 +416,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.perturbation",
         "both",
-        "what meta_attack learns: 'color' table, additive 'delta', or 'both'",
+        "what meta_attack learns: 'color' table, additive 'delta', or 'both'; what meta_defense "
+        "takes of adv.attack.weights ('both' = all that is there)",
         one_of("both", "color", "delta"),
     ),
     Key(
@@ -384,8 +430,9 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.learning",
         "meta",
-        "'meta' = Algorithm 1: each step is learned on the sources and tested on adv.meta.virtual; "
-        "'source' = the sources alone, 'joined' = both as one set, 'virtual' = the virtual set",
+        "'meta' = Algorithms 1 and 2: each step is learned on the sources and tested on "
+        "adv.meta.virtual; 'source' = the sources alone, 'joined' = both as one set, 'virtual' = "
+        "the virtual set",
         one_of("meta", "source", "joined", "virtual"),
     ),
     Key("meta.virtual", "virtual_b", "the data set of the meta-test, usually a virtual one"),
@@ -429,7 +476,34 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.iterations",
         0,
-        "batches of an epoch of meta_attack and mis_ranking; 0 = as many as the sampler gives",
+        "batches of an epoch of meta_attack, mis_ranking and meta_defense; 0 = as many as the "
+        "sampler gives",
+        between(0, 10**9),
+    ),
+    Key(
+        "meta.ratio",
+        0.5,
+        "meta_defense: random share of a batch that also comes in its adversarial form",
+        between(0, 1),
+    ),
+    Key(
+        "meta.defense_order",
+        "1",
+        "meta_defense: '2' = differentiate through the step before the meta-test, as the paper; "
+        "'fd' = the same by finite differences; '1' = take that step as given",
+        one_of("1", "2", "fd"),
+    ),
+    Key(
+        "meta.inner_lr",
+        None,
+        "meta_defense: learning rate of the step before the meta-test; None = the training's",
+        between(0, 1000),
+        float,
+    ),
+    Key(
+        "meta.clip",
+        0.0,
+        "meta_defense: longest gradient of a step; 0 = any length",
         between(0, 10**9),
     ),
     Key(

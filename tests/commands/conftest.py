@@ -1,8 +1,31 @@
 import pytest
 import standins
 
+COMPUTING = ("own_model._train", "kept_run.attack_targets", "transfer.extract")
+
 
 @pytest.fixture(scope="session")
 def github(tmp_path_factory):
     """A folder in which torchreid lies as in its GitHub repository."""
     return standins.write_github_layout(tmp_path_factory.mktemp("github"))
+
+
+@pytest.fixture(scope="module")
+def no_pages():
+    """Reports of each attack are tested elsewhere, and take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "torchreid_adv.commands.attack_job.write_report", lambda out, *rest: out / "report.html"
+        )
+        yield
+
+
+@pytest.fixture
+def nothing_is_computed(monkeypatch):
+    """Training, attacking and extracting features fail from here on."""
+
+    def forbidden(*arguments, **keywords):
+        raise AssertionError("computed again")
+
+    for name in COMPUTING:
+        monkeypatch.setattr(f"torchreid_adv.commands.{name}", forbidden)

@@ -21,17 +21,9 @@ FEW = ("B1", "B4", "HA", "N")  # for the tables of single-model attacks
 TRAINED = ("bai2019.table5", "joint_defence.table7", "joint_defence.fig6")
 ELSEWHERE = {f"joint_defence.{n}" for n in ("fig5", "fig9")}  # test_reproduce_joint.py
 ELSEWHERE |= {f"joint_defence.table{n}" for n in (2, 3, 4, 5, 6, 9)}
+ELSEWHERE |= {f"meta.table{n}" for n in range(1, 20)}  # test_reproduce_meta.py
 NAMES = ("table1", "table2", "table4", "fig3", "fig5")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_pages():
-    """Reports of each attack are tested elsewhere, and take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "torchreid_adv.commands.attack_job.write_report", lambda out, *rest: out / "report.html"
-        )
-        yield
+pytestmark = pytest.mark.usefixtures("no_pages")
 
 
 @pytest.fixture(scope="module")
@@ -228,17 +220,20 @@ def test_metric_preserving_networks_stand_beside_the_normal_ones(trained):
     assert "B4-M" not in {attacked for attacked, _ in found}
 
 
+GIVEN = ("", "ifgsm", "lta")
+
+
 def test_networks_trained_against_an_attack_are_under_it_and_re_ranked(trained):
     cells = cells_of(trained, "joint_defence.table7", "trained")
     found = {(c["tested"], c["attack"]): c["ours"] for c in cells if c["ours"]}
-    assert set(found) == {*(("N", a) for a in ("", "ifgsm", "sma", "lta")), ("AT", "")} | {
-        ("AT", "ifgsm"),
-        ("AT", "lta"),
-    }
+    rows = {"N": ("", "ifgsm", "sma", "lta")} | dict.fromkeys(("AT", "AT_CS", "RRP"), GIVEN)
+    assert set(found) == {(row, attack) for row, attacks in rows.items() for attack in attacks}
     run = results_of(trained, "AT_lta", "lta")["rerank"]
     assert found["AT", "lta"]["mAP"] == pytest.approx(run["mAP"], abs=1e-6)
     clean = [results_of(trained, f"AT_{a}", a, "clean")["rerank"]["mAP"] for a in ("ifgsm", "lta")]
     assert found["AT", ""]["mAP"] == pytest.approx(sum(clean) / 2, abs=1e-6)
+    columns = {row: [found[row, attack] for attack in GIVEN] for row in ("AT", "AT_CS", "RRP")}
+    assert columns["AT"] not in (columns["AT_CS"], columns["RRP"])
     assert not (trained / "trained" / "attacks" / "AT_lta" / "sma-eps5").exists()
 
 
@@ -261,14 +256,9 @@ def test_what_is_printed_holds_both(done, capsys):
     assert "trapezoid, as the paper's" in printed
 
 
-def test_nothing_is_attacked_or_tested_twice(done, monkeypatch):
+def test_nothing_is_attacked_or_tested_twice(done, nothing_is_computed):
     before = {name: cells_of(done, f"bai2019.{name}") for name in ("table1", "table4", "fig5")}
 
-    def forbidden(*arguments, **keywords):
-        raise AssertionError("computed again")
-
-    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.transfer.extract", forbidden)
     for name, cells in before.items():
         assert make(done, f"bai2019.{name}") == 0
         assert cells_of(done, f"bai2019.{name}") == cells

@@ -20,13 +20,10 @@ VIRTUAL |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Two borders; reports of each attack are tested elsewhere."""
+def quick(no_pages):
+    """Two borders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(joint_defence, "BORDERS", (0, 10))
-        patch.setattr(
-            "torchreid_adv.commands.attack_job.write_report", lambda out, *rest: out / "report.html"
-        )
         yield
 
 
@@ -143,14 +140,9 @@ def test_figure_9_has_a_point_for_each_border(done):
     assert (done / "out" / "joint_defence.fig9_market1501.png").stat().st_size > 10_000
 
 
-def test_nothing_is_attacked_or_scored_twice(done, monkeypatch, capsys):
+def test_nothing_is_attacked_or_scored_twice(done, nothing_is_computed, capsys):
     before = cells_of(done, "table5")
 
-    def forbidden(*arguments, **keywords):
-        raise AssertionError("computed again")
-
-    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.transfer.extract", forbidden)
     assert reproduce(done, "table5") == 0
     assert cells_of(done, "table5") == before
     printed = capsys.readouterr().out

@@ -1,33 +1,23 @@
 """A study in a toy form: models that have seen one epoch, and every comparison in its place."""
 
 import json
-from pathlib import Path
 
 import pytest
+import toys
 
-from torchreid_adv import cli, config, errors
+from torchreid_adv import cli, errors
 
-CONFIG = Path(__file__).parents[2] / "configs" / "study" / "attacks.yaml"
 MODELS = ["a=tiny_classifier", "b=tiny_classifier@80x40", "c=tiny_classifier@48x24"]
 
 
-def study(place, *pairs):
-    config.forget()
-    toy = ["data.root", str(place / "data"), "data.save_dir", str(place / "out")]
-    toy += ["data.height", "64", "data.width", "32", "train.max_epoch", "1"]
-    toy += ["adv.virtual.height", "64", "adv.virtual.width", "32", "adv.virtual.distractors", "2"]
-    toy += ["adv.virtual.train_identities", "8", "adv.virtual.test_identities", "4"]
-    toy += ["adv.virtual.cameras_per_identity", "2", "adv.virtual.images_per_camera", "2"]
-    toy += ["adv.study.models", repr(MODELS), "adv.study.seeds", "[1]", "adv.attack.eps", "2"]
-    toy += ["adv.plugins", "['scripts.tiny_model']"]
-    return cli.main(["study", "attacks", "--config-file", str(CONFIG), *toy, *pairs])
+def study(place):
+    return toys.study("attacks", place, "adv.study.models", repr(MODELS), "adv.attack.eps", "2")
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     place = tmp_path_factory.mktemp("study")
     assert study(place) == 0
-    config.forget()
     return place, json.loads((place / "out" / "study.json").read_text())
 
 
@@ -57,14 +47,9 @@ def test_a_figure_is_that_of_its_run(done, claim, case, run):
     assert [c["smaller"] for c in found] == [pytest.approx(mean_of(place, run), abs=1e-6)]
 
 
-def test_the_same_command_computes_nothing_again(done, monkeypatch, capsys):
+def test_the_same_command_computes_nothing_again(done, nothing_is_computed, capsys):
     place, facts = done
 
-    def forbidden(*arguments, **keywords):
-        raise AssertionError("computed again")
-
-    monkeypatch.setattr("torchreid_adv.commands.own_model._train", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
     assert study(place) == 0
     assert json.loads((place / "out" / "study.json").read_text()) == facts
     assert "| claim | smaller | larger | cases | verdict |" in capsys.readouterr().out

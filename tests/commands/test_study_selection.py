@@ -4,33 +4,24 @@ import json
 from pathlib import Path
 
 import pytest
+import toys
 
-from torchreid_adv import cli, config, errors
+from torchreid_adv import errors
 from torchreid_adv.commands.studies.selection import ATTACKED, CHECKPOINTS, CLEAN, summary
 from torchreid_adv.report.readings import Reading
 
-CONFIG = Path(__file__).parents[2] / "configs" / "study" / "selection.yaml"
-VIRTUAL = {"height": 64, "width": 32, "distractors": 0, "train_identities": 8}
-VIRTUAL |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}
-
 
 def study(place, *pairs):
-    config.forget()
-    toy = ["data.root", str(place / "data"), "data.save_dir", str(place / "out")]
-    toy += ["data.height", "64", "data.width", "32", "train.max_epoch", "3"]
-    for key, value in VIRTUAL.items():
-        toy += [f"adv.virtual.{key}", str(value)]
-    toy += ["adv.study.models", "['a=tiny']", "adv.study.seeds", "[1]"]
-    toy += ["adv.attack.steps", "1", "adv.plugins", "['scripts.tiny_model']"]
-    toy += ["adv.selection.every", "1", "adv.job.chunk", "6"]
-    return cli.main(["study", "selection", "--config-file", str(CONFIG), *toy, *pairs])
+    toy = ["train.max_epoch", "3", "adv.virtual.distractors", "0", "adv.selection.every", "1"]
+    toy += ["adv.virtual.test_identities", "3", "adv.study.models", "['a=tiny']"]
+    toy += ["adv.attack.steps", "1", "adv.job.chunk", "6"]
+    return toys.study("selection", place, *toy, *pairs)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     place = tmp_path_factory.mktemp("study")
     assert study(place) == 0
-    config.forget()
     return place, json.loads((place / "out" / "study.json").read_text())
 
 

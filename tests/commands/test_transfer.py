@@ -11,16 +11,7 @@ from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.loading import build_network
 
 SIZE = {"osnet_x0_25": (64, 32), "shufflenet": (48, 24)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_pages():
-    """Reports of each attack are tested elsewhere, and take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "torchreid_adv.commands.attack_job.write_report", lambda out, *rest: out / "report.html"
-        )
-        yield
+pytestmark = pytest.mark.usefixtures("no_pages")
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +100,10 @@ def test_the_table_is_printed_and_kept(table):
     assert (out / "transfer_market1501.png").stat().st_size > 10_000
 
 
-def test_nothing_is_attacked_or_tested_twice(table, models, monkeypatch, capsys):
+def test_nothing_is_attacked_or_tested_twice(table, models, nothing_is_computed, capsys):
     market, out, cells = table
     before = {p: p.stat().st_mtime_ns for p in out.rglob("*.png") if "attacks" in p.parts}
 
-    def forbidden(*arguments, **keywords):
-        raise AssertionError("computed again")
-
-    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.transfer.extract", forbidden)
     assert transfer(market, models, out, attacked=["a", "a+b", "-a"]) == 0
     assert {p: p.stat().st_mtime_ns for p in before} == before
     again = json.loads((out / "transfer.json").read_text())
@@ -135,7 +121,7 @@ def test_another_setting_of_the_attack_is_not_taken_for_the_same(table, models, 
     assert "belongs to another run (attack.reference" in capsys.readouterr().err
 
 
-def test_several_data_sets_stand_side_by_side(models, tmp_path, monkeypatch):
+def test_several_data_sets_stand_side_by_side(models, tmp_path, request):
     from markets import write_market
 
     market = write_market(tmp_path / "data", identities=2, images=1)
@@ -156,11 +142,7 @@ def test_several_data_sets_stand_side_by_side(models, tmp_path, monkeypatch):
     assert set(json.loads(results.read_text())["targets"]) == {"market1501", "adversarial"}
     cells = json.loads((tmp_path / "out" / "transfer.json").read_text())
     assert [cell["target"] for cell in cells] == ["market1501", "adversarial"]
-
-    def forbidden(*arguments, **keywords):
-        raise AssertionError("attacked again")
-
-    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
+    request.getfixturevalue("nothing_is_computed")
     assert cli.main(["transfer", *table]) == 0
 
 

@@ -20,6 +20,8 @@ SIZES = {
     "joint_defence.fig9": 0,
     **{f"bai2019.table{n}": size for n, size in enumerate((12, 72, 72, 96, 20), 1)},
     **{f"joint_defence.table{n}": s for n, s in enumerate((4, 12, 8, 24, 16, 10, 28, 16, 2), 1)},
+    **{f"meta.table{n}": s for n, s in enumerate((28, 28, 56, 32, 76, 54, 6, 12, 8, 8), 1)},
+    **{f"meta.table{n}": s for n, s in enumerate((6, 4, 56, 12, 88, 24, 8, 6, 4), 11)},
 }
 
 
@@ -36,7 +38,9 @@ def test_a_table_is_whole(name):
     assert len(set(places)) == len(places)
     for cell in table.cells:
         assert set(table.measures) <= set(cell)
-        assert all(0 < value < 100 for value in table.printed(cell).values())
+        lowest = 0 if name.startswith("meta") else 1e-9  # universal attacks leave 0.0 Rank-1
+        highest = 100 if table.unit != "number" else 1000
+        assert all(lowest <= value < highest for value in table.printed(cell).values())
         ranks = [cell[rank] for rank in ("rank1", "rank5", "rank10") if rank in cell]
         assert ranks == sorted(ranks)
         for label in (cell.get("tested"), *str(cell.get("attacked") or "").split("+")):
@@ -92,6 +96,71 @@ def test_what_two_tables_print_of_the_same_thing_agrees():
     for cell in paper_table("bai2019.table5").cells:
         same = single.get((cell["attacked"], cell["tested"]), one["market1501", cell["tested"]])
         assert cell["mAP"] == same
+
+
+def meta(number, target, **where):
+    """Return the one printed cell of a place: mAP and Rank-1."""
+    (cell,) = [
+        cell
+        for cell in paper_table(f"meta.table{number}").cells
+        if cell["target"] == target and all(cell.get(k) == v for k, v in where.items())
+    ]
+    return tuple(cell[k] for k in ("mAP", "rank1", "ssim", "seconds") if k in cell)
+
+
+def test_numbers_of_the_universal_attackers_are_where_the_paper_has_them():
+    market, duke, msmt = "market1501", "dukemtmcreid", "msmt17"
+    assert meta(1, duke, tested="PCB", attack="meta color") == (13.5, 20.7)
+    assert meta(2, market, learned="PCB", tested="IDE", attack="meta both") == (4.4, 4.6)
+    assert meta(3, msmt, tested="PCB", source=market, attack="delta") == (5.3, 11.8)
+    assert meta(4, market, learned="IDE", source=duke, attack="MisRank") == (39.7, 53.4)
+    assert meta(5, msmt, tested="AGW", source=duke, attack="MisRank, eps 16") == (9.8, 18.4)
+    assert meta(5, market, tested="PCB", attack="UAP w/ SMA") == (8.3, 12.2)
+    where = {"extra": "unrealperson", "learning": "meta", "perturbation": "color"}
+    assert meta(6, duke, **where) == (13.6, 18.4)
+    assert meta(7, duke, learning="virtual") == (11.1, 14.8)
+    assert meta(8, duke, eps=4.0) == (13.8, 19.0)
+    assert meta(9, market, attack="MisRank") == (0.1889,)
+    assert meta(10, market, source="unrealperson") == (59.6, 62.5)
+    assert meta(11, "deepchange", source=duke, attack="UAP") == (1.0, 2.4)
+    assert meta(12, market, extra="deepchange") == (14.7, 19.2)
+    assert meta(13, duke, tested="M_D", attack="SMA") == (30.2, 44.6)
+    assert meta(14, market, tested="M_SMA", attack="UAP-Retrieval") == (42.6, 62.3)
+    assert meta(15, duke, learned="AGW", attack="meta delta", tested="M_CD") == (37.7, 53.3)
+    assert meta(15, market, learned="PCB", attack="both", tested="IDE") == (15.9, 20.0)
+    assert meta(16, duke, tested="M_CD", attack="meta both", eps=12.0) == (9.2, 13.4)
+    assert meta(17, market, tested="M_joint") == (21.3, 30.3)
+    assert meta(18, duke, tested="M_ce") == (3.1, 5.3)
+    assert meta(19, "an epoch", method="defense", learning="meta") == (271.0,)
+
+
+def test_what_the_universal_attackers_print_twice_agrees_but_for_the_cells_that_notes_name():
+    market, duke = "market1501", "dukemtmcreid"
+    kinds = [f"{how}{kind}" for how in ("", "meta ") for kind in ("color", "delta", "both")]
+    for target in (market, duke):
+        own = {way: meta(1, target, tested="IDE", attack=way) for way in ("", *kinds)}
+        assert own["meta both"] == meta(5, target, tested="IDE", attack="meta both")
+        assert own["meta both"] == meta(7, target, learning="meta") == meta(8, target, eps=8.0)
+        assert own["both"] == meta(7, target, learning="source")
+        for way in kinds:
+            assert own[way] == meta(15, target, learned="IDE", attack=way, tested="IDE")
+        for way in ("", *kinds[3:]):
+            assert own[way] == meta(13, target, tested="IDE", attack=way)
+        assert meta(13, target, tested="M_CD", attack="meta both") == meta(
+            17, target, tested="M_CD"
+        )
+    crossed = {"learned": "PCB", "tested": "IDE"}
+    differing = {
+        (target, way)
+        for target in (market, duke)
+        for way in kinds
+        if meta(2, target, attack=way, **crossed) != meta(15, target, attack=way, **crossed)
+    }
+    assert differing == {(market, "both"), (duke, "meta color")}
+    where = {"extra": "personx_456", "learning": "meta"}
+    for kind in ("color", "delta", "both"):
+        crossed = meta(3, duke, tested="IDE", source=market, attack=f"meta {kind}")
+        assert crossed == meta(6, duke, perturbation=kind, **where)
 
 
 def test_in_the_paper_iterating_always_beats_one_step_on_the_attacked_model():

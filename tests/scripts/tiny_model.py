@@ -26,15 +26,18 @@ def tiny(num_classes, loss="softmax", pretrained=False, use_gpu=False):
 class TinyClassifier(Tiny):
     """The same with a classifier on its features, as torchreid's networks have one."""
 
-    def __init__(self, num_classes):
+    def __init__(self, num_classes, loss):
         super().__init__()
-        self.classifier = nn.Linear(16, num_classes)
+        self.classifier, self.loss = nn.Linear(16, num_classes), loss
 
     def forward(self, images):
         features = super().forward(images)
-        return self.classifier(features) if self.training else features
+        if not self.training:
+            return features
+        logits = self.classifier(features)
+        return (logits, features) if self.loss == "triplet" else logits
 
 
 @MODELS.register("tiny_classifier")
 def tiny_classifier(num_classes, loss="softmax", pretrained=False, use_gpu=False):
-    return TinyClassifier(num_classes)
+    return TinyClassifier(num_classes, loss)

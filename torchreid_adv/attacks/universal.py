@@ -102,6 +102,24 @@ class UniversalPerturbation(Perturbation):
             changed = changed + (within - changed).detach()
         return changed.clamp(0, 1)
 
+    def part(self, kind: str) -> UniversalPerturbation:
+        """Return its ``color`` table or its ``delta`` alone; ``both`` is all that it has.
+
+        Raises:
+            ConfigError: it has no such part.
+        """
+        if kind in ("both", self.kind):
+            return self
+        own = dict(self.named_parameters())
+        if kind not in own:
+            raise ConfigError(f"a perturbation of kind '{self.kind}' has no part '{kind}'")
+        shape = own[kind].shape
+        found = UniversalPerturbation(
+            self.eps, kind=kind, size=shape[-2:], cells=shape[-1], budget=self.budget
+        )
+        found.load_state_dict({kind: own[kind].detach()}, strict=True)
+        return found
+
     def limits(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Return where each parameter may be: name -> lowest and highest values.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,7 @@ def run(
     size: tuple[int, int] = (256, 128),
     images: int = 8,
     repeats: int = 10,
+    ways: Sequence[str] = tuple(WAYS),
 ) -> dict[str, Any]:
     """Measure the seconds of a step of each way, in turns, and print them; the best turn counts.
 
@@ -45,6 +46,7 @@ def run(
         size: of the network's input.
         images: of a batch; the meta-test has as many.
         repeats: turns.
+        ways: names of ``WAYS``; the first is what the others are held against.
     """
     torch.manual_seed(0)
     network = PixelModel(build_network(model), size=size)
@@ -53,17 +55,19 @@ def run(
         for _ in range(2)
     )
     ready = Prepared(network, source.images)
-    seconds = _measure(ready, source, virtual, repeats)
-    ratios = {name: found / seconds["plain"] for name, found in seconds.items()}
+    seconds = _measure(ready, source, virtual, repeats, ways)
+    ratios = {name: found / seconds[ways[0]] for name, found in seconds.items()}
     threads = torch.get_num_threads()
     print(f"meta: {model}, {size[0]}x{size[1]}, {images} images, {threads} threads; per step")
     for name, found in seconds.items():
-        print(f"  {name:<20}{found:8.3f} s   {ratios[name]:5.2f} x plain")
+        print(f"  {name:<20}{found:8.3f} s   {ratios[name]:5.2f} x {ways[0]}")
     return {"model": model, "size": size, "images": images, "seconds": seconds, "ratios": ratios}
 
 
-def _measure(ready: Prepared, source: Batch, virtual: Batch, repeats: int) -> dict[str, float]:
-    steps = {name: _step(ready, source, virtual, inner) for name, inner in WAYS.items()}
+def _measure(
+    ready: Prepared, source: Batch, virtual: Batch, repeats: int, ways: Sequence[str]
+) -> dict[str, float]:
+    steps = {name: _step(ready, source, virtual, WAYS[name]) for name in ways}
     best = dict.fromkeys(steps, float("inf"))
     for step in steps.values():
         step()  # first passes allocate

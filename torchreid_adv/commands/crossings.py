@@ -21,12 +21,16 @@ class Crossing:
         attack: registered name.
         eps: gray levels.
         metric: attacked metric; "" = that of the evaluation.
+        weights: file of an attack that was learned before; "" = as the config says.
+        folder_name: of its run; "" = after the attacked models.
     """
 
     attacked: tuple[ModelSpec, ...]
     attack: str
     eps: float
     metric: str
+    weights: str = ""
+    folder_name: str = ""
 
     @property
     def label(self) -> str:
@@ -36,7 +40,12 @@ class Crossing:
     def folder(self, out: Path) -> Path:
         """Return where its run lies."""
         metric = f"-{self.metric.replace(':', '.')}" if self.metric else ""
-        return out / "attacks" / self.label / f"{self.attack}-eps{self.eps:g}{metric}"
+        return (
+            out
+            / "attacks"
+            / (self.folder_name or self.label)
+            / f"{self.attack}-eps{self.eps:g}{metric}"
+        )
 
     def config(self, cfg: AdvConfig, out: Path) -> AdvConfig:
         """Return the config of its run."""
@@ -44,6 +53,8 @@ class Crossing:
         own.adv.attack.name, own.adv.attack.eps = self.attack, float(self.eps)
         own.adv.attack.metric = self.metric
         own.adv.attack.models = []
+        if self.weights:
+            own.adv.attack.weights = self.weights
         own.data.save_dir = str(self.folder(out))
         return own
 

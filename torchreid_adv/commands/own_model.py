@@ -15,6 +15,7 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.engines.selection import BEST
 from torchreid_adv.jobs.manifest import sha256
 
+WITHIN = {"adversarial_training": "robust_progress", "meta_defense": "defense_progress"}  # a job
 DECIDES = ("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop")
 
 
@@ -51,12 +52,17 @@ def _train(cfg: AdvConfig, folder: Path, engine: str) -> None:
     settings.data.save_dir = str(folder)
     settings.data.targets = list(cfg.data.sources)
     settings.test.evaluate = False
-    settings.adv.engine = "robust_progress" if _is_robust(cfg) else engine
+    settings.adv.engine = WITHIN.get(cfg.adv.engine, engine)
     settings.adv.training.evaluate, settings.adv.training.report = False, []
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(settings):
-        train(settings)
+    train_quietly(settings)
     assert weights_path(settings).is_file()
+
+
+def train_quietly(cfg: AdvConfig) -> None:
+    """Train as a config says, without torchreid's lines; its log file has them."""
+    Path(cfg.data.save_dir).mkdir(parents=True, exist_ok=True)
+    with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(cfg):
+        train(cfg)
 
 
 def _digest(cfg: AdvConfig, engine: str) -> str:
@@ -65,12 +71,15 @@ def _digest(cfg: AdvConfig, engine: str) -> str:
     decides["adv"] = {k: config.plain(cfg.adv[k]) for k in ("virtual", "transforms", "plugins")}
     for key in ("test_identities", "distractors", "train_model"):  # training sees nothing of them
         del decides["adv"]["virtual"][key]
-    if _is_robust(cfg):
+    if cfg.adv.engine in WITHIN:
         training = {k: v for k, v in config.plain(cfg.adv.training).items() if k not in _PLACES}
         for name in _FILES:
-            path = Path(cfg.adv.training[name])
-            training[name] = sha256(path.read_bytes()) if path.is_file() else ""
+            training[name] = _file_hash(cfg.adv.training[name])
         decides["adv"] |= {"training": training, "attack": config.plain(cfg.adv.attack)}
+    if cfg.adv.engine == "meta_defense":
+        decides["adv"]["meta"] = config.plain(cfg.adv.meta)
+        decides["adv"]["attack"]["weights"] = _file_hash(cfg.adv.attack.weights)
+        decides["model"]["load_weights"] = _file_hash(cfg.model.load_weights)
     if cfg.adv.selection.data:
         decides["adv"]["selection"] = config.plain(cfg.adv.selection)
     if engine != "progress":
@@ -78,8 +87,8 @@ def _digest(cfg: AdvConfig, engine: str) -> str:
     return sha256(json.dumps(decides, sort_keys=True).encode())[:8]
 
 
-def _is_robust(cfg: AdvConfig) -> bool:
-    return bool(cfg.adv.engine == "adversarial_training")
+def _file_hash(path: str) -> str:
+    return sha256(Path(path).read_bytes()) if path else ""
 
 
 _PLACES = ("folder", "evaluate", "report")

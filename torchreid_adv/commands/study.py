@@ -87,7 +87,7 @@ def _write(cfg: AdvConfig, name: str, found: Sequence[Found]) -> Path:
 
 def trained_models(cfg: AdvConfig, seed: int) -> list[ModelSpec]:
     """Return the models of a study, each trained with a seed unless it was before."""
-    specs = parse_models([f"{entry}:-" for entry in cfg.adv.study.models])
+    specs = parse_models(cfg.adv.study.models, trained=False)
     return [_trained(cfg, spec, seed) for spec in specs]
 
 

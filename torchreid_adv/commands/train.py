@@ -5,6 +5,7 @@ Flags, config keys, log lines and output folders are those of ``scripts/main.py`
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import time
@@ -75,7 +76,7 @@ def _train(cfg: config.AdvConfig, team: Team | None) -> Any:
         sys.stdout = utils.Logger(str(Path(cfg.data.save_dir) / log))
     print(f"Show configuration\n{cfg}\n")
     print("Collecting env info ...")
-    print(f"** System info **\n{utils.collect_env_info()}\n")
+    print(f"** System info **\n{_system_info()}\n")
     if cfg.use_gpu:
         torch.backends.cudnn.benchmark = True
     first = (team or ALONE).first  # renders and fetches what the others then find
@@ -96,6 +97,12 @@ def _train(cfg: config.AdvConfig, team: Team | None) -> Any:
         distribute(built, cfg, team)
     built.run(**stock_config.keywords(cfg, stock_config.RUN))
     return built
+
+
+@functools.cache
+def _system_info() -> str:
+    """Ask once: it takes seconds, and a study trains many times."""
+    return str(torchreid_module("utils").collect_env_info())
 
 
 def build_data(cfg: config.AdvConfig) -> Any:

@@ -106,7 +106,7 @@ def transfer(
     """
     paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
     specs, tested = _models(cfg)
-    out, table = Path(cfg.data.save_dir), _Table(cfg, behind)
+    out, table = Path(cfg.data.save_dir), Table(cfg, behind)
     targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
     cells = []
     for crossing in crossings(cfg, specs):
@@ -124,7 +124,7 @@ def clean_cells(cfg: AdvConfig, *, behind: Defense | None = None) -> list[Cell]:
         cfg: as for :func:`transfer`.
         behind: the same.
     """
-    out, table = Path(cfg.data.save_dir), _Table(cfg, behind)
+    out, table = Path(cfg.data.save_dir), Table(cfg, behind)
     names = dict.fromkeys(cfg.data.targets)
     return [table.clean_cell(s, table.data(n), out) for n in names for s in _models(cfg)[1]]
 
@@ -140,8 +140,13 @@ def _models(cfg: AdvConfig) -> tuple[list[ModelSpec], list[ModelSpec]]:
     return specs, labeled(specs, tested) if tested else specs
 
 
-class _Table:
-    """What is loaded and computed once for all cells."""
+class Table:
+    """What is loaded and computed once for all cells.
+
+    Args:
+        cfg: as for :func:`transfer`.
+        behind: the same.
+    """
 
     def __init__(self, cfg: AdvConfig, behind: Defense | None = None) -> None:
         self.cfg = cfg

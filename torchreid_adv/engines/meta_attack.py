@@ -22,10 +22,12 @@ from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.engines.learned_attack import LearnedAttackMixin
+from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.pixels import from_levels, to_levels
 from torchreid_adv.registry import ENGINES
 
+FILE = "universal.safetensors"
 STEPS_TO_BOUND = 10  # steps of the size that the paper's code takes to the bound
 MOMENTUM = 1.0
 
@@ -38,7 +40,7 @@ class MetaAttackMixin(LearnedAttackMixin):
     the targets are attacked with it as by ``attack-gallery``. What is learned is in ``fitting``.
     """
 
-    learned_file = "universal.safetensors"
+    learned_file = FILE
     learned_name = "universal"
     fitting: UniversalFit
 
@@ -114,6 +116,22 @@ class MetaAttackMixin(LearnedAttackMixin):
         if chosen.loss == "centroids":
             return CentroidTriplet(distance, centers, margin=chosen.margin)
         return {"labels": LabelHinge, "list": ListReversal}[chosen.loss](distance, centers)
+
+
+@ENGINES.register("universal_progress", internal=True)
+class UniversalProgressMixin(ProgressMixin, MetaAttackMixin):
+    """Learning inside another job, with its progress bar; nothing is evaluated or attacked."""
+
+    def adapt(self, cfg: AdvConfig) -> None:
+        """Take the config for both."""
+        MetaAttackMixin.adapt(self, cfg)
+        ProgressMixin.adapt(self, cfg)
+
+    def test(self, *args: Any, **keywords: Any) -> float:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+        return 0.0
 
 
 def _check(cfg: AdvConfig) -> None:

@@ -24,7 +24,6 @@ class ResumableMixin(Base):
     """
 
     _resumed: dict[str, Any] | None = None
-    _state: dict[str, Any]
 
     def resume(self, cfg: AdvConfig) -> None:
         """Read what ``model.resume`` keeps beside weights; it counts from the first epoch on."""
@@ -37,7 +36,6 @@ class ResumableMixin(Base):
             self._set_state(self._resumed)
             self._resumed = None
         super().train(*args, **keywords)
-        self._state = {"generators": random_state(), "sampler": self._sampler_state()}
 
     def test(self, *args: Any, **keywords: Any) -> float:
         """Evaluate; training goes on with the draws it would have had without."""
@@ -53,9 +51,19 @@ class ResumableMixin(Base):
         for name in self.get_model_names():
             path = Path(save_dir) / name / f"model.pth.tar-{epoch + 1}"
             if path.is_file():
-                content = {**read_checkpoint(path), KEY: self._state}
+                content = {**read_checkpoint(path), KEY: self.kept_state()}
                 with atomic_file(path) as file:
                     torch.save(content, file)
+
+    def kept_state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds beside weights: plain values and tensors."""
+        return {"generators": random_state(), "sampler": self._sampler_state()}
+
+    def take_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`kept_state` gave."""
+        set_random_state(state["generators"])
+        if state["sampler"] is not None:
+            self.train_loader.sampler.load_state_dict(state["sampler"])
 
     def _sampler_state(self) -> Any:
         own = getattr(self.train_loader.sampler, "state_dict", None)
@@ -63,9 +71,7 @@ class ResumableMixin(Base):
 
     def _set_state(self, state: dict[str, Any]) -> None:
         try:
-            set_random_state(state["generators"])
-            if state["sampler"] is not None:
-                self.train_loader.sampler.load_state_dict(state["sampler"])
+            self.take_state(state)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise ConfigError(
                 f"the random state in the checkpoint of model.resume cannot be used ({error}); "

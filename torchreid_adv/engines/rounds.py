@@ -43,6 +43,15 @@ class Rounds:
         """Return the next batch."""
         return next(self._batches)
 
+    def restart(self) -> None:
+        """Begin the loader again with the next batch."""
+        self._batches = self._endless()
+
+    @property
+    def sampler(self) -> Any:
+        """That of the loader, which a checkpoint asks for its state."""
+        return self.loader.sampler
+
     def _endless(self) -> Iterator[Any]:
         while True:
             yield from self.loader
@@ -68,6 +77,9 @@ def sampler_like(stock: Any, rows: list[Any], size: int, cfg: AdvConfig) -> Any:
         rows: of the data set, as torchreid holds them.
         size: images of a batch.
         cfg: the config.
+
+    Raises:
+        ConfigError: too few identities for a batch.
     """
     build = torchreid_module("data.datamanager").build_train_sampler
     numbers = {
@@ -75,6 +87,12 @@ def sampler_like(stock: Any, rows: list[Any], size: int, cfg: AdvConfig) -> Any:
         for name, default in (("num_instances", 4), ("num_cams", 1), ("num_datasets", 1))
     }
     name = lookup(cfg, "sampler.train_sampler", type(stock).__name__)
+    identities, wanted = len({row[1] for row in rows}), size // numbers["num_instances"]
+    if name == "RandomIdentitySampler" and identities < wanted:
+        raise ConfigError(
+            f"a batch takes {wanted} identities, and a training set has {identities}; lower "
+            "train.batch_size or raise sampler.num_instances"
+        )
     return build(rows, name, batch_size=size, **numbers)
 
 

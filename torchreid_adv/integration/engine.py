@@ -25,9 +25,10 @@ def adapt_engine(engine: E, cfg: config.AdvConfig | None = None) -> E:
     """Give an engine the mixin named by ``adv.engine``, if any, and the evaluation's.
 
     The class of the instance becomes (training mixin, EvaluationMixin, its own class), with
-    SelectionMixin before the second where ``adv.selection.data`` is set; then each
-    mixin's ``adapt(cfg)`` is called, the evaluation's first. A mixin has no ``__init__`` and no
-    ``run``, and its ``adapt`` does not call another mixin's.
+    SelectionMixin before the second where ``adv.selection.data`` is set, and WeightedTripletMixin
+    where ``adv.loss.triplet`` asks for it; then each mixin's ``adapt(cfg)`` is called, the
+    evaluation's first. A mixin has no ``__init__`` and no ``run``, and its ``adapt`` does not call
+    another mixin's.
 
     Args:
         engine: a torchreid engine; one that was adapted already is returned as it is.
@@ -41,7 +42,8 @@ def adapt_engine(engine: E, cfg: config.AdvConfig | None = None) -> E:
         return engine
     cfg = config.ensure_setup() if cfg is None else cfg
     selection = "selection" if cfg.adv.selection.data else ""
-    names = filter(None, (cfg.adv.engine, selection, "evaluation"))
+    loss = "weighted_triplet" if cfg.adv.loss.triplet == "weighted" else ""
+    names = filter(None, (cfg.adv.engine, selection, loss, "evaluation"))
     mixins = tuple(dict.fromkeys(ENGINES.get(name) for name in names))
     own: Any = type(engine)
     engine.__class__ = _combined(own, mixins)
@@ -72,7 +74,7 @@ def require_adapted(cfg: config.AdvConfig, before: int) -> None:
     Raises:
         ConfigError: one of these keys is set and no engine was adapted.
     """
-    keys = ("adv.engine", "adv.defense.name", "adv.selection.data")
+    keys = ("adv.engine", "adv.defense.name", "adv.selection.data", "adv.loss.triplet")
     asked = [key for key in keys if config.lookup(cfg, key)]
     if asked and _count == before:
         raise ConfigError(

@@ -10,7 +10,10 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.loading import load_model
 from torchreid_adv.models.pixel_model import PixelModel
 
-_FORM = re.compile(r"(?:(?P<label>[\w.-]+)=)?(?P<name>\w+)(?:@(?P<size>\d+x\d+))?:(?P<weights>.+)")
+_FORM = re.compile(
+    r"(?:(?P<label>[\w.-]+)=)?(?P<name>\w+)(?:@(?P<size>\d+x\d+))?"
+    r"(?::(?P<weights>.+))?"
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class ModelSpec:
     Args:
         label: how tables call it.
         name: in torchreid's model factory.
-        weights: checkpoint.
+        weights: checkpoint; '' = to be trained.
         size: height and width of its input; None = those of the config.
     """
 
@@ -33,7 +36,8 @@ class ModelSpec:
     def entry(self) -> str:
         """How a config writes it, see :func:`parse_models`."""
         size = f"@{self.size[0]}x{self.size[1]}" if self.size else ""
-        return f"{self.label}={self.name}{size}:{self.weights}"
+        weights = f":{self.weights}" if self.weights else ""
+        return f"{self.label}={self.name}{size}{weights}"
 
     def load(
         self,
@@ -47,29 +51,34 @@ class ModelSpec:
         return load_model(self.name, self.weights, size=size, mean=mean, std=std, device=device)
 
 
-def parse_models(entries: Sequence[str]) -> list[ModelSpec]:
+def parse_models(entries: Sequence[str], *, trained: bool = True) -> list[ModelSpec]:
     """Return the models of a list, for example ``['resnet50:a.pth', 'ha=hacnn@160x64:b.pth']``.
+
+    Args:
+        entries: as the config has them.
+        trained: each has weights; else none has.
 
     Raises:
         ConfigError: an entry of another form, or a label that two of them have.
     """
-    specs = [_parse(entry) for entry in entries]
+    specs = [_parse(entry, trained) for entry in entries]
     labels = [spec.label for spec in specs]
     twice = next((label for label in labels if labels.count(label) > 1), "")
     if twice:
-        raise ConfigError(f"two models are called '{twice}'; write label=name:weights for one")
+        raise ConfigError(f"two models are called '{twice}'; write label=name for one")
     return specs
 
 
-def _parse(entry: str) -> ModelSpec:
+def _parse(entry: str, trained: bool) -> ModelSpec:
     found = _FORM.fullmatch(str(entry))
-    if not found:
+    if not found or bool(found["weights"]) != trained:
+        end = ":weights" if trained else ""
         raise ConfigError(
-            f"'{entry}' names no model; write name:weights, name@HEIGHTxWIDTH:weights or "
-            "label=name:weights"
+            f"'{entry}' names no model; write name{end}, name@HEIGHTxWIDTH{end} or label=name{end}"
         )
     size = None
     if found["size"]:
         height, width = found["size"].split("x")
         size = int(height), int(width)
-    return ModelSpec(found["label"] or found["name"], found["name"], found["weights"], size)
+    label, weights = found["label"] or found["name"], found["weights"] or ""
+    return ModelSpec(label, found["name"], weights, size)

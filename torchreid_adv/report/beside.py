@@ -21,6 +21,8 @@ NAMES = {
     "held_out_loss": "held-out loss",
     "train_error": "training error",
     "held_out_error": "held-out error",
+    "ssim": "SSIM",
+    "seconds": "seconds",
     "metric_preserving_mAP": "mAP, metric-preserving",
 }
 _UNITS = {"percent": "in percent", "ratio": "adversarial over clean mAP", "number": "as it is"}

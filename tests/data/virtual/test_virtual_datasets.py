@@ -40,7 +40,7 @@ def test_torchreid_s_own_reader_reads_the_same(root, tmp_path):
     assert ours.num_train_pids == 4
 
 
-@pytest.mark.parametrize("name", ["virtual_a", "virtual_b", "virtual_c"])
+@pytest.mark.parametrize("name", ["virtual_a", "virtual_b", "virtual_c", "virtual_c_long"])
 def test_it_is_a_torchreid_data_set_as_torchreid_calls_it(name, root):
     cfg = config.add_adv_config(config.AdvConfig())
     for key, value in COUNTS.items():

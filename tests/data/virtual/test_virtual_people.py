@@ -108,9 +108,37 @@ def test_people_differ_in_several_ways_and_some_are_alike(name):
     assert alike > 20
 
 
+def test_clothes_change_before_every_camera_and_the_person_does_not():
+    style = STYLES["virtual_c_long"]
+    for number in range(1, 41):
+        seen = [draw_person(style, 3, number, camid) for camid in range(len(style.cameras))]
+        assert seen == [draw_person(style, 3, number, camid) for camid in range(4)]
+        assert len({(person.body, person.gait) for person in seen}) == 1
+        assert len({(p.outfit.skin, p.outfit.hair, p.outfit.beard) for p in seen}) == 1
+        for worn in ("upper", "lower", "shoes"):
+            assert len({getattr(person.outfit, worn) for person in seen}) == 4, worn
+
+
+def test_pictures_show_the_change_of_clothes():
+    """Trunks of one person differ more between cameras than those of the style without changes."""
+    apart = {}
+    for name in ("virtual_c", "virtual_c_long"):
+        style = STYLES[name]
+        colors = np.empty((20, 2, 3))
+        for pid, camid in itertools.product(range(20), range(2)):
+            layers = render_layers(style, 0, Shot(pid + 1, camid, 0))
+            middle = np.zeros_like(layers.mask)
+            middle[len(middle) // 4 : len(middle) // 2] = 1
+            colors[pid, camid] = layers.image[(layers.mask * middle) > 0.9].mean(axis=0)
+        apart[name] = np.abs(colors[:, 0] - colors[:, 1]).mean()
+    assert apart["virtual_c_long"] > 1.3 * apart["virtual_c"]
+
+
 def test_styles_differ():
     means = {}
     for name, style in STYLES.items():
+        if style.changes:
+            continue  # the wardrobe and the cameras of another one
         shots = [Shot(pid, pid % 4, pid) for pid in range(1, 25)]
         layers = [render_layers(style, 0, shot) for shot in shots]
         inside = [layer.image[layer.mask > 0.9].mean(axis=0) for layer in layers]

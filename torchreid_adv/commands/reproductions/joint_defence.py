@@ -86,7 +86,7 @@ def table2(cfg: AdvConfig) -> Reproduction:
     printed = {"N": "N", "DL-star": "DL*", "DL": "DL*+LHT"}
     trained = ", ".join(cfg.data.sources)
     findings = []
-    for cell in _clean(cfg, list(printed)):
+    for cell in scored(cfg, list(printed)):
         where = {"tested": printed[cell.tested], "source": _source(table, cell.target, trained)}
         findings += _both(cell, **where)
     said = f"Ours is trained on {trained} (data.sources)."
@@ -99,7 +99,7 @@ def table3(cfg: AdvConfig) -> Reproduction:
     table = paper_table("joint_defence.table3")
     models = chosen_models(cfg, _asking(table, "N", "DL"))
     settle(cfg, table.name, {**RERANKED, "adv.transfer.attacked": []})
-    cells = [*_clean(cfg, ["N"]), *_clean(cfg, ["DL"], _scaling(cfg), "JAD")]
+    cells = [*scored(cfg, ["N"]), *scored(cfg, ["DL"], scaling(cfg), "JAD")]
     return _compared(cfg, table, [f for c in cells for f in _both(c)], models.notes)
 
 
@@ -108,8 +108,8 @@ def table4(cfg: AdvConfig) -> Reproduction:
     """Attack N and DL, test N and DL behind circuitous scaling."""
     table = paper_table("joint_defence.table4")
     models = chosen_models(cfg, _asking(table, "N", "DL"))
-    _attacking(cfg, table, ATTACKS)
-    cells = [*_white(cfg, ["N"]), *_white(cfg, ["DL"], _scaling(cfg), "JAD")]
+    attacking(cfg, table, ATTACKS)
+    cells = [*attacked_itself(cfg, ["N"]), *attacked_itself(cfg, ["DL"], scaling(cfg), "JAD")]
     return _compared(cfg, table, [f for c in cells for f in _both(c)], models.notes)
 
 
@@ -118,10 +118,10 @@ def table5(cfg: AdvConfig) -> Reproduction:
     """Attack N, CF and DL; test them, and DL behind circuitous scaling, too."""
     table = paper_table("joint_defence.table5")
     models = chosen_models(cfg, _asking(table, "N", "CF", "DL"))
-    _attacking(cfg, table, ATTACKS)
-    cells = [*_clean(cfg, models.labels), *_white(cfg, models.labels)]
-    for found in (_clean, _white):
-        cells += found(cfg, ["DL"], _scaling(cfg), "JAD")
+    attacking(cfg, table, ATTACKS)
+    cells = [*scored(cfg, models.labels), *attacked_itself(cfg, models.labels)]
+    for found in (scored, attacked_itself):
+        cells += found(cfg, ["DL"], scaling(cfg), "JAD")
     findings = [finding(cell, reranked=True) for cell in cells]
     return _compared(cfg, table, findings, models.notes)
 
@@ -131,11 +131,11 @@ def table6(cfg: AdvConfig) -> Reproduction:
     """Attack N by LTA, test it behind each chain."""
     table = paper_table("joint_defence.table6")
     models = chosen_models(cfg, _asking(table, "N"))
-    _attacking(cfg, table, ["lta"])
-    cells = [*_clean(cfg, ["N"]), *_white(cfg, ["N"])]
+    attacking(cfg, table, ["lta"])
+    cells = [*scored(cfg, ["N"]), *attacked_itself(cfg, ["N"])]
     for chain, preset in {"A": "A", "B": "B", "AB": "AB", "ABA": "jad"}.items():
-        for found in (_clean, _white):
-            cells += found(cfg, ["N"], _scaling(cfg, preset), f"N+{chain}")
+        for found in (scored, attacked_itself):
+            cells += found(cfg, ["N"], scaling(cfg, preset), f"N+{chain}")
     findings = [finding(cell, reranked=True) for cell in cells]
     return _compared(cfg, table, findings, models.notes)
 
@@ -149,7 +149,7 @@ def table9(cfg: AdvConfig) -> Reproduction:
     attacked = [label for label in ("N2", "DL") if label in models.labels]
     if "N" not in models.labels or not attacked:
         raise wanting(asking, "N is tested, one of N2 and DL at least is attacked")
-    _attacking(cfg, table, ["sma"])
+    attacking(cfg, table, ["sma"])
     cfg.adv.transfer.attacked, cfg.adv.transfer.tested = attacked, ["N"]
     findings = [finding(cell, reranked=True) for cell in transfer(cfg)]
     return _compared(cfg, table, findings, ["Ours is SMA.", *models.notes])
@@ -193,7 +193,7 @@ def fig9(cfg: AdvConfig) -> Reproduction:
     for border in BORDERS:
         final = (cfg.data.height, cfg.data.width)
         behind = build_defense("rrp_paper", border=border, final=final)
-        cells = [*_clean(cfg, models.labels, behind), *_white(cfg, models.labels, behind)]
+        cells = [*scored(cfg, models.labels, behind), *attacked_itself(cfg, models.labels, behind)]
         findings += [finding(cell, border=float(border)) for cell in cells]
     drawn = {name: border_figure(findings, name) for name in dict.fromkeys(cfg.data.targets)}
     return Reproduction(_compared(cfg, table, findings, models.notes).comparison, drawn)
@@ -205,19 +205,20 @@ def _asking(table: PaperTable, *labels: str) -> PaperTable:
     return replace(table, models=models, networks=dict.fromkeys(labels, "resnet50"))
 
 
-def _attacking(cfg: AdvConfig, table: PaperTable, attacks: list[str]) -> None:
+def attacking(cfg: AdvConfig, table: PaperTable, attacks: list[str]) -> None:
     """Set that each of the models is attacked by itself."""
     settings = {"adv.transfer.attacked": [], "adv.transfer.attacks": attacks}
     settle(cfg, table.name, {**RERANKED, **settings})
     cfg.adv.attack.name = attacks[0]
 
 
-def _scaling(cfg: AdvConfig, preset: str = "jad") -> Defense:
+def scaling(cfg: AdvConfig, preset: str = "jad") -> Defense:
+    """Return circuitous scaling by a preset, to the input size of a config."""
     final = (cfg.data.height, cfg.data.width)
     return build_defense("circuitous_scaling", preset=preset, final=final)
 
 
-def _clean(
+def scored(
     cfg: AdvConfig, labels: Sequence[str], behind: Defense | None = None, tested: str = ""
 ) -> list[Cell]:
     """Return how the models of these labels rank what nobody attacked.
@@ -235,10 +236,10 @@ def _clean(
     return [replace(cell, tested=tested or cell.tested) for cell in cells]
 
 
-def _white(
+def attacked_itself(
     cfg: AdvConfig, labels: Sequence[str], behind: Defense | None = None, tested: str = ""
 ) -> list[Cell]:
-    """Return how they rank what was made on their own weights; see :func:`_clean`."""
+    """Return how they rank what was made on their own weights; see :func:`scored`."""
     own = cfg.clone()
     own.adv.transfer.attacked = own.adv.transfer.tested = _given(cfg, labels)
     if not own.adv.transfer.attacked:

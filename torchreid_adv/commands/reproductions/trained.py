@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from torchreid_adv.commands.reproducing import (
     Models,
@@ -16,9 +15,16 @@ from torchreid_adv.commands.reproducing import (
     wanting,
 )
 from torchreid_adv.commands.reproductions.bai2019 import TABLE
-from torchreid_adv.commands.reproductions.joint_defence import ATTACK
+from torchreid_adv.commands.reproductions.joint_defence import (
+    ATTACK,
+    attacked_itself,
+    attacking,
+    scaling,
+    scored,
+)
 from torchreid_adv.commands.transfer import clean_cells, transfer
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.defenses import Defense, build_defense
 from torchreid_adv.registry import REPRODUCTIONS
 from torchreid_adv.report.bars import bars_figure
 from torchreid_adv.report.comparison import Comparison, Finding, compare, measured
@@ -32,7 +38,7 @@ TRAINED = "AT_{}"  # label of the network trained adversarially against an attac
 FIGURE_6 = {
     "N": "normally trained",
     "CF": "channel fusion",
-    "DL_star": "diversity learning without LHT",
+    "DL-star": "diversity learning without LHT",
     "DL": "diversity learning",
     **{TRAINED.format(attack): f"offline, against {attack}" for attack in (*ATTACKS, "dmr")},
     "SMA2": "online, against sma",
@@ -71,31 +77,38 @@ def table5(cfg: AdvConfig) -> Reproduction:
 
 @REPRODUCTIONS.register("joint_defence.table7", title="adversarial training beside other defenses")
 def table7(cfg: AdvConfig) -> Reproduction:
-    """Attack the normal network and, each by its own attack, those trained against one."""
+    """Attack the normal network, those trained against one attack each by that, and DL."""
     printed = paper_table("joint_defence.table7")
     names = {TRAINED.format(a): f"adversarial training against {a}" for a in ATTACKS}
-    labels = {"N": printed.models["N"], **names}
+    labels = {label: printed.models[label] for label in ("N", "DL")} | names
     models = chosen_models(cfg, _with_models(printed, labels, dict.fromkeys(labels, "resnet50")))
-    settings = {"adv.transfer.attacked": [], "adv.transfer.attacks": list(ATTACKS)}
-    settle(cfg, printed.name, {**ATTACK, **settings})
-    cfg.adv.evaluation.rerank = True
-    cfg.adv.attack.name = ATTACKS[0]  # one that takes steps; the clean row is made with none
+    attacking(cfg, printed, list(ATTACKS))
     cells = []
-    for attack in ATTACKS:
-        own = cfg.clone()
-        own.adv.transfer.attacks = [attack]
-        own.adv.transfer.attacked = [
-            label for label in ("N", TRAINED.format(attack)) if label in models.labels
-        ]
-        if own.adv.transfer.attacked:
-            cells += transfer(own, lambda made, on: made == on)
-    findings = [_reranked(cell, "N" if cell.tested == "N" else "AT") for cell in cells]
-    findings += _clean_rows(clean_cells(cfg))
+    for row, (label, behind) in _rows(cfg).items():
+        made = [TRAINED.format(a) for a in ATTACKS] if label == "AT" else [label]
+        cells += scored(cfg, made, behind, row)
+        for number, attack in enumerate(ATTACKS):
+            own = cfg.clone()
+            own.adv.transfer.attacks = [attack]
+            cells += attacked_itself(own, [made[number % len(made)]], behind, row)
     note = (
         "AT is one network per attack, AT_ifgsm, AT_sma and AT_lta, each under its own attack; "
-        "clean is their mean. Rows of defenses at test time are the paper's alone; table 5 has JAD."
+        "clean is their mean, also behind a defense. Attacks do not know of the defense."
     )
-    return Reproduction(_compared(cfg, printed, findings, models, note))
+    return Reproduction(_compared(cfg, printed, _row_means(cells), models, note))
+
+
+def _rows(cfg: AdvConfig) -> dict[str, tuple[str, Defense | None]]:
+    """Return what stands in each row: a network (AT: three) and the defense before it."""
+    final = (cfg.data.height, cfg.data.width)
+    padded = build_defense("rrp_paper", border=5, final=final)
+    return {
+        "N": ("N", None),
+        "AT": ("AT", None),
+        "AT_CS": ("AT", scaling(cfg)),
+        "RRP": ("AT", padded),
+        **{name: ("DL", scaling(cfg, name.lower())) for name in ("JAD", "JAD2", "JAD3")},
+    }
 
 
 @REPRODUCTIONS.register("joint_defence.fig6", title="clean accuracy of defense models")
@@ -151,28 +164,18 @@ def _beside(cells: Sequence[Cell], base: Sequence[str]) -> list[Finding]:
     ]
 
 
-def _reranked(cell: Cell, tested: str) -> Finding:
-    where = {"target": cell.target, "tested": tested, "attack": cell.attack}
-    return Finding(where, _measures(cell.adversarial["rerank"]), cell.kind)
-
-
-def _clean_rows(cells: Sequence[Cell]) -> list[Finding]:
-    """Return clean results of the normal network and the mean of the trained ones."""
-    rows: dict[tuple[str, str], list[dict[str, float]]] = {}
+def _row_means(cells: Sequence[Cell]) -> list[Finding]:
+    """Return re-ranked measures, the mean where a row has several networks."""
+    rows: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
-        place = cell.target, "N" if cell.tested == "N" else "AT"
-        rows.setdefault(place, []).append(_measures(cell.clean["rerank"]))
-    return [
-        Finding(
-            {"target": target, "tested": tested, "attack": ""},
-            {name: statistics.fmean(one[name] for one in found) for name in found[0]},
-        )
-        for (target, tested), found in rows.items()
-    ]
-
-
-def _measures(scores: dict[str, Any]) -> dict[str, float]:
-    return {"rank1": float(scores["cmc"]["1"]), "mAP": float(scores["mAP"])}
+        rows.setdefault((cell.target, cell.tested, cell.attack), []).append(cell)
+    findings = []
+    for place, found in rows.items():
+        measures = [measured(cell.adversarial["rerank"]) for cell in found]
+        means = {name: statistics.fmean(one[name] for one in measures) for name in measures[0]}
+        where = dict(zip(("target", "tested", "attack"), place, strict=True))
+        findings.append(Finding(where, means, found[0].kind if place[2] else ""))
+    return findings
 
 
 def _compared(

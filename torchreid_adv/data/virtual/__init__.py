@@ -13,8 +13,8 @@
     sheet        a contact sheet
 
 An image is a function of style, seed, person, camera and image index; its background one of
-camera and image index alone. Registering does not import torchreid, so that a process started
-to render begins at once.
+camera and image index alone. In ``virtual_c_long`` the camera also tells what a person wears.
+Registering does not import torchreid, so that a process started to render begins at once.
 """
 
 from __future__ import annotations
@@ -51,3 +51,11 @@ def virtual_c(root: str = "", **kwargs: Any) -> Any:
     from torchreid_adv.data.virtual.datasets import VirtualC
 
     return VirtualC(root, **kwargs)
+
+
+@DATASETS.register("virtual_c_long", video=False)
+def virtual_c_long(root: str = "", **kwargs: Any) -> Any:
+    """Open ``virtual_c_long``: ``virtual_c`` with other clothes before each camera."""
+    from torchreid_adv.data.virtual.datasets import VirtualCLong
+
+    return VirtualCLong(root, **kwargs)

@@ -85,6 +85,12 @@ class VirtualC(VirtualPeople):
     style = "virtual_c"
 
 
+class VirtualCLong(VirtualPeople):
+    """The same over a long time: people change clothes between any two cameras."""
+
+    style = "virtual_c_long"
+
+
 def _items(folder: Path) -> list[Item]:
     """Return path, pid and camera (from 0) of the images of a folder, sorted by name."""
     items = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 
@@ -41,18 +41,29 @@ LOWERS: dict[str, tuple[str, float, float, str]] = {
 }
 
 
-def draw_person(style: Style, seed: int, number: int) -> Person:
+def draw_person(style: Style, seed: int, number: int, change: int = 0) -> Person:
     """Draw the person of that number; others of its group of ``FAMILY`` may dress alike.
 
     Two people who resemble each other share the cut and main color of the upper garment; pattern,
     legs, shoes, bag, hair and body are drawn for each.
+
+    Args:
+        style: whose wardrobe it is.
+        seed: the user's seed.
+        number: of the person.
+        change: 0, or the number of another outfit: body, gait, skin, hair and beard stay, all that
+            is worn or carried is drawn anew.
     """
     rng = stream(style.name, seed, "person", number)
     body, gait = draw_body(rng)
     outfit = _outfit(style.wardrobe, rng)
+    if change:
+        rng = stream(style.name, seed, "change", number, change)
+        other = _outfit(style.wardrobe, rng)
+        outfit = replace(other, skin=outfit.skin, hair=outfit.hair, beard=outfit.beard)
     first = number - number % FAMILY
     if number != first and rng.random() < style.alike:
-        model = draw_person(style, seed, first).outfit
+        model = draw_person(style, seed, first, change).outfit
         outfit = _alike(outfit, model, style.wardrobe, rng)
     return Person(body, gait, outfit)
 
@@ -84,10 +95,10 @@ def _alike(outfit: Outfit, model: Outfit, wardrobe: Wardrobe, rng: np.random.Gen
     """Return ``outfit`` with an upper garment like the model's, and sometimes the legs too."""
     upper = _upper(model.upper.kind, model.upper.cloth.color, wardrobe, rng)
     if rng.random() < 0.5:
-        cloth = dataclasses.replace(model.upper.cloth, second=upper.cloth.second)
-        upper = dataclasses.replace(upper, cloth=cloth)
+        cloth = replace(model.upper.cloth, second=upper.cloth.second)
+        upper = replace(upper, cloth=cloth)
     lower = model.lower if rng.random() < 0.3 else outfit.lower
-    return dataclasses.replace(outfit, upper=upper, lower=lower)
+    return replace(outfit, upper=upper, lower=lower)
 
 
 def _upper(kind: str, color: RGB | None, wardrobe: Wardrobe, rng: np.random.Generator) -> Upper:

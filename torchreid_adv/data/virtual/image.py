@@ -104,7 +104,7 @@ def _layers(style: Style, seed: int, shot: Shot, size: tuple[int, int]) -> Layer
         canvas.mask[:] = 0.0
     shadow = _shadow(view, (height, width))
     canvas.image *= 1.0 - 0.4 * shadow
-    person = _person(style.name, seed, shot.person)
+    person = _person(style.name, seed, shot.person, shot.camid if style.changes else 0)
     canvas.paint(figure(person, moment, view))
     mask = np.maximum(canvas.mask, shadow > 0)
     if passer_by > 0.97:
@@ -128,8 +128,8 @@ def _light(camera: Camera, rng: np.random.Generator) -> Light:
 
 
 @functools.lru_cache(maxsize=512)
-def _person(name: str, seed: int, number: int) -> Person:
-    return draw_person(style_named(name), seed, number)
+def _person(name: str, seed: int, number: int, change: int = 0) -> Person:
+    return draw_person(style_named(name), seed, number, change)
 
 
 def _view(camera: Camera, rng: np.random.Generator, size: tuple[int, int]) -> View:

@@ -40,7 +40,7 @@ def render_dataset(root: Path, style: str, options: VirtualOptions, workers: int
 
     Args:
         root: data root.
-        style: ``virtual_a``, ``virtual_b`` or ``virtual_c``.
+        style: key of ``styles.STYLES``.
         options: how much, and the seed.
         workers: rendering processes; 0 and 1 render in this one. More are started afresh
             (spawn), so a script that asks for them guards itself with ``__name__``.

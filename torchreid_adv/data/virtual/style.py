@@ -108,6 +108,7 @@ class Style:
         cameras: at most 6, the most torchreid's Market-1501 reader accepts.
         alike: share of people whose upper garment resembles that of another, [0, 1].
         sizes: spread of the image size around the options', as a factor; 0 for one size.
+        changes: whether people wear something else before every camera.
     """
 
     name: str
@@ -115,3 +116,4 @@ class Style:
     cameras: tuple[Camera, ...]
     alike: float
     sizes: float = 0.0
+    changes: bool = False

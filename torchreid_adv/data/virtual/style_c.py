@@ -1,6 +1,11 @@
-"""``virtual_c``: works and sports grounds. Uniforms and bright kit, four cameras, hard light."""
+"""``virtual_c``: works and sports grounds. Uniforms and bright kit, four cameras, hard light.
+
+``virtual_c_long`` is the same place over a long time: nobody wears the same before two cameras.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from torchreid_adv.data.virtual.solids import Light
 from torchreid_adv.data.virtual.style import Camera, Scene, Style, Wardrobe
@@ -77,3 +82,5 @@ _CORRIDOR = Camera(
 )  # fmt: skip
 
 STYLE_C = Style("virtual_c", _WARDROBE, (_LOBBY, _COURT, _YARD, _CORRIDOR), alike=0.2, sizes=0.12)
+
+STYLE_C_LONG = replace(STYLE_C, name="virtual_c_long", changes=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from torchreid_adv.data.virtual.style import Style
 from torchreid_adv.data.virtual.style_a import STYLE_A
 from torchreid_adv.data.virtual.style_b import STYLE_B
-from torchreid_adv.data.virtual.style_c import STYLE_C
+from torchreid_adv.data.virtual.style_c import STYLE_C, STYLE_C_LONG
 from torchreid_adv.errors import ConfigError, suggest
 
-STYLES: dict[str, Style] = {style.name: style for style in (STYLE_A, STYLE_B, STYLE_C)}
+STYLES: dict[str, Style] = {
+    style.name: style for style in (STYLE_A, STYLE_B, STYLE_C, STYLE_C_LONG)
+}
 
 
 def style_named(name: str) -> Style:

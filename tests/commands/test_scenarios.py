@@ -1,0 +1,186 @@
+"""The four scenarios of universal attacks on toy markets with tiny networks."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from scripts.tiny_model import TinyClassifier
+
+import torchreid_adv as adv
+from torchreid_adv import cli, config, errors
+from torchreid_adv.commands.universal_learning import victims
+from torchreid_adv.data.datasets import Record
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.models.specs import ModelSpec
+from torchreid_adv.report.scenarios import Outcome, markdown, scenario_of
+
+VIRTUAL = {"height": 64, "width": 32, "distractors": 1, "train_identities": 4}
+VIRTUAL |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}
+LABELS = ("A-virtual_a", "B-virtual_a", "A-virtual_b", "B-virtual_b")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("scenarios")
+    for number, label in enumerate(LABELS):
+        torch.manual_seed(number)
+        torch.save({"state_dict": TinyClassifier(4).state_dict()}, place / f"{label}.pth")
+    return place
+
+
+def scenarios(place, *pairs, labels=LABELS, out="out"):
+    config.forget()
+    models = [f"{label}=tiny_classifier:{place / label}.pth" for label in labels]
+    arguments = ["-s", "virtual_a", "-t", "virtual_b", "--root", str(place / "data")]
+    arguments += ["data.height", "32", "data.width", "16", "data.workers", "0"]
+    arguments += ["data.save_dir", str(place / out), "adv.plugins", "['scripts.tiny_model']"]
+    arguments += ["adv.scenarios.models", repr(models), "adv.scenarios.epochs", "1"]
+    arguments += ["adv.scenarios.batch", "4", "adv.scenarios.instances", "2", "adv.attack.eps", "8"]
+    arguments += ["adv.meta.iterations", "2", "adv.meta.virtual", "virtual_b"]
+    arguments += ["adv.attack.space", "network", "adv.scenarios.perturbations", "['both']"]
+    for key, value in VIRTUAL.items():
+        arguments += [f"adv.virtual.{key}", str(value)]
+    return cli.main(["scenarios", *arguments, *pairs])
+
+
+@pytest.fixture(scope="module")
+def done(place):
+    assert scenarios(place) == 0
+    config.forget()
+    return json.loads((place / "out" / "scenarios.json").read_text())
+
+
+FOUR = ("source", "cross-model", "cross-dataset", "cross-model-dataset")
+
+
+def test_every_way_is_tested_in_every_scenario(done):
+    found = [(c["way"], c["scenario"]) for c in done["cells"]]
+    assert sorted(found) == sorted((way, one) for way in ("both", "meta both") for one in FOUR)
+    assert [x["way"] for x in done["learned"]] == ["both", "meta both"]
+
+
+@pytest.mark.slow
+def test_kinds_and_further_bounds_are_learned_too(place):
+    pairs = ["adv.scenarios.perturbations", "['color', 'delta']", "adv.scenarios.eps", "[4]"]
+    assert scenarios(place, *pairs, out="more") == 0
+    content = json.loads((place / "more" / "scenarios.json").read_text())
+    ways = [(x["way"], x["eps"]) for x in content["learned"]]
+    assert ways == [
+        *((way, 8.0) for way in ("color", "delta", "meta color", "meta delta")),
+        ("meta delta", 4.0),
+    ]
+    found = {(c["way"], c["eps"], c["scenario"]) for c in content["cells"]}
+    assert found == {(*way, one) for way in ways for one in FOUR}
+    assert "### The bound" in (place / "more" / "scenarios.md").read_text()
+
+
+def test_a_cell_is_what_python_computes(place, done):
+    config.forget()
+    (cell,) = [
+        c
+        for c in done["cells"]
+        if (c["way"], c["eps"], c["scenario"]) == ("both", 8.0, "cross-model-dataset")
+    ]
+    assert (cell["learned"], cell["tested"]) == (["A", "virtual_a"], ["B", "virtual_b"])
+    (folder,) = (place / "out" / "attacks").glob("A-virtual_a-both-*@32x16/virtual_b/*/virtual_b")
+    entries = read_manifest(folder / "adversarial").side("query")
+    stored = [
+        Record(e.image_id, folder / "adversarial" / e.output, e.pid, e.camid) for e in entries
+    ]
+    assert stored
+    model = adv.load_model("tiny_classifier", str(place / "B-virtual_b.pth"), size=(32, 16))
+    cfg = config.add_adv_config(config.AdvConfig())
+    for key, value in VIRTUAL.items():
+        cfg.adv.virtual[key] = value
+    with config.using(cfg):
+        clean = adv.load_dataset("virtual_b", root=place / "data")
+    query = adv.extract(model, stored)
+    gallery = adv.extract(model, clean.gallery)
+    found = adv.evaluate(query, gallery, distance=adv.build_distance("euclidean"))
+    assert cell["adversarial"]["mAP"] == pytest.approx(found.mAP, abs=1e-6)
+    before = adv.extract(model, clean.query)
+    found = adv.evaluate(before, gallery, distance=adv.build_distance("euclidean"))
+    assert cell["clean"]["mAP"] == pytest.approx(found.mAP, abs=1e-6)
+
+
+def test_the_same_command_computes_nothing_again(place, done, monkeypatch, capsys):
+    def forbidden(*arguments, **keywords):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("torchreid_adv.commands.universal_learning.train_quietly", forbidden)
+    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
+    monkeypatch.setattr("torchreid_adv.commands.transfer.extract", forbidden)
+    assert scenarios(place) == 0
+    assert json.loads((place / "out" / "scenarios.json").read_text()) == done
+    printed = capsys.readouterr().out
+    assert "### Cross-model: " in printed
+    assert "| model, data | none | both | meta both |" in printed
+    assert "| A → B, virtual_a → virtual_b |" in printed
+
+
+def test_a_file_learned_elsewhere_is_a_way_of_its_own(place, done):
+    file = place / "mine.safetensors"
+    shutil.copy(next(x["file"] for x in done["learned"] if x["way"] == "both"), file)
+    pairs = ["adv.scenarios.files", f"['Mine.A-virtual_a=universal:{file}']"]
+    pairs += ["adv.scenarios.perturbations", "['both']", "adv.scenarios.learning", "['source']"]
+    assert scenarios(place, *pairs) == 0
+    cells = json.loads((place / "out" / "scenarios.json").read_text())["cells"]
+    found = {(c["way"], *c["tested"]): c["adversarial"] for c in cells}
+    assert {way for way, *_ in found} == {"both", "Mine"}
+    assert all(found[("Mine", *rest)] == value for (way, *rest), value in found.items())
+
+
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [
+        (("adv.scenarios.models", "['A=tiny:x.pth']"), "write 'A-DATA=tiny:x.pth'"),
+        (("adv.scenarios.models", "[]"), "adv.scenarios.models names no model"),
+        (("adv.scenarios.learned", "['C-virtual_a']"), "is 'C-virtual_a'"),
+        (("adv.scenarios.learning", "[]"), "nothing is learned"),
+        (("adv.scenarios.files", "['M.Z-virtual_a=universal:x']"), "learned against 'Z-virtual_a'"),
+        (("adv.scenarios.files", "['M.A-virtual_a=universal:x']"), "there is no file 'x'"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence(place, capsys, pairs, sentence):
+    assert scenarios(place, *pairs, out="none") == errors.ConfigError.exit_code
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_models_are_trained_on_each_data_set_where_none_are_given(place):
+    pairs = ["adv.scenarios.models", "[]", "adv.study.models", "['a=tiny_classifier']"]
+    pairs += ["train.max_epoch", "1", "train.batch_size", "4", "model.pretrained", "False"]
+    pairs += ["adv.scenarios.perturbations", "['delta']", "adv.scenarios.learning", "['source']"]
+    assert scenarios(place, *pairs, out="own") == 0
+    content = json.loads((place / "own" / "scenarios.json").read_text())
+    assert [entry.split("=")[0] for entry in content["models"]] == ["a-virtual_a", "a-virtual_b"]
+    assert {c["scenario"] for c in content["cells"]} == {"source", "cross-dataset"}
+
+
+def test_labels_say_model_and_data():
+    (victim,) = victims(["M-CD-market1501=resnet50@256x128:w.pth"])
+    assert (victim.model, victim.data) == ("M-CD", "market1501")
+    assert victim.spec == ModelSpec("M-CD-market1501", "resnet50", "w.pth", (256, 128))
+    with pytest.raises(ConfigError, match="IDE-market1501"):
+        victims(["IDE=resnet50:w.pth"])
+
+
+def test_the_page_puts_a_cell_where_it_belongs():
+    def outcome(way, eps, learned, tested, after):
+        scores = [{"mAP": x, "cmc": {"1": x + 0.1}} for x in (0.8, after)]
+        return Outcome(scenario_of(learned, tested), way, eps, learned, tested, *scores)
+
+    found = [
+        outcome("delta", 8.0, ("A", "x"), ("A", "x"), 0.1),
+        outcome("delta", 8.0, ("A", "x"), ("B", "y"), 0.5),
+        outcome("delta", 4.0, ("A", "x"), ("A", "x"), 0.3),
+    ]
+    text = markdown(found, 8.0)
+    assert "| A, x | 80.0/90.0 | 10.0/20.0 |" in text
+    assert "| A → B, x → y | 80.0/90.0 | 50.0/60.0 |" in text
+    assert "| eps 4 | 30.0/40.0 |  |" in text
+    assert text.index("eps 4") < text.index("eps 8")

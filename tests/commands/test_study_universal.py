@@ -1,0 +1,121 @@
+"""The study of universal attacks in a toy form, and its arithmetic by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from torchreid_adv import cli, config, errors
+from torchreid_adv.commands.studies.universal import claims
+from torchreid_adv.commands.universal_learning import Victim
+from torchreid_adv.models.specs import ModelSpec
+from torchreid_adv.report.scenarios import SCENARIOS
+
+CONFIG = Path(__file__).parents[2] / "configs" / "study" / "universal.yaml"
+VIRTUAL = {"height": 64, "width": 32, "distractors": 2, "train_identities": 8}
+VIRTUAL |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}
+KINDS = ("color", "delta", "both")
+
+
+def study(place, *pairs):
+    config.forget()
+    toy = ["data.root", str(place / "data"), "data.save_dir", str(place / "out")]
+    toy += ["data.height", "32", "data.width", "16", "train.max_epoch", "1"]
+    for key, value in VIRTUAL.items():
+        toy += [f"adv.virtual.{key}", str(value)]
+    toy += ["adv.study.models", "['a=tiny_classifier', 'b=tiny_classifier@48x24']"]
+    toy += ["adv.study.seeds", "[1]", "adv.plugins", "['scripts.tiny_model']"]
+    toy += ["adv.scenarios.epochs", "1", "adv.scenarios.batch", "8", "adv.meta.iterations", "1"]
+    return cli.main(["study", "universal", "--config-file", str(CONFIG), *toy, *pairs])
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    place = tmp_path_factory.mktemp("study")
+    assert study(place) == 0
+    config.forget()
+    return place, json.loads((place / "out" / "study.json").read_text())
+
+
+@pytest.mark.slow
+def test_every_way_has_a_figure_in_every_scenario(done):
+    readings = done[1]["readings"]
+    assert {r["table"] for r in readings} == {f"mAP, learned against {m}" for m in ("a", "b")}
+    rows = {"clean", *KINDS, *(f"meta {kind}" for kind in KINDS)}
+    for table in {r["table"] for r in readings}:
+        places = {(r["row"], r["column"]) for r in readings if r["table"] == table}
+        assert places == {(row, scenario) for row in rows for scenario in SCENARIOS}
+
+
+@pytest.mark.slow
+def test_a_figure_is_that_of_its_run(done):
+    place, facts = done
+    (path,) = (place / "out" / "seed1" / "attacks").glob(
+        "a-virtual_a-both-*@32x16/virtual_a/universal-eps8/results.json"
+    )
+    measures = json.loads(path.read_text())["targets"]["virtual_a"]
+    found = {(r["row"], r["column"]): r["value"] for r in facts["readings"] if "st a" in r["table"]}
+    assert found["both", "source"] == pytest.approx(measures["adversarial"]["mAP"], abs=1e-6)
+    assert found["clean", "source"] == pytest.approx(measures["clean"]["mAP"], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_the_same_command_computes_nothing_again(done, monkeypatch, capsys):
+    place, facts = done
+
+    def forbidden(*arguments, **keywords):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("torchreid_adv.commands.own_model._train", forbidden)
+    monkeypatch.setattr("torchreid_adv.commands.universal_learning.train_quietly", forbidden)
+    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
+    assert study(place) == 0
+    assert json.loads((place / "out" / "study.json").read_text()) == facts
+    printed = capsys.readouterr().out
+    assert "|  | source | cross-model | cross-dataset | cross-model-dataset |" in printed
+    assert "| meta-learning leaves no more (unseen: model-dataset) |" in printed
+
+
+def by_hand(**changes):
+    left = {"color": 0.5, "delta": 0.3, "both": 0.2}
+    left |= {f"meta {kind}": value - 0.1 for kind, value in left.items()}
+    means = {(way, s): value for way, value in {"clean": 0.8, **left}.items() for s in SCENARIOS}
+    return means | {(name.replace("_", " "), "source"): v for name, v in changes.items()}
+
+
+def held(means):
+    on = Victim("a", "virtual_a", ModelSpec("a-virtual_a", "tiny", "w"))
+    found = {}
+    for claim, _, smaller, larger in claims(means, on):
+        found.setdefault(claim, []).append(smaller <= larger)
+    return found
+
+
+def test_claims_by_hand():
+    found = held(by_hand())
+    assert len(found) == 3 + 4
+    assert sum(map(len, found.values())) == 2 * 3 + 4 * 3
+    assert all(all(cases) for cases in found.values())
+    assert held(by_hand(both=0.25))[
+        "the universal attack takes 70 % of the source mAP or more"
+    ] == [
+        False,
+        True,
+    ]
+    worse = held(by_hand(meta_both=0.35))
+    assert worse["meta-learning leaves no more (source)"] == [True, True, False]
+    assert worse["both parts leave no more on the source than the delta alone"] == [True, False]
+    assert all(worse[f"meta-learning leaves no more (unseen: {s})"] for s in ("model", "dataset"))
+
+
+@pytest.mark.parametrize(
+    ("pairs", "sentence"),
+    [
+        (("data.targets", "['virtual_a']"), "further sets of data.targets"),
+        (("adv.meta.virtual", "virtual_c"), "must be neither learned nor tested on"),
+    ],
+)
+def test_what_cannot_be_is_a_sentence(tmp_path, capsys, monkeypatch, pairs, sentence):
+    monkeypatch.setattr("torchreid_adv.commands.study.trained_weights", lambda cfg: "w")
+    assert study(tmp_path, *pairs) == errors.ConfigError.exit_code
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,109 @@
+"""The same paper's tables of networks trained by MetaDefense: further weights under its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torchreid_adv.commands.crossings import Crossing
+from torchreid_adv.commands.reproducing import Reproduction, finding
+from torchreid_adv.commands.reproductions.meta_runs import EPS, WAYS, MetaRuns
+from torchreid_adv.commands.transfer import Table
+from torchreid_adv.commands.universal_learning import Victim
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.registry import REPRODUCTIONS
+from torchreid_adv.report.comparison import Finding
+
+NORMAL = "IDE"
+META = WAYS[3:]
+SMA = "SMA is made for each image against the tested network, on the cosine distance."
+
+
+@REPRODUCTIONS.register("meta.table13", title="MetaDefense under universal attacks")
+def table13(cfg: AdvConfig) -> Reproduction:
+    """Learn the attacks against IDE, test it and the networks trained against each kind."""
+    runs = MetaRuns(cfg, 13, NORMAL)
+    names = [*META, "UAP-Retrieval"]
+    findings = [runs.clean(u) for _, u in _tested(runs)]
+    return runs.done([*findings, *_under(runs, names), *_self_attacked(runs)], SMA)
+
+
+@REPRODUCTIONS.register("meta.table14", title="MetaDefense beside training against SMA")
+def table14(cfg: AdvConfig) -> Reproduction:
+    """Test networks trained against SMA and by MetaDefense."""
+    runs = MetaRuns(cfg, 14, NORMAL)
+    wanted = {"M_SMA", "M_CD"}
+    findings = [*_under(runs, ["UAP-Retrieval"]), *_self_attacked(runs)]
+    return runs.done([f for f in findings if f.where["tested"] in wanted], SMA)
+
+
+@REPRODUCTIONS.register("meta.table15", title="MetaDefense under attacks of other models")
+def table15(cfg: AdvConfig) -> Reproduction:
+    """Learn the attacks against each undefended network, test IDE and M_CD."""
+    runs = MetaRuns(cfg, 15, NORMAL)
+    tested = [u for _, u in _tested(runs) if u.model in (NORMAL, "M_CD")]
+    findings = [runs.clean(u, learned="") for u in tested]
+    for on in runs.sources(NORMAL, "PCB", "AGW"):
+        for name, attack in runs.attacks(on, *WAYS).items():
+            findings += [runs.under(attack, u, attack=name) for u in tested if u.data == on.data]
+    return runs.done(findings)
+
+
+@REPRODUCTIONS.register("meta.table16", title="MetaDefense against the bound of the attack")
+def table16(cfg: AdvConfig) -> Reproduction:
+    """Learn both parts for each bound, ``adv.scenarios.eps`` or the paper's; test IDE and M_CD."""
+    runs = MetaRuns(cfg, 16, NORMAL)
+    bounds = [float(e) for e in cfg.adv.scenarios.eps] or [4.0, EPS, 12.0]
+    findings = [runs.clean(u) for _, u in _tested(runs)]
+    for on, tested in _tested(runs):
+        made = [("meta both", runs.attack(on, "meta both", eps=eps)) for eps in bounds]
+        made += [(one.way, one) for one in runs.files if one.on == on]
+        findings += [runs.under(one, tested, attack=name, eps=one.eps) for name, one in made]
+    return runs.done(findings)
+
+
+@REPRODUCTIONS.register("meta.table17", title="parts of MetaDefense")
+def table17(cfg: AdvConfig) -> Reproduction:
+    """Test networks trained without parts of MetaDefense under both parts of MetaAttack."""
+    return _defended(cfg, 17)
+
+
+@REPRODUCTIONS.register("meta.table18", title="losses of MetaDefense")
+def table18(cfg: AdvConfig) -> Reproduction:
+    """Test networks trained with either loss under both parts of MetaAttack."""
+    return _defended(cfg, 18)
+
+
+def _defended(cfg: AdvConfig, number: int) -> Reproduction:
+    runs = MetaRuns(cfg, number, NORMAL)
+    findings = _under(runs, ["meta both"])
+    return runs.done([f for f in findings if f.where["tested"] != NORMAL])
+
+
+def _tested(runs: MetaRuns) -> list[tuple[Victim, Victim]]:
+    """Return each network with the undefended one of the same data."""
+    return [(v, u) for v in runs.sources(NORMAL) for u in runs.targets() if u.data == v.data]
+
+
+def _under(runs: MetaRuns, names: Sequence[str]) -> list[Finding]:
+    """Test each network under attacks that were learned against the undefended one."""
+    return [
+        runs.under(attack, tested, attack=name)
+        for on, tested in _tested(runs)
+        for name, attack in runs.attacks(on, *names).items()
+    ]
+
+
+def _self_attacked(runs: MetaRuns) -> list[Finding]:
+    """Test each network under SMA made against itself."""
+    own: AdvConfig = runs.cfg.clone()
+    own.adv.attack.side = "query"
+    own.adv.report.page = own.adv.job.copies = False
+    table, findings = Table(own), []
+    for _, tested in _tested(runs):
+        crossing = Crossing((tested.spec,), "sma", EPS, "cosine")
+        data = table.data(tested.data)
+        table.attack(crossing, [data], runs.out)
+        cell = table.cell(crossing, tested.spec, data, runs.out)
+        findings.append(finding(replace(cell, kind="white"), attack="SMA", tested=tested.model))
+    return findings

@@ -1,0 +1,147 @@
+"""``torchreid-adv scenarios``: universal attacks on the source, other models, other data sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from torchreid_adv.commands.crossings import labeled
+from torchreid_adv.commands.study import trained_models
+from torchreid_adv.commands.transfer import run_table
+from torchreid_adv.commands.universal_learning import (
+    Learned,
+    Victim,
+    Way,
+    given,
+    learned,
+    victims,
+    way,
+    ways,
+)
+from torchreid_adv.commands.universal_scoring import UniversalScores
+from torchreid_adv.config import AdvConfig, plain
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.files import write_text
+from torchreid_adv.registry import COMMANDS
+from torchreid_adv.report.scenarios import Outcome, markdown, scenario_of
+from torchreid_adv.version import __version__
+
+SCHEMA = 1
+
+
+@COMMANDS.register("scenarios", help="learn universal attacks, test them on models and data")
+def main(arguments: list[str]) -> int:
+    """Learn what ``adv.scenarios.*`` asks for, fill the four tables and return 0.
+
+    What was learned, attacked and scored before is read back, so that the same command goes on
+    where it was stopped.
+
+    Raises:
+        ConfigError: a label, model or key that cannot be used.
+        DataError: a data set or an image that cannot be used.
+    """
+    sentence = "Learn universal attacks; test them on other models and data sets."
+    return run_table(arguments, "scenarios", sentence, _write)
+
+
+def _write(cfg: AdvConfig) -> str:
+    out = Path(cfg.data.save_dir)
+    known = models_of(cfg)
+    attacks = learn_all(cfg, known, out)
+    scores = UniversalScores(cfg, known, out)
+    found = outcomes(attacks, known, scores)
+    text = markdown(found, float(cfg.adv.attack.eps))
+    content = {
+        "schema": SCHEMA,
+        "version": __version__,
+        "config": plain(cfg),
+        "models": [victim.spec.entry for victim in known],
+        "learned": [_said(attack) for attack in attacks],
+        "cells": [one.to_dict() for one in found],
+    }
+    write_text(out / "scenarios.json", json.dumps(content, indent=1) + "\n")
+    write_text(out / "scenarios.md", text + "\n")
+    return f"{text}\n\nTables: {out / 'scenarios.md'}"
+
+
+def models_of(cfg: AdvConfig) -> list[Victim]:
+    """Return the models of ``adv.scenarios.models``, or train those of ``adv.study.models``.
+
+    Raises:
+        ConfigError: neither of the two names a model.
+    """
+    if cfg.adv.scenarios.models:
+        return victims(list(cfg.adv.scenarios.models))
+    if not cfg.adv.study.models:
+        raise ConfigError(
+            "adv.scenarios.models names no model; write ['IDE-market1501=resnet50:WEIGHTS', ...], "
+            "each after the data set it was trained on, or adv.study.models ['label=name', ...], "
+            "which are trained on each of data.sources and data.targets"
+        )
+    found = []
+    for name in dict.fromkeys([*cfg.data.sources, *cfg.data.targets]):
+        own = cfg.clone()
+        own.data.sources = [name]
+        for spec in trained_models(own, cfg.train.seed):
+            found.append(victims([f"{spec.label}-{name}{spec.entry[len(spec.label) :]}"])[0])
+    return found
+
+
+def attacked_by(cfg: AdvConfig, known: Sequence[Victim]) -> list[Victim]:
+    """Return the models that perturbations are learned against.
+
+    Raises:
+        ConfigError: a label that no model has.
+    """
+    labels = list(cfg.adv.scenarios.learned) or [known[0].spec.label]
+    chosen = labeled([victim.spec for victim in known], labels)
+    return [victim for victim in known if victim.spec in chosen]
+
+
+def learn_all(cfg: AdvConfig, known: Sequence[Victim], out: Path) -> list[Learned]:
+    """Learn every perturbation that is not there yet; those of files come last."""
+    asked = [*ways(cfg), *_further(cfg)]
+    files = given(cfg, list(known))  # what is wrong with them is said first
+    made = [learned(cfg, on, one, out) for on in attacked_by(cfg, known) for one in asked]
+    return [*made, *files]
+
+
+def outcomes(
+    attacks: Sequence[Learned], known: Sequence[Victim], scores: UniversalScores
+) -> list[Outcome]:
+    """Test every attack on every model, each on the queries of its own data set."""
+    found = []
+    for attack in attacks:
+        on = attack.on.model, attack.on.data
+        for victim in known:
+            cell, tested = scores.attacked(attack, victim), (victim.model, victim.data)
+            found.append(
+                Outcome(
+                    scenario_of(on, tested),
+                    attack.way,
+                    attack.eps,
+                    on,
+                    tested,
+                    cell.clean,
+                    cell.adversarial,
+                )
+            )
+    return found
+
+
+def _further(cfg: AdvConfig) -> list[Way]:
+    chosen = cfg.adv.scenarios
+    bounds = [float(eps) for eps in chosen.eps if eps != cfg.adv.attack.eps]
+    return [way(chosen.perturbations[-1], chosen.learning[-1], eps) for eps in bounds]
+
+
+def _said(attack: Learned) -> dict[str, object]:
+    return {
+        "way": attack.way,
+        "model": attack.on.model,
+        "data": attack.on.data,
+        "eps": attack.eps,
+        "attack": attack.attack,
+        "file": str(attack.file),
+    }

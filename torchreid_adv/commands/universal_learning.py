@@ -1,0 +1,228 @@
+"""Universal perturbations learned inside a larger job: each once, then kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.commands.own_model import train_quietly
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.engines.meta_attack import FILE
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.models.specs import ModelSpec, parse_models
+
+LEARNED = "learned"  # folder of what was learned
+_ATTACK = ("step_size", "momentum", "metric", "seed", "precision")
+_DATA = ("norm_mean", "norm_std", "combineall")
+_BOUND = re.compile(r"(.+)_eps(\d+)")
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A model and the data set it was trained on.
+
+    Args:
+        model: what it is, such as ``IDE``.
+        data: the data set.
+        spec: where its weights are.
+    """
+
+    model: str
+    data: str
+    spec: ModelSpec
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a perturbation is learned.
+
+    Args:
+        name: how tables call it.
+        settings: keys of ``adv.meta`` -> value.
+        eps: bound, gray levels.
+    """
+
+    name: str
+    eps: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """An attack that was learned against one model and one training set.
+
+    Args:
+        way: name of how.
+        on: the model and the data.
+        eps: bound, gray levels.
+        file: what was learned.
+        attack: registered attack that applies it.
+    """
+
+    way: str
+    on: Victim
+    eps: float
+    file: Path
+    attack: str = "universal"
+
+    @property
+    def name(self) -> str:
+        """Folder of what is attacked with it."""
+        return f"{self.on.spec.label}-{_slug(self.way)}-{sha256(self.file.read_bytes())[:8]}"
+
+
+def victims(entries: list[str]) -> list[Victim]:
+    """Return the models of a list whose labels end in the data set: ``IDE-market1501``.
+
+    Raises:
+        ConfigError: a label without a data set, or an entry of another form.
+    """
+    found = []
+    for spec in parse_models(entries):
+        model, _, data = spec.label.rpartition("-")
+        if not (model and data):
+            raise ConfigError(
+                f"the label '{spec.label}' does not say what the model was trained on; write "
+                f"'{spec.label}-DATA={spec.name}:{spec.weights}', such as IDE-market1501"
+            )
+        found.append(Victim(model, data, spec))
+    return found
+
+
+def ways(cfg: AdvConfig, eps: float | None = None) -> list[Way]:
+    """Return the ways of ``adv.scenarios``: each perturbation, learned each way.
+
+    Raises:
+        ConfigError: none of the one or the other.
+    """
+    chosen = cfg.adv.scenarios
+    if not chosen.perturbations or not chosen.learning:
+        raise ConfigError(
+            "nothing is learned: adv.scenarios.perturbations or adv.scenarios.learning is empty"
+        )
+    bound = float(cfg.adv.attack.eps if eps is None else eps)
+    return [way(kind, how, bound) for how in chosen.learning for kind in chosen.perturbations]
+
+
+def way(perturbation: str, learning: str, eps: float, **settings: Any) -> Way:
+    """Return a way under its usual name: ``delta``, and with meta-learning ``meta delta``."""
+    name = perturbation if learning == "source" else f"{learning} {perturbation}"
+    return Way(name, eps, {"perturbation": perturbation, "learning": learning, **settings})
+
+
+def learned(cfg: AdvConfig, on: Victim, chosen: Way, out: Path) -> Learned:
+    """Learn a perturbation on a training set against its model, unless it was before.
+
+    It lies in ``<out>/learned/<model>-<way>-<hash of what decides it>``, whole or not at all.
+
+    Args:
+        cfg: for all that the way leaves open.
+        on: the model and the training set.
+        chosen: how.
+        out: folder of the job.
+    """
+    own = _settings(cfg, on, chosen)
+    name = f"{on.spec.label}-{_slug(chosen.name)}-eps{chosen.eps:g}-{_digest(own, on)}"
+    folder = out / LEARNED / name
+    if not (folder / FILE).is_file():
+        print(f"=> Learning against {on.spec.label}: {chosen.name}, eps {chosen.eps:g}: {folder}")
+        unfinished = folder.with_name(f"{name}.{os.getpid()}.tmp")
+        own.data.save_dir = str(unfinished)
+        try:
+            train_quietly(own)
+            if not (folder / FILE).is_file():
+                os.replace(unfinished, folder)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    return Learned(chosen.name, on, chosen.eps, folder / FILE)
+
+
+def given(cfg: AdvConfig, known: list[Victim]) -> list[Learned]:
+    """Return the attacks of ``adv.scenarios.files``, which others learned.
+
+    A way that ends in ``_eps16`` has that bound; others have ``adv.attack.eps``.
+
+    Raises:
+        ConfigError: one of a model that is not there, or no such file.
+    """
+    labels = {victim.spec.label: victim for victim in known}
+    found = []
+    for spec in parse_models(list(cfg.adv.scenarios.files)):
+        name, _, label = spec.label.partition(".")
+        if label not in labels:
+            raise ConfigError(
+                f"adv.scenarios.files '{spec.label}' was learned against '{label}', which is none "
+                f"of the models {', '.join(labels)}; write way.MODEL-DATA=attack:FILE"
+            )
+        if not Path(spec.weights).is_file():
+            raise ConfigError(f"adv.scenarios.files: there is no file '{spec.weights}'")
+        bound = _BOUND.fullmatch(name)
+        eps = float(bound[2] if bound else cfg.adv.attack.eps)
+        name = bound[1] if bound else name
+        found.append(Learned(name, labels[label], eps, Path(spec.weights), spec.name))
+    return found
+
+
+def _settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
+    """Return the config of the learning: torchreid's training, of a perturbation."""
+    own: AdvConfig = cfg.clone()
+    spec = on.spec
+    own.model.name, own.model.load_weights = spec.name, spec.weights
+    own.model.pretrained, own.model.resume = False, ""
+    own.data.height, own.data.width = spec.size or (cfg.data.height, cfg.data.width)
+    own.data.sources = own.data.targets = [on.data]
+    own.data.transforms = []  # as the paper: resized, not augmented
+    own.loss.name, own.test.evaluate = "softmax", False
+    own.sampler.train_sampler = "RandomIdentitySampler"
+    own.sampler.num_instances = cfg.adv.scenarios.instances
+    own.train.batch_size, own.train.max_epoch = cfg.adv.scenarios.batch, cfg.adv.scenarios.epochs
+    own.train.start_epoch = own.train.fixbase_epoch = 0
+    own.test.eval_freq = -1
+    own.adv.engine = "universal_progress"
+    own.adv.attack.update(
+        name="ifgsm", eps=chosen.eps, steps=None, weights="", options=AdvConfig(new_allowed=True)
+    )
+    own.adv.meta.update(**chosen.settings)
+    own.adv.selection.data = ""
+    return own
+
+
+def _digest(own: AdvConfig, on: Victim) -> str:
+    virtual = {k: v for k, v in config.plain(own.adv.virtual).items() if k not in _UNSEEN}
+    decides = {
+        "weights": _file_hash(on.spec.weights),
+        "model": on.spec.name,
+        "size": [own.data.height, own.data.width],
+        "source": on.data,
+        "data": {key: config.plain(own.data)[key] for key in _DATA},
+        "meta": config.plain(own.adv.meta),
+        "attack": {key: config.plain(own.adv.attack)[key] for key in _ATTACK},
+        "test": [own.test.dist_metric, own.test.normalize_feature],
+        "sampler": config.plain(own.sampler),
+        "train": [own.train.batch_size, own.train.max_epoch, own.train.seed],
+        "virtual": virtual,
+        "plugins": list(own.adv.plugins),
+    }
+    return sha256(json.dumps(decides, sort_keys=True).encode())[:8]
+
+
+def _file_hash(path: str) -> str:
+    try:
+        return sha256(Path(path).read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read the weights '{path}': {error.strerror}") from error
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
+
+
+_UNSEEN = ("test_identities", "distractors", "train_model")  # by learning

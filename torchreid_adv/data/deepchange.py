@@ -1,0 +1,103 @@
+"""DeepChange: people over months, in other clothes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.data.layouts import Item, home_of, numbered
+from torchreid_adv.errors import ConfigError, DataError, printable
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.jobs.paths import name_fault
+from torchreid_adv.registry import DATASETS
+
+ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
+
+SPLITS = ("test", "val")
+
+_LAYOUT = (
+    "train-set, val-set-query, val-set-gallery, test-set-query and test-set-gallery, each with a "
+    "list beside it such as train-set-bbox.txt, of lines P<pid>_C<camera>_<clothes>_...,<tracklet>"
+)
+_LINE = re.compile(r"(?P<name>P(?P<pid>\d+)_C\d+_(?P<clothes>[^_.,]+)[^,]*),(?P<tracklet>\d+)")
+
+
+@dataclass(frozen=True)
+class _Seen:
+    path: str
+    pid: int
+    tracklet: int
+    clothes: str
+
+
+@DATASETS.register("deepchange", video=False)
+class DeepChange(ImageDataset):
+    """DeepChange, whose people change clothes between query and gallery.
+
+    Xu and Zhu, DeepChange: A Long-Term Person Re-Identification Benchmark, 2021. Read from
+    ``<root>/DeepChangeDataset`` or ``<root>/deepchange/DeepChangeDataset``. Matches by the query's
+    own camera count there, those of its own tracklet do not: so the tracklet is what stands as
+    camera. ``clothes`` maps each path to who wears what, such as ``P12_3``.
+
+    Args:
+        root: data root.
+        split_id: 0 = the test set's queries and gallery, 1 = those of the validation set
+            (``data.split_id``).
+        kwargs: torchreid's keywords; those of other sets do nothing.
+
+    Raises:
+        ConfigError: another split_id.
+        DataError: a folder or a list is missing, or a line that is not of the public layout.
+    """
+
+    def __init__(self, root: str = "", split_id: int = 0, **kwargs: Any) -> None:
+        if split_id not in range(len(SPLITS)):
+            raise ConfigError(
+                f"data.split_id of deepchange is 0 (test) or 1 (validation), got {split_id!r}"
+            )
+        places = ("DeepChangeDataset", "deepchange/DeepChangeDataset")
+        folder = home_of("deepchange", root, places, _LAYOUT)
+        self.dataset_dir = str(folder)
+        train = list(_listed(folder, "train-set"))
+        query, gallery = (
+            list(_listed(folder, f"{SPLITS[split_id]}-set-{side}")) for side in ("query", "gallery")
+        )
+        self.clothes = {one.path: f"P{one.pid}_{one.clothes}" for one in (*train, *query, *gallery)}
+        labels = numbered(one.pid for one in train)
+        tracklets = numbered(one.tracklet for one in (*query, *gallery))
+        super().__init__(
+            [
+                (path, labels[pid], camid)
+                for path, pid, camid in _items(train, numbered(one.tracklet for one in train))
+            ],
+            _items(query, tracklets),
+            _items(gallery, tracklets),
+            **kwargs,
+        )
+
+
+def _items(seen: Iterable[_Seen], tracklets: dict[int, int]) -> list[Item]:
+    return [(one.path, one.pid, tracklets[one.tracklet]) for one in seen]
+
+
+def _listed(folder: Path, split: str) -> Iterator[_Seen]:
+    """Yield the images that the list of a split names, in its order."""
+    place = folder / f"{split}-bbox.txt"
+    if not place.is_file() or not (folder / split).is_dir():
+        missing = place if (folder / split).is_dir() else folder / split
+        raise DataError(f"'{missing}' is missing; the public layout is {_LAYOUT}")
+    lines = place.read_text(encoding="utf-8").splitlines()
+    if not any(map(str.strip, lines)):
+        raise DataError(f"'{place}' is empty; the public layout is {_LAYOUT}")
+    for number, line in enumerate(lines, 1):
+        found = _LINE.fullmatch(line.strip())
+        if found and not name_fault(found["name"]):
+            path = f"{folder / split}/{found['name']}"
+            yield _Seen(path, int(found["pid"]), int(found["tracklet"]), found["clothes"])
+        elif line.strip():
+            raise DataError(
+                f"line {number} of '{place}' is '{printable(line)}'; the public layout is {_LAYOUT}"
+            )

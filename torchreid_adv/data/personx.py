@@ -1,0 +1,63 @@
+"""PersonX: drawn people seen from all sides, in scenes that differ."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from torchreid_adv.data.layouts import Item, home_of, images_in, numbered
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.registry import DATASETS
+
+ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
+
+SCENES = ("4", "5", "6")
+
+_LAYOUT = "{4,5,6}/{bounding_box_train,query,bounding_box_test}/<pid>_c<camera>...jpg"
+_NAME = re.compile(r"(?P<pid>-?\d+)_c(?P<camera>\d+)")
+_NOBODY = -1
+
+_Row = tuple[str, int, tuple[str, int]]
+
+
+@DATASETS.register("personx_456", video=False)
+class PersonX456(ImageDataset):
+    """PersonX with backgrounds 4, 5 and 6, the pictured ones, as one set of several cameras.
+
+    Sun and Zheng, Dissecting Person Re-Identification from the Viewpoint of Viewpoint, 2019. Read
+    from ``<root>/personx/PersonX_v1`` or ``<root>/PersonX_v1``. An identity is the same person in
+    all scenes; a camera of one scene is not that of another. The first release has 410 training
+    identities and 44,280 training images.
+
+    Args:
+        root: data root.
+        kwargs: torchreid's keywords; those of other sets do nothing.
+
+    Raises:
+        DataError: a folder is missing or empty, or a name that tells no identity and camera.
+    """
+
+    _junk_pids = [0, -1]  # noqa: RUF012 (torchreid's own declaration)
+
+    def __init__(self, root: str = "", **kwargs: Any) -> None:
+        places = ("personx/PersonX_v1", "PersonX_v1")
+        folder = home_of("personx_456", root, places, _LAYOUT)
+        self.dataset_dir = str(folder)
+        sides: list[list[_Row]] = []
+        for split in ("bounding_box_train", "query", "bounding_box_test"):
+            found = [
+                (path, int(name["pid"]), (scene, int(name["camera"])))
+                for scene in SCENES
+                for path, name in images_in(folder / scene / split, _NAME, _LAYOUT)
+            ]
+            sides.append([row for row in found if row[1] != _NOBODY])
+        cameras = numbered(camera for rows in sides for _, _, camera in rows)
+        train, query, gallery = (
+            [(path, pid, cameras[camera]) for path, pid, camera in rows] for rows in sides
+        )
+        super().__init__(_from_0(train), query, gallery, **kwargs)
+
+
+def _from_0(train: list[Item]) -> list[Item]:
+    labels = numbered(pid for _, pid, _ in train)
+    return [(path, labels[pid], camid) for path, pid, camid in train]

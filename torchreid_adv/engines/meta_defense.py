@@ -1,0 +1,166 @@
+"""``adv.engine: meta_defense``: training on universally attacked images, with a meta-test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchreid_adv.attacks import configured_attack
+from torchreid_adv.attacks.fitted import Fitted
+from torchreid_adv.attacks.universal import UniversalPerturbation
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.engines.adversarial_training import AdversarialTrainingMixin
+from torchreid_adv.engines.loss_at import LossAt
+from torchreid_adv.engines.meta_checks import check_meta_defense
+from torchreid_adv.engines.meta_gradient import MetaGradient, meta_gradient
+from torchreid_adv.engines.mixture import Mixture, mixture
+from torchreid_adv.engines.normalized import moved, pixel_model, to_pixels
+from torchreid_adv.engines.progress import ProgressMixin
+from torchreid_adv.engines.reid_loss import ReidLoss
+from torchreid_adv.engines.rounds import Rounds, loader_like, training_set
+from torchreid_adv.engines.virtual_head import VirtualHead
+from torchreid_adv.integration.checkpoints import unwrap
+from torchreid_adv.registry import ENGINES
+
+
+@ENGINES.register("meta_defense", title="training against a universal attack, with a meta-test")
+class MetaDefenseMixin(AdversarialTrainingMixin):
+    """MetaDefense (Yang et al., 2022, Algorithm 2) and its ablations, by the engine's own losses.
+
+    A random share of each batch is perturbed by one learned universal perturbation, which stays as
+    it is. ``adv.meta.learning`` says whether a virtual set is the meta-test of each step, or there
+    is none. Evaluations, checkpoints and reports are those of adversarial training.
+    """
+
+    meta_config: AdvConfig
+    perturbation: UniversalPerturbation
+    virtual: Rounds | None
+    head: VirtualHead | None
+
+    def adapt(self, cfg: AdvConfig) -> None:
+        """Take the config, the perturbation's file and the virtual set.
+
+        Raises:
+            ConfigError: keys that exclude each other or have no part here, no file, an engine or a
+                network that this cannot be done with.
+            DataError: the virtual set is not there.
+        """
+        check_meta_defense(self, cfg)
+        super().adapt(cfg)
+        attack = configured_attack(cfg)
+        assert isinstance(attack, Fitted)
+        chosen = cfg.adv.meta
+        self.perturbation = attack.perturbation.part(chosen.perturbation)
+        self.meta_config, self.virtual, self.head = cfg, None, None
+        if lookup(cfg, "test.evaluate", False):
+            return
+        stock = self.train_loader
+        if chosen.learning == "meta":
+            self._prepare(training_set(cfg, chosen.virtual, stock.dataset.transform))
+        if chosen.iterations:
+            self.train_loader = Rounds(stock, chosen.iterations)
+
+    def train(self, *args: Any, **keywords: Any) -> None:
+        """Train an epoch; every one begins with new draws of both sets."""
+        for rounds in (self.train_loader, self.virtual):
+            if isinstance(rounds, Rounds):
+                rounds.restart()
+        super().train(*args, **keywords)
+
+    def kept_state(self) -> dict[str, Any]:
+        """Return what adversarial training keeps, and the virtual set's identity layers."""
+        state = super().kept_state()
+        return state if self.head is None else {**state, "virtual_head": self.head.state()}
+
+    def take_state(self, state: dict[str, Any]) -> None:
+        """Go on from it.
+
+        Raises:
+            KeyError, ValueError: it is of a training with another virtual set, or with none.
+        """
+        super().take_state(state)
+        if self.head is not None:
+            self.head.load(state["virtual_head"])
+
+    def _prepare(self, virtual: Any) -> None:
+        """Make the meta-test: its batches, and its identity layers where they have a part."""
+        cfg, network = self.meta_config, unwrap(self.model)
+        self.virtual = Rounds(loader_like(self.train_loader, virtual, cfg))
+        self.loss = ReidLoss.of(self)
+        self.virtual_loss = self.loss.with_classes(virtual.num_train_pids)
+        if self.loss.weight_x > 0:
+            self.head = VirtualHead(
+                network,
+                self.optimizer,
+                own=self.datamanager.num_train_pids,
+                count=virtual.num_train_pids,
+                seed=int(lookup(cfg, "train.seed", 0)),
+            )
+
+    def _online(self, data: Any) -> dict[str, float]:
+        if self.virtual is None:
+            return super()._online(data)
+        policy = self.training_config.adv.training.batchnorm
+        network, sides = unwrap(self.model), (data, self.virtual.next())
+        batches = [self._mixed(*self._loaded(side)) for side in sides]
+        losses = (self.loss, self.virtual_loss)
+        train, test = (
+            LossAt(network, batch, loss, policy)
+            for batch, loss in zip(batches, losses, strict=True)
+        )
+        self._names = [str(name) for side in sides for name in side.get("impath", ())]
+        found = self._step(network, train, test)
+        summary = {"loss_tr": float(found.train), "loss_te": float(found.test)}
+        if found.second is not None:
+            summary["second"] = found.second
+        return {**summary, **train.summary}
+
+    def _step(self, network: nn.Module, train: LossAt, test: LossAt) -> MetaGradient:
+        """Move the network and the virtual set's layers by one gradient, which is returned."""
+        chosen = self.meta_config.adv.meta
+        parameters = {n: p for n, p in network.named_parameters() if p.requires_grad}
+        rate = self.optimizer.param_groups[0]["lr"]
+        found = meta_gradient(
+            train,
+            test,
+            parameters,
+            head=self.head.parameters if self.head else {},
+            lr=rate if chosen.inner_lr is None else chosen.inner_lr,
+            order=chosen.defense_order,
+        )
+        if found.second is not None:
+            self._check_finite("second", found.second)
+        found = found.clipped(chosen.clip) if chosen.clip else found
+        self.optimizer.zero_grad()
+        for name, parameter in parameters.items():
+            parameter.grad = found.own.get(name)
+        self.optimizer.step()
+        if self.head is not None:
+            self.head.step(found.head)
+        return found
+
+    def _mixed(self, images: Tensor, pids: Tensor) -> Mixture:
+        """Return a batch with the adversarial forms of a random share of it, as ``N_adv``."""
+        model, share = pixel_model(self), self.meta_config.adv.meta.ratio
+        rows = torch.randperm(len(images))[: round(share * len(images))].to(images.device)
+        clean = to_pixels(model, images[rows])
+        with torch.no_grad():
+            found = self.perturbation.to(images.device)(clean)
+        attacked = moved(model, images[rows], clean, found)
+        return mixture(images, pids, rows, attacked, mix="both", pairs=False)
+
+    def _loaded(self, data: Any) -> tuple[Tensor, Tensor]:
+        images, pids = self.parse_data_for_train(data)
+        return (images.cuda(), pids.cuda()) if self.use_gpu else (images, pids)
+
+
+@ENGINES.register("defense_progress", internal=True)
+class DefenseProgressMixin(ProgressMixin, MetaDefenseMixin):
+    """MetaDefense inside another job, with its progress bar."""
+
+    def adapt(self, cfg: AdvConfig) -> None:
+        """Take the config for both."""
+        MetaDefenseMixin.adapt(self, cfg)
+        ProgressMixin.adapt(self, cfg)

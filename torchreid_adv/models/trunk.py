@@ -1,0 +1,124 @@
+"""The ResNet below re-ID heads: last stride, IBN, non-local blocks, weights of ImageNet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http.client import HTTPException
+from pathlib import PurePosixPath
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import Bottleneck, ResNet
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.maps import InstanceBatchNorm, NonLocal
+
+RESNET50 = (3, 4, 6, 3)
+RESNET101 = (3, 4, 23, 3)
+
+# published files, whose names end with the start of their SHA-256
+WEIGHTS = {
+    "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+    "resnet101_ibn_a": "https://github.com/XingangPan/IBN-Net/releases/download/v1.0/"
+    "resnet101_ibn_a-59ea0ac6.pth",
+}
+
+_STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+
+class Trunk(ResNet):
+    """torchvision's bottleneck ResNet up to its last feature maps.
+
+    Tensors have torchvision's names, so that weights of ImageNet fit; a non-local block is below
+    ``attention`` and changes nothing until it is trained.
+
+    Args:
+        layers: blocks in each of the four stages.
+        last_stride: of the last stage; 1 doubles height and width of the maps.
+        ibn: IBN-a: the first norm of each block of stages 1 to 3 normalizes half of the channels by
+            image (Pan et al., Two at Once, 2018).
+        non_local: how many of each stage's last blocks have a non-local block behind them.
+        width: of the 3x3 convolutions in the first stage; 64 in ResNet-50.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[int] = RESNET50,
+        *,
+        last_stride: int = 1,
+        ibn: bool = False,
+        non_local: Sequence[int] = (0, 0, 0, 0),
+        width: int = 64,
+    ) -> None:
+        super().__init__(Bottleneck, list(layers), width_per_group=width)
+        del self.fc, self.avgpool
+        first = self.layer4[0]
+        first.conv2.stride = first.downsample[0].stride = (last_stride, last_stride)
+        for stage in _STAGES[:3] if ibn else ():
+            for block in getattr(self, stage):
+                block.bn1 = InstanceBatchNorm(block.bn1.num_features)
+        self.attention = nn.ModuleDict(
+            {
+                stage: nn.ModuleList(
+                    NonLocal(getattr(self, stage)[-1].bn3.num_features) for _ in range(count)
+                )
+                for stage, count in zip(_STAGES, non_local, strict=True)
+                if count
+            }
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the maps (N, 2048, H / 32, W / 32) of normalized images (N, 3, H, W).
+
+        With last stride 1 they have twice that height and width.
+        """
+        maps: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        for stage in _STAGES:
+            maps = self._stage(stage, maps)
+        return maps
+
+    def _stage(self, name: str, maps: Tensor) -> Tensor:
+        blocks = getattr(self, name)
+        if name not in self.attention:
+            whole: Tensor = blocks(maps)
+            return whole
+        behind = list(self.attention[name])  # type: ignore[call-overload]
+        plain = len(blocks) - len(behind)
+        for place, block in enumerate(blocks):
+            maps = block(maps)
+            if place >= plain:
+                maps = behind[place - plain](maps)
+        return maps
+
+
+def load_imagenet(trunk: Trunk, name: str) -> None:
+    """Put the published weights of ImageNet into a trunk; they are fetched once and then kept.
+
+    Args:
+        trunk: of that network; its non-local blocks stay as they are.
+        name: key of ``WEIGHTS``.
+
+    Raises:
+        ConfigError: they cannot be fetched, or do not fit.
+    """
+    url = WEIGHTS[name]
+    try:
+        state = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", check_hash=True, weights_only=True
+        )
+    except (OSError, RuntimeError, HTTPException) as error:
+        raise ConfigError(
+            f"the weights of ImageNet for {name} cannot be fetched ({error}); put {url} into "
+            f"'{torch.hub.get_dir()}/checkpoints' as {PurePosixPath(url).name}, or set "
+            "model.pretrained False"
+        ) from error
+    found = trunk.load_state_dict(
+        {key: value for key, value in state.items() if not key.startswith("fc.")}, strict=False
+    )
+    lost = [key for key in found.missing_keys if not key.startswith("attention.")]
+    lost = [key for key in lost if not key.endswith("num_batches_tracked")]
+    if lost or found.unexpected_keys:
+        raise ConfigError(
+            f"the weights of ImageNet for {name} do not fit this network, for example "
+            f"{[*lost, *found.unexpected_keys][0]}; set model.pretrained False"
+        )
