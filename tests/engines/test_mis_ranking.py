@@ -74,7 +74,7 @@ def test_keys_reach_the_game(market):
     keys = {"mis_ranking.margin": 0.7, "mis_ranking.weight": 2.0, "mis_ranking.pixels": 0.5}
     fit = trained(market, **keys, **{"mis_ranking.identity": False}).fitting
     assert (fit.loss.margin, fit.weight, fit.noise.pixels) == (0.7, 2.0, 0.5)
-    assert fit.loss.classifier is None
+    assert not fit.loss.identity
     assert fit.noise.filters == 2
 
 
@@ -131,9 +131,8 @@ def test_what_cannot_be_learned_is_said_before_it_begins(market, keys, words):
 
 def test_a_network_without_a_classifier_is_told_what_to_set(market):
     engine, cfg = make_engine(market), generator_config(market)
-    engine.model.head = engine.model.classifier
-    del engine.model.classifier
-    words = r"adv\.mis_ranking\.identity False"
+    engine.model.forward = lambda images: images.mean((2, 3))
+    words = r"no classifier .* or set adv\.mis_ranking\.identity False"
     with config.using(cfg), installed(), pytest.raises(ConfigError, match=words):
         adv.adapt_engine(engine, cfg)
 

@@ -36,13 +36,21 @@ class IdentityLogits(Objective):
 
     def __init__(self, classifier: nn.Linear, *, known: bool = False) -> None:
         self.known = known
-        self.classifier = classifier
+        self.weight = classifier.weight.detach()
+        self.bias = None if classifier.bias is None else classifier.bias.detach()
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
         """Return images -> cross-entropy; references are not looked at."""
 
         def logits(images: Tensor) -> Tensor:
-            return logits_of(self.classifier, embed(images))
+            features = embed(images)
+            if features.shape[1] != self.weight.shape[1]:
+                raise ConfigError(
+                    f"the network's classifier takes {self.weight.shape[1]} numbers and its "
+                    f"features have {features.shape[1]}; attack the metric, by 'ifgsm'"
+                )
+            bias = None if self.bias is None else self.bias.to(features)
+            return F.linear(features, self.weight.to(features), bias)
 
         with torch.no_grad():
             labels = self._labels(batch) if self.known else logits(batch.images).argmax(1)
@@ -102,21 +110,6 @@ class ClassificationAttack:
             precision=self.precision,
         )
         return loop(model, batch)
-
-
-def logits_of(classifier: nn.Linear, features: Tensor) -> Tensor:
-    """Return the logits (N, C) of features (N, D); the classifier itself gets no gradient.
-
-    Raises:
-        ConfigError: a classifier of other features.
-    """
-    if features.shape[1] != classifier.in_features:
-        raise ConfigError(
-            f"the network's classifier takes {classifier.in_features} numbers and its features "
-            f"have {features.shape[1]}; attack the metric, by 'ifgsm'"
-        )
-    bias = None if classifier.bias is None else classifier.bias.detach().to(features)
-    return F.linear(features, classifier.weight.detach().to(features), bias)
 
 
 def identity_classifier(model: nn.Module) -> nn.Linear:

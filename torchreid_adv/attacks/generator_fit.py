@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import torch
@@ -94,7 +93,7 @@ class GeneratorFit:
             torch.enable_grad(),
             seeded(self.seed, batch, self.steps),
         ):
-            misranked = self.loss.bind(functools.partial(ready, sizes=batch.sizes), batch)
+            misranked = self.loss.bind(ready, batch)
             adversarial = self.noise(batch.images)
             judged = self._judge(batch.images, adversarial.detach())
             parts = self._drawn(batch.images, adversarial)

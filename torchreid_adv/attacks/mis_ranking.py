@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from torchreid_adv.attacks.classification import logits_of
-from torchreid_adv.attacks.objectives import Embed
 from torchreid_adv.attacks.triplets import same_identity, single_features
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import Distance
+from torchreid_adv.models.identity_scores import identity_scores
 
 SMOOTHING = 0.1
 _TINY = 1e-12  # below a logarithm; a loss of 0 gives no gradient
@@ -25,54 +24,51 @@ class MisRankingLoss:
     Re-identification With Deep Mis-Ranking, 2020. x_p is the image of the same identity that is
     nearest to the adversarial feature now and is pushed away; x_n that of another identity that is
     furthest and is pulled near. Both are clean, as a gallery is; an image is its own x_p only where
-    it is alone with its identity. The label, smoothed, is the class that the network finds least
-    likely for the clean image.
+    it is alone with its identity. The label, smoothed, is the training identity that the network
+    finds least likely for the clean image; the CE of several classifiers (PCB) is their mean.
 
     Args:
         distance: in whose space features are compared.
         margin: in that space's unit.
-        classifier: of the network's training identities; None leaves the cross-entropy out.
+        identity: with the cross-entropy, for networks that have a classifier.
 
     Raises:
         ConfigError: a distance that maps no single features.
     """
 
-    def __init__(
-        self, distance: Distance, *, margin: float = 0.3, classifier: nn.Linear | None = None
-    ) -> None:
+    def __init__(self, distance: Distance, *, margin: float = 0.3, identity: bool = True) -> None:
         single_features(distance)
-        self.distance, self.margin, self.classifier = distance, margin, classifier
+        self.distance, self.margin, self.identity = distance, margin, identity
 
-    def bind(self, embed: Embed, batch: Batch) -> Callable[[Tensor], dict[str, Tensor]]:
-        """Return images -> the logarithms ``triplet`` and, with a classifier, ``identity``.
+    def bind(self, model: nn.Module, batch: Batch) -> Callable[[Tensor], dict[str, Tensor]]:
+        """Return images -> the logarithms ``triplet`` and, where it counts, ``identity``.
 
         Args:
-            embed: images -> features.
-            batch: clean images with pids.
+            model: images -> features, prepared or in eval mode.
+            batch: clean images of one size with pids.
 
         Raises:
-            ConfigError: no identities, or only one; a classifier of other features.
+            ConfigError: no identities, or only one.
         """
         same = same_identity(batch)
         with torch.no_grad():
-            features = embed(batch.images)
-            clean = self.distance.map(features)
-            label = None if self.classifier is None else self._logits(features).argmin(1)
+            clean = self.distance.map(model(batch.images))
+            scores = identity_scores(model, batch.images) if self.identity else []
+        labels = [one.argmin(1) for one in scores]
 
         def losses(images: Tensor) -> dict[str, Tensor]:
-            moved = embed(images)
-            hinge = reversed_hardest(self.distance.map(moved), clean, same, margin=self.margin)
+            moved = self.distance.map(model(images))
+            hinge = reversed_hardest(moved, clean, same, margin=self.margin)
             parts = {"triplet": _log(hinge.mean())}
-            if label is not None:
-                wrong = F.cross_entropy(self._logits(moved), label, label_smoothing=SMOOTHING)
-                parts["identity"] = _log(wrong)
+            if self.identity:
+                wrong = [
+                    F.cross_entropy(one, label, label_smoothing=SMOOTHING)
+                    for one, label in zip(identity_scores(model, images), labels, strict=True)
+                ]
+                parts["identity"] = _log(torch.stack(wrong).mean())
             return parts
 
         return losses
-
-    def _logits(self, features: Tensor) -> Tensor:
-        assert self.classifier is not None
-        return logits_of(self.classifier, features)
 
 
 def reversed_hardest(moved: Tensor, clean: Tensor, same: Tensor, *, margin: float) -> Tensor:

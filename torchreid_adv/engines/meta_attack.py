@@ -27,6 +27,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.pixels import from_levels, to_levels
 from torchreid_adv.registry import ENGINES
 
+FILE = "universal.safetensors"
 STEPS_TO_BOUND = 10  # steps of the size that the paper's code takes to the bound
 MOMENTUM = 1.0
 
@@ -39,7 +40,7 @@ class MetaAttackMixin(LearnedAttackMixin):
     the targets are attacked with it as by ``attack-gallery``. What is learned is in ``fitting``.
     """
 
-    learned_file = "universal.safetensors"
+    learned_file = FILE
     learned_name = "universal"
     fitting: UniversalFit
 

@@ -8,7 +8,6 @@ from typing import Any
 from torch import nn
 
 from torchreid_adv.attacks.build import configured_distance
-from torchreid_adv.attacks.classification import identity_classifier
 from torchreid_adv.attacks.generated import save_generator
 from torchreid_adv.attacks.generator_fit import GeneratorFit
 from torchreid_adv.attacks.mis_ranking import MisRankingLoss
@@ -17,6 +16,7 @@ from torchreid_adv.data.batch import Batch
 from torchreid_adv.engines.learned_attack import LearnedAttackMixin
 from torchreid_adv.engines.normalized import pixel_model
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.identity_scores import check_identities
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.registry import ENGINES
 
@@ -44,7 +44,7 @@ class MisRankingMixin(LearnedAttackMixin):
         _check(cfg)
         super().adapt(cfg)
         if cfg.adv.mis_ranking.identity:
-            self._classifier()
+            self._check_identities()
 
     def learn(self, model: nn.Module, batch: Batch, virtual: Batch | None) -> dict[str, float]:
         """Take one step of both players."""
@@ -68,7 +68,7 @@ class MisRankingMixin(LearnedAttackMixin):
             MisRankingLoss(
                 configured_distance(cfg),
                 margin=chosen.margin,
-                classifier=self._classifier() if chosen.identity else None,
+                identity=chosen.identity,
             ),
             eps=from_levels(cfg.adv.attack.eps),
             size=(self.datamanager.height, self.datamanager.width),
@@ -81,14 +81,13 @@ class MisRankingMixin(LearnedAttackMixin):
             precision=cfg.adv.attack.precision,
         )
 
-    def _classifier(self) -> nn.Linear:
+    def _check_identities(self) -> None:
         try:
-            return identity_classifier(pixel_model(self))
+            check_identities(pixel_model(self))
         except ConfigError as error:
             raise ConfigError(
                 "adv.engine mis_ranking also aims at the identity that the network finds least "
-                "likely, and needs a network with one linear 'classifier' on its features; choose "
-                "such a model.name, or set adv.mis_ranking.identity False"
+                f"likely; {error}, or set adv.mis_ranking.identity False"
             ) from error
 
 

@@ -68,11 +68,17 @@ class InFormat(nn.Module):
         self.memory_format = memory_format
         self.network.to(memory_format=memory_format)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features in the format the images came in."""
+    def forward(self, images: Tensor) -> Any:
+        """Return features, or whatever a network gives, in the format the images came in."""
         inside = images.dtype if self.dtype == torch.float32 else self.dtype
-        features: Tensor = self.network(images.to(inside, memory_format=self.memory_format))
-        return features.to(images.dtype)
+        answer = self.network(images.to(inside, memory_format=self.memory_format))
+        return _in_format(answer, images.dtype)
+
+
+def _in_format(answer: Any, dtype: torch.dtype) -> Any:
+    if isinstance(answer, (tuple, list)):
+        return type(answer)(_in_format(part, dtype) for part in answer)
+    return answer.to(dtype)
 
 
 @contextlib.contextmanager
