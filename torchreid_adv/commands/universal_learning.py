@@ -118,6 +118,12 @@ def way(perturbation: str, learning: str, eps: float, **settings: Any) -> Way:
     return Way(name, eps, {"perturbation": perturbation, "learning": learning, **settings})
 
 
+def last_way(cfg: AdvConfig, eps: float) -> Way:
+    """Return the last way of ``adv.scenarios``, which is the one that several bounds are for."""
+    chosen = cfg.adv.scenarios
+    return way(chosen.perturbations[-1], chosen.learning[-1], eps)
+
+
 def learned(cfg: AdvConfig, on: Victim, chosen: Way, out: Path) -> Learned:
     """Learn a perturbation on a training set against its model, unless it was before.
 
