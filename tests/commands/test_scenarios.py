@@ -150,6 +150,10 @@ def test_a_file_learned_elsewhere_is_a_way_of_its_own(place, done):
         (("adv.scenarios.models", "[]"), "adv.scenarios.models names no model"),
         (("adv.scenarios.learned", "['C-virtual_a']"), "is 'C-virtual_a'"),
         (("adv.scenarios.learning", "[]"), "nothing is learned"),
+        (
+            ("data.sources", "['virtual_c']", "data.targets", "['virtual_c']"),
+            "no model of virtual_c",
+        ),
         (("adv.scenarios.files", "['M.Z-virtual_a=universal:x']"), "learned against 'Z-virtual_a'"),
         (("adv.scenarios.files", "['M.A-virtual_a=universal:x']"), "there is no file 'x'"),
     ],

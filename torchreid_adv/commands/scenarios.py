@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 def _write(cfg: AdvConfig) -> str:
     out, eps = Path(cfg.data.save_dir), float(cfg.adv.attack.eps)
-    known = models_of(cfg)
+    known = _of_data(cfg, models_of(cfg))
     attacks = learn_all(cfg, known, out)
     scores = UniversalScores(cfg, known, out)
     found = outcomes(attacks, known, scores)
@@ -100,13 +100,29 @@ def models_of(cfg: AdvConfig) -> list[Victim]:
     return found
 
 
+def _of_data(cfg: AdvConfig, known: Sequence[Victim]) -> list[Victim]:
+    """Return the models of the config's data sets."""
+    names = list(dict.fromkeys([*cfg.data.sources, *cfg.data.targets]))
+    own = [victim for victim in known if victim.data in names]
+    if not own:
+        raise ConfigError(
+            f"adv.scenarios.models has no model of {', '.join(names)} (data.sources and "
+            f"data.targets), but of {', '.join(dict.fromkeys(v.data for v in known))}"
+        )
+    left = [victim.spec.label for victim in known if victim not in own]
+    if left:
+        print(f"Left out, because no data set of the config is theirs: {', '.join(left)}")
+    return own
+
+
 def attacked_by(cfg: AdvConfig, known: Sequence[Victim]) -> list[Victim]:
     """Return the models that perturbations are learned against.
 
     Raises:
         ConfigError: a label that no model has.
     """
-    labels = list(cfg.adv.scenarios.learned) or [known[0].spec.label]
+    first = next((v for v in known if v.data in cfg.data.sources), known[0])
+    labels = list(cfg.adv.scenarios.learned) or [first.spec.label]
     chosen = labeled([victim.spec for victim in known], labels)
     return [victim for victim in known if victim.spec in chosen]
 
