@@ -70,7 +70,7 @@ def test_the_commands_on_universal_attacks_resolve(tmp_path, monkeypatch, capsys
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs" / "universal_attacks.md").read_text()
     commands = re.findall(r"^torchreid-adv (.+)$", text, flags=re.MULTILINE)
-    assert len(commands) == 6
+    assert len(commands) == 7
     for command in commands:
         config.forget()
         name, *rest = shlex.split(command)

@@ -273,7 +273,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "scenarios.learned",
         [],
-        "of these the ones perturbations are learned against; [] = the first one",
+        "of these the ones perturbations are learned against; [] = the first one of data.sources",
     ),
     Key(
         "scenarios.perturbations",

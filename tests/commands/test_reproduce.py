@@ -322,7 +322,7 @@ def test_the_commands_of_the_page_are_taken(capsys, monkeypatch):
     monkeypatch.chdir(PAGE.parents[1])
     text = "\n".join(re.findall(r"```\n(.*?)```", PAGE.read_text(), flags=re.DOTALL))
     lines = [line for line in text.splitlines() if line.startswith("torchreid-adv")]
-    assert len(lines) == 29
+    assert len(lines) == 33
     for line in lines:
         config.forget()
         _, *arguments = shlex.split(line)

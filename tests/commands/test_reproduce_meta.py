@@ -207,7 +207,7 @@ def test_defended_networks_are_further_weights(place):
 
 @pytest.mark.slow
 def test_the_cost_is_measured(place):
-    pairs = ("model.name", "tiny_classifier", "adv.meta.iterations", "10")
+    pairs = ("model.name", "tiny_classifier", "adv.scenarios.batch", "8")
     assert reproduce(place, 19, *pairs) == 0
     found = ours(place, 19, "method", "learning")
     assert set(found) == {("attack", "meta"), ("attack", "source")}

@@ -74,6 +74,7 @@ def test_kinds_and_further_bounds_are_learned_too(place):
     found = {(c["way"], c["eps"], c["scenario"]) for c in content["cells"]}
     assert found == {(*way, one) for way in ways for one in FOUR}
     assert "### The bound" in (place / "more" / "scenarios.md").read_text()
+    assert (place / "more" / "scenarios.html").read_text().count("<img ") == 2
 
 
 def test_a_cell_is_what_python_computes(place, done):
@@ -103,6 +104,16 @@ def test_a_cell_is_what_python_computes(place, done):
     before = adv.extract(model, clean.query)
     found = adv.evaluate(before, gallery, distance=adv.build_distance("euclidean"))
     assert cell["clean"]["mAP"] == pytest.approx(found.mAP, abs=1e-6)
+
+
+def test_the_page_holds_the_tables_and_the_pictures(place, done):
+    page = (place / "out" / "scenarios.html").read_text()
+    assert page.count("<img ") == page.count("data:image/png;base64,") == 1
+    assert "A → B, virtual_a → virtual_b" in page
+    assert "Color, delta and both" in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert (place / "out" / "figures" / "ways.png").stat().st_size > 10_000
 
 
 def test_the_same_command_computes_nothing_again(place, done, monkeypatch, capsys):
@@ -139,6 +150,10 @@ def test_a_file_learned_elsewhere_is_a_way_of_its_own(place, done):
         (("adv.scenarios.models", "[]"), "adv.scenarios.models names no model"),
         (("adv.scenarios.learned", "['C-virtual_a']"), "is 'C-virtual_a'"),
         (("adv.scenarios.learning", "[]"), "nothing is learned"),
+        (
+            ("data.sources", "['virtual_c']", "data.targets", "['virtual_c']"),
+            "no model of virtual_c",
+        ),
         (("adv.scenarios.files", "['M.Z-virtual_a=universal:x']"), "learned against 'Z-virtual_a'"),
         (("adv.scenarios.files", "['M.A-virtual_a=universal:x']"), "there is no file 'x'"),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torchreid_adv.commands.crossings import labeled
+from torchreid_adv.commands.scenario_pictures import pictures
 from torchreid_adv.commands.study import trained_models
 from torchreid_adv.commands.transfer import run_table
 from torchreid_adv.commands.universal_learning import (
@@ -14,9 +15,9 @@ from torchreid_adv.commands.universal_learning import (
     Victim,
     Way,
     given,
+    last_way,
     learned,
     victims,
-    way,
     ways,
 )
 from torchreid_adv.commands.universal_scoring import UniversalScores
@@ -24,7 +25,13 @@ from torchreid_adv.config import AdvConfig, plain
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.registry import COMMANDS
-from torchreid_adv.report.scenarios import Outcome, markdown, scenario_of
+from torchreid_adv.report.scenarios import (
+    Outcome,
+    markdown,
+    scenario_of,
+    tables,
+    write_page,
+)
 from torchreid_adv.version import __version__
 
 SCHEMA = 1
@@ -46,15 +53,15 @@ def main(arguments: list[str]) -> int:
 
 
 def _write(cfg: AdvConfig) -> str:
-    out = Path(cfg.data.save_dir)
-    known = models_of(cfg)
+    out, eps = Path(cfg.data.save_dir), float(cfg.adv.attack.eps)
+    known = _of_data(cfg, models_of(cfg))
     attacks = learn_all(cfg, known, out)
     scores = UniversalScores(cfg, known, out)
     found = outcomes(attacks, known, scores)
-    text = markdown(found, float(cfg.adv.attack.eps))
+    text = markdown(found, eps)
+    facts = {"schema": SCHEMA, "version": __version__}
     content = {
-        "schema": SCHEMA,
-        "version": __version__,
+        **facts,
         "config": plain(cfg),
         "models": [victim.spec.entry for victim in known],
         "learned": [_said(attack) for attack in attacks],
@@ -62,7 +69,12 @@ def _write(cfg: AdvConfig) -> str:
     }
     write_text(out / "scenarios.json", json.dumps(content, indent=1) + "\n")
     write_text(out / "scenarios.md", text + "\n")
-    return f"{text}\n\nTables: {out / 'scenarios.md'}"
+    if not cfg.adv.report.page:
+        return f"{text}\n\nTables: {out / 'scenarios.md'}"
+    facts |= {"models": [victim.spec.label for victim in known], "eps": eps}
+    page = out / "scenarios.html"
+    write_page(page, facts, tables(found, eps), pictures(cfg, attacks, scores), plain(cfg))
+    return f"{text}\n\nReport: {page}"
 
 
 def models_of(cfg: AdvConfig) -> list[Victim]:
@@ -88,13 +100,29 @@ def models_of(cfg: AdvConfig) -> list[Victim]:
     return found
 
 
+def _of_data(cfg: AdvConfig, known: Sequence[Victim]) -> list[Victim]:
+    """Return the models of the config's data sets."""
+    names = list(dict.fromkeys([*cfg.data.sources, *cfg.data.targets]))
+    own = [victim for victim in known if victim.data in names]
+    if not own:
+        raise ConfigError(
+            f"adv.scenarios.models has no model of {', '.join(names)} (data.sources and "
+            f"data.targets), but of {', '.join(dict.fromkeys(v.data for v in known))}"
+        )
+    left = [victim.spec.label for victim in known if victim not in own]
+    if left:
+        print(f"Left out, because no data set of the config is theirs: {', '.join(left)}")
+    return own
+
+
 def attacked_by(cfg: AdvConfig, known: Sequence[Victim]) -> list[Victim]:
     """Return the models that perturbations are learned against.
 
     Raises:
         ConfigError: a label that no model has.
     """
-    labels = list(cfg.adv.scenarios.learned) or [known[0].spec.label]
+    first = next((v for v in known if v.data in cfg.data.sources), known[0])
+    labels = list(cfg.adv.scenarios.learned) or [first.spec.label]
     chosen = labeled([victim.spec for victim in known], labels)
     return [victim for victim in known if victim.spec in chosen]
 
@@ -132,8 +160,7 @@ def outcomes(
 
 def _further(cfg: AdvConfig) -> list[Way]:
     chosen = cfg.adv.scenarios
-    bounds = [float(eps) for eps in chosen.eps if eps != cfg.adv.attack.eps]
-    return [way(chosen.perturbations[-1], chosen.learning[-1], eps) for eps in bounds]
+    return [last_way(cfg, float(eps)) for eps in chosen.eps if eps != cfg.adv.attack.eps]
 
 
 def _said(attack: Learned) -> dict[str, object]:

@@ -119,6 +119,12 @@ def way(perturbation: str, learning: str, eps: float, **settings: Any) -> Way:
     return Way(name, eps, {"perturbation": perturbation, "learning": learning, **settings})
 
 
+def last_way(cfg: AdvConfig, eps: float) -> Way:
+    """Return the last way of ``adv.scenarios``, which is the one that several bounds are for."""
+    chosen = cfg.adv.scenarios
+    return way(chosen.perturbations[-1], chosen.learning[-1], eps)
+
+
 def learned(cfg: AdvConfig, on: Victim, chosen: Way, out: Path) -> Learned:
     """Learn a perturbation on a training set against its model, unless it was before.
 
@@ -197,6 +203,9 @@ def _settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
 
 
 def _digest(own: AdvConfig, on: Victim) -> str:
+    meta = config.plain(own.adv.meta)
+    if meta["learning"] == "source":
+        meta = {key: value for key, value in meta.items() if key not in _META_TEST}
     virtual = {k: v for k, v in config.plain(own.adv.virtual).items() if k not in _UNSEEN}
     decides = {
         "weights": _file_hash(on.spec.weights),
@@ -204,7 +213,7 @@ def _digest(own: AdvConfig, on: Victim) -> str:
         "size": [own.data.height, own.data.width],
         "source": on.data,
         "data": {key: config.plain(own.data)[key] for key in _DATA},
-        "meta": config.plain(own.adv.meta),
+        "meta": meta,
         "attack": {key: config.plain(own.adv.attack)[key] for key in _ATTACK},
         "test": [own.test.dist_metric, own.test.normalize_feature],
         "sampler": config.plain(own.sampler),
@@ -226,4 +235,5 @@ def _slug(name: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in name)
 
 
+_META_TEST = ("virtual", "inner", "order", "inner_step_size")  # no part of learning without one
 _UNSEEN = ("test_identities", "distractors", "train_model")  # by learning

@@ -46,13 +46,26 @@ def noise_triples(target: TargetReport) -> list[Triple]:
 
 def triple(target: TargetReport, image_id: str) -> Triple:
     """Subtract an original from its stored adversarial image and amplify the difference."""
-    original = load(target, image_id, after=False)
-    adversarial = load(target, image_id, after=True)
+    pair = (load(target, image_id, after=after) for after in (False, True))
+    return compared(image_id, *pair, eps=target.eps)
+
+
+def compared(
+    image_id: str, original: Image.Image, adversarial: Image.Image, *, eps: float
+) -> Triple:
+    """Return an image, its adversarial form and the amplified difference of the two.
+
+    Args:
+        image_id: its name.
+        original: RGB image, resized here where the other has another size.
+        adversarial: RGB image, as stored.
+        eps: bound in [0, 1] by which the difference is amplified.
+    """
     resized = original.size != adversarial.size
     if resized:
         original = original.resize(adversarial.size, Image.Resampling.BILINEAR)
     noise = to_tensor(np.array(adversarial)) - to_tensor(np.array(original))
-    amplified = Image.fromarray(to_uint8(amplify(noise, target.eps)))
+    amplified = Image.fromarray(to_uint8(amplify(noise, eps)))
     pictures = (original, amplified, adversarial)
     for picture in pictures:
         picture.thumbnail(DETAIL, Image.Resampling.NEAREST)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+from torchreid_adv.jobs.files import write_text
+from torchreid_adv.report.page import environment
+from torchreid_adv.report.words import config_lines
 
 SCENARIOS = {
     "source": "Source: queries of the training set's own test people, the model itself",
@@ -99,6 +104,45 @@ def tables(found: Sequence[Outcome], eps: float) -> list[ScenarioTable]:
     further = {(one.way, one.learned) for one in found if one.eps != eps}
     bounds = [one for one in found if (one.way, one.learned) in further]
     return [*made, _bounds(bounds)] if bounds else made
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page: title, what it shows, PNG file."""
+
+    title: str
+    sentence: str
+    content: bytes
+
+
+def write_page(
+    path: Path,
+    facts: Mapping[str, Any],
+    found: Sequence[ScenarioTable],
+    pictures: Sequence[Picture],
+    settings: Mapping[str, Any],
+) -> Path:
+    """Write the page, one file that needs nothing else, and return its path.
+
+    Args:
+        path: of the page.
+        facts: ``models``, ``eps`` in gray levels, ``version``, ``schema``.
+        found: the tables.
+        pictures: the figures.
+        settings: the config.
+    """
+    text = (
+        environment()
+        .get_template("scenarios.html")
+        .render(
+            facts={**facts, "legend": LEGEND},
+            tables=found,
+            pictures=pictures,
+            config=config_lines(dict(settings)),
+        )
+    )
+    write_text(path, text)
+    return path
 
 
 def markdown(found: Sequence[Outcome], eps: float) -> str:

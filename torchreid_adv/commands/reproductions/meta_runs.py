@@ -125,9 +125,9 @@ class MetaRuns:
 
     def _learning(self) -> str:
         chosen, meta = self.cfg.adv.scenarios, self.cfg.adv.meta
+        plural = "s" * (chosen.epochs > 1)
         return (
-            f"Ours is learned for {chosen.epochs} epoch{'s' * (chosen.epochs > 1)}, with "
-            "meta-learning tested on "
+            f"Ours is learned for {chosen.epochs} epoch{plural}, with meta-learning tested on "
             f"{meta.virtual}, both parts within eps as adv.meta.budget '{meta.budget}' says; the "
             "paper's meta-test set is PersonX-456."
         )
