@@ -1,4 +1,4 @@
-"""Speed of learning a universal perturbation: a step of MetaAttack against a plain one."""
+"""Speed of meta-learning: a step of MetaAttack against a plain one, and of MetaDefense."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torchreid_adv.attacks.meta import InnerStep
 from torchreid_adv.attacks.steps import SignStep
 from torchreid_adv.attacks.triplets import BatchTriplet
 from torchreid_adv.attacks.universal import UniversalPerturbation
+from torchreid_adv.commands import bench_defense
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import build_distance
 from torchreid_adv.models import PixelModel
@@ -37,6 +38,7 @@ def run(
     size: tuple[int, int] = (256, 128),
     images: int = 8,
     repeats: int = 10,
+    memory: bool = True,
 ) -> dict[str, Any]:
     """Measure the seconds of a step of each way, in turns, and print them; the best turn counts.
 
@@ -45,6 +47,7 @@ def run(
         size: of the network's input.
         images: of a batch; the meta-test has as many.
         repeats: turns.
+        memory: measure that of MetaDefense, too.
     """
     torch.manual_seed(0)
     network = PixelModel(build_network(model), size=size)
@@ -59,7 +62,17 @@ def run(
     print(f"meta: {model}, {size[0]}x{size[1]}, {images} images, {threads} threads; per step")
     for name, found in seconds.items():
         print(f"  {name:<20}{found:8.3f} s   {ratios[name]:5.2f} x plain")
-    return {"model": model, "size": size, "images": images, "seconds": seconds, "ratios": ratios}
+    defense = bench_defense.run(
+        model=model, size=size, images=images, repeats=repeats, memory=memory
+    )
+    return {
+        "model": model,
+        "size": size,
+        "images": images,
+        "seconds": seconds,
+        "ratios": ratios,
+        "defense": defense,
+    }
 
 
 def _measure(ready: Prepared, source: Batch, virtual: Batch, repeats: int) -> dict[str, float]:
