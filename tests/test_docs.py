@@ -64,13 +64,16 @@ def test_the_commands_on_victims_resolve(monkeypatch, capsys):
         assert Path(rest[1]).stem in capsys.readouterr().out  # its model
 
 
-def test_the_commands_on_universal_attacks_resolve(tmp_path, monkeypatch, capsys):
-    (tmp_path / "model.pth.tar-60").touch()
+@pytest.mark.parametrize(("page", "count"), [("universal_attacks", 7), ("meta_defense", 4)])
+def test_the_commands_on_universal_attacks_resolve(page, count, tmp_path, monkeypatch, capsys):
+    for name in ("model.pth.tar-60", "log/meta_defense/model/model.pth.tar-85"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / "universal_attacks.md").read_text()
+    text = (ROOT / "docs" / f"{page}.md").read_text()
     commands = re.findall(r"^torchreid-adv (.+)$", text, flags=re.MULTILINE)
-    assert len(commands) == 7
+    assert len(commands) == count
     for command in commands:
         config.forget()
         name, *rest = shlex.split(command)

@@ -58,11 +58,30 @@ def test_transforms(figures, capsys):
 def test_meta_times_every_kind_of_step(capsys):
     from torchreid_adv.commands import bench_meta
 
-    found = bench_meta.run(model="shufflenet_v2_x0_5", size=(64, 32), images=8, repeats=1)
+    small = {"model": "shufflenet_v2_x0_5", "size": (64, 32), "images": 8, "repeats": 1}
+    found = bench_meta.run(**small, memory=False)
     assert set(found["ratios"]) == set(bench_meta.WAYS)
     assert found["ratios"]["plain"] == 1
     assert found["ratios"]["meta"] > 1
-    assert "x plain" in capsys.readouterr().out
+    defense = found["defense"]
+    assert set(defense["ratios"]) == {"plain", "1", "fd", "2"}
+    assert defense["ratios"]["plain"] == 1
+    assert defense["allowed"] == {"1": 2.2, "fd": 4.4, "2": 6.0}
+    printed = capsys.readouterr().out
+    assert "x plain" in printed
+    assert "order 2" in printed
+
+
+@pytest.mark.slow
+def test_the_peak_of_a_second_order_step_is_above_a_plain_ones(capsys):
+    from torchreid_adv.commands import bench_defense
+
+    small = {"model": "resnet18", "size": (64, 32), "images": 8, "repeats": 1}
+    peaks = bench_defense.run(**small)["peak_bytes"]
+    if not peaks:
+        pytest.skip("the system does not tell")
+    assert 0 < peaks["plain"] < peaks["2"]
+    assert "MiB" in capsys.readouterr().out
 
 
 def test_an_unknown_section_is_refused(capsys):

@@ -1,4 +1,4 @@
-"""Speed of learning a universal perturbation: a step of MetaAttack against a plain one."""
+"""Speed of meta-learning: a step of MetaAttack against a plain one, and of MetaDefense."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torchreid_adv.attacks.meta import InnerStep
 from torchreid_adv.attacks.steps import SignStep
 from torchreid_adv.attacks.triplets import BatchTriplet
 from torchreid_adv.attacks.universal import UniversalPerturbation
+from torchreid_adv.commands import bench_defense
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import build_distance
 from torchreid_adv.models import PixelModel
@@ -37,6 +38,28 @@ def run(
     size: tuple[int, int] = (256, 128),
     images: int = 8,
     repeats: int = 10,
+    memory: bool = True,
+) -> dict[str, Any]:
+    """Measure steps of learning an attack, see :func:`attack_steps`, and of training against it.
+
+    Args:
+        model: torchreid network, random weights.
+        size: of the network's input.
+        images: of a batch; the meta-test has as many.
+        repeats: turns.
+        memory: measure that of MetaDefense, too.
+    """
+    common: dict[str, Any] = {"model": model, "size": size, "images": images, "repeats": repeats}
+    attack = attack_steps(**common)
+    return {**attack, "defense": bench_defense.run(**common, memory=memory)}
+
+
+def attack_steps(
+    *,
+    model: str,
+    size: tuple[int, int],
+    images: int,
+    repeats: int,
     ways: Sequence[str] = tuple(WAYS),
 ) -> dict[str, Any]:
     """Measure the seconds of a step of each way, in turns, and print them; the best turn counts.

@@ -164,7 +164,7 @@ def table19(cfg: AdvConfig) -> Reproduction:
     """Measure a step with and without meta-learning, on this machine's processor."""
     table = paper_table("meta.table19")
     batches = cfg.adv.meta.iterations or BATCHES
-    measured = bench_meta.run(
+    measured = bench_meta.attack_steps(
         model=cfg.model.name,
         size=(cfg.data.height, cfg.data.width),
         images=cfg.adv.scenarios.batch,
