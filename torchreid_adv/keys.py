@@ -419,6 +419,22 @@ KEYS: tuple[Key, ...] = (
         between(0, 10**9),
     ),
     Key(
+        "video.min_length",
+        12,
+        "shorter tracklets of visible-infrared sets are left out, frames",
+        between(1, 10**6),
+    ),
+    Key(
+        "video.sync_transforms",
+        False,
+        "draw random transforms once for a tracklet, not for each frame",
+    ),
+    Key(
+        "video.replace",
+        False,
+        "cross-modality samplers draw an identity's tracklets with replacement, as MITML",
+    ),
+    Key(
         "pictures.models",
         [],
         "models drawn side by side, the normal one first: ['label=name:weights', ...]; [] with "
@@ -439,6 +455,18 @@ KEYS: tuple[Key, ...] = (
     Key("virtual.seed", 0, "another seed gives other people", between(0, 2**32 - 1)),
     Key("virtual.height", 128, "image height, pixels", between(64, 512)),
     Key("virtual.width", 64, "image width, pixels", between(32, 256)),
+    Key(
+        "virtual.frames",
+        12,
+        "frames of a walking tracklet; virtual_vi_* only",
+        between(2, 500),
+    ),
+    Key(
+        "virtual.tracklets",
+        1,
+        "tracklets of a person by each camera and modality; virtual_vi_* only",
+        between(1, 20),
+    ),
     Key(
         "virtual.train_model",
         False,
