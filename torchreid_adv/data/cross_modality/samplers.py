@@ -18,7 +18,7 @@ from torchreid_adv.registry import SAMPLERS
 _SHOWN = 5
 
 
-class _Paired(Sampler[int]):
+class PairedSampler(Sampler[int]):
     """Draws P identities a batch, and of each k items of either modality: V, V, I, I for k = 2.
 
     The i-th visible and the i-th infrared item of a batch are of one identity, and identities stay
@@ -100,7 +100,7 @@ class _Paired(Sampler[int]):
 
 
 @SAMPLERS.register("CrossModalityTrackletSampler")
-class CrossModalityTrackletSampler(_Paired):
+class CrossModalityTrackletSampler(PairedSampler):
     """Batches of tracklets, half of them visible, the other half infrared, paired by identity.
 
     An epoch has ``floor(min(visible, infrared) / (batch_size / 2))`` batches, as in MITML: 268 of
@@ -122,7 +122,7 @@ class CrossModalityTrackletSampler(_Paired):
 
 
 @SAMPLERS.register("CrossModalityIdentitySampler")
-class CrossModalityIdentitySampler(_Paired):
+class CrossModalityIdentitySampler(PairedSampler):
     """The same for images: see :class:`CrossModalityTrackletSampler`."""
 
     what = "images"
