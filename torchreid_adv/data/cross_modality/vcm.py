@@ -49,7 +49,6 @@ class VCM(TrackletDataset):
             if not items:
                 raise DataError(f"the test tracklets of '{self.dataset_dir}' have no {WORDS[side]}")
         train = relabeled(_items(files, "train", tracks["train"]))
-        kwargs.pop("split_id", None)
         super().__init__(train, query, gallery, **kwargs)
 
     def folder(self, root: Path) -> Path:
