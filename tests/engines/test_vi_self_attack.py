@@ -213,3 +213,34 @@ def test_training_learns_the_identities(settings, update):
         adv__video__first_epochs=20,
     )
     assert engine.results["vcm_i2v"].rank(1) > 0.5
+
+
+@pytest.mark.slow
+def test_a_training_that_was_stopped_goes_on_as_if_it_had_not(settings, tmp_path):
+    whole = run(settings, train__max_epoch=2, adv__video__warmup=3)
+    saved = str(tmp_path / "half")
+    run(settings, train__max_epoch=1, adv__video__warmup=3, data__save_dir=saved)
+    resumed = run(
+        settings,
+        train__max_epoch=2,
+        adv__video__warmup=3,
+        model__resume=f"{saved}/model/model.pth.tar-1",
+        data__save_dir=str(tmp_path / "rest"),
+    )
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+
+
+@pytest.mark.slow
+def test_dense_descriptors_are_means_over_clips(settings):
+    settings = {**settings, "video.sample_method": "dense", "test.batch_size": 1}
+    engine = run(settings, test__evaluate=True)
+    loader = engine.test_loader["vcm_i2v"]["query"]
+    data = next(iter(loader))
+    assert data["img"].shape[1] == 4  # three frames in two clips of two
+    images, *_ = engine.parse_data_for_eval(data)
+    with torch.no_grad():
+        found = engine.extract_features(images)
+        one = engine.model(images[:, :2], torch.tensor([1]))
+        other = engine.model(images[:, 2:], torch.tensor([1]))
+    assert torch.allclose(found, (one + other) / 2, atol=1e-6)
