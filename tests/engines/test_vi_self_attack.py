@@ -1,9 +1,14 @@
 """``adv.engine: vi_self_attack`` through torchreid's own loop."""
 
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+from standins import write_github_layout
 from torch.nn import functional as F
 from vcm import write_vcm
 
@@ -16,6 +21,7 @@ from torchreid_adv.evaluation import evaluate_matrix
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.self_attack.parts import GROUPS
 
+ROOT = Path(__file__).parents[2]
 HALVES = torch.tensor([0, 0, 1, 1])
 
 
@@ -244,3 +250,22 @@ def test_dense_descriptors_are_means_over_clips(settings):
         one = engine.model(images[:, :2], torch.tensor([1]))
         other = engine.model(images[:, 2:], torch.tensor([1]))
     assert torch.allclose(found, (one + other) / 2, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_it_trains_and_evaluates_in_github_s_layout(settings, tmp_path):
+    """Both directions, in a process that has torchreid as its repository lays it out."""
+    write_github_layout(tmp_path / "clone")
+    pairs = [str(part) for pair in settings.items() for part in pair if pair[0] != "use_gpu"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path / "clone"), str(ROOT)]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "torchreid_adv", "train", *pairs, "use_gpu", "False"],
+        env=environment, capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for name in ("vcm_i2v", "vcm_v2i"):
+        assert f"Evaluating {name}" in done.stdout
+    assert done.stdout.count("mAP:") == 2
