@@ -99,7 +99,7 @@ def test_each_update_moves_its_groups_and_no_others(settings, monkeypatch):
         return summary
 
     monkeypatch.setattr(VISelfAttackMixin, "_update", watched)
-    engine = run(settings, train__max_epoch=2, adv__video__first_epochs=1)
+    engine = run(settings, train__max_epoch=2, adv__video__first_epochs=1, video__seq_len=1)
     attack = {"stems", "attacker", "classifier_attack"}
     parts = {"stems", "defender", "guidance", "classifier_parts"}
     assert seen == [
@@ -156,7 +156,11 @@ def test_a_match_by_the_same_camera_does_not_count_in_the_other_modality():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"sampler__train_sampler": "RandomSampler"}, "pairs of both modalities"),
+        pytest.param(
+            {"sampler__train_sampler": "RandomSampler"},
+            "pairs of both modalities",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"model__name": "resnet18"},
             "trains self_attack_video, got ResNet",
