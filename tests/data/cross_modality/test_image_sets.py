@@ -98,6 +98,16 @@ def test_both_directions_swap_query_and_gallery(tmp_path, name):
     assert pids[::2] == pids[1::2]
 
 
+def test_several_sources_keep_their_modalities(tmp_path):
+    data = [opened(WRITERS[name](tmp_path), f"{name}_v2i") for name in ("regdb", "llcm")]
+    both = sum(data)
+    assert both.num_train_pids == 5
+    for row, own in zip(both.train, [*data[0].train, *data[1].train], strict=True):
+        assert row[3] % 2 == own[3]
+    with pytest.raises(ConfigError, match="does not tell visible from infrared"):
+        data[0] + object()
+
+
 def test_a_trial_of_regdb_is_torchreid_s_split(tmp_path):
     write_regdb(tmp_path, trial=4)
     assert len(opened(tmp_path, "regdb_v2i", split_id=3).query) == 6

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.data.cross_modality.modality import INFRARED, VISIBLE, relabeled, sides
+from torchreid_adv.data.cross_modality.modality import (
+    INFRARED,
+    VISIBLE,
+    relabeled,
+    require_modalities,
+    sides,
+)
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 
@@ -43,6 +49,15 @@ class CrossModalityImages(ImageDataset):
                     "the folder whole?"
                 )
         super().__init__(relabeled(train), query, gallery, **kwargs)
+
+    def __add__(self, other: Any) -> Any:
+        """Return the training images of both.
+
+        Raises:
+            ConfigError: a source without modalities.
+        """
+        require_modalities(other, CrossModalityImages)
+        return super().__add__(other)
 
 
 class SYSUMM01(CrossModalityImages):

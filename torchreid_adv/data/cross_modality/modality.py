@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torchreid_adv.errors import ConfigError
+
 VISIBLE, INFRARED = 0, 1
 WORDS = ("visible", "infrared")
 DIRECTIONS = ("i2v", "v2i")
@@ -17,6 +19,23 @@ DIRECTIONS = ("i2v", "v2i")
 def modality_of(item: Sequence[Any]) -> int:
     """Return 0 (visible) or 1 (infrared) of a tuple (path or paths, pid, camid, dsetid)."""
     return int(item[3]) % 2
+
+
+def require_modalities(other: Any, kind: type) -> None:
+    """Refuse a source whose number does not tell visible from infrared.
+
+    Args:
+        other: a data set that is to be joined with one of the kind.
+        kind: class of the sets that tell.
+
+    Raises:
+        ConfigError: it is of another kind.
+    """
+    if not isinstance(other, kind):
+        raise ConfigError(
+            f"the source {type(other).__name__} does not tell visible from infrared and cannot be "
+            "joined with one that does; leave it out of data.sources"
+        )
 
 
 def sides(direction: str) -> tuple[int, int]:

@@ -123,7 +123,10 @@ class CrossModalityTrackletSampler(PairedSampler):
 
 @SAMPLERS.register("CrossModalityIdentitySampler")
 class CrossModalityIdentitySampler(PairedSampler):
-    """The same for images: see :class:`CrossModalityTrackletSampler`."""
+    """Batches of images, half of them visible, the other half infrared, paired by identity.
+
+    The same as :class:`CrossModalityTrackletSampler`, for images.
+    """
 
     what = "images"
 

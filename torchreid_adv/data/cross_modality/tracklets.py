@@ -12,8 +12,8 @@ from torch import Tensor
 
 from torchreid_adv import config
 from torchreid_adv.data.cross_modality.frames import frame_rule
+from torchreid_adv.data.cross_modality.modality import require_modalities
 from torchreid_adv.data.images import read_image
-from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 
 VideoDataset: Any = torchreid_module("data.datasets.dataset").VideoDataset
@@ -65,11 +65,7 @@ class TrackletDataset(VideoDataset):
         Raises:
             ConfigError: a source without modalities.
         """
-        if not isinstance(other, TrackletDataset):
-            raise ConfigError(
-                f"the source {type(other).__name__} does not tell visible from infrared and cannot "
-                "be joined with one that does; leave it out of data.sources"
-            )
+        require_modalities(other, TrackletDataset)
         joined = copy.copy(self)
         pids, cams, numbers = self.num_train_pids, self.num_train_cams, self.num_datasets
         joined.train = self.train + [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from torchreid_adv.data.cross_modality.modality import INFRARED, VISIBLE
@@ -44,6 +43,7 @@ class VCMFiles:
     def __init__(self, base: Path) -> None:
         self.base = base
         self._info = base / "info" if (base / "info").is_dir() else base
+        self._tracks: dict[str, list[Track]] = {}
         self._below = {s: base / f if (base / f).is_dir() else base for s, f in FOLDERS.items()}
 
     def tracks(self, split: str) -> list[Track]:
@@ -52,6 +52,11 @@ class VCMFiles:
         Raises:
             DataError: a list is missing, or one line of it is not what it should be.
         """
+        if split not in self._tracks:
+            self._tracks[split] = self._listed(split)
+        return self._tracks[split]
+
+    def _listed(self, split: str) -> list[Track]:
         names, list_name = self._lines(f"{split}_name.txt"), f"track_{split}_info.txt"
         tracks = []
         for number, line in enumerate(self._lines(list_name), 1):
@@ -83,16 +88,12 @@ class VCMFiles:
         if not path.is_file():
             return
         words = " ".join(self._lines(path.name)).split()
-        infrared = [n for n, t in enumerate(self._test, 1) if t.modality == INFRARED]
+        infrared = [n for n, t in enumerate(self.tracks("test"), 1) if t.modality == INFRARED]
         if not all(word.isdigit() for word in words) or sorted(map(int, words)) != infrared:
             raise DataError(
                 f"'{path}' does not list the {len(infrared)} infrared test tracklets by their "
                 "1-based rows of track_test_info.txt; is it of another split?"
             )
-
-    @cached_property
-    def _test(self) -> list[Track]:
-        return self.tracks("test")
 
     def _track(self, fields: list[str], names: list[str], where: str) -> Track:
         first, last, pid, camera = map(int, fields[1:])
