@@ -58,7 +58,7 @@ def test_a_config_builds_what_it_names(path, named_files):
             if name in registry.TRANSFORMS:
                 assert registry.TRANSFORMS.get(name) in kinds
         factory = vars(torchreid_module("models"))["__model_factory"]
-        datasets = vars(torchreid_module("data.datasets"))["__image_datasets"]
+        datasets = vars(torchreid_module("data.datasets"))[f"__{cfg.data.type}_datasets"]
         assert cfg.model.name in factory
         assert {*cfg.data.sources, *cfg.data.targets} <= set(datasets)
         if cfg.adv.defense.name:
@@ -73,10 +73,11 @@ def test_every_registered_name_has_a_config():
     used = {
         "attack": {cfg.adv.attack.name for cfg in configs},
         "transform": {name for cfg in configs for name in cfg.data.transforms},
-        "data set": {name for cfg in configs for name in cfg.data.sources},
+        "data set": {n for cfg in configs for n in (*cfg.data.sources, *cfg.data.targets)},
+        "model": {cfg.model.name for cfg in configs},
+        "sampler": {cfg.sampler.train_sampler for cfg in configs},
         "defense": {cfg.adv.defense.name for cfg in configs},
         "engine": {cfg.adv.engine for cfg in configs},
-        "model": {cfg.model.name for cfg in configs},
         "distance": {m for cfg in configs for m in (cfg.test.dist_metric, cfg.adv.attack.metric)},
     }
     for table in registry.TABLES.values():

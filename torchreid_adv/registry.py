@@ -148,6 +148,8 @@ DEFENSES = Registry("defense", "defenses")
 ATTACKS = Registry("attack", "attacks")
 # mixins that a torchreid engine is given at run time, selected by adv.engine
 ENGINES = Registry("engine", "engines")
+# how a data set is searched where not as Market-1501: functions that return the rules
+PROTOCOLS = Registry("protocol", "evaluation")
 # what the command line can do: main(arguments) -> exit code
 COMMANDS = Registry("command", "commands")
 # what papers claim, tested on models trained for it: study(cfg, seed) -> comparisons
@@ -163,6 +165,7 @@ TABLES: dict[str, Registry] = {
     "distances": DISTANCES,
     "engines": ENGINES,
     "models": MODELS,
+    "protocols": PROTOCOLS,
     "reproductions": REPRODUCTIONS,
     "samplers": SAMPLERS,
     "studies": STUDIES,

@@ -12,7 +12,7 @@ from torch import nn
 from torchreid_adv import cli
 from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
 from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.train import train
+from torchreid_adv.commands import train as commands
 from torchreid_adv.engines.loss_at import LossAt
 from torchreid_adv.engines.meta_defense import MetaDefenseMixin
 from torchreid_adv.engines.meta_gradient import meta_gradient
@@ -53,9 +53,9 @@ def losses(classes, weight_t=1.0, weight_x=1.0):
     return ReidLoss(identity, weight_x, triplet, weight_t, lambda *given: compute(None, *given))
 
 
-def batch_of(classes, seed=0, dtype=torch.float64):
+def batch_of(classes, seed=0, size=(12, 8)):
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(2 * classes, 3, 12, 8, generator=generator, dtype=dtype)
+    images = torch.randn(2 * classes, 3, *size, generator=generator, dtype=torch.float64)
     rows = torch.arange(classes)
     attacked = images[rows] + 0.1
     pids = torch.arange(2 * classes) % classes
@@ -80,7 +80,7 @@ def flat(*parts):
 
 def along(found, parameters, head, direction, head_direction):
     pairs = [(found.own, direction), (found.head, head_direction)]
-    return sum(float((grads[n] * way[n]).sum()) for grads, way in pairs for n in grads)
+    return sum(float((grads[n] * way[n]).sum()) for grads, way in pairs for n in way if n in grads)
 
 
 def objective(net, train, test, head, at, rate):
@@ -116,6 +116,35 @@ def test_order_2_is_the_slope_of_the_whole_objective(weights):
     exact, near = (along(f, parameters, head, way, head_way) for f in (found, first))
     assert exact == pytest.approx(slope, rel=1e-6)
     assert abs(near - slope) > 1e-3 * abs(slope)  # order 1 is another one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet18", "osnet_x0_25"])
+def test_order_2_is_exact_in_networks_of_torchreid(name):
+    torch.manual_seed(0)
+    build = torchreid_module("models").build_model
+    net = build(name, OWN, loss="triplet", pretrained=False, use_gpu=False).double().train()
+    for module in net.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            nn.init.normal_(module.bias, std=0.5)  # at 0 whole channels sit on ReLU's kink
+    head = VirtualHead(net, torch.optim.SGD(net.parameters(), 0.1), own=OWN, count=VIRTUAL)
+    train, test = (LossAt(net, batch_of(classes, seed, size=(32, 16)), losses(classes))
+                   for classes, seed in ((OWN, 0), (VIRTUAL, 1)))  # fmt: skip
+    parameters, rate = dict(net.named_parameters()), 1e-4
+    tiny = 1e-8  # 1e-6 reaches across ReLU's kinks
+    exact, first = (
+        meta_gradient(train, test, parameters, head=head.parameters, lr=rate, order=order)
+        for order in ("2", "1")
+    )
+    way = {n: torch.randn_like(p) * p.detach().abs().mean() for n, p in parameters.items()}
+
+    def value(sign):
+        at = {n: p.detach() + sign * tiny * way[n] for n, p in parameters.items()}
+        return objective(net, train, test, head.parameters, at, rate)
+
+    slope = (value(1) - value(-1)) / (2 * tiny)
+    assert along(exact, parameters, {}, way, {}) == pytest.approx(slope, rel=1e-5)
+    assert abs(along(first, parameters, {}, way, {}) - slope) > 1e-2 * abs(slope)
 
 
 def test_orders_agree_without_an_inner_step():
@@ -185,12 +214,17 @@ def test_a_gradient_is_cut_to_its_longest():
     assert found.clipped(long * 2) is found
 
 
-def test_the_heads_change_places_in_networks_of_torchreid():
+@pytest.mark.parametrize(
+    "name", ["shufflenet_v2_x0_5", pytest.param("osnet_x0_25", marks=pytest.mark.slow),
+             pytest.param("resnet18", marks=pytest.mark.slow)],
+)  # fmt: skip
+def test_the_heads_change_places_in_networks_of_torchreid(name):
     models = torchreid_module("models")
-    net = models.build_model("osnet_x0_25", 751, loss="triplet", pretrained=False, use_gpu=False)
+    net = models.build_model(name, 751, loss="triplet", pretrained=False, use_gpu=False)
+    wide = net.classifier.in_features
     head = VirtualHead(net, torch.optim.SGD(net.parameters(), 0.1), own=751, count=410)
     assert {name: tuple(p.shape) for name, p in head.parameters.items()} == {
-        "classifier.weight": (410, 512), "classifier.bias": (410,)
+        "classifier.weight": (410, wide), "classifier.bias": (410,)
     }  # fmt: skip
     images, pids = torch.randn(4, 3, 64, 32), torch.tensor([0, 0, 409, 409])
     batch = mixture(images, pids, pids[:0], images[:0], mix="both", pairs=False)
@@ -298,7 +332,7 @@ def trained(settings, **changed):
     cfg = stock_config.default_config()
     more = {key.replace("__", "."): value for key, value in changed.items()}
     cfg.merge_from_list([word for pair in {**settings, **more}.items() for word in pair])
-    return train(cfg)
+    return commands.train(cfg)
 
 
 def weights(engine):
@@ -310,15 +344,31 @@ def same(one, other):
 
 
 def test_a_run_learns_tests_and_saves_a_stock_checkpoint(settings, capsys):
-    engine = trained(settings, adv__meta__defense_order="2", adv__meta__clip=10.0)
+    small = {"train_identities": 6, "test_identities": 2, "images_per_camera": 2, "distractors": 0}
+    settings |= {f"adv.virtual.{name}": value for name, value in small.items()}
+    settings |= {"adv.meta.virtual": "virtual_b", "adv.meta.clip": 10.0}
+    engine = trained(settings, adv__meta__defense_order="2")
     printed = capsys.readouterr().out
     assert printed.count("mAP:") == 2
     assert "** Attacked at the network's size: query, universal, eps 8 **" in printed
     saved = read_checkpoint(f"{settings['data.save_dir']}/model/model.pth.tar-1")
     assert saved["state_dict"].keys() == engine.model.state_dict().keys()
     assert len(saved["state_dict"]["classifier.weight"]) == 4
-    assert "classifier.weight" in saved["adv_random"]["virtual_head"]["weights"]
+    kept = saved["adv_random"]["virtual_head"]["weights"]
+    assert len(kept["classifier.weight"]) == len(kept["classifier.bias"]) == 6
+    rows = engine.virtual.loader.dataset.train
+    assert {row[1] for row in rows} == set(range(6))
+    assert all("virtual_b" in row[0] for row in rows)
     assert len(saved["optimizer"]["param_groups"]) == 1
+
+
+def test_a_network_in_data_parallel_learns_the_same(settings, monkeypatch):
+    settings |= {"adv.training.evaluate": False, "adv.meta.iterations": 2}
+    bare, build = weights(trained(settings)), commands.build_model
+    monkeypatch.setattr(commands, "build_model", lambda *a, **k: nn.DataParallel(build(*a, **k)))
+    wrapped = trained(settings)
+    assert type(wrapped.model) is nn.DataParallel
+    assert same(bare, wrapped.model.module.state_dict())
 
 
 LOSSES = {
@@ -370,13 +420,13 @@ def test_the_part_of_the_perturbation_is_chosen(kind):
 def test_a_resumed_run_ends_in_the_weights_of_one_that_did_not_stop(settings):
     settings |= {"train.optim": "sgd", "adv.training.evaluate": False, "adv.meta.iterations": 2}
     settings |= {"test.eval_freq": 1, "data.transforms": "['random_flip']"}
-    whole = trained(settings, train__max_epoch=3)
+    whole = trained(settings, train__max_epoch=2)
     path = f"{settings['data.save_dir']}/model/model.pth.tar-1"
     settings["data.save_dir"] += "2"
-    resumed = trained(settings, train__max_epoch=3, model__resume=path)
+    resumed = trained(settings, train__max_epoch=2, model__resume=path)
     assert same(weights(whole), weights(resumed))
+    assert not same(weights(whole), read_checkpoint(path)["state_dict"])
     assert same(whole.head.parameters, resumed.head.parameters)
-    assert resumed.epoch == 2
 
 
 def run(settings, *pairs):

@@ -100,6 +100,7 @@ def test_tiny_images_pass(name, size):
         ("sketch", {"p": float("nan")}, "p is a probability"),
         ("channel_fusion", {"p": 2}, "p is a probability"),
         ("channel_fusion", {"sketch": 1.1}, "sketch is a probability"),
+        ("pad_crop", {"padding": 0}, "1 or more; got 0"),
         ("lht", {"p": True}, "p is a probability"),
         ("lht", {"gray": 0.9}, "add up to 1.7"),
         ("lht", {"area_min": 0.0}, "area_min"),

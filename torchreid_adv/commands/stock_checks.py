@@ -10,6 +10,8 @@ import torch
 from yacs.config import CfgNode
 
 from torchreid_adv.config import lookup
+from torchreid_adv.data.cross_modality.frames import METHODS, WHOLE
+from torchreid_adv.data.cross_modality.frames import STOCK as STOCK_METHODS
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.transforms import STOCK
@@ -59,7 +61,7 @@ CHECKS: dict[str, Check] = {
     "data.norm_mean": _numbers(-1000, 1000, length=3),
     "data.norm_std": _numbers(1e-6, 1000, length=3),
     "data.save_dir": _given,
-    "video.sample_method": one_of("evenly", "random", "all"),
+    "video.sample_method": one_of(*METHODS),
     "video.pooling_method": one_of("avg", "max"),
     "train.optim": one_of("adam", "amsgrad", "sgd", "rmsprop", "radam"),
     "train.lr": between(1e-12, 1000),
@@ -114,12 +116,35 @@ def _check_together(cfg: CfgNode) -> None:
             f"train.batch_size {size} is less than the sampler.num_instances {instances} that "
             "RandomIdentitySampler puts into a batch; raise one or lower the other"
         )
+    _check_video(cfg)
     frozen = cfg.train.fixbase_epoch > 0
     if cfg.loss.name == "triplet" and cfg.loss.triplet.weight_x == 0 and frozen:
         raise ConfigError(
             "train.fixbase_epoch trains the classifier alone, which has no part in a triplet loss "
             "with loss.triplet.weight_x 0; set one of the two"
         )
+
+
+def _check_video(cfg: CfgNode) -> None:
+    method, video = cfg.video.sample_method, cfg.data.type == "video"
+    if video and method in WHOLE and cfg.test.batch_size != 1:
+        raise ConfigError(
+            f"video.sample_method '{method}' takes tracklets whole, each with its own number of "
+            "frames; set test.batch_size 1"
+        )
+    own = cfg.model.name.startswith("self_attack_video")
+    if own and (not video or cfg.adv.engine != "vi_self_attack"):
+        raise ConfigError(
+            f"model.name '{cfg.model.name}' is a network of tracklets of two modalities; set "
+            "data.type video and adv.engine vi_self_attack"
+        )
+    if video and method not in STOCK_METHODS:
+        for name in (*cfg.data.sources, *cfg.data.targets):
+            if name not in DATASETS:
+                raise ConfigError(
+                    f"video.sample_method '{method}' is for visible-infrared sets; for '{name}' "
+                    f"take one of {', '.join(STOCK_METHODS)}"
+                )
 
 
 def check_names(cfg: CfgNode) -> None:

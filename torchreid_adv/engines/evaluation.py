@@ -14,9 +14,10 @@ from torchreid_adv.distances import Distance, FittedDistance, distance_of
 from torchreid_adv.engines.defended import defend_tests
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Reranking, RetrievalResult, evaluate, evaluate_matrix
+from torchreid_adv.evaluation.trials import evaluate_trials
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.features import Features
-from torchreid_adv.registry import ENGINES
+from torchreid_adv.registry import ENGINES, PROTOCOLS
 
 if TYPE_CHECKING:
     Base: Any
@@ -120,6 +121,9 @@ class EvaluationMixin(Base):
     def _rank(
         self, query: Features, gallery: Features, distance: Distance, **keywords: Any
     ) -> tuple[RetrievalResult, Tensor | None]:
+        own = getattr(getattr(keywords.get("gallery_loader"), "dataset", None), "protocol", "")
+        if own:
+            return self._by_protocol(own, query, gallery, distance, keywords), None
         metric = keywords.get("dist_metric", "euclidean")
         protocol = "cuhk03" if keywords.get("use_metric_cuhk03") else "market1501"
         rules: dict[str, Any] = {
@@ -142,6 +146,30 @@ class EvaluationMixin(Base):
         print("Computing CMC and mAP ...")
         sides = (query.pids, gallery.pids, query.camids, gallery.camids)
         return evaluate_matrix(matrix, *sides, **rules), matrix
+
+    def _by_protocol(
+        self,
+        name: str,
+        query: Features,
+        gallery: Features,
+        distance: Distance,
+        keywords: dict[str, Any],
+    ) -> RetrievalResult:
+        """Rank as the data set's own protocol says."""
+        if keywords.get("rerank") or keywords.get("visrank"):
+            raise ConfigError(
+                f"the protocol '{name}' ranks several drawn galleries; set test.rerank and "
+                "test.visrank False"
+            )
+        print(f"Computing CMC and mAP by the protocol {name} ...")
+        return evaluate_trials(
+            query,
+            gallery,
+            PROTOCOLS.build(name),
+            distance=distance,
+            ap_rule=self.adv_config.adv.evaluation.ap_rule,
+            max_rank=max([50, *keywords.get("ranks", [])]),
+        )
 
     def _features(self, loader: Any, side: str) -> Features:
         print(f"Extracting features from {side} set ...")

@@ -26,6 +26,8 @@ class LossAt:
         batch: clean and adversarial images, and pids of this set from 0.
         loss: for as many identities as the logits have classes.
         policy: of BatchNorm, see :func:`batch_norm`.
+
+    ``summary`` holds what the loss says of the first pass.
     """
 
     def __init__(
@@ -49,5 +51,6 @@ class LossAt:
     def _passed(self, replaced: dict[str, Tensor]) -> Tensor:
         with batch_norm(self.network, self.policy, self.batch.adversarial):
             outputs = functional_call(self.network, replaced, (self.batch.images,))
-        loss, self.summary = self.loss(outputs, self.batch.pids)
+        loss, summary = self.loss(outputs, self.batch.pids)
+        self.summary = self.summary or summary
         return loss

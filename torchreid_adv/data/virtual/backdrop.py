@@ -24,14 +24,30 @@ def _scene(name: str, seed: int, camid: int) -> np.ndarray:
 
 
 def background(
-    style: Style, seed: int, camid: int, rng: np.random.Generator, size: tuple[int, int]
+    style: Style,
+    seed: int,
+    camid: int,
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    *,
+    shift: float = 0.0,
 ) -> np.ndarray:
-    """Cut a piece out of the camera's panorama, at a zoom of its own; planes (3, H, W)."""
+    """Cut a piece out of the camera's panorama, at a zoom of its own; planes (3, H, W).
+
+    Args:
+        style: has the camera.
+        seed: of the set.
+        camid: camera, from 0.
+        rng: of the zoom and the place.
+        size: height and width in pixels.
+        shift: by which the piece is moved to the right, in its pixels.
+    """
     scene = _scene(style.name, seed, camid)
     zoom = size[0] / (_SCENE[0] * spread(rng, 0.62, 0.95))
     x = spread(rng, 0.0, _SCENE[1] - size[1] / zoom)
     y = spread(rng, 0.0, _SCENE[0] - size[0] / zoom)
     flip = -1.0 if rng.random() < 0.5 else 1.0
+    x += flip * shift / zoom
     matrix = np.array([[flip / zoom, 0, x if flip > 0 else x + size[1] / zoom], [0, 1 / zoom, y]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     piece = cv2.warpAffine(scene, matrix, size[::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)

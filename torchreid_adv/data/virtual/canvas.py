@@ -29,6 +29,10 @@ class Canvas:
         for surface in sweep(parts, self._light, self._folds, self._size):
             self._lay(surface)
 
+    def seen(self, surface: Surface) -> np.ndarray:
+        """Return what a surface adds to the picture: its color, lit, (3, h, w) or (1, h, w)."""
+        return np.asarray(surface.color() * surface.shade)
+
     def _lay(self, surface: Surface) -> None:
         rows, columns = surface.window
         image, mask, keep = self.image[:, rows, columns], self.mask[surface.window], surface.keep
@@ -37,5 +41,5 @@ class Canvas:
             shadow *= surface.part.contact
             keep -= shadow
         image *= keep
-        image += surface.color() * surface.shade
+        image += self.seen(surface)
         np.maximum(mask, surface.alpha, out=mask)

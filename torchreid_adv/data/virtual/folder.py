@@ -11,9 +11,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast
 
-from torchreid_adv.data.virtual.options import VirtualOptions
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.files import write_text
 
@@ -21,18 +20,26 @@ RECORD = "render.json"
 # to be raised with every change to what is drawn
 VERSION = 3
 
+
+class Options(Protocol):
+    """How much is rendered: a frozen dataclass whose defaults are the usual set."""
+
+    def digest(self) -> str:
+        """Return 8 hex digits that tell these options from others."""
+
+
 _STALE = 3600.0  # seconds after which an untouched temporary folder belongs to a dead run
 
 
-def folder_of(root: Path, style: str, options: VirtualOptions) -> Path:
+def folder_of(root: Path, style: str, options: Options) -> Path:
     """Return where a set lies: its own name for default options, else with a digest of them."""
-    own = options == VirtualOptions()
+    own = options == type(options)()
     return root / (style if own else f"{style}-{options.digest()}")
 
 
-def record_of(style: str, options: VirtualOptions) -> dict[str, Any]:
+def record_of(style: str, options: Options) -> dict[str, Any]:
     """Return what ``render.json`` says of a set, but for the counts."""
-    return {"style": style, "version": VERSION, "options": dataclasses.asdict(options)}
+    return {"style": style, "version": VERSION, "options": dataclasses.asdict(cast(Any, options))}
 
 
 def is_rendered(folder: Path, record: dict[str, Any]) -> bool:

@@ -94,7 +94,7 @@ def _layers(style: Style, seed: int, shot: Shot, size: tuple[int, int]) -> Layer
     rng = stream(style.name, seed, "image", shot.camid, shot.index)
     canvas = Canvas(
         background(style, seed, shot.camid, rng, (height, width)),
-        light=_light(camera, rng),
+        light=light_of(camera, rng),
         folds=folds(style, seed, rng, (height, width)),
     )
     view, moment = _view(camera, rng, (height, width)), _moment(rng)
@@ -102,18 +102,18 @@ def _layers(style: Style, seed: int, shot: Shot, size: tuple[int, int]) -> Layer
     if passer_by < 0.03:
         _pass_by(canvas, style, seed, view, rng, behind=True)
         canvas.mask[:] = 0.0
-    shadow = _shadow(view, (height, width))
+    shadow = shadow_at(view, (height, width))
     canvas.image *= 1.0 - 0.4 * shadow
-    person = _person(style.name, seed, shot.person, shot.camid if style.changes else 0)
+    person = person_of(style.name, seed, shot.person, shot.camid if style.changes else 0)
     canvas.paint(figure(person, moment, view))
     mask = np.maximum(canvas.mask, shadow > 0)
     if passer_by > 0.97:
         _pass_by(canvas, style, seed, view, rng, behind=False)
-    _occlude(canvas, camera, occluder, rng)
+    occlude_some(canvas, camera, occluder, rng)
     return Layers(np.ascontiguousarray(canvas.image.transpose(1, 2, 0)), mask)
 
 
-def _light(camera: Camera, rng: np.random.Generator) -> Light:
+def light_of(camera: Camera, rng: np.random.Generator) -> Light:
     """Move the camera's light a little: sun and clouds, lamps near and far."""
     light = camera.light
     x = light.x + 0.3 * rng.standard_normal()
@@ -128,7 +128,8 @@ def _light(camera: Camera, rng: np.random.Generator) -> Light:
 
 
 @functools.lru_cache(maxsize=512)
-def _person(name: str, seed: int, number: int, change: int = 0) -> Person:
+def person_of(name: str, seed: int, number: int, change: int = 0) -> Person:
+    """Return the person of that number in the style of that name, in one of their clothes."""
     return draw_person(style_named(name), seed, number, change)
 
 
@@ -149,7 +150,7 @@ def _moment(rng: np.random.Generator) -> Moment:
     return Moment(spread(rng, 0.0, 2 * math.pi), effort, bends[0], bends[1])
 
 
-def _shadow(view: View, size: tuple[int, int]) -> np.ndarray:
+def shadow_at(view: View, size: tuple[int, int]) -> np.ndarray:
     """Return the soft shadow around the feet (H, W): that of anybody, so it tells nothing."""
     x = (np.arange(size[1], dtype=np.float32) - view.x) / (0.21 * view.scale)
     y = (np.arange(size[0], dtype=np.float32)[:, None] - view.y) / (0.052 * view.scale)
@@ -160,7 +161,7 @@ def _pass_by(
     canvas: Canvas, style: Style, seed: int, view: View, rng: np.random.Generator, *, behind: bool
 ) -> None:
     """Draw somebody else, partly in the picture."""
-    other = _person(style.name, seed, _PASSERS_BY + int(rng.integers(100)))
+    other = person_of(style.name, seed, _PASSERS_BY + int(rng.integers(100)))
     width = canvas.image.shape[2]
     side = -1.0 if rng.random() < 0.5 else 1.0
     x = view.x + side * width * (spread(rng, 0.3, 0.6) if behind else spread(rng, 0.55, 0.75))
@@ -170,7 +171,8 @@ def _pass_by(
     canvas.paint(figure(other, _moment(rng), place))
 
 
-def _occlude(canvas: Canvas, camera: Camera, draw: float, rng: np.random.Generator) -> None:
+def occlude_some(canvas: Canvas, camera: Camera, draw: float, rng: np.random.Generator) -> None:
+    """Draw the occluder that a draw of [0, 1) falls on, if any."""
     for name, share in camera.occluders.items():
         draw -= share
         if draw < 0:

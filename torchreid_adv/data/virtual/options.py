@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from typing import Any
 
 from torchreid_adv.errors import ConfigError
 
@@ -19,8 +20,30 @@ _LIMITS: dict[str, tuple[int, int]] = {
     "distractors": (0, 100_000),
     "seed": (0, 2**32 - 1),
     "height": (64, 512),
+    "frames": (2, 500),
+    "tracklets": (1, 20),
     "width": (32, 256),
 }
+
+
+def check_limits(options: Any) -> None:
+    """Refuse a value outside its range.
+
+    Raises:
+        ConfigError: with the key and the range.
+    """
+    for field in dataclasses.fields(options):
+        (low, high), value = _LIMITS[field.name], getattr(options, field.name)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise ConfigError(
+                f"adv.virtual.{field.name} is a whole number from {low} to {high}, got {value!r}"
+            )
+
+
+def digest_of(options: Any) -> str:
+    """Return 8 hex digits that tell options from others."""
+    text = json.dumps(dataclasses.asdict(options), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +74,7 @@ class VirtualOptions:
     width: int = 64
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _LIMITS.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise ConfigError(
-                    f"adv.virtual.{name} is a whole number from {low} to {high}, got {value!r}"
-                )
+        check_limits(self)
         if self.train_identities + self.test_identities > _LAST_PID:
             raise ConfigError(
                 f"adv.virtual.train_identities + test_identities is at most {_LAST_PID} (the "
@@ -65,5 +83,39 @@ class VirtualOptions:
 
     def digest(self) -> str:
         """Return 8 hex digits that tell these options from others."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:8]
+        return digest_of(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class WalkOptions:
+    """Size and seed of a rendered set of tracklets.
+
+    Args:
+        train_identities: people to train on.
+        test_identities: people to test on, none of them in training.
+        cameras_per_identity: cameras that see a person, at most those the style has.
+        tracklets: of a person by each camera, as many visible as infrared.
+        frames: of a tracklet.
+        seed: another seed gives other people, scenes and walks.
+        height: of a frame in pixels.
+        width: of a frame in pixels.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+
+    train_identities: int = 120
+    test_identities: int = 60
+    cameras_per_identity: int = 4
+    tracklets: int = 1
+    frames: int = 12
+    seed: int = 0
+    height: int = 128
+    width: int = 64
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+    def digest(self) -> str:
+        """Return 8 hex digits that tell these options from others."""
+        return digest_of(self)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from torchreid_adv.data.virtual.draws import stream
 from torchreid_adv.data.virtual.image import Shot
-from torchreid_adv.data.virtual.options import VirtualOptions
+from torchreid_adv.data.virtual.options import VirtualOptions, WalkOptions
 from torchreid_adv.data.virtual.style import Style
+from torchreid_adv.data.virtual.walks import Walk
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 
@@ -21,7 +22,7 @@ class Planned:
     """One image of a set: its path below the set's folder, and what is on it."""
 
     path: str
-    shot: Shot
+    shot: Shot | Walk
 
 
 def plan(style: Style, options: VirtualOptions) -> list[Planned]:
@@ -43,14 +44,15 @@ def _people(style: Style, options: VirtualOptions) -> Iterator[tuple[str, int, i
     """Yield folder, pid, person number and camera."""
     everybody = options.train_identities + options.test_identities
     for pid in range(1, everybody + 1):
-        for camid in _cameras(style, options, pid):
+        for camid in cameras_of(style, options, pid):
             for image in range(options.images_per_camera):
                 test = GALLERY if image else QUERY
                 folder = TRAIN if pid <= options.train_identities else test
                 yield folder, pid, pid, camid
 
 
-def _cameras(style: Style, options: VirtualOptions, pid: int) -> list[int]:
+def cameras_of(style: Style, options: VirtualOptions | WalkOptions, pid: int) -> list[int]:
+    """Return the cameras that see a person, from 0."""
     rng = stream(style.name, options.seed, "cameras", pid)
     count = min(options.cameras_per_identity, len(style.cameras))
     return sorted(int(camid) for camid in rng.permutation(len(style.cameras))[:count])

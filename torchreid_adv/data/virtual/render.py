@@ -8,7 +8,7 @@ import functools
 import multiprocessing
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -28,6 +28,7 @@ from torchreid_adv.data.virtual.levels import to_levels
 from torchreid_adv.data.virtual.options import VirtualOptions
 from torchreid_adv.data.virtual.plan import GALLERY, QUERY, TRAIN, Planned, plan
 from torchreid_adv.data.virtual.styles import style_named
+from torchreid_adv.data.virtual.walks import Walk, render_frame
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.progress import progress_bar
 
@@ -61,25 +62,29 @@ def render_dataset(root: Path, style: str, options: VirtualOptions, workers: int
         for split in (TRAIN, QUERY, GALLERY):
             (work / split).mkdir()
         with progress_bar(f"rendering {style}", total=len(planned)) as bar:
-            for done in _render(work, style, options.seed, planned, workers):
+            for done in render_files(work, style, options.seed, planned, workers):
                 bar.update(done)
         counts = Counter(one.path.split("/")[0] for one in planned)
         write_record(work, record, dict(sorted(counts.items())))
     return folder
 
 
-def encode(style: str, seed: int, shot: Shot) -> bytes:
+def encode(style: str, seed: int, shot: Shot | Walk) -> bytes:
     """Render one image and return it as a JPEG file."""
-    image = to_levels(render_image(style_named(style), seed, shot))
+    chosen = style_named(style)
+    if isinstance(shot, Walk):
+        image = to_levels(render_frame(chosen, seed, shot))
+    else:
+        image = to_levels(render_image(chosen, seed, shot))
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
     return bytes(np.asarray(content).tobytes())
 
 
-def _render(
-    work: Path, style: str, seed: int, planned: list[Planned], workers: int
+def render_files(
+    work: Path, style: str, seed: int, planned: Sequence[Planned], workers: int
 ) -> Iterator[int]:
-    """Write all images; yield how many were written since the last time."""
+    """Write all images, whose folders are there; yield how many since the last time."""
     chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
     write = functools.partial(_write, work, style, seed)
     if workers <= 1:
@@ -99,7 +104,7 @@ def _render(
             ) from error
 
 
-def _write(work: Path, style: str, seed: int, planned: list[Planned]) -> int:
+def _write(work: Path, style: str, seed: int, planned: Sequence[Planned]) -> int:
     for one in planned:
         _put(f"{work}/{one.path}", encode(style, seed, one.shot))
     return len(planned)

@@ -6,11 +6,14 @@ from torchreid_adv.data.virtual.style import Style
 from torchreid_adv.data.virtual.style_a import STYLE_A
 from torchreid_adv.data.virtual.style_b import STYLE_B
 from torchreid_adv.data.virtual.style_c import STYLE_C, STYLE_C_LONG
+from torchreid_adv.data.virtual.style_vi import STYLE_VI
 from torchreid_adv.errors import ConfigError, suggest
 
 STYLES: dict[str, Style] = {
     style.name: style for style in (STYLE_A, STYLE_B, STYLE_C, STYLE_C_LONG)
 }
+# of tracklets, in daylight and by infrared light
+WALKING: dict[str, Style] = {STYLE_VI.name: STYLE_VI}
 
 
 def style_named(name: str) -> Style:
@@ -19,6 +22,7 @@ def style_named(name: str) -> Style:
     Raises:
         ConfigError: there is none; the message names the nearest one.
     """
-    if name not in STYLES:
-        raise ConfigError(f"unknown style of virtual people '{name}'{suggest(name, STYLES)}")
-    return STYLES[name]
+    known = {**STYLES, **WALKING}
+    if name not in known:
+        raise ConfigError(f"unknown style of virtual people '{name}'{suggest(name, known)}")
+    return known[name]

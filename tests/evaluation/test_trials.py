@@ -1,0 +1,108 @@
+"""Protocols of drawn galleries, against a slow loop and by hand."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from torchreid_adv.errors import DataError
+from torchreid_adv.evaluation import evaluate_matrix
+from torchreid_adv.evaluation.protocols import Protocol
+from torchreid_adv.evaluation.trials import drawn_gallery, evaluate_trials
+from torchreid_adv.models import Features
+from torchreid_adv.registry import PROTOCOLS
+
+
+def features(rows, seed, cameras, people=5):
+    """Rows by identity, then camera."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = sorted((n % people, cameras[n // people % len(cameras)]) for n in range(rows))
+    pids, camids = torch.tensor(labels).T
+    values = torch.randn(rows, 4, generator=generator) + pids[:, None] * 0.4
+    return Features(values, pids, camids, tuple(map(str, range(rows))))
+
+
+def slow(query, gallery, protocol):
+    """mAP and match curve as the released code of SYSU-MM01's protocol words them."""
+    precisions, curves = [], []
+    for trial in range(protocol.galleries):
+        generator, columns = random.Random(trial), []
+        keys = [(int(p), int(c)) for p, c in zip(gallery.pids, gallery.camids, strict=True)]
+        for key in dict.fromkeys(keys):
+            own = [n for n, other in enumerate(keys) if other == key]
+            columns += [generator.choice(own)] if protocol.shots else own
+        for q in range(len(query)):
+            pid, camid = int(query.pids[q]), int(query.camids[q])
+            ranking = []
+            for n in sorted(
+                columns, key=lambda n: float((query.values[q] - gallery.values[n]).norm())
+            ):
+                if (camid, keys[n][1]) in protocol.same_place:
+                    continue
+                if protocol.same_camera and keys[n] == (pid, camid):
+                    continue
+                ranking.append(keys[n][0])
+            hits = [place for place, other in enumerate(ranking) if other == pid]
+            if not hits:
+                continue
+            precisions.append(np.mean([(i + 1) / (place + 1) for i, place in enumerate(hits)]))
+            people = list(dict.fromkeys(ranking)) if protocol.per_identity else ranking
+            curves.append([pid in people[: k + 1] for k in range(20)])
+    return np.mean(precisions), np.mean(curves, axis=0)
+
+
+@pytest.mark.parametrize("name", ["sysu_mm01", "regdb", "llcm"])
+def test_a_protocol_is_what_a_slow_loop_does(name):
+    protocol = PROTOCOLS.build(name)
+    query, gallery = features(20, 0, [2, 5]), features(60, 1, [0, 1, 2, 3])
+    result = evaluate_trials(query, gallery, protocol)
+    mAP, curve = slow(query, gallery, protocol)
+    assert result.mAP == pytest.approx(mAP)
+    assert result.cmc[:20] == pytest.approx(curve)
+    assert len(result.valid) == 20 * protocol.galleries
+
+
+def test_without_draws_and_rules_it_is_the_usual_evaluation():
+    query, gallery = features(20, 0, [2, 5]), features(60, 1, [0, 1, 2, 3])
+    ours = evaluate_trials(query, gallery, Protocol())
+    sides = (query.pids, gallery.pids, query.camids, gallery.camids)
+    usual = evaluate_matrix(torch.cdist(query.values, gallery.values), *sides)
+    assert ours.mAP == pytest.approx(usual.mAP)
+    assert ours.cmc == pytest.approx(usual.cmc)
+
+
+def test_a_gallery_has_one_image_of_each_identity_and_camera():
+    gallery = features(60, 1, [0, 1, 2, 3])
+    protocol = PROTOCOLS.build("sysu_mm01")
+    keys = set(zip(gallery.pids.tolist(), gallery.camids.tolist(), strict=True))
+    drawn = [
+        drawn_gallery(gallery.pids.numpy(), gallery.camids.numpy(), protocol, seed=seed)
+        for seed in range(10)
+    ]
+    for columns in drawn:
+        pairs = list(
+            zip(gallery.pids[columns].tolist(), gallery.camids[columns].tolist(), strict=True)
+        )
+        assert set(pairs) == keys
+        assert len(pairs) == len(keys)
+    assert len({columns.tobytes() for columns in drawn}) > 5
+
+
+def test_the_room_of_cameras_two_and_three_does_not_count():
+    """By hand: camera 3's query meets its own room only in camera 2, which is left out."""
+    query = Features(torch.zeros(1, 1), torch.tensor([1]), torch.tensor([2]), ("q",))
+    values, pids, camids = torch.tensor([[0.1], [0.2], [0.3]]), [1, 2, 1], [1, 0, 3]
+    gallery = Features(values, torch.tensor(pids), torch.tensor(camids), ("a", "b", "c"))
+    protocol = Protocol(same_place=((2, 1),), same_camera=False, per_identity=True)
+    result = evaluate_trials(query, gallery, protocol)
+    assert result.mAP == pytest.approx(1 / 2)
+    assert result.rank(1) == 0
+    assert result.rank(2) == 1
+
+
+def test_a_gallery_without_the_queries_identities_is_refused():
+    query, gallery = features(20, 0, [2]), features(60, 1, [0])
+    gallery = Features(gallery.values, gallery.pids + 50, gallery.camids, gallery.image_ids)
+    with pytest.raises(DataError, match="no query identity appears in a gallery"):
+        evaluate_trials(query, gallery, Protocol())

@@ -1,0 +1,104 @@
+"""Visible and infrared: sets of tracklets and of images in both, and samplers that pair them.
+
+    modality      which is which: a field of torchreid's tuples
+    frames        of which frames of a tracklet a clip consists
+    tracklets     the torchreid data set of tracklets
+    vcm           HITSZ-VCM; its lists are in vcm_lists
+    virtual_vi    virtual people walking, in that layout
+    image_sets    SYSU-MM01, RegDB and LLCM
+    samplers      batches that are half visible and half infrared
+
+Registering does not import torchreid.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchreid_adv.data.cross_modality.samplers import (
+    CrossModalityIdentitySampler,
+    CrossModalityTrackletSampler,
+)
+from torchreid_adv.registry import DATASETS
+
+__all__ = ["CrossModalityIdentitySampler", "CrossModalityTrackletSampler"]
+
+
+@DATASETS.register("vcm_i2v", video=True)
+def vcm_i2v(root: str = "", **kwargs: Any) -> Any:
+    """Open HITSZ-VCM, searched from infrared to visible."""
+    from torchreid_adv.data.cross_modality.vcm import VCM
+
+    return VCM(root, direction="i2v", **kwargs)
+
+
+@DATASETS.register("vcm_v2i", video=True)
+def vcm_v2i(root: str = "", **kwargs: Any) -> Any:
+    """Open HITSZ-VCM, searched from visible to infrared."""
+    from torchreid_adv.data.cross_modality.vcm import VCM
+
+    return VCM(root, direction="v2i", **kwargs)
+
+
+@DATASETS.register("virtual_vi_i2v", video=True)
+def virtual_vi_i2v(root: str = "", **kwargs: Any) -> Any:
+    """Open virtual people walking, searched from infrared to visible."""
+    from torchreid_adv.data.cross_modality.virtual_vi import VirtualVI
+
+    return VirtualVI(root, direction="i2v", **kwargs)
+
+
+@DATASETS.register("virtual_vi_v2i", video=True)
+def virtual_vi_v2i(root: str = "", **kwargs: Any) -> Any:
+    """Open virtual people walking, searched from visible to infrared."""
+    from torchreid_adv.data.cross_modality.virtual_vi import VirtualVI
+
+    return VirtualVI(root, direction="v2i", **kwargs)
+
+
+@DATASETS.register("sysu_mm01", video=False)
+def sysu_mm01(root: str = "", **kwargs: Any) -> Any:
+    """Open SYSU-MM01, all-search: infrared queries among four visible cameras."""
+    from torchreid_adv.data.cross_modality.image_sets import SYSUMM01
+
+    return SYSUMM01(root, **kwargs)
+
+
+@DATASETS.register("sysu_mm01_indoor", video=False)
+def sysu_mm01_indoor(root: str = "", **kwargs: Any) -> Any:
+    """Open SYSU-MM01, indoor search: infrared queries among the two visible cameras indoors."""
+    from torchreid_adv.data.cross_modality.image_sets import SYSUMM01
+
+    return SYSUMM01(root, indoor=True, **kwargs)
+
+
+@DATASETS.register("regdb_i2v", video=False)
+def regdb_i2v(root: str = "", **kwargs: Any) -> Any:
+    """Open RegDB, searched from thermal to visible; data.split_id 0 to 9 is its trial 1 to 10."""
+    from torchreid_adv.data.cross_modality.image_sets import RegDB
+
+    return RegDB(root, direction="i2v", **kwargs)
+
+
+@DATASETS.register("regdb_v2i", video=False)
+def regdb_v2i(root: str = "", **kwargs: Any) -> Any:
+    """Open RegDB, searched from visible to thermal; data.split_id 0 to 9 is its trial 1 to 10."""
+    from torchreid_adv.data.cross_modality.image_sets import RegDB
+
+    return RegDB(root, direction="v2i", **kwargs)
+
+
+@DATASETS.register("llcm_i2v", video=False)
+def llcm_i2v(root: str = "", **kwargs: Any) -> Any:
+    """Open LLCM, searched from infrared to visible."""
+    from torchreid_adv.data.cross_modality.image_sets import LLCM
+
+    return LLCM(root, direction="i2v", **kwargs)
+
+
+@DATASETS.register("llcm_v2i", video=False)
+def llcm_v2i(root: str = "", **kwargs: Any) -> Any:
+    """Open LLCM, searched from visible to infrared."""
+    from torchreid_adv.data.cross_modality.image_sets import LLCM
+
+    return LLCM(root, direction="v2i", **kwargs)

@@ -1,0 +1,89 @@
+"""Of which frames of a tracklet a clip consists.
+
+``restricted``, ``grid``, ``consecutive`` and ``dense`` are those of MITML (Lin et al., Learning
+Modal-Invariant and Temporal-Memory for Video-based Visible-Infrared Person Re-Identification,
+2022); ``evenly``, ``random`` and ``all`` are torchreid's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from torchreid_adv.errors import ConfigError, suggest
+
+# number of frames, length of a clip -> frames of the clip (or clips, one behind the other)
+Rule = Callable[[int, int], list[int]]
+
+
+def restricted(count: int, length: int) -> list[int]:
+    """Draw one frame of each of ``length`` equal chunks; the last frame fills up the last chunk."""
+    step = -(-count // length)
+    draws = torch.randint(step, (length,)).tolist()
+    return [min(chunk * step + draw, count - 1) for chunk, draw in enumerate(draws)]
+
+
+def grid(count: int, length: int) -> list[int]:
+    """Take the first frame of each chunk of :func:`restricted`."""
+    step = -(-count // length)
+    return [min(chunk * step, count - 1) for chunk in range(length)]
+
+
+def consecutive(count: int, length: int) -> list[int]:
+    """Take ``length`` frames in a row from a drawn start; short tracklets go round."""
+    start = int(torch.randint(max(0, count - length - 1) + 1, (1,)))
+    return [(start + place) % count for place in range(length)]
+
+
+def dense(count: int, length: int) -> list[int]:
+    """Take all frames in clips that follow each other; the last clip goes round in its frames."""
+    rows: list[int] = []
+    for start in range(0, count, length):
+        clip = range(start, min(start + length, count))
+        rows += [clip[place % len(clip)] for place in range(length)]
+    return rows
+
+
+def evenly(count: int, length: int) -> list[int]:
+    """Take frames at equal distances, after leaving out what does not divide by ``length``."""
+    if count < length:
+        return [min(place, count - 1) for place in range(length)]
+    return [place * (count // length) for place in range(length)]
+
+
+def random(count: int, length: int) -> list[int]:
+    """Draw ``length`` frames in their order, with repeats where there are too few."""
+    if count < length:
+        return sorted(torch.randint(count, (length,)).tolist())
+    return sorted(torch.randperm(count)[:length].tolist())
+
+
+def every(count: int, length: int) -> list[int]:
+    """Take all frames."""
+    return list(range(count))
+
+
+# name -> (in training, in a test); whole tracklets are for tests of batch size 1
+METHODS: dict[str, tuple[Rule, Rule]] = {
+    "restricted": (restricted, grid),
+    "grid": (grid, grid),
+    "consecutive": (consecutive, grid),
+    "dense": (restricted, dense),
+    "evenly": (evenly, evenly),
+    "random": (random, random),
+    "all": (every, every),
+}
+STOCK = ("evenly", "random", "all")
+WHOLE = ("dense", "all")
+
+
+def frame_rule(method: str, *, training: bool) -> Rule:
+    """Return the rule of a ``video.sample_method``.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"unknown video.sample_method '{method}'{suggest(method, METHODS)}")
+    return METHODS[method][0 if training else 1]

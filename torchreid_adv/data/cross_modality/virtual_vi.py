@@ -1,0 +1,94 @@
+"""Virtual people walking, visible and infrared, in HITSZ-VCM's layout."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.data.cross_modality.vcm import VCM
+from torchreid_adv.data.virtual.folder import folder_of, is_rendered, new_folder, record_of
+from torchreid_adv.data.virtual.folder import write_record as write_render_record
+from torchreid_adv.data.virtual.options import WalkOptions
+from torchreid_adv.data.virtual.render import render_files
+from torchreid_adv.data.virtual.styles import style_named
+from torchreid_adv.data.virtual.walk_plan import lists, plan_walks
+from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.progress import progress_bar
+
+STYLE = "virtual_vi"
+
+
+class VirtualVI(VCM):
+    """Tracklets of virtual people; rendered below the data root if they are not there.
+
+    Args:
+        root: data root.
+        direction: ``i2v`` or ``v2i``, see :class:`VCM`.
+        options: how much, and the seed; the current config's ``adv.virtual`` if not given.
+        workers: rendering processes, 0 for none.
+        kwargs: see :class:`VCM`.
+
+    Raises:
+        ConfigError: options out of range, or the set cannot be rendered there.
+        DataError: its tracklets are shorter than ``adv.video.min_length``.
+    """
+
+    def __init__(
+        self,
+        root: str = "",
+        *,
+        direction: str,
+        options: WalkOptions | None = None,
+        workers: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self._options, self._workers = options or configured_walks(), workers
+        super().__init__(root, direction=direction, **kwargs)
+
+    def folder(self, root: Path) -> Path:
+        """Return where the set lies, after rendering it if need be."""
+        return render_walks(root, self._options, self._workers)
+
+
+def configured_walks() -> WalkOptions:
+    """Return the options that the current config gives under ``adv.virtual``.
+
+    Raises:
+        ConfigError: a value outside its range.
+    """
+    virtual = config.current().adv.virtual
+    return WalkOptions(**{f.name: virtual[f.name] for f in dataclasses.fields(WalkOptions)})
+
+
+def render_walks(root: Path, options: WalkOptions, workers: int = 0) -> Path:
+    """Render a set of tracklets below ``root``, unless it is there already.
+
+    Args:
+        root: data root.
+        options: how much, and the seed.
+        workers: rendering processes; 0 and 1 render in this one.
+
+    Returns:
+        the folder that holds ``Train``, ``Test`` and ``info``.
+
+    Raises:
+        ConfigError: a folder of somebody else in the way, or a root that cannot be written.
+    """
+    record, folder = record_of(STYLE, options), folder_of(root, STYLE, options)
+    if is_rendered(folder, record):
+        return folder
+    tracks = plan_walks(style_named(STYLE), options)
+    planned = [frame for track in tracks for frame in track.frames]
+    with new_folder(folder, record) as work:
+        for parent in sorted({(work / one.path).parent for one in planned}):
+            parent.mkdir(parents=True)
+        (work / "info").mkdir()
+        with progress_bar(f"rendering {STYLE}", total=len(planned)) as bar:
+            for done in render_files(work, STYLE, options.seed, planned, workers):
+                bar.update(done)
+        for name, content in lists(tracks):
+            write_text(work / "info" / name, content)
+        write_render_record(work, record, {"frames": len(planned), "tracklets": len(tracks)})
+    return folder

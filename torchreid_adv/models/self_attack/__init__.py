@@ -1,0 +1,50 @@
+"""Self-attack defense and spatio-temporal relations for visible-infrared video re-ID.
+
+attention    residual attention within a frame (IMSA) and across modalities (CMCA)
+backbone     a ResNet in its stem and its four layers, last stride 1
+guidance     features of body parts guided by space and time (FRM-STIG)
+network      the network of both, the attacker and the defender
+parts        which parameters a step of the training moves
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from torchreid_adv import config
+from torchreid_adv.models.self_attack.network import SelfAttackVideo
+from torchreid_adv.registry import MODELS
+
+__all__ = ["SelfAttackVideo"]
+
+
+def _built(backbone: str, num_classes: int, pretrained: bool) -> nn.Module:
+    chosen = config.current().adv.video
+    return SelfAttackVideo(
+        num_classes,
+        backbone=backbone,
+        pretrained=pretrained,
+        attack=chosen.attack,
+        defense=chosen.defense,
+        guidance=chosen.guidance,
+        alone=chosen.alone,
+        cross_query=chosen.cross_query,
+    )
+
+
+@MODELS.register("self_attack_video")
+def self_attack_video(
+    num_classes: int, loss: str = "softmax", pretrained: bool = True, **kwargs: Any
+) -> nn.Module:
+    """Return the network of the paper, on ResNet-50; its modules are those of ``adv.video.*``."""
+    return _built("resnet50", num_classes, pretrained)
+
+
+@MODELS.register("self_attack_video_resnet18")
+def self_attack_video_resnet18(
+    num_classes: int, loss: str = "softmax", pretrained: bool = True, **kwargs: Any
+) -> nn.Module:
+    """Return the same on ResNet-18, for CPUs."""
+    return _built("resnet18", num_classes, pretrained)

@@ -1,0 +1,211 @@
+"""The network: stems by modality, an attacker that is trained against the defender, guidance."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.self_attack.attention import ResidualAttention
+from torchreid_adv.models.self_attack.backbone import layers, resnet, stem, width
+from torchreid_adv.models.self_attack.guidance import SpatialTemporalGuidance
+
+Outputs = dict[str, Tensor]
+
+
+class SelfAttackVideo(nn.Module):
+    """Self-attack defense and spatial-temporal relation mining for tracklets of two modalities.
+
+    Li et al., Video-based Visible-Infrared Person Re-Identification via Self-Attack Defense and
+    Spatial-Temporal Relation Mining (https://arxiv.org/abs/2307.03903). The attack is on features,
+    in training alone: an attacker with self-attention (ASAM, eqs. 2-5) moves the stems so that the
+    defender's classifier cannot tell identities, and the defender (ADM, eqs. 6-10), whose maps of
+    the two modalities attend to each other, learns against it. No image is perturbed.
+
+    At test a tracklet of one modality is described alone: by FRM-STIG (eqs. 11-15), which needs no
+    partner; without it by the defender, whose cross-attention attends to the tracklet itself or is
+    left out.
+
+    Args:
+        num_classes: training identities.
+        backbone: ``resnet50``, or ``resnet18`` for CPUs.
+        pretrained: with ImageNet weights.
+        attack: with the attacker (ASAM).
+        defense: with cross-attention in the defender (CMCA of ADM).
+        guidance: mode of :class:`SpatialTemporalGuidance`, or ``none``.
+        alone: without guidance, cross-attention of one tracklet: ``self`` or ``skip``.
+        cross_query: cross-attention's queries are of the map that it is added to (``self``), or of
+            the ``other``.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        backbone: str = "resnet50",
+        pretrained: bool = False,
+        attack: bool = True,
+        defense: bool = True,
+        guidance: str = "full",
+        alone: str = "self",
+        cross_query: str = "self",
+    ) -> None:
+        super().__init__()
+        self.alone, self.swapped = alone, cross_query == "other"
+        visible, infrared, own = (resnet(backbone, pretrained=pretrained) for _ in range(3))
+        middle, deep = width(own, 3), width(own, 4)
+        self.stem_visible, self.stem_infrared = stem(visible), stem(infrared)
+        self.defender, self.defender_last = layers(own, 1, 2, 3), layers(own, 4)
+        self.cross_middle = ResidualAttention(middle) if defense else None
+        self.cross_last = ResidualAttention(deep) if defense else None
+        self.neck, self.classifier = _neck(deep), _classifier(deep, num_classes)
+        self.attention: ResidualAttention | None = None
+        if attack:
+            self.attention = ResidualAttention(visible.bn1.num_features, pooled=True)
+            self.attacker = layers(visible, 1, 2, 3, 4)
+            self.neck_attack = _neck(deep)
+            self.classifier_attack = _classifier(deep, num_classes)
+        self.guidance: SpatialTemporalGuidance | None = None
+        if guidance != "none":
+            self.guidance = SpatialTemporalGuidance(deep, mode=guidance)
+            self.classifier_parts = _classifier(self.guidance.width, num_classes)
+        self.feature_dim = deep if self.guidance is None else self.guidance.width
+
+    def forward(
+        self,
+        images: Tensor,
+        modality: Tensor | None = None,
+        *,
+        step: str = "",
+        fixed: bool = False,
+    ) -> Tensor | Outputs:
+        """Return descriptors (N, D), or what a step of the training needs.
+
+        Args:
+            images: tracklets (N, T, 3, H, W), or images (N, 3, H, W), normalized.
+            modality: (N,) 0 visible, 1 infrared; all visible when it is not given.
+            step: in training ``defense`` (features and logits of eqs. 8-9), ``parts`` (logits of
+                eq. 16), ``attack`` (both classifiers' logits of eqs. 3 and 5), ``all`` of them. The
+                i-th visible and the i-th infrared tracklet are one person's.
+            fixed: the defense leaves stems and classifier as they are (second step of Algorithm 1).
+
+        Raises:
+            ConfigError: in training, without a step.
+        """
+        clips = images if images.ndim == 5 else images.unsqueeze(1)
+        shape = clips.shape[:2]
+        shallow = self._stems(clips.flatten(0, 1), modality)
+        if not self.training:
+            return self._described(shallow, shape)
+        if not step or modality is None:
+            raise ConfigError("this network is trained step by step; set adv.engine vi_self_attack")
+        return self._trained(shallow, shape, modality, step, fixed)
+
+    def _trained(
+        self, shallow: Tensor, shape: torch.Size, modality: Tensor, step: str, fixed: bool
+    ) -> Outputs:
+        outputs: Outputs = {}
+        maps: tuple[Tensor, Tensor] | None = None
+        if step in ("defense", "all"):
+            maps = self._maps(shallow.detach() if fixed else shallow)
+            outputs |= self._defended(*maps, shape, _partners(modality), fixed=fixed)
+        if step in ("parts", "all") and self.guidance is not None:
+            _, deep = self._maps(shallow) if maps is None or fixed else maps
+            parts = self.guidance(deep.unflatten(0, shape))
+            outputs["parts"] = self.classifier_parts(parts)
+        if step in ("attack", "all") and self.attention is not None:
+            outputs |= self._attacked(shallow, shape)
+        return outputs
+
+    def _stems(self, frames: Tensor, modality: Tensor | None) -> Tensor:
+        """Return the shallow maps of frames, each by the stem of its tracklet's modality."""
+        if modality is None or not (modality % 2).any():
+            return self.stem_visible(frames)
+        infrared = (modality % 2 == 1).repeat_interleave(len(frames) // len(modality))
+        if infrared.all():
+            return self.stem_infrared(frames)
+        visible_maps, infrared_maps = (
+            self.stem_visible(frames[~infrared]),
+            self.stem_infrared(frames[infrared]),
+        )
+        maps = visible_maps.new_empty(len(frames), *visible_maps.shape[1:])
+        return maps.index_put((~infrared,), visible_maps).index_put((infrared,), infrared_maps)
+
+    def _maps(self, shallow: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maps of the defender's third and of its fourth layer."""
+        middle = self.defender(shallow)
+        return middle, self.defender_last(middle)
+
+    def _described(self, shallow: Tensor, shape: torch.Size) -> Tensor:
+        middle, deep = self._maps(shallow)
+        if self.guidance is not None:
+            descriptors: Tensor = self.guidance(deep.unflatten(0, shape))
+            return descriptors
+        if self.alone == "self":
+            deep = self._crossed(middle, deep, torch.arange(len(deep), device=deep.device))
+        feature: Tensor = self.neck(_pooled(deep, shape))
+        return feature
+
+    def _defended(
+        self, middle: Tensor, deep: Tensor, shape: torch.Size, partners: Tensor, *, fixed: bool
+    ) -> Outputs:
+        """Return pooled maps, the feature of eq. 8 and its logits."""
+        frames = partners[:, None] * shape[1] + torch.arange(shape[1], device=partners.device)
+        pooled = _pooled(self._crossed(middle, deep, frames.flatten()), shape)
+        feature = self.neck(pooled)
+        weight = self.classifier.weight.detach() if fixed else self.classifier.weight
+        logits = F.linear(feature, weight)
+        return {"pooled": pooled, "feature": feature, "defense": logits}
+
+    def _crossed(self, middle: Tensor, deep: Tensor, partners: Tensor) -> Tensor:
+        """Return the mean of both maps that attend to those of the partners (eq. 7), or ``deep``.
+
+        Args:
+            middle: (M, C, h, w) maps of the defender's third layer.
+            deep: (M, C', h, w) of its fourth.
+            partners: (M,) whose frame each frame attends to.
+        """
+        if self.cross_middle is None or self.cross_last is None:
+            return deep
+        both = [
+            self.defender_last(self.cross_middle(middle, middle[partners], swapped=self.swapped)),
+            self.cross_last(deep, deep[partners], swapped=self.swapped),
+        ]
+        return (both[0] + both[1]) / 2
+
+    def _attacked(self, shallow: Tensor, shape: torch.Size) -> Outputs:
+        """Return logits of the attacker's feature: its own, and the defender's, which stay."""
+        assert self.attention is not None
+        maps = self.attacker(self.attention(shallow, shallow))
+        feature = self.neck_attack(_pooled(maps, shape))
+        return {
+            "attack": self.classifier_attack(feature),
+            "fooled": F.linear(feature, self.classifier.weight.detach()),
+        }
+
+
+def _neck(channels: int) -> nn.BatchNorm1d:
+    """Return a BatchNorm without bias, which no thawing of all layers brings back."""
+    neck = nn.BatchNorm1d(channels)
+    neck.register_parameter("bias", None)
+    return neck
+
+
+def _classifier(channels: int, classes: int) -> nn.Linear:
+    layer = nn.Linear(channels, classes, bias=False)
+    nn.init.normal_(layer.weight, std=0.001)
+    return layer
+
+
+def _pooled(maps: Tensor, shape: torch.Size) -> Tensor:
+    """Return the means (N, C) over time and place of maps (N T, C, h, w)."""
+    return maps.mean((2, 3)).unflatten(0, shape).mean(1)
+
+
+def _partners(modality: Tensor) -> Tensor:
+    """Return of each tracklet the one in the other modality that has the same place there."""
+    visible, infrared = ((modality % 2 == side).nonzero()[:, 0] for side in (0, 1))
+    partners = torch.empty_like(modality)
+    partners[visible], partners[infrared] = infrared, visible
+    return partners
