@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.report.similarity import file_similarity, ssim
+from torchreid_adv.evaluation.similarity import ssim
+from torchreid_adv.report.similarity import file_similarity
 
 
 def slow(x, y):

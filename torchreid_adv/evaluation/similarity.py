@@ -1,4 +1,4 @@
-"""How alike two images look: the structural similarity at several scales."""
+"""How alike two images look: structural similarity, at one scale and at several."""
 
 from __future__ import annotations
 
@@ -16,6 +16,23 @@ C1, C2 = 0.01**2, 0.03**2
 _TINY = 1e-6  # below a root, whose slope at 0 is infinite
 
 
+def ssim(images: Tensor, others: Tensor) -> Tensor:
+    """Return the mean structural similarity (N,) of pairs of images, at most 1.
+
+    Wang et al., Image Quality Assessment: From Error Visibility to Structural Similarity, 2004,
+    eq. 13, with Gaussian windows of 11 x 11 pixels inside the image, mean over channels.
+
+    Args:
+        images: (N, C, H, W) in [0, 1].
+        others: the same, paired with the first.
+
+    Raises:
+        ConfigError: images of other shapes, or smaller than a window.
+    """
+    _check_pairs(images, others)
+    return _ssim(images.double(), others.double())[0].mean(1)
+
+
 def ms_ssim(images: Tensor, others: Tensor) -> Tensor:
     """Return the multi-scale structural similarity (N,) of images, 1 for equal ones.
 
@@ -29,11 +46,10 @@ def ms_ssim(images: Tensor, others: Tensor) -> Tensor:
         others: the same shape.
 
     Raises:
-        ConfigError: sides of less than 11 pixels.
+        ConfigError: images of other shapes, or smaller than a window.
     """
+    _check_pairs(images, others)
     side = min(images.shape[-2:])
-    if side < WINDOW:
-        raise ConfigError(f"structural similarity needs sides of {WINDOW} pixels, got {side}")
     count = sum(math.ceil(side / 2**scale) >= WINDOW for scale in range(len(WEIGHTS)))
     weights = images.new_tensor(WEIGHTS[:count])
     parts = []
@@ -44,6 +60,14 @@ def ms_ssim(images: Tensor, others: Tensor) -> Tensor:
         parts.append(whole if scale == count - 1 else structure)
     powers = (weights / weights.sum()).view(-1, 1, 1)
     return torch.stack(parts).clamp_min(_TINY).pow(powers).prod(0).mean(1)
+
+
+def _check_pairs(images: Tensor, others: Tensor) -> None:
+    if images.shape != others.shape or images.ndim != 4 or min(images.shape[-2:]) < WINDOW:
+        raise ConfigError(
+            f"SSIM compares images of one size, {WINDOW} pixels or more each way, got "
+            f"{tuple(images.shape)} and {tuple(others.shape)}"
+        )
 
 
 def _ssim(images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
