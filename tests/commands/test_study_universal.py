@@ -24,6 +24,7 @@ def study(place, *pairs):
     for key, value in VIRTUAL.items():
         toy += [f"adv.virtual.{key}", str(value)]
     toy += ["adv.study.models", "['a=tiny_classifier', 'b=tiny_classifier@48x24']"]
+    toy += ["adv.scenarios.learned", "['a-virtual_a', 'b-virtual_a']"]
     toy += ["adv.study.seeds", "[1]", "adv.plugins", "['scripts.tiny_model']"]
     toy += ["adv.scenarios.epochs", "1", "adv.scenarios.batch", "8", "adv.meta.iterations", "1"]
     return cli.main(["study", "universal", "--config-file", str(CONFIG), *toy, *pairs])

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from torchreid_adv.commands.scenarios import outcomes
+from torchreid_adv.commands.scenarios import attacked_by, outcomes
 from torchreid_adv.commands.study import Found, trained_models
 from torchreid_adv.commands.universal_learning import Victim, learned, ways
 from torchreid_adv.commands.universal_scoring import UniversalScores
@@ -28,11 +28,12 @@ Means = dict[tuple[str, str], float]  # (way or "clean", scenario) -> mAP
 
 @STUDIES.register("universal", title="Universal attacks: what holds")
 def universal(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
-    """Learn against each network on the source, test all networks on the source and elsewhere.
+    """Learn against a network on the source, test all networks on the source and elsewhere.
 
     Args:
         cfg: ``data.sources`` is learned on, ``data.targets`` are unseen (the source is tested,
-            too), ``adv.meta.virtual`` is the meta-test set.
+            too), ``adv.meta.virtual`` is the meta-test set, ``adv.scenarios.learned`` names the
+            networks that are learned against, by default the first one.
         seed: of the networks.
         specs: two networks or more, trained on the source.
 
@@ -48,7 +49,7 @@ def universal(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     out = Path(cfg.data.save_dir)
     scores = UniversalScores(cfg, known, out)
     found: list[Found] = []
-    for on in known[: len(specs)]:
+    for on in attacked_by(cfg, known):
         attacks = [learned(cfg, on, one, out) for one in ways(cfg)]
         means = _means(outcomes(attacks, known, scores))
         found += readings(means, on.model, seed)
