@@ -160,6 +160,18 @@ class Classified(nn.Module):
         return self.network(image)
 
 
+class Embedded(Classified):
+    """Its classifier sees a further layer, of as many numbers as the features."""
+
+    def __init__(self, network):
+        super().__init__(network)
+        self.embedding = nn.Linear(16, 16).double()
+
+    def forward(self, image):
+        features = self.network(image)
+        return self.classifier(self.embedding(features)) if self.training else features
+
+
 def test_the_baseline_is_torchattacks_bim_on_the_identity_logits(model, images):
     torchattacks = pytest.importorskip("torchattacks")
     network = Classified(model.network).eval()
@@ -187,6 +199,7 @@ def test_the_baseline_is_torchattacks_bim_on_the_identity_logits(model, images):
         (lambda toy: toy, "has 0"),
         (lambda toy: Classified(toy, classes=1), "not loaded from the checkpoint"),
         (lambda toy: Classified(toy, width=9), "takes 9 numbers and its features have 16"),
+        (Embedded, "does not see the features"),
         (lambda toy: build_network("osnet_x0_25").double(), "not loaded from the checkpoint"),
     ],
 )

@@ -18,7 +18,9 @@ from torchreid_adv.attacks.steps import SignStep
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.identity_scores import identity_scores
 from torchreid_adv.models.pixel_model import PixelModel
+from torchreid_adv.models.prepare import frozen
 from torchreid_adv.pixels import from_levels, to_levels
 from torchreid_adv.registry import ATTACKS
 
@@ -134,7 +136,24 @@ def identity_classifier(model: nn.Module) -> nn.Linear:
             "this network's has one class: it was not loaded from the checkpoint; build the "
             "network with num_classes = number of training identities and load its weights"
         )
+    _check_takes_features(members[0], linear[0])
     return linear[0]
+
+
+def _check_takes_features(model: PixelModel, classifier: nn.Linear) -> None:
+    """Refuse a classifier that sees something else than the features, of the same length."""
+    parameter = classifier.weight
+    images = torch.zeros(1, 3, *model.size, device=parameter.device, dtype=parameter.dtype)
+    with frozen(model), torch.no_grad():
+        features, scores = model(images), identity_scores(model, images)
+        if features.shape[1] != classifier.in_features or len(scores) != 1:
+            return
+        own = classifier(features)
+    if scores[0].shape == own.shape and not torch.allclose(scores[0], own, rtol=1e-3, atol=1e-4):
+        raise ConfigError(
+            "the network's classifier does not see the features that it ranks by, but a further "
+            "layer's; attack the metric, by 'ifgsm'"
+        )
 
 
 @ATTACKS.register(
