@@ -1,6 +1,7 @@
 """Tables of the joint defense's paper, done again on a toy market with tiny networks."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from scripts.tiny_model import Tiny
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
+from torchreid_adv.attacks.generated import GeneratedNoise, save_generator
 from torchreid_adv.commands.reproductions import joint_defence
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.evaluation import Reranking
@@ -95,8 +97,8 @@ def test_clean_cells_are_what_python_computes_with_and_without_reranking(done):
         assert cells[tested, True] == pytest.approx(again.mAP, abs=1e-6)
 
 
-def stored(place, label, attack):
-    folder = place / "out" / "attacks" / label / f"{attack}-eps5" / "market1501" / "adversarial"
+def stored(place, label, attack, eps=5):
+    folder = place / "out" / "attacks" / label / f"{attack}-eps{eps}" / "market1501" / "adversarial"
     return adv.load_dataset("adversarial", folder=str(folder), root=str(place / "data"))
 
 
@@ -161,6 +163,23 @@ def test_table_2_tests_on_another_data_set(place, capsys):
     assert cells["DL*", False]["ours"] != cells["DL*+LHT", False]["ours"]
 
 
+def test_table_8_is_of_networks_that_the_generator_never_saw(place, capsys):
+    path = place / "generator.safetensors"
+    save_generator(path, GeneratedNoise(eps=8 / 255, size=(32, 16), filters=4, blocks=1))
+    for label, source in (("R50", "N2"), ("SB", "CF")):
+        shutil.copy(place / f"{source}.pth", place / f"{label}.pth")
+    pairs = ("adv.attack.eps", "8", "adv.attack.weights", str(path))
+    assert reproduce(place, "table8", *pairs, labels=("R50", "N", "DL", "SB")) == 0
+    assert "Ours has eps 8." in capsys.readouterr().out
+    found = {(c["tested"], c["attack"]): c["ours"] for c in cells_of(place, "table8")}
+    rows = {row for (row, _), ours in found.items() if ours}
+    assert rows == {"N", "JAD", "SB"}
+    config.forget()
+    attacked = stored(place, "R50", "mis_ranking", eps=8)
+    expected = scored(place, "SB", attacked, rerank=Reranking())
+    assert found["SB", "dmr"]["mAP"] == pytest.approx(expected.mAP, abs=1e-6)
+
+
 def test_figure_5_trains_both_and_draws_their_curves(place):
     recipe = ["data.transforms", "['random_flip', 'diversity']", "model.name", "tiny"]
     recipe += ["train.max_epoch", "2", "model.pretrained", "False", "train.batch_size", "2"]
@@ -182,6 +201,8 @@ def test_figure_5_trains_both_and_draws_their_curves(place):
         ("table2", LABELS, (), "'market1501' is among data.sources and data.targets"),
         ("table3", (), (), "'DL=resnet50:WEIGHTS'"),
         ("table9", ("N",), (), "one of N2 and DL at least is attacked"),
+        ("table8", ("N", "DL"), (), "R50 is attacked"),
+        ("table8", ("R50", "N"), (), "name its file in adv.attack.weights"),
         ("table4", LABELS, ("adv.attack.eps", "8"), "made with adv.attack.eps 5.0"),
         ("fig5", LABELS, (), "data.transforms must hold one of the two"),
     ],

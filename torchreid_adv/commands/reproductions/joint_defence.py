@@ -230,7 +230,7 @@ def scored(
         tested: how they are called then.
     """
     own = cfg.clone()
-    own.adv.attack.name = "sma"  # one that takes steps; nothing is attacked
+    own.adv.attack.update(name="sma", weights="")  # one that takes steps; nothing is attacked
     own.adv.transfer.tested = _given(cfg, labels)
     cells = clean_cells(own, behind=behind) if own.adv.transfer.tested else []
     return [replace(cell, tested=tested or cell.tested) for cell in cells]
