@@ -83,7 +83,7 @@ def test_a_bound_and_a_network_trained_against_attacks_share_what_was_learned(pl
 @pytest.mark.parametrize(
     ("number", "labels", "pairs", "sentence"),
     [
-        (1, ("M_C-virtual_a",), (), "'IDE-dukemtmcreid=resnet50:WEIGHTS'"),
+        (1, ("M_C-virtual_a",), (), "'IDE-dukemtmcreid=ide_resnet50:WEIGHTS'"),
         (13, ("PCB-virtual_a",), (), "takes models under the paper's labels"),
         (3, ("IDE-virtual_a",), (), "finds no pair of models"),
         (1, LABELS, ("adv.attack.eps", "4"), "made with adv.attack.eps 8.0"),
