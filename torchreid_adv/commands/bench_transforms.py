@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
+from torchvision.transforms import RandomCrop
 
 from torchreid_adv.commands import published_transforms as published
 from torchreid_adv.commands.published_auto_augment import policy
@@ -73,6 +74,10 @@ def _ways() -> dict[str, dict[str, Way]]:
             "published": published.Diversity(lht=0.0),
             "table kept": kept(lht=0.0),
             "floor": _draw,
+        },
+        "pad_crop": {
+            "published": RandomCrop(SIZE, padding=10),  # torchvision's, as the recipes have it
+            "floor": Image.Image.copy,
         },
     }
     return {name: {"ours": _ours(name), **ways} for name, ways in peers.items()}
