@@ -59,8 +59,12 @@ class Adversarial:
 class Attack(Protocol):
     """What can be run on a batch."""
 
-    linf: float | None
     name: str
+
+    @property
+    def linf(self) -> float | None:
+        """L-infinity bound in [0, 1], None for an attack without one."""
+        ...
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says of the attack."""
