@@ -11,7 +11,7 @@ from torchreid_adv.standard.versions import Version
 
 TOY = Version(
     "toy", 12, 6, 2, 1, 40, 4, transfer_steps=5, epochs=1, eot=3, draws=2, sample=8, chunk=8,
-    bootstrap=100, eps=(24,), curve=(0, 8, 24, 255),
+    bootstrap=100, eps=(14,), curve=(0, 8, 14, 255),
 )  # fmt: skip
 HEIGHT, WIDTH = 16, 8
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, LinearDistance
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.errors import AdvError, ConfigError
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, sha256
 from torchreid_adv.models import PixelModel, fingerprint
@@ -23,6 +25,7 @@ from torchreid_adv.standard.versions import Version
 from torchreid_adv.version import __version__
 
 FILE_NAME = "run.json"
+KEPT = ".job"  # folder of what a run keeps beside its results
 
 
 def run_identity(
@@ -62,22 +65,27 @@ def run_identity(
     }
 
 
-def claim(out: Path, identity: dict[str, Any]) -> None:
-    """Refuse a folder that holds another run.
+@contextlib.contextmanager
+def claimed(out: Path, identity: dict[str, Any]) -> Iterator[None]:
+    """Make a folder a run's; a run that is refused inside the block leaves nothing there.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: it holds another run.
     """
     path = out / FILE_NAME
-    if path.exists() and path.read_text(encoding="utf-8") != _text(identity):
+    new = not path.exists()
+    if not new and path.read_text(encoding="utf-8") != _text(identity):
         raise ConfigError(
             f"'{path}' belongs to another run; choose another data.save_dir or remove it"
         )
-
-
-def keep(out: Path, identity: dict[str, Any]) -> None:
-    """Make a folder a run's."""
-    write_text(out / FILE_NAME, _text(identity))
+    write_text(path, _text(identity))
+    try:
+        yield
+    except AdvError:
+        if new:
+            shutil.rmtree(out / KEPT, ignore_errors=True)
+            path.unlink()
+        raise
 
 
 def metric_facts(distance: Distance) -> dict[str, Any]:

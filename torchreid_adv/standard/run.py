@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.loading import check_images, refuse
@@ -29,6 +30,7 @@ from torchreid_adv.standard.looking import look
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
 from torchreid_adv.standard.scoring import Judge
 from torchreid_adv.standard.stages import Setting, kept
+from torchreid_adv.standard.tables import Scores
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
 from torchreid_adv.standard.trials import measured, run_trials, sample
 from torchreid_adv.standard.versions import PLUS, STANDARD, TRACKS, Version, version_of
@@ -81,7 +83,6 @@ def evaluate_standard(
     facts = identities.run_identity(
         model, data, version, surrogates, distance, attacked or distance, name
     )
-    identities.claim(Path(out), facts)
     setting = _setting(model, data, Path(out), version, surrogates, distance, workers)
     identity = {"run": sha256(json.dumps(facts, sort_keys=True).encode())}
     setting = dataclasses.replace(setting, attacked=attacked or distance, identity=identity)
@@ -117,7 +118,7 @@ def _setting(
     distance: Distance,
     workers: int,
 ) -> Setting:
-    folder = out / ".job" / "features"
+    folder = out / identities.KEPT / "features"
 
     def judge(of: ImageModel | None, label: str) -> Judge | None:
         if of is None:
@@ -145,15 +146,8 @@ def _setting(
 
 def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str]) -> dict[str, Any]:
     """Do what is not done yet, and return the result."""
-    listed = [record for side in SIDES for record in setting.data.side(side)]
-    images = setting.job / "images.json"
-    refuse(kept(images, "", lambda: check_images(listed, workers=setting.workers)[0]), len(listed))
-    clean = setting.judge.clean[0]
-    for side in clean.values():
-        inspection.refuse_features(side)
-    scores = setting.judge.score("query")
-    identities.keep(setting.out, identity)
-    chance = chances(clean["query"], clean["gallery"])
+    with identities.claimed(setting.out, identity):
+        scores, chance = _checked(setting)
     chosen = sample(setting.data.query, ~np.isnan(scores.ap), setting.version.sample)
     looks = look(setting, chosen, scores, chance)
     flags = list(of_model(looks))
@@ -168,6 +162,17 @@ def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str])
     found = result(setting, identity, asked, facts, looks, trials, [*flags, *raised])
     write_text(setting.out / RESULT, json.dumps(found, indent=1) + "\n")
     return found
+
+
+def _checked(setting: Setting) -> tuple[Scores, NDArray[np.float64]]:
+    """Return the clean scores and chance (Q,), once nothing is wrong with images and features."""
+    listed = [record for side in SIDES for record in setting.data.side(side)]
+    path = setting.job / "images.json"
+    refuse(kept(path, "", lambda: check_images(listed, workers=setting.workers)[0]), len(listed))
+    clean = setting.judge.clean[0]
+    for side in clean.values():
+        inspection.refuse_features(side)
+    return setting.clean(), chances(clean["query"], clean["gallery"])
 
 
 def _run_tracks(

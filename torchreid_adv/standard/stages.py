@@ -22,6 +22,7 @@ from torchreid_adv.models.base import ImageModel
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.standard import ensemble
 from torchreid_adv.standard.ensemble import MEMBERS, Member
+from torchreid_adv.standard.identity import KEPT
 from torchreid_adv.standard.scoring import Judge
 from torchreid_adv.standard.tables import Scores
 from torchreid_adv.standard.universal import universal
@@ -80,7 +81,7 @@ class Setting:
     @property
     def job(self) -> Path:
         """Folder of what a run keeps beside its results."""
-        return self.out / ".job"
+        return self.out / KEPT
 
     def members(self) -> list[Member]:
         """Return the attacks that can be made, in their order."""
@@ -165,6 +166,10 @@ class Setting:
         assert variant is not None  # one process does all
         entries = {e.image_id: (e, variant.folder) for e in variant.manifest.side(side)}
         return Stored(variant.data(data).side(side), entries, variant.manifest.root)
+
+    def clean(self) -> Scores:
+        """Return the scores without an attack, kept."""
+        return self.scored("clean", self.judge.name, lambda: self.judge.score("query"))
 
     def scored(self, name: str, stored: str, compute: Callable[[], Scores]) -> Scores:
         """Return kept scores of what has a manifest's root, or compute and keep them."""

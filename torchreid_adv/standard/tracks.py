@@ -30,7 +30,7 @@ class QueryTrack:
     def __init__(self, setting: Setting, eps: float) -> None:
         self.setting, self.eps = setting, eps
         judge = setting.judge
-        clean = setting.scored("clean", judge.name, lambda: judge.score("query"))
+        clean = setting.clean()
         self.table = Table(judge.query.pids.numpy(), clean)
         self.chance = chances(judge.query, judge.clean[0]["gallery"])
         self.stored: dict[str, Stored] = {}
@@ -83,7 +83,7 @@ class GalleryTrack:
     def __init__(self, setting: Setting, eps: float) -> None:
         self.setting, self.eps = setting, eps
         judge = setting.judge
-        clean = setting.scored("clean", judge.name, lambda: judge.score("query"))
+        clean = setting.clean()
         self.table = Table(judge.query.pids.numpy(), clean)
         self.chance = chances(judge.query, judge.clean[0]["gallery"])
         self.pids = np.unique(self.table.pids[self.table.valid])

@@ -140,7 +140,7 @@ def _point(
     """Return average precisions and first hits of the sample under push and margin at a bound."""
 
     def compute() -> dict[str, Any]:
-        clean = setting.judge.score("query")
+        clean = setting.clean()
         ap, hits = clean.ap[rows], clean.hits[rows, 0]
         facts: dict[str, Any] = {"push": ap.tolist(), "moving": 0.0, "silent": 0}
         if bound and setting.gradient:
@@ -163,7 +163,7 @@ def _single(setting: Setting, records: Sequence[Record], rows: np.ndarray, bound
 
     def compute() -> dict[str, Any]:
         if not setting.gradient:
-            return {"mAP": float(setting.judge.score("query").ap[rows].mean())}
+            return {"mAP": float(setting.clean().ap[rows].mean())}
         eps = pixels.from_levels(bound)
         rule = functools.partial(SignStep, lr=eps)
         attack = GradientAttack(MetricDistance(setting.attacked), LinfDelta(eps), rule, 1)
