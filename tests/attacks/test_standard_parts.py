@@ -38,11 +38,11 @@ def noise(eps=EPS, tries=5):
     )
 
 
-@pytest.mark.parametrize("objective", [RankMargin, MetricDistance])
-def test_an_attack_by_apgd_keeps_what_every_attack_promises(objective):
-    check_attack(apgd(objective(UNIT), steps=4))
+def test_an_attack_by_apgd_keeps_what_every_attack_promises():
+    check_attack(apgd(RankMargin(UNIT), steps=3))
 
 
+@pytest.mark.slow
 def test_the_other_parts_keep_what_every_attack_promises():
     targeted = apgd(MetricDistance(UNIT, targeted=True), steps=2)
     check_attack(noise())
@@ -87,8 +87,10 @@ def slow_apgd(value_and_gradient, clean, eps, steps):
 
 
 def test_apgd_against_a_slow_loop_for_one_image(model, images, features):
-    found = apgd(MetricDistance(UNIT), steps=24)(model, make_batch(images), References(features))
-    for row, image in enumerate(images[:2]):
+    found = apgd(MetricDistance(UNIT), steps=24)(
+        model, Batch(images[0][None], pids=torch.tensor(PIDS[:1])), References(features)
+    )
+    for row, image in enumerate(images[:1]):
         guides = torch.nn.functional.normalize(features.values[features.pids == PIDS[row]], dim=1)
 
         def value_and_gradient(point, guides=guides):

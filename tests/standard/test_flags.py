@@ -11,10 +11,12 @@ from torch import nn
 from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.standard.flags import Trials, of_table, of_trials
+from torchreid_adv.standard.flags import Trials, of_model, of_table, of_trials
+from torchreid_adv.standard.looking import look
 from torchreid_adv.standard.result import why_not
-from torchreid_adv.standard.run import evaluate_standard
+from torchreid_adv.standard.run import _checked, _setting, evaluate_standard
 from torchreid_adv.standard.tables import Scores, Table
+from torchreid_adv.standard.trials import sample
 from torchreid_adv.standard.versions import LITE, STANDARD
 
 SHORT = dataclasses.replace(TOY, sample=6, curve=(0, 14, 255))
@@ -80,6 +82,13 @@ class Alike(nn.Module):
         return self.network(images) * 0.01 + 1
 
 
+class Blind(nn.Module):
+    """Features that are noise of the image: clean rankings are random."""
+
+    def forward(self, images):
+        return torch.sin(4000 * images).flatten(1)[:, ::7]
+
+
 class Undeclared(Defense):
     """Says nothing of itself."""
 
@@ -96,6 +105,26 @@ RED_CASES = {
 }
 
 
+def looked(model, data, out, **settings):
+    """Flag name -> level, of what is seen before any attack."""
+    distance = build_distance("euclidean", normalize=True)
+    setting = _setting(model, data, out, SHORT, (), distance, 0)
+    setting = dataclasses.replace(setting, **settings)
+    scores, chance = _checked(setting)
+    chosen = sample(data.query, ~np.isnan(scores.ap), 6)
+    return {flag.name: flag.level for flag in of_model(look(setting, chosen, scores, chance))}
+
+
+@pytest.mark.parametrize("name", ["RAND", "DYN", "BATCH", "ZERO"])
+def test_a_planted_defect_is_seen_before_any_attack(name, data, tmp_path):
+    assert looked(RED_CASES[name](), data, tmp_path) == {name: "RED"}
+
+
+def test_an_honest_model_raises_nothing_before_any_attack(data, tmp_path):
+    assert looked(pixel_model(Stripes()), data, tmp_path) == {}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RED_CASES)
 def test_a_planted_defect_voids_the_word_standard(name, data, tmp_path):
     version = dataclasses.replace(
@@ -107,6 +136,7 @@ def test_a_planted_defect_voids_the_word_standard(name, data, tmp_path):
     assert name in result["standard"]["reasons"][-1]
 
 
+@pytest.mark.slow
 def test_attacks_that_know_less_give_a_hidden_gradient_away(data, tmp_path):
     version = dataclasses.replace(SHORT, eps=(30,), curve=(0, 255), square=400, noise=8)
     flags, result = raised(pixel_model(Around(Levels())), data, tmp_path, version)
@@ -116,26 +146,21 @@ def test_attacks_that_know_less_give_a_hidden_gradient_away(data, tmp_path):
 
 
 def test_another_metric_than_the_one_that_ranks_is_said(data, tmp_path):
-    version = dataclasses.replace(SHORT, steps=2, self_steps=1, square=3, noise=1, curve=(0,))
     other = build_distance("cosine")
-    flags, _ = raised(pixel_model(Stripes()), data, tmp_path, version, attacked=other)
-    assert flags["METRIC"] == "RED"
+    assert looked(pixel_model(Stripes()), data, tmp_path, attacked=other) == {"METRIC": "RED"}
 
 
 def test_features_that_tell_nobody_apart_are_said(data, tmp_path):
-    version = dataclasses.replace(SHORT, steps=2, self_steps=1, square=3, noise=1, curve=(0,))
-    flags, result = raised(pixel_model(Alike()), data, tmp_path, version)
-    assert flags["COLLAPSE"] == "RED"
-    assert result["looks"]["cosine"] > 0.99
+    assert looked(pixel_model(Alike()), data, tmp_path / "alike")["COLLAPSE"] == "RED"
+    assert looked(pixel_model(Blind()), data, tmp_path / "blind")["COLLAPSE"] == "RED"
 
 
 def test_a_defense_that_says_nothing_of_itself_is_said(data, tmp_path):
-    version = dataclasses.replace(SHORT, steps=2, self_steps=1, square=3, noise=1, curve=(0,))
     model = Defended(Undeclared(), pixel_model(Stripes()))
-    flags, _ = raised(model, data, tmp_path, version)
-    assert flags["STAGE"] == "AMBER"
+    assert looked(model, data, tmp_path) == {"STAGE": "AMBER"}
 
 
+@pytest.mark.slow
 def test_too_few_steps_are_said(data, tmp_path):
     version = dataclasses.replace(SHORT, steps=1, self_steps=1, square=3, noise=1, curve=(0,))
     version = dataclasses.replace(version, eps=(16,))
@@ -144,9 +169,9 @@ def test_too_few_steps_are_said(data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_an_honest_model_raises_no_red_flag(seed, data, tmp_path):
-    version = dataclasses.replace(SHORT, steps=30, square=100, eps=(8, 14, 24))
+    version = dataclasses.replace(SHORT, steps=30, square=100, eps=(8, 20))
     surrogates = [pixel_model(Stripes(100)), pixel_model(Stripes(101))]
     model = pixel_model(Stripes(seed, gain=1 + seed))
     flags, result = raised(model, data, tmp_path, version, surrogates=surrogates)

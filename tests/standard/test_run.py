@@ -134,6 +134,7 @@ def test_a_run_that_is_there_is_read_back(run, data, monkeypatch):
     assert json.dumps(again) == json.dumps(json.loads(json.dumps(result)))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_figures(run, data, tmp_path, monkeypatch):
     _, result = run
     whole, count = VariantWriter._result, 0
@@ -168,7 +169,9 @@ def test_another_run_s_folder_is_refused(run, data):
 
 
 def test_a_bound_of_zero_changes_no_bit_and_no_figure(data, tmp_path):
-    version = dataclasses.replace(TOY, eps=(0,), curve=(0,))
+    version = dataclasses.replace(
+        TOY, eps=(0,), curve=(0,), steps=2, self_steps=1, pulls=1, square=4, noise=2
+    )
     result = evaluate_standard(
         pixel_model(Stripes()), data, out=tmp_path, version=version, tracks=["Q"]
     )
@@ -188,10 +191,8 @@ def test_without_a_bound_rankings_fall_to_chance(data, tmp_path):
     assert result["tracks"]["G"]["255"]["robust"]["mAP"] < 1.5 * chance
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["bit_depth", pytest.param("rrp_xie", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bit_depth", "rrp_xie"])
 def test_a_defense_stands_in_three_rows(data, tmp_path, name):
     options = {"bits": 3} if name == "bit_depth" else {}
     version = dataclasses.replace(TOY, curve=(0,), sample=4, eps=(20,))

@@ -101,7 +101,7 @@ def of_model(looks: Looks) -> Iterator[Flag]:
     if looks.autograd:
         meaning = "the forward pass computes gradients: what it optimizes is not attacked"
         yield Flag("DYN", RED, 1.0, 0.0, meaning)
-    if looks.alone > 1e-3:
+    if looks.alone > max(1e-3, 2 * looks.repeats):  # more than it changes by itself
         meaning = "an image's feature depends on the batch it is in"
         yield Flag("BATCH", RED, looks.alone, 1e-3, meaning)
     if looks.no_gradient > 0.02:
