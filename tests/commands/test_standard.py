@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -77,3 +80,12 @@ def test_what_cannot_be_is_said(place, tmp_path, capsys, pairs, reason):
     assert standard(place, tmp_path, *pairs) == 2
     assert reason in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_the_command_of_the_page_resolves(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "standard.md").read_text()
+    (block,) = re.findall(r"```bash\ntorchreid-adv (.*?)```", page, flags=re.DOTALL)
+    name, *rest = shlex.split(block.replace("\\\n", " "))
+    config_file = Path(__file__).parents[2] / rest[1]
+    assert cli.main([name, "--config-file", str(config_file), "--dry-run", *rest[2:]]) == 0
+    assert "adv.standard.surrogates" in capsys.readouterr().out
