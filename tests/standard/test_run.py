@@ -82,7 +82,6 @@ def test_the_figure_of_queries_is_that_of_the_stored_files(run, data):
 def test_the_figure_of_the_gallery_is_one_gallery_s(run, data):
     out, result = run
     facts = result["tracks"]["G"]["14"]
-    assert facts["gallery"] == "composed"
     folder = out / "G-eps14" / "composed"
     entries = {e.image_id: e for e in read_manifest(folder).stored}
     gallery = []
@@ -92,7 +91,7 @@ def test_the_figure_of_the_gallery_is_one_gallery_s(run, data):
     found = [slow_precision(q, unit(q.path), gallery) for q in data.query]
     assert facts["robust"]["mAP"] == pytest.approx(np.mean(found), abs=1e-6)
     assert facts["robust"]["mAP"] < facts["clean"]["mAP"]
-    assert facts["robust"]["mAP"] <= min(g["mAP"] for g in facts["galleries"].values())
+    assert facts["robust"]["mAP"] == min(g["mAP"] for g in facts["galleries"].values())
     assert facts["attacked"] == 1.0
 
 
@@ -195,7 +194,8 @@ def test_without_a_bound_rankings_fall_to_chance(data, tmp_path):
 @pytest.mark.parametrize("name", ["bit_depth", "rrp_xie"])
 def test_a_defense_stands_in_three_rows(data, tmp_path, name):
     options = {"bits": 3} if name == "bit_depth" else {}
-    version = dataclasses.replace(TOY, curve=(0,), sample=4, eps=(20,))
+    short = {"steps": 4, "self_steps": 2, "pulls": 1, "square": 6, "noise": 2, "sample": 2}
+    version = dataclasses.replace(TOY, curve=(0,), eps=(20,), eot=2, **short)
     model = Defended(build_defense(name, **options), pixel_model(Stripes()))
     result = evaluate_standard(model, data, out=tmp_path, version=version, tracks=["Q"])
     rows = result["tracks"]["Q"]["20"]["defense"]
