@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from torchreid_adv.attacks.variant import VariantWriter
 from torchreid_adv.commands.verify import verify
-from torchreid_adv.defenses import Defended, build_defense
+from torchreid_adv.defenses import Defended, Defense, build_defense
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.standard.run import evaluate_standard
@@ -190,13 +190,27 @@ def test_without_a_bound_rankings_fall_to_chance(data, tmp_path):
     assert result["tracks"]["G"]["255"]["robust"]["mAP"] < 1.5 * chance
 
 
+class Dimmed(Defense):
+    """A random gray veil over the lower or the upper half."""
+
+    random = True
+
+    def draw(self, height, width, generator):
+        veil = torch.ones(1, 1, height, 1)
+        upper = int(torch.randint(2, (1,), generator=generator))
+        veil[:, :, upper * height // 2 : (1 + upper) * height // 2] = 0.6
+        return veil
+
+    def exact(self, images, drawn=None):
+        return images * drawn
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["bit_depth", "rrp_xie"])
-def test_a_defense_stands_in_three_rows(data, tmp_path, name):
-    options = {"bits": 3} if name == "bit_depth" else {}
+@pytest.mark.parametrize("defense", [build_defense("bit_depth", bits=3), Dimmed()])
+def test_a_defense_stands_in_three_rows(data, tmp_path, defense):
     short = {"steps": 4, "self_steps": 2, "pulls": 1, "square": 6, "noise": 2, "sample": 2}
     version = dataclasses.replace(TOY, curve=(0,), eps=(20,), eot=2, **short)
-    model = Defended(build_defense(name, **options), pixel_model(Stripes()))
+    model = Defended(defense, pixel_model(Stripes()))
     result = evaluate_standard(model, data, out=tmp_path, version=version, tracks=["Q"])
     rows = result["tracks"]["Q"]["20"]["defense"]
     assert rows["adaptive"] <= rows["oblivious"]
