@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.defenses import Defended
@@ -140,12 +139,3 @@ def averaged(results: Sequence[RetrievalResult], image_ids: Sequence[str]) -> Sc
         found = (first < k).mean(0)
         hits[places, column] = np.where(results[0].valid, found, np.nan)
     return Scores(ap, hits, tuple(one.mAP for one in results))
-
-
-def unit(distance: Distance) -> Callable[[Tensor], Tensor]:
-    """Return the map from features to where differences are held against thresholds."""
-
-    def normalized(features: Tensor) -> Tensor:
-        return torch.nn.functional.normalize(distance.map(features), dim=1)
-
-    return normalized
