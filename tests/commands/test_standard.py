@@ -59,11 +59,13 @@ def test_the_command_writes_a_result_for_each_model(place, tmp_path, cut, capsys
     assert "Result: " in said
 
 
-def test_a_run_without_surrogates_is_not_called_standard(place, tmp_path, cut, capsys):
-    assert standard(place, tmp_path, "adv.standard.tracks", "['Q']") == 0
-    assert "transferred attacks need 2 surrogates, and there were 0" in capsys.readouterr().out
+def test_a_run_with_itself_as_surrogate_is_not_called_standard(place, tmp_path, cut, capsys):
+    same = [f"itself=tiny:{place / 'a.pth'}", f"b=tiny:{place / 'b.pth'}"]
+    pairs = ["adv.standard.tracks", "['Q']", "adv.standard.surrogates", repr(same)]
+    assert standard(place, tmp_path, *pairs) == 0
+    assert "transferred attacks need 2 other models, and there were 1" in capsys.readouterr().out
     config.forget()
-    assert standard(place, tmp_path, "adv.standard.tracks", "['Q']") == 0  # read back
+    assert standard(place, tmp_path, *pairs) == 0  # read back
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ def test_thresholds_between_attacks():
 def test_what_is_called_standard():
     assert why_not(STANDARD, 2, []) == []
     assert why_not(LITE, 2, []) == []
-    assert "surrogates" in why_not(STANDARD, 1, [])[0]
+    assert "other models" in why_not(STANDARD, 1, [])[0]
     assert "budgets" in why_not(dataclasses.replace(LITE, steps=49), 2, [])[0]
 
 

@@ -48,7 +48,7 @@ def run_identity(
         "attacked_metric": metric_facts(attacked),
         "model": {
             "name": name,
-            "sha256": fingerprint(model),
+            "sha256": fingerprint(getattr(model, "network", model)),
             "defense": model.describe() if isinstance(model, Defended) else None,
         },
         "surrogates": [

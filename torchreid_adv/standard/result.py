@@ -105,7 +105,8 @@ def result(
         trials: facts of the attacks on the sample.
         flags: that were raised.
     """
-    reasons = why_not(version, len(identity["surrogates"]), flags)
+    others = {one["sha256"] for one in identity["surrogates"]} - {identity["model"]["sha256"]}
+    reasons = why_not(version, len(others), flags)
     roots = [f"{t}-eps{e} {facts['manifest']}" for t in tracks for e, facts in tracks[t].items()]
     return {
         "schema": SCHEMA,
@@ -136,7 +137,7 @@ def why_not(version: Version, surrogates: int, flags: Sequence[Flag]) -> list[st
 
     Args:
         version: that was run.
-        surrogates: how many there were.
+        surrogates: how many there were, the model itself and repeated ones not counted.
         flags: that were raised.
     """
     found = []
@@ -144,7 +145,7 @@ def why_not(version: Version, surrogates: int, flags: Sequence[Flag]) -> list[st
         found.append(f"its budgets are those of none of {', '.join(VERSIONS)}")
     if surrogates < SURROGATES:
         found.append(
-            f"transferred attacks need {SURROGATES} surrogates, and there were {surrogates}"
+            f"transferred attacks need {SURROGATES} other models, and there were {surrogates}"
         )
     red = dict.fromkeys(flag.name for flag in flags if flag.level == RED)
     if red:
