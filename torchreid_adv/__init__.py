@@ -57,6 +57,7 @@ _HOME = {
     "References": "attacks",
     "build_attack": "attacks",
     "attack_dataset": "commands.attack_gallery",
+    "evaluate_standard": "standard.run",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -608,6 +608,29 @@ KEYS: tuple[Key, ...] = (
         "adv.virtual.train_model = N and DL, trained for it",
     ),
     Key("pictures.identities", 6, "people in the pictures of features", between(2, 8)),
+    Key(
+        "standard.version",
+        "standard",
+        "budgets of the standard evaluation: 'standard', 'lite' for CPUs, 'plus' with restarts",
+        one_of("standard", "lite", "plus"),
+    ),
+    Key(
+        "standard.models",
+        [],
+        "models it evaluates: ['label=name@HEIGHTxWIDTH:weights', ...]; [] = model.name",
+    ),
+    Key(
+        "standard.surrogates",
+        [],
+        "two other models or more, on which transferred attacks are made; without weights where "
+        "adv.virtual.train_model trains them",
+    ),
+    Key(
+        "standard.tracks",
+        ["Q", "G"],
+        "what is attacked: 'Q' = queries, 'G' = gallery",
+        each(one_of("Q", "G")),
+    ),
     Key("report.page", True, "write report.html with its pictures beside results.json"),
     Key("virtual.train_identities", 120, "virtual people in the training set", between(1, 1501)),
     Key("virtual.test_identities", 60, "virtual people in query and gallery", between(1, 1501)),

@@ -24,6 +24,7 @@ from torchreid_adv.models.prepare import prepared
 from torchreid_adv.pixels import to_levels
 
 STARTS = ("zero", "random", "if_stuck")
+KEPT = ("last", "best")
 _ROUNDING = 1e-10  # a squared distance between features that differ by rounding is below
 _TINY = 1e-12  # a gradient of so little, summed over an image, is rounding
 
@@ -58,8 +59,12 @@ class Adversarial:
 class Attack(Protocol):
     """What can be run on a batch."""
 
-    linf: float | None
     name: str
+
+    @property
+    def linf(self) -> float | None:
+        """L-infinity bound in [0, 1], None for an attack without one."""
+        ...
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says of the attack."""
@@ -83,6 +88,8 @@ class GradientAttack:
         gradient: how the gradient is found; behind a random defense, averaged over its draws.
         start: ``zero`` = the clean image, ``random`` = uniform noise within the bounds,
             ``if_stuck`` = such noise for images that have no gradient to speak of.
+        keep: ``last`` = where the steps ended, ``best`` = of each image the point of all that had
+            the largest loss.
         seed: of the random start and of everything random inside the model.
         precision: ``fp32`` or ``bf16``, number format inside the networks.
         score: take the losses at the end, too, by one more forward pass; without it those before
@@ -103,6 +110,7 @@ class GradientAttack:
         *,
         gradient: Gradient = exact,
         start: str = "zero",
+        keep: str = "last",
         seed: int = 0,
         precision: str = "fp32",
         score: bool = True,
@@ -111,6 +119,8 @@ class GradientAttack:
             raise ConfigError(f"an attack needs at least one step, got steps={steps}")
         if start not in STARTS:
             raise ConfigError(f"start is one of {', '.join(STARTS)}, got '{start}'")
+        if keep not in KEPT or (keep == "best" and not score):
+            raise ConfigError(f"keep is one of {', '.join(KEPT)}, best with score; got '{keep}'")
         self.name = type(objective).__name__
         self.objective = objective
         self.perturbation = perturbation
@@ -118,6 +128,7 @@ class GradientAttack:
         self.steps = steps
         self.gradient = gradient
         self.start = start
+        self.keep = keep
         self.seed = seed
         self.precision = precision
         self.score = score
@@ -131,6 +142,7 @@ class GradientAttack:
             "steps": self.steps,
             "momentum": rule.get("momentum"),
             "start": self.start,
+            **({"keep": self.keep} if self.keep != "last" else {}),
             "seed": self.seed,
             "precision": self.precision,
             **self.objective.describe(),
@@ -185,16 +197,22 @@ class GradientAttack:
         rule = self.step_rule(perturbation.parameters())
         project = functools.partial(perturbation.project, batch.images)
         trace, moved = [], torch.zeros(len(batch), dtype=torch.bool, device=batch.images.device)
+        best = _Best() if self.keep == "best" else None
         for step in range(self.steps):
             losses = find(losses_of, perturbation, batch, step)
             moved |= _has_gradient(perturbation, len(batch))
             trace.append(losses)
+            if best is not None:
+                best.see(losses, perturbation(batch.images))
             rule.step(losses, project)
         with torch.no_grad(), seeded(self.seed, batch, self.steps):
             images = perturbation(batch.images).detach().clone()
             if self.score:
                 trace.append(losses_of(images))
-        return Adversarial(images, trace[0], trace[-1], ~moved, torch.stack(trace))
+        after = trace[-1]
+        if best is not None:
+            images, after = best.see(after, images)
+        return Adversarial(images, trace[0], after, ~moved, torch.stack(trace))
 
     def _gradient(
         self,
@@ -206,6 +224,22 @@ class GradientAttack:
     ) -> Tensor:
         with seeded(self.seed, batch, step):
             return gradient(losses_of, perturbation, batch.images)
+
+
+class _Best:
+    """The images that had the largest loss so far."""
+
+    def __init__(self) -> None:
+        self.images: Tensor | None = None
+
+    def see(self, losses: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Take what is better than before, and return the best images and their losses."""
+        if self.images is None:
+            self.images, self.losses = images.detach().clone(), losses.clone()
+        better = losses > self.losses
+        self.images[better] = images.detach()[better]
+        self.losses = torch.where(better, losses, self.losses)
+        return self.images, self.losses
 
 
 def _is_stuck(losses: Tensor, perturbation: Perturbation) -> Tensor:

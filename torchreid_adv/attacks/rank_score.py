@@ -57,17 +57,9 @@ class RankScore(Objective):
             ConfigError: no references are given.
             DataError: an image has none.
         """
-        if references is None:
-            raise ConfigError("this attack needs references: pass References(features, rule=...)")
         like = batch.images
-        positives = references.positives(batch).to(like.device)
-        if not positives.any(1).all():
-            raise DataError(
-                f"{int((~positives.any(1)).sum())} of {len(batch)} images have no reference of "
-                "their identity; leave them out of the batch"
-            )
-        same = dataclasses.replace(references, rule="all").positives(batch).to(like.device)
-        junk = same & ~positives
+        positives, junk = matches(references, batch)
+        assert references is not None
         mapped = self.distance.map(references.features.values.to(like)).detach()
 
         def losses(images: Tensor) -> Tensor:
@@ -80,6 +72,29 @@ class RankScore(Objective):
             return score if self.targeted else 1 - score
 
         return losses
+
+
+def matches(references: References | None, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return which references an image of a batch should find, and which do not count for it.
+
+    Returns:
+        (N, R) bool, its references; and (N, R) bool, others of its identity.
+
+    Raises:
+        ConfigError: no references are given.
+        DataError: an image has none.
+    """
+    if references is None:
+        raise ConfigError("this attack needs references: pass References(features, rule=...)")
+    device = batch.images.device
+    positives = references.positives(batch).to(device)
+    if not positives.any(1).all():
+        raise DataError(
+            f"{int((~positives.any(1)).sum())} of {len(batch)} images have no reference of "
+            "their identity; leave them out of the batch"
+        )
+    same = dataclasses.replace(references, rule="all").positives(batch).to(device)
+    return positives, same & ~positives
 
 
 def average_precision(distances: Tensor, positives: Tensor) -> Tensor:

@@ -1,0 +1,93 @@
+"""The command ``standard`` on a small market, with budgets cut down."""
+
+import dataclasses
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from markets import write_market
+
+from torchreid_adv import cli, config
+from torchreid_adv.standard.versions import LITE, VERSIONS
+
+PLUGIN = ["adv.plugins", "['scripts.tiny_model']"]
+CUT = {"steps": 3, "self_steps": 2, "pulls": 1, "square": 6, "noise": 2, "transfer_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("standard")
+    write_market(place / "data", identities=4, cameras=2, images=1, sizes=((24, 12), (20, 10)))
+    from scripts.tiny_model import Tiny
+
+    for seed, label in enumerate("abc"):
+        torch.manual_seed(seed)
+        torch.save({"state_dict": Tiny().state_dict()}, place / f"{label}.pth")
+    return place
+
+
+def standard(place, out, *pairs):
+    flags = ["-s", "market1501", "-t", "market1501", "--root", str(place / "data")]
+    common = ["data.height", "32", "data.width", "16", "data.workers", "0", "use_gpu", "False"]
+    common += ["data.save_dir", str(out), "test.normalize_feature", "True", *PLUGIN]
+    common += ["adv.standard.models", repr([f"mine=tiny:{place / 'a.pth'}"])]
+    common += ["adv.standard.version", "lite"]
+    return cli.main(["standard", *flags, *common, *pairs])
+
+
+@pytest.fixture
+def cut(monkeypatch):
+    short = {"epochs": 1, "sample": 4, "bootstrap": 20, "eps": (2,), "curve": (0,)}
+    monkeypatch.setitem(VERSIONS, "lite", dataclasses.replace(LITE, **CUT, **short))
+
+
+def test_the_command_writes_a_result_for_each_model(place, tmp_path, cut, capsys):
+    surrogates = [f"b=tiny:{place / 'b.pth'}", f"c=tiny:{place / 'c.pth'}"]
+    assert standard(place, tmp_path, "adv.standard.surrogates", repr(surrogates)) == 0
+    result = json.loads((tmp_path / "market1501" / "mine" / "standard.json").read_text())
+    assert result["model"]["name"] == "mine"
+    assert set(result["tracks"]) == {"Q", "G"}
+    assert len(result["surrogates"]) == 2
+    for track in result["tracks"].values():
+        assert track["2"]["robust"]["mAP"] <= track["2"]["clean"]["mAP"]
+    assert "transfer" in result["tracks"]["G"]["2"]["galleries"]
+    said = capsys.readouterr().out
+    assert "SRR-lite: mine on market1501" in said
+    assert "Result: " in said
+
+
+def test_a_run_with_itself_as_surrogate_is_not_called_standard(place, tmp_path, cut, capsys):
+    same = [f"itself=tiny:{place / 'a.pth'}", f"b=tiny:{place / 'b.pth'}"]
+    pairs = ["adv.standard.tracks", "['Q']", "adv.standard.surrogates", repr(same)]
+    assert standard(place, tmp_path, *pairs) == 0
+    assert "transferred attacks need 2 other models, and there were 1" in capsys.readouterr().out
+    config.forget()
+    assert standard(place, tmp_path, *pairs) == 0  # read back
+
+
+@pytest.mark.parametrize(
+    ("pairs", "reason"),
+    [
+        (["adv.standard.version", "quick"], "must be one of 'standard', 'lite', 'plus'"),
+        (["adv.standard.tracks", "['P']"], "must be one of 'Q', 'G'"),
+        (["adv.standard.surrogates", "['tiny']"], "names no model"),
+        (["adv.job.shard", "0/2"], "by one process"),
+        (["test.dist_metric", "xqda"], "ranks by Euclidean"),
+    ],
+)
+def test_what_cannot_be_is_said(place, tmp_path, capsys, pairs, reason):
+    assert standard(place, tmp_path, *pairs) == 2
+    assert reason in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_the_command_of_the_page_resolves(capsys):
+    page = (Path(__file__).parents[2] / "docs" / "standard.md").read_text()
+    (block,) = re.findall(r"```bash\ntorchreid-adv (.*?)```", page, flags=re.DOTALL)
+    name, *rest = shlex.split(block.replace("\\\n", " "))
+    config_file = Path(__file__).parents[2] / rest[1]
+    assert cli.main([name, "--config-file", str(config_file), "--dry-run", *rest[2:]]) == 0
+    assert "adv.standard.surrogates" in capsys.readouterr().out

@@ -1,0 +1,121 @@
+"""``torchreid-adv standard``: how robust models are, by one ensemble that nobody tunes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchreid_adv import config
+from torchreid_adv.commands import stock_config
+from torchreid_adv.commands.attack_gallery import (
+    configured_dataset,
+    configured_test,
+    load_spec,
+    weights_of,
+)
+from torchreid_adv.commands.stock_checks import check_names
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.data.datasets import ReIDData
+from torchreid_adv.distances import distance_of
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.hooks import installed
+from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.registry import COMMANDS
+from torchreid_adv.standard.run import RESULT, evaluate_standard
+from torchreid_adv.standard.words import lines
+
+
+@COMMANDS.register("standard", help="how robust models are: one ensemble of attacks, one number")
+def main(arguments: list[str]) -> int:
+    """Evaluate the models that ``adv.standard.*`` names and return 0, whatever comes out.
+
+    Raises:
+        ConfigError: a model or key that cannot be used.
+        DataError: a data set or an image that cannot be used.
+    """
+    parser = stock_config.make_parser(
+        "torchreid-adv standard", "Evaluate models by the standard ensemble of attacks."
+    )
+    chosen = parser.parse_args(arguments)
+    cfg = stock_config.merged_config(chosen)
+    if chosen.dry_run:
+        return stock_config.print_config(cfg)
+    if cfg.adv.job.shard:
+        raise ConfigError("'standard' is done by one process; leave adv.job.shard empty")
+    with installed():
+        config.setup(cfg)
+        check_names(cfg)
+        for path in standard(cfg):
+            print(f"Result: {path}")
+    return 0
+
+
+def standard(cfg: AdvConfig) -> list[Path]:
+    """Evaluate every model on every target and return the results' files."""
+    if cfg.adv.job.threads:
+        torch.set_num_threads(cfg.adv.job.threads)
+    distance = distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
+    attacked = distance_of(cfg, cfg.adv.attack.metric) if cfg.adv.attack.metric else None
+    models, surrogates = configured_models(cfg), configured_surrogates(cfg)
+    loaded = [load_spec(cfg, spec) for spec in surrogates]
+    found = []
+    for target in dict.fromkeys(cfg.data.targets):
+        data = configured_dataset(cfg, target)
+        for spec in models:
+            out = Path(cfg.data.save_dir) / data.name / spec.label
+            settings = {"distance": distance, "attacked": attacked, "surrogates": loaded}
+            found.append(_one(cfg, spec, data, out, settings))
+    return found
+
+
+def configured_models(cfg: AdvConfig) -> list[ModelSpec]:
+    """Return the models that are evaluated: ``adv.standard.models``, else ``model.name``."""
+    if not cfg.adv.standard.models:
+        return [ModelSpec(cfg.model.name, cfg.model.name, weights_of(cfg))]
+    return _specs(cfg, cfg.adv.standard.models)
+
+
+def configured_surrogates(cfg: AdvConfig) -> list[ModelSpec]:
+    """Return the surrogates of ``adv.standard.surrogates``."""
+    return _specs(cfg, cfg.adv.standard.surrogates)
+
+
+def _specs(cfg: AdvConfig, entries: Sequence[str]) -> list[ModelSpec]:
+    """Return models with their weights, trained for the quick start if need be."""
+    if not cfg.adv.virtual.train_model:
+        return parse_models(entries)
+    return [_trained(cfg, spec) for spec in parse_models(entries, trained=False)]
+
+
+def _trained(cfg: AdvConfig, spec: ModelSpec) -> ModelSpec:
+    from torchreid_adv.commands.own_model import trained_weights  # imports the training stack
+
+    own = cfg.clone()
+    own.model.name = spec.name
+    if spec.size:
+        own.data.height, own.data.width = spec.size
+    return ModelSpec(spec.label, spec.name, str(trained_weights(own)), spec.size)
+
+
+def _one(
+    cfg: AdvConfig, spec: ModelSpec, data: ReIDData, out: Path, settings: dict[str, Any]
+) -> Path:
+    model: ImageModel = load_spec(cfg, spec)
+    test = configured_test(cfg)
+    print(f"##### Standard evaluation: {spec.label} on {data.name} #####")
+    result = evaluate_standard(
+        model if test is None else test.of(model),
+        data,
+        out=out,
+        version=cfg.adv.standard.version,
+        tracks=cfg.adv.standard.tracks,
+        name=spec.label,
+        workers=lookup(cfg, "data.workers", 0),
+        **settings,
+    )
+    print(*lines(result), sep="\n")
+    return out / RESULT

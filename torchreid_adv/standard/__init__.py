@@ -1,0 +1,1 @@
+"""The standard evaluation: one ensemble of attacks, one number, and flags where it is not sound."""

@@ -1,0 +1,113 @@
+"""What makes a run of the standard evaluation the same run, and where it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from torchreid_adv.data.datasets import ReIDData
+from torchreid_adv.defenses import Defended
+from torchreid_adv.distances import Distance, LinearDistance
+from torchreid_adv.errors import AdvError, ConfigError
+from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.manifest import SIDES, sha256
+from torchreid_adv.models import PixelModel, fingerprint
+from torchreid_adv.models.base import ImageModel
+from torchreid_adv.standard.versions import Version
+from torchreid_adv.version import __version__
+
+FILE_NAME = "run.json"
+KEPT = ".job"  # folder of what a run keeps beside its results
+
+
+def run_identity(
+    model: ImageModel,
+    data: ReIDData,
+    version: Version,
+    surrogates: Sequence[PixelModel],
+    distance: Distance,
+    attacked: Distance,
+    name: str,
+) -> dict[str, Any]:
+    """Return what makes a run the same run: everything that decides a byte of it."""
+    listing = [(r.image_id, r.pid, r.camid) for side in SIDES for r in data.side(side)]
+    return {
+        "version": __version__,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "budget": version.facts(),
+        "metric": metric_facts(distance),
+        "attacked_metric": metric_facts(attacked),
+        "model": {
+            "name": name,
+            "sha256": fingerprint(getattr(model, "network", model)),
+            "defense": model.describe() if isinstance(model, Defended) else None,
+        },
+        "surrogates": [
+            {"network": type(one.network).__name__, "sha256": fingerprint(one.network)}
+            for one in surrogates
+        ],
+        "data": {
+            "name": data.name,
+            "query": len(data.query),
+            "gallery": len(data.gallery),
+            "train": len(data.train),
+            "listing": sha256(json.dumps(listing).encode()),
+        },
+    }
+
+
+@contextlib.contextmanager
+def claimed(out: Path, identity: dict[str, Any]) -> Iterator[None]:
+    """Make a folder a run's; a run that is refused inside the block leaves nothing there.
+
+    Raises:
+        ConfigError: it holds another run.
+    """
+    path = out / FILE_NAME
+    new = not path.exists()
+    if not new and path.read_text(encoding="utf-8") != _text(identity):
+        raise ConfigError(
+            f"'{path}' belongs to another run; choose another data.save_dir or remove it"
+        )
+    write_text(path, _text(identity))
+    try:
+        yield
+    except AdvError:
+        if new:
+            shutil.rmtree(out / KEPT, ignore_errors=True)
+            path.unlink()
+        raise
+
+
+def metric_facts(distance: Distance) -> dict[str, Any]:
+    """Return what tells two metrics apart."""
+    facts: dict[str, Any] = {"name": distance.name, "normalized": distance.normalize}
+    if isinstance(distance, LinearDistance) and distance.factor is not None:
+        facts["sha256"] = distance.digest()
+    return facts
+
+
+def environment() -> dict[str, Any]:
+    """Return what else a figure may depend on."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
+    }
+
+
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"

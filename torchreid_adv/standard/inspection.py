@@ -1,0 +1,156 @@
+"""What a model does that an evaluation must know of: looked at before anything is attacked."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from torchreid_adv.attacks import LinfDelta, MetricDistance, References
+from torchreid_adv.data.batch import Batch
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models import Features
+from torchreid_adv.models.prepare import frozen
+
+_REPEATS = 5
+_ALONE = 4  # images looked at by themselves
+_CONSTANT = 1e-5  # spread of unit features below which they are one feature
+_SUM = 1e-3
+_PAIRS = 512  # images whose features are compared with each other
+
+
+def refuse_model(model: nn.Module) -> None:
+    """Refuse a model that is not ready to be tested.
+
+    Raises:
+        ConfigError: a BatchNorm layer in train mode.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm) and module.training:
+            raise ConfigError(
+                f"the BatchNorm layer '{name}' is in train mode, so that an image's feature "
+                "depends on its batch; call model.eval() before the evaluation"
+            )
+
+
+def refuse_features(features: Features) -> None:
+    """Refuse features that say nothing, or are no features.
+
+    Raises:
+        ConfigError: all the same, or probabilities of classes.
+    """
+    values = features.values.double()
+    unit = F.normalize(values, dim=1)
+    if float(unit.std(0, correction=0).max()) < _CONSTANT:
+        raise ConfigError(
+            "the features of all images are the same, so that nothing can be ranked by them; is "
+            "the checkpoint the right one for this network?"
+        )
+    sums = values.sum(1)
+    if bool((values >= 0).all()) and bool(((sums - 1).abs() < _SUM).all()):
+        raise ConfigError(
+            "the features are probabilities (none below 0, each row's sum 1); give the features "
+            "before the classifier and its softmax"
+        )
+
+
+def mean_cosine(features: Features) -> float:
+    """Return the mean cosine between features of different images, of the first 512."""
+    unit = F.normalize(features.values[:_PAIRS].double(), dim=1)
+    count = len(unit)
+    total = float(unit.sum(0).pow(2).sum()) - count
+    return total / max(count * (count - 1), 1)
+
+
+def repeat_difference(model: nn.Module, batch: Batch) -> float:
+    """Return the largest difference of unit features over five passes with the same images."""
+    with _looking(model, batch):
+        passes = torch.stack([_unit(model, batch) for _ in range(_REPEATS)])
+    return float((passes - passes[0]).abs().max())
+
+
+def batch_difference(model: nn.Module, batch: Batch) -> float:
+    """Return the largest difference of unit features between images alone and in a batch."""
+    with _looking(model, batch):
+        together = _unit(model, batch)[:_ALONE]
+        sizes = [None] * len(batch) if batch.sizes is None else batch.sizes.split(1)
+        parts = zip(batch.images.split(1), sizes, strict=True)
+        alone = [
+            F.normalize(model(image, sizes=size), dim=1)
+            for image, size in list(parts)[: len(together)]
+        ]
+    return float((together - torch.cat(alone)).abs().max())
+
+
+def enters_autograd(model: nn.Module, batch: Batch) -> bool:
+    """Tell whether a forward pass without gradients computes some, as a purifying model does."""
+    entries = {
+        function.__code__
+        for function in (torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward)
+    }
+    seen: list[str] = []
+
+    def watch(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code in entries:
+            seen.append(frame.f_code.co_name)
+
+    before = sys.gettrace()
+    with _looking(model, batch):
+        sys.settrace(watch)
+        try:
+            model(batch.images[:1], sizes=None if batch.sizes is None else batch.sizes[:1])
+        finally:
+            sys.settrace(before)
+    return bool(seen)
+
+
+def without_gradient(
+    model: nn.Module, batch: Batch, references: References, distance: Distance, eps: float
+) -> Tensor:
+    """Return which images (N,) have a zero or non-finite gradient at a random start.
+
+    Args:
+        model: images in [0, 1] with ``sizes`` -> features.
+        batch: clean images.
+        references: that the distance is to.
+        distance: whose gradient it is.
+        eps: radius of the start, pixel units of [0, 1].
+    """
+    start = LinfDelta(eps)
+    start.reset(batch)
+    start.randomize(batch.rng(0, "inspection"))
+    with frozen(model), _same_randomness(batch), torch.enable_grad():
+        embed = functools.partial(model, sizes=batch.sizes)
+        losses = MetricDistance(distance).bind(embed, batch, references)(start.images)
+        if not losses.requires_grad:
+            return torch.ones(len(batch), dtype=torch.bool)
+        (gradient,) = torch.autograd.grad(losses.sum(), start.images, allow_unused=True)
+    if gradient is None:
+        return torch.ones(len(batch), dtype=torch.bool)
+    rows = gradient.flatten(1)
+    return (~rows.isfinite().all(1) | ~rows.ne(0).any(1)).cpu()
+
+
+def _unit(model: nn.Module, batch: Batch) -> Tensor:
+    return F.normalize(model(batch.images, sizes=batch.sizes), dim=1)
+
+
+@contextlib.contextmanager
+def _looking(model: nn.Module, batch: Batch) -> Iterator[None]:
+    with torch.no_grad(), frozen(model), _same_randomness(batch):
+        yield
+
+
+def _same_randomness(batch: Batch) -> contextlib.AbstractContextManager[None]:
+    """Return a context after which torch's random state is what it was."""
+    device = batch.images.device
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

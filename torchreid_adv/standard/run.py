@@ -1,0 +1,193 @@
+"""The standard evaluation of one model on one data set: from a model to ``standard.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchreid_adv.data.datasets import ReIDData
+from torchreid_adv.data.loading import check_images, refuse
+from torchreid_adv.defenses import Defended
+from torchreid_adv.distances import Distance, FittedDistance, build_distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.manifest import SIDES, sha256
+from torchreid_adv.models import Ensemble, PixelModel
+from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.kernels import repeatable
+from torchreid_adv.standard import identity as identities
+from torchreid_adv.standard import inspection
+from torchreid_adv.standard.chance import chances
+from torchreid_adv.standard.flags import Flag, of_model, of_table, of_trials
+from torchreid_adv.standard.looking import look
+from torchreid_adv.standard.result import gallery_facts, query_facts, result
+from torchreid_adv.standard.scoring import Judge
+from torchreid_adv.standard.stages import Setting, kept
+from torchreid_adv.standard.tables import Scores
+from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
+from torchreid_adv.standard.trials import measured, run_trials, sample
+from torchreid_adv.standard.versions import PLUS, STANDARD, TRACKS, Version, version_of
+
+RESULT = "standard.json"
+
+
+def evaluate_standard(
+    model: ImageModel,
+    data: ReIDData,
+    *,
+    out: str | Path,
+    version: str | Version = "standard",
+    surrogates: Sequence[PixelModel] = (),
+    distance: Distance | None = None,
+    attacked: Distance | None = None,
+    tracks: Sequence[str] = TRACKS,
+    name: str = "model",
+    workers: int = 0,
+) -> dict[str, Any]:
+    """Evaluate a model by the standard ensemble, write ``standard.json`` and return it.
+
+    A run that ended early goes on with the same call.
+
+    Args:
+        model: in eval mode; behind a defense as :class:`Defended`, and then attacked through it.
+            Any module from images to features is one as ``PixelModel(module, size=...)``.
+        data: query, gallery, and train for the universal perturbation.
+        out: folder of the run.
+        version: ``standard``, ``lite``, ``plus``, or a definition of one's own, whose result is not
+            called standard.
+        surrogates: two other models or more, on which transferred attacks are made.
+        distance: by which the gallery is ranked; None = Euclidean of normalized features.
+        attacked: the attacked metric, where it is another one (a flag says so).
+        tracks: ``Q``, ``G`` or both.
+        name: of the model, in the result.
+        workers: processes that read images.
+
+    Raises:
+        ConfigError: a model that is not ready or whose features say nothing, a folder that holds
+            another run, an unknown version or track.
+        DataError: an image that cannot be used, features that are not finite, no query with a
+            positive.
+    """
+    version = version_of(version) if isinstance(version, str) else version
+    distance = distance or build_distance("euclidean", normalize=True)
+    _check(distance, tracks)
+    inspection.refuse_model(model)
+    model = _averaged(model, version)
+    facts = identities.run_identity(
+        model, data, version, surrogates, distance, attacked or distance, name
+    )
+    setting = _setting(model, data, Path(out), version, surrogates, distance, workers)
+    identity = {"run": sha256(json.dumps(facts, sort_keys=True).encode())}
+    setting = dataclasses.replace(setting, attacked=attacked or distance, identity=identity)
+    with repeatable():
+        return _evaluate(setting, facts, tracks)
+
+
+def _check(distance: Distance, tracks: Sequence[str]) -> None:
+    unfitted = isinstance(distance, FittedDistance) and not distance.fitted
+    if not distance.squared_euclidean or unfitted:
+        raise ConfigError(
+            "the standard evaluation ranks by Euclidean, cosine or fitted Mahalanobis distances, "
+            f"not by '{distance.name}'; set test.dist_metric euclidean or cosine"
+        )
+    if not tracks or not set(tracks) <= set(TRACKS):
+        raise ConfigError(f"tracks are {', '.join(TRACKS)}, one or both; got {list(tracks)}")
+
+
+def _averaged(model: ImageModel, version: Version) -> ImageModel:
+    """Return the model with the version's draws for attacks through a random defense."""
+    if not (isinstance(model, Defended) and model.defense.random):
+        return model
+    samples = math.ceil(version.eot / model.draws)
+    return Defended(model.defense, model.model, draws=model.draws, eot_samples=samples)
+
+
+def _setting(
+    model: ImageModel,
+    data: ReIDData,
+    out: Path,
+    version: Version,
+    surrogates: Sequence[PixelModel],
+    distance: Distance,
+    workers: int,
+) -> Setting:
+    folder = out / identities.KEPT / "features"
+
+    def judge(of: ImageModel | None, label: str) -> Judge | None:
+        if of is None:
+            return None
+        return Judge(of, data, distance, version.draws, folder, label, workers)
+
+    own = judge(model, "model")
+    assert own is not None
+    ensemble = Ensemble(surrogates) if surrogates else None
+    return Setting(
+        version=version,
+        model=model,
+        data=data,
+        distance=distance,
+        attacked=distance,
+        judge=own,
+        out=out,
+        identity={},
+        surrogates=ensemble,
+        surrogate_judge=judge(ensemble, "surrogates"),
+        twin_judge=judge(model.model if isinstance(model, Defended) else None, "undefended"),
+        workers=workers,
+    )
+
+
+def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str]) -> dict[str, Any]:
+    """Do what is not done yet, and return the result."""
+    with identities.claimed(setting.out, identity):
+        scores, chance = _checked(setting)
+    chosen = sample(setting.data.query, ~np.isnan(scores.ap), setting.version.sample)
+    looks = look(setting, chosen, scores, chance)
+    flags = list(of_model(looks))
+    setting = dataclasses.replace(setting, gradient=looks.no_gradient < 1)
+    rows = np.isin(setting.judge.query.image_ids, [record.image_id for record in chosen])
+    trials = run_trials(setting, chosen, float(chance[rows].mean()))
+    flags += of_trials(measured(trials))
+    asked = setting.version
+    if asked == STANDARD and any(flag.name == "CONV" for flag in flags):
+        setting = dataclasses.replace(setting, version=PLUS)
+    facts, raised = _run_tracks(setting, tracks, looks.chance)
+    found = result(setting, identity, asked, facts, looks, trials, [*flags, *raised])
+    write_text(setting.out / RESULT, json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def _checked(setting: Setting) -> tuple[Scores, NDArray[np.float64]]:
+    """Return the clean scores and chance (Q,), once nothing is wrong with images and features."""
+    listed = [record for side in SIDES for record in setting.data.side(side)]
+    path = setting.job / "images.json"
+    refuse(kept(path, "", lambda: check_images(listed, workers=setting.workers)[0]), len(listed))
+    clean = setting.judge.clean[0]
+    for side in clean.values():
+        inspection.refuse_features(side)
+    return setting.clean(), chances(clean["query"], clean["gallery"])
+
+
+def _run_tracks(
+    setting: Setting, tracks: Sequence[str], chance: float
+) -> tuple[dict[str, dict[str, Any]], list[Flag]]:
+    """Return the facts by track and bound, and the flags that they raise."""
+    facts: dict[str, dict[str, Any]] = {track: {} for track in tracks}
+    flags: list[Flag] = []
+    for eps in setting.version.eps:
+        if "Q" in facts:
+            queries = QueryTrack(setting, eps)
+            flags += of_table(queries.run(), chance, f"Q, eps {eps}")
+            facts["Q"][str(eps)] = query_facts(setting, queries)
+        if "G" in facts:
+            gallery = GalleryTrack(setting, eps)
+            gallery.run()
+            facts["G"][str(eps)] = gallery_facts(setting, gallery)
+    return facts, flags

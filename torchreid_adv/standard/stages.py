@@ -1,0 +1,201 @@
+"""One attack of the ensemble on some images: stored, scored, and found again on resume."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.attacks import Attack, References
+from torchreid_adv.attacks.references import SIDE_RULES
+from torchreid_adv.attacks.transferred import Transferred
+from torchreid_adv.attacks.variant import VariantWriter
+from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.distances import Distance
+from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.manifest import Entry
+from torchreid_adv.models import Ensemble
+from torchreid_adv.models.base import ImageModel
+from torchreid_adv.pixels import from_levels
+from torchreid_adv.standard import ensemble
+from torchreid_adv.standard.ensemble import MEMBERS, Member
+from torchreid_adv.standard.identity import KEPT
+from torchreid_adv.standard.scoring import Judge
+from torchreid_adv.standard.tables import Scores
+from torchreid_adv.standard.universal import universal
+from torchreid_adv.standard.versions import SIDES, Version
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What an attack left.
+
+    Args:
+        records: the stored images, under the names of the clean ones.
+        entries: of the manifest, image_id -> (entry, folder it lies in).
+        root: of the manifest.
+    """
+
+    records: tuple[Record, ...]
+    entries: dict[str, tuple[Entry, Path]]
+    root: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that the attacks of a run share.
+
+    Args:
+        version: budgets.
+        model: what is attacked and scored; behind a defense, through it.
+        data: the data set.
+        distance: that ranks and is attacked.
+        attacked: that is attacked, where it is another one (which a flag says).
+        judge: scores of the model.
+        out: folder of the run.
+        identity: what makes the run the same run, for manifests.
+        surrogates: other models, None without.
+        surrogate_judge: features of the surrogates.
+        twin_judge: scores of the undefended model, None where the model is undefended.
+        gradient: whether there is one.
+        workers: processes that read images.
+    """
+
+    version: Version
+    model: ImageModel
+    data: ReIDData
+    distance: Distance
+    attacked: Distance
+    judge: Judge
+    out: Path
+    identity: dict[str, Any]
+    surrogates: Ensemble | None = None
+    surrogate_judge: Judge | None = None
+    twin_judge: Judge | None = None
+    gradient: bool = True
+    workers: int = 0
+
+    @property
+    def job(self) -> Path:
+        """Folder of what a run keeps beside its results."""
+        return self.out / KEPT
+
+    def members(self) -> list[Member]:
+        """Return the attacks that can be made, in their order."""
+        found = [m for m in MEMBERS if self.gradient or not m.gradient]
+        if self.surrogates is None:
+            found = [m for m in found if m.name != "transfer"]
+        if self.twin_judge is None:
+            found = [m for m in found if m.name != "oblivious"]
+        return found
+
+    def references(self, track: str, judge: Judge | None = None) -> References:
+        """Return what images of a track are held against: the other side's clean features."""
+        other = "gallery" if track == "Q" else "query"
+        features = (judge or self.judge).clean[0][other]
+        return References(features, SIDE_RULES[SIDES[track]])
+
+    def attack(self, name: str, track: str, eps: float) -> Attack:
+        """Build an attack of the ensemble.
+
+        Args:
+            name: of the member.
+            track: ``Q`` or ``G``.
+            eps: bound in gray levels.
+        """
+        version, distance, bound = self.version, self.attacked, from_levels(eps)
+        if name == "pull":
+            identities = len(self.references(track).features.pids.unique())
+            return ensemble.pull(version, bound, distance, identities)
+        if name == "universal":
+            path = self.job / f"universal-eps{eps:g}.safetensors"
+            return universal(
+                self.model,
+                self.data,
+                bound,
+                distance,
+                epochs=version.epochs,
+                path=path,
+                workers=self.workers,
+            )
+        if name in ("transfer", "oblivious"):
+            judge = self.surrogate_judge if name == "transfer" else self.twin_judge
+            assert judge is not None
+            build = ensemble.momentum if name == "transfer" else ensemble.oblivious
+            own = self.references(track, judge)
+            return Transferred(build(version, bound, distance), judge.model, own)
+        builders: dict[str, Callable[[Version, float, Distance], Attack]] = {
+            "push": ensemble.push,
+            "margin": ensemble.margin,
+            "self": ensemble.self_reference,
+            "noise": ensemble.noise,
+            "square": ensemble.square,
+        }
+        return builders[name](version, bound, distance)
+
+    def run(self, name: str, track: str, eps: float, records: Sequence[Record]) -> Stored:
+        """Attack some images of a track's side and store them; what is stored is kept.
+
+        Args:
+            name: of the member.
+            track: ``Q`` or ``G``.
+            eps: bound in gray levels.
+            records: the clean images.
+        """
+        attack, side = self.attack(name, track, eps), SIDES[track]
+        place = f"{track}-eps{eps:g}"
+        writer = VariantWriter(
+            self.model,
+            attack,
+            self.references(track),
+            side,
+            self.out / place / name,
+            self.job / place / name,
+            chunk=self.version.chunk,
+            workers=self.workers,
+            copies=False,
+        )
+        header = {"data": self.data.name, "track": track, **self.identity}
+        header["attack"] = {"name": name, "eps": eps, **_facts(attack)}
+        cut: dict[str, Any] = {side: tuple(records)}
+        data = dataclasses.replace(self.data, **cut)
+        variant = writer.write(data, header)
+        assert variant is not None  # one process does all
+        entries = {e.image_id: (e, variant.folder) for e in variant.manifest.side(side)}
+        return Stored(variant.data(data).side(side), entries, variant.manifest.root)
+
+    def clean(self) -> Scores:
+        """Return the scores without an attack, kept."""
+        return self.scored("clean", self.judge.name, lambda: self.judge.score("query"))
+
+    def scored(self, name: str, stored: str, compute: Callable[[], Scores]) -> Scores:
+        """Return kept scores of what has a manifest's root, or compute and keep them."""
+        facts = kept(self.job / f"{name}.json", stored, lambda: compute().to_dict())
+        return Scores.of(facts)
+
+
+def kept(path: Path, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what a file says under a key, computed and written where it does not.
+
+    Args:
+        path: JSON file.
+        key: what the content depends on.
+        compute: gives plain values.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["key"] == key:
+            found: dict[str, Any] = content["facts"]
+            return found
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        pass
+    found = compute()
+    write_text(path, json.dumps({"key": key, "facts": found}) + "\n")
+    return found
+
+
+def _facts(attack: Attack) -> dict[str, Any]:
+    return {key: value for key, value in attack.describe().items() if key != "eps"}

@@ -1,0 +1,78 @@
+"""What the versions of the standard evaluation consist of: data, and nothing to tune."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.pixels import LEVELS
+
+EPS = (8, 5)  # main bounds, gray levels
+CURVE = (0, 1, 2, 4, 5, 8, 12, 16, 32, 64, LEVELS)  # bounds of the curve, gray levels
+TRACKS = ("Q", "G")
+SIDES = {"Q": "query", "G": "gallery"}
+
+
+@dataclass(frozen=True)
+class Version:
+    """The budgets of the ensemble.
+
+    Args:
+        name: of the version.
+        steps: of the attacks on margin, push and pull.
+        self_steps: of each attack without references (SMA, LTA, ODFA).
+        pulls: nearest wrong identities an image is pulled to.
+        restarts: starts of margin, push and self: the clean image (self: noise), then noise.
+        square: answers that Square asks for each image.
+        noise: random signs tried.
+        transfer_steps: of the momentum attack on surrogates.
+        epochs: over the training images, of the universal perturbation.
+        eot: draws of a random defense that a gradient and a judge see.
+        draws: of a random defense by which stored images are scored.
+        sample: queries of the curve and of the flags' trials, spread over all of them.
+        chunk: images attacked together.
+        bootstrap: resamplings of identities for an interval.
+        eps: main bounds, gray levels; flags' trials are at the first one.
+        curve: bounds of the curve, gray levels.
+    """
+
+    name: str
+    steps: int
+    self_steps: int
+    pulls: int
+    restarts: int
+    square: int
+    noise: int
+    transfer_steps: int = 30
+    epochs: int = 10
+    eot: int = 20
+    draws: int = 10
+    sample: int = 256
+    chunk: int = 16
+    bootstrap: int = 2000
+    eps: tuple[int, ...] = EPS
+    curve: tuple[int, ...] = CURVE
+
+    def facts(self) -> dict[str, Any]:
+        """Return the whole definition, for results."""
+        return {**asdict(self), "eps": list(self.eps), "curve": list(self.curve)}
+
+
+STANDARD = Version("standard", 100, 100, 9, 1, 5000, 100)
+LITE = Version("lite", 50, 30, 3, 1, 1000, 20, eot=8, sample=64)
+PLUS = Version("plus", 100, 100, 9, 5, 5000, 100)
+VERSIONS = {version.name: version for version in (STANDARD, LITE, PLUS)}
+
+
+def version_of(name: str) -> Version:
+    """Return a version.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in VERSIONS:
+        raise ConfigError(
+            f"unknown version of the standard evaluation '{name}'{suggest(name, VERSIONS)}"
+        )
+    return VERSIONS[name]
