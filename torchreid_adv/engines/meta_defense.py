@@ -34,6 +34,7 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
     is none. Evaluations, checkpoints and reports are those of adversarial training.
     """
 
+    train_loader: Any
     meta_config: AdvConfig
     perturbation: UniversalPerturbation
     virtual: Rounds | None
@@ -51,6 +52,7 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
         super().adapt(cfg)
         attack = configured_attack(cfg)
         assert isinstance(attack, Fitted)
+        assert isinstance(attack.perturbation, UniversalPerturbation)
         chosen = cfg.adv.meta
         self.perturbation = attack.perturbation.part(chosen.perturbation)
         self.meta_config, self.virtual, self.head = cfg, None, None
