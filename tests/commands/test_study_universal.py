@@ -1,40 +1,31 @@
 """The study of universal attacks in a toy form, and its arithmetic by hand."""
 
 import json
-from pathlib import Path
 
 import pytest
+import toys
 
-from torchreid_adv import cli, config, errors
+from torchreid_adv import errors
 from torchreid_adv.commands.studies.universal import claims
 from torchreid_adv.commands.universal_learning import Victim
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.report.scenarios import SCENARIOS
 
-CONFIG = Path(__file__).parents[2] / "configs" / "study" / "universal.yaml"
-VIRTUAL = {"height": 64, "width": 32, "distractors": 2, "train_identities": 8}
-VIRTUAL |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}
 KINDS = ("color", "delta", "both")
 
 
 def study(place, *pairs):
-    config.forget()
-    toy = ["data.root", str(place / "data"), "data.save_dir", str(place / "out")]
-    toy += ["data.height", "32", "data.width", "16", "train.max_epoch", "1"]
-    for key, value in VIRTUAL.items():
-        toy += [f"adv.virtual.{key}", str(value)]
+    toy = ["data.height", "32", "data.width", "16", "adv.virtual.test_identities", "3"]
     toy += ["adv.study.models", "['a=tiny_classifier', 'b=tiny_classifier@48x24']"]
     toy += ["adv.scenarios.learned", "['a-virtual_a', 'b-virtual_a']"]
-    toy += ["adv.study.seeds", "[1]", "adv.plugins", "['scripts.tiny_model']"]
     toy += ["adv.scenarios.epochs", "1", "adv.scenarios.batch", "8", "adv.meta.iterations", "1"]
-    return cli.main(["study", "universal", "--config-file", str(CONFIG), *toy, *pairs])
+    return toys.study("universal", place, *toy, *pairs)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     place = tmp_path_factory.mktemp("study")
     assert study(place) == 0
-    config.forget()
     return place, json.loads((place / "out" / "study.json").read_text())
 
 
@@ -61,15 +52,9 @@ def test_a_figure_is_that_of_its_run(done):
 
 
 @pytest.mark.slow
-def test_the_same_command_computes_nothing_again(done, monkeypatch, capsys):
+def test_the_same_command_computes_nothing_again(done, nothing_is_computed, capsys):
     place, facts = done
 
-    def forbidden(*arguments, **keywords):
-        raise AssertionError("computed again")
-
-    monkeypatch.setattr("torchreid_adv.commands.own_model._train", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.universal_learning.train_quietly", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
     assert study(place) == 0
     assert json.loads((place / "out" / "study.json").read_text()) == facts
     printed = capsys.readouterr().out
