@@ -5,15 +5,13 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from leftovers import left
 from markets import write_market
 from scripts.tiny_model import Tiny
 from standins import SCRIPTS
-
-from torchreid_adv.jobs.manifest import FILE_NAME
 
 
 class Jobs:
@@ -69,19 +67,6 @@ def processes(world):
         port = str(found.getsockname()[1])
     common = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world)]
-
-
-def left(out):
-    """Return what a finished run left: name -> bytes, without what may differ."""
-    files = {p.relative_to(out).as_posix(): p for p in sorted(out.rglob("*")) if p.is_file()}
-    contents = {name: path.read_bytes() for name, path in files.items() if ".ledger" not in name}
-    results = json.loads(contents["results.json"])
-    for target in results["targets"].values():
-        del target["images_per_second"]
-    del results["config"]["data"]["save_dir"], results["config"]["adv"]["job"]
-    contents["results.json"] = json.dumps(results, sort_keys=True).encode()
-    assert any(Path(name).name == FILE_NAME for name in contents)
-    return contents
 
 
 @pytest.fixture(scope="session")

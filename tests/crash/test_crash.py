@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import left
+from leftovers import left
 
 from torchreid_adv.commands.verify import verify
 from torchreid_adv.jobs.ledger import Ledger

@@ -1,0 +1,19 @@
+"""What a finished run leaves, without what may differ between two of the same."""
+
+import json
+from pathlib import Path
+
+from torchreid_adv.jobs.manifest import FILE_NAME
+
+
+def left(out):
+    """Return what a finished run left: name -> bytes, without what may differ."""
+    files = {p.relative_to(out).as_posix(): p for p in sorted(out.rglob("*")) if p.is_file()}
+    contents = {name: path.read_bytes() for name, path in files.items() if ".ledger" not in name}
+    results = json.loads(contents["results.json"])
+    for target in results["targets"].values():
+        del target["images_per_second"]
+    del results["config"]["data"]["save_dir"], results["config"]["adv"]["job"]
+    contents["results.json"] = json.dumps(results, sort_keys=True).encode()
+    assert any(Path(name).name == FILE_NAME for name in contents)
+    return contents
