@@ -16,14 +16,13 @@ from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import configured_dataset, load_spec
 from torchreid_adv.commands.kept_run import kept_run
 from torchreid_adv.commands.own_model import trained_weights
-from torchreid_adv.commands.stock_checks import check_names
+from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.images import read_image
 from torchreid_adv.defenses import Defense, build_defense
 from torchreid_adv.defenses.circuitous_scaling import A, B
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.files import write_bytes, write_text
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.specs import ModelSpec, parse_models
@@ -59,9 +58,7 @@ def main(arguments: list[str]) -> int:
         return stock_config.print_config(cfg)
     if cfg.adv.defense.name:
         raise ConfigError("'pictures' shows models without a defense; leave adv.defense.name empty")
-    with installed():
-        config.setup(cfg)
-        check_names(cfg)
+    with ready(cfg):
         print(f"\nReport: {pictures(cfg)}")
     return 0
 

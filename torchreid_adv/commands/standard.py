@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from torchreid_adv import config
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import (
     configured_dataset,
@@ -16,12 +15,11 @@ from torchreid_adv.commands.attack_gallery import (
     load_spec,
     weights_of,
 )
-from torchreid_adv.commands.stock_checks import check_names
+from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import distance_of
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.integration.hooks import installed
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
@@ -46,9 +44,7 @@ def main(arguments: list[str]) -> int:
         return stock_config.print_config(cfg)
     if cfg.adv.job.shard:
         raise ConfigError("'standard' is done by one process; leave adv.job.shard empty")
-    with installed():
-        config.setup(cfg)
-        check_names(cfg)
+    with ready(cfg):
         for path in standard(cfg):
             print(f"Result: {path}")
     return 0

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from yacs.config import CfgNode
 
+from torchreid_adv import config
 from torchreid_adv.config import lookup
 from torchreid_adv.data.cross_modality.frames import METHODS, WHOLE
 from torchreid_adv.data.cross_modality.frames import STOCK as STOCK_METHODS
 from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.transforms import STOCK
 from torchreid_adv.keys import Check, between, one_of
@@ -145,6 +148,19 @@ def _check_video(cfg: CfgNode) -> None:
                     f"video.sample_method '{method}' is for visible-infrared sets; for '{name}' "
                     f"take one of {', '.join(STOCK_METHODS)}"
                 )
+
+
+@contextlib.contextmanager
+def ready(cfg: CfgNode) -> Iterator[None]:
+    """Inside the block torchreid knows our names and a command's config is checked.
+
+    Raises:
+        ConfigError: a key, name or plugin that cannot be used.
+    """
+    with installed():
+        config.setup(cfg)
+        check_names(cfg)
+        yield
 
 
 def check_names(cfg: CfgNode) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.own_model import trained_weights
-from torchreid_adv.commands.stock_checks import check_names
+from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.integration.hooks import installed
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS, STUDIES
 from torchreid_adv.report import readings as tables
@@ -42,9 +41,7 @@ def main(arguments: list[str]) -> int:
     cfg = stock_config.merged_config(chosen)
     if chosen.dry_run:
         return stock_config.print_config(cfg)
-    with installed():
-        config.setup(cfg)
-        check_names(cfg)
+    with ready(cfg):
         path = run_study(cfg, arguments[0], study)
     print(f"\n{path.read_text(encoding='utf-8')}\nStudy: {path}")
     return 0

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv import config
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import (
     configured_dataset,
@@ -23,13 +22,12 @@ from torchreid_adv.commands.crossings import Crossing, crossings, kind_of, label
 from torchreid_adv.commands.job_folder import JobFolder, listing
 from torchreid_adv.commands.job_metrics import metric_facts, to_fit
 from torchreid_adv.commands.kept_run import kept_run, read_facts
-from torchreid_adv.commands.stock_checks import check_names
+from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import read_manifest, sha256
 from torchreid_adv.jobs.team import ALONE
@@ -77,9 +75,7 @@ def run_table(
             f"'{name}' attacks and tests models without a defense; leave adv.defense.name empty, "
             "or use attack-gallery"
         )
-    with installed():
-        config.setup(cfg)
-        check_names(cfg)
+    with ready(cfg):
         print(f"\n{work(cfg)}")
     return 0
 
