@@ -134,7 +134,8 @@ def apart(one, other):
 
 @pytest.mark.parametrize("ratio", [0.5, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_two_processes_end_in_the_weights_of_one(training, ratio):
-    options = {"adv__training__batchnorm": "frozen", "adv__training__ratio": ratio}
+    options = {"model__name": "tiny_double", "adv__training__batchnorm": "frozen"}
+    options["adv__training__ratio"] = ratio
     one, _ = training(f"one{ratio}", 1, **options)
     two, said = training(f"two{ratio}", 2, **options)
     assert apart(one, two) < 1e-6

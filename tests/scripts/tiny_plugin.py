@@ -26,6 +26,18 @@ class TinyNet(nn.Module):
         return (logits, features) if self.loss == "triplet" else logits
 
 
+@MODELS.register("tiny_double", force=True)
+class TinyDouble(TinyNet):
+    """The same in float64: what rounding makes of sums in another order stays below 1e-12."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.double()
+
+    def forward(self, images):
+        return super().forward(images.double())
+
+
 @SAMPLERS.register("BackwardSampler", force=True)
 class BackwardSampler(torch.utils.data.Sampler):
     def __init__(self, data_source, num_instances):
