@@ -1,17 +1,22 @@
-"""Pictures of the scenarios' page: queries under all ways, and under all bounds."""
+"""Pictures of the scenarios' page: queries under all ways and bounds, lists that they turn."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torchreid_adv.commands.universal_learning import Learned, last_way
+from torchreid_adv.commands.kept_run import read_facts
+from torchreid_adv.commands.universal_learning import Learned, Victim, last_way
 from torchreid_adv.commands.universal_scoring import UniversalScores
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.jobs.files import write_bytes
+from torchreid_adv.jobs.files import write_bytes, write_text
 from torchreid_adv.report.charts import to_png
 from torchreid_adv.report.choice import choose_images
+from torchreid_adv.report.lists import failed_lists
+from torchreid_adv.report.panels import ranking_figure
 from torchreid_adv.report.scenarios import Picture
+from torchreid_adv.report.survey import survey_target
 from torchreid_adv.report.universal_pictures import attacked_figure
 
 QUERIES = 2  # in a picture
@@ -43,7 +48,36 @@ def pictures(cfg: AdvConfig, attacks: Sequence[Learned], scores: UniversalScores
                 out=Path(cfg.data.save_dir) / "figures" / "bounds.png",
             )
         )
-    return drawn
+    under = [attack for attack in own if attack.eps == eps][-1]
+    listed = (_failed(under, tested, scores, Path(cfg.data.save_dir)) for tested in scores.known)
+    return [*drawn, *(picture for picture in listed if picture)]
+
+
+def _failed(attack: Learned, tested: Victim, scores: UniversalScores, out: Path) -> Picture | None:
+    """Draw lists of queries that an attack turns wrong for a model; None where it turns none.
+
+    The figure and its sentence are kept, so that a page made again extracts no features.
+    """
+    place = out / "figures" / f"failed_{tested.spec.label}_{scores.identity(attack, tested)}"
+    image, facts = place.with_suffix(".png"), place.with_suffix(".json")
+    found = read_facts(facts)
+    if not found or (found["failed"] and not image.exists()):
+        target = scores.ranked(attack, tested)
+        survey = survey_target(target)
+        lists, failed = failed_lists(target, survey, count=QUERIES)
+        if lists:
+            write_bytes(image, to_png(ranking_figure(*lists)))
+        found = {"failed": failed, "right": int((survey.before.first == 0).sum())}
+        write_text(facts, json.dumps(found) + "\n")
+    if not found["failed"]:
+        return None
+    sentence = (
+        f"Of {found['right']} queries of {tested.data} that {tested.model} ranks right, "
+        f"{found['failed']} are wrong under '{attack.way}', learned against {attack.on.model} on "
+        f"{attack.on.data}. Those with the largest loss, each clean and attacked:"
+    )
+    title = f"Queries that fail: {tested.model}, {tested.data}"
+    return Picture(title, sentence, image.read_bytes())
 
 
 def _picture(

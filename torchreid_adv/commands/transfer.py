@@ -169,13 +169,7 @@ class Table:
         """
         job = configured_job(crossing.config(self.cfg, out))
         specs = crossing.attacked if spec is None else (spec,)
-        folder = crossing.folder(out) / data.name / "adversarial"
-        manifest = read_manifest(folder)
-        attacked = [
-            Record(e.image_id, folder / e.output, e.pid, e.camid)
-            for e in manifest.side(job.side)
-            if e.attacked
-        ]
+        root, attacked = self.stored(crossing, data, out)
         return Cell(
             target=data.name,
             attacked=crossing.label,
@@ -184,8 +178,26 @@ class Table:
             metric=crossing.metric,
             tested="ensemble" if spec is None else spec.label,
             kind=kind_of(crossing, spec),
-            **self._scores(specs, data, job, manifest.root, attacked, out),
+            **self._scores(specs, data, job, root, attacked, out),
         )
+
+    def stored(self, crossing: Crossing, data: ReIDData, out: Path) -> tuple[str, list[Record]]:
+        """Return the root of what an attack left, and its images of the attacked side."""
+        folder = crossing.folder(out) / data.name / "adversarial"
+        manifest = read_manifest(folder)
+        return manifest.root, [
+            Record(e.image_id, folder / e.output, e.pid, e.camid)
+            for e in manifest.side(self.cfg.adv.attack.side)
+            if e.attacked
+        ]
+
+    def after(
+        self, specs: tuple[ModelSpec, ...], data: ReIDData, attacked: Sequence[Record]
+    ) -> dict[str, Features]:
+        """Return a model's features of both sides, the attacked images in the place of theirs."""
+        clean, side = self.clean(specs, data.name), self.cfg.adv.attack.side
+        stored = extract(self._of(specs), attacked, workers=self.cfg.data.workers)
+        return {**clean, side: clean[side].replace(stored)}
 
     def clean_cell(self, spec: ModelSpec, data: ReIDData, out: Path) -> Cell:
         """Return how a model ranks what nobody attacked; ``adversarial`` is ``clean`` there."""
@@ -231,9 +243,8 @@ class Table:
         before = scoring.both(clean).to_dict()
         if not attacked:
             return {"clean": before, "adversarial": before}
-        stored = extract(self._of(specs), attacked, workers=job.workers)
-        after = {**clean, job.side: clean[job.side].replace(stored)}
-        return {"clean": before, "adversarial": scoring.both(after).to_dict()}
+        after = scoring.both(self.after(specs, data, attacked))
+        return {"clean": before, "adversarial": after.to_dict()}
 
     def _distance(
         self, specs: tuple[ModelSpec, ...], data: ReIDData, job: AttackJob, out: Path

@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from torchreid_adv.commands.attack_gallery import configured_job
 from torchreid_adv.commands.crossings import Crossing
+from torchreid_adv.commands.job_metrics import metric_facts
 from torchreid_adv.commands.transfer import Table
 from torchreid_adv.commands.universal_learning import Learned, Victim
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import Record
-from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.models import fingerprint
 from torchreid_adv.models.specs import ModelSpec
+from torchreid_adv.pixels import from_levels
 from torchreid_adv.report.matrix import Cell
+from torchreid_adv.report.target import TargetReport
 
 
 class UniversalScores:
@@ -54,10 +59,39 @@ class UniversalScores:
     def pairs(self, attack: Learned, tested: Victim) -> list[tuple[Record, Path]]:
         """Return the queries and their stored adversarial forms, by image_id."""
         crossing, data = self._stored(attack, tested), self.table.data(tested.data)
-        folder = crossing.folder(self.out) / data.name / "adversarial"
         clean = {record.image_id: record for record in data.query}
-        entries = read_manifest(folder).side("query")
-        return [(clean[e.image_id], folder / e.output) for e in entries if e.attacked]
+        _, attacked = self.table.stored(crossing, data, self.out)
+        return [(clean[record.image_id], record.path) for record in attacked]
+
+    def identity(self, attack: Learned, tested: Victim) -> str:
+        """Return a hash of what decides how a model ranks under an attack."""
+        data = self.table.data(tested.data)
+        root, _ = self.table.stored(self._stored(attack, tested), data, self.out)
+        digest, job = fingerprint(self.table.model(tested.spec).network), configured_job(self.cfg)
+        rule = metric_facts("distance", job.distance), job.distance.normalize, job.ap_rule
+        return sha256(f"{root} {digest} {rule}".encode())[:16]
+
+    def ranked(self, attack: Learned, tested: Victim) -> TargetReport:
+        """Return what ranking lists of a model are drawn from, without and under an attack."""
+        data, specs = self.table.data(tested.data), (tested.spec,)
+        _, attacked = self.table.stored(self._stored(attack, tested), data, self.out)
+        clean, after = self.table.clean(specs, data.name), self.table.after(specs, data, attacked)
+        paths = {r.image_id: r.path for side in clean for r in data.side(side)}
+        job = configured_job(self.cfg)
+        return TargetReport(
+            name=data.name,
+            results={"ap_rule": job.ap_rule},
+            query=clean["query"],
+            gallery=clean["gallery"],
+            query_after=after["query"],
+            gallery_after=after["gallery"],
+            paths=paths,
+            paths_after=paths | {record.image_id: record.path for record in attacked},
+            attacked=frozenset(record.image_id for record in attacked),
+            side="query",
+            eps=from_levels(attack.eps),
+            distance=job.distance,
+        )
 
     def _stored(self, attack: Learned, tested: Victim) -> Crossing:
         """Attack the queries unless they are stored, and return where."""

@@ -38,6 +38,26 @@ def choose_queries(
     return sorted(chosen, key=lambda i: (-drop[i], i))
 
 
+def choose_failed(
+    before: Ranking, after: Ranking, pids: Sequence[int], *, count: int
+) -> tuple[list[int], int]:
+    """Choose queries that are right before the attack and wrong after it.
+
+    Args:
+        before: n queries ranked before the attack.
+        after: the same after it.
+        pids: n identities; different ones are preferred.
+        count: how many to choose at most.
+
+    Returns:
+        positions in ``before``, the largest loss of AP first; how many such queries there are.
+    """
+    drop = (before.average_precision - after.average_precision).tolist()
+    failed = ((before.first == 0) & (after.first > 0)).nonzero()[:, 0].tolist()
+    failed.sort(key=lambda i: (-drop[i], i))
+    return spread(failed, pids, count), len(failed)
+
+
 def spread(order: Sequence[int], pids: Sequence[int], count: int) -> list[int]:
     """Take ``count`` entries at even steps through ``order``, stepping aside for a new pid.
 

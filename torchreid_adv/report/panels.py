@@ -97,11 +97,12 @@ class Sheet:
         )
 
 
-def ranking_figure(lists: RankingLists) -> Figure:
-    """Draw a query at the left of its clean list above its adversarial list."""
-    rows = (lists.before, lists.after)
-    sheet = Sheet(2, 1 + max(len(row.found) for row in rows), left=0.15)
-    for place, (row, precision) in enumerate(zip(rows, lists.precision, strict=True)):
+def ranking_figure(*lists: RankingLists) -> Figure:
+    """Draw each query at the left of its clean list above its adversarial list."""
+    rows = [row for one in lists for row in (one.before, one.after)]
+    precisions = [precision for one in lists for precision in one.precision]
+    sheet = Sheet(len(rows), 1 + max(len(row.found) for row in rows), left=0.15)
+    for place, (row, precision) in enumerate(zip(rows, precisions, strict=True)):
         _draw_row(sheet, place, row, percent(precision))
     return sheet.figure
 
