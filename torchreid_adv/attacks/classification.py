@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
@@ -10,11 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks.fgsm import PAPER, iteration_rule
-from torchreid_adv.attacks.gradient_attack import Adversarial, GradientAttack
+from torchreid_adv.attacks.gradient_attack import Adversarial
 from torchreid_adv.attacks.objectives import Embed, Losses, Objective
-from torchreid_adv.attacks.perturbations import LinfDelta
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.steps import SignStep
+from torchreid_adv.attacks.sign_attack import sign_attack
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
@@ -103,11 +101,11 @@ class ClassificationAttack:
         Raises:
             ConfigError: the network has no classifier of its training identities.
         """
-        loop = GradientAttack(
+        loop = sign_attack(
             IdentityLogits(identity_classifier(model)),
-            LinfDelta(self.linf or 0),
-            functools.partial(SignStep, lr=self.step_size),
-            self.steps,
+            self.linf or 0,
+            step_size=self.step_size,
+            steps=self.steps,
             seed=self.seed,
             precision=self.precision,
         )

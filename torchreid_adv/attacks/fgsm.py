@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from torchreid_adv.attacks.gradient_attack import GradientAttack
 from torchreid_adv.attacks.objectives import MetricDistance
-from torchreid_adv.attacks.perturbations import LinfDelta
-from torchreid_adv.attacks.steps import SignStep
+from torchreid_adv.attacks.sign_attack import sign_attack
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.pixels import from_levels, to_levels
@@ -41,27 +38,6 @@ def _steps(steps: int | None, eps: float, rounding: str) -> int:
     return iteration_rule(eps, rounding) if steps is None else steps
 
 
-@dataclass(frozen=True)
-class _Loop:
-    """What the three have in common: the metric's distance grows within an L-infinity ball."""
-
-    eps: float
-    distance: Distance
-    targeted: bool
-    seed: int
-    precision: str
-
-    def build(self, *, step_size: float, steps: int, momentum: float = 0.0) -> GradientAttack:
-        return GradientAttack(
-            MetricDistance(self.distance, targeted=self.targeted),
-            LinfDelta(self.eps),
-            functools.partial(SignStep, lr=step_size, momentum=momentum),
-            steps,
-            seed=self.seed,
-            precision=self.precision,
-        )
-
-
 @ATTACKS.register("fgsm", paper=PAPER, title="one step of size eps")
 def fgsm(
     *,
@@ -72,8 +48,8 @@ def fgsm(
     precision: str = "fp32",
 ) -> GradientAttack:
     """Build FGSM: one sign step of size eps (eq. 5)."""
-    loop = _Loop(eps, distance, targeted, seed, precision)
-    return loop.build(step_size=eps, steps=1)
+    objective = MetricDistance(distance, targeted=targeted)
+    return sign_attack(objective, eps, step_size=eps, steps=1, seed=seed, precision=precision)
 
 
 @ATTACKS.register("ifgsm", paper=PAPER, title="sign steps, clamped into the eps-ball")
@@ -100,8 +76,14 @@ def ifgsm(
         seed: of everything random inside the model.
         precision: ``fp32`` or ``bf16``.
     """
-    loop = _Loop(eps, distance, targeted, seed, precision)
-    return loop.build(step_size=step_size, steps=_steps(steps, eps, rounding))
+    return sign_attack(
+        MetricDistance(distance, targeted=targeted),
+        eps,
+        step_size=step_size,
+        steps=_steps(steps, eps, rounding),
+        seed=seed,
+        precision=precision,
+    )
 
 
 @ATTACKS.register("mifgsm", paper=PAPER, title="sign steps along a running sum of gradients")
@@ -130,6 +112,12 @@ def mifgsm(
         seed: of everything random inside the model.
         precision: ``fp32`` or ``bf16``.
     """
-    loop = _Loop(eps, distance, targeted, seed, precision)
-    steps = _steps(steps, eps, rounding)
-    return loop.build(step_size=step_size, steps=steps, momentum=momentum)
+    return sign_attack(
+        MetricDistance(distance, targeted=targeted),
+        eps,
+        step_size=step_size,
+        steps=_steps(steps, eps, rounding),
+        momentum=momentum,
+        seed=seed,
+        precision=precision,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +12,8 @@ from torch.nn import functional as F
 from torchreid_adv.attacks.gradient_attack import GradientAttack
 from torchreid_adv.attacks.gradients import Smoothed
 from torchreid_adv.attacks.objectives import Embed, Losses, MetricDistance, Objective
-from torchreid_adv.attacks.perturbations import LinfDelta
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.steps import SignStep
+from torchreid_adv.attacks.sign_attack import sign_attack
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
@@ -154,11 +152,12 @@ def difgsm(
         precision: ``fp32`` or ``bf16``.
     """
     diversity = InputDiversity(p=p, smallest=smallest)
-    return GradientAttack(
+    return sign_attack(
         Diversified(MetricDistance(distance, targeted=targeted), diversity, seed=seed),
-        LinfDelta(eps),
-        functools.partial(SignStep, lr=step_size, momentum=momentum),
-        steps,
+        eps,
+        step_size=step_size,
+        steps=steps,
+        momentum=momentum,
         seed=seed,
         precision=precision,
     )
@@ -204,11 +203,12 @@ def tifgsm(
     objective: Objective = MetricDistance(distance, targeted=targeted)
     if p:
         objective = Diversified(objective, InputDiversity(p=p, smallest=smallest), seed=seed)
-    return GradientAttack(
+    return sign_attack(
         objective,
-        LinfDelta(eps),
-        functools.partial(SignStep, lr=step_size, momentum=momentum),
-        steps,
+        eps,
+        step_size=step_size,
+        steps=steps,
+        momentum=momentum,
         gradient=Smoothed(kernel=kernel, reach=reach),
         seed=seed,
         precision=precision,

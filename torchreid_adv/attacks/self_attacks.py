@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-
 from torchreid_adv.attacks.fgsm import iteration_rule
 from torchreid_adv.attacks.gradient_attack import GradientAttack
-from torchreid_adv.attacks.objectives import Objective
 from torchreid_adv.attacks.pairs import FurthestNegative
-from torchreid_adv.attacks.perturbations import LinfDelta
 from torchreid_adv.attacks.self_reference import (
     OppositeDirection,
     SelfDistance,
     TransformedSelfDistance,
 )
-from torchreid_adv.attacks.steps import SignStep
+from torchreid_adv.attacks.sign_attack import sign_attack
 from torchreid_adv.distances import Distance
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.registry import ATTACKS
@@ -27,28 +23,6 @@ VULNERABILITY = (
 JOINT = "Gong et al., Robust Person Re-identification with Multi-Modal Joint Defence, 2021"
 U_TURN = "Zheng et al., U-turn: Crafting Adversarial Queries with Opposite-direction Features, 2022"
 _LEVEL = from_levels(1)
-
-
-def _loop(
-    objective: Objective,
-    eps: float,
-    *,
-    step_size: float,
-    steps: int,
-    start: str,
-    seed: int,
-    precision: str,
-    momentum: float = 0.0,
-) -> GradientAttack:
-    return GradientAttack(
-        objective,
-        LinfDelta(eps),
-        functools.partial(SignStep, lr=step_size, momentum=momentum),
-        steps,
-        start=start,
-        seed=seed,
-        precision=precision,
-    )
 
 
 @ATTACKS.register("sma", paper=VULNERABILITY, title="away from the image's own feature")
@@ -71,7 +45,7 @@ def sma(
         seed: of the random start.
         precision: ``fp32`` or ``bf16``.
     """
-    return _loop(
+    return sign_attack(
         SelfDistance(distance),
         eps,
         step_size=step_size,
@@ -94,7 +68,7 @@ def _lta(
     precision: str,
 ) -> GradientAttack:
     lgt = LocalGrayscale(p=1.0, legacy=legacy)
-    return _loop(
+    return sign_attack(
         TransformedSelfDistance(distance, lgt, redraw=redraw, seed=seed),
         eps,
         step_size=step_size,
@@ -174,7 +148,7 @@ def odfa(
         seed: of the random start.
         precision: ``fp32`` or ``bf16``.
     """
-    return _loop(
+    return sign_attack(
         OppositeDirection(distance),
         eps,
         step_size=step_size,
@@ -205,12 +179,11 @@ def fna(
         seed: of everything random inside the model.
         precision: ``fp32`` or ``bf16``.
     """
-    return _loop(
+    return sign_attack(
         FurthestNegative(distance),
         eps,
         step_size=step_size,
         steps=steps,
-        start="zero",
         seed=seed,
         precision=precision,
     )

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from torchreid_adv.attacks import GradientAttack, LinfDelta, SignStep
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.attacks.classification import IdentityLogits, identity_classifier
 from torchreid_adv.attacks.fitted import Learned, load_learned
 from torchreid_adv.attacks.guided import GuidedDistance
 from torchreid_adv.attacks.objectives import Objective
 from torchreid_adv.attacks.self_reference import SelfDistance
+from torchreid_adv.attacks.sign_attack import sign_attack
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import Distance, FittedDistance
@@ -86,11 +85,11 @@ class InnerAttack:
         Raises:
             ConfigError: ``classification`` and a network without one linear classifier.
         """
-        loop = GradientAttack(
+        loop = sign_attack(
             self._objective(model),
-            LinfDelta(self.eps),
-            functools.partial(SignStep, lr=self.step_size),
-            self.steps,
+            self.eps,
+            step_size=self.step_size,
+            steps=self.steps,
             start=self.start,
             seed=self.seed,
             precision=self.precision,

@@ -16,9 +16,9 @@ from torchreid_adv.attacks.self_reference import (
     SelfDistance,
     TransformedSelfDistance,
 )
+from torchreid_adv.attacks.sign_attack import sign_attack
 from torchreid_adv.attacks.signs import Signs
 from torchreid_adv.attacks.squares import Squares
-from torchreid_adv.attacks.steps import SignStep
 from torchreid_adv.distances import Distance
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.standard.versions import Version
@@ -109,10 +109,9 @@ def self_reference(version: Version, eps: float, distance: Distance) -> Attack:
 def _lta(version: Version, eps: float, distance: Distance, seed: int) -> Attack:
     objective = TransformedSelfDistance(distance, LocalGrayscale(p=1.0), seed=seed)
     step = max(from_levels(1), 2.5 * eps / version.self_steps)
-    rule = functools.partial(SignStep, lr=step, momentum=1.0)
-    start = "if_stuck" if seed == 0 else "random"
-    return GradientAttack(
-        objective, LinfDelta(eps), rule, version.self_steps, start=start, seed=seed
+    start, steps = "if_stuck" if seed == 0 else "random", version.self_steps
+    return sign_attack(
+        objective, eps, step_size=step, steps=steps, momentum=1.0, start=start, seed=seed
     )
 
 
@@ -142,8 +141,8 @@ def _asking(proposals: type, queries: int, eps: float, distance: Distance) -> At
 def momentum(version: Version, eps: float, distance: Distance) -> Attack:
     """MI-FGSM, which transfers better than steps without momentum."""
     steps = version.transfer_steps
-    rule = functools.partial(SignStep, lr=max(from_levels(1), 2.5 * eps / steps), momentum=1.0)
-    return GradientAttack(MetricDistance(distance), LinfDelta(eps), rule, steps)
+    step = max(from_levels(1), 2.5 * eps / steps)
+    return sign_attack(MetricDistance(distance), eps, step_size=step, steps=steps, momentum=1.0)
 
 
 def oblivious(version: Version, eps: float, distance: Distance) -> Attack:
