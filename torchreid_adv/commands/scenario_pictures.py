@@ -74,7 +74,7 @@ def _failed(attack: Learned, tested: Victim, scores: UniversalScores, out: Path)
     sentence = (
         f"Of {found['right']} queries of {tested.data} that {tested.model} ranks right, "
         f"{found['failed']} are wrong under '{attack.way}', learned against {attack.on.model} on "
-        f"{attack.on.data}. Those with the largest loss, each clean and attacked:"
+        f"{attack.on.data}. Those of different people with the largest loss, clean and attacked:"
     )
     title = f"Queries that fail: {tested.model}, {tested.data}"
     return Picture(title, sentence, image.read_bytes())

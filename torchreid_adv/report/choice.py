@@ -46,7 +46,7 @@ def choose_failed(
     Args:
         before: n queries ranked before the attack.
         after: the same after it.
-        pids: n identities; different ones are preferred.
+        pids: n identities; one query of each is chosen at most.
         count: how many to choose at most.
 
     Returns:
@@ -55,7 +55,8 @@ def choose_failed(
     drop = (before.average_precision - after.average_precision).tolist()
     failed = ((before.first == 0) & (after.first > 0)).nonzero()[:, 0].tolist()
     failed.sort(key=lambda i: (-drop[i], i))
-    return spread(failed, pids, count), len(failed)
+    worst = {pids[i]: i for i in reversed(failed)}
+    return sorted(worst.values(), key=failed.index)[:count], len(failed)
 
 
 def spread(order: Sequence[int], pids: Sequence[int], count: int) -> list[int]:
