@@ -38,6 +38,29 @@ def choose_queries(
     return sorted(chosen, key=lambda i: (-drop[i], i))
 
 
+def choose_worst(
+    before: Ranking, after: Ranking, pids: Sequence[int], *, count: int = 5
+) -> list[int]:
+    """Choose the queries that lose most average precision, one of each person.
+
+    Args:
+        before: n queries ranked before the attack.
+        after: the same after it.
+        pids: n identities.
+        count: how many to choose at most.
+
+    Returns:
+        positions in ``before``, the largest loss first; queries without a match and such that
+        lose nothing are never among them.
+    """
+    drop = (before.average_precision - after.average_precision).nan_to_num(nan=0.0).tolist()
+    chosen: dict[int, int] = {}
+    for place in sorted(range(len(drop)), key=lambda i: (-drop[i], i)):
+        if drop[place] > 0:
+            chosen.setdefault(pids[place], place)
+    return list(chosen.values())[:count]
+
+
 def spread(order: Sequence[int], pids: Sequence[int], count: int) -> list[int]:
     """Take ``count`` entries at even steps through ``order``, stepping aside for a new pid.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -37,10 +38,14 @@ class RankingLists:
 def ranking_lists(target: TargetReport, survey: Survey) -> list[RankingLists]:
     """Return the lists of some five queries, the largest loss of AP first."""
     pids = target.query.pids[survey.rows].tolist()
-    chosen = choose_queries(survey.before, survey.after, pids)
+    return lists_of(target, survey, choose_queries(survey.before, survey.after, pids))
+
+
+def lists_of(target: TargetReport, survey: Survey, chosen: Sequence[int]) -> list[RankingLists]:
+    """Return the lists of the queries at some positions in the survey."""
     if not chosen:
         return []
-    rows = survey.rows[chosen]
+    rows = survey.rows[list(chosen)]
     before, after = (list_rows(target, rows, after=after) for after in (False, True))
     return [
         RankingLists(

@@ -5,10 +5,53 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 from markupsafe import Markup
+
+from torchreid_adv.report.words import DASH, number, percent
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a sortable table.
+
+    Args:
+        text: as it is read.
+        value: by which it is sorted; None = its text, "" = always last.
+        note: in small letters after the text.
+    """
+
+    text: str
+    value: float | str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class SortableTable:
+    """Rows as the macro ``sortable`` of ``macros.html`` writes them; the first cell is the head.
+
+    Args:
+        columns: heads.
+        rows: as long as there are columns, in the order in which they stand before any click.
+        caption: what the table is of, for those who do not see the page.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str
+
+
+def rate(value: float | None) -> Cell:
+    """Return the cell of a rate of [0, 1]; one without a value is a dash and stays last."""
+    return Cell(percent(value), "" if value is None else value)
+
+
+def count(value: int | None) -> Cell:
+    """Return the cell of a whole number; one without a value is a dash and stays last."""
+    return Cell(DASH, "") if value is None else Cell(number(value), value)
 
 
 @dataclass(frozen=True)
