@@ -99,6 +99,7 @@ def bounds_figure(
     axes.axhline(100 * chance, color=MUTED, linewidth=1, linestyle=":", label="random order")
     ticks = _apart({bound for line in lines.values() for bound in line})
     axes.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
+    axes.minorticks_off()
     axes.set_ylim(0, 103)
     axes.set_xlabel("bound [gray levels]", color=INK)
     axes.set_ylabel("share [%]", color=INK)

@@ -55,7 +55,10 @@ def _figures(
 
 def span(interval: Sequence[float] | None) -> str:
     """Format an interval of rates; a dash for none."""
-    return DASH if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
+    if interval is None:
+        return DASH
+    low, high = map(percent, interval)
+    return f"{low.removesuffix('%')} {DASH} {high}"
 
 
 def defense_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
@@ -73,12 +76,12 @@ def attack_table(facts: dict[str, Any], caption: str) -> SortableTable:
     if "galleries" in facts:
         return _galleries(facts, caption)
     columns = (
-        "Attack", "Knows", "Run on", "mAP before", "mAP after", "Rank-1 after", "Worst for",
+        "Attack", "Run on", "mAP before", "mAP after", "Rank-1 after", "Worst for",
         "Robust mAP so far",
     )  # fmt: skip
     rows = [
         [
-            *_attack(name),
+            _attack(name),
             count(own["queries"]),
             rate(own["before"]),
             rate(own["mAP"]),
@@ -92,10 +95,10 @@ def attack_table(facts: dict[str, Any], caption: str) -> SortableTable:
 
 
 def _galleries(facts: dict[str, Any], caption: str) -> SortableTable:
-    columns = ("Gallery", "Knows", "mAP", "Rank-1", "Rank-5", "Rank-10", "Identities in the end")
+    columns = ("Gallery", "mAP", "Rank-1", "Rank-5", "Rank-10", "Identities in the end")
     rows = [
         [
-            *_attack(name),
+            _attack(name),
             rate(own["mAP"]),
             *(rate(own["cmc"][rank]) for rank in RANKS),
             count(None if name == "composed" else facts["identities"].get(name, 0)),
@@ -105,9 +108,8 @@ def _galleries(facts: dict[str, Any], caption: str) -> SortableTable:
     return SortableTable(columns, rows, caption)
 
 
-def _attack(name: str) -> list[Cell]:
-    knows, does = ATTACKS.get(name, ("", ""))
-    return [Cell(name, note=does), Cell(knows)]
+def _attack(name: str) -> Cell:
+    return Cell(name, note=ATTACKS.get(name, ("", ""))[1])
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def measured(check: dict[str, Any], value: float) -> str:
     if unit == "rate":
         return percent(value)
     if unit == "points":
-        return f"{number(100 * value)} points"
+        return f"{number(100 * value)} points".replace("-", "\N{MINUS SIGN}")
     return number(value)
 
 
