@@ -86,6 +86,11 @@ class Person:
     adversarial: Tensor
     around: Tensor
 
+    @property
+    def points(self) -> int:
+        """How many are drawn."""
+        return len(self.image) + len(self.adversarial) + len(self.around)
+
 
 def embedding_figure(clouds: Sequence[Cloud]) -> Figure:
     """Draw a panel per model; a color is a person, a ringed dot an adversarial example."""
@@ -114,7 +119,7 @@ def people_figure(people: Sequence[Person], star: str, dot: str) -> Figure:
         star: what their images are.
         dot: what is around these.
     """
-    figure = Figure(figsize=(5.2, 4.0), layout="constrained")
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
     _draw(figure.subplots(), people)
     handles = _legend(star, dot)
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)

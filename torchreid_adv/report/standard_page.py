@@ -47,6 +47,7 @@ def write_standard_page(
         main={"track": track, "eps": eps, "facts": main},
         name=said.name_of(content),
         headline=said.headline(content),
+        breaking=said.breaking(content),
         defense=said.defense_sentence(content),
         track_names=said.TRACKS,
         span=tables.span,

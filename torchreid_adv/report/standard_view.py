@@ -74,16 +74,13 @@ class View:
 
     @cached_property
     def figures(self) -> dict[str, bytes]:
-        """``cmc``, ``distances`` and, where there are features enough, ``features`` as PNG."""
+        """``distances`` and, where there are features enough, ``features`` as PNG."""
         return {name: charts.to_png(figure) for name, figure in self._draw().items()}
 
     def _draw(self) -> dict[str, Figure]:
-        drawn = {
-            "distances": charts.distances_figure(self.survey, self.metric),
-            "cmc": charts.cmc_figure(self.target.results, self.survey),
-        }
+        drawn = {"distances": charts.distances_figure(self.survey, self.metric)}
         people = people_of(self.target)
-        if sum(len(one.image) + len(one.adversarial) + len(one.around) for one in people) > _POINTS:
+        if sum(one.points for one in people) > _POINTS:
             drawn["features"] = people_figure(people, "query", "its matches in the gallery")
         return drawn
 

@@ -124,19 +124,25 @@ def main_result(result: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
 
 
 def headline(result: dict[str, Any]) -> str:
-    """Say in a sentence or two what is left."""
+    """Say in a sentence what is left."""
     track, eps, facts = main_result(result)
     low, high = (percent(bound) for bound in facts["interval"])
     clean, robust = facts["clean"], facts["robust"]
     changed = "Changing each query" if track == "Q" else "Changing gallery images"
-    said = (
+    return (
         f"{changed} by at most {levels(float(eps))}, the worst of the ensemble's attacks brings "
         f"mAP from {percent(clean['mAP'])} to {percent(robust['mAP'])} (95 % interval {low} to "
         f"{high}); the first match is right for {percent(robust['cmc']['1'])} of the queries "
         f"instead of {percent(clean['cmc']['1'])}."
     )
-    best = facts.get("best_attack")
-    return said + (f" The strongest single attack is {best}." if best and best != "clean" else "")
+
+
+def breaking(result: dict[str, Any]) -> str:
+    """Say at which bound queries lose their first match."""
+    median = result["curve"]["median_eps"]
+    if median is None:
+        return "Fewer than half of the queries with a right first match lose it at any bound."
+    return f"Half of the queries with a right first match have lost it at {levels(median)}."
 
 
 def defense_sentence(result: dict[str, Any]) -> str:
