@@ -70,7 +70,7 @@ class Browser:
 
 @contextlib.contextmanager
 def browser(profile, *, width=1280):
-    """Inside the block there is a Chromium, ``width`` CSS pixels wide, with a profile of its own."""
+    """Inside the block there is a Chromium, ``width`` CSS pixels wide, with an own profile."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
