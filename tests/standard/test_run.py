@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from PIL import Image
 from torch.nn import functional as F
 
 from torchreid_adv.attacks.variant import VariantWriter
+from torchreid_adv.commands import standard_page
 from torchreid_adv.commands.verify import verify
 from torchreid_adv.defenses import Defended, Defense, build_defense
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.report.standard_view import build_view
 from torchreid_adv.standard.run import evaluate_standard
 from torchreid_adv.standard.words import lines
 
@@ -166,6 +169,47 @@ def test_a_run_that_was_killed_goes_on_to_the_same_figures(run, data, tmp_path, 
         except KeyboardInterrupt:
             assert attempt < 2
     assert again["tracks"]["Q"] == json.loads(json.dumps(result["tracks"]["Q"]))
+
+
+def test_the_page_shows_what_is_stored_and_attacks_nothing(run, data, monkeypatch):
+    out, result = run
+    views = []
+
+    def kept(*arguments, **keywords):
+        views.append(build_view(*arguments, **keywords))
+        return views[-1]
+
+    def forbidden(*arguments, **keywords):
+        raise AssertionError("attacked again")
+
+    monkeypatch.setattr(standard_page, "build_view", kept)
+    monkeypatch.setattr(VariantWriter, "write", forbidden)
+    path = standard_page.standard_page(pixel_model(Stripes()), data, out=out)
+    assert path == out / "report.html"
+    text = path.read_text(encoding="utf-8")
+    for track, view in zip("QG", views, strict=True):
+        facts = result["tracks"][track]["14"]
+        assert float(view.survey.before.average_precision.mean()) == facts["clean"]["mAP"]
+        robust = float(view.survey.after.average_precision.mean())
+        assert robust == pytest.approx(facts["robust"]["mAP"], abs=1e-12)
+        assert view.worst
+        assert max(worst.triple.largest for worst in view.worst if worst.triple) <= 14
+        assert len(view.attention.images) == sum(worst.triple is not None for worst in view.worst)
+    queries = result["tracks"]["Q"]["14"]
+    by = Counter(
+        standard_page.made_by(out / "Q-eps14", read_manifest(out / "Q-eps14/composed")).values()
+    )
+    assert by == {name: own["won"] for name, own in queries["attacks"].items() if own["won"]}
+    assert result["manifest"] in text
+    monkeypatch.setattr(standard_page, "extract", forbidden)
+    first = path.read_bytes()
+    standard_page.standard_page(pixel_model(Stripes()), data, out=out)
+    assert path.read_bytes() == first
+
+
+def test_there_is_no_page_without_a_run(data, tmp_path):
+    with pytest.raises(DataError, match=r"holds no standard\.json"):
+        standard_page.standard_page(pixel_model(Stripes()), data, out=tmp_path)
 
 
 def test_another_run_s_folder_is_refused(run, data):
