@@ -20,6 +20,7 @@ from torchreid_adv.report.attended import attended
 from torchreid_adv.report.choice import choose_worst
 from torchreid_adv.report.curves import _apart
 from torchreid_adv.report.ranking import Ranking
+from torchreid_adv.report.standard_page import write_standard_page
 from torchreid_adv.report.standard_view import View, people_of
 from torchreid_adv.report.survey import survey_target
 from torchreid_adv.standard.ensemble import MEMBERS
@@ -90,6 +91,30 @@ def test_without_a_defense_there_are_no_rows_of_one(tmp_path, make_target):
     page = read(standard_report(tmp_path / "report.html", make_target, defense=False))
     assert "What the defense is worth" not in page.said
     assert "of the random defense" not in page.said
+
+
+def test_a_deterministic_defense_has_no_draws():
+    facts = standard_facts()
+    heads, rows = standard_tables.defense_table(facts)
+    assert len(heads) == len(rows[0].cells) == 5
+    facts["model"]["defense"]["random"] = False
+    heads, rows = standard_tables.defense_table(facts)
+    assert heads[-1] == "adaptive attack"
+    assert [row.name for row in rows] == ["eps 8", "eps 5"]
+    facts["model"]["defense"] = None
+    assert standard_tables.defense_table(facts) is None
+
+
+@pytest.mark.usefixtures("without_plots")
+def test_a_result_that_may_be_called_standard(tmp_path):
+    facts = standard_facts(defense=False)
+    facts["standard"] |= {"called_standard": True, "reasons": [], "escalated": ""}
+    facts["flags"], facts["curve"]["median_eps"] = [], None
+    page = read(write_standard_page(tmp_path / "report.html", facts, [], settings={}))
+    assert "May be called SRR-harmless" in page.said
+    assert "None of 13 checks raised a flag" in page.said
+    assert "Fewer than half of the queries" in page.said
+    assert "torchreid-adv" not in page.said
 
 
 def test_every_attack_and_every_check_has_its_words():

@@ -11,6 +11,9 @@ from torchreid_adv.report.standard_words import ATTACKS, CHECKS, OWN, TRACKS, me
 from torchreid_adv.report.words import DASH, number, percent
 
 RANKS = ("1", "5", "10")
+COLUMNS = (
+    "mAP", "95 % interval", "Rank-1", "95 % interval", "Rank-5", "Rank-10", "mAP, robust / clean",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,29 @@ def span(interval: Sequence[float] | None) -> str:
     return f"{low.removesuffix('%')} {DASH} {high}"
 
 
-def defense_rows(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return per bound: undefended clean and attacked, oblivious, adaptive, worst draw."""
-    names = ("undefended_clean", "undefended", "oblivious", "adaptive", "worst_draw")
-    return [
-        (f"eps {eps}", [percent(facts["defense"][name]) for name in names])
+DEFENSE = {
+    "undefended_clean": "undefended, clean",
+    "undefended": "undefended, attacked",
+    "oblivious": "oblivious attack",
+    "adaptive": "adaptive attack",
+    "worst_draw": "lowest of a draw",
+}
+
+
+def defense_table(result: dict[str, Any]) -> tuple[list[str], list[Headline]] | None:
+    """Return heads and a row per bound: without the defense, oblivious, adaptive; None without one.
+
+    Of a random defense, the lowest mAP that any attack leaves by a single draw, too.
+    """
+    defense = result["model"]["defense"]
+    if not defense:
+        return None
+    shown = [name for name in DEFENSE if defense.get("random") or name != "worst_draw"]
+    rows = [
+        Headline(f"eps {eps}", "", [percent(facts["defense"][name]) for name in shown])
         for eps, facts in result["tracks"].get("Q", {}).items()
-        if facts["defense"]
     ]
+    return ([DEFENSE[name] for name in shown], rows) if rows else None
 
 
 def attack_table(facts: dict[str, Any], caption: str) -> SortableTable:
@@ -95,7 +113,7 @@ def attack_table(facts: dict[str, Any], caption: str) -> SortableTable:
 
 
 def _galleries(facts: dict[str, Any], caption: str) -> SortableTable:
-    columns = ("Gallery", "mAP", "Rank-1", "Rank-5", "Rank-10", "Identities in the end")
+    columns = ("Gallery", "mAP", "Rank-1", "Rank-5", "Rank-10", "Chosen for identities")
     rows = [
         [
             _attack(name),
