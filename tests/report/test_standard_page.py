@@ -8,13 +8,17 @@ import io
 import re
 import sys
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from report.standard_results import small_model, standard_facts, standard_report
 from report.test_report_page import HOSTILE, read
+from torch import nn
 
+from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.errors import printable
+from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.report import standard_tables, standard_view, standard_words
 from torchreid_adv.report.attended import attended
 from torchreid_adv.report.choice import choose_worst
@@ -110,6 +114,7 @@ def test_a_result_that_may_be_called_standard(tmp_path):
     facts = standard_facts(defense=False)
     facts["standard"] |= {"called_standard": True, "reasons": [], "escalated": ""}
     facts["flags"], facts["curve"]["median_eps"] = [], None
+    assert "no curve" in standard_words.breaking({"curve": {"curve": {"0": 0.8}}})
     page = read(write_standard_page(tmp_path / "report.html", facts, [], settings={}))
     assert "May be called SRR-harmless" in page.said
     assert "None of 13 checks raised a flag" in page.said
@@ -196,8 +201,33 @@ def test_without_grad_cam_the_page_says_what_to_install(tmp_path, make_target, m
     found = attended(small_model(), target, target.query.image_ids[:2])
     assert found.images == ()
     assert "pip install 'torchreid_adv[pictures]'" in found.missing
-    none = attended(small_model(), target, target.query.image_ids[:2], gradient=False)
-    assert "gives none" in none.missing
+
+
+def test_where_there_is_nothing_to_look_into_the_page_says_so(make_target):
+    target = make_target(side="query")
+    names = target.query.image_ids[:2]
+    assert "gives none" in attended(small_model(), target, names, gradient=False).missing
+    several = Ensemble([small_model(), small_model()])
+    assert "shows none" in attended(several, target, names).missing
+
+    class Flat(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.line = nn.Linear(3 * 16 * 8, 4)
+
+        def forward(self, images):
+            return self.line(images.flatten(1))
+
+    found = attended(PixelModel(Flat(), size=(16, 8)).eval(), target, names)
+    assert found.missing == "Nothing is drawn here: Flat has no layer with places for Grad-CAM."
+
+
+def test_behind_a_defense_the_network_s_own_view_is_shown(make_target):
+    target = make_target(side="query")
+    model = Defended(build_defense("bit_depth", bits=1), small_model())
+    found = attended(model, target, target.query.image_ids[:2])
+    assert set(np.unique(np.array(found.images[0].original))) <= {0, 255}
+    assert found.alike == pytest.approx((found.images[0].alike + found.images[1].alike) / 2)
 
 
 def test_a_run_that_loses_nothing_has_no_list(make_target, monkeypatch):

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from people import TOY, Stripes, pixel_model, write_people
 from PIL import Image
 from torch.nn import functional as F
@@ -17,7 +18,7 @@ from torchreid_adv.commands.verify import verify
 from torchreid_adv.defenses import Defended, Defense, build_defense
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.jobs.manifest import read_manifest
-from torchreid_adv.report.standard_view import build_view
+from torchreid_adv.report.standard_view import View, build_view
 from torchreid_adv.standard.run import evaluate_standard
 from torchreid_adv.standard.words import lines
 
@@ -183,6 +184,7 @@ def test_the_page_shows_what_is_stored_and_attacks_nothing(run, data, monkeypatc
         raise AssertionError("attacked again")
 
     monkeypatch.setattr(standard_page, "build_view", kept)
+    monkeypatch.setattr(View, "_draw", lambda _: {"distances": Figure((1, 1))})
     monkeypatch.setattr(VariantWriter, "write", forbidden)
     path = standard_page.standard_page(pixel_model(Stripes()), data, out=out)
     assert path == out / "report.html"

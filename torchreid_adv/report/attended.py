@@ -67,7 +67,7 @@ def attended(
     if not gradient:
         return Attended((), "Grad-CAM needs a gradient, and this model gives none.")
     if not isinstance(inner, PixelModel):
-        return Attended((), "Attention is that of one network, and several are tested together.")
+        return Attended((), "Grad-CAM needs the layers of one network, and this model shows none.")
     clean, adversarial = (
         [_through(model, load(target, name, after=after)) for name in image_ids]
         for after in (False, True)
@@ -76,7 +76,8 @@ def attended(
     toward = sitting.features(clean)
     try:
         before, after = (attention_maps(sitting, found, toward) for found in (clean, adversarial))
-    except ConfigError as error:
+    except (ConfigError, RuntimeError, TypeError, AttributeError) as error:
+        # a network from elsewhere may refuse to be looked into; the page is written all the same
         return Attended((), f"Nothing is drawn here: {error}.")
     parts = zip(image_ids, clean, adversarial, before, after, agreement(before, after), strict=True)
     return Attended(

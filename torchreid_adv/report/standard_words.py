@@ -138,7 +138,9 @@ def headline(result: dict[str, Any]) -> str:
 
 
 def breaking(result: dict[str, Any]) -> str:
-    """Say at which bound queries lose their first match."""
+    """Say at which bound queries lose their first match, or that there is no curve."""
+    if len(result["curve"]["curve"]) < 2:
+        return "There is no curve, which takes attacks by gradients."
     median = result["curve"]["median_eps"]
     if median is None:
         return "Fewer than half of the queries with a right first match lose it at any bound."
