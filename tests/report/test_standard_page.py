@@ -101,9 +101,11 @@ def test_a_deterministic_defense_has_no_draws():
     facts = standard_facts()
     heads, rows = standard_tables.defense_table(facts)
     assert len(heads) == len(rows[0].cells) == 5
+    assert "2 draws" in dict(standard_words.threat(facts))["Random defense"]
     facts["model"]["defense"]["random"] = False
     heads, rows = standard_tables.defense_table(facts)
     assert heads[-1] == "adaptive attack"
+    assert "Random defense" not in dict(standard_words.threat(facts))
     assert [row.name for row in rows] == ["eps 8", "eps 5"]
     facts["model"]["defense"] = None
     assert standard_tables.defense_table(facts) is None

@@ -63,7 +63,7 @@ def write_standard_page(
         wins=_wins(content),
         threat=said.threat(content),
         ensemble=tables.attacks_known(content),
-        draws=content["standard"]["definition"]["draws"] if _is_random(content) else 1,
+        draws=content["standard"]["definition"]["draws"] if said.is_random(content) else 1,
         contents=_contents(content, views),
     )
     write_text(path, text)
@@ -83,10 +83,6 @@ def _wins(facts: dict[str, Any]) -> list[tuple[str, tables.Wins]]:
     bounds = facts["tracks"].get("Q", {})
     found = [(f"Queries attacked, eps {eps}", tables.wins(own)) for eps, own in bounds.items()]
     return [(title, table) for title, table in found if len(table.names) > 1]
-
-
-def _is_random(facts: dict[str, Any]) -> bool:
-    return bool((facts["model"]["defense"] or {}).get("random"))
 
 
 def _curve(facts: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchreid_adv.report.sorting import Cell, SortableTable, count, rate
-from torchreid_adv.report.standard_words import ATTACKS, CHECKS, OWN, TRACKS, measured
+from torchreid_adv.report.standard_words import ATTACKS, CHECKS, OWN, TRACKS, is_random, measured
 from torchreid_adv.report.words import DASH, number, percent
 
 RANKS = ("1", "5", "10")
@@ -78,10 +78,9 @@ def defense_table(result: dict[str, Any]) -> tuple[list[str], list[Headline]] | 
 
     Of a random defense, the lowest mAP that any attack leaves by a single draw, too.
     """
-    defense = result["model"]["defense"]
-    if not defense:
+    if not result["model"]["defense"]:
         return None
-    shown = [name for name in DEFENSE if defense.get("random") or name != "worst_draw"]
+    shown = [name for name in DEFENSE if is_random(result) or name != "worst_draw"]
     rows = [
         Headline(f"eps {eps}", "", [percent(facts["defense"][name]) for name in shown])
         for eps, facts in result["tracks"].get("Q", {}).items()

@@ -161,6 +161,11 @@ def defense_sentence(result: dict[str, Any]) -> str:
     )
 
 
+def is_random(result: dict[str, Any]) -> bool:
+    """Tell whether there is a defense whose draws differ."""
+    return bool((result["model"]["defense"] or {}).get("random"))
+
+
 def name_of(result: dict[str, Any]) -> str:
     """Return what the evaluation is called, and by which budgets it was run in the end."""
     standard = result["standard"]
@@ -182,13 +187,15 @@ def threat(result: dict[str, Any]) -> list[tuple[str, str]]:
     said, tracks = result["threat"], result["tracks"]
     bounds = " and ".join(next(iter(tracks.values())))
     definition = result["standard"]["definition"]
-    eot = [("Random defense", f"gradients over {definition['eot']} draws, scores over "
-            f"{definition['draws']} fresh ones")] if result["model"]["defense"] else []  # fmt: skip
+    draws = (
+        f"gradients over {definition['eot']} draws, scores over {definition['draws']} fresh ones"
+    )
+    random = [("Random defense", draws)] if is_random(result) else []
     return [
         ("Bound", f"{bounds} gray levels of {LEVELS}; {said['bound']}"),
         ("Goal", said["goal"]),
         *((f"Track {track}", said[track]) for track in tracks),
         ("Attacker knows", said["knowledge"]),
         ("Scored", f"{said['scored']}, by {metric(result)}"),
-        *eot,
+        *random,
     ]
