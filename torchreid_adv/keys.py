@@ -631,7 +631,11 @@ KEYS: tuple[Key, ...] = (
         "what is attacked: 'Q' = queries, 'G' = gallery",
         each(one_of("Q", "G")),
     ),
-    Key("report.page", True, "write report.html with its pictures beside results.json"),
+    Key(
+        "report.page",
+        True,
+        "write report.html with its pictures beside results.json, standard.json",
+    ),
     Key("virtual.train_identities", 120, "virtual people in the training set", between(1, 1501)),
     Key("virtual.test_identities", 60, "virtual people in query and gallery", between(1, 1501)),
     Key("virtual.cameras_per_identity", 4, "cameras that see a person", between(2, 6)),

@@ -57,15 +57,26 @@ def test_the_command_writes_a_result_for_each_model(place, tmp_path, cut, capsys
     said = capsys.readouterr().out
     assert "SRR-lite: mine on market1501" in said
     assert "Result: " in said
+    page = tmp_path / "market1501" / "mine" / "report.html"
+    assert f"Report: {page}" in said
+    text = page.read_text(encoding="utf-8")
+    assert "torchreid-adv standard -s market1501 -t market1501" in text
+    assert "torchreid-adv verify" in text
+    assert "save_dir" in text  # the config
 
 
 def test_a_run_with_itself_as_surrogate_is_not_called_standard(place, tmp_path, cut, capsys):
     same = [f"itself=tiny:{place / 'a.pth'}", f"b=tiny:{place / 'b.pth'}"]
     pairs = ["adv.standard.tracks", "['Q']", "adv.standard.surrogates", repr(same)]
-    assert standard(place, tmp_path, *pairs) == 0
-    assert "transferred attacks need 2 other models, and there were 1" in capsys.readouterr().out
+    assert standard(place, tmp_path, *pairs, "adv.report.page", "False") == 0
+    said = capsys.readouterr().out
+    assert "transferred attacks need 2 other models, and there were 1" in said
+    assert "Report: " not in said
+    page = tmp_path / "market1501" / "mine" / "report.html"
+    assert not page.exists()
     config.forget()
-    assert standard(place, tmp_path, *pairs) == 0  # read back
+    assert standard(place, tmp_path, *pairs) == 0  # read back, with its page
+    assert "and there were 1" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,12 @@ import sys
 from collections import Counter
 
 import pytest
-from report.conftest import make_results, make_target, without_figures  # noqa: F401
+from report.conftest import (  # noqa: F401
+    make_results,
+    make_target,
+    without_figures,
+    without_plots,
+)
 
 # pipes, devices, forks and bounds on memory, as Linux has them
 collect_ignore_glob = [] if sys.platform == "linux" else ["test_*.py"]

@@ -13,6 +13,7 @@ from torchreid_adv.models.features import Features
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.report import charts
 from torchreid_adv.report.sections import Section
+from torchreid_adv.report.standard_view import View
 from torchreid_adv.report.target import TargetReport
 
 EPS = 5
@@ -108,6 +109,15 @@ def without_figures(monkeypatch):
         Section,
         "_draw",
         lambda _: {name: Figure((1, 1)) for name in ("cmc", "distances", "queries")},
+    )
+
+
+@pytest.fixture
+def without_plots(monkeypatch):
+    """The same for the page of the standard evaluation."""
+    monkeypatch.setattr(View, "_draw", lambda _: {"distances": Figure((1, 1))})
+    monkeypatch.setattr(
+        "torchreid_adv.report.standard_page.bounds_figure", lambda *_: Figure((1, 1))
     )
 
 

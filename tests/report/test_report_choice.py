@@ -6,7 +6,13 @@ import math
 
 import torch
 
-from torchreid_adv.report.choice import choose_failed, choose_images, choose_probe, choose_queries
+from torchreid_adv.report.choice import (
+    choose_images,
+    choose_probe,
+    choose_queries,
+    choose_worst,
+    turned,
+)
 from torchreid_adv.report.ranking import Ranking
 
 
@@ -38,12 +44,14 @@ def test_prefers_other_people():
     assert chosen == [0, 3]
 
 
-def test_failed_queries_are_counted_and_the_worst_of_each_person_chosen():
+def test_queries_that_turned_wrong_and_the_worst_of_each_person_among_them():
     before = ranking([1.0] * 6, [0, 0, 0, 0, 1, 0])
     after = ranking([0.2, 0.1, 0.4, 0.3, 0.0, 0.9], [4, 5, 2, 3, 9, 0])
-    found = choose_failed(before, after, [7, 7, 8, 9, 5, 6], count=2)
-    assert found == ([1, 3], 4)  # the fifth was wrong before, the sixth is still right
-    assert choose_failed(before, before, [7] * 6, count=2) == ([], 0)
+    failed = turned(before, after)
+    assert failed.tolist() == [True] * 4 + [False, False]  # wrong before, right after
+    pids = [7, 7, 8, 9, 5, 6]
+    assert choose_worst(before, after, pids, count=2, among=failed) == [1, 3]
+    assert choose_worst(before, after, pids, count=2) == [4, 1]
 
 
 def test_fills_up_with_queries_that_have_a_positive():

@@ -2,19 +2,23 @@
 
 import dataclasses
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from people import TOY, Stripes, pixel_model, write_people
 from PIL import Image
 from torch.nn import functional as F
 
 from torchreid_adv.attacks.variant import VariantWriter
+from torchreid_adv.commands import standard_page
 from torchreid_adv.commands.verify import verify
 from torchreid_adv.defenses import Defended, Defense, build_defense
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.report.standard_view import View, build_view
 from torchreid_adv.standard.run import evaluate_standard
 from torchreid_adv.standard.words import lines
 
@@ -77,6 +81,11 @@ def test_the_figure_of_queries_is_that_of_the_stored_files(run, data):
     assert facts["robust"]["mAP"] == pytest.approx(np.mean(worst), abs=1e-6)
     assert facts["interval"][0] <= facts["robust"]["mAP"] <= facts["interval"][1]
     assert facts["robust"]["mAP"] < facts["clean"]["mAP"]
+    low, high = facts["rank1_interval"]
+    assert low <= facts["robust"]["cmc"]["1"] <= high
+    left = [own["left"] for own in facts["attacks"].values()]
+    assert left == sorted(left, reverse=True)
+    assert left[-1] == facts["robust"]["mAP"]
 
 
 def test_the_figure_of_the_gallery_is_one_gallery_s(run, data):
@@ -110,6 +119,8 @@ def test_the_result_says_what_it_is(run):
     assert not result["standard"]["called_standard"]
     assert "budgets" in result["standard"]["reasons"][0]
     assert {flag["level"] for flag in result["flags"]} <= {"AMBER"}
+    assert {check["name"] for check in result["checks"]} > {"RAND", "UNB", "BB", "NOISE"}
+    assert [check for check in result["checks"] if check["raised"]] == result["flags"]
     text = "\n".join(lines(result))
     assert "queries attacked, eps 14" in text
     assert "Not to be called SRR-toy" in text
@@ -159,6 +170,48 @@ def test_a_run_that_was_killed_goes_on_to_the_same_figures(run, data, tmp_path, 
         except KeyboardInterrupt:
             assert attempt < 2
     assert again["tracks"]["Q"] == json.loads(json.dumps(result["tracks"]["Q"]))
+
+
+def test_the_page_shows_what_is_stored_and_attacks_nothing(run, data, monkeypatch):
+    out, result = run
+    views = []
+
+    def kept(*arguments, **keywords):
+        views.append(build_view(*arguments, **keywords))
+        return views[-1]
+
+    def forbidden(*arguments, **keywords):
+        raise AssertionError("attacked again")
+
+    monkeypatch.setattr(standard_page, "build_view", kept)
+    monkeypatch.setattr(View, "_draw", lambda _: {"distances": Figure((1, 1))})
+    monkeypatch.setattr(VariantWriter, "write", forbidden)
+    path = standard_page.standard_page(pixel_model(Stripes()), data, out=out)
+    assert path == out / "report.html"
+    text = path.read_text(encoding="utf-8")
+    for track, view in zip("QG", views, strict=True):
+        facts = result["tracks"][track]["14"]
+        assert float(view.survey.before.average_precision.mean()) == facts["clean"]["mAP"]
+        robust = float(view.survey.after.average_precision.mean())
+        assert robust == pytest.approx(facts["robust"]["mAP"], abs=1e-12)
+        assert view.worst
+        assert max(worst.triple.largest for worst in view.worst if worst.triple) <= 14
+        assert len(view.attention.images) == sum(worst.triple is not None for worst in view.worst)
+    queries = result["tracks"]["Q"]["14"]
+    by = Counter(
+        standard_page.made_by(out / "Q-eps14", read_manifest(out / "Q-eps14/composed")).values()
+    )
+    assert by == {name: own["won"] for name, own in queries["attacks"].items() if own["won"]}
+    assert result["manifest"] in text
+    monkeypatch.setattr(standard_page, "extract", forbidden)
+    first = path.read_bytes()
+    standard_page.standard_page(pixel_model(Stripes()), data, out=out)
+    assert path.read_bytes() == first
+
+
+def test_there_is_no_page_without_a_run(data, tmp_path):
+    with pytest.raises(DataError, match=r"holds no standard\.json"):
+        standard_page.standard_page(pixel_model(Stripes()), data, out=tmp_path)
 
 
 def test_another_run_s_folder_is_refused(run, data):

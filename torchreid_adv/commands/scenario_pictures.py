@@ -12,8 +12,8 @@ from torchreid_adv.commands.universal_scoring import UniversalScores
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.jobs.files import write_bytes, write_text
 from torchreid_adv.report.charts import to_png
-from torchreid_adv.report.choice import choose_images
-from torchreid_adv.report.lists import failed_lists
+from torchreid_adv.report.choice import choose_images, choose_worst, turned
+from torchreid_adv.report.lists import lists_of
 from torchreid_adv.report.panels import ranking_figure
 from torchreid_adv.report.scenarios import Picture
 from torchreid_adv.report.survey import survey_target
@@ -64,12 +64,13 @@ def _failed(attack: Learned, tested: Victim, scores: UniversalScores, out: Path)
     if not found or (found["failed"] and not image.exists()):
         target = scores.ranked(attack, tested)
         survey = survey_target(target)
-        lists, failed = failed_lists(target, survey, count=QUERIES)
-        if lists:
-            write_bytes(image, to_png(ranking_figure(*lists)))
-        found = {"failed": failed, "right": int((survey.before.first == 0).sum())}
+        failed, pids = turned(survey.before, survey.after), target.query.pids[survey.rows].tolist()
+        chosen = choose_worst(survey.before, survey.after, pids, count=QUERIES, among=failed)
+        if chosen:
+            write_bytes(image, to_png(ranking_figure(*lists_of(target, survey, chosen))))
+        found = {"failed": int(failed.sum()), "right": int((survey.before.first == 0).sum())}
         write_text(facts, json.dumps(found) + "\n")
-    if not found["failed"]:
+    if not image.exists():
         return None
     sentence = (
         f"Of {found['right']} queries of {tested.data} that {tested.model} ranks right, "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from torchreid_adv import config
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import (
     configured_dataset,
@@ -15,6 +17,7 @@ from torchreid_adv.commands.attack_gallery import (
     load_spec,
     weights_of,
 )
+from torchreid_adv.commands.standard_page import PAGE, standard_page
 from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData
@@ -45,13 +48,21 @@ def main(arguments: list[str]) -> int:
     if cfg.adv.job.shard:
         raise ConfigError("'standard' is done by one process; leave adv.job.shard empty")
     with ready(cfg):
-        for path in standard(cfg):
+        command = shlex.join(["torchreid-adv", "standard", *arguments])
+        for path in standard(cfg, command):
             print(f"Result: {path}")
+            if cfg.adv.report.page:
+                print(f"Report: {path.with_name(PAGE)}")
     return 0
 
 
-def standard(cfg: AdvConfig) -> list[Path]:
-    """Evaluate every model on every target and return the results' files."""
+def standard(cfg: AdvConfig, command: str = "") -> list[Path]:
+    """Evaluate every model on every target and return the results' files.
+
+    Args:
+        cfg: for the models, the targets, the version and the page.
+        command: that is run, for the page.
+    """
     if cfg.adv.job.threads:
         torch.set_num_threads(cfg.adv.job.threads)
     distance = distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
@@ -64,7 +75,7 @@ def standard(cfg: AdvConfig) -> list[Path]:
         for spec in models:
             out = Path(cfg.data.save_dir) / data.name / spec.label
             settings = {"distance": distance, "attacked": attacked, "surrogates": loaded}
-            found.append(_one(cfg, spec, data, out, settings))
+            found.append(_one(cfg, spec, data, out, settings, command))
     return found
 
 
@@ -98,20 +109,36 @@ def _trained(cfg: AdvConfig, spec: ModelSpec) -> ModelSpec:
 
 
 def _one(
-    cfg: AdvConfig, spec: ModelSpec, data: ReIDData, out: Path, settings: dict[str, Any]
+    cfg: AdvConfig,
+    spec: ModelSpec,
+    data: ReIDData,
+    out: Path,
+    settings: dict[str, Any],
+    command: str,
 ) -> Path:
     model: ImageModel = load_spec(cfg, spec)
-    test = configured_test(cfg)
+    test, workers = configured_test(cfg), lookup(cfg, "data.workers", 0)
+    model = model if test is None else test.of(model)
     print(f"##### Standard evaluation: {spec.label} on {data.name} #####")
     result = evaluate_standard(
-        model if test is None else test.of(model),
+        model,
         data,
         out=out,
         version=cfg.adv.standard.version,
         tracks=cfg.adv.standard.tracks,
         name=spec.label,
-        workers=lookup(cfg, "data.workers", 0),
+        workers=workers,
         **settings,
     )
     print(*lines(result), sep="\n")
+    if cfg.adv.report.page:
+        standard_page(
+            model,
+            data,
+            out=out,
+            distance=settings["distance"],
+            workers=workers,
+            settings=config.plain(cfg),
+            command=command,
+        )
     return out / RESULT

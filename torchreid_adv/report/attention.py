@@ -43,7 +43,7 @@ def attention_maps(
     """
     grad_cam = _package()
     network = copy.deepcopy(sitting.model.network).eval().requires_grad_(True)
-    inputs = sitting.inputs(images)
+    inputs = sitting.inputs(images).requires_grad_()
     layer = last_layer(network, inputs[:1])
     device = next(network.parameters()).device
     maps = []
@@ -76,19 +76,20 @@ def last_layer(network: nn.Module, image: Tensor) -> nn.Module:
         image: (1, 3, H, W), its input.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or none that a gradient comes from.
     """
     found: list[nn.Module] = []
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-2:].numel() > 1:
+        places = isinstance(output, Tensor) and output.ndim == 4 and output.shape[-2:].numel() > 1
+        if places and output.requires_grad:
             found.append(module)
 
     parts = [part for part in network.modules() if part is not network]
     hooks = [part.register_forward_hook(note) for part in parts]
     try:
-        with torch.no_grad():
-            network(image.to(next(network.parameters()).device))
+        with torch.enable_grad():
+            network(image.to(next(network.parameters()).device).requires_grad_())
     finally:
         for hook in hooks:
             hook.remove()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from torchreid_adv.report.ranking import Ranking
 
@@ -38,25 +39,39 @@ def choose_queries(
     return sorted(chosen, key=lambda i: (-drop[i], i))
 
 
-def choose_failed(
-    before: Ranking, after: Ranking, pids: Sequence[int], *, count: int
-) -> tuple[list[int], int]:
-    """Choose queries that are right before the attack and wrong after it.
+def choose_worst(
+    before: Ranking,
+    after: Ranking,
+    pids: Sequence[int],
+    *,
+    count: int = 5,
+    among: Tensor | None = None,
+) -> list[int]:
+    """Choose the queries that lose most average precision, one of each person.
 
     Args:
         before: n queries ranked before the attack.
         after: the same after it.
-        pids: n identities; one query of each is chosen at most.
+        pids: n identities.
         count: how many to choose at most.
+        among: (n,) bool, those that are chosen from; None = all.
 
     Returns:
-        positions in ``before``, the largest loss of AP first; how many such queries there are.
+        positions in ``before``, the largest loss first; queries without a match and such that
+        lose nothing are never among them.
     """
-    drop = (before.average_precision - after.average_precision).tolist()
-    failed = ((before.first == 0) & (after.first > 0)).nonzero()[:, 0].tolist()
-    failed.sort(key=lambda i: (-drop[i], i))
-    worst = {pids[i]: i for i in reversed(failed)}
-    return sorted(worst.values(), key=failed.index)[:count], len(failed)
+    lost = (before.average_precision - after.average_precision).nan_to_num(nan=0.0)
+    drop = (lost if among is None else lost.where(among, 0)).tolist()
+    chosen: dict[int, int] = {}
+    for place in sorted(range(len(drop)), key=lambda i: (-drop[i], i)):
+        if drop[place] > 0:
+            chosen.setdefault(pids[place], place)
+    return list(chosen.values())[:count]
+
+
+def turned(before: Ranking, after: Ranking) -> Tensor:
+    """Return which of n queries are right before the attack and wrong after it: (n,) bool."""
+    return (before.first == 0) & (after.first > 0)
 
 
 def spread(order: Sequence[int], pids: Sequence[int], count: int) -> list[int]:

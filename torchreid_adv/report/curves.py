@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -12,6 +13,8 @@ from torchreid_adv.report.matrix import Cell
 
 COLORS = ("#0e7490", "#7c3aed", "#dc2626", "#15803d", "#b45309", "#475569")
 MARKS = ("o", "s", "^", "D", "v", "P")
+_LINEAR = 2.0  # gray levels up to which the axis of bounds is about linear, logarithmic beyond
+_GAP = 0.25  # between labels there
 
 
 def eps_figure(cells: Sequence[Cell], target: str) -> Figure:
@@ -67,6 +70,50 @@ def queries_figure(curve: dict[str, Any], stored: float) -> Figure:
     axes.set_ylabel("mAP [%]", color=INK)
     axes.legend(frameon=False, fontsize=9)
     return drawn
+
+
+def bounds_figure(
+    lines: Mapping[str, Mapping[int, float]],
+    points: Mapping[str, Mapping[int, float]],
+    chance: float,
+) -> Figure:
+    """Draw how figures fall as the bound grows from nothing to none.
+
+    Args:
+        lines: name -> bound in gray levels -> figure in [0, 1].
+        points: the same for single bounds, marked beside the lines.
+        chance: of a random order.
+    """
+    drawn = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = drawn.subplots()
+    tidy(axes)
+    axes.set_xscale("asinh", linear_width=_LINEAR)
+    for number, (name, line) in enumerate(lines.items()):
+        bounds = sorted(line)
+        rates = [100 * line[bound] for bound in bounds]
+        axes.plot(bounds, rates, "o-", color=COLORS[number], linewidth=2, markersize=4, label=name)
+    for number, (name, found) in enumerate(points.items(), start=len(lines)):
+        rates = [100 * rate for rate in found.values()]
+        mark, color = MARKS[number % len(MARKS)], COLORS[number % len(COLORS)]
+        axes.plot(list(found), rates, mark, color=color, markersize=8, label=name, zorder=3)
+    axes.axhline(100 * chance, color=MUTED, linewidth=1, linestyle=":", label="random order")
+    ticks = _apart({bound for line in lines.values() for bound in line})
+    axes.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
+    axes.minorticks_off()
+    axes.set_ylim(0, 103)
+    axes.set_xlabel("bound [gray levels]", color=INK)
+    axes.set_ylabel("share [%]", color=INK)
+    axes.legend(frameon=False, fontsize=9)
+    return drawn
+
+
+def _apart(bounds: Iterable[int]) -> list[int]:
+    """Return those bounds, rising, whose labels do not touch on the axis of bounds."""
+    found: list[int] = []
+    for bound in sorted(bounds):
+        if not found or math.asinh(bound / _LINEAR) - math.asinh(found[-1] / _LINEAR) > _GAP:
+            found.append(bound)
+    return found
 
 
 def _lines(cells: Sequence[Cell], target: str) -> dict[str, dict[float, float]]:

@@ -1,4 +1,4 @@
-"""t-SNE of images, their homogeneous variants and their adversarial examples (figure 10)."""
+"""t-SNE of images, what belongs to them, and their adversarial examples (figure 10)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
@@ -70,24 +72,32 @@ def cloud(sitting: Sitting, count: int) -> Cloud:
     )
 
 
+@dataclass(frozen=True)
+class Person:
+    """The features of one person, of length 1: what a panel draws in one color.
+
+    Args:
+        image: (I, D) of images, stars.
+        adversarial: (A, D) of adversarial examples, ringed.
+        around: (V, D) of what belongs to them, dots.
+    """
+
+    image: Tensor
+    adversarial: Tensor
+    around: Tensor
+
+    @property
+    def points(self) -> int:
+        """How many are drawn."""
+        return len(self.image) + len(self.adversarial) + len(self.around)
+
+
 def embedding_figure(clouds: Sequence[Cloud]) -> Figure:
     """Draw a panel per model; a color is a person, a ringed dot an adversarial example."""
-    from sklearn.manifold import TSNE  # slow to import
-
     figure = Figure(figsize=(3.5 * len(clouds), 3.9), layout="constrained")
     for axes, one in zip(figure.subplots(1, len(clouds), squeeze=False)[0], clouds, strict=True):
-        groups = torch.cat([one.clean[:, None], one.adversarial[:, None], one.variants], 1)
-        flat = groups.flatten(0, 1).numpy()
-        perplexity = min(12.0, (len(flat) - 1) / 3)
-        points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(flat)
-        for number, own in enumerate(points.reshape(*groups.shape[:2], 2)):
-            color = COLORS[number % len(COLORS)]
-            axes.scatter(*own[2:].T, s=16, color=color, alpha=0.45, linewidths=0)
-            axes.scatter(*own[0], s=90, color=color, marker="*", edgecolors="white", linewidths=0.6)
-            axes.scatter(*own[1], s=46, color=color, edgecolors=INK, linewidths=1.4, zorder=3)
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_color(MUTED)
-        axes.margins(0.08)
+        triples = zip(one.clean.split(1), one.adversarial.split(1), one.variants, strict=True)
+        _draw(axes, [Person(*parts) for parts in triples])
         moved = one.distances
         axes.set_title(one.label, fontsize=11, color=INK)
         axes.set_xlabel(
@@ -96,14 +106,65 @@ def embedding_figure(clouds: Sequence[Cloud]) -> Figure:
             fontsize=8,
             color=INK,
         )
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    handles = _legend("image", "homogeneous variant")
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
 
-def _legend() -> list[Line2D]:
+def people_figure(people: Sequence[Person], star: str, dot: str) -> Figure:
+    """Draw the features of some people, a color each.
+
+    Args:
+        people: eight at most have a color of their own.
+        star: what their images are.
+        dot: what is around these.
+    """
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    _draw(figure.subplots(), people)
+    handles = _legend(star, dot)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def _draw(axes: Axes, people: Sequence[Person]) -> None:
+    """Put the people's features where t-SNE puts them."""
+    from sklearn.manifold import TSNE  # slow to import
+
+    parts = [part for one in people for part in (one.image, one.adversarial, one.around)]
+    flat = torch.cat(parts).numpy()
+    perplexity = min(12.0, (len(flat) - 1) / 3)
+    points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(flat)
+    places = iter(np.split(points, np.cumsum([len(part) for part in parts])[:-1]))
+    for number, (image, adversarial, around) in enumerate(zip(places, places, places, strict=True)):
+        color = COLORS[number % len(COLORS)]
+        axes.scatter(around[:, 0], around[:, 1], s=16, color=color, alpha=0.45, linewidths=0)
+        axes.scatter(
+            image[:, 0],
+            image[:, 1],
+            s=90,
+            color=color,
+            marker="*",
+            edgecolors="white",
+            linewidths=0.6,
+        )
+        axes.scatter(
+            adversarial[:, 0],
+            adversarial[:, 1],
+            s=46,
+            color=color,
+            edgecolors=INK,
+            linewidths=1.4,
+            zorder=3,
+        )
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color(MUTED)
+    axes.margins(0.08)
+
+
+def _legend(star: str, dot: str) -> list[Line2D]:
     shapes: dict[str, dict[str, Any]] = {
-        "image": {"marker": "*", "markersize": 10},
-        "homogeneous variant": {"marker": "o", "markersize": 5, "alpha": 0.5},
+        star: {"marker": "*", "markersize": 10},
+        dot: {"marker": "o", "markersize": 5, "alpha": 0.5},
         "adversarial example": {"marker": "o", "markeredgecolor": INK, "markeredgewidth": 1.4},
     }
     return [

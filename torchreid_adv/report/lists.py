@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from torchreid_adv.evaluation import topk
-from torchreid_adv.report.choice import choose_failed, choose_queries
+from torchreid_adv.report.choice import choose_queries
 from torchreid_adv.report.pictures import Card, card, found_card
 from torchreid_adv.report.ranking import Ranking, take
 from torchreid_adv.report.survey import Survey
@@ -37,28 +38,14 @@ class RankingLists:
 def ranking_lists(target: TargetReport, survey: Survey) -> list[RankingLists]:
     """Return the lists of some five queries, the largest loss of AP first."""
     pids = target.query.pids[survey.rows].tolist()
-    return _lists(target, survey, choose_queries(survey.before, survey.after, pids))
+    return lists_of(target, survey, choose_queries(survey.before, survey.after, pids))
 
 
-def failed_lists(
-    target: TargetReport, survey: Survey, *, count: int
-) -> tuple[list[RankingLists], int]:
-    """Return lists of queries that the attack turned wrong, and how many such queries there are.
-
-    Args:
-        target: what was attacked.
-        survey: of its queries.
-        count: how many to show at most; those of the largest loss of AP and of different people.
-    """
-    pids = target.query.pids[survey.rows].tolist()
-    chosen, failed = choose_failed(survey.before, survey.after, pids, count=count)
-    return _lists(target, survey, chosen), failed
-
-
-def _lists(target: TargetReport, survey: Survey, chosen: list[int]) -> list[RankingLists]:
+def lists_of(target: TargetReport, survey: Survey, chosen: Sequence[int]) -> list[RankingLists]:
+    """Return the lists of the queries at some positions in the survey."""
     if not chosen:
         return []
-    rows = survey.rows[chosen]
+    rows = survey.rows[list(chosen)]
     before, after = (list_rows(target, rows, after=after) for after in (False, True))
     return [
         RankingLists(
