@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torchreid_adv.commands.attack_gallery import (
     load_spec,
     weights_of,
 )
-from torchreid_adv.commands.stock_checks import ready
+from torchreid_adv.commands.stock_checks import check_trainable, ready
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import distance_of
@@ -84,7 +85,8 @@ def _specs(cfg: AdvConfig, entries: Sequence[str]) -> list[ModelSpec]:
     """Return models with their weights, trained for the quick start if need be."""
     if not cfg.adv.virtual.train_model:
         return parse_models(entries)
-    return [_trained(cfg, spec) for spec in parse_models(entries, trained=False)]
+    specs = parse_models(entries, trained=None)
+    return [spec if spec.weights else _trained(cfg, spec) for spec in specs]
 
 
 def _trained(cfg: AdvConfig, spec: ModelSpec) -> ModelSpec:
@@ -92,9 +94,10 @@ def _trained(cfg: AdvConfig, spec: ModelSpec) -> ModelSpec:
 
     own = cfg.clone()
     own.model.name = spec.name
+    check_trainable(own)
     if spec.size:
         own.data.height, own.data.width = spec.size
-    return ModelSpec(spec.label, spec.name, str(trained_weights(own)), spec.size)
+    return replace(spec, weights=str(trained_weights(own)))
 
 
 def _one(

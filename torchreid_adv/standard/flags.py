@@ -54,6 +54,7 @@ class Looks:
         same_metric: the attacked metric is that of the evaluation.
         averaged: attacks average over draws (EOT).
         declared: the defense, if there is one, says what it is.
+        black_box: why attacks by gradients are not made; "" where they are.
     """
 
     repeats: float
@@ -66,6 +67,7 @@ class Looks:
     same_metric: bool = True
     averaged: bool = False
     declared: bool = True
+    black_box: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def of_model(looks: Looks) -> Iterator[Flag]:
     if looks.alone > max(1e-3, 2 * looks.repeats):  # more than it changes by itself
         meaning = "an image's feature depends on the batch it is in"
         yield Flag("BATCH", RED, looks.alone, 1e-3, meaning)
-    if looks.no_gradient > 0.02:
+    if looks.no_gradient > 0.02 and not looks.black_box:
         meaning = "images have no gradient at a random start, so that attacks cannot move them"
         yield Flag("ZERO", RED, looks.no_gradient, 0.02, meaning)
     least = min(3 * looks.chance, (1 + looks.chance) / 2)

@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, LinearDistance
 from torchreid_adv.errors import AdvError, ConfigError
+from torchreid_adv.integration.checkpoints import is_head
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, sha256
 from torchreid_adv.models import PixelModel, fingerprint
-from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.base import ImageModel, black_box
 from torchreid_adv.standard.versions import Version
 from torchreid_adv.version import __version__
 
@@ -49,6 +51,8 @@ def run_identity(
         "model": {
             "name": name,
             "sha256": fingerprint(getattr(model, "network", model)),
+            "parameters": None if black_box(model) else parameters(model),
+            "size": list(getattr(model, "size", ())),
             "defense": model.describe() if isinstance(model, Defended) else None,
         },
         "surrogates": [
@@ -63,6 +67,12 @@ def run_identity(
             "listing": sha256(json.dumps(listing).encode()),
         },
     }
+
+
+def parameters(model: nn.Module) -> int:
+    """Return how many numbers of a model were learned, its classifier left out."""
+    named = getattr(model, "network", model).named_parameters()
+    return sum(weight.numel() for name, weight in named if not is_head(name))
 
 
 @contextlib.contextmanager

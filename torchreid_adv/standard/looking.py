@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.defenses.defended import eot_samples
+from torchreid_adv.models.base import black_box
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.standard import inspection
 from torchreid_adv.standard.flags import Looks
@@ -45,6 +46,7 @@ def look(
         same_metric=metric_facts(setting.attacked) == metric_facts(setting.distance),
         averaged=defense is not None and defense.random and eot_samples(model) > 1,
         declared=defense is None or declares(defense),
+        black_box=black_box(model),
     )
 
 

@@ -18,6 +18,7 @@ from torchreid_adv.standard.versions import VERSIONS, Version
 from torchreid_adv.version import __version__
 
 SCHEMA = 1
+BLACK_BOX = "black-box"
 SURROGATES = 2  # other models that a run called standard needs
 
 THREAT = {
@@ -39,7 +40,7 @@ def query_facts(setting: Setting, track: QueryTrack) -> dict[str, Any]:
 def defense_rows(setting: Setting, track: QueryTrack) -> dict[str, Any] | None:
     """Return mAP undefended, under the oblivious attack and adaptive; None without a defense."""
     judge = setting.twin_judge
-    if judge is None:
+    if judge is None or "oblivious" not in track.stored:
         return None
     stored, table = track.stored["oblivious"], track.table
     twin = setting.scored(
@@ -106,7 +107,8 @@ def result(
         flags: that were raised.
     """
     others = {one["sha256"] for one in identity["surrogates"]} - {identity["model"]["sha256"]}
-    reasons = why_not(version, len(others), flags)
+    reasons = why_not(version, len(others), flags, looks.black_box)
+    kind = f"-{BLACK_BOX}" if looks.black_box else ""
     roots = [f"{t}-eps{e} {facts['manifest']}" for t in tracks for e, facts in tracks[t].items()]
     return {
         "schema": SCHEMA,
@@ -114,7 +116,8 @@ def result(
         "model": identity["model"],
         "data": identity["data"],
         "standard": {
-            "name": f"SRR-{version.name}",
+            "name": f"SRR-{version.name}{kind}",
+            "headline": headline(looks.black_box),
             "called_standard": not reasons,
             "reasons": reasons,
             "escalated": setting.version.name if setting.version != version else "",
@@ -132,15 +135,30 @@ def result(
     }
 
 
-def why_not(version: Version, surrogates: int, flags: Sequence[Flag]) -> list[str]:
+def headline(black_box: str) -> str:
+    """Return what has to be known before any figure is read, "" for nothing."""
+    if not black_box:
+        return ""
+    return (
+        f"The model is {black_box}, which has no gradient: only attacks that ask for answers and "
+        "transferred ones were made. Who holds the network itself can do more."
+    )
+
+
+def why_not(
+    version: Version, surrogates: int, flags: Sequence[Flag], black_box: str = ""
+) -> list[str]:
     """Return why a result is not called standard; nothing where it is.
 
     Args:
         version: that was run.
         surrogates: how many there were, the model itself and repeated ones not counted.
         flags: that were raised.
+        black_box: why attacks by gradients were not made; "" where they were.
     """
-    found = []
+    found = [f"attacks by gradients are missing, because the model is {black_box}"] * bool(
+        black_box
+    )
     if VERSIONS.get(version.name) != version:
         found.append(f"its budgets are those of none of {', '.join(VERSIONS)}")
     if surrogates < SURROGATES:

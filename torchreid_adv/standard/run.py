@@ -20,7 +20,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, sha256
 from torchreid_adv.models import Ensemble, PixelModel
-from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.base import ImageModel, black_box
 from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.standard import identity as identities
 from torchreid_adv.standard import inspection
@@ -77,7 +77,7 @@ def evaluate_standard(
     """
     version = version_of(version) if isinstance(version, str) else version
     distance = distance or build_distance("euclidean", normalize=True)
-    _check(distance, tracks)
+    _check(distance, tracks, surrogates)
     inspection.refuse_model(model)
     model = _averaged(model, version)
     facts = identities.run_identity(
@@ -90,7 +90,7 @@ def evaluate_standard(
         return _evaluate(setting, facts, tracks)
 
 
-def _check(distance: Distance, tracks: Sequence[str]) -> None:
+def _check(distance: Distance, tracks: Sequence[str], surrogates: Sequence[PixelModel]) -> None:
     unfitted = isinstance(distance, FittedDistance) and not distance.fitted
     if not distance.squared_euclidean or unfitted:
         raise ConfigError(
@@ -99,6 +99,12 @@ def _check(distance: Distance, tracks: Sequence[str]) -> None:
         )
     if not tracks or not set(tracks) <= set(TRACKS):
         raise ConfigError(f"tracks are {', '.join(TRACKS)}, one or both; got {list(tracks)}")
+    without = next(filter(None, map(black_box, surrogates)), "")
+    if without:
+        raise ConfigError(
+            f"a surrogate is {without}, which has no gradient to make transferred attacks with; "
+            "name networks in adv.standard.surrogates that have one"
+        )
 
 
 def _averaged(model: ImageModel, version: Version) -> ImageModel:
@@ -153,8 +159,10 @@ def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str])
     flags = list(of_model(looks))
     setting = dataclasses.replace(setting, gradient=looks.no_gradient < 1)
     rows = np.isin(setting.judge.query.image_ids, [record.image_id for record in chosen])
-    trials = run_trials(setting, chosen, float(chance[rows].mean()))
-    flags += of_trials(measured(trials))
+    trials: dict[str, Any] = {}
+    if not looks.black_box:
+        trials = run_trials(setting, chosen, float(chance[rows].mean()))
+        flags += of_trials(measured(trials))
     asked = setting.version
     if asked == STANDARD and any(flag.name == "CONV" for flag in flags):
         setting = dataclasses.replace(setting, version=PLUS)
@@ -184,7 +192,9 @@ def _run_tracks(
     for eps in setting.version.eps:
         if "Q" in facts:
             queries = QueryTrack(setting, eps)
-            flags += of_table(queries.run(), chance, f"Q, eps {eps}")
+            table = queries.run()
+            if not black_box(setting.model):  # else there is nothing to compare with
+                flags += of_table(table, chance, f"Q, eps {eps}")
             facts["Q"][str(eps)] = query_facts(setting, queries)
         if "G" in facts:
             gallery = GalleryTrack(setting, eps)

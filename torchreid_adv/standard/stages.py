@@ -18,7 +18,7 @@ from torchreid_adv.distances import Distance
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import Entry
 from torchreid_adv.models import Ensemble
-from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.base import ImageModel, black_box
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.standard import ensemble
 from torchreid_adv.standard.ensemble import MEMBERS, Member
@@ -88,7 +88,7 @@ class Setting:
         found = [m for m in MEMBERS if self.gradient or not m.gradient]
         if self.surrogates is None:
             found = [m for m in found if m.name != "transfer"]
-        if self.twin_judge is None:
+        if self.twin_judge is None or black_box(self.model):
             found = [m for m in found if m.name != "oblivious"]
         return found
 
