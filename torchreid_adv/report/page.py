@@ -15,6 +15,7 @@ from torchreid_adv.jobs.files import write_bytes, write_text
 from torchreid_adv.report import words
 from torchreid_adv.report.pictures import data_uri, png
 from torchreid_adv.report.sections import Section, build_section
+from torchreid_adv.report.sorting import sorting
 from torchreid_adv.report.target import TargetReport
 
 
@@ -58,6 +59,7 @@ def environment() -> Environment:
         "png": png,
         "uri": data_uri,
     }
+    made.globals["sorting"] = sorting()
     return made
 
 
