@@ -105,6 +105,11 @@ RED_CASES = {
 }
 
 
+def raised_of(checks):
+    """Flag name -> level."""
+    return {check.name: check.level for check in checks if check.raised}
+
+
 def looked(model, data, out, **settings):
     """Flag name -> level, of what is seen before any attack."""
     distance = build_distance("euclidean", normalize=True)
@@ -112,7 +117,7 @@ def looked(model, data, out, **settings):
     setting = dataclasses.replace(setting, **settings)
     scores, chance = _checked(setting)
     chosen = sample(data.query, ~np.isnan(scores.ap), 6)
-    return {flag.name: flag.level for flag in of_model(look(setting, chosen, scores, chance))}
+    return raised_of(of_model(look(setting, chosen, scores, chance)))
 
 
 @pytest.mark.parametrize("name", ["RAND", "DYN", "BATCH", "ZERO"])
@@ -193,15 +198,16 @@ HONEST = Trials({0: 1.0, 8: 0.4, 255: 0.02}, 0.6, 0.45, 0.4, 0.39, 0.01, 0, 0.01
     ],
 )
 def test_thresholds_of_trials(change, name, level):
-    found = list(of_trials(dataclasses.replace(HONEST, **change)))
-    assert [(flag.name, flag.level) for flag in found] == [(name, level)]
-    assert found[0].value > found[0].threshold
+    checks = {check.name: check for check in of_trials(dataclasses.replace(HONEST, **change))}
+    assert raised_of(checks.values()) == {name: level}
+    assert checks[name].value > checks[name].threshold
+    assert set(checks) == {"UNB", "ITER", "MONO", "SILENT", "CONV"}
 
 
 def test_trials_below_every_threshold_raise_nothing():
-    assert not list(of_trials(HONEST))
+    assert raised_of(of_trials(HONEST)) == {}
     edge = {"curve": {0: 1.0, 8: 0.4, 255: 0.1}, "single": 0.446, "doubled": 0.381, "moving": 0.05}
-    assert not list(of_trials(dataclasses.replace(HONEST, **edge)))
+    assert raised_of(of_trials(dataclasses.replace(HONEST, **edge))) == {}
 
 
 def table(**attacks):
@@ -216,7 +222,16 @@ def table(**attacks):
 
 
 def names(found):
-    return [flag.name for flag in of_table(found, 0.02, "Q, eps 8")]
+    return list(raised_of(of_table(found, 0.02, "Q, eps 8")))
+
+
+def test_a_check_says_what_it_measured_where_it_raises_nothing():
+    found = {c.name: c for c in of_table(table(push=0.5, square=0.49, noise=0.9), 0.02, "here")}
+    assert found["BB"].value == pytest.approx(0.01)
+    assert found["NOISE"].value == pytest.approx(-0.4)
+    assert found["PERQ"].value == 0
+    assert {check.where for check in found.values()} == {"here"}
+    assert [check.name for check in of_table(table(push=0.5), 0.02, "")] == []
 
 
 def test_thresholds_between_attacks():

@@ -77,6 +77,11 @@ def test_the_figure_of_queries_is_that_of_the_stored_files(run, data):
     assert facts["robust"]["mAP"] == pytest.approx(np.mean(worst), abs=1e-6)
     assert facts["interval"][0] <= facts["robust"]["mAP"] <= facts["interval"][1]
     assert facts["robust"]["mAP"] < facts["clean"]["mAP"]
+    low, high = facts["rank1_interval"]
+    assert low <= facts["robust"]["cmc"]["1"] <= high
+    left = [own["left"] for own in facts["attacks"].values()]
+    assert left == sorted(left, reverse=True)
+    assert left[-1] == facts["robust"]["mAP"]
 
 
 def test_the_figure_of_the_gallery_is_one_gallery_s(run, data):
@@ -110,6 +115,8 @@ def test_the_result_says_what_it_is(run):
     assert not result["standard"]["called_standard"]
     assert "budgets" in result["standard"]["reasons"][0]
     assert {flag["level"] for flag in result["flags"]} <= {"AMBER"}
+    assert {check["name"] for check in result["checks"]} > {"RAND", "UNB", "BB", "NOISE"}
+    assert [check for check in result["checks"] if check["raised"]] == result["flags"]
     text = "\n".join(lines(result))
     assert "queries attacked, eps 14" in text
     assert "Not to be called SRR-toy" in text

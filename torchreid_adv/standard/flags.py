@@ -1,4 +1,4 @@
-"""Flags: what makes a robust figure one that should not be believed, with its threshold."""
+"""Checks and their flags: what makes a robust figure one that should not be believed."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ RED, AMBER = "RED", "AMBER"
 
 
 @dataclass(frozen=True)
-class Flag:
-    """A flag that is raised.
+class Check:
+    """What one rule measured; raised, it is a flag.
 
     Args:
         name: of the rule.
         level: ``RED``, which voids the word standard, or ``AMBER``, which asks for a look.
+        raised: whether it is.
         value: what was measured.
         threshold: beyond which it is raised.
-        meaning: what it says of the figure, in a sentence.
+        meaning: what it says of the figure when it is raised, in a sentence.
         where: track and bound, "" for the model.
     """
 
     name: str
     level: str
+    raised: bool
     value: float
     threshold: float
     meaning: str
@@ -95,67 +97,65 @@ class Trials:
     chance: float
 
 
-def of_model(looks: Looks) -> Iterator[Flag]:
-    """Yield the flags that a model raises before it is attacked."""
-    if looks.repeats > 1e-4 and not looks.averaged:
-        meaning = "features change from pass to pass, and no attack averages over draws"
-        yield Flag("RAND", RED, looks.repeats, 1e-4, meaning)
-    if looks.autograd:
-        meaning = "the forward pass computes gradients: what it optimizes is not attacked"
-        yield Flag("DYN", RED, 1.0, 0.0, meaning)
-    if looks.alone > max(1e-3, 2 * looks.repeats):  # more than it changes by itself
-        meaning = "an image's feature depends on the batch it is in"
-        yield Flag("BATCH", RED, looks.alone, 1e-3, meaning)
-    if looks.no_gradient > 0.02 and not looks.black_box:
-        meaning = "images have no gradient at a random start, so that attacks cannot move them"
-        yield Flag("ZERO", RED, looks.no_gradient, 0.02, meaning)
+def of_model(looks: Looks) -> Iterator[Check]:
+    """Yield the checks of a model before it is attacked."""
+    meaning = "features change from pass to pass, and no attack averages over draws"
+    changes = looks.repeats > 1e-4 and not looks.averaged
+    yield Check("RAND", RED, changes, looks.repeats, 1e-4, meaning)
+    meaning = "the forward pass computes gradients: what it optimizes is not attacked"
+    yield Check("DYN", RED, looks.autograd, float(looks.autograd), 0.0, meaning)
+    meaning = "an image's feature depends on the batch it is in"
+    own = max(1e-3, 2 * looks.repeats)  # more than it changes by itself
+    yield Check("BATCH", RED, looks.alone > own, looks.alone, own, meaning)
+    meaning = "images have no gradient at a random start, so that attacks cannot move them"
+    if not looks.black_box:
+        yield Check("ZERO", RED, looks.no_gradient > 0.02, looks.no_gradient, 0.02, meaning)
+    yield _collapse(looks)
+    meaning = "another metric is attacked than the one that ranks"
+    other = not looks.same_metric
+    yield Check("METRIC", RED, other, float(other), 0.0, meaning)
+    meaning = "the defense does not declare what it is, so that attacks may miss what it does"
+    silent = not looks.declared
+    yield Check("STAGE", AMBER, silent, float(silent), 0.0, meaning)
+
+
+def _collapse(looks: Looks) -> Check:
     least = min(3 * looks.chance, (1 + looks.chance) / 2)
     if looks.clean < least:
         meaning = "the clean model hardly ranks better than chance"
-        yield Flag("COLLAPSE", RED, looks.clean, least, meaning)
-    elif looks.cosine > 0.99:
-        meaning = "all features point the same way"
-        yield Flag("COLLAPSE", RED, looks.cosine, 0.99, meaning)
-    if not looks.same_metric:
-        meaning = "another metric is attacked than the one that ranks"
-        yield Flag("METRIC", RED, 1.0, 0.0, meaning)
-    if not looks.declared:
-        meaning = "the defense does not declare what it is, so that attacks may miss what it does"
-        yield Flag("STAGE", AMBER, 1.0, 0.0, meaning)
+        return Check("COLLAPSE", RED, True, looks.clean, least, meaning)
+    meaning = "all features point the same way"
+    return Check("COLLAPSE", RED, looks.cosine > 0.99, looks.cosine, 0.99, meaning)
 
 
-def of_trials(trials: Trials) -> Iterator[Flag]:
-    """Yield the flags that attacks on the sample raise."""
+def of_trials(trials: Trials) -> Iterator[Check]:
+    """Yield the checks of attacks on the sample."""
     widest = trials.curve[max(trials.curve)]
     most = max(0.10, 2 * trials.chance)
-    if widest > most:
-        meaning = "without a bound, attacks leave more than chance: they do not work here"
-        yield Flag("UNB", RED, widest, most, meaning)
-    if trials.iterative - trials.single > 0.005:
-        meaning = "one step is better than many: the gradient leads astray"
-        yield Flag("ITER", RED, trials.iterative - trials.single, 0.005, meaning)
+    meaning = "without a bound, attacks leave more than chance: they do not work here"
+    yield Check("UNB", RED, widest > most, widest, most, meaning)
+    meaning = "one step is better than many: the gradient leads astray"
+    lost = trials.iterative - trials.single
+    yield Check("ITER", RED, lost > 0.005, lost, 0.005, meaning)
+    meaning = "a larger bound leaves more: the gradient leads astray"
     rise = rising(trials.curve)
-    if rise > 0.005:
-        meaning = "a larger bound leaves more: the gradient leads astray"
-        yield Flag("MONO", RED, rise, 0.005, meaning)
-    if trials.silent:
-        meaning = "an attack gave back less than it had found"
-        yield Flag("SILENT", RED, float(trials.silent), 0.0, meaning)
-    yield from _convergence(trials)
+    yield Check("MONO", RED, rise > 0.005, rise, 0.005, meaning)
+    meaning = "an attack gave back less than it had found"
+    yield Check("SILENT", RED, bool(trials.silent), float(trials.silent), 0.0, meaning)
+    yield _convergence(trials)
 
 
-def _convergence(trials: Trials) -> Iterator[Flag]:
+def _convergence(trials: Trials) -> Check:
     won = trials.converged - trials.doubled
-    if won > 0.02:
-        meaning = "twice as many steps leave less: the budget is too small for this model"
-        yield Flag("CONV", AMBER, won, 0.02, meaning)
-    elif trials.moving > 0.05:
+    if won <= 0.02 and trials.moving > 0.05:
         meaning = "losses still rise in the last steps: the budget is too small for this model"
-        yield Flag("CONV", AMBER, trials.moving, 0.05, meaning)
+        return Check("CONV", AMBER, True, trials.moving, 0.05, meaning)
+    meaning = "twice as many steps leave less: the budget is too small for this model"
+    return Check("CONV", AMBER, won > 0.02, won, 0.02, meaning)
 
 
-def of_table(table: Table, chance: float, where: str) -> Iterator[Flag]:
-    """Yield the flags that comparing attacks with each other raises.
+def of_table(table: Table, chance: float, where: str) -> Iterator[Check]:
+    """Yield the checks that compare attacks with each other, those for which the attacks were run.
 
     A model that attacks by gradients bring to twice chance has nothing to hide from others; one
     that nothing moves, noise no more than they, is held to the attacks without a bound (UNB).
@@ -169,18 +169,18 @@ def of_table(table: Table, chance: float, where: str) -> Iterator[Flag]:
     held = table.valid
     left = float(white[held].mean())
     found = {name: table.worst([*WHITE_BOX, name]) for name in BLACK_BOX if name in table.scores}
-    won = {name: left - float(one[held].mean()) for name, one in found.items()}
-    if won and max(won.values()) > 0.02:
+    if found:
+        won = {name: left - float(one[held].mean()) for name, one in found.items()}
         name = max(won, key=lambda one: won[one])
         meaning = f"{name}, which knows less, leaves less than all attacks by gradients"
-        yield Flag("BB", RED, won[name], 0.02, meaning, where)
-    if "noise" in table.scores and left > 2 * chance:
+        yield Check("BB", RED, won[name] > 0.02, won[name], 0.02, meaning, where)
+    if "noise" in table.scores:
         noise = table.mean_precision(["noise"])
-        if noise <= left and noise < table.mean_precision(()):
-            meaning = "random noise leaves no more than attacks by gradients"
-            yield Flag("NOISE", RED, left - noise, 0.0, meaning, where)
-    better = [np.asarray(white - one)[held] > 0.05 for one in found.values()]
-    share = float(np.any(better, axis=0).mean()) if better else 0.0
-    if share > 0.05:
+        as_good = left > 2 * chance and noise <= left and noise < table.mean_precision(())
+        meaning = "random noise leaves no more than attacks by gradients"
+        yield Check("NOISE", RED, as_good, left - noise, 0.0, meaning, where)
+    if found:
+        better = [np.asarray(white - one)[held] > 0.05 for one in found.values()]
+        share = float(np.any(better, axis=0).mean())
         meaning = "on some queries an attack that knows less leaves less than those by gradients"
-        yield Flag("PERQ", AMBER, share, 0.05, meaning, where)
+        yield Check("PERQ", AMBER, share > 0.05, share, 0.05, meaning, where)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from torchreid_adv.jobs.manifest import sha256
-from torchreid_adv.standard.flags import RED, Flag, Looks
+from torchreid_adv.standard.flags import RED, Check, Looks
 from torchreid_adv.standard.identity import environment, metric_facts
 from torchreid_adv.standard.stages import Setting
 from torchreid_adv.standard.tables import Scores, Table, interval, summary
@@ -68,6 +68,7 @@ def gallery_facts(setting: Setting, track: GalleryTrack) -> dict[str, Any]:
         "clean": {"mAP": clean, "cmc": table.survival(())},
         "robust": {"mAP": robust, "cmc": _cmc(scores, held)},
         "interval": list(interval(scores.ap, table.pids, setting.version.bootstrap)),
+        "rank1_interval": list(interval(scores.hits[:, 0], table.pids, setting.version.bootstrap)),
         "map_ratio": robust / clean if clean else None,
         "queries": int(held.sum()),
         "skipped": int((~held).sum()),
@@ -93,7 +94,7 @@ def result(
     tracks: dict[str, dict[str, Any]],
     looks: Looks,
     trials: dict[str, Any],
-    flags: Sequence[Flag],
+    checks: Sequence[Check],
 ) -> dict[str, Any]:
     """Return all that is written.
 
@@ -104,8 +105,9 @@ def result(
         tracks: facts by track and bound.
         looks: what was seen of the model.
         trials: facts of the attacks on the sample.
-        flags: that were raised.
+        checks: all that were made; those that were raised are the flags.
     """
+    flags = [check for check in checks if check.raised]
     others = {one["sha256"] for one in identity["surrogates"]} - {identity["model"]["sha256"]}
     reasons = why_not(version, len(others), flags, looks.black_box)
     kind = f"-{BLACK_BOX}" if looks.black_box else ""
@@ -130,6 +132,7 @@ def result(
         "curve": trials,
         "looks": dataclasses.asdict(looks),
         "flags": [flag.to_dict() for flag in flags],
+        "checks": [check.to_dict() for check in checks],
         "manifest": sha256("\n".join(roots).encode()),
         "environment": environment(),
     }
@@ -146,7 +149,7 @@ def headline(black_box: str) -> str:
 
 
 def why_not(
-    version: Version, surrogates: int, flags: Sequence[Flag], black_box: str = ""
+    version: Version, surrogates: int, flags: Sequence[Check], black_box: str = ""
 ) -> list[str]:
     """Return why a result is not called standard; nothing where it is.
 

@@ -25,7 +25,7 @@ from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.standard import identity as identities
 from torchreid_adv.standard import inspection
 from torchreid_adv.standard.chance import chances
-from torchreid_adv.standard.flags import Flag, of_model, of_table, of_trials
+from torchreid_adv.standard.flags import Check, of_model, of_table, of_trials
 from torchreid_adv.standard.looking import look
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
 from torchreid_adv.standard.scoring import Judge
@@ -156,18 +156,18 @@ def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str])
         scores, chance = _checked(setting)
     chosen = sample(setting.data.query, ~np.isnan(scores.ap), setting.version.sample)
     looks = look(setting, chosen, scores, chance)
-    flags = list(of_model(looks))
+    checks = list(of_model(looks))
     setting = dataclasses.replace(setting, gradient=looks.no_gradient < 1)
     rows = np.isin(setting.judge.query.image_ids, [record.image_id for record in chosen])
     trials: dict[str, Any] = {}
     if not looks.black_box:
         trials = run_trials(setting, chosen, float(chance[rows].mean()))
-        flags += of_trials(measured(trials))
+        checks += of_trials(measured(trials))
     asked = setting.version
-    if asked == STANDARD and any(flag.name == "CONV" for flag in flags):
+    if asked == STANDARD and any(check.name == "CONV" and check.raised for check in checks):
         setting = dataclasses.replace(setting, version=PLUS)
-    facts, raised = _run_tracks(setting, tracks, looks.chance)
-    found = result(setting, identity, asked, facts, looks, trials, [*flags, *raised])
+    facts, further = _run_tracks(setting, tracks, looks.chance)
+    found = result(setting, identity, asked, facts, looks, trials, [*checks, *further])
     write_text(setting.out / RESULT, json.dumps(found, indent=1) + "\n")
     return found
 
@@ -185,19 +185,19 @@ def _checked(setting: Setting) -> tuple[Scores, NDArray[np.float64]]:
 
 def _run_tracks(
     setting: Setting, tracks: Sequence[str], chance: float
-) -> tuple[dict[str, dict[str, Any]], list[Flag]]:
-    """Return the facts by track and bound, and the flags that they raise."""
+) -> tuple[dict[str, dict[str, Any]], list[Check]]:
+    """Return the facts by track and bound, and what comparing their attacks showed."""
     facts: dict[str, dict[str, Any]] = {track: {} for track in tracks}
-    flags: list[Flag] = []
+    checks: list[Check] = []
     for eps in setting.version.eps:
         if "Q" in facts:
             queries = QueryTrack(setting, eps)
             table = queries.run()
             if not black_box(setting.model):  # else there is nothing to compare with
-                flags += of_table(table, chance, f"Q, eps {eps}")
+                checks += of_table(table, chance, f"Q, eps {eps}")
             facts["Q"][str(eps)] = query_facts(setting, queries)
         if "G" in facts:
             gallery = GalleryTrack(setting, eps)
             gallery.run()
             facts["G"][str(eps)] = gallery_facts(setting, gallery)
-    return facts, flags
+    return facts, checks

@@ -86,10 +86,14 @@ class Table:
         """Return the mean over queries of :meth:`worst`: robust mAP, never above clean mAP."""
         return float(self.worst(names)[self.valid].mean())
 
+    def held(self, names: Iterable[str] | None = None) -> Floats:
+        """Return (Q, 3) the share of draws with a match within 1, 5, 10 that all attacks leave."""
+        rows = [self.clean.hits, *(s.hits for name, s in self.scores.items() if _in(name, names))]
+        return np.asarray(np.fmin.reduce(rows))
+
     def survival(self, names: Iterable[str] | None = None) -> dict[str, float]:
         """Return robust Rank-k: the share of queries whose match all attacks leave within k."""
-        rows = [self.clean.hits, *(s.hits for name, s in self.scores.items() if _in(name, names))]
-        left = np.fmin.reduce(rows)[self.valid].mean(0)
+        left = self.held(names)[self.valid].mean(0)
         return {str(k): float(share) for k, share in zip(RANKS, left, strict=True)}
 
     def wins(self) -> dict[str, dict[str, int]]:
@@ -126,10 +130,12 @@ def summary(table: Table, resamplings: int) -> dict[str, Any]:
             "won": by.count(name),
         }
         worst = np.fmin(worst, found.ap)
+        alone[name]["left"] = float(worst[table.valid].mean())
     return {
         "clean": {"mAP": clean, "cmc": table.survival(())},
         "robust": {"mAP": robust, "cmc": table.survival()},
         "interval": list(interval(table.worst(), table.pids, resamplings)),
+        "rank1_interval": list(interval(table.held()[:, 0], table.pids, resamplings)),
         "map_ratio": robust / clean if clean else None,
         "queries": int(table.valid.sum()),
         "skipped": int((~table.valid).sum()),
