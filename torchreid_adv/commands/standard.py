@@ -24,7 +24,8 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
-from torchreid_adv.standard.run import RESULT, evaluate_standard
+from torchreid_adv.standard.reading import RESULT
+from torchreid_adv.standard.run import evaluate_standard
 from torchreid_adv.standard.words import lines
 
 

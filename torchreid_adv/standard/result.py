@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from torchreid_adv.jobs.manifest import sha256
 from torchreid_adv.standard.flags import RED, Check, Looks
 from torchreid_adv.standard.identity import environment, metric_facts
+from torchreid_adv.standard.reading import SCHEMA, manifest_hash
 from torchreid_adv.standard.stages import Setting
 from torchreid_adv.standard.tables import Scores, Table, interval, summary
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
 from torchreid_adv.standard.versions import VERSIONS, Version
 from torchreid_adv.version import __version__
 
-SCHEMA = 1
 BLACK_BOX = "black-box"
 SURROGATES = 2  # other models that a run called standard needs
 
@@ -111,7 +110,6 @@ def result(
     others = {one["sha256"] for one in identity["surrogates"]} - {identity["model"]["sha256"]}
     reasons = why_not(version, len(others), flags, looks.black_box)
     kind = f"-{BLACK_BOX}" if looks.black_box else ""
-    roots = [f"{t}-eps{e} {facts['manifest']}" for t in tracks for e, facts in tracks[t].items()]
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -133,7 +131,7 @@ def result(
         "looks": dataclasses.asdict(looks),
         "flags": [flag.to_dict() for flag in flags],
         "checks": [check.to_dict() for check in checks],
-        "manifest": sha256("\n".join(roots).encode()),
+        "manifest": manifest_hash(tracks),
         "environment": environment(),
     }
 

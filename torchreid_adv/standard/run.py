@@ -27,6 +27,7 @@ from torchreid_adv.standard import inspection
 from torchreid_adv.standard.chance import chances
 from torchreid_adv.standard.flags import Check, of_model, of_table, of_trials
 from torchreid_adv.standard.looking import look
+from torchreid_adv.standard.reading import RESULT, sealed
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
 from torchreid_adv.standard.scoring import Judge
 from torchreid_adv.standard.stages import Setting, kept
@@ -34,8 +35,6 @@ from torchreid_adv.standard.tables import Scores
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
 from torchreid_adv.standard.trials import measured, run_trials, sample
 from torchreid_adv.standard.versions import PLUS, STANDARD, TRACKS, Version, version_of
-
-RESULT = "standard.json"
 
 
 def evaluate_standard(
@@ -167,7 +166,8 @@ def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str])
     if asked == STANDARD and any(check.name == "CONV" and check.raised for check in checks):
         setting = dataclasses.replace(setting, version=PLUS)
     facts, further = _run_tracks(setting, tracks, looks.chance)
-    found = result(setting, identity, asked, facts, looks, trials, [*checks, *further])
+    checks += further
+    found = sealed(result(setting, identity, asked, facts, looks, trials, checks))
     write_text(setting.out / RESULT, json.dumps(found, indent=1) + "\n")
     return found
 
