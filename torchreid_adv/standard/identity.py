@@ -40,7 +40,6 @@ def run_identity(
     name: str,
 ) -> dict[str, Any]:
     """Return what makes a run the same run: everything that decides a byte of it."""
-    listing = [(r.image_id, r.pid, r.camid) for side in SIDES for r in data.side(side)]
     return {
         "version": __version__,
         "torch": torch.__version__,
@@ -50,7 +49,7 @@ def run_identity(
         "attacked_metric": metric_facts(attacked),
         "model": {
             "name": name,
-            "sha256": fingerprint(getattr(model, "network", model)),
+            "sha256": model_digest(model),
             "parameters": None if black_box(model) else parameters(model),
             "size": list(getattr(model, "size", ())),
             "defense": model.describe() if isinstance(model, Defended) else None,
@@ -64,9 +63,20 @@ def run_identity(
             "query": len(data.query),
             "gallery": len(data.gallery),
             "train": len(data.train),
-            "listing": sha256(json.dumps(listing).encode()),
+            "listing": listing(data),
         },
     }
+
+
+def model_digest(model: nn.Module) -> str:
+    """Return the hash of a model's weights; a defense is not part of it."""
+    return fingerprint(getattr(model, "network", model))
+
+
+def listing(data: ReIDData) -> str:
+    """Return the hash of a data set's names, identities and cameras."""
+    rows = [(r.image_id, r.pid, r.camid) for side in SIDES for r in data.side(side)]
+    return sha256(json.dumps(rows).encode())
 
 
 def parameters(model: nn.Module) -> int:

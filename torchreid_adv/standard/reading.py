@@ -9,6 +9,7 @@ from typing import Any
 
 from torchreid_adv.errors import DataError
 from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.pixels import LEVELS
 
 SCHEMA = 1
 RESULT = "standard.json"
@@ -168,7 +169,7 @@ def _faults(found: dict[str, Any]) -> Iterator[str]:
             yield f"track {track} has no bounds"
         for eps, facts in bounds.items():
             where = f"tracks.{track}.{eps}."
-            if not (eps.isascii() and eps.isdecimal() and int(eps) <= 255):
+            if not (eps.isascii() and eps.isdecimal() and int(eps) <= LEVELS):
                 yield f"'tracks.{track}' has the bound '{eps}', and bounds are gray levels"
             yield from _wrong(facts, _TRACK, where)
             if not _defense(facts.get("defense")):
