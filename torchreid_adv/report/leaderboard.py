@@ -22,8 +22,8 @@ SHORT = 10  # hex digits of a hash that a table shows
 UNCHECKED, FITS, DIFFERS = "not checked", "yes", "no"
 _ROWS = ("undefended", "oblivious", "adaptive")
 _HEADS = (
-    *("rank", "model", "clean mAP", "clean Rank-1", "queries attacked: mAP", "95 % interval"),
-    *("Rank-1", "gallery attacked: mAP", "95 % interval", "Rank-1", " / ".join(_ROWS)),
+    *("rank", "model", "clean mAP", "clean Rank-1", "queries attacked, mAP", "95 % interval"),
+    *("Rank-1", "gallery attacked, mAP", "95 % interval", "Rank-1", " / ".join(_ROWS)),
     *("worst attacks", "flags", "standard", "verified", "parameters", "manifest"),
 )
 
@@ -105,9 +105,13 @@ class Line:
 
     @property
     def flags(self) -> str:
-        """Names of the flags with their level, each once."""
-        raised = [f"{flag['level']} {flag['name']}" for flag in self.content["flags"]]
-        return ", ".join(dict.fromkeys(sorted(raised, reverse=True)))
+        """Names of the flags by level, each once."""
+        raised = self.content["flags"]
+        names = {
+            level: sorted({flag["name"] for flag in raised if flag["level"] == level})
+            for level in ("RED", "AMBER")
+        }
+        return "; ".join(f"{level} {', '.join(own)}" for level, own in names.items() if own)
 
     @property
     def remarks(self) -> list[str]:

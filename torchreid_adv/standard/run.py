@@ -33,7 +33,7 @@ from torchreid_adv.standard.scoring import Judge
 from torchreid_adv.standard.stages import Setting, kept
 from torchreid_adv.standard.tables import Scores
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
-from torchreid_adv.standard.trials import measured, run_trials, sample
+from torchreid_adv.standard.trials import clean_facts, measured, run_trials, sample
 from torchreid_adv.standard.versions import PLUS, STANDARD, TRACKS, Version, version_of
 
 
@@ -158,8 +158,9 @@ def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str])
     checks = list(of_model(looks))
     setting = dataclasses.replace(setting, gradient=looks.no_gradient < 1)
     rows = np.isin(setting.judge.query.image_ids, [record.image_id for record in chosen])
-    trials: dict[str, Any] = {}
-    if not looks.black_box:
+    if looks.black_box:
+        trials = clean_facts(scores, rows, float(chance[rows].mean()))
+    else:
         trials = run_trials(setting, chosen, float(chance[rows].mean()))
         checks += of_trials(measured(trials))
     asked = setting.version

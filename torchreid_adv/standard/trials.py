@@ -120,6 +120,23 @@ def run_trials(setting: Setting, records: Sequence[Record], chance: float) -> di
     }
 
 
+def clean_facts(clean: Scores, rows: np.ndarray, chance: float) -> dict[str, Any]:
+    """Return the facts of a sample that no attack by gradients can be made on.
+
+    Args:
+        clean: scores without an attack.
+        rows: (Q,) which queries are in the sample.
+        chance: mean expected average precision of a random order, of the sample.
+    """
+    return {
+        "curve": {0: float(clean.ap[rows].mean())},
+        "rank1": {0: float(clean.hits[rows, 0].mean())},
+        "median_eps": None,
+        "chance": chance,
+        "queries": int(rows.sum()),
+    }
+
+
 def measured(facts: dict[str, Any]) -> Trials:
     """Return what flags look at."""
     return Trials(
