@@ -74,7 +74,7 @@ def test_a_run_with_itself_as_surrogate_is_not_called_standard(place, tmp_path, 
         (["adv.standard.version", "quick"], "must be one of 'standard', 'lite', 'plus'"),
         (["adv.standard.tracks", "['P']"], "must be one of 'Q', 'G'"),
         (["adv.standard.surrogates", "['tiny']"], "names no model"),
-        (["adv.job.shard", "0/2"], "by one process"),
+        (["adv.job.shard", "0/2"], "cannot be cut into shards"),
         (["test.dist_metric", "xqda"], "ranks by Euclidean"),
     ],
 )

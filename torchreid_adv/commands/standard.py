@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import distance_of
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.console import only_leader_speaks
+from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
@@ -45,27 +48,41 @@ def main(arguments: list[str]) -> int:
     if chosen.dry_run:
         return stock_config.print_config(cfg)
     if cfg.adv.job.shard:
-        raise ConfigError("'standard' is done by one process; leave adv.job.shard empty")
-    with ready(cfg):
-        for path in standard(cfg):
+        raise ConfigError(
+            "'standard' cannot be cut into shards; leave adv.job.shard empty, and share it among "
+            "processes by torchrun"
+        )
+    with ready(cfg), joined() as team, only_leader_speaks(team):
+        for path in standard(cfg, team):
             print(f"Result: {path}")
     return 0
 
 
-def standard(cfg: AdvConfig) -> list[Path]:
-    """Evaluate every model on every target and return the results' files."""
+def standard(cfg: AdvConfig, team: Team = ALONE) -> list[Path]:
+    """Evaluate every model on every target and return the results' files.
+
+    Args:
+        cfg: for the models, the targets and the version.
+        team: this process and those it shares the attacks with.
+    """
     if cfg.adv.job.threads:
         torch.set_num_threads(cfg.adv.job.threads)
     distance = distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
     attacked = distance_of(cfg, cfg.adv.attack.metric) if cfg.adv.attack.metric else None
-    models, surrogates = configured_models(cfg), configured_surrogates(cfg)
+    models = team.first(lambda: configured_models(cfg))
+    surrogates = team.first(lambda: configured_surrogates(cfg))
     loaded = [load_spec(cfg, spec) for spec in surrogates]
     found = []
     for target in dict.fromkeys(cfg.data.targets):
-        data = configured_dataset(cfg, target)
+        data = team.first(functools.partial(configured_dataset, cfg, target))
         for spec in models:
             out = Path(cfg.data.save_dir) / data.name / spec.label
-            settings = {"distance": distance, "attacked": attacked, "surrogates": loaded}
+            settings = {
+                "distance": distance,
+                "attacked": attacked,
+                "surrogates": loaded,
+                "team": team,
+            }
             found.append(_one(cfg, spec, data, out, settings))
     return found
 

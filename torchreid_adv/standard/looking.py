@@ -35,7 +35,8 @@ def look(
         clean: scores without an attack.
         chance: (Q,) expected average precision of a random order; NaN where there is no match.
     """
-    seen = kept(setting.job / "looks.json", "", lambda: _seen(setting, sample))
+    path = setting.job / "looks.json"
+    seen = setting.team.first(lambda: kept(path, "", lambda: _seen(setting, sample)))
     model = setting.model
     defense = model.defense if isinstance(model, Defended) else None
     assert defense is None or isinstance(defense, Defense)

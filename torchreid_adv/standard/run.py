@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from torchreid_adv.distances import Distance, FittedDistance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, sha256
+from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.base import ImageModel, black_box
 from torchreid_adv.models.kernels import repeatable
@@ -49,6 +51,7 @@ def evaluate_standard(
     tracks: Sequence[str] = TRACKS,
     name: str = "model",
     workers: int = 0,
+    team: Team = ALONE,
 ) -> dict[str, Any]:
     """Evaluate a model by the standard ensemble, write ``standard.json`` and return it.
 
@@ -67,6 +70,7 @@ def evaluate_standard(
         tracks: ``Q``, ``G`` or both.
         name: of the model, in the result.
         workers: processes that read images.
+        team: this process and those it shares the attacks with; the result is the same.
 
     Raises:
         ConfigError: a model that is not ready or whose features say nothing, a folder that holds
@@ -84,7 +88,9 @@ def evaluate_standard(
     )
     setting = _setting(model, data, Path(out), version, surrogates, distance, workers)
     identity = {"run": sha256(json.dumps(facts, sort_keys=True).encode())}
-    setting = dataclasses.replace(setting, attacked=attacked or distance, identity=identity)
+    setting = dataclasses.replace(
+        setting, attacked=attacked or distance, identity=identity, team=team
+    )
     with repeatable():
         return _evaluate(setting, facts, tracks)
 
@@ -151,8 +157,10 @@ def _setting(
 
 def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str]) -> dict[str, Any]:
     """Do what is not done yet, and return the result."""
-    with identities.claimed(setting.out, identity):
-        scores, chance = _checked(setting)
+    team = setting.team
+    scores, chance = team.first(lambda: _begun(setting, identity))
+    for judge in filter(None, (setting.judge, setting.surrogate_judge, setting.twin_judge)):
+        team.first(functools.partial(getattr, judge, "clean"))
     chosen = sample(setting.data.query, ~np.isnan(scores.ap), setting.version.sample)
     looks = look(setting, chosen, scores, chance)
     checks = list(of_model(looks))
@@ -169,8 +177,17 @@ def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str])
     facts, further = _run_tracks(setting, tracks, looks.chance)
     checks += further
     found = sealed(result(setting, identity, asked, facts, looks, trials, checks))
-    write_text(setting.out / RESULT, json.dumps(found, indent=1) + "\n")
+    if team.leads:
+        write_text(setting.out / RESULT, json.dumps(found, indent=1) + "\n")
+    team.wait()
     return found
+
+
+def _begun(setting: Setting, identity: dict[str, Any]) -> tuple[Scores, NDArray[np.float64]]:
+    """Take the folder; return the clean scores and chance, once nothing is wrong."""
+    alone = dataclasses.replace(setting, team=ALONE)  # others wait for this as a whole
+    with identities.claimed(setting.out, identity):
+        return _checked(alone)
 
 
 def _checked(setting: Setting) -> tuple[Scores, NDArray[np.float64]]:
