@@ -106,8 +106,8 @@ def configured_judge(result: dict[str, Any], cfg: AdvConfig) -> Judge:
     for what, fits in same.items():
         if not fits:
             raise ConfigError(
-                f"the config has another {what} than the run of '{name}' on '{target}'; give the "
-                "flags of the run"
+                f"the config differs from the run of '{name}' on '{target}' in its {what}; give "
+                "the flags of the run"
             )
     draws = int(result["standard"]["definition"].get("draws", 1))
     return Judge(model, data, distance, draws, Path(), workers=lookup(cfg, "data.workers", 0))
