@@ -22,6 +22,7 @@ def main(people: Path, out: Path) -> None:
     surrogates = [pixel_model(Stripes(1)), pixel_model(Stripes(2))]
     with joined() as team:
         data = team.first(lambda: write_people(people, identities=4))
+        team.wait()  # the others have written the same files once more
         settings = {"version": small_version(), "surrogates": surrogates, "team": team}
         evaluate_standard(model, data, out=out, **settings)
 
