@@ -59,14 +59,14 @@ class Shattered(nn.Module):
 
 
 class Underflow(nn.Module):
-    """Signs of features, and a smooth part that is too small to have a gradient."""
+    """Signs of features, and a smooth part whose gradient is below what a float can hold."""
 
     def __init__(self, network):
         super().__init__()
         self.network = network
 
     def forward(self, images):
-        return self.network(images).sign() + 1e-30 * self.network(images) ** 3
+        return self.network(images).sign() + (1e-25 * self.network(images)) ** 3
 
 
 def planted(network):
