@@ -617,7 +617,9 @@ KEYS: tuple[Key, ...] = (
     Key(
         "standard.models",
         [],
-        "models it evaluates: ['label=name@HEIGHTxWIDTH:weights', ...]; [] = model.name",
+        "models it evaluates: ['label=name@HEIGHTxWIDTH@MEAN/STD:weights', ...], of which size, "
+        "mean and std may be left to data.*; name = a network's, or torchscript, export, onnx with "
+        "a file in the place of weights, python with module:function; [] = model.name",
     ),
     Key(
         "standard.surrogates",

@@ -130,6 +130,41 @@ class Registry:
         return len(self._entries)
 
 
+def resolve(name: str, *, kind: str, example: str) -> Callable[..., Any]:
+    """Return the function that ``module:function`` names, importing the module.
+
+    Args:
+        name: ``module:function``; the module's folder is on ``PYTHONPATH``.
+        kind: what the function stands for, in the words of an error message ("distance").
+        example: of such a name.
+
+    Raises:
+        ConfigError: a name of another form, a module that cannot be imported, or no function of
+            that name in it.
+    """
+    module_name, _, attribute = name.partition(":")
+    parts = [*module_name.split("."), attribute]
+    if not all(part.isidentifier() for part in parts):
+        raise ConfigError(
+            f"a {kind} of your own is named 'module:function', for example '{example}'; got "
+            f"'{name}'"
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever a module raises on import
+        raise ConfigError(
+            f"the {kind} '{name}' names the module '{module_name}', which cannot be imported: "
+            f"{error}; is its folder on PYTHONPATH?"
+        ) from error
+    found = vars(module).get(attribute)
+    if not callable(found):
+        known = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
+        raise ConfigError(
+            f"the module '{module_name}' has no function '{attribute}'{suggest(attribute, known)}"
+        )
+    return found
+
+
 # what turns a training image into another one; facts: stage = "pil" | "tensor" | "normalized"
 TRANSFORMS = Registry("transform", "transforms")
 # the order in which training images come; called with torchreid's build_train_sampler keywords

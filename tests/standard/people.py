@@ -1,5 +1,7 @@
 """A toy market of identities that differ by color stripes, and models for it, good and bad."""
 
+import dataclasses
+
 import numpy as np
 import torch
 from PIL import Image
@@ -63,3 +65,10 @@ class Around(nn.Module):
 
 def pixel_model(network):
     return PixelModel(network, size=(HEIGHT, WIDTH), mean=(0, 0, 0), std=(1, 1, 1)).eval()
+
+
+def small_version():
+    """The toy version cut down to what shows that everything is done."""
+    return dataclasses.replace(
+        TOY, steps=4, self_steps=2, pulls=1, square=6, noise=2, sample=4, bootstrap=20
+    )

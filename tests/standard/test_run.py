@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from torchreid_adv.attacks.variant import VariantWriter
 from torchreid_adv.commands import standard_page
-from torchreid_adv.commands.verify import verify
+from torchreid_adv.commands.verify_images import verify
 from torchreid_adv.defenses import Defended, Defense, build_defense
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.jobs.manifest import read_manifest

@@ -46,6 +46,30 @@ def test_the_mean_is_of_minima_and_the_clean_image_is_among_them(table):
     assert table.by() == ["push", "square", "push", "clean"]
 
 
+def test_robust_figures_are_never_above_those_of_clean_images_or_of_one_attack():
+    draws = np.random.default_rng(0)
+    for _ in range(200):
+        count = int(draws.integers(1, 12))
+        ap, first = draws.random((4, count)), draws.integers(0, 12, (4, count))
+        run = draws.random((4, count)) < 0.7
+        run[0] = True  # clean
+        clean, *found = (
+            scores(
+                np.where(held, values, NAN),
+                [r if h else None for r, h in zip(ranks, held, strict=True)],
+            )
+            for values, ranks, held in zip(ap, first, run, strict=True)
+        )
+        table = Table(np.arange(count), clean, {f"attack {n}": one for n, one in enumerate(found)})
+        for names in ((), *([name] for name in table.scores)):
+            assert table.mean_precision() <= table.mean_precision(names)
+            for k, share in table.survival().items():
+                assert share <= table.survival(names)[k]
+        for number, one in enumerate(found):
+            if run[number + 1].all():
+                assert table.mean_precision() <= float(one.ap.mean()) + 1e-12
+
+
 def test_a_rank_survives_only_if_it_does_under_all_attacks(table):
     assert table.survival() == {"1": 0.0, "5": 0.0, "10": pytest.approx(2 / 3)}
     assert table.survival(()) == {"1": pytest.approx(2 / 3), "5": 1.0, "10": 1.0}

@@ -24,6 +24,11 @@ def exact(losses_of: Losses, perturbation: Perturbation, images: Tensor) -> Tens
     """
     parameters = list(perturbation.parameters())
     losses = losses_of(perturbation(images))
+    if not losses.requires_grad:
+        raise ConfigError(
+            "the model has no gradient (an ONNX file, or something in it cuts the gradient off); "
+            "attack it by its answers (adv.attack.name square, nes or spsa), or by transfer"
+        )
     gradients = torch.autograd.grad(losses.sum(), parameters)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient

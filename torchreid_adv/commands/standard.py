@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,18 @@ from torchreid_adv.commands.attack_gallery import (
     weights_of,
 )
 from torchreid_adv.commands.standard_page import PAGE, standard_page
-from torchreid_adv.commands.stock_checks import ready
+from torchreid_adv.commands.stock_checks import check_trainable, ready
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import distance_of
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.console import only_leader_speaks
+from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
-from torchreid_adv.standard.run import RESULT, evaluate_standard
+from torchreid_adv.standard.reading import RESULT
+from torchreid_adv.standard.run import evaluate_standard
 from torchreid_adv.standard.words import lines
 
 
@@ -46,35 +51,45 @@ def main(arguments: list[str]) -> int:
     if chosen.dry_run:
         return stock_config.print_config(cfg)
     if cfg.adv.job.shard:
-        raise ConfigError("'standard' is done by one process; leave adv.job.shard empty")
-    with ready(cfg):
+        raise ConfigError(
+            "'standard' cannot be cut into shards; leave adv.job.shard empty, and share it among "
+            "processes by torchrun"
+        )
+    with ready(cfg), joined() as team, only_leader_speaks(team):
         command = shlex.join(["torchreid-adv", "standard", *arguments])
-        for path in standard(cfg, command):
+        for path in standard(cfg, command, team):
             print(f"Result: {path}")
             if cfg.adv.report.page:
                 print(f"Report: {path.with_name(PAGE)}")
     return 0
 
 
-def standard(cfg: AdvConfig, command: str = "") -> list[Path]:
+def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path]:
     """Evaluate every model on every target and return the results' files.
 
     Args:
         cfg: for the models, the targets, the version and the page.
         command: that is run, for the page.
+        team: this process and those it shares the attacks with.
     """
     if cfg.adv.job.threads:
         torch.set_num_threads(cfg.adv.job.threads)
     distance = distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
     attacked = distance_of(cfg, cfg.adv.attack.metric) if cfg.adv.attack.metric else None
-    models, surrogates = configured_models(cfg), configured_surrogates(cfg)
+    models = team.first(lambda: configured_models(cfg))
+    surrogates = team.first(lambda: configured_surrogates(cfg))
     loaded = [load_spec(cfg, spec) for spec in surrogates]
     found = []
     for target in dict.fromkeys(cfg.data.targets):
-        data = configured_dataset(cfg, target)
+        data = team.first(functools.partial(configured_dataset, cfg, target))
         for spec in models:
             out = Path(cfg.data.save_dir) / data.name / spec.label
-            settings = {"distance": distance, "attacked": attacked, "surrogates": loaded}
+            settings = {
+                "distance": distance,
+                "attacked": attacked,
+                "surrogates": loaded,
+                "team": team,
+            }
             found.append(_one(cfg, spec, data, out, settings, command))
     return found
 
@@ -95,7 +110,8 @@ def _specs(cfg: AdvConfig, entries: Sequence[str]) -> list[ModelSpec]:
     """Return models with their weights, trained for the quick start if need be."""
     if not cfg.adv.virtual.train_model:
         return parse_models(entries)
-    return [_trained(cfg, spec) for spec in parse_models(entries, trained=False)]
+    specs = parse_models(entries, trained=None)
+    return [spec if spec.weights else _trained(cfg, spec) for spec in specs]
 
 
 def _trained(cfg: AdvConfig, spec: ModelSpec) -> ModelSpec:
@@ -103,9 +119,10 @@ def _trained(cfg: AdvConfig, spec: ModelSpec) -> ModelSpec:
 
     own = cfg.clone()
     own.model.name = spec.name
+    check_trainable(own)
     if spec.size:
         own.data.height, own.data.width = spec.size
-    return ModelSpec(spec.label, spec.name, str(trained_weights(own)), spec.size)
+    return replace(spec, weights=str(trained_weights(own)))
 
 
 def _one(
@@ -131,7 +148,7 @@ def _one(
         **settings,
     )
     print(*lines(result), sep="\n")
-    if cfg.adv.report.page:
+    if cfg.adv.report.page and settings["team"].leads:
         standard_page(
             model,
             data,
@@ -141,4 +158,5 @@ def _one(
             settings=config.plain(cfg),
             command=command,
         )
+    settings["team"].wait()
     return out / RESULT

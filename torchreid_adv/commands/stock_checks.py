@@ -19,6 +19,7 @@ from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.transforms import STOCK
 from torchreid_adv.keys import Check, between, one_of
+from torchreid_adv.models.foreign import FORMATS, PYTHON
 from torchreid_adv.registry import DATASETS, MODELS, SAMPLERS, TRANSFORMS
 
 MANY = 10**9  # more of anything than a computer holds
@@ -102,7 +103,7 @@ def check(cfg: CfgNode) -> None:
         if wrong:
             raise ConfigError(f"config key '{key}' {wrong}, got {value!r}"[:400])
     for key in ("model.load_weights", "model.resume"):
-        path = lookup(cfg, key)
+        path = "" if cfg.model.name == PYTHON else lookup(cfg, key)
         if path and not os.path.isfile(path):
             raise ConfigError(f"{key} names '{path}', and there is no such file")
     _check_together(cfg)
@@ -150,6 +151,19 @@ def _check_video(cfg: CfgNode) -> None:
                 )
 
 
+def check_trainable(cfg: CfgNode) -> None:
+    """Refuse to train what comes from a file.
+
+    Raises:
+        ConfigError: ``model.name`` is a format.
+    """
+    if cfg.model.name in FORMATS:
+        raise ConfigError(
+            f"model.name '{cfg.model.name}' stands for a network from elsewhere, which can be "
+            "attacked and evaluated, but not trained here; name one of torchreid's"
+        )
+
+
 @contextlib.contextmanager
 def ready(cfg: CfgNode) -> Iterator[None]:
     """Inside the block torchreid knows our names and a command's config is checked.
@@ -172,9 +186,8 @@ def check_names(cfg: CfgNode) -> None:
     module = torchreid_module("data.datasets")
     sets = vars(module)[f"__{cfg.data.type}_datasets"]
     samplers = torchreid_module("data.sampler").AVAI_SAMPLERS
-    _known(
-        "model", [cfg.model.name], [*vars(torchreid_module("models"))["__model_factory"], *MODELS]
-    )
+    factory = vars(torchreid_module("models"))["__model_factory"]
+    _known("model", [cfg.model.name], [*factory, *MODELS, *FORMATS])
     chosen = filter(None, [cfg.adv.selection.data])
     _known("data set", [*cfg.data.sources, *cfg.data.targets, *chosen], [*sets, *DATASETS])
     _known("sampler", [cfg.sampler.train_sampler], [*samplers, *SAMPLERS])

@@ -17,7 +17,7 @@ from torch import nn
 
 from torchreid_adv import config
 from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.stock_checks import check_names
+from torchreid_adv.commands.stock_checks import check_names, check_trainable
 from torchreid_adv.data.datasets import reading
 from torchreid_adv.engines.distributed import distribute
 from torchreid_adv.integration import engine, hooks
@@ -58,6 +58,7 @@ def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
     with config.using(cfg), kept_console(), hooks.installed():
         config.setup(cfg)
         check_names(cfg)
+        check_trainable(cfg)
         built = _train(cfg, team)
         engine.require_adapted(cfg, before)
     return built

@@ -1,129 +1,60 @@
-"""``torchreid-adv verify``: hold a stored variant against its manifest and its originals."""
+"""``torchreid-adv verify``: hold what is stored against its manifest, originals and result."""
 
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from torchreid_adv.data.images import read_pixels, resized
-from torchreid_adv.errors import DataError, VerificationError
-from torchreid_adv.jobs.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
-from torchreid_adv.jobs.paths import inside
-from torchreid_adv.jobs.progress import progress_bar
-from torchreid_adv.pixels import LEVELS, from_levels, whole_levels
+from torchreid_adv.commands import stock_config
+from torchreid_adv.commands.score_again import configured_judge
+from torchreid_adv.commands.stock_checks import ready
+from torchreid_adv.commands.verify_images import verify
+from torchreid_adv.commands.verify_standard import verify_run
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import COMMANDS
+from torchreid_adv.standard.reading import RESULT, read_result
 
-_SHOWN = 20
 
-
-@COMMANDS.register("verify", help="hold a stored data set against its manifest and originals")
+@COMMANDS.register("verify", help="hold stored images against their manifest, originals, result")
 def main(arguments: list[str]) -> int:
-    """Verify the variant folder that is given and return 0.
+    """Verify the folder that is given and return 0.
+
+    A folder that holds ``standard.json`` is a run of the standard evaluation; with the flags of
+    that run its model scores the composed images again.
 
     Raises:
-        DataError: there is no whole manifest.
-        VerificationError: something is not as the manifest says.
+        ConfigError: a flag or key that cannot be used.
+        DataError: there is no whole manifest or result.
+        VerificationError: something is not as the manifest or the result says.
     """
     parser = argparse.ArgumentParser(
         "torchreid-adv verify",
-        description="Decode every stored image and compare it with its original and the manifest.",
+        usage="torchreid-adv verify FOLDER [--root ROOT] [FLAGS AND KEYS OF THE RUN]",
+        description="Decode every stored image and compare it with its original and the manifest. "
+        "Of a run of the standard evaluation also hold its result against them, and with the flags "
+        "of that run score the images again.",
+        allow_abbrev=False,
     )
-    parser.add_argument("folder", type=Path, help="holds manifest.jsonl")
-    parser.add_argument(
-        "--root", type=Path, default=Path("reid-data"), help="data root that originals lie below"
-    )
-    chosen = parser.parse_args(arguments)
-    print(verify(chosen.folder, chosen.root))
+    parser.add_argument("folder", type=Path, help="holds manifest.jsonl or standard.json")
+    parser.add_argument("--root", default="", help="data root that originals lie below (reid-data)")
+    chosen, flags = parser.parse_known_args(arguments)
+    root, result = Path(chosen.root or "reid-data"), chosen.folder / RESULT
+    if not result.is_file():
+        if flags:
+            raise ConfigError(f"'{chosen.folder}' holds no {RESULT}, and only that takes {flags}")
+        print(verify(chosen.folder, root))
+    elif not flags:
+        print(verify_run(chosen.folder, root))
+    else:
+        print(_again(chosen.folder, chosen.root, flags))
     return 0
 
 
-def verify(folder: Path, root: Path) -> str:
-    """Return what was found right, in a sentence.
-
-    Args:
-        folder: a variant, with its manifest.
-        root: data root, below which the originals lie.
-
-    Raises:
-        DataError: there is no whole manifest.
-        VerificationError: a file is missing, too many, changed, or farther from its original than
-            the bound; all faults are counted, the first ones named.
-    """
-    manifest = read_manifest(folder)
-    faults = [*_names(folder, manifest)]
-    bound, network = _bound(manifest), _attack(manifest).get("space") == "network"
-    with progress_bar("verifying", total=len(manifest.stored)) as bar:
-        for entry in manifest.stored:
-            found = _faults(folder, root, entry, bound, scaled=network and entry.attacked)
-            faults += [f"{entry.output}: {fault}" for fault in found]
-            bar.update(1)
-    if faults:
-        more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise VerificationError(
-            f"'{folder}' is not what its manifest says, {len(faults)} faults:\n  "
-            + "\n  ".join(faults[:_SHOWN])
-            + more
-        )
-    largest = max((entry.linf for entry in manifest.stored), default=0)
-    return (
-        f"{len(manifest.stored)} images are as the manifest says; largest difference {largest} of "
-        f"{LEVELS} gray levels, bound {bound}; root {manifest.root}"
-    )
-
-
-def _names(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield what is wrong with the names: twice there, or not in the manifest."""
-    outputs = [entry.output for entry in manifest.stored]
-    seen: set[str] = set()
-    for name in outputs:
-        if name.lower() in seen:
-            yield f"{name}: named twice in the manifest"
-        seen.add(name.lower())
-    known = {*outputs, FILE_NAME}
-    for place, _, files in os.walk(folder):
-        for file in sorted(files):
-            name = (Path(place) / file).relative_to(folder).as_posix()
-            if name not in known:
-                yield f"{name}: not in the manifest"
-
-
-def _attack(manifest: Manifest) -> dict[str, Any]:
-    attack: dict[str, Any] = manifest.header.get("attack", {})
-    return attack
-
-
-def _bound(manifest: Manifest) -> int:
-    """Return the largest difference the attack allows, in whole gray levels."""
-    eps = _attack(manifest).get("eps")
-    return LEVELS if eps is None else whole_levels(from_levels(float(eps)))
-
-
-def _faults(
-    folder: Path, root: Path, entry: Entry, bound: int, *, scaled: bool = False
-) -> Iterator[str]:
-    """Yield what is wrong with one image; a scaled one is held against its resized original."""
-    try:
-        content = inside(folder, entry.output).read_bytes()
-        source = (root / entry.source).read_bytes()
-        stored, original = read_pixels(folder / entry.output), read_pixels(root / entry.source)
-    except (OSError, DataError) as error:
-        yield str(error)
-        return
-    if sha256(content) != entry.sha256:
-        yield "its bytes have changed"
-    if sha256(source) != entry.source_sha256:
-        yield f"its original {entry.source} has changed"
-    original = resized(original, entry.size) if scaled else original
-    if stored.shape != original.shape or stored.shape[:2] != entry.size:
-        yield f"is {stored.shape[:2]} pixels, its original {original.shape[:2]}"
-        return
-    difference = int(np.abs(stored.astype(np.int16) - original.astype(np.int16)).max())
-    if difference != entry.linf or entry.changed != (difference > 0):
-        yield f"differs by {difference} levels from its original, the manifest says {entry.linf}"
-    if difference > (bound if entry.attacked else 0):
-        yield f"differs by {difference} levels from its original, more than the bound allows"
+def _again(folder: Path, root: str, flags: list[str]) -> str:
+    """Verify a run, and score it by the config that its flags describe."""
+    parser = stock_config.make_parser("torchreid-adv verify")
+    cfg = stock_config.merged_config(parser.parse_args(flags))
+    cfg.data.root = root or cfg.data.root
+    with ready(cfg):
+        judge = configured_judge(read_result(folder / RESULT), cfg)
+        return verify_run(folder, Path(cfg.data.root), judge)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from torchreid_adv.distances.base import Distance
-from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.registry import resolve
 
 Function = Callable[[Tensor, Tensor], Tensor]  # (N, D), (M, D) -> (N, M)
 
@@ -44,7 +44,8 @@ class FunctionDistance(Distance):
         Raises:
             ConfigError: the module cannot be imported, or has no such function.
         """
-        return cls(resolve(name), name=name, normalize=normalize)
+        function = resolve(name, kind="distance", example="my_metrics:distance")
+        return cls(function, name=name, normalize=normalize)
 
     @property
     def name(self) -> str:
@@ -125,34 +126,3 @@ class FunctionDistance(Distance):
                 f"the distance '{self.name}' of two features changes with the others; an entry of "
                 "its result may depend on its own two rows only"
             )
-
-
-def resolve(name: str) -> Function:
-    """Return the function that ``module:function`` names, importing the module.
-
-    Raises:
-        ConfigError: a name of another form, a module that cannot be imported, or no function of
-            that name in it.
-    """
-    module_name, _, attribute = name.partition(":")
-    parts = [*module_name.split("."), attribute]
-    if not all(part.isidentifier() for part in parts):
-        raise ConfigError(
-            f"a distance of your own is named 'module:function', for example "
-            f"'my_metrics:distance'; got '{name}'"
-        )
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a module raises on import
-        raise ConfigError(
-            f"the distance '{name}' names the module '{module_name}', which cannot be imported: "
-            f"{error}; is its folder on PYTHONPATH?"
-        ) from error
-    found = vars(module).get(attribute)
-    if not callable(found):
-        known = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
-        raise ConfigError(
-            f"the module '{module_name}' has no function '{attribute}'{suggest(attribute, known)}"
-        )
-    function: Function = found
-    return function

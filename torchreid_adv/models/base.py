@@ -19,3 +19,14 @@ class ImageModel(nn.Module, ABC):
     @abstractmethod
     def of_files(self, inputs: Sequence[Any]) -> Tensor:
         """Return the features (N, D) of what the file transform gave for N images."""
+
+
+class BlackBox(nn.Module):
+    """A network that answers, and has no gradient; only attacks that ask can be made on it."""
+
+    what = "a black box"  # that it is, in a sentence
+
+
+def black_box(model: nn.Module) -> str:
+    """Return what keeps a model from having a gradient, "" where nothing is known to."""
+    return next((part.what for part in model.modules() if isinstance(part, BlackBox)), "")

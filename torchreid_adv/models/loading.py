@@ -1,4 +1,4 @@
-"""torchreid networks as pixel models, with their weights checked."""
+"""Networks as pixel models, with their weights checked."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torchreid_adv.integration.checkpoints import (
     weights_in,
 )
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.models.foreign import FORMATS, load_foreign
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
 from torchreid_adv.registry import MODELS
 
@@ -30,23 +31,28 @@ def load_model(
     std: Sequence[float] = IMAGENET_STD,
     device: str | torch.device | None = None,
 ) -> PixelModel:
-    """Load a torchreid network with its weights, in eval mode.
+    """Load a network with its weights, in eval mode.
 
     Args:
-        name: of torchreid's model factory or of :data:`torchreid_adv.MODELS`.
-        weights: checkpoint that torchreid wrote, or a .safetensors file.
+        name: of torchreid's model factory or of :data:`torchreid_adv.MODELS`; or the format of a
+            network from elsewhere, ``torchscript``, ``export``, ``onnx`` or ``python``.
+        weights: checkpoint that torchreid wrote, or a .safetensors file; of another format its
+            file, or ``module:function``.
         size: height and width the network was trained at.
         mean: normalization the network was trained with.
         std: normalization the network was trained with.
         device: where to put it; None = the GPU if there is one.
 
     Raises:
-        ConfigError: unknown name, no such file, or weights of another network.
+        ConfigError: unknown name, no such file, weights of another network, or a file that is no
+            network from images to features.
     """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name in FORMATS:
+        return load_foreign(name, weights, size=size, mean=mean, std=std, device=device)
     state = weights_in(read_checkpoint(weights), weights)
     network = build_network(name, classes=_classes(state))
     load_weights(network, weights, strict=True, state=state)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     return PixelModel(network, size=size, mean=mean, std=std).to(device).eval()
 
 
@@ -84,7 +90,7 @@ def build_network(name: str, *, classes: int = 1) -> nn.Module:
     factory = dict(vars(models)["__model_factory"])
     factory.update({entry: MODELS.get(entry) for entry in MODELS})
     if name not in factory:
-        raise ConfigError(f"unknown model '{name}'{suggest(name, factory)}")
+        raise ConfigError(f"unknown model '{name}'{suggest(name, [*factory, *FORMATS])}")
     network: nn.Module = factory[name](
         num_classes=classes, loss="softmax", pretrained=False, use_gpu=torch.cuda.is_available()
     )

@@ -1,4 +1,4 @@
-"""Models named in a config: ``label=name@HEIGHTxWIDTH:weights``."""
+"""Models named in a config: ``label=name@HEIGHTxWIDTH@MEAN/STD:weights``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.loading import load_model
 from torchreid_adv.models.pixel_model import PixelModel
 
+_NUMBER = r"\d*\.?\d+"
+_THREE = rf"{_NUMBER}(?:,{_NUMBER},{_NUMBER})?"  # one for each channel, or one for all
 _FORM = re.compile(
     r"(?:(?P<label>[\w.-]+)=)?(?P<name>\w+)(?:@(?P<size>\d+x\d+))?"
-    r"(?::(?P<weights>.+))?"
+    rf"(?:@(?P<mean>{_THREE})/(?P<std>{_THREE}))?(?::(?P<weights>.+))?"
 )
 
 
@@ -22,20 +24,24 @@ class ModelSpec:
 
     Args:
         label: how tables call it.
-        name: in torchreid's model factory.
-        weights: checkpoint; '' = to be trained.
+        name: in torchreid's model factory, or a format: torchscript, export, onnx, python.
+        weights: checkpoint, file or ``module:function``; '' = to be trained.
         size: height and width of its input; None = those of the config.
+        normalization: mean and std of its input, each of one number or three; None = the config's.
     """
 
     label: str
     name: str
     weights: str
     size: tuple[int, int] | None = None
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @property
     def entry(self) -> str:
         """How a config writes it, see :func:`parse_models`."""
         size = f"@{self.size[0]}x{self.size[1]}" if self.size else ""
+        if self.normalization:
+            size += "@" + "/".join(",".join(map(repr, part)) for part in self.normalization)
         weights = f":{self.weights}" if self.weights else ""
         return f"{self.label}={self.name}{size}{weights}"
 
@@ -46,17 +52,19 @@ class ModelSpec:
         std: Sequence[float],
         device: str | None = None,
     ) -> PixelModel:
-        """Load it; the size holds where it has none of its own."""
+        """Load it; size, mean and std hold where it has none of its own."""
         size = self.size or size
+        if self.normalization:
+            mean, std = ((*part, *part, *part)[:3] for part in self.normalization)
         return load_model(self.name, self.weights, size=size, mean=mean, std=std, device=device)
 
 
-def parse_models(entries: Sequence[str], *, trained: bool = True) -> list[ModelSpec]:
+def parse_models(entries: Sequence[str], *, trained: bool | None = True) -> list[ModelSpec]:
     """Return the models of a list, for example ``['resnet50:a.pth', 'ha=hacnn@160x64:b.pth']``.
 
     Args:
         entries: as the config has them.
-        trained: each has weights; else none has.
+        trained: each has weights; False = none has; None = as they come.
 
     Raises:
         ConfigError: an entry of another form, or a label that two of them have.
@@ -69,10 +77,10 @@ def parse_models(entries: Sequence[str], *, trained: bool = True) -> list[ModelS
     return specs
 
 
-def _parse(entry: str, trained: bool) -> ModelSpec:
+def _parse(entry: str, trained: bool | None) -> ModelSpec:
     found = _FORM.fullmatch(str(entry))
-    if not found or bool(found["weights"]) != trained:
-        end = ":weights" if trained else ""
+    if not found or trained not in (None, bool(found["weights"])):
+        end = "" if trained is False else ":weights"
         raise ConfigError(
             f"'{entry}' names no model; write name{end}, name@HEIGHTxWIDTH{end} or label=name{end}"
         )
@@ -80,5 +88,9 @@ def _parse(entry: str, trained: bool) -> ModelSpec:
     if found["size"]:
         height, width = found["size"].split("x")
         size = int(height), int(width)
+    normalization = None
+    if found["mean"]:
+        mean, std = (tuple(map(float, found[key].split(","))) for key in ("mean", "std"))
+        normalization = mean, std
     label, weights = found["label"] or found["name"], found["weights"] or ""
-    return ModelSpec(label, found["name"], weights, size)
+    return ModelSpec(label, found["name"], weights, size, normalization)

@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, LinearDistance
 from torchreid_adv.errors import AdvError, ConfigError
+from torchreid_adv.integration.checkpoints import is_head
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, sha256
 from torchreid_adv.models import PixelModel, fingerprint
-from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.base import ImageModel, black_box
 from torchreid_adv.standard.versions import Version
 from torchreid_adv.version import __version__
 
@@ -38,7 +40,6 @@ def run_identity(
     name: str,
 ) -> dict[str, Any]:
     """Return what makes a run the same run: everything that decides a byte of it."""
-    listing = [(r.image_id, r.pid, r.camid) for side in SIDES for r in data.side(side)]
     return {
         "version": __version__,
         "torch": torch.__version__,
@@ -48,7 +49,9 @@ def run_identity(
         "attacked_metric": metric_facts(attacked),
         "model": {
             "name": name,
-            "sha256": fingerprint(getattr(model, "network", model)),
+            "sha256": model_digest(model),
+            "parameters": None if black_box(model) else parameters(model),
+            "size": list(getattr(model, "size", ())),
             "defense": model.describe() if isinstance(model, Defended) else None,
         },
         "surrogates": [
@@ -60,9 +63,26 @@ def run_identity(
             "query": len(data.query),
             "gallery": len(data.gallery),
             "train": len(data.train),
-            "listing": sha256(json.dumps(listing).encode()),
+            "listing": listing(data),
         },
     }
+
+
+def model_digest(model: nn.Module) -> str:
+    """Return the hash of a model's weights; a defense is not part of it."""
+    return fingerprint(getattr(model, "network", model))
+
+
+def listing(data: ReIDData) -> str:
+    """Return the hash of a data set's names, identities and cameras."""
+    rows = [(r.image_id, r.pid, r.camid) for side in SIDES for r in data.side(side)]
+    return sha256(json.dumps(rows).encode())
+
+
+def parameters(model: nn.Module) -> int:
+    """Return how many numbers of a model were learned, its classifier left out."""
+    named = getattr(model, "network", model).named_parameters()
+    return sum(weight.numel() for name, weight in named if not is_head(name))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.defenses.defended import eot_samples
+from torchreid_adv.models.base import black_box
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.standard import inspection
 from torchreid_adv.standard.flags import Looks
@@ -34,7 +35,8 @@ def look(
         clean: scores without an attack.
         chance: (Q,) expected average precision of a random order; NaN where there is no match.
     """
-    seen = kept(setting.job / "looks.json", "", lambda: _seen(setting, sample))
+    path = setting.job / "looks.json"
+    seen = setting.team.first(lambda: kept(path, "", lambda: _seen(setting, sample)))
     model = setting.model
     defense = model.defense if isinstance(model, Defended) else None
     assert defense is None or isinstance(defense, Defense)
@@ -45,6 +47,7 @@ def look(
         same_metric=metric_facts(setting.attacked) == metric_facts(setting.distance),
         averaged=defense is not None and defense.random and eot_samples(model) > 1,
         declared=defense is None or declares(defense),
+        black_box=black_box(model),
     )
 
 

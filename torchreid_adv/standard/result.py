@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from torchreid_adv.jobs.manifest import sha256
 from torchreid_adv.standard.flags import RED, Check, Looks
 from torchreid_adv.standard.identity import environment, metric_facts
+from torchreid_adv.standard.reading import SCHEMA, manifest_hash
 from torchreid_adv.standard.stages import Setting
 from torchreid_adv.standard.tables import Scores, Table, interval, summary
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
 from torchreid_adv.standard.versions import VERSIONS, Version
 from torchreid_adv.version import __version__
 
-SCHEMA = 1
+BLACK_BOX = "black-box"
 SURROGATES = 2  # other models that a run called standard needs
 
 THREAT = {
@@ -39,7 +39,7 @@ def query_facts(setting: Setting, track: QueryTrack) -> dict[str, Any]:
 def defense_rows(setting: Setting, track: QueryTrack) -> dict[str, Any] | None:
     """Return mAP undefended, under the oblivious attack and adaptive; None without a defense."""
     judge = setting.twin_judge
-    if judge is None:
+    if judge is None or "oblivious" not in track.stored:
         return None
     stored, table = track.stored["oblivious"], track.table
     twin = setting.scored(
@@ -108,15 +108,16 @@ def result(
     """
     flags = [check for check in checks if check.raised]
     others = {one["sha256"] for one in identity["surrogates"]} - {identity["model"]["sha256"]}
-    reasons = why_not(version, len(others), flags)
-    roots = [f"{t}-eps{e} {facts['manifest']}" for t in tracks for e, facts in tracks[t].items()]
+    reasons = why_not(version, len(others), flags, looks.black_box)
+    kind = f"-{BLACK_BOX}" if looks.black_box else ""
     return {
         "schema": SCHEMA,
         "version": __version__,
         "model": identity["model"],
         "data": identity["data"],
         "standard": {
-            "name": f"SRR-{version.name}",
+            "name": f"SRR-{version.name}{kind}",
+            "headline": headline(looks.black_box),
             "called_standard": not reasons,
             "reasons": reasons,
             "escalated": setting.version.name if setting.version != version else "",
@@ -130,20 +131,35 @@ def result(
         "looks": dataclasses.asdict(looks),
         "flags": [flag.to_dict() for flag in flags],
         "checks": [check.to_dict() for check in checks],
-        "manifest": sha256("\n".join(roots).encode()),
+        "manifest": manifest_hash(tracks),
         "environment": environment(),
     }
 
 
-def why_not(version: Version, surrogates: int, flags: Sequence[Check]) -> list[str]:
+def headline(black_box: str) -> str:
+    """Return what has to be known before any figure is read, "" for nothing."""
+    if not black_box:
+        return ""
+    return (
+        f"The model is {black_box}, which has no gradient: only attacks that ask for answers and "
+        "transferred ones were made. Who holds the network itself can do more."
+    )
+
+
+def why_not(
+    version: Version, surrogates: int, flags: Sequence[Check], black_box: str = ""
+) -> list[str]:
     """Return why a result is not called standard; nothing where it is.
 
     Args:
         version: that was run.
         surrogates: how many there were, the model itself and repeated ones not counted.
         flags: that were raised.
+        black_box: why attacks by gradients were not made; "" where they were.
     """
-    found = []
+    found = [f"attacks by gradients are missing, because the model is {black_box}"] * bool(
+        black_box
+    )
     if VERSIONS.get(version.name) != version:
         found.append(f"its budgets are those of none of {', '.join(VERSIONS)}")
     if surrogates < SURROGATES:

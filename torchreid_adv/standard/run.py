@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -19,23 +20,23 @@ from torchreid_adv.distances import Distance, FittedDistance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, sha256
+from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble, PixelModel
-from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.base import ImageModel, black_box
 from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.standard import identity as identities
 from torchreid_adv.standard import inspection
 from torchreid_adv.standard.chance import chances
 from torchreid_adv.standard.flags import Check, of_model, of_table, of_trials
 from torchreid_adv.standard.looking import look
+from torchreid_adv.standard.reading import RESULT, sealed
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
 from torchreid_adv.standard.scoring import Judge
 from torchreid_adv.standard.stages import Setting, kept
 from torchreid_adv.standard.tables import Scores
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
-from torchreid_adv.standard.trials import measured, run_trials, sample
+from torchreid_adv.standard.trials import clean_facts, measured, run_trials, sample
 from torchreid_adv.standard.versions import PLUS, STANDARD, TRACKS, Version, version_of
-
-RESULT = "standard.json"
 
 
 def evaluate_standard(
@@ -50,6 +51,7 @@ def evaluate_standard(
     tracks: Sequence[str] = TRACKS,
     name: str = "model",
     workers: int = 0,
+    team: Team = ALONE,
 ) -> dict[str, Any]:
     """Evaluate a model by the standard ensemble, write ``standard.json`` and return it.
 
@@ -68,6 +70,7 @@ def evaluate_standard(
         tracks: ``Q``, ``G`` or both.
         name: of the model, in the result.
         workers: processes that read images.
+        team: this process and those it shares the attacks with; the result is the same.
 
     Raises:
         ConfigError: a model that is not ready or whose features say nothing, a folder that holds
@@ -77,7 +80,7 @@ def evaluate_standard(
     """
     version = version_of(version) if isinstance(version, str) else version
     distance = distance or build_distance("euclidean", normalize=True)
-    _check(distance, tracks)
+    _check(distance, tracks, surrogates)
     inspection.refuse_model(model)
     model = _averaged(model, version)
     facts = identities.run_identity(
@@ -85,12 +88,14 @@ def evaluate_standard(
     )
     setting = _setting(model, data, Path(out), version, surrogates, distance, workers)
     identity = {"run": sha256(json.dumps(facts, sort_keys=True).encode())}
-    setting = dataclasses.replace(setting, attacked=attacked or distance, identity=identity)
+    setting = dataclasses.replace(
+        setting, attacked=attacked or distance, identity=identity, team=team
+    )
     with repeatable():
         return _evaluate(setting, facts, tracks)
 
 
-def _check(distance: Distance, tracks: Sequence[str]) -> None:
+def _check(distance: Distance, tracks: Sequence[str], surrogates: Sequence[PixelModel]) -> None:
     unfitted = isinstance(distance, FittedDistance) and not distance.fitted
     if not distance.squared_euclidean or unfitted:
         raise ConfigError(
@@ -99,6 +104,12 @@ def _check(distance: Distance, tracks: Sequence[str]) -> None:
         )
     if not tracks or not set(tracks) <= set(TRACKS):
         raise ConfigError(f"tracks are {', '.join(TRACKS)}, one or both; got {list(tracks)}")
+    without = next(filter(None, map(black_box, surrogates)), "")
+    if without:
+        raise ConfigError(
+            f"a surrogate is {without}, which has no gradient to make transferred attacks with; "
+            "name networks in adv.standard.surrogates that have one"
+        )
 
 
 def _averaged(model: ImageModel, version: Version) -> ImageModel:
@@ -146,22 +157,37 @@ def _setting(
 
 def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str]) -> dict[str, Any]:
     """Do what is not done yet, and return the result."""
-    with identities.claimed(setting.out, identity):
-        scores, chance = _checked(setting)
+    team = setting.team
+    scores, chance = team.first(lambda: _begun(setting, identity))
+    for judge in filter(None, (setting.judge, setting.surrogate_judge, setting.twin_judge)):
+        team.first(functools.partial(getattr, judge, "clean"))
     chosen = sample(setting.data.query, ~np.isnan(scores.ap), setting.version.sample)
     looks = look(setting, chosen, scores, chance)
     checks = list(of_model(looks))
     setting = dataclasses.replace(setting, gradient=looks.no_gradient < 1)
     rows = np.isin(setting.judge.query.image_ids, [record.image_id for record in chosen])
-    trials = run_trials(setting, chosen, float(chance[rows].mean()))
-    checks += of_trials(measured(trials))
+    if looks.black_box:
+        trials = clean_facts(scores, rows, float(chance[rows].mean()))
+    else:
+        trials = run_trials(setting, chosen, float(chance[rows].mean()))
+        checks += of_trials(measured(trials))
     asked = setting.version
     if asked == STANDARD and any(check.name == "CONV" and check.raised for check in checks):
         setting = dataclasses.replace(setting, version=PLUS)
     facts, further = _run_tracks(setting, tracks, looks.chance)
-    found = result(setting, identity, asked, facts, looks, trials, [*checks, *further])
-    write_text(setting.out / RESULT, json.dumps(found, indent=1) + "\n")
+    checks += further
+    found = sealed(result(setting, identity, asked, facts, looks, trials, checks))
+    if team.leads:
+        write_text(setting.out / RESULT, json.dumps(found, indent=1) + "\n")
+    team.wait()
     return found
+
+
+def _begun(setting: Setting, identity: dict[str, Any]) -> tuple[Scores, NDArray[np.float64]]:
+    """Take the folder; return the clean scores and chance, once nothing is wrong."""
+    alone = dataclasses.replace(setting, team=ALONE)  # others wait for this as a whole
+    with identities.claimed(setting.out, identity):
+        return _checked(alone)
 
 
 def _checked(setting: Setting) -> tuple[Scores, NDArray[np.float64]]:
@@ -184,7 +210,9 @@ def _run_tracks(
     for eps in setting.version.eps:
         if "Q" in facts:
             queries = QueryTrack(setting, eps)
-            checks += of_table(queries.run(), chance, f"Q, eps {eps}")
+            table = queries.run()
+            if not black_box(setting.model):  # else there is nothing to compare with
+                checks += of_table(table, chance, f"Q, eps {eps}")
             facts["Q"][str(eps)] = query_facts(setting, queries)
         if "G" in facts:
             gallery = GalleryTrack(setting, eps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import Distance
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import Entry
+from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble
-from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.base import ImageModel, black_box
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.standard import ensemble
 from torchreid_adv.standard.ensemble import MEMBERS, Member
@@ -62,6 +64,7 @@ class Setting:
         twin_judge: scores of the undefended model, None where the model is undefended.
         gradient: whether there is one.
         workers: processes that read images.
+        team: this process and those it shares the attacks with.
     """
 
     version: Version
@@ -77,6 +80,7 @@ class Setting:
     twin_judge: Judge | None = None
     gradient: bool = True
     workers: int = 0
+    team: Team = ALONE
 
     @property
     def job(self) -> Path:
@@ -88,7 +92,7 @@ class Setting:
         found = [m for m in MEMBERS if self.gradient or not m.gradient]
         if self.surrogates is None:
             found = [m for m in found if m.name != "transfer"]
-        if self.twin_judge is None:
+        if self.twin_judge is None or black_box(self.model):
             found = [m for m in found if m.name != "oblivious"]
         return found
 
@@ -112,15 +116,10 @@ class Setting:
             return ensemble.pull(version, bound, distance, identities)
         if name == "universal":
             path = self.job / f"universal-eps{eps:g}.safetensors"
-            return universal(
-                self.model,
-                self.data,
-                bound,
-                distance,
-                epochs=version.epochs,
-                path=path,
-                workers=self.workers,
+            learn = functools.partial(
+                universal, self.model, self.data, bound, distance, epochs=version.epochs, path=path
             )
+            return self.team.first(lambda: learn(workers=self.workers))
         if name in ("transfer", "oblivious"):
             judge = self.surrogate_judge if name == "transfer" else self.twin_judge
             assert judge is not None
@@ -156,6 +155,7 @@ class Setting:
             self.job / place / name,
             chunk=self.version.chunk,
             workers=self.workers,
+            team=self.team,
             copies=False,
         )
         header = {"data": self.data.name, "track": track, **self.identity}
@@ -163,7 +163,7 @@ class Setting:
         cut: dict[str, Any] = {side: tuple(records)}
         data = dataclasses.replace(self.data, **cut)
         variant = writer.write(data, header)
-        assert variant is not None  # one process does all
+        assert variant is not None  # nobody works as a shard
         entries = {e.image_id: (e, variant.folder) for e in variant.manifest.side(side)}
         return Stored(variant.data(data).side(side), entries, variant.manifest.root)
 
@@ -173,7 +173,8 @@ class Setting:
 
     def scored(self, name: str, stored: str, compute: Callable[[], Scores]) -> Scores:
         """Return kept scores of what has a manifest's root, or compute and keep them."""
-        facts = kept(self.job / f"{name}.json", stored, lambda: compute().to_dict())
+        path = self.job / f"{name}.json"
+        facts = self.team.first(lambda: kept(path, stored, lambda: compute().to_dict()))
         return Scores.of(facts)
 
 

@@ -183,12 +183,15 @@ def compose(setting: Setting, place: str, entries: dict[str, tuple[Entry, Path]]
         entries: image_id -> what the manifest says of the file, and the folder it lies in.
     """
     folder = setting.out / place / COMPOSED
-    for group in chunks(list(entries.values()), _TOGETHER):
+    groups = chunks(list(entries.values()), _TOGETHER) if setting.team.leads else []
+    for group in groups:
         contents = {folder / e.output: (source / e.output).read_bytes() for e, source in group}
         write_together(contents, setting.job / place / COMPOSED)
     track, eps = place.split("-eps")
     header = {"data": setting.data.name, "track": track, **setting.identity}
     header["attack"] = {"name": "the worst of the ensemble", "eps": float(eps)}
     manifest = Manifest(header, tuple(entry for _, (entry, _) in sorted(entries.items())))
-    manifest.write(folder)
+    if setting.team.leads:
+        manifest.write(folder)
+    setting.team.wait()
     return manifest.root

@@ -16,6 +16,8 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
     """
     model, data = result["model"]["name"], result["data"]["name"]
     yield f"** {result['standard']['name']}: {model} on {data} **"
+    if result["standard"]["headline"]:
+        yield result["standard"]["headline"]
     yield f"{'':<28}{'mAP':>7}{'95 % interval':>17}{'Rank-1':>9}{'Rank-5':>9}{'Rank-10':>9}"
     clean = next(iter(next(iter(result["tracks"].values())).values()))["clean"]
     yield _row("clean", clean, None)

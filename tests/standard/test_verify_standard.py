@@ -1,0 +1,159 @@
+"""A run of the standard evaluation is held against its files, its hashes and its model."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from people import TOY, Stripes, pixel_model, write_people
+from PIL import Image
+
+from torchreid_adv import cli
+from torchreid_adv.commands.verify_standard import verify_run
+from torchreid_adv.distances import build_distance
+from torchreid_adv.errors import DataError, VerificationError
+from torchreid_adv.jobs.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
+from torchreid_adv.standard.reading import RESULT, manifest_hash, read_result, sealed
+from torchreid_adv.standard.run import evaluate_standard
+from torchreid_adv.standard.scoring import Judge
+
+SHORT = dataclasses.replace(
+    TOY, steps=4, self_steps=2, pulls=1, square=6, noise=2, sample=2, curve=(0,), bootstrap=20
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    torch.set_num_threads(1)
+    place = tmp_path_factory.mktemp("verify")
+    data = write_people(place / "people", identities=4)
+    evaluate_standard(pixel_model(Stripes()), data, out=place / "run", version=SHORT)
+    return data, place / "run"
+
+
+@pytest.fixture
+def copy(run, tmp_path):
+    """A copy of it that a test may spoil."""
+    data, folder = run
+    shutil.copytree(folder, tmp_path / "run")
+    return data, tmp_path / "run"
+
+
+def judge(data, network):
+    return Judge(pixel_model(network), data, build_distance("euclidean", normalize=True), 1, None)
+
+
+def rewrite(folder, change):
+    """Change a result and seal it again, as somebody would who knows how."""
+    result = json.loads((folder / RESULT).read_text())
+    change(result)
+    (folder / RESULT).write_text(json.dumps(sealed(result)))
+
+
+def test_what_was_written_fits_and_gives_its_figures(run, capsys):
+    data, folder = run
+    assert cli.main(["verify", str(folder), "--root", str(data.root)]) == 0
+    assert "fits its 2 composed sets of images" in capsys.readouterr().out
+    assert "they give its figures" in verify_run(folder, data.root, judge(data, Stripes()))
+
+
+def pixels(data, folder):
+    """A pixel beyond the bound, and the manifest written to fit."""
+    place = folder / "Q-eps14" / "composed"
+    manifest = read_manifest(place)
+    entry = manifest.stored[0]
+    image = np.array(Image.open(place / entry.output))
+    image[0, 0, 0] = (int(image[0, 0, 0]) + 100) % 256
+    Image.fromarray(image).save(place / entry.output)
+    original = np.array(Image.open(data.root / entry.source)).astype(int)
+    facts = dataclasses.asdict(entry)
+    facts["sha256"] = sha256((place / entry.output).read_bytes())
+    facts["linf"], facts["changed"] = int(np.abs(original - image).max()), True
+    Manifest(manifest.header, (Entry.of(facts), *manifest.entries[1:])).write(place)
+    root = read_manifest(place).root
+
+    def change(result):
+        result["tracks"]["Q"]["14"]["manifest"] = root
+        result["manifest"] = manifest_hash(result["tracks"])
+
+    rewrite(folder, change)
+    return "more than the bound allows"
+
+
+def gone(data, folder):
+    next((folder / "G-eps14" / "composed").rglob("*.png")).unlink()
+    return "No such file"
+
+
+def swapped(data, folder):
+    """Another track's images, whole in themselves."""
+    shutil.rmtree(folder / "Q-eps14" / "composed")
+    shutil.copytree(folder / "G-eps14" / "composed", folder / "Q-eps14" / "composed")
+    return "other images than the result is of"
+
+
+def wider(data, folder):
+    """A manifest that allows more."""
+    place = folder / "Q-eps14" / "composed"
+    manifest = read_manifest(place)
+    header = {**manifest.header, "attack": {**manifest.header["attack"], "eps": 255.0}}
+    Manifest(header, manifest.entries).write(place)
+    return "of another run, track or bound"
+
+
+def other_model(data, folder):
+    rewrite(folder, lambda result: result["model"].update(name="somebody else's"))
+    return "its model is not that of"
+
+
+def cut(data, folder):
+    path = folder / "Q-eps14" / "composed" / FILE_NAME
+    path.write_bytes(path.read_bytes()[:-10])
+    return "cut off"
+
+
+@pytest.mark.parametrize("spoil", [pixels, gone, swapped, wider, other_model, cut])
+def test_what_does_not_fit_is_named_and_ends_with_6(spoil, copy, capsys):
+    data, folder = copy
+    said = spoil(data, folder)
+    assert cli.main(["verify", str(folder), "--root", str(data.root)]) == 6
+    assert said in capsys.readouterr().err
+
+
+def test_figures_that_the_model_does_not_give_are_named(copy):
+    data, folder = copy
+    true = read_result(folder / RESULT)["tracks"]
+
+    def change(result):
+        for track in ("Q", "G"):
+            result["tracks"][track]["14"]["robust"]["mAP"] = 0.5 * true[track]["14"]["clean"]["mAP"]
+
+    rewrite(folder, change)
+    assert "fits" in verify_run(folder, data.root)  # the files do
+    with pytest.raises(VerificationError, match=r"robust mAP is .* the result says"):
+        verify_run(folder, data.root, judge(data, Stripes()))
+
+
+def test_another_model_gives_other_figures(run):
+    data, folder = run
+    with pytest.raises(VerificationError, match=r"clean mAP|robust mAP"):
+        verify_run(folder, data.root, judge(data, Stripes(seed=9, gain=30)))
+
+
+def test_a_result_changed_by_hand_is_refused(copy, capsys):
+    data, folder = copy
+    text = (folder / RESULT).read_text()
+    mean = read_result(folder / RESULT)["tracks"]["Q"]["14"]["robust"]["mAP"]
+    (folder / RESULT).write_text(text.replace(repr(mean), repr(mean * 0.99)))
+    assert cli.main(["verify", str(folder), "--root", str(data.root)]) == 3
+    assert "changed by hand" in capsys.readouterr().err
+    with pytest.raises(DataError, match="does not fit its own hash"):
+        read_result(folder / RESULT)
+
+
+def test_flags_that_a_plain_folder_has_no_use_for_are_refused(run, capsys):
+    folder = run[1] / "Q-eps14" / "composed"
+    assert cli.main(["verify", str(folder), "adv.standard.version", "lite"]) == 2
+    assert "holds no standard.json" in capsys.readouterr().err
