@@ -7,6 +7,7 @@ import pytest
 import torch
 from people import TOY, Stripes, pixel_model, write_people
 
+from torchreid_adv.commands.standard_page import standard_page
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.base import BlackBox
@@ -42,8 +43,9 @@ def surrogates():
 
 
 def test_only_attacks_that_ask_or_transfer_are_made_and_the_headline_says_so(data, tmp_path):
+    model = pixel_model(Answers())
     result = evaluate_standard(
-        pixel_model(Answers()), data, out=tmp_path, version=SHORT, surrogates=surrogates()
+        model, data, out=tmp_path, version=SHORT, surrogates=surrogates()
     )
     standard = result["standard"]
     assert standard["name"] == "SRR-toy-black-box"
@@ -62,6 +64,9 @@ def test_only_attacks_that_ask_or_transfer_are_made_and_the_headline_says_so(dat
     assert json.loads((tmp_path / "standard.json").read_text()) == json.loads(json.dumps(result))
     assert lines(result).__next__().startswith("** SRR-toy-black-box")
     assert standard["headline"] in list(lines(result))
+    page = standard_page(model, data, out=tmp_path).read_text()
+    assert standard["headline"] in page
+    assert "There is no curve, which takes attacks by gradients." in page
 
 
 @pytest.mark.slow
