@@ -249,4 +249,5 @@ def _cells(line: Line) -> list[str]:
 
 def _plain(text: str) -> str:
     """Return a text that Markdown takes for nothing but a text."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|~:@-])", r"\\\1", html.escape(printable(text)))
+    shown = html.escape(printable(text)).replace("://", "&#58;//")  # which would become a link
+    return re.sub(r"([\\`*_{}\[\]()+!|~@])", r"\\\1", shown)
