@@ -81,6 +81,7 @@ def standard_facts(words=("harmless",), *, defense=True):
                   "defense": {word(7): word(8), "random": True} if defense else None},
         "data": {"name": word(9), "query": 6, "gallery": 18, "train": 4, "listing": word(10)},
         "standard": {"name": f"SRR-{word(11)}", "called_standard": False,
+                     "headline": word(22),
                      "reasons": [word(12), word(13)], "escalated": word(14),
                      "definition": {"eot": 2, "draws": 3, word(15): word(16)}},
         "threat": {**threat, "knowledge": word(17)},

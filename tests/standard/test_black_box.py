@@ -44,9 +44,7 @@ def surrogates():
 
 def test_only_attacks_that_ask_or_transfer_are_made_and_the_headline_says_so(data, tmp_path):
     model = pixel_model(Answers())
-    result = evaluate_standard(
-        model, data, out=tmp_path, version=SHORT, surrogates=surrogates()
-    )
+    result = evaluate_standard(model, data, out=tmp_path, version=SHORT, surrogates=surrogates())
     standard = result["standard"]
     assert standard["name"] == "SRR-toy-black-box"
     assert standard["headline"].startswith("The model is an ONNX file, which has no gradient")

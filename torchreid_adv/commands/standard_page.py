@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +22,7 @@ from torchreid_adv.report.standard_view import View, build_view
 from torchreid_adv.report.target import TargetReport
 from torchreid_adv.standard.ensemble import MEMBERS
 from torchreid_adv.standard.identity import KEPT
-from torchreid_adv.standard.run import RESULT
+from torchreid_adv.standard.reading import RESULT, read_result
 from torchreid_adv.standard.scoring import Judge
 from torchreid_adv.standard.tracks import COMPOSED
 from torchreid_adv.standard.versions import SIDES
@@ -75,13 +74,10 @@ def standard_page(
 
 
 def _result(out: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads((out / RESULT).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(
-            f"'{out}' holds no {RESULT}: run the evaluation to its end first"
-        ) from error
-    return found
+    path = out / RESULT
+    if not path.exists():
+        raise DataError(f"'{out}' holds no {RESULT}: run the evaluation to its end first")
+    return read_result(path)
 
 
 def _view(judge: Judge, out: Path, track: str, eps: str, facts: dict[str, Any]) -> View:
