@@ -122,6 +122,28 @@ def test_the_api_reference_has_every_public_name():
     assert all(f"`{name}`" in text for name in registries)
 
 
+def test_the_papers_figures_are_those_of_their_tables():
+    text = (ROOT / "docs" / "papers.md").read_text()
+    rows = re.findall(r"^\|[^|]+\| `([\w.]+)` \| ([^|]*) \| ([^|]*)\|", text, flags=re.MULTILINE)
+    assert len(rows) > 15
+    studies = " ".join(
+        (ROOT / "docs" / f"{name}.md").read_text() for name in ("studies", "meta_defense")
+    )
+    for table_name, printed, ours in rows:
+        kept = (
+            ROOT
+            / "torchreid_adv"
+            / "report"
+            / "paper_tables"
+            / f"{table_name.replace('.', '_')}.json"
+        )
+        cells = json.loads(kept.read_text())["cells"]
+        numbers = {value for cell in cells for value in cell.values() if type(value) is float}
+        assert {float(number) for number in re.findall(r"[\d.]+", printed)} <= numbers, printed
+        for figure in re.findall(r"[\d.]+ ± [\d.]+|\d\.\d\d(?= to)", ours):
+            assert figure in studies, figure
+
+
 @pytest.mark.parametrize("kind", ["attacks", "datasets", "defenses", "engines", "models"])
 def test_the_page_of_methods_names_every_entry(kind):
     text = (ROOT / "docs" / "methods.md").read_text()
