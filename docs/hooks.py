@@ -53,7 +53,7 @@ def example_configs() -> str:
     top = ROOT / "configs"
     for folder in (top, *sorted(p for p in top.iterdir() if p.is_dir())):
         name = folder.relative_to(ROOT).as_posix()
-        lines += ["", f"## {name} {{ #{anchor(name)} }}"]
+        lines += ["", f'<a id="{anchor(name)}"></a>', "", f"## {name}"]
         for path in sorted(folder.glob("*.yaml")):
             own = path.relative_to(ROOT).as_posix()
             lines += ["", f'<a id="{anchor(own)}"></a>', "", f'```yaml title="{own}"']
@@ -73,9 +73,9 @@ def notebook(path: Path) -> tuple[str, dict[str, bytes]]:
         parts.append(f"```python\n{source}\n```")
         for output in cell["outputs"]:
             data = output.get("data", {})
-            if "image/png" in data:
-                name = f"{path.stem}_files/{len(pictures)}.png"
-                pictures[name] = base64.b64decode("".join(data["image/png"]))
+            if kind := next((name for name in data if name.startswith("image/")), ""):
+                name = f"{path.stem}_files/{len(pictures)}.{kind.removeprefix('image/')}"
+                pictures[name] = base64.b64decode("".join(data[kind]))
                 parts.append(f"![What the cell draws]({name})")
             elif text := "".join(output.get("text", data.get("text/plain", ""))):
                 parts.append(f"``` {{.text .output}}\n{text.strip()}\n```")

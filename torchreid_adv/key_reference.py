@@ -72,8 +72,8 @@ def _rows(keys: Iterable[Key]) -> Iterator[str]:
     yield "| key | takes | unit | default | what it does |"
     yield "|---|---|---|---|---|"
     for key in keys:
-        unit = UNITS.get(key.unit, key.unit)
-        yield f"| `adv.{key.name}` | {_takes(key)} | {unit} | `{key.default!r}` | {key.meaning} |"
+        unit, meaning = UNITS.get(key.unit, key.unit), key.meaning.replace("<", "&lt;")
+        yield f"| `adv.{key.name}` | {_takes(key)} | {unit} | `{key.default!r}` | {meaning} |"
 
 
 def _section(key: Key) -> str:
