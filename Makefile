@@ -1,12 +1,13 @@
-# The two commands of the README. VENV chooses the folder of the environment, PYTHON who makes it,
+# The two commands of the README, the linters, and the pages of docs/ as site/. VENV chooses the folder of the environment, PYTHON who makes it,
 # WORKERS how many processes of one thread share the tests.
 VENV ?= .venv
+DOCS ?= $(VENV)-docs
 PYTHON ?= python3
 WORKERS ?= 2
 OPTIONS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint
+.PHONY: demo test lint docs
 
 demo: $(VENV)/.demo
 	$(BIN)/python tools/attack_gallery.py --config-file configs/quickstart.yaml $(OPTIONS)
@@ -18,6 +19,15 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# of an environment of its own: torchattacks and what builds pages want different versions of requests
+docs: $(DOCS)/.docs
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict $(OPTIONS)
+
+$(DOCS)/.docs: docs/requirements.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet -r docs/requirements.txt
+	touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

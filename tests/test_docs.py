@@ -1,35 +1,37 @@
 """What the documents show is run, and what they name exists."""
 
+import copy
+import importlib
+import json
 import re
-import shlex
-from pathlib import Path
 
 import pytest
 import torch
 from markets import write_market
+from pages import PAGES, ROOT, anchors, blocks, links
 
-from torchreid_adv import cli, config, registry
-from torchreid_adv.keys import KEYS, markdown
+import torchreid_adv as adv
+from torchreid_adv import config, registry
+from torchreid_adv.key_reference import FIRST, SECTIONS, reference, table
+from torchreid_adv.keys import KEYS
 from torchreid_adv.models.loading import build_network
-
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def blocks(path, language):
-    return re.findall(rf"```{language}\n(.*?)```", path.read_text(), flags=re.DOTALL)
 
 
 def run(code, name):
-    exec(compile(code, name, "exec"), {"__name__": name})
+    """Run code that may go on from the code before it on the same page."""
+    exec(compile(code, name, "exec"), SCOPES.setdefault(name, {"__name__": name}))
+
+
+SCOPES = {}
+STOCK = {"data": {"transforms": ["random_flip"]}, "model": {"name": "", "load_weights": ""}}
 
 
 @pytest.fixture(autouse=True)
 def registries_as_before():
     kept = {t: (dict(t._entries), dict(t._facts)) for t in registry.TABLES.values() if len(t) >= 0}
     yield
-    for table, (entries, facts) in kept.items():
-        table._entries, table._facts = entries, facts
+    for kind, (entries, facts) in kept.items():
+        kind._entries, kind._facts = entries, facts
 
 
 ELSEWHERE = {"ranking_robustness"}  # its code needs runs, which tests/report/test_robustness.py has
@@ -39,8 +41,8 @@ ELSEWHERE = {"ranking_robustness"}  # its code needs runs, which tests/report/te
     "path", [p for p in PAGES[1:] if p.stem not in ELSEWHERE], ids=lambda p: p.stem
 )
 def test_the_code_of_a_page_runs(path):
-    for number, code in enumerate(blocks(path, "python")):
-        run(code, f"{path.stem}_{number}")
+    for code in blocks(path, "python"):
+        run(code, path.stem)
 
 
 @pytest.mark.parametrize("path", PAGES[1:], ids=lambda p: p.stem)
@@ -48,37 +50,8 @@ def test_the_config_of_a_page_is_taken(path, tmp_path):
     for text in blocks(path, "yaml"):
         file = tmp_path / "page.yaml"
         file.write_text(text)
-        tree = config.add_adv_config(config.AdvConfig({"data": {"transforms": ["random_flip"]}}))
+        tree = config.add_adv_config(config.AdvConfig(copy.deepcopy(STOCK)))
         tree.merge_from_file(str(file))
-
-
-def test_the_commands_on_victims_resolve(monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    text = (ROOT / "docs" / "victims.md").read_text()
-    commands = re.findall(r"^torchreid-adv (.+)$", text, flags=re.MULTILINE)
-    assert len(commands) == 5
-    for command in commands:
-        config.forget()
-        name, *rest = shlex.split(command)
-        assert cli.main([name, "--dry-run", *rest]) == 0
-        assert Path(rest[1]).stem in capsys.readouterr().out  # its model
-
-
-@pytest.mark.parametrize(("page", "count"), [("universal_attacks", 7), ("meta_defense", 4)])
-def test_the_commands_on_universal_attacks_resolve(page, count, tmp_path, monkeypatch, capsys):
-    for name in ("model.pth.tar-60", "log/meta_defense/model/model.pth.tar-85"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    monkeypatch.chdir(tmp_path)
-    text = (ROOT / "docs" / f"{page}.md").read_text()
-    commands = re.findall(r"^torchreid-adv (.+)$", text, flags=re.MULTILINE)
-    assert len(commands) == count
-    for command in commands:
-        config.forget()
-        name, *rest = shlex.split(command)
-        assert cli.main([name, "--dry-run", *rest]) == 0
-        assert "adv.meta.learning" in capsys.readouterr().out
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
@@ -94,26 +67,88 @@ def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_links_and_configs_exist(path):
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", path.read_text()):
-        assert (path.parent / target).exists(), target
+def test_links_anchors_and_configs_exist(path):
+    for name, anchor in links(path):
+        target = path.parent / name if name else path
+        assert target.exists(), name
+        assert not anchor or anchor in anchors(target), f"{name}#{anchor}"
     for name in re.findall(r"configs/[\w/]+\.yaml", path.read_text()):
         assert (ROOT / name).is_file(), name
 
 
-def test_the_readme_lists_every_key_as_declared():
+def test_the_readme_lists_the_first_keys_as_declared():
     found = re.search(r"<!-- keys -->\n(.*?)<!-- /keys -->", (ROOT / "README.md").read_text(), re.S)
     assert found
-    assert found[1].strip() == markdown().strip()
-    assert all(f"`adv.{key.name}`" in found[1] for key in KEYS)
+    assert found[1].strip() == table(FIRST)
+
+
+def test_the_reference_of_keys_is_up_to_date():
+    page = (ROOT / "docs" / "config.md").read_text()
+    assert page == reference(), "run: torchreid-adv list --keys > docs/config.md"
+    assert all(f"| `adv.{key.name}` |" in page for key in KEYS)
+    sections = {key.name.split(".")[0] for key in KEYS if "." in key.name or key.default == {}}
+    assert sections == set(SECTIONS) - {""}, "key_reference.SECTIONS says what a section is"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_keys_that_a_page_names_are_declared(path):
+def test_keys_and_names_on_a_page_are_declared(path):
     declared = {f"adv.{key.name}" for key in KEYS}
     sections = {name.rsplit(".", 1)[0] for name in declared}
-    public = {"install", "add_adv_config", "setup", "adapt_engine", "PixelModel", "load_model"}
     for name in set(re.findall(r"`(adv\.[a-z_.]+)", path.read_text())):
-        rest = name.removeprefix("adv.").split("(")[0]
         known = name in declared | sections or name.startswith("adv.transforms.")
-        assert known or rest.split(".")[0] in public | {"load_dataset", "build_attack"}, name
+        assert known or name.removeprefix("adv.").split(".")[0] in PUBLIC, name
+
+
+PUBLIC = {name for name in adv.__all__ if not name.isupper()}
+
+
+def test_every_page_is_in_the_navigation():
+    _, navigation = (ROOT / "mkdocs.yml").read_text().split("\nnav:")
+    listed = set(re.findall(r"\b([a-z_]+\.md)$", navigation, flags=re.MULTILINE))
+    made = {"changelog.md", "example_configs.md", "tour.md"}  # by docs/hooks.py
+    assert listed - made == {path.name for path in PAGES[1:]}
+
+
+def test_the_api_reference_has_every_public_name():
+    text = (ROOT / "docs" / "api.md").read_text()
+    names = set(json.loads((ROOT / "tests" / "api_surface.json").read_text())) - {"__version__"}
+    shown = re.findall(r"^::: (torchreid_adv\.[\w.]+)$", text, flags=re.MULTILINE)
+    for path in shown:
+        module, _, name = path.rpartition(".")
+        thing = getattr(importlib.import_module(module), name)
+        assert name not in adv.__all__ or thing is getattr(adv, name), path
+    registries = {name for name in names if name.isupper()}
+    assert names - registries <= {path.rpartition(".")[2] for path in shown}
+    assert all(f"`{name}`" in text for name in registries)
+
+
+def test_the_papers_figures_are_those_of_their_tables():
+    text = (ROOT / "docs" / "papers.md").read_text()
+    rows = re.findall(r"^\|[^|]+\| `([\w.]+)` \| ([^|]*) \| ([^|]*)\|", text, flags=re.MULTILINE)
+    assert len(rows) > 15
+    studies = " ".join(
+        (ROOT / "docs" / f"{name}.md").read_text() for name in ("studies", "meta_defense")
+    )
+    for table_name, printed, ours in rows:
+        kept = (
+            ROOT
+            / "torchreid_adv"
+            / "report"
+            / "paper_tables"
+            / f"{table_name.replace('.', '_')}.json"
+        )
+        cells = json.loads(kept.read_text())["cells"]
+        numbers = {value for cell in cells for value in cell.values() if type(value) is float}
+        assert {float(number) for number in re.findall(r"[\d.]+", printed)} <= numbers, printed
+        for figure in re.findall(r"[\d.]+ ± [\d.]+|\d\.\d\d(?= to)", ours):
+            assert figure in studies, figure
+
+
+@pytest.mark.parametrize("kind", ["attacks", "datasets", "defenses", "engines", "models"])
+def test_the_page_of_methods_names_every_entry(kind):
+    text = (ROOT / "docs" / "methods.md").read_text()
+    others = (ROOT / "docs" / "vi_video.md").read_text() if kind == "datasets" else ""
+    entries = registry.TABLES[kind]
+    for name in entries:
+        if not entries.facts(name).get("internal") and name != "adversarial":
+            assert re.search(rf"\b{name}\b", text + others), name

@@ -14,6 +14,7 @@ STAGES = [
     {"version", "errors"},
     {"registry", "pixels"},
     {"keys"},
+    {"key_reference"},
     {"config"},
     {"jobs"},
     {"integration"},

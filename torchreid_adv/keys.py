@@ -9,6 +9,7 @@ from typing import Any
 from torchreid_adv.pixels import LEVELS
 
 Check = Callable[[Any], str]  # what is wrong with a value, "" when nothing is
+ALLOWED: dict[Check, str] = {}  # a check's values in words, for the reference of all keys
 
 
 def between(low: float, high: float) -> Check:
@@ -17,6 +18,7 @@ def between(low: float, high: float) -> Check:
     def check(value: Any) -> str:
         return "" if value is None or low <= value <= high else f"must be in [{low:g}, {high:g}]"
 
+    ALLOWED[check] = f"{low:,} to {high:,}"
     return check
 
 
@@ -26,6 +28,7 @@ def one_of(*names: str) -> Check:
     def check(value: Any) -> str:
         return "" if value in names else f"must be one of {', '.join(repr(n) for n in names)}"
 
+    ALLOWED[check] = " or ".join(f"`{name!r}`" for name in names)
     return check
 
 
@@ -33,7 +36,11 @@ def gray_levels(value: Any) -> str:
     """Allow 0 to 255, and point out a value that was meant in [0, 1]."""
     if isinstance(value, (int, float)) and 0 < value < 1:
         return f"is in gray levels of 255; for {value:.4g} of [0, 1] write {value * LEVELS:.4g}"
-    return between(0, LEVELS)(value)
+    return _within_levels(value)
+
+
+_within_levels = between(0, LEVELS)
+ALLOWED[gray_levels] = ALLOWED[_within_levels]
 
 
 def each(check: Check) -> Check:
@@ -42,6 +49,7 @@ def each(check: Check) -> Check:
     def check_all(values: Any) -> str:
         return next(filter(None, map(check, values)), "") if isinstance(values, list) else ""
 
+    ALLOWED[check_all] = f"each {ALLOWED[check]}"
     return check_all
 
 
@@ -60,7 +68,8 @@ class Key:
         meaning: what it does, with its unit.
         check: what a value may be.
         kind: the type where the default is None.
-        unit: "levels" for a value in gray levels, which is converted once on use.
+        unit: "levels" for a value in gray levels, which is converted once on use; else what a
+            number counts, for the reference.
     """
 
     name: str
@@ -90,6 +99,7 @@ KEYS: tuple[Key, ...] = (
         "number of steps; None = the attack's own rule",
         between(1, 100_000),
         int,
+        unit="steps",
     ),
     Key(
         "attack.momentum",
@@ -160,6 +170,7 @@ KEYS: tuple[Key, ...] = (
         0,
         "average the features of so many draws of a random defense; 0 = as it is meant",
         between(0, 10_000),
+        unit="draws",
     ),
     Key(
         "defense.eot_samples",
@@ -167,6 +178,7 @@ KEYS: tuple[Key, ...] = (
         "draws of a random defense over which an attack averages its gradient in a step; 0 = "
         "enough to see ten draws",
         between(0, 10_000),
+        unit="draws",
     ),
     Key("distances", {}, "keywords of registered distances: <name>: {<option>: <value>}"),
     Key("transforms", {}, "keywords of registered transforms: <name>: {<option>: <value>}"),
@@ -176,6 +188,7 @@ KEYS: tuple[Key, ...] = (
         25_000_000,
         "largest image that is decoded, pixels",
         between(1, 10**8),
+        unit="pixels",
     ),
     Key(
         "evaluation.ap_rule",
@@ -200,12 +213,14 @@ KEYS: tuple[Key, ...] = (
         32768,
         "gallery images whose distances are held at a time; connected processes share the blocks",
         between(1, 10**9),
+        unit="images",
     ),
     Key(
         "job.chunk",
         16,
         "images attacked together; part of a run's identity",
         between(1, 100_000),
+        unit="images",
     ),
     Key(
         "job.threads",
@@ -213,6 +228,7 @@ KEYS: tuple[Key, ...] = (
         "CPU threads of the network; part of a run's identity, because sums are rounded in their "
         "order; 0 = as torch finds it (OMP_NUM_THREADS)",
         between(0, 4096),
+        unit="threads",
     ),
     Key(
         "job.copies",
@@ -243,7 +259,13 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("transfer.tested", [], "labels of the models that are tested; [] = all"),
     Key("transfer.attacks", ["fgsm", "ifgsm", "mifgsm"], "attacks of a transfer table or sweep"),
-    Key("transfer.eps", [], "bounds, gray levels; [] = adv.attack.eps", each(gray_levels)),
+    Key(
+        "transfer.eps",
+        [],
+        "bounds, gray levels; [] = adv.attack.eps",
+        each(gray_levels),
+        unit="gray levels",
+    ),
     Key("transfer.metrics", [], "attacked metrics; [] = adv.attack.metric"),
     Key(
         "selection.data",
@@ -251,8 +273,14 @@ KEYS: tuple[Key, ...] = (
         "data set on whose training identities checkpoints are compared during training; neither "
         "trained nor tested on; '' = none",
     ),
-    Key("selection.every", 5, "epochs between two looks", between(1, 10**6)),
-    Key("selection.identities", 100, "training identities looked at", between(2, 10**6)),
+    Key("selection.every", 5, "epochs between two looks", between(1, 10**6), unit="epochs"),
+    Key(
+        "selection.identities",
+        100,
+        "training identities looked at",
+        between(2, 10**6),
+        unit="identities",
+    ),
     Key("selection.seed", 0, "of their draw", between(0, 2**32 - 1)),
     Key(
         "loss.triplet",
@@ -290,6 +318,7 @@ KEYS: tuple[Key, ...] = (
         [],
         "further bounds, gray levels, at which the last perturbation is learned the last way",
         each(gray_levels),
+        unit="gray levels",
     ),
     Key(
         "scenarios.files",
@@ -298,9 +327,15 @@ KEYS: tuple[Key, ...] = (
         "['way.label-DATA=attack:FILE', ...]",
     ),
     Key("scenarios.extra", [], "meta-test sets of the papers' tables that compare several"),
-    Key("scenarios.epochs", 10, "of learning a perturbation", between(1, 10**6)),
-    Key("scenarios.batch", 64, "images of a batch of it", between(2, 10**6)),
-    Key("scenarios.instances", 8, "images of an identity in such a batch", between(1, 10**6)),
+    Key("scenarios.epochs", 10, "of learning a perturbation", between(1, 10**6), unit="epochs"),
+    Key("scenarios.batch", 64, "images of a batch of it", between(2, 10**6), unit="images"),
+    Key(
+        "scenarios.instances",
+        8,
+        "images of an identity in such a batch",
+        between(1, 10**6),
+        unit="images",
+    ),
     Key(
         "training.mode",
         "online",
@@ -345,6 +380,7 @@ KEYS: tuple[Key, ...] = (
         "number of steps; None = 7 online, the attack's own offline",
         between(1, 1000),
         int,
+        unit="steps",
     ),
     Key(
         "training.start",
@@ -357,6 +393,7 @@ KEYS: tuple[Key, ...] = (
         1.0,
         "share of the batch (online) or of the training set (offline) that is attacked",
         between(0.001, 1),
+        unit="share",
     ),
     Key(
         "training.mix",
@@ -451,6 +488,7 @@ KEYS: tuple[Key, ...] = (
         512,
         "cluster centers of adv.meta.loss centroids, labels and list",
         between(2, 10**6),
+        unit="clusters",
     ),
     Key(
         "meta.inner",
@@ -478,12 +516,14 @@ KEYS: tuple[Key, ...] = (
         0,
         "batches of an epoch of meta_attack, meta_defense, mis_ranking; 0 = as many as there are",
         between(0, 10**9),
+        unit="batches",
     ),
     Key(
         "meta.ratio",
         0.5,
         "meta_defense: random share of a batch that also comes in its adversarial form",
         between(0, 1),
+        unit="share",
     ),
     Key(
         "meta.defense_order",
@@ -523,19 +563,27 @@ KEYS: tuple[Key, ...] = (
         "also towards the identity that the network's own classifier finds least likely",
     ),
     Key("mis_ranking.lr", 0.0002, "learning rate of generator and discriminator", between(0, 1)),
-    Key("mis_ranking.filters", 32, "of the generator's first convolution", between(1, 512)),
-    Key("mis_ranking.blocks", 6, "residual blocks of the generator", between(0, 64)),
+    Key(
+        "mis_ranking.filters",
+        32,
+        "of the generator's first convolution",
+        between(1, 512),
+        unit="channels",
+    ),
+    Key("mis_ranking.blocks", 6, "residual blocks of the generator", between(0, 64), unit="blocks"),
     Key(
         "mis_ranking.pixels",
         1.0,
         "share of an image's pixels that may move, chosen by the generator; 1 = all",
         between(0.0001, 1),
+        unit="share",
     ),
     Key(
         "video.min_length",
         12,
         "shorter tracklets of visible-infrared sets are left out, frames",
         between(1, 10**6),
+        unit="frames",
     ),
     Key(
         "video.sync_transforms",
@@ -575,6 +623,7 @@ KEYS: tuple[Key, ...] = (
         150,
         "vi_self_attack: epochs before the defender's classifier is fixed (Step I of Algorithm 1)",
         between(0, 10**6),
+        unit="epochs",
     ),
     Key(
         "video.weights",
@@ -595,6 +644,7 @@ KEYS: tuple[Key, ...] = (
         10,
         "vi_self_attack: epochs over which the learning rate rises to the schedule's; 0 = none",
         between(0, 10**6),
+        unit="epochs",
     ),
     Key(
         "video.replace",
@@ -607,7 +657,13 @@ KEYS: tuple[Key, ...] = (
         "models drawn side by side, the normal one first: ['label=name:weights', ...]; [] with "
         "adv.virtual.train_model = N and DL, trained for it",
     ),
-    Key("pictures.identities", 6, "people in the pictures of features", between(2, 8)),
+    Key(
+        "pictures.identities",
+        6,
+        "people in the pictures of features",
+        between(2, 8),
+        unit="identities",
+    ),
     Key(
         "standard.version",
         "standard",
@@ -638,30 +694,57 @@ KEYS: tuple[Key, ...] = (
         True,
         "write report.html with its pictures beside results.json, standard.json",
     ),
-    Key("virtual.train_identities", 120, "virtual people in the training set", between(1, 1501)),
-    Key("virtual.test_identities", 60, "virtual people in query and gallery", between(1, 1501)),
-    Key("virtual.cameras_per_identity", 4, "cameras that see a person", between(2, 6)),
+    Key(
+        "virtual.train_identities",
+        120,
+        "virtual people in the training set",
+        between(1, 1501),
+        unit="identities",
+    ),
+    Key(
+        "virtual.test_identities",
+        60,
+        "virtual people in query and gallery",
+        between(1, 1501),
+        unit="identities",
+    ),
+    Key(
+        "virtual.cameras_per_identity",
+        4,
+        "cameras that see a person",
+        between(2, 6),
+        unit="cameras",
+    ),
     Key(
         "virtual.images_per_camera",
         3,
         "images of a person by each of them; in testing one is the query",
         between(2, 50),
+        unit="images",
     ),
-    Key("virtual.distractors", 100, "gallery images of people who match nobody", between(0, 10**5)),
+    Key(
+        "virtual.distractors",
+        100,
+        "gallery images of people who match nobody",
+        between(0, 10**5),
+        unit="images",
+    ),
     Key("virtual.seed", 0, "another seed gives other people", between(0, 2**32 - 1)),
-    Key("virtual.height", 128, "image height, pixels", between(64, 512)),
-    Key("virtual.width", 64, "image width, pixels", between(32, 256)),
+    Key("virtual.height", 128, "image height, pixels", between(64, 512), unit="pixels"),
+    Key("virtual.width", 64, "image width, pixels", between(32, 256), unit="pixels"),
     Key(
         "virtual.frames",
         12,
         "frames of a walking tracklet; virtual_vi_* only",
         between(2, 500),
+        unit="frames",
     ),
     Key(
         "virtual.tracklets",
         1,
         "tracklets of a person by each camera and modality; virtual_vi_* only",
         between(1, 20),
+        unit="tracklets",
     ),
     Key(
         "virtual.train_model",
@@ -669,9 +752,3 @@ KEYS: tuple[Key, ...] = (
         "attack-gallery trains the model itself when model.load_weights is empty (quick start)",
     ),
 )
-
-
-def markdown() -> str:
-    """Return the table of all keys as Markdown."""
-    rows = [f"| `adv.{key.name}` | `{key.default!r}` | {key.meaning} |" for key in KEYS]
-    return "\n".join(["| key | default | what it does |", "|---|---|---|", *rows])

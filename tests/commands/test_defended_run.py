@@ -72,6 +72,7 @@ def test_the_defended_figures_are_those_of_a_defended_model(place, scaled):
         sides = [adv.extract(defended, data.side(side)) for side in ("query", "gallery")]
         distance = adv.build_distance("euclidean", normalize=True)
         assert abs(adv.evaluate(*sides, distance=distance).mAP - found[name]["mAP"]) < 1e-6
+        assert adv.evaluate(defended, data).mAP == adv.evaluate(*sides, distance=distance).mAP
 
 
 def test_the_adaptive_variant_is_made_through_the_defense(place, scaled):

@@ -1,20 +1,25 @@
-"""``torchreid-adv list``: every registered name, with its paper and its options."""
+"""``torchreid-adv list``: every registered name with its options, or every config key."""
 
 from __future__ import annotations
 
 import argparse
 import inspect
 
+from torchreid_adv.key_reference import reference
 from torchreid_adv.registry import COMMANDS, TABLES, Registry
 
 
 @COMMANDS.register("list", help="list attacks, transforms, data sets... with their options")
 def main(arguments: list[str]) -> int:
-    """Print the registries, or those that are named."""
+    """Print the registries, or those that are named, or the reference of all keys."""
     parser = argparse.ArgumentParser("torchreid-adv list", description="List what is registered.")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(TABLES)}")
-    chosen = parser.parse_args(arguments).kinds or list(TABLES)
-    for kind in chosen:
+    parser.add_argument("--keys", action="store_true", help="every config key, as Markdown")
+    parsed = parser.parse_args(arguments)
+    if parsed.keys:
+        print(reference(), end="")
+        return 0
+    for kind in parsed.kinds or list(TABLES):
         if kind not in TABLES:
             parser.error(f"unknown kind '{kind}'; choose from {', '.join(TABLES)}")
         print("\n".join([f"{kind}:", *describe(TABLES[kind]), ""]))

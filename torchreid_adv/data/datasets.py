@@ -41,7 +41,9 @@ class ReIDData:
     Args:
         name: registered name.
         root: data root, the folder that paths are shown relative to.
-        variant: what it is of the data set: "" = the original.
+        train: records of the training images.
+        query: records of the queries.
+        gallery: records of the gallery.
     """
 
     name: str

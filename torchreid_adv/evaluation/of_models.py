@@ -9,11 +9,12 @@ from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.results import RetrievalResult
 from torchreid_adv.evaluation.retrieval import evaluate as evaluate_features
-from torchreid_adv.models import Features, PixelModel, extract
+from torchreid_adv.models import Features, extract
+from torchreid_adv.models.base import ImageModel
 
 
 def evaluate(
-    query: Features | PixelModel,
+    query: Features | ImageModel,
     gallery: Features | ReIDData,
     *,
     distance: Distance | str | None = None,
@@ -23,7 +24,7 @@ def evaluate(
     """Rank the gallery for each query and score the ranking, from features or from files.
 
     Args:
-        query: features of the queries, or a model.
+        query: features of the queries, or a model, also one behind a defense.
         gallery: features of the gallery, or the data set that the model is tested on.
         distance: by which the gallery is ranked; a name means that distance of normalized features.
             None is torchreid's default for features (Euclidean, as they are), and that of the
@@ -43,7 +44,7 @@ def evaluate(
         distance = build_distance(distance, normalize=True)
     if isinstance(query, Features) and isinstance(gallery, Features):
         return evaluate_features(query, gallery, distance=distance, **rules)
-    if not (isinstance(query, PixelModel) and isinstance(gallery, ReIDData)):
+    if not (isinstance(query, ImageModel) and isinstance(gallery, ReIDData)):
         raise ConfigError(
             "evaluate takes (features, features) or (model, data set), "
             f"got ({type(query).__name__}, {type(gallery).__name__})"

@@ -1,0 +1,82 @@
+"""Hooks of MkDocs: pages that are made of other files of the tree, and links that leave ``docs/``.
+
+In ``docs/`` a link to an example config is ``../configs/attack/ifgsm.yaml``, which holds where the
+files are read as they lie; on the built pages it leads to the page of all example configs.
+"""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = "example_configs.md"
+CHANGELOG = "changelog.md"
+NOTEBOOK_PAGES = {f"{path.stem}.md" for path in Path(__file__).parent.glob("*.ipynb")}
+OUTSIDE = re.compile(r"\]\(\.\./(configs(?:/[\w./-]*)?)\)")
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add the changelog, the example configs and the notebooks as pages."""
+    pages = {CHANGELOG: (ROOT / "CHANGELOG.md").read_text(), EXAMPLES: example_configs()}
+    for path in sorted(Path(config.docs_dir).glob("*.ipynb")):
+        text, pictures = notebook(path)
+        pages[f"{path.stem}.md"] = text
+        for name, content in pictures.items():
+            files.append(File.generated(config, name, content=content))
+    for name, text in pages.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
+    """Lead links to configs, notebooks and the changelog to the pages that show them."""
+    if page.file.src_uri not in NOTEBOOK_PAGES:  # which offer the notebook itself
+        markdown = markdown.replace(".ipynb)", ".md)")
+    markdown = markdown.replace("](../CHANGELOG.md)", f"]({CHANGELOG})")
+    return OUTSIDE.sub(lambda found: f"]({EXAMPLES}#{anchor(found[1])})", markdown)
+
+
+def anchor(path: str) -> str:
+    """Return the anchor of a config or of a folder of them."""
+    return path.strip("/").removesuffix(".yaml").replace("/", "-")
+
+
+def example_configs() -> str:
+    """Return the page of all example configs, a section for each folder."""
+    lines = ["# Example configs", "", "Each is taken as it stands: `--config-file configs/...`."]
+    top = ROOT / "configs"
+    for folder in (top, *sorted(p for p in top.iterdir() if p.is_dir())):
+        name = folder.relative_to(ROOT).as_posix()
+        lines += ["", f'<a id="{anchor(name)}"></a>', "", f"## {name}"]
+        for path in sorted(folder.glob("*.yaml")):
+            own = path.relative_to(ROOT).as_posix()
+            lines += ["", f'<a id="{anchor(own)}"></a>', "", f'```yaml title="{own}"']
+            lines += [path.read_text().rstrip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def notebook(path: Path) -> tuple[str, dict[str, bytes]]:
+    """Return a notebook as Markdown, and its pictures by the name they have beside the page."""
+    parts: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for cell in json.loads(path.read_text())["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(f"```python\n{source}\n```")
+        for output in cell["outputs"]:
+            data = output.get("data", {})
+            if kind := next((name for name in data if name.startswith("image/")), ""):
+                name = f"{path.stem}_files/{len(pictures)}.{kind.removeprefix('image/')}"
+                pictures[name] = base64.b64decode("".join(data[kind]))
+                parts.append(f"![What the cell draws]({name})")
+            elif text := "".join(output.get("text", data.get("text/plain", ""))):
+                parts.append(f"``` {{.text .output}}\n{text.strip()}\n```")
+    return "\n\n".join(parts) + "\n", pictures
