@@ -361,17 +361,18 @@ def plain(node: Any) -> Any:
 
 def resolved_lines(cfg: AdvConfig) -> Iterator[str]:
     """Yield ``key: value`` for the whole tree, gray levels also in [0, 1]."""
-    for key, value in _leaves(cfg, ""):
+    for key, value in leaves(cfg):
         declared = _DECLARED.get(key)
         both = declared is not None and declared.unit == "levels" and value is not None
         unit = f"    # gray levels = {pixels.from_levels(value):.6f} of [0, 1]" if both else ""
         yield f"{key}: {json.dumps(plain(value))}{unit}"
 
 
-def _leaves(node: CfgNode, path: str) -> Iterator[tuple[str, Any]]:
+def leaves(node: CfgNode, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted keys of a tree with their values; an empty section is a value."""
     for name, value in node.items():
         if isinstance(value, CfgNode) and value:
-            yield from _leaves(value, f"{path}{name}.")
+            yield from leaves(value, f"{path}{name}.")
         else:
             yield f"{path}{name}", value
 
