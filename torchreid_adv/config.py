@@ -20,6 +20,7 @@ from yacs.config import CfgNode
 
 from torchreid_adv import pixels
 from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.examples import found
 from torchreid_adv.keys import KEYS, Key
 from torchreid_adv.registry import ATTACKS, DEFENSES, DISTANCES, ENGINES, TRANSFORMS
 
@@ -34,12 +35,12 @@ class AdvConfig(CfgNode):
     """A yacs tree whose merges name the nearest known key and accept an int for a float."""
 
     def merge_from_file(self, cfg_filename: str) -> None:
-        """Merge a YAML file.
+        """Merge a YAML file, or the example of that name, see :func:`torchreid_adv.examples.found`.
 
         Raises:
             ConfigError: no such file, no YAML mapping, an unknown key or a value of a wrong type.
         """
-        self._adopt(read_yaml(Path(cfg_filename)), "")
+        self._adopt(read_yaml(found(cfg_filename)), "")
 
     def merge_from_other_cfg(self, cfg_other: CfgNode) -> None:
         """Merge another tree, under the same rules as a file."""
