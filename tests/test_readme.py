@@ -9,6 +9,7 @@ import yaml
 
 from torchreid_adv import cli, config
 from torchreid_adv.report.zoo import COLUMNS, FIGURES
+from torchreid_adv.version import __version__
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -59,3 +60,10 @@ def test_the_table_of_models_is_of_the_config_that_is_named_under_it():
     for row in table[head + 1 : head + 1 + len(names)]:
         assert len(row) == len(CELLS)
         assert (row[5], row[8], row[9]) == (size, "ifgsm", "5")
+
+
+def test_the_citation_is_of_this_version():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["version"] == __version__
+    assert cited["license"] == "MIT"
+    assert all(work["title"] and work["authors"] for work in cited["references"])
