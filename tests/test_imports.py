@@ -11,7 +11,7 @@ import torchreid_adv
 
 ROOT = Path(torchreid_adv.__file__).parent
 STAGES = [
-    {"version", "errors"},
+    {"version", "errors", "examples"},
     {"registry", "pixels"},
     {"keys"},
     {"key_reference"},

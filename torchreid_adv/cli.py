@@ -26,12 +26,25 @@ DISK_CODE = 5
 alias_from_environment()  # a spawned worker of ``run`` imports this module before anything else
 
 
+ABOUT = """usage: torchreid-adv COMMAND [FLAGS] [KEY VALUE ...]
+
+Adversarial robustness for person re-identification with torchreid.
+
+commands:
+{commands}
+
+start here:
+  torchreid-adv demo              no data and no model needed, minutes on a CPU
+  torchreid-adv COMMAND --help    what a command takes
+  torchreid-adv list [KIND]       what a config can name
+  torchreid-adv list configs      the example configs, for --config-file
+  torchreid-adv --version         the version"""
+
+
 def usage() -> str:
-    """Return the help text: every command with its sentence."""
+    """Return the help text: every command with its sentence, and where to start."""
     lines = [f"  {name:<16}{COMMANDS.facts(name).get('help', '')}" for name in COMMANDS]
-    return "\n".join(
-        ["usage: torchreid-adv COMMAND [FLAGS] [KEY VALUE ...]", "", "commands:", *lines]
-    )
+    return ABOUT.format(commands="\n".join(lines))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +79,9 @@ def _run(arguments: list[str]) -> int:
         return 0 if arguments else ConfigError.exit_code
     name, *rest = arguments
     if name not in COMMANDS:
-        raise ConfigError(f"unknown command '{name}'{suggest(name, COMMANDS)}")
+        raise ConfigError(
+            f"unknown command '{name}'{suggest(name, COMMANDS)} (torchreid-adv --help lists them)"
+        )
     code: int = COMMANDS.get(name)(rest)
     return code
 

@@ -20,6 +20,7 @@ from yacs.config import CfgNode
 
 from torchreid_adv import pixels
 from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.examples import found
 from torchreid_adv.keys import KEYS, Key
 from torchreid_adv.registry import ATTACKS, DEFENSES, DISTANCES, ENGINES, TRANSFORMS
 
@@ -34,12 +35,12 @@ class AdvConfig(CfgNode):
     """A yacs tree whose merges name the nearest known key and accept an int for a float."""
 
     def merge_from_file(self, cfg_filename: str) -> None:
-        """Merge a YAML file.
+        """Merge a YAML file, or the example of that name, see :func:`torchreid_adv.examples.found`.
 
         Raises:
             ConfigError: no such file, no YAML mapping, an unknown key or a value of a wrong type.
         """
-        self._adopt(read_yaml(Path(cfg_filename)), "")
+        self._adopt(read_yaml(found(cfg_filename)), "")
 
     def merge_from_other_cfg(self, cfg_other: CfgNode) -> None:
         """Merge another tree, under the same rules as a file."""
@@ -361,17 +362,18 @@ def plain(node: Any) -> Any:
 
 def resolved_lines(cfg: AdvConfig) -> Iterator[str]:
     """Yield ``key: value`` for the whole tree, gray levels also in [0, 1]."""
-    for key, value in _leaves(cfg, ""):
+    for key, value in leaves(cfg):
         declared = _DECLARED.get(key)
         both = declared is not None and declared.unit == "levels" and value is not None
         unit = f"    # gray levels = {pixels.from_levels(value):.6f} of [0, 1]" if both else ""
         yield f"{key}: {json.dumps(plain(value))}{unit}"
 
 
-def _leaves(node: CfgNode, path: str) -> Iterator[tuple[str, Any]]:
+def leaves(node: CfgNode, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted keys of a tree with their values; an empty section is a value."""
     for name, value in node.items():
         if isinstance(value, CfgNode) and value:
-            yield from _leaves(value, f"{path}{name}.")
+            yield from leaves(value, f"{path}{name}.")
         else:
             yield f"{path}{name}", value
 

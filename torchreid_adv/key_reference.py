@@ -32,6 +32,7 @@ SECTIONS = {
     "selection": "Choosing checkpoints by another data set",
     "loss": "Losses of torchreid's engines",
     "study": "Studies",
+    "zoo": "A zoo of models",
     "scenarios": "Universal attacks on models and data sets",
     "training": "Adversarial training",
     "meta": "MetaAttack and MetaDefense",

@@ -292,6 +292,12 @@ KEYS: tuple[Key, ...] = (
     Key("study.models", [], "the models a study trains: ['label=name', 'label=name@160x64', ...]"),
     Key("study.seeds", [1, 2, 3], "of training; a study repeats everything for each of them"),
     Key(
+        "zoo",
+        {},
+        "models of a zoo: {<name>: {<key>: <value>}}, each with the keys in which it differs from "
+        "the rest; the first is the clean network, one with model.load_weights is not trained",
+    ),
+    Key(
         "scenarios.models",
         [],
         "the models of scenarios, each called after the data set it was trained on: "

@@ -35,16 +35,22 @@ DATA_OPTIONS = {
 }
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str], *, name: str = "attack-gallery", config_file: str = "") -> int:
     """Run the job that the config describes; return 0, or 4 when bad images were left out.
+
+    Args:
+        arguments: of the command line.
+        name: of the command, for its help.
+        config_file: taken where the arguments name none.
 
     Raises:
         ConfigError: a flag, key, checkpoint or output folder that cannot be used.
         DataError: a data set or an image that cannot be used.
     """
     parser = stock_config.make_parser(
-        "torchreid-adv attack-gallery", "Write an adversarial version of a data set and score it."
+        f"torchreid-adv {name}", "Write an adversarial version of a data set and score it."
     )
+    parser.set_defaults(config_file=config_file)
     parser.add_argument("--shard", default="", metavar="I/N", help="the same as adv.job.shard")
     chosen = parser.parse_args(arguments)
     cfg = stock_config.merged_config(chosen)

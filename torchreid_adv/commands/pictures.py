@@ -51,7 +51,9 @@ def main(arguments: list[str]) -> int:
         ConfigError: a key, model or weights that cannot be used, or a package that is missing.
         DataError: a data set or an image that cannot be used.
     """
-    parser = stock_config.make_parser("torchreid-adv pictures", main.__doc__ or "")
+    parser = stock_config.make_parser(
+        "torchreid-adv pictures", "Attack queries on each model and draw what becomes of them."
+    )
     chosen = parser.parse_args(arguments)
     cfg = stock_config.merged_config(chosen)
     if chosen.dry_run:

@@ -33,11 +33,18 @@ def main(arguments: list[str]) -> int:
     Raises:
         ConfigError: no or an unknown study, a key or model that cannot be used.
     """
-    if not arguments or arguments[0].startswith("-"):
+    if arguments[:1] in (["-h"], ["--help"]):
+        arguments = ["NAME", *arguments]
+    elif not arguments or arguments[0].startswith("-"):
         raise ConfigError(f"name a study: {', '.join(STUDIES)}")
-    study: Study = STUDIES.get(arguments[0])
-    parser = stock_config.make_parser(f"torchreid-adv study {arguments[0]}")
+    else:
+        STUDIES.get(arguments[0])
+    sentence = (
+        f"Train models with several seeds, test what papers claim. NAME: {', '.join(STUDIES)}."
+    )
+    parser = stock_config.make_parser(f"torchreid-adv study {arguments[0]}", sentence)
     chosen = parser.parse_args(arguments[1:])
+    study: Study = STUDIES.get(arguments[0])
     cfg = stock_config.merged_config(chosen)
     if chosen.dry_run:
         return stock_config.print_config(cfg)

@@ -1,0 +1,75 @@
+"""What somebody sees who knows nothing yet."""
+
+import contextlib
+
+import pytest
+
+from torchreid_adv import cli, config, errors
+from torchreid_adv.registry import COMMANDS
+from torchreid_adv.version import __version__
+
+
+@pytest.fixture(autouse=True)
+def nothing_configured():
+    config.forget()
+    yield
+    config.forget()
+
+
+def test_help_names_every_command_and_where_to_start(capsys):
+    assert cli.main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for name in COMMANDS:
+        assert f"\n  {name} " in printed
+    assert "torchreid-adv demo" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+    assert cli.main([]) == errors.ConfigError.exit_code
+    assert capsys.readouterr().out == printed
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"torchreid-adv {__version__}\n"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_says_what_it_takes(name, capsys):
+    with contextlib.suppress(SystemExit):  # of argparse
+        assert cli.main([name, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: torchreid-adv {name} ")
+    assert "Raises" not in printed
+    assert "Args" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["atack-gallery"], "did you mean 'attack-gallery'?"),
+        (["xyz"], "torchreid-adv --help"),
+        (["list", "atacks"], "unknown kind 'atacks'; did you mean 'attacks'?"),
+    ],
+)
+def test_a_wrong_name_is_answered(arguments, said, capsys):
+    assert cli.main(arguments) == errors.ConfigError.exit_code
+    assert said in capsys.readouterr().err
+
+
+def test_the_demo_is_the_quick_start(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo", "--dry-run", "adv.attack.eps", "6"]) == 0
+    printed = capsys.readouterr().out
+    config.forget()
+    arguments = ["--config-file", "configs/quickstart.yaml", "--dry-run", "adv.attack.eps", "6"]
+    assert cli.main(["attack-gallery", *arguments]) == 0
+    assert capsys.readouterr().out == printed
+    assert 'data.save_dir: "log/quickstart"' in printed
+    assert "adv.virtual.train_model: true" in printed
+    assert "adv.attack.eps: 6.0    # gray levels = 0.023529 of [0, 1]" in printed
+
+
+def test_options_are_listed_in_the_unit_they_are_meant_in(capsys):
+    assert cli.main(["list", "attacks", "transforms"]) == 0
+    printed = capsys.readouterr().out
+    assert "options: step_size=3/255, steps=32" in printed
+    assert "p=0.4, area_min=0.02, area_max=0.4" in printed
