@@ -25,6 +25,7 @@ from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.models.tracklet_model import of_tracklets
 from torchreid_adv.registry import COMMANDS
 
 DATA_OPTIONS = {
@@ -32,6 +33,8 @@ DATA_OPTIONS = {
     "cuhk03_labeled": "cuhk03.labeled_images",
     "cuhk03_classic_split": "cuhk03.classic_split",
     "market1501_500k": "market1501.use_500k_distractors",
+    "seq_len": "video.seq_len",
+    "sample_method": "video.sample_method",
 }
 
 
@@ -104,12 +107,16 @@ def ensemble_of(
 
 def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
     """Load a model; the config says what it leaves open."""
-    return spec.load(
+    model = spec.load(
         (cfg.data.height, cfg.data.width),
         cfg.data.norm_mean,
         cfg.data.norm_std,
         device="cuda" if cfg.use_gpu else "cpu",
     )
+    if cfg.data.type == "image":
+        return model
+    clip = cfg.video.seq_len if cfg.video.sample_method == "dense" else 0
+    return of_tracklets(model, clip=clip, pooling=cfg.video.pooling_method)
 
 
 def attack_targets(

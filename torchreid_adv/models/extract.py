@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from torchreid_adv.data.datasets import Record
 from torchreid_adv.data.loading import read_groups
+from torchreid_adv.data.records import Record, modalities
 from torchreid_adv.jobs.chunks import chunks, filled
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models.base import ImageModel
@@ -30,7 +30,7 @@ def extract(
     description: str = "extracting features",
     team: Team = ALONE,
 ) -> Features:
-    """Return the features of image files as torchreid would compute them.
+    """Return the features of image files, or of tracklets, as torchreid would compute them.
 
     Args:
         model: its size, mean and std make the transform.
@@ -54,6 +54,8 @@ def extract(
     rows = {}
     with torch.no_grad(), frozen(model):
         for number, images in zip(mine, reader, strict=True):
-            features = model.of_files(filled(images, chunk))
+            features = model.of_files(
+                filled(images, chunk), modality=modalities(filled(groups[number], chunk))
+            )
             rows[number * chunk] = features[: len(images)].float().cpu()
     return Features.of(records, team.gathered(rows, len(records)))

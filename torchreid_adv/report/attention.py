@@ -41,15 +41,31 @@ def attention_maps(
     Raises:
         ConfigError: the package grad-cam is missing, or the network has no layer with places.
     """
+    inputs = sitting.inputs(images).split(1)
+    return [found[0] for found in projected_maps(sitting.model.network, inputs, toward)]
+
+
+def projected_maps(
+    network: nn.Module, inputs: Sequence[Tensor], toward: Tensor
+) -> list[np.ndarray]:
+    """Return Grad-CAM's maps (B, H, W) in [0, 1], each scaled to its own range, of n inputs.
+
+    Args:
+        network: (B, 3, H, W) -> features whose first one counts; left as it was.
+        inputs: n of them.
+        toward: (n, D), on which the features are projected.
+
+    Raises:
+        ConfigError: as :func:`attention_maps`.
+    """
     grad_cam = _package()
-    network = copy.deepcopy(sitting.model.network).eval().requires_grad_(True)
-    inputs = sitting.inputs(images)
-    layer = last_layer(network, inputs[:1])
+    network = copy.deepcopy(network).eval().requires_grad_(True)
+    layer = last_layer(network, inputs[0])
     device = next(network.parameters()).device
     maps = []
     with torch.enable_grad(), grad_cam(model=network, target_layers=[layer]) as cam:
-        for image, reference in zip(inputs.split(1), toward.to(device), strict=True):
-            (found,) = cam(input_tensor=image, targets=[_projection(reference)])
+        for image, reference in zip(inputs, toward.to(device), strict=True):
+            found = cam(input_tensor=image, targets=[_projection(reference)])
             maps.append(np.asarray(found, np.float32))
     return maps
 
