@@ -85,26 +85,28 @@ def _package() -> Any:
 
 
 def last_layer(network: nn.Module, image: Tensor) -> nn.Module:
-    """Return the part of a network that is the last to give a map with more than one place.
+    """Return the part of a network that is the last to give maps with more than one place.
 
     Args:
         network: in eval mode.
-        image: (1, 3, H, W), its input.
+        image: (B, 3, H, W), its input; what gives maps gives one for each of them.
 
     Raises:
         ConfigError: there is none.
     """
     found: list[nn.Module] = []
+    twice = torch.cat([image, image])  # a clip of one frame would look like a batch of stripes
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-2:].numel() > 1:
+        maps = isinstance(output, Tensor) and output.ndim == 4 and len(output) == len(twice)
+        if maps and output.shape[-2:].numel() > 1:
             found.append(module)
 
     parts = [part for part in network.modules() if part is not network]
     hooks = [part.register_forward_hook(note) for part in parts]
     try:
         with torch.no_grad():
-            network(image.to(next(network.parameters()).device))
+            network(twice.to(next(network.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()

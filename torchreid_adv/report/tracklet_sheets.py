@@ -21,7 +21,7 @@ from torchreid_adv.report.attention import overlay, projected_maps
 from torchreid_adv.report.charts import INK
 from torchreid_adv.report.choice import choose_queries
 from torchreid_adv.report.lists import list_rows
-from torchreid_adv.report.panels import Sheet, draw_list
+from torchreid_adv.report.panels import LINE, Sheet, draw_list
 from torchreid_adv.report.survey import Survey, survey_target
 from torchreid_adv.report.target import TargetReport
 from torchreid_adv.report.words import percent
@@ -121,7 +121,7 @@ def attention_sheet(models: Mapping[str, TrackletModel], subjects: Sequence[Subj
         subjects: the tracklets.
     """
     frames = [(subject, place) for subject in subjects for place in range(len(subject.images))]
-    sheet = Sheet(1 + len(models), len(frames), left=_LEFT)
+    sheet = Sheet(1 + len(models), len(frames), left=_LEFT, head=0, top=LINE)
     sheet.label(0, "frames")
     for column, (subject, place) in enumerate(frames):
         title = subject.title if place == 0 else ""
