@@ -75,7 +75,7 @@ def attack_gallery(cfg: AdvConfig, team: Team = ALONE) -> Outcome | None:
     configured_job(cfg)  # what is wrong with it is said before a model is trained
     names = list(dict.fromkeys(cfg.data.targets))
     model, facts = team.first(lambda: configured_model(cfg))
-    targets = team.first(lambda: [configured_dataset(cfg, name) for name in names])
+    targets = team.first(lambda: [configured_dataset(cfg, name, tracklets=True) for name in names])
     return attack_targets(cfg, model, facts, targets, Path(cfg.data.save_dir), team)
 
 
@@ -197,10 +197,25 @@ def configured_test(cfg: AdvConfig) -> DefenseTest | None:
     return DefenseTest(chosen.name, defense, draws=draws, eot_samples=samples)
 
 
-def configured_dataset(cfg: AdvConfig, name: str) -> ReIDData:
-    """Load one of the config's data sets."""
+def configured_dataset(cfg: AdvConfig, name: str, *, tracklets: bool = False) -> ReIDData:
+    """Load one of the config's data sets.
+
+    Args:
+        cfg: the whole config.
+        name: of the data set.
+        tracklets: what follows takes tracklets, too.
+
+    Raises:
+        ConfigError: it does not, and the data set is of tracklets.
+    """
     options = {keyword: lookup(cfg, key) for keyword, key in DATA_OPTIONS.items()}
-    return load_dataset(name, cfg.data.root, **options)
+    data = load_dataset(name, cfg.data.root, **options)
+    if data.tracklets and not tracklets:
+        raise ConfigError(
+            f"'{name}' is of tracklets, and this command is for single images; attack-gallery and "
+            "pictures take tracklets"
+        )
+    return data
 
 
 def attack_dataset(

@@ -64,7 +64,8 @@ def tracklet_pictures(cfg: AdvConfig) -> Path:
     cfg = cfg.clone()
     cfg.adv.attack.side, cfg.adv.report.page, cfg.adv.job.copies = "query", False, False
     out, specs = Path(cfg.data.save_dir), video_models(cfg)
-    targets = [configured_dataset(cfg, name) for name in dict.fromkeys(cfg.data.targets)]
+    names = dict.fromkeys(cfg.data.targets)
+    targets = [configured_dataset(cfg, name, tracklets=True) for name in names]
     shown = {spec.label: _shown(cfg, spec, targets, out / spec.label) for spec in specs}
     first = next(iter(shown.values()))
     facts: dict[str, Any] = {"schema": SCHEMA, "version": __version__, "models": list(shown)}
