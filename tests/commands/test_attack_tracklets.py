@@ -5,19 +5,23 @@ import json
 import numpy as np
 import pytest
 import torch
+from scripts.tiny_tracklets import TinyTracklets
 from vcm import write_vcm
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
+from torchreid_adv.commands import stock_config
+from torchreid_adv.commands.train import train
 from torchreid_adv.commands.verify import verify
 from torchreid_adv.data.images import read_pixels
+from torchreid_adv.engines.metric_attack import MetricAttackMixin
 from torchreid_adv.errors import VerificationError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.jobs.manifest import read_manifest
-from torchreid_adv.models.loading import build_network
-from torchreid_adv.models.self_attack.rows import parts_of
 
-NAME = "self_attack_video_resnet18"
+NAME = "tiny_tracklets"
+ENGINE = ("test.evaluate", "True", "adv.engine", "metric_attack")
+PLUGIN = ("adv.plugins", "['scripts.tiny_tracklets']")
 LENGTH, FRAMES, EPS = 3, 4, 4  # of a clip, of a tracklet; gray levels
 CLIP = (0, 2, 3)  # the first frame of each of three chunks of two, the last one once more
 
@@ -28,8 +32,7 @@ def place(tmp_path_factory):
     root = write_vcm(place / "data", train=2, test=3, frames=FRAMES)
     _shorten(root / "HITSZ-VCM" / "info" / "track_test_info.txt")
     torch.manual_seed(0)
-    network = build_network(NAME, classes=2, parts=parts_of("B"))
-    torch.save({"state_dict": network.state_dict()}, place / "model.pth")
+    torch.save({"state_dict": TinyTracklets().state_dict()}, place / "model.pth")
     return place
 
 
@@ -49,7 +52,7 @@ def arguments(place, out, *pairs):
         *("video.sample_method", "restricted", "adv.video.min_length", "2"),
         *("test.dist_metric", "cosine", "test.normalize_feature", "True", "test.batch_size", "4"),
         *("adv.attack.side", "query", "adv.attack.eps", str(EPS), "adv.attack.steps", "3"),
-        *("adv.attack.step_size", "2", "adv.job.chunk", "4", *pairs),
+        *("adv.attack.step_size", "2", "adv.job.chunk", "4", *PLUGIN, *pairs),
     ]
 
 
@@ -104,7 +107,9 @@ def test_the_frames_that_a_test_looks_at_are_attacked_and_all_others_copied(fram
     assert said["tracklets"] == {"total": 20, "attacked": 6}
     assert said["images"]["attacked"] == 5 * 3 + 2
     assert said["linf"]["max"] == EPS
-    assert (frames / "report.html").is_file()
+    page = (frames / "report.html").read_text()
+    assert "6 of 20 attacked, each frame with noise of its own" in page
+    assert "no defense against noise on images" in page
 
 
 def test_noise_of_frames_differs_and_shared_noise_does_not(frames, shared, place):
@@ -127,27 +132,22 @@ def test_noise_of_frames_differs_and_shared_noise_does_not(frames, shared, place
 def test_scores_are_those_of_torchreid_s_engine_before_and_after(frames, place, monkeypatch):
     """Clean, and the stored variant as a data set of its own."""
     monkeypatch.setattr(torchreid_module("utils"), "collect_env_info", str)  # asks pip
-    said = results(frames)
+    monkeypatch.setattr(MetricAttackMixin, "_attack_targets", lambda self, out: None)
     folder = frames / "vcm_i2v" / "adversarial"
-    for name, target, key in (("c", "vcm_i2v", "clean"), ("a", "adversarial_video", "adversarial")):
+    for target, key in (("vcm_i2v", "clean"), ("adversarial_video", "adversarial")):
         config.forget()
-        pairs = ("test.evaluate", "True", "adv.engine", "vi_self_attack", "adv.video.guidance")
-        pairs += ("none", "adv.video.attack", "False", "adv.video.defense", "False", "-t", target)
-        pairs = ("adv.data.adversarial_dir", str(folder), *pairs[:-2])
-        given = arguments(place, name, *pairs)
+        pairs = ("adv.data.adversarial_dir", str(folder), *ENGINE)
+        given = arguments(place, key, *pairs)
         given[given.index("-t") + 1] = target
-        from torchreid_adv.commands import stock_config
-        from torchreid_adv.commands.train import train
-
         parser = stock_config.make_parser("test")
         engine = train(stock_config.merged_config(parser.parse_args(given)))
-        assert engine.results[target].mAP == pytest.approx(said[key]["mAP"], abs=1e-9)
+        assert engine.results[target].mAP == pytest.approx(results(frames)[key]["mAP"], abs=1e-9)
     config.forget()
 
 
 def test_verify_accepts_it_and_finds_one_changed_frame(frames, place):
     folder = frames / "vcm_i2v" / "adversarial"
-    assert "96 images" not in verify(folder, place / "data")
+    assert verify(folder, place / "data").startswith("78 images are as the manifest says")
     entry = next(e for e in read_manifest(folder).entries if e.attacked)
     path = folder / entry.output
     content = path.read_bytes()
@@ -172,9 +172,7 @@ def test_other_chunks_store_the_same_frames(frames, place):
 def test_metric_attack_inside_an_engine_stores_the_same(frames, place, monkeypatch, capsys):
     monkeypatch.setattr(torchreid_module("utils"), "collect_env_info", str)
     config.forget()
-    parts = ("adv.video.guidance", "none", "adv.video.attack", "False", "adv.video.defense")
-    engine = ("False", "test.evaluate", "True", "adv.engine", "metric_attack")
-    given = arguments(place, "engine", *parts, *engine, "adv.report.page", "False")
+    given = arguments(place, "engine", "adv.report.page", "False", *ENGINE)
     assert cli.main(["train", *given]) == 0
     assert capsys.readouterr().out.count("mAP:") == 3  # the engine's, clean, adversarial
     ours, theirs = results(place / "engine"), results(frames)
@@ -186,12 +184,11 @@ def test_from_python(place):
     config.forget()
     cfg = config.current()
     cfg.adv.video.min_length = 2
-    data = adv.load_dataset(
-        "vcm_v2i", root=place / "data", seq_len=LENGTH, sample_method="restricted"
-    )
+    settings = {"seq_len": LENGTH, "sample_method": "restricted"}
+    data = adv.load_dataset("vcm_v2i", root=place / "data", **settings)
     assert data.tracklets
     assert {record.modality for record in data.query} == {0}
-    model = adv.load_model(NAME, place / "model.pth", size=(32, 16))
+    model = adv.TrackletModel(TinyTracklets().eval(), size=(32, 16))
     attacked = adv.attack_dataset(
         model, data, adv.build_attack("fgsm", eps=4 / 255), side="query", out=place / "python"
     )
@@ -209,9 +206,9 @@ def results_of(out, name):
 @pytest.mark.parametrize(
     ("pairs", "code", "sentence"),
     [
-        (("adv.attack.name", "square", "adv.attack.steps", "None"), 2, "is of single images"),
+        (("adv.attack.name", "torchattacks"), 2, "is of single images"),
         (("video.sample_method", "random"), 2, "draws other frames for each test"),
-        (("data.type", "image"), 2, "network of tracklets of two modalities"),
+        (("data.type", "image"), 2, "is of tracklets and the model takes images"),
         (("adv.attack.name", "tifgsm", "adv.attack.tracklet", "shared"), 2, "cannot share its"),
     ],
 )

@@ -35,7 +35,8 @@ def extract(
     Args:
         model: its size, mean and std make the transform.
         records: images, in the order the features shall have.
-        chunk: images per forward pass, also in the last one, which is filled up.
+        chunk: images per forward pass, also in the last one, which is filled up; frames, of
+            tracklets that are as long as the longest.
         workers: processes that read images; 0 = this one.
         description: of the progress bar.
         team: connected processes share the chunks; all get all features, the same bits.
@@ -43,6 +44,7 @@ def extract(
     Raises:
         DataError: an image cannot be read, or features that are not finite.
     """
+    chunk = max(1, chunk // max([1, *(len(record.clip) for record in records)]))
     groups = chunks(records, chunk)
     mine = [n for n in range(len(groups)) if not team.connected or team.does(n)]
     reader = read_groups(
