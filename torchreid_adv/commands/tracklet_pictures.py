@@ -66,7 +66,7 @@ def tracklet_pictures(cfg: AdvConfig) -> Path:
     out, specs = Path(cfg.data.save_dir), video_models(cfg)
     names = dict.fromkeys(cfg.data.targets)
     targets = [configured_dataset(cfg, name, tracklets=True) for name in names]
-    shown = {spec.label: _shown(cfg, spec, targets, out / spec.label) for spec in specs}
+    shown = {spec.label: _shown(cfg, spec, targets, out / _folder(spec)) for spec in specs}
     first = next(iter(shown.values()))
     facts: dict[str, Any] = {"schema": SCHEMA, "version": __version__, "models": list(shown)}
     facts |= {"attack": first.results[targets[0].name]["attack"]}
@@ -102,6 +102,10 @@ def video_models(cfg: AdvConfig) -> list[ModelSpec]:
         own.adv.video.update(parts_of(row))
         specs.append(ModelSpec(row, cfg.model.name, str(trained_weights(own))))
     return specs
+
+
+def _folder(spec: ModelSpec) -> str:
+    return spec.label.replace("*", "_no_spatial")  # not every system has files with a star
 
 
 def _shown(cfg: AdvConfig, spec: ModelSpec, targets: Sequence[ReIDData], folder: Path) -> Shown:

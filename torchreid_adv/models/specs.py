@@ -11,7 +11,7 @@ from torchreid_adv.models.loading import load_model
 from torchreid_adv.models.pixel_model import PixelModel
 
 _FORM = re.compile(
-    r"(?:(?P<label>[\w.-]+)=)?(?P<name>\w+)(?:@(?P<size>\d+x\d+))?"
+    r"(?:(?P<label>[\w.+*-]+)=)?(?P<name>\w+)(?:@(?P<size>\d+x\d+))?"
     r"(?::(?P<weights>.+))?"
 )
 
