@@ -10,6 +10,7 @@ from vcm import write_vcm
 
 from torchreid_adv import cli, config
 
+TRAINED = ("adv.virtual.train_model", "True")
 LABELS = ("B", "B+ASAM+ADM+FRM-STIG*")
 
 
@@ -87,8 +88,7 @@ def test_pictures_are_drawn_again_from_what_was_attacked_once(place, done, monke
     [
         (("adv.pictures.models", "[]"), "adv.pictures.models names no network"),
         (
-            ("adv.pictures.models", "[]", "adv.virtual.train_model", "True", "adv.pictures.rows")
-            + ("['B+ASAN']",),
+            ("adv.pictures.models", "[]", *TRAINED, "adv.pictures.rows", "['B+ASAN']"),
             "unknown part 'ASAN'",
         ),
         (("data.type", "image"), "is of tracklets, and this command is for single images"),
