@@ -159,7 +159,8 @@ def check_engine(cfg: CfgNode) -> None:
         ConfigError: it is so.
     """
     engines = ("vi_self_attack", "metric_attack") if cfg.test.evaluate else ("vi_self_attack",)
-    if cfg.model.name.startswith(_OF_TRACKLETS) and cfg.adv.engine not in engines:
+    known = (*engines, "video_progress")  # the last is the first inside another job
+    if cfg.model.name.startswith(_OF_TRACKLETS) and cfg.adv.engine not in known:
         raise ConfigError(
             f"model.name '{cfg.model.name}' is a network of tracklets of two modalities; set "
             f"adv.engine {' or '.join(engines)}"

@@ -55,6 +55,7 @@ def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
     Returns:
         torchreid's engine, whose ``model`` is trained; see :func:`weights_path` for the file.
     """
+    check_engine(cfg)
     before = engine.adapted_engines()
     with config.using(cfg), kept_console(), hooks.installed():
         config.setup(cfg)
