@@ -163,7 +163,7 @@ def check(found, expected, row):
     ("name", "options"),
     [
         ("fgsm", {"steps": 1, "step": EPS, "momentum": 0}),
-        ("ifgsm", {"steps": 7, "step": 1 / 255, "momentum": 0}),
+        pytest.param("ifgsm", {"steps": 7, "step": 1 / 255, "momentum": 0}, marks=pytest.mark.slow),
         ("mifgsm", {"steps": 7, "step": 1 / 255, "momentum": 1}),
     ],
 )
@@ -280,6 +280,7 @@ def test_modality_reaches_the_network(model, clips, features):
     assert not torch.equal(found, attack(model, other, References(features)).images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lta", "odfa", "fna", "difgsm", "tifgsm"])
 def test_further_attacks_stay_within_bounds(model, clips, features, name):
     batch = make_batch(clips)
