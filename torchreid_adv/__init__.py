@@ -48,6 +48,7 @@ _HOME = {
     "Ensemble": "models",
     "Features": "models",
     "PixelModel": "models",
+    "TrackletModel": "models",
     "extract": "models",
     "load_model": "models",
     "RetrievalResult": "evaluation",

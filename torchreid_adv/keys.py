@@ -140,6 +140,12 @@ KEYS: tuple[Key, ...] = (
         one_of("stored", "network"),
     ),
     Key(
+        "attack.tracklet",
+        "frames",
+        "noise of a tracklet: 'frames' = each frame its own, 'shared' = one for all frames",
+        one_of("frames", "shared"),
+    ),
+    Key(
         "attack.weights",
         "",
         "file of an attack that was learned before ('universal', 'mis_ranking'), applied as it is",
@@ -662,6 +668,12 @@ KEYS: tuple[Key, ...] = (
         [],
         "models drawn side by side, the normal one first: ['label=name:weights', ...]; [] with "
         "adv.virtual.train_model = N and DL, trained for it",
+    ),
+    Key(
+        "pictures.rows",
+        ["B", "B+ASAM+ADM+FRM-STIG"],
+        "of tracklets: the networks to train and draw where pictures.models is empty, in the words "
+        "of the paper's table 1 (B, ASAM, ADM, FR-E-TI, FRM-STIG, FRM-STIG*)",
     ),
     Key(
         "pictures.identities",

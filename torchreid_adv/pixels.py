@@ -43,6 +43,12 @@ def to_uint8(image: Tensor) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(levels.cpu().numpy(), -3, -1))
 
 
+def whole_noise(noise: Tensor, linf: float) -> Tensor:
+    """Return noise, a difference of images in [0, 1], in whole gray levels within a bound."""
+    bound = whole_levels(linf)
+    return noise.mul(LEVELS).round().clamp(-bound, bound).div(LEVELS)
+
+
 def quantize(adversarial: Tensor, clean: Tensor, linf: float | None) -> Tensor:
     """Round to whole gray levels, then keep within ``floor(linf)`` whole levels of the clean image.
 

@@ -77,11 +77,6 @@ def test_a_file_name_that_tells_no_identity_is_named(market, name):
         load_dataset("market1501", root=market)
 
 
-def test_tracklets_are_refused():
-    with pytest.raises(DataError, match="video"):
-        from_torchreid("x", "/d", Listed([(("a", "b"), 0, 0)], [("a", 0, 0)], [("a", 0, 0)]))
-
-
 def test_groups_become_batches_with_their_records(market):
     records = load_dataset("market1501", root=market).gallery
     groups = chunks(records, 8)

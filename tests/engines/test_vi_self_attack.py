@@ -169,7 +169,8 @@ def test_a_match_by_the_same_camera_does_not_count_in_the_other_modality():
         pytest.param(
             {"adv__video__weights": "[1.0, 0.5]"}, "three numbers", marks=pytest.mark.slow
         ),
-        ({"adv__engine": ""}, "set data.type video and adv.engine vi_self_attack"),
+        ({"adv__engine": ""}, "of two modalities; set adv.engine vi_self_attack"),
+        ({"data__type": "image"}, "of two modalities; set data.type video"),
         ({"video__sample_method": "dense"}, "set test.batch_size 1"),
         ({"data__sources": "['mars']"}, "visible-infrared sets; for 'mars'"),
         ({"train__batch_size": 10}, "make it a multiple"),

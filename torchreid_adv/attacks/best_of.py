@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,7 +59,7 @@ class BestOf:
     ) -> Adversarial:
         """Return the worst ranking form of each image; losses are the judge's."""
         with prepared(model, batch.images) as ready:
-            embed = functools.partial(ready, sizes=batch.sizes)
+            embed = batch.embed(ready)
             judge = self._judge(self.judge.bind(embed, batch, references), ready, batch)
             best, before = batch.images.clone(), judge(batch.images)
             after, still = before, torch.ones(len(batch), dtype=torch.bool, device=best.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torchreid_adv.attacks.gradient_attack import Attack
+from torchreid_adv.attacks.shared_noise import with_shared_noise
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.distances import Distance, build_distance, distance_of
 from torchreid_adv.errors import ConfigError
@@ -12,9 +13,16 @@ from torchreid_adv.models.prepare import PRECISIONS
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.registry import ATTACKS
 
+TRACKLETS = ("frames", "shared")
+
 
 def build_attack(
-    name: str, *, eps: float, distance: Distance | str = "euclidean", **options: Any
+    name: str,
+    *,
+    eps: float,
+    distance: Distance | str = "euclidean",
+    tracklet: str = "frames",
+    **options: Any,
 ) -> Attack:
     """Build a registered attack.
 
@@ -22,10 +30,12 @@ def build_attack(
         name: ``fgsm``, ``ifgsm``, ``mifgsm``...
         eps: L-infinity bound, pixel units of [0, 1].
         distance: the metric that is attacked; a name means that distance of normalized features.
+        tracklet: noise of a tracklet: ``frames`` = each its own, ``shared`` = one for all.
         options: of the attack, in pixel units.
 
     Raises:
-        ConfigError: unknown name or option, or a value that looks like gray levels.
+        ConfigError: unknown name or option, a value that looks like gray levels, or an attack that
+            cannot share its noise.
 
     Example:
         >>> attack = build_attack("mifgsm", eps=8 / 255, momentum=0.9)
@@ -40,7 +50,9 @@ def build_attack(
         distance = build_distance(distance, normalize=True)
     attack: Attack = ATTACKS.build(name, eps=float(eps), distance=distance, **options)
     attack.name = name
-    return attack
+    if tracklet not in TRACKLETS:
+        raise ConfigError(f"tracklet is one of {', '.join(TRACKLETS)}, got {tracklet!r}")
+    return with_shared_noise(attack) if tracklet == "shared" else attack
 
 
 def configured_attack(cfg: AdvConfig) -> Attack:
@@ -50,6 +62,11 @@ def configured_attack(cfg: AdvConfig) -> Attack:
         ConfigError: a key is set that this attack does not use.
     """
     chosen, options = cfg.adv.attack, dict(cfg.adv.attack.options)
+    if chosen.tracklet == "shared" and lookup(cfg, "data.type", "image") != "video":
+        raise ConfigError(
+            "adv.attack.tracklet shared gives the frames of a tracklet one noise; set data.type "
+            "video, or adv.attack.tracklet frames"
+        )
     for key in ("step_size", "steps", "momentum"):
         value = chosen[key]
         if value is not None:
@@ -72,6 +89,7 @@ def configured_attack(cfg: AdvConfig) -> Attack:
         distance=configured_distance(cfg),
         seed=chosen.seed,
         precision=chosen.precision,
+        tracklet=chosen.tracklet,
         **options,
     )
 

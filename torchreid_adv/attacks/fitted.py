@@ -92,8 +92,7 @@ class Fitted(Generic[T]):
         images = self.change(batch)
         with prepared(model, batch.images, precision=self.precision) as ready:
             clean, moved = (
-                self.distance.map(ready(pixels, sizes=batch.sizes))
-                for pixels in (batch.images, images)
+                self.distance.map(batch.embed(ready)(pixels)) for pixels in (batch.images, images)
             )
         after = (moved - clean).pow(2).sum(1) * self.distance.scale
         before = torch.zeros_like(after)

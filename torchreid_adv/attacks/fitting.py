@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -129,7 +128,7 @@ class UniversalFit:
             group["lr"] *= math.exp(-decay)
 
     def _bound(self, ready: nn.Module, batch: Batch) -> Losses:
-        embed = functools.partial(ready, sizes=batch.sizes)
+        embed = batch.embed(ready)
         return self.objective.bind(embed, batch)
 
     def _meta(self, ready: nn.Module, virtual: Batch) -> Gradient:

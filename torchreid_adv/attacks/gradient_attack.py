@@ -145,6 +145,7 @@ class GradientAttack:
             **({"keep": self.keep} if self.keep != "last" else {}),
             "seed": self.seed,
             "precision": self.precision,
+            **self.perturbation.describe(),
             **self.objective.describe(),
         }
 
@@ -172,7 +173,7 @@ class GradientAttack:
                 "learn a universal perturbation with it (UniversalFit)"
             )
         with prepared(model, batch.images, precision=self.precision) as ready:
-            embed = functools.partial(ready, sizes=batch.sizes)
+            embed = batch.embed(ready)
             gradient = expectation(eot_samples(ready), of=self.gradient)
             with torch.enable_grad():
                 return self._run(embed, batch, references, gradient)

@@ -100,22 +100,18 @@ class Diversified(Objective):
         def losses(images: Tensor) -> Tensor:
             if not images.requires_grad:  # what is reported is the image as it is
                 return losses_of(images)
-            return losses_of(self._varied(images, batch.sizes, generators))
+            return losses_of(self._varied(images, batch, generators))
 
         return losses
 
-    def _varied(
-        self, images: Tensor, sizes: Tensor | None, generators: list[torch.Generator]
-    ) -> Tensor:
+    def _varied(self, images: Tensor, batch: Batch, generators: list[torch.Generator]) -> Tensor:
         height, width = images.shape[-2:]
-        whole = [[height, width]] * len(images)
-        views = []
-        for image, (h, w), draws in zip(
-            images, whole if sizes is None else sizes.tolist(), generators, strict=True
-        ):
-            view = self.diversity.apply(image[:, :h, :w], self.diversity.draw(h, w, draws))
-            views.append(F.pad(view, (0, width - w, 0, height - h)))
-        return torch.stack(views)
+        views = torch.zeros_like(images)
+        for row, index, h, w in batch.parts():
+            drawn = self.diversity.draw(h, w, generators[row])
+            view = self.diversity.apply(images[index][:, :h, :w], drawn)
+            views[index] = F.pad(view, (0, width - w, 0, height - h))
+        return views
 
 
 @ATTACKS.register(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import torch
@@ -48,7 +47,7 @@ class PullToNearest:
             raise ConfigError("this attack needs references, and Batch(images, pids=...)")
         with prepared(model, batch.images) as ready:
             with torch.no_grad():
-                clean = self.distance.map(functools.partial(ready, sizes=batch.sizes)(batch.images))
+                clean = self.distance.map(batch.embed(ready)(batch.images))
             chosen = self._targets(clean, batch.pids, references, batch)
             targets = dict(zip(batch.image_ids, chosen.tolist(), strict=True))
             own = dataclasses.replace(references, rule="all", targets=targets)

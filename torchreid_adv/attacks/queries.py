@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -150,7 +149,7 @@ class QueryAttack:
         if batch.images.ndim != 4:
             raise ConfigError("attacks by queries take still images (N, 3, H, W), not tracklets")
         with prepared(model, batch.images, precision=self.precision) as ready, torch.no_grad():
-            embed = functools.partial(ready, sizes=batch.sizes)
+            embed = batch.embed(ready)
             return self._run(self.objective.bind(embed, batch, references), batch)
 
     def _run(self, losses_of: Losses, batch: Batch) -> Queried:

@@ -94,7 +94,7 @@ class RankingAttack(GradientAttack):
         """Attack a batch; the model, the batch and the random state are left as they were."""
         with prepared(model, batch.images, precision=self.precision) as ready:
             found = super().__call__(ready, batch, references)
-            embed = functools.partial(ready, sizes=batch.sizes)
+            embed = batch.embed(ready)
             mapped = self.objective.distance.map
             with torch.no_grad(), seeded(self.seed, batch, self.steps):
                 _, figure = self.objective.functions(embed, batch, references)

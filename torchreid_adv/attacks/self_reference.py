@@ -117,10 +117,12 @@ class OppositeDirection(SelfDistance):
 def transformed(
     batch: Batch, transform: RandomGray, generators: Sequence[torch.Generator]
 ) -> Tensor:
-    """Return the images of a batch, each transformed within its own size by its own draws."""
+    """Return the images of a batch, each transformed within its own size by its own draws.
+
+    Frames of a tracklet follow each other in the draws of the tracklet.
+    """
     views = batch.images.clone()
-    height, width = batch.images.shape[-2:]
-    for row, draws in enumerate(generators):
-        size = (height, width) if batch.sizes is None else tuple(batch.sizes[row].tolist())
-        views[row] = transform.apply(views[row], transform.draw(size[0], size[1], draws))
+    for row, index, height, width in batch.parts():
+        drawn = transform.draw(height, width, generators[row])
+        views[index] = transform.apply(views[index], drawn)
     return views

@@ -25,7 +25,7 @@ class Result:
 
     Args:
         unit: the unit.
-        clean: original pixels of its images, uint8 arrays (h, w, 3).
+        clean: original pixels of its image files, uint8 arrays (h, w, 3).
         images: pixels to store, the same.
         facts: for the ledger.
         features: of the images before they were rounded to whole levels, see ``kept_features``.
@@ -46,7 +46,7 @@ class Result:
             scratch: folder for unfinished files.
             ledger: where it is recorded.
         """
-        images = zip(self.unit.records, self.clean, self.images, strict=True)
+        images = zip(self.unit.files, self.clean, self.images, strict=True)
         made = [_stored(self.unit, record, root, *pair) for record, *pair in images]
         write_together({folder / entry.output: content for entry, content in made}, scratch)
         facts = {**self.facts, "entries": [vars(entry) for entry, _ in made]}
@@ -75,6 +75,9 @@ def _stored(
         linf=linf,
         changed=linf > 0,
         sha256=sha256(content),
+        modality=record.modality,
+        tracklet=record.tracklet,
+        frame=record.number,
     )
     return entry, content
 
@@ -96,6 +99,9 @@ def left_out(record: Record, side: str, root: Path, reason: str) -> Entry:
         changed=False,
         sha256="",
         status=f"left out: {reason}",
+        modality=record.modality,
+        tracklet=record.tracklet,
+        frame=record.number,
     )
 
 

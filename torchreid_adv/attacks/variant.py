@@ -51,6 +51,7 @@ from torchreid_adv.models.features import Features
 from torchreid_adv.models.prepare import prepared
 
 _SCRATCH = "unfinished-"
+Pixels = np.ndarray | list[np.ndarray]  # of an image, or of a tracklet's frames
 
 
 @dataclass(frozen=True)
@@ -82,15 +83,18 @@ class Variant:
 
     @property
     def attacked(self) -> frozenset[str]:
-        """Names of the attacked images."""
-        return frozenset(entry.image_id for entry in self.manifest.stored if entry.attacked)
+        """Names of the attacked images, or tracklets."""
+        stored = self.manifest.stored
+        return frozenset(entry.tracklet or entry.image_id for entry in stored if entry.attacked)
 
     def data(self, source: ReIDData) -> ReIDData:
         """Return the variant as a data set with the image_ids of its source."""
+        outputs = {entry.image_id: entry.output for entry in self.manifest.stored}
         sides = {
             side: tuple(
-                Record(e.image_id, self.folder / e.output, e.pid, e.camid)
-                for e in self.manifest.side(side)
+                record.moved(self.folder, outputs)
+                for record in source.side(side)
+                if record.is_of(outputs)
             )
             for side in SIDES
         }
@@ -175,9 +179,9 @@ class VariantWriter:
         units = self.units(data)
         done = self._kept(units, Ledger(self.job).replay())
         left = [unit for unit in units if unit.number not in done]
-        images = sum(len(unit.records) for unit in left)
-        resized = sum(len(unit.records) for unit in left if unit.attacked) if self.size else 0
-        mean = pixels / sum(len(data.side(side)) for side in SIDES)
+        images = sum(len(unit.files) for unit in left)
+        resized = sum(len(unit.files) for unit in left if unit.attacked) if self.size else 0
+        mean = pixels / len(data.files())
         room = (images - resized) * mean + resized * math.prod(self.size or ())
         require_space(self.folder, images=images, pixels=round(room))
 
@@ -237,7 +241,7 @@ class VariantWriter:
         with ExitStack() as stack:
             ready, started = None, time.perf_counter()
             for unit, read in zip(units, self._read(units, "attacking"), strict=True):
-                images = read if self.size is None else [resized(i, self.size) for i in read]
+                images = read if self.size is None else [_resized(i, self.size) for i in read]
                 batch = make_batch(unit.records, filled(images, self.chunk))
                 batch = batch.to(device_of(self.model))
                 if ready is None:
@@ -251,23 +255,25 @@ class VariantWriter:
                 yield result
 
     def _result(
-        self, ready: nn.Module, unit: Unit, images: list[np.ndarray], batch: Batch
+        self, ready: nn.Module, unit: Unit, images: Sequence[Pixels], batch: Batch
     ) -> Result:
         found = self.attack(ready, batch, self.references)
         n, clean = len(images), batch.images.cpu()
         with torch.no_grad():
             passed = [found.images, *found.stages().values()]
-            features = kept_features([ready(x, sizes=batch.sizes) for x in passed], n)
+            features = kept_features([batch.embed(ready)(x) for x in passed], n)
         levels = pixels.to_uint8(pixels.quantize(found.images.cpu(), clean, self.attack.linf)[:n])
-        cut = [stored[: i.shape[0], : i.shape[1]] for stored, i in zip(levels, images, strict=True)]
-        return Result(unit, images, cut, kept_facts(found, n), features)
+        places = [index for row, index, _, _ in batch.parts() if row < n]
+        files = _files(images)
+        cut = [levels[i][: f.shape[0], : f.shape[1]] for i, f in zip(places, files, strict=True)]
+        return Result(unit, files, cut, kept_facts(found, n), features)
 
     def _copied(self, units: Sequence[Unit]) -> Iterator[Result]:
         units = [unit for unit in units if not unit.attacked]
         for unit, images in zip(units, self._read(units, "copying"), strict=True):
             yield Result(unit, images, images, {})
 
-    def _read(self, units: Sequence[Unit], description: str) -> Iterator[list[np.ndarray]]:
+    def _read(self, units: Sequence[Unit], description: str) -> Iterator[list[Any]]:
         groups = [unit.records for unit in units]
         return read_groups(groups, workers=self.workers, description=description)
 
@@ -300,3 +306,14 @@ class VariantWriter:
             facts=read_facts(attacked),
             stages=read_stages(targets, attacked),
         )
+
+
+def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:
+    if isinstance(image, list):
+        return [resized(frame, size) for frame in image]
+    return resized(image, size)
+
+
+def _files(images: Sequence[Pixels]) -> list[np.ndarray]:
+    """Return images, or the frames of tracklets, in their order."""
+    return [f for image in images for f in (image if isinstance(image, list) else [image])]

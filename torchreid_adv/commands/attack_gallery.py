@@ -25,6 +25,7 @@ from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.models.tracklet_model import of_tracklets
 from torchreid_adv.registry import COMMANDS
 
 DATA_OPTIONS = {
@@ -32,6 +33,8 @@ DATA_OPTIONS = {
     "cuhk03_labeled": "cuhk03.labeled_images",
     "cuhk03_classic_split": "cuhk03.classic_split",
     "market1501_500k": "market1501.use_500k_distractors",
+    "seq_len": "video.seq_len",
+    "sample_method": "video.sample_method",
 }
 
 
@@ -78,7 +81,7 @@ def attack_gallery(cfg: AdvConfig, team: Team = ALONE) -> Outcome | None:
     configured_job(cfg)  # what is wrong with it is said before a model is trained
     names = list(dict.fromkeys(cfg.data.targets))
     model, facts = team.first(lambda: configured_model(cfg))
-    targets = team.first(lambda: [configured_dataset(cfg, name) for name in names])
+    targets = team.first(lambda: [configured_dataset(cfg, name, tracklets=True) for name in names])
     return attack_targets(cfg, model, facts, targets, Path(cfg.data.save_dir), team)
 
 
@@ -110,12 +113,16 @@ def ensemble_of(
 
 def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
     """Load a model; the config says what it leaves open."""
-    return spec.load(
+    model = spec.load(
         (cfg.data.height, cfg.data.width),
         cfg.data.norm_mean,
         cfg.data.norm_std,
         device="cuda" if cfg.use_gpu else "cpu",
     )
+    if cfg.data.type == "image":
+        return model
+    clip = cfg.video.seq_len if cfg.video.sample_method == "dense" else 0
+    return of_tracklets(model, clip=clip, pooling=cfg.video.pooling_method)
 
 
 def attack_targets(
@@ -196,10 +203,25 @@ def configured_test(cfg: AdvConfig) -> DefenseTest | None:
     return DefenseTest(chosen.name, defense, draws=draws, eot_samples=samples)
 
 
-def configured_dataset(cfg: AdvConfig, name: str) -> ReIDData:
-    """Load one of the config's data sets."""
+def configured_dataset(cfg: AdvConfig, name: str, *, tracklets: bool = False) -> ReIDData:
+    """Load one of the config's data sets.
+
+    Args:
+        cfg: the whole config.
+        name: of the data set.
+        tracklets: what follows takes tracklets, too.
+
+    Raises:
+        ConfigError: it does not, and the data set is of tracklets.
+    """
     options = {keyword: lookup(cfg, key) for keyword, key in DATA_OPTIONS.items()}
-    return load_dataset(name, cfg.data.root, **options)
+    data = load_dataset(name, cfg.data.root, **options)
+    if data.tracklets and not tracklets:
+        raise ConfigError(
+            f"'{name}' is of tracklets, and this command is for single images; attack-gallery and "
+            "pictures take tracklets"
+        )
+    return data
 
 
 def attack_dataset(

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from torchreid_adv.attacks import Attack, References
+from torchreid_adv.attacks import Attack, GradientAttack, References
 from torchreid_adv.attacks.references import SIDE_RULES
 from torchreid_adv.attacks.storing import left_out
 from torchreid_adv.attacks.targets import map_facts, target_map
@@ -35,6 +35,7 @@ from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract, fingerprint
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.kernels import repeatable
+from torchreid_adv.models.tracklet_model import TrackletModel
 from torchreid_adv.report.target import TargetReport, write_report
 from torchreid_adv.version import __version__
 
@@ -146,6 +147,7 @@ class AttackJob:
         folder = self.folder(out, data.name, identity, team)
         folder.check_free()
         self._attacked_size(model)  # one that cannot be is said now
+        self._check_tracklets(model, data)
         print(f"##### Attacking {data.name} ({self.side}) #####")
         bad, pixels = folder.checked(data, self.workers)
         data, missing = self._without(data, bad)
@@ -251,14 +253,14 @@ class AttackJob:
 
     def _without(self, data: ReIDData, bad: dict[str, str]) -> tuple[ReIDData, list[Entry]]:
         """Return the data set without its bad images, and what the manifest says of those."""
-        total = sum(len(data.side(side)) for side in SIDES)
         if not self.quarantine:
-            refuse(bad, total)
+            refuse(bad, len(data.files()))
         missing = [
-            left_out(record, side, data.root, bad[record.image_id])
+            left_out(file, side, data.root, bad.get(file.image_id, "a bad frame in its tracklet"))
             for side in SIDES
             for record in data.side(side)
-            if record.image_id in bad
+            if record.is_of(bad)
+            for file in record.files
         ]
         return data.without(bad), missing
 
@@ -330,6 +332,22 @@ class AttackJob:
             )
         height, width = sizes.pop()
         return int(height), int(width)
+
+    def _check_tracklets(self, model: Scorable, data: ReIDData) -> None:
+        """Refuse tracklets where model or attack are of images."""
+        if not data.tracklets:
+            return
+        if not isinstance(self.attack, GradientAttack):
+            raise ConfigError(
+                f"the attack '{self.attack.name}' is of single images and '{data.name}' is of "
+                "tracklets; choose one that follows gradients, such as ifgsm, mifgsm or sma"
+            )
+        models = [part for part in model.modules() if isinstance(part, PixelModel)]
+        if not all(isinstance(part, TrackletModel) for part in models):
+            raise ConfigError(
+                f"'{data.name}' is of tracklets and the model takes images; set data.type video, "
+                "or from Python make it a TrackletModel"
+            )
 
     def _warn(self, variant: Variant, missing: Sequence[Entry]) -> None:
         if variant.stuck:

@@ -15,7 +15,7 @@ from torchreid_adv.data.loading import check_images
 from torchreid_adv.distances import FittedDistance, load_distance, save_distance
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.jobs.files import write_text
-from torchreid_adv.jobs.manifest import SIDES, sha256
+from torchreid_adv.jobs.manifest import sha256
 from torchreid_adv.jobs.team import Team
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.store import load_features, save_features
@@ -69,7 +69,7 @@ class JobFolder:
         Raises:
             DataError: the images are not those that this run began with.
         """
-        records = [record for side in SIDES for record in data.side(side)]
+        records = data.files()
         listed, found = listing(records), _read(self.path / _IMAGES)
         if not found:
             bad, pixels = check_images(records, workers=workers, team=self.team)

@@ -17,6 +17,7 @@ from torchreid_adv.commands.attack_gallery import configured_dataset, load_spec
 from torchreid_adv.commands.kept_run import kept_run
 from torchreid_adv.commands.own_model import trained_weights
 from torchreid_adv.commands.stock_checks import ready
+from torchreid_adv.commands.tracklet_pictures import tracklet_pictures
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.images import read_image
@@ -47,6 +48,8 @@ STAGED = 2  # in that of noise
 def main(arguments: list[str]) -> int:
     """Attack queries on each model and draw what becomes of them; return 0.
 
+    Of tracklets (``data.type: video``) ranking lists and attention are drawn.
+
     Raises:
         ConfigError: a key, model or weights that cannot be used, or a package that is missing.
         DataError: a data set or an image that cannot be used.
@@ -60,8 +63,9 @@ def main(arguments: list[str]) -> int:
         return stock_config.print_config(cfg)
     if cfg.adv.defense.name:
         raise ConfigError("'pictures' shows models without a defense; leave adv.defense.name empty")
+    draw = tracklet_pictures if cfg.data.type == "video" else pictures
     with ready(cfg):
-        print(f"\nReport: {pictures(cfg)}")
+        print(f"\nReport: {draw(cfg)}")
     return 0
 
 

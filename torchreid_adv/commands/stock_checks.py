@@ -29,6 +29,9 @@ COUNT = between(1, MANY)
 FROM_0 = between(0, MANY)
 
 
+_OF_TRACKLETS = "self_attack_video"
+
+
 def _numbers(low: float, high: float, *, whole: bool = False, length: int = 0) -> Check:
     """Allow lists of numbers from low to high; ``length`` 0 = of any length from 1."""
     kinds, words = ((int,), "whole numbers") if whole else ((int, float), "numbers")
@@ -136,11 +139,10 @@ def _check_video(cfg: CfgNode) -> None:
             f"video.sample_method '{method}' takes tracklets whole, each with its own number of "
             "frames; set test.batch_size 1"
         )
-    own = cfg.model.name.startswith("self_attack_video")
-    if own and (not video or cfg.adv.engine != "vi_self_attack"):
+    if cfg.model.name.startswith(_OF_TRACKLETS) and not video:
         raise ConfigError(
             f"model.name '{cfg.model.name}' is a network of tracklets of two modalities; set "
-            "data.type video and adv.engine vi_self_attack"
+            "data.type video and, to train it, adv.engine vi_self_attack"
         )
     if video and method not in STOCK_METHODS:
         for name in (*cfg.data.sources, *cfg.data.targets):
@@ -161,6 +163,21 @@ def check_trainable(cfg: CfgNode) -> None:
         raise ConfigError(
             f"model.name '{cfg.model.name}' stands for a network from elsewhere, which can be "
             "attacked and evaluated, but not trained here; name one of torchreid's"
+        )
+
+
+def check_engine(cfg: CfgNode) -> None:
+    """Refuse to train or test a network of tracklets by an engine that does not know them.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    engines = ("vi_self_attack", "metric_attack") if cfg.test.evaluate else ("vi_self_attack",)
+    known = (*engines, "video_progress")  # the last is the first inside another job
+    if cfg.model.name.startswith(_OF_TRACKLETS) and cfg.adv.engine not in known:
+        raise ConfigError(
+            f"model.name '{cfg.model.name}' is a network of tracklets of two modalities; set "
+            f"adv.engine {' or '.join(engines)}"
         )
 
 

@@ -139,9 +139,16 @@ def _counts(variant: Variant) -> dict[str, Any]:
             "unchanged": sum(not entry.changed for entry in attacked),
             "left_out": len(manifest.entries) - len(manifest.stored),
         },
+        **_tracklets(variant),
         "images_per_second": len(attacked) / max(variant.seconds, 1e-9),
         "root": manifest.root,
     }
+
+
+def _tracklets(variant: Variant) -> dict[str, Any]:
+    """Return how many tracklets the frames are of; nothing for single images."""
+    total = {entry.tracklet for entry in variant.manifest.stored if entry.tracklet}
+    return {"tracklets": {"total": len(total), "attacked": len(variant.attacked)}} if total else {}
 
 
 def _pair(sides: dict[str, Features]) -> tuple[Features, Features]:

@@ -17,7 +17,7 @@ from torch import nn
 
 from torchreid_adv import config
 from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.stock_checks import check_names, check_trainable
+from torchreid_adv.commands.stock_checks import check_engine, check_names, check_trainable
 from torchreid_adv.data.datasets import reading
 from torchreid_adv.engines.distributed import distribute
 from torchreid_adv.integration import engine, hooks
@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> int:
     parser = stock_config.make_parser("torchreid-adv train", "Train or test a torchreid model.")
     chosen = parser.parse_args(arguments)
     cfg = stock_config.merged_config(chosen)
+    check_engine(cfg)
     if chosen.dry_run:
         return stock_config.print_config(cfg)
     with joined() as team, only_leader_speaks(team):
@@ -54,6 +55,7 @@ def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
     Returns:
         torchreid's engine, whose ``model`` is trained; see :func:`weights_path` for the file.
     """
+    check_engine(cfg)
     before = engine.adapted_engines()
     with config.using(cfg), kept_console(), hooks.installed():
         config.setup(cfg)

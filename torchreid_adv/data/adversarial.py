@@ -1,15 +1,18 @@
-"""The data set ``adversarial``: a folder that attack-gallery wrote, read by its manifest."""
+"""The data sets ``adversarial``: a folder that attack-gallery wrote, read by its manifest."""
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Any
 
 from torchreid_adv import config
+from torchreid_adv.data.cross_modality.modality import VISIBLE
+from torchreid_adv.data.cross_modality.tracklets import Item, TrackletDataset
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.manifest import Entry, read_manifest
+from torchreid_adv.jobs.manifest import SIDES, Entry, Manifest, read_manifest
 from torchreid_adv.jobs.paths import inside
 from torchreid_adv.registry import DATASETS
 
@@ -33,20 +36,59 @@ class Adversarial(ImageDataset):
     _junk_pids = [0, -1]  # noqa: RUF012 (torchreid's own declaration)
 
     def __init__(self, root: str = "", folder: str | Path = "", **kwargs: Any) -> None:
-        place = str(folder) or config.current().adv.data.adversarial_dir
-        if not place:
-            raise ConfigError(
-                "the data set 'adversarial' needs adv.data.adversarial_dir: "
-                "the folder that holds manifest.jsonl"
-            )
-        self.dataset_dir = Path(os.path.expanduser(place))
-        if not os.path.isdir(self.dataset_dir):
-            raise DataError(
-                f"adv.data.adversarial_dir names '{place}', and there is no such folder"
-            )
-        manifest = read_manifest(self.dataset_dir)
-        sides = {s: self._items(manifest.side(s)) for s in ("train", "query", "gallery")}
+        self.dataset_dir, manifest = _read("adversarial", folder)
+        sides = {s: self._items(manifest.side(s)) for s in SIDES}
         super().__init__(**sides, **kwargs)
 
     def _items(self, entries: tuple[Entry, ...]) -> list[tuple[str, int, int]]:
         return [(str(inside(self.dataset_dir, e.output)), e.pid, e.camid) for e in entries]
+
+
+@DATASETS.register("adversarial_video", video=True)
+class AdversarialTracklets(TrackletDataset):
+    """A stored variant of a data set of tracklets, listed by its manifest.
+
+    Args:
+        root: not used; ``adv.data.adversarial_dir`` names the folder.
+        folder: the variant folder, for use from Python.
+        kwargs: see :class:`TrackletDataset`.
+
+    Raises:
+        ConfigError: no folder is given.
+        DataError: as :class:`Adversarial`, or the variant is of single images.
+    """
+
+    def __init__(self, root: str = "", folder: str | Path = "", **kwargs: Any) -> None:
+        self.dataset_dir, manifest = _read("adversarial_video", folder)
+        if not all(entry.tracklet for entry in manifest.stored):
+            raise DataError(
+                f"'{self.dataset_dir}' holds single images, not tracklets; set data.type image and "
+                "the data set adversarial"
+            )
+        train, query, gallery = (self._items(manifest.side(side)) for side in SIDES)
+        super().__init__(train, query, gallery, **kwargs)
+
+    def _items(self, entries: tuple[Entry, ...]) -> list[Item]:
+        ordered = sorted(entries, key=lambda e: (e.tracklet, e.frame))
+        items = []
+        for _, group in itertools.groupby(ordered, key=lambda e: e.tracklet):
+            own = list(group)
+            paths = tuple(str(inside(self.dataset_dir, e.output)) for e in own)
+            first = own[0]
+            modality = VISIBLE if first.modality is None else first.modality
+            items.append((paths, first.pid, first.camid, modality))
+        return items
+
+
+def _read(name: str, folder: str | Path) -> tuple[Path, Manifest]:
+    """Return the folder of a variant and its manifest."""
+    place = str(folder) or config.current().adv.data.adversarial_dir
+    if not place:
+        raise ConfigError(
+            f"the data set '{name}' needs adv.data.adversarial_dir: the folder that holds "
+            "manifest.jsonl"
+        )
+    path = Path(os.path.expanduser(place))
+    if not os.path.isdir(path):
+        raise DataError(f"adv.data.adversarial_dir names '{place}', and there is no such folder")
+    return path, read_manifest(path)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,14 +25,19 @@ class Batch:
     Args:
         images: (N, 3, H, W), or (N, T, 3, H, W) for tracklets.
         sizes: (N, 2) or (N, T, 2) int64 height and width of each image, kept on the CPU (reading
-            them there costs no synchronization); None = all fill the canvas.
+            them there costs no synchronization); None = all fill the canvas. A tracklet of fewer
+            than T frames has the size (0, 0) where there is none.
         pids: (N,) identities, where known.
         camids: (N,) cameras, where known.
         image_ids: N names; numbers where none are given.
-        modality: (N,) modality of each, or None.
+        modality: (N,) modality of each, 0 visible and 1 infrared, or None.
+        places: (N, S) int64, which of its T frames a tracklet shows at each place of the clip that
+            the model sees, -1 for no frame; None = the clip is the T frames. So a frame that comes
+            twice in a short tracklet's clip is one image, with one perturbation.
 
     Raises:
-        ConfigError: images that are not in [0, 1], not finite, empty, or of another shape.
+        ConfigError: images that are not in [0, 1], not finite, empty, or of another shape; places
+            without tracklets, or beyond their frames.
     """
 
     images: Tensor
@@ -38,6 +46,7 @@ class Batch:
     camids: Tensor | None = None
     image_ids: tuple[str, ...] = EMPTY
     modality: Tensor | None = None
+    places: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
@@ -50,11 +59,48 @@ class Batch:
             raise ConfigError(
                 f"images are in [0, 1] before normalization, got [{low:.4g}, {high:.4g}]"
             )
+        if self.places is not None and not self._fit(self.places):
+            raise ConfigError(
+                f"places are (N, S) numbers of frames, below {shape[1]} here, and -1 for none; got "
+                f"{tuple(self.places.shape)} of images {shape}"
+            )
         if not self.image_ids:
             object.__setattr__(self, "image_ids", tuple(str(i) for i in range(len(self.images))))
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def _fit(self, places: Tensor) -> bool:
+        fits = self.images.ndim == 5 and places.ndim == 2 and len(places) == len(self.images)
+        return fits and -1 <= int(places.min()) <= int(places.max()) < self.images.shape[1]
+
+    def parts(self) -> list[tuple[int, tuple[int, ...], int, int]]:
+        """Return every single image: row of the batch, index into ``images``, height, width."""
+        lead = self.images.shape[:-3]
+        sizes = torch.tensor(self.images.shape[-2:]).expand(*lead, 2)
+        sizes = sizes if self.sizes is None else self.sizes
+        indices = itertools.product(*map(range, lead))
+        pairs = zip(indices, sizes.reshape(-1, 2).tolist(), strict=True)
+        return [(index[0], index, h, w) for index, (h, w) in pairs if h and w]
+
+    def embed(self, model: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
+        """Return images -> features (N, D): a model that is told sizes, clips and modalities.
+
+        Args:
+            model: takes images with ``sizes``, and ``modality`` where the batch has one.
+        """
+        given: dict[str, Any] = {"sizes": self.sizes}
+        if self.modality is not None:
+            given["modality"] = self.modality
+        if self.places is None:
+            return functools.partial(model, **given)
+        rows, places = torch.arange(len(self))[:, None], self.places.cpu()
+        there, places = places >= 0, places.clamp_min(0)
+        sizes = torch.tensor(self.images.shape[-2:]).expand(*self.images.shape[:2], 2)
+        sizes = sizes if self.sizes is None else self.sizes
+        given["sizes"] = sizes[rows, places] * there[..., None]
+        own = rows.to(self.images.device), places.to(self.images.device)
+        return lambda images: model(images[own], **given)
 
     def rng(self, seed: int, *key: object) -> list[torch.Generator]:
         """Return one CPU generator per image; draws never depend on the neighbors in the batch."""
@@ -83,3 +129,32 @@ def pad(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     for row, image in zip(canvas, images, strict=True):
         row[:, : image.shape[-2], : image.shape[-1]] = image
     return canvas, sizes
+
+
+def pad_clips(
+    clips: Sequence[Sequence[Tensor]], places: Sequence[Sequence[int]]
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Put tracklets of any lengths and sizes on one canvas.
+
+    Args:
+        clips: N tracklets of images (3, h, w).
+        places: of each, which of its images each place of its clip shows.
+
+    Returns:
+        (N, T, 3, H, W), sizes (N, T, 2), (0, 0) where a tracklet has no further image, and places
+        (N, S), -1 where a clip has ended; None where every clip is its images in their order.
+    """
+    longest = max(len(clip) for clip in clips)
+    canvas, sizes = pad([image for clip in clips for image in clip])
+    frames = canvas.new_zeros(len(clips), longest, *canvas.shape[1:])
+    all_sizes = sizes.new_zeros(len(clips), longest, 2)
+    start = 0
+    for row, clip in enumerate(clips):
+        end = start + len(clip)
+        frames[row, : len(clip)], all_sizes[row, : len(clip)] = canvas[start:end], sizes[start:end]
+        start = end
+    shown = torch.full((len(clips), max(map(len, places))), -1)
+    for row, own in enumerate(places):
+        shown[row, : len(own)] = torch.tensor(own)
+    plain = shown.shape[1] == longest and bool((shown == torch.arange(longest)).all())
+    return frames, all_sizes, None if plain else shown

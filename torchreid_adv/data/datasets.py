@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from torchreid_adv.data.records import Record, image_records, tracklet_records
 from torchreid_adv.errors import AdvError, ConfigError, DataError, suggest
-from torchreid_adv.integration.datasets import no_download
+from torchreid_adv.integration.datasets import TABLES, no_download
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.jobs.manifest import SIDES
 from torchreid_adv.registry import DATASETS
 
 
-@dataclass(frozen=True, order=True)
-class Record:
-    """One image file of a data set.
-
-    Args:
-        image_id: split folder and path below it, unique in the data set.
-        path: the file.
-        pid: identity (0 and -1 are distractors and junk in Market-1501).
-        camid: camera, from 0.
-    """
-
-    image_id: str
-    path: Path
-    pid: int
-    camid: int
-
-
 @dataclass(frozen=True)
 class ReIDData:
-    """A data set: its training, query and gallery images, each sorted by image_id.
+    """A data set: its training, query and gallery images or tracklets, each sorted by image_id.
 
     Args:
         name: registered name.
@@ -59,14 +42,23 @@ class ReIDData:
         records: tuple[Record, ...] = getattr(self, name)
         return records
 
+    @property
+    def tracklets(self) -> bool:
+        """Whether it is of tracklets."""
+        return any(record.frames for record in self.query)
+
+    def files(self) -> list[Record]:
+        """Return every image file of the data set, those of a tracklet in their order."""
+        return [file for side in SIDES for record in self.side(side) for file in record.files]
+
     def without(self, image_ids: Collection[str]) -> ReIDData:
-        """Return the data set without some of its images.
+        """Return the data set without some of its images, and without their tracklets.
 
         Raises:
             DataError: a side would be empty.
         """
         left: dict[str, Any] = {
-            s: tuple(r for r in self.side(s) if r.image_id not in image_ids) for s in SIDES
+            s: tuple(r for r in self.side(s) if not r.is_of(image_ids)) for s in SIDES
         }
         if not all(left.values()):
             raise DataError(f"all images of a side of '{self.name}' are bad; nothing is left of it")
@@ -79,7 +71,8 @@ def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> R
     Args:
         name: ``market1501``, ``dukemtmcreid``..., ``virtual_a``..., ``adversarial``.
         root: data root; sets lie below it as torchreid expects them.
-        options: further keywords of torchreid's data set classes (``split_id``...).
+        options: further keywords of torchreid's data set classes (``split_id``; ``seq_len`` and
+            ``sample_method`` of tracklets, as ``video.*`` in a config...).
 
     Raises:
         ConfigError: unknown name.
@@ -90,8 +83,15 @@ def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> R
     if name not in DATASETS and not os.path.isdir(root):
         raise DataError(f"the data root '{root}' does not exist; give it with --root")
     with reading(f"the data set '{name}' below '{root}'"):
-        dataset = factory(root=str(root), mode="query", verbose=False, **options)
+        dataset = factory(
+            root=str(root), mode="query", verbose=False, transform=_unchanged, **options
+        )
     return from_torchreid(name, root, dataset)
+
+
+def _unchanged(image: Any) -> Any:
+    """Stand for the transform that torchreid's sets of tracklets insist on."""
+    return image
 
 
 @contextlib.contextmanager
@@ -133,21 +133,27 @@ def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:
     """Make a :class:`ReIDData` of a torchreid data set object.
 
     Raises:
-        DataError: a split is empty, tracklets, or two images that would get the same name.
+        ConfigError: tracklets of which a test draws frames.
+        DataError: a split is empty, or two images that would get the same name.
     """
     items = {side: getattr(dataset, side) for side in SIDES}
     for side, rows in items.items():
         if not rows:
             raise DataError(f"the data set '{name}' below '{root}' has no {side} images")
-        if not isinstance(rows[0][0], str):
-            raise DataError(f"'{name}' is a video data set; image data sets can be attacked")
-    folders = _split_folders({side: [row[0] for row in rows] for side, rows in items.items()})
-    records = {side: _records(rows, *folders[side]) for side, rows in items.items()}
+    video = not isinstance(items["query"][0][0], str)
+    paths = {
+        side: [path for row in rows for path in (row[0] if video else row[:1])]
+        for side, rows in items.items()
+    }
+    make = tracklet_records if video else image_records
+    folders = _split_folders(paths)
+    records = {side: make(dataset, rows, *folders[side]) for side, rows in items.items()}
     return ReIDData(name=name, root=Path(root), **records)
 
 
 def _factory(name: str) -> Any:
-    known = dict(vars(torchreid_module("data.datasets"))["__image_datasets"])
+    module = vars(torchreid_module("data.datasets"))
+    known = {key: made for table in TABLES.values() for key, made in module[table].items()}
     known.update({entry: DATASETS.get(entry) for entry in DATASETS})
     if name not in known:
         raise ConfigError(f"unknown data set '{name}'{suggest(name, known)}")
@@ -167,19 +173,3 @@ def _split_folders(paths: dict[str, list[str]]) -> dict[str, tuple[Path, str]]:
     distinct = len({folder.name.lower() for folder in common.values()}) == len(common)
     own = distinct and not nested
     return {side: (folder, folder.name if own else side) for side, folder in common.items()}
-
-
-def _records(rows: Sequence[Any], folder: Path, split: str) -> tuple[Record, ...]:
-    records: list[Record] = []
-    outputs: dict[str, str] = {}
-    for path, pid, camid, *_ in rows:
-        below = Path(path).relative_to(folder).as_posix()
-        image_id = f"{split}/{below}"
-        output = unicodedata.normalize("NFC", os.path.splitext(image_id)[0]).lower()
-        if outputs.setdefault(output, path) != path:
-            raise DataError(
-                f"'{path}' and '{outputs[output]}' differ by suffix, case or Unicode form only; "
-                "rename one"
-            )
-        records.append(Record(image_id, Path(path), int(pid), int(camid)))
-    return tuple(sorted(records))

@@ -11,9 +11,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from torchreid_adv import pixels
-from torchreid_adv.data.batch import Batch, pad
-from torchreid_adv.data.datasets import Record
+from torchreid_adv.data.batch import Batch, pad, pad_clips
 from torchreid_adv.data.images import read_image, read_pixels
+from torchreid_adv.data.records import Record, modalities
 from torchreid_adv.errors import DataError, printable
 from torchreid_adv.jobs.paths import name_fault
 from torchreid_adv.jobs.progress import progress_bar
@@ -21,7 +21,11 @@ from torchreid_adv.jobs.team import ALONE, Team
 
 
 class ImageFiles(Dataset[Any]):
-    """Records as stored pixels, uint8 arrays (h, w, 3), or as what a PIL transform gives."""
+    """Records as stored pixels, or as what a PIL transform gives.
+
+    An image is a uint8 array (h, w, 3), a tracklet a list of them: the frames ``seen``. A transform
+    is given one image, or the list of a clip's.
+    """
 
     def __init__(
         self, records: Sequence[Record], transform: Callable[[Any], Any] | None = None
@@ -33,10 +37,14 @@ class ImageFiles(Dataset[Any]):
         return len(self.records)
 
     def __getitem__(self, index: int) -> Any:
-        path = self.records[index].path
-        if self.transform is not None:
-            return self.transform(read_image(path))
-        return read_pixels(path)
+        record = self.records[index]
+        if self.transform is None:
+            pixels = [read_pixels(file.path) for file in record.seen]
+            return pixels if record.frames else pixels[0]
+        images = [read_image(file.path) for file in record.seen]
+        if record.frames:
+            return self.transform([images[place] for place in record.places])
+        return self.transform(images[0])
 
 
 class CheckedFiles(ImageFiles):
@@ -63,7 +71,7 @@ def read_groups(
 ) -> Iterator[list[Any]]:
     """Yield the images of each group of records, reading ahead with worker processes.
 
-    They are uint8 arrays (h, w, 3), or what ``transform`` makes of a PIL image.
+    What is yielded of each is said at :class:`ImageFiles`.
     """
     records = [record for group in groups for record in group]
     ends = itertools.accumulate(len(group) for group in groups)
@@ -77,16 +85,28 @@ def read_groups(
             bar.update(len(images))
 
 
-def make_batch(records: Sequence[Record], images: Sequence[np.ndarray]) -> Batch:
-    """Make the batch of some records and their uint8 pixels; fillers repeat the last record."""
+def make_batch(records: Sequence[Record], images: Sequence[Any]) -> Batch:
+    """Make the batch of some records and their pixels; fillers repeat the last record.
+
+    Args:
+        records: images or tracklets.
+        images: what :func:`read_groups` yields of them.
+    """
     filled = [*records, *[records[-1]] * (len(images) - len(records))]
-    canvas, sizes = pad([pixels.to_tensor(image) for image in images])
+    places = None
+    if records[0].frames:
+        clips = [[pixels.to_tensor(frame) for frame in frames] for frames in images]
+        canvas, sizes, places = pad_clips(clips, [record.places for record in filled])
+    else:
+        canvas, sizes = pad([pixels.to_tensor(image) for image in images])
     return Batch(
         images=canvas,
         sizes=sizes,
         pids=torch.tensor([record.pid for record in filled]),
         camids=torch.tensor([record.camid for record in filled]),
         image_ids=tuple(record.image_id for record in filled),
+        modality=modalities(filled),
+        places=places,
     )
 
 

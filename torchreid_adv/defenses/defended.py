@@ -110,7 +110,10 @@ class Defended(ImageModel):
                 together: Tensor = self.defense(images)
                 return together
             crops = zip(images.split(1), sizes.tolist(), strict=True)
-            return [self.defense(image[:, :, :h, :w])[0] for image, (h, w) in crops]
+            return [
+                self.defense(image[:, :, :h, :w])[0] if h and w else image[0, :, :0, :0]
+                for image, (h, w) in crops  # where a tracklet has no further frame, nothing is
+            ]
 
     def file_transform(self) -> DefendedFiles:
         """Return PIL image -> the model's input for each draw."""
@@ -120,10 +123,11 @@ class Defended(ImageModel):
         """Return PIL image -> what a transform makes of each draw."""
         return DefendedFiles(self.defense, self.draws, transform)
 
-    def of_files(self, inputs: Sequence[list[Any]]) -> Tensor:
+    def of_files(self, inputs: Sequence[list[Any]], *, modality: Tensor | None = None) -> Tensor:
         """Return the features (N, D), averaged over draws, of what the file transform gave."""
         features = [
-            self.model.of_files([image[number] for image in inputs]) for number in range(self.draws)
+            self.model.of_files([image[number] for image in inputs], modality=modality)
+            for number in range(self.draws)
         ]
         return features[0] if self.draws == 1 else torch.stack(features).mean(0)
 
@@ -169,7 +173,7 @@ def _with_prefix(module: nn.Module, state: dict[str, Any], prefix: str, *further
 
 
 class DefendedFiles:
-    """A defense before a transform of PIL images, for the processes that read files.
+    """A defense before a transform of PIL images, or of clips, for the processes that read files.
 
     Args:
         defense: what is put before.
@@ -182,13 +186,18 @@ class DefendedFiles:
         self.draws = draws
         self.transform = transform
 
-    def __call__(self, image: Image.Image) -> list[Any]:
-        """Return what the transform makes of each draw."""
-        found = [self.transform(self.defense.of_image(image))]
+    def __call__(self, image: Image.Image | list[Image.Image]) -> list[Any]:
+        """Return what the transform makes of each draw for an image, or for a clip's list."""
+        found = [self.transform(self._defended(image))]
         for number in range(1, self.draws):
             with other_draws("draw", number):
-                found.append(self.transform(self.defense.of_image(image)))
+                found.append(self.transform(self._defended(image)))
         return found
+
+    def _defended(self, image: Image.Image | list[Image.Image]) -> Any:
+        if isinstance(image, list):
+            return [self.defense.of_image(frame) for frame in image]
+        return self.defense.of_image(image)
 
 
 def eot_samples(model: nn.Module) -> int:

@@ -7,14 +7,15 @@ from typing import Any
 
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import from_torchreid
-from torchreid_adv.engines.evaluation import Base
 from torchreid_adv.engines.normalized import pixel_model
+from torchreid_adv.engines.tracklets import TrackletEvaluationMixin
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.tracklet_model import of_tracklets
 from torchreid_adv.registry import COMMANDS, ENGINES
 
 
 @ENGINES.register("metric_attack", title="evaluation also attacks adv.attack.side, prints both")
-class MetricAttackMixin(Base):
+class MetricAttackMixin(TrackletEvaluationMixin):
     """After the last evaluation, attack each target and write what attack-gallery writes.
 
     Nothing is trained by it: training and the evaluations on the way are those of the stock engine.
@@ -26,10 +27,8 @@ class MetricAttackMixin(Base):
         """Take the config.
 
         Raises:
-            ConfigError: tracklets, which have no attack of images, or other models to attack.
+            ConfigError: other models to attack.
         """
-        if self.datamanager.data_type != "image":
-            raise ConfigError(f"adv.engine {cfg.adv.engine} is for data.type image, got video")
         if cfg.adv.attack.models:
             raise ConfigError(
                 f"adv.engine {cfg.adv.engine} attacks the engine's own model; "
@@ -47,6 +46,9 @@ class MetricAttackMixin(Base):
     def _attack_targets(self, out: Path) -> None:
         cfg = self.attack_config
         model = pixel_model(self)
+        if self.datamanager.data_type == "video":
+            pooling = getattr(self, "pooling_method", "")
+            model = of_tracklets(model, clip=self.clip, pooling=pooling)
         facts = {
             "name": lookup(cfg, "model.name", type(model.network).__name__),
             "weights": lookup(cfg, "model.load_weights", ""),

@@ -13,6 +13,7 @@ from torchreid_adv.data.cross_modality.samplers import PairedSampler
 from torchreid_adv.data.cross_modality.tracklets import TrackletDataset
 from torchreid_adv.engines.resumable import ResumableMixin
 from torchreid_adv.engines.self_attack_losses import batch_hard, confusion_loss, identity_loss
+from torchreid_adv.engines.tracklets import TrackletEvaluationMixin
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.checkpoints import unwrap
 from torchreid_adv.models.self_attack import SelfAttackVideo
@@ -23,7 +24,7 @@ Losses = dict[str, Tensor]
 
 
 @ENGINES.register("vi_self_attack", title="visible-infrared tracklets: self-attack and its defense")
-class VISelfAttackMixin(ResumableMixin):
+class VISelfAttackMixin(TrackletEvaluationMixin, ResumableMixin):
     """Each batch updates the defense, the body parts and the attack, one after the other.
 
     After ``adv.video.first_epochs`` the defender's classifier stays as it is, and the defense moves
@@ -32,7 +33,6 @@ class VISelfAttackMixin(ResumableMixin):
     """
 
     video_config: AdvConfig
-    _modality: Tensor
 
     def adapt(self, cfg: AdvConfig) -> None:
         """Take the config.
@@ -42,8 +42,6 @@ class VISelfAttackMixin(ResumableMixin):
         """
         _check(self, cfg)
         self.video_config = cfg
-        dataset = next(iter(self.test_loader.values()))["query"].dataset
-        self._clip = dataset.seq_len if dataset.sample_method == "dense" else 0
         self.resume(cfg)
 
     def train(self, *args: Any, **keywords: Any) -> None:
@@ -142,22 +140,6 @@ class VISelfAttackMixin(ResumableMixin):
                     f"the loss '{name}' is {loss} in epoch {self.epoch + 1}, batch "
                     f"{self.batch_idx + 1}; lower train.lr, or start from a whole checkpoint"
                 )
-
-    def parse_data_for_eval(self, data: Any) -> tuple[Tensor, Tensor, Tensor]:
-        """Return tracklets, pids and camids, and remember the modalities."""
-        self._modality = data["dsetid"] % 2
-        return data["img"], data["pid"], data["camid"]
-
-    def extract_features(self, input: Tensor) -> Tensor:
-        """Return descriptors (N, D) of the tracklets that were parsed last, each by itself."""
-        modality = self._modality.to(input.device)
-        if not self._clip:
-            features: Tensor = self.model(input, modality)
-            return features
-        clips = input.unflatten(1, (-1, self._clip))
-        rows = modality.repeat_interleave(clips.shape[1])
-        features = self.model(clips.flatten(0, 1), rows)
-        return features.unflatten(0, clips.shape[:2]).mean(1)
 
 
 def _check(engine: Any, cfg: AdvConfig) -> None:

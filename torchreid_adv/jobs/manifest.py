@@ -43,6 +43,9 @@ class Entry:
         changed: whether any pixel differs.
         sha256: of the stored file.
         status: ``ok``, or why the image was left out; then nothing of it is stored.
+        modality: 0 visible, 1 infrared; None where the data set does not tell.
+        tracklet: of a frame, the name of its tracklet.
+        frame: its number there, from 0.
     """
 
     image_id: str
@@ -59,11 +62,20 @@ class Entry:
     changed: bool
     sha256: str
     status: str = OK
+    modality: int | None = None
+    tracklet: str = ""
+    frame: int = 0
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Entry:
         """Return the entry that JSON holds."""
         return cls(**{**facts, "size": tuple(facts["size"])})
+
+    def line(self) -> str:
+        """Return it as JSON, without what does not apply to it."""
+        absent = {"modality"} if self.modality is None else set()
+        absent |= set() if self.tracklet else {"tracklet", "frame"}
+        return _line({key: value for key, value in asdict(self).items() if key not in absent})
 
 
 @dataclass(frozen=True)
@@ -81,12 +93,12 @@ class Manifest:
     @property
     def root(self) -> str:
         """Root of the hash tree over the images: their names, bytes and facts."""
-        return hash_tree([_line(asdict(entry)).encode() for entry in self.entries])
+        return hash_tree([entry.line().encode() for entry in self.entries])
 
     def write(self, folder: Path) -> Path:
         """Write ``manifest.jsonl`` into the folder, whole or not at all."""
         lines = [_line({"manifest": FORMAT, **self.header})]
-        lines += [_line(asdict(entry)) for entry in self.entries]
+        lines += [entry.line() for entry in self.entries]
         footer = {"images": len(self.entries), "root": self.root, "sha256": _digest(lines)}
         path = folder / FILE_NAME
         write_text(path, "\n".join([*lines, _line(footer)]) + "\n")

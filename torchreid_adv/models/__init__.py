@@ -5,5 +5,14 @@ from torchreid_adv.models.extract import extract
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.loading import fingerprint, load_model
 from torchreid_adv.models.pixel_model import PixelModel
+from torchreid_adv.models.tracklet_model import TrackletModel
 
-__all__ = ["Ensemble", "Features", "PixelModel", "extract", "fingerprint", "load_model"]
+__all__ = [
+    "Ensemble",
+    "Features",
+    "PixelModel",
+    "TrackletModel",
+    "extract",
+    "fingerprint",
+    "load_model",
+]

@@ -14,11 +14,19 @@ class ImageModel(nn.Module, ABC):
 
     @abstractmethod
     def file_transform(self) -> Callable[[Any], Any]:
-        """Return what is done to a PIL image in the process that reads it; picklable."""
+        """Return what is done to a PIL image in the process that reads it; picklable.
+
+        A model of tracklets is given the list of a clip's images.
+        """
 
     @abstractmethod
-    def of_files(self, inputs: Sequence[Any]) -> Tensor:
-        """Return the features (N, D) of what the file transform gave for N images."""
+    def of_files(self, inputs: Sequence[Any], *, modality: Tensor | None = None) -> Tensor:
+        """Return the features (N, D) of what the file transform gave for N images or tracklets.
+
+        Args:
+            inputs: N of them.
+            modality: (N,) of each; None = not known.
+        """
 
 
 class BlackBox(nn.Module):

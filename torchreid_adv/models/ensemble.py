@@ -61,11 +61,13 @@ class Ensemble(ImageModel):
         """Return the members' file transforms as one: PIL image -> an input for each."""
         return Each([member.file_transform() for member in self._members()])
 
-    def of_files(self, inputs: Sequence[list[Tensor]]) -> Tensor:
+    def of_files(self, inputs: Sequence[list[Tensor]], *, modality: Tensor | None = None) -> Tensor:
         """Return the features (N, D) of what the file transform gave for N images."""
         own = zip(*inputs, strict=True)
         members = zip(self._members(), own, strict=True)
-        return self._joined([member.of_files(images) for member, images in members])
+        return self._joined(
+            [member.of_files(images, modality=modality) for member, images in members]
+        )
 
     def _members(self) -> list[PixelModel]:
         return [member for member in self.members if isinstance(member, PixelModel)]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from torchreid_adv.data.datasets import Record
 from torchreid_adv.data.loading import read_groups
+from torchreid_adv.data.records import Record, modalities
 from torchreid_adv.jobs.chunks import chunks, filled
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models.base import ImageModel
@@ -30,12 +30,13 @@ def extract(
     description: str = "extracting features",
     team: Team = ALONE,
 ) -> Features:
-    """Return the features of image files as torchreid would compute them.
+    """Return the features of image files, or of tracklets, as torchreid would compute them.
 
     Args:
         model: its size, mean and std make the transform.
         records: images, in the order the features shall have.
-        chunk: images per forward pass, also in the last one, which is filled up.
+        chunk: images per forward pass, also in the last one, which is filled up; frames, of
+            tracklets that are as long as the longest.
         workers: processes that read images; 0 = this one.
         description: of the progress bar.
         team: connected processes share the chunks; all get all features, the same bits.
@@ -43,6 +44,7 @@ def extract(
     Raises:
         DataError: an image cannot be read, or features that are not finite.
     """
+    chunk = max(1, chunk // max([1, *(len(record.clip) for record in records)]))
     groups = chunks(records, chunk)
     mine = [n for n in range(len(groups)) if not team.connected or team.does(n)]
     reader = read_groups(
@@ -54,6 +56,8 @@ def extract(
     rows = {}
     with torch.no_grad(), frozen(model):
         for number, images in zip(mine, reader, strict=True):
-            features = model.of_files(filled(images, chunk))
+            features = model.of_files(
+                filled(images, chunk), modality=modalities(filled(groups[number], chunk))
+            )
             rows[number * chunk] = features[: len(images)].float().cpu()
     return Features.of(records, team.gathered(rows, len(records)))

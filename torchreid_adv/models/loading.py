@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from torchreid_adv.integration.checkpoints import (
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.foreign import FORMATS, load_foreign
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
+from torchreid_adv.models.tracklet_model import TrackletModel, takes_tracklets
 from torchreid_adv.registry import MODELS
 
 
@@ -31,7 +33,7 @@ def load_model(
     std: Sequence[float] = IMAGENET_STD,
     device: str | torch.device | None = None,
 ) -> PixelModel:
-    """Load a network with its weights, in eval mode.
+    """Load a network with its weights, in eval mode; one of tracklets takes tracklets.
 
     Args:
         name: of torchreid's model factory or of :data:`torchreid_adv.MODELS`; or the format of a
@@ -51,9 +53,12 @@ def load_model(
     if name in FORMATS:
         return load_foreign(name, weights, size=size, mean=mean, std=std, device=device)
     state = weights_in(read_checkpoint(weights), weights)
-    network = build_network(name, classes=_classes(state))
+    known = MODELS.facts(name).get("parts") if name in MODELS else None
+    options = {} if known is None else {"parts": known(state)}  # those of the checkpoint
+    network = build_network(name, classes=_classes(state), **options)
     load_weights(network, weights, strict=True, state=state)
-    return PixelModel(network, size=size, mean=mean, std=std).to(device).eval()
+    kind = TrackletModel if takes_tracklets(network) else PixelModel
+    return kind(network, size=size, mean=mean, std=std).to(device).eval()
 
 
 def fingerprint(network: nn.Module) -> str:
@@ -76,12 +81,13 @@ def _classes(state: Mapping[str, Tensor]) -> int:
     return len(heads[0]) if heads else 1
 
 
-def build_network(name: str, *, classes: int = 1) -> nn.Module:
+def build_network(name: str, *, classes: int = 1, **options: Any) -> nn.Module:
     """Build a network, without weights.
 
     Args:
         name: of torchreid's model factory or of :data:`torchreid_adv.MODELS`.
         classes: of its classifier, on which features do not depend.
+        options: further keywords of what builds it.
 
     Raises:
         ConfigError: unknown name.
@@ -92,6 +98,10 @@ def build_network(name: str, *, classes: int = 1) -> nn.Module:
     if name not in factory:
         raise ConfigError(f"unknown model '{name}'{suggest(name, [*factory, *FORMATS])}")
     network: nn.Module = factory[name](
-        num_classes=classes, loss="softmax", pretrained=False, use_gpu=torch.cuda.is_available()
+        num_classes=classes,
+        loss="softmax",
+        pretrained=False,
+        use_gpu=torch.cuda.is_available(),
+        **options,
     )
     return network.eval()

@@ -98,7 +98,7 @@ class PixelModel(ImageModel):
         """
         return T.Compose([T.Resize(self.size), T.ToTensor(), T.Normalize(self.mean, self.std)])
 
-    def of_files(self, inputs: Sequence[Tensor]) -> Tensor:
+    def of_files(self, inputs: Sequence[Tensor], *, modality: Tensor | None = None) -> Tensor:
         """Return the features (N, D) of what the file transform gave for N images."""
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
         features: Tensor = self.network(torch.stack(list(inputs)).to(device))

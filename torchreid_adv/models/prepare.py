@@ -26,7 +26,7 @@ class Prepared(nn.Module):
 
     Args:
         model: PixelModel, or a module around some.
-        images: (N, 3, H, W) in [0, 1]; one is used to see which BatchNorm follows which layer.
+        images: (N, [T,] 3, H, W) in [0, 1]; one is used to see which BatchNorm follows which layer.
         precision: ``fp32`` or ``bf16``, the number format inside the networks.
     """
 
@@ -68,10 +68,11 @@ class InFormat(nn.Module):
         self.memory_format = memory_format
         self.network.to(memory_format=memory_format)
 
-    def forward(self, images: Tensor) -> Any:
+    def forward(self, images: Tensor, *further: Any) -> Any:
         """Return features, or whatever a network gives, in the format the images came in."""
         inside = images.dtype if self.dtype == torch.float32 else self.dtype
-        answer = self.network(images.to(inside, memory_format=self.memory_format))
+        own = self.memory_format if images.ndim == 4 else torch.contiguous_format  # tracklets
+        answer = self.network(images.to(inside, memory_format=own), *further)
         return _in_format(answer, images.dtype)
 
 

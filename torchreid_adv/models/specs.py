@@ -13,7 +13,7 @@ from torchreid_adv.models.pixel_model import PixelModel
 _NUMBER = r"\d*\.?\d+"
 _THREE = rf"{_NUMBER}(?:,{_NUMBER},{_NUMBER})?"  # one for each channel, or one for all
 _FORM = re.compile(
-    r"(?:(?P<label>[\w.-]+)=)?(?P<name>\w+)(?:@(?P<size>\d+x\d+))?"
+    r"(?:(?P<label>[\w.+*-]+)=)?(?P<name>\w+)(?:@(?P<size>\d+x\d+))?"
     rf"(?:@(?P<mean>{_THREE})/(?P<std>{_THREE}))?(?::(?P<weights>.+))?"
 )
 

@@ -41,15 +41,32 @@ def attention_maps(
     Raises:
         ConfigError: the package grad-cam is missing, or the network has no layer with places.
     """
+    inputs = sitting.inputs(images).split(1)
+    return [found[0] for found in projected_maps(sitting.model.network, inputs, toward)]
+
+
+def projected_maps(
+    network: nn.Module, inputs: Sequence[Tensor], toward: Tensor
+) -> list[np.ndarray]:
+    """Return Grad-CAM's maps (B, H, W) in [0, 1], each scaled to its own range, of n inputs.
+
+    Args:
+        network: (B, 3, H, W) -> features whose first one counts; left as it was.
+        inputs: n of them.
+        toward: (n, D), on which the features are projected.
+
+    Raises:
+        ConfigError: as :func:`attention_maps`.
+    """
     grad_cam = _package()
-    network = copy.deepcopy(sitting.model.network).eval().requires_grad_(True)
-    inputs = sitting.inputs(images).requires_grad_()
-    layer = last_layer(network, inputs[:1])
+    network = copy.deepcopy(network).eval().requires_grad_(True)
+    inputs = [images.detach().requires_grad_() for images in inputs]
+    layer = last_layer(network, inputs[0])
     device = next(network.parameters()).device
     maps = []
     with torch.enable_grad(), grad_cam(model=network, target_layers=[layer]) as cam:
-        for image, reference in zip(inputs.split(1), toward.to(device), strict=True):
-            (found,) = cam(input_tensor=image, targets=[_projection(reference)])
+        for image, reference in zip(inputs, toward.to(device), strict=True):
+            found = cam(input_tensor=image, targets=[_projection(reference)])
             maps.append(np.asarray(found, np.float32))
     return maps
 
@@ -69,27 +86,28 @@ def _package() -> Any:
 
 
 def last_layer(network: nn.Module, image: Tensor) -> nn.Module:
-    """Return the part of a network that is the last to give a map with more than one place.
+    """Return the part of a network that is the last to give maps with more than one place.
 
     Args:
         network: in eval mode.
-        image: (1, 3, H, W), its input.
+        image: (B, 3, H, W), its input; what gives maps gives one for each of them.
 
     Raises:
         ConfigError: there is none, or none that a gradient comes from.
     """
     found: list[nn.Module] = []
+    twice = torch.cat([image, image])  # a clip of one frame would look like a batch of stripes
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
-        places = isinstance(output, Tensor) and output.ndim == 4 and output.shape[-2:].numel() > 1
-        if places and output.requires_grad:
+        maps = isinstance(output, Tensor) and output.ndim == 4 and len(output) == len(twice)
+        if maps and output.shape[-2:].numel() > 1 and output.requires_grad:
             found.append(module)
 
     parts = [part for part in network.modules() if part is not network]
     hooks = [part.register_forward_hook(note) for part in parts]
     try:
         with torch.enable_grad():
-            network(image.to(next(network.parameters()).device).requires_grad_())
+            network(twice.to(next(network.parameters()).device).requires_grad_())
     finally:
         for hook in hooks:
             hook.remove()

@@ -12,17 +12,23 @@ from torchreid_adv.report.page import environment
 
 
 def write_gallery(
-    path: Path, facts: Mapping[str, Any], images: Mapping[str, bytes], settings: Mapping[str, Any]
+    path: Path,
+    facts: Mapping[str, Any],
+    images: Mapping[str, bytes],
+    settings: Mapping[str, Any],
+    *,
+    template: str = "gallery.html",
 ) -> Path:
     """Write the page, one file that needs nothing else, and return its path.
 
     Args:
         path: of the page.
         facts: content of ``pictures.json``.
-        images: ``attention``, ``features`` and ``noise`` as PNG.
+        images: those that the template names, as PNG.
         settings: the config.
+        template: of the page.
     """
-    template = environment().get_template("gallery.html")
     lines = words.config_lines(dict(settings))
-    write_text(path, template.render(facts=facts, images=images, config=lines))
+    page = environment().get_template(template)
+    write_text(path, page.render(facts=facts, images=images, config=lines))
     return path

@@ -103,11 +103,19 @@ def ranking_figure(*lists: RankingLists) -> Figure:
     precisions = [precision for one in lists for precision in one.precision]
     sheet = Sheet(len(rows), 1 + max(len(row.found) for row in rows), left=0.15)
     for place, (row, precision) in enumerate(zip(rows, precisions, strict=True)):
-        _draw_row(sheet, place, row, percent(precision))
+        draw_list(sheet, place, row, percent(precision))
     return sheet.figure
 
 
-def _draw_row(sheet: Sheet, place: int, row: ListRow, precision: str) -> None:
+def draw_list(sheet: Sheet, place: int, row: ListRow, precision: str) -> None:
+    """Draw a query and what it found as a row of a sheet.
+
+    Args:
+        sheet: to draw on.
+        place: row of the sheet.
+        row: the list.
+        precision: the query's AP, in words; "" = its identity is shown.
+    """
     sheet.label(place, row.label)
     below = (f"AP {precision}" if precision else f"identity {row.query.pid}", INK)
     sheet.show(place, 0, row.query.picture, frame=INK, above="query", below=below)
@@ -126,7 +134,7 @@ def pulled_figure(lists: PulledLists) -> Figure:
     longest = max(len(found) for found in (lists.before.found, lists.after.found, lists.pulled))
     sheet = Sheet(3, 1 + longest, left=0.15)
     for place, row in ((0, lists.before), (2, lists.after)):
-        _draw_row(sheet, place, row, "")
+        draw_list(sheet, place, row, "")
     sheet.label(1, lists.label)
     for column, card in enumerate(lists.pulled, start=1):
         _draw_found(sheet, 1, column, card, "")

@@ -67,6 +67,8 @@ class Section:
         said = [words.headline(self.model, target.name, target.side, self.eps, results)]
         if results.get("defense"):
             said.append(words.defense_sentence(results["defense"]))
+        if self.model.startswith("self_attack_video"):
+            said.append(words.SELF_ATTACK)
         if results.get("figure"):
             said.append(words.figure_sentence(results["figure"]))
         return said
@@ -76,7 +78,11 @@ class Section:
         """What the attacker knows, changes and is scored by."""
         results = self.target.results
         return words.threat_model(
-            results["attack"], results["images"], self.target.side, self.metric
+            results["attack"],
+            results["images"],
+            self.target.side,
+            self.metric,
+            results.get("tracklets"),
         )
 
     @property

@@ -140,8 +140,18 @@ def defense_sentence(defense: dict[str, Any]) -> str:
     return f"{start} under this attack, which does not know of it. No adaptive attack: {reason}."
 
 
+SELF_ATTACK = (
+    "Self-attack and its defense are of features, in training alone; they are no defense against "
+    "noise on images, and nobody has claimed that they are."
+)
+
+
 def threat_model(
-    attack: dict[str, Any], images: dict[str, Any], side: str, distance: str
+    attack: dict[str, Any],
+    images: dict[str, Any],
+    side: str,
+    distance: str,
+    tracklets: dict[str, Any] | None = None,
 ) -> list[tuple[str, str]]:
     """Return what the attacker knows, changes and is scored by: pairs (aspect, answer)."""
     models = attack.get("models")
@@ -156,6 +166,7 @@ def threat_model(
         ("Attacker", f"{knowledge}{aim}"),
         ("Metric", f"{metric}{unit}"),
         ("Attacked side", f"{side}; {_join(_counts(images))}"),
+        *([("Tracklets", _tracklets(attack, tracklets))] if tracklets else []),
         ("Stored as", f"8-bit PNG at {size}"),
         ("Scored", "from the stored files, through the usual test transform"),
     ]
@@ -166,6 +177,12 @@ def _counts(images: dict[str, Any]) -> list[str]:
     if images.get("unchanged"):
         said.append(f"{images['unchanged']:,} of these came out unchanged")
     return said
+
+
+def _tracklets(attack: dict[str, Any], tracklets: dict[str, Any]) -> str:
+    shared = attack.get("tracklet") == "shared"
+    noise = "one noise for all frames of each" if shared else "each frame with noise of its own"
+    return f"{tracklets['attacked']:,} of {tracklets['total']:,} attacked, {noise}"
 
 
 def _join(names: Any) -> str:

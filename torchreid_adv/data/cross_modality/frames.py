@@ -76,6 +76,7 @@ METHODS: dict[str, tuple[Rule, Rule]] = {
 }
 STOCK = ("evenly", "random", "all")
 WHOLE = ("dense", "all")
+DRAWN = ("random",)  # tests take other frames each time
 
 
 def frame_rule(method: str, *, training: bool) -> Rule:

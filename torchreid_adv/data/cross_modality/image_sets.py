@@ -38,6 +38,7 @@ class CrossModalityImages(ImageDataset):
     """
 
     protocol = ""
+    modalities = True  # told by dsetid
 
     def __init__(
         self, train: list[Item], query: list[Item], gallery: list[Item], **kwargs: Any

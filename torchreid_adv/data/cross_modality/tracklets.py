@@ -39,6 +39,8 @@ class TrackletDataset(VideoDataset):
         ConfigError: an unknown ``sample_method``.
     """
 
+    modalities = True  # told by dsetid
+
     def __init__(
         self,
         train: list[Item],

@@ -46,12 +46,24 @@ class SpatialTemporalGuidance(nn.Module):
         count, frames = maps.shape[:2]
         pooled = F.adaptive_avg_pool2d(maps.flatten(0, 1), (PARTS, 1))
         stripes = pooled[..., 0].transpose(1, 2).unflatten(0, (count, frames))  # (N, T, K, C)
-        moved, _ = self.motion(stripes.transpose(1, 2).flatten(0, 1))
+        moved = _steps(self.motion, stripes.transpose(1, 2).flatten(0, 1))
         moved = moved.unflatten(0, (count, PARTS)).transpose(1, 2)
         if self.gate is not None:
             relation = moved[:, -1]  # (N, K, C)
             if self.spatial is not None:
-                relation = self.spatial(relation)[0][:, -1:]
+                relation = _steps(self.spatial, relation)[:, -1:]
             relation = relation.unsqueeze(1).expand_as(stripes)
             stripes = stripes * self.gate(torch.cat([stripes, relation], dim=3))
         return (stripes + moved).mean(1).flatten(1)
+
+
+def _steps(lstm: nn.LSTM, sequences: Tensor) -> Tensor:
+    """Return an LSTM's outputs (N, L, C); cuDNN's has no gradient in eval mode, torch's own has."""
+    if lstm.training or not torch.is_grad_enabled():
+        outputs: Tensor = lstm(sequences)[0]
+        return outputs
+    with torch.backends.cudnn.flags(
+        enabled=False, deterministic=torch.backends.cudnn.deterministic
+    ):
+        own: Tensor = lstm(sequences)[0]
+    return own

@@ -39,6 +39,8 @@ class SelfAttackVideo(nn.Module):
             the ``other``.
     """
 
+    takes_tracklets = True
+
     def __init__(
         self,
         num_classes: int,

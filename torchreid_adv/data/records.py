@@ -1,0 +1,188 @@
+"""Records: an image file, or a tracklet of several, with what a data set says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchreid_adv.data.cross_modality.frames import DRAWN, frame_rule
+from torchreid_adv.data.cross_modality.modality import modality_of
+from torchreid_adv.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, order=True)
+class Record:
+    """One image file of a data set, or one tracklet.
+
+    Args:
+        image_id: split folder and path below it, unique in the data set; of a tracklet, the names
+            of its first and last frame.
+        path: the file; of a tracklet, the first frame that is looked at.
+        pid: identity (0 and -1 are distractors and junk in Market-1501).
+        camid: camera, from 0.
+        modality: 0 visible, 1 infrared; None where the data set does not tell.
+        tracklet: of a frame, the tracklet that it is of.
+        number: of a frame, its place in the tracklet, from 0.
+        frames: of a tracklet, in their order; none = an image.
+        clip: of a tracklet, the numbers of the frames that a test looks at; a short tracklet's
+            repeat.
+    """
+
+    image_id: str
+    path: Path
+    pid: int
+    camid: int
+    modality: int | None = None
+    tracklet: str = ""
+    number: int = 0
+    frames: tuple[Record, ...] = ()
+    clip: tuple[int, ...] = ()
+
+    @property
+    def files(self) -> tuple[Record, ...]:
+        """Every image file of it."""
+        return self.frames or (self,)
+
+    @property
+    def seen(self) -> tuple[Record, ...]:
+        """The image files that a test looks at, each once."""
+        return tuple(self.frames[number] for number in dict.fromkeys(self.clip)) or (self,)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Which of the files ``seen`` each place of the clip shows."""
+        order = {number: place for place, number in enumerate(dict.fromkeys(self.clip))}
+        return tuple(order[number] for number in self.clip) or (0,)
+
+    def is_of(self, image_ids: Collection[str]) -> bool:
+        """Return whether a file of it is among some images."""
+        return any(file.image_id in image_ids for file in self.files)
+
+    def moved(self, folder: Path, outputs: Mapping[str, str]) -> Record:
+        """Return the same with those of its files that are stored elsewhere taken from there.
+
+        Args:
+            folder: where.
+            outputs: image_id -> name below the folder.
+        """
+        if not self.frames:
+            return dataclasses.replace(self, path=folder / outputs[self.image_id])
+        frames = tuple(
+            frame.moved(folder, outputs) if frame.image_id in outputs else frame
+            for frame in self.frames
+        )
+        return dataclasses.replace(self, path=frames[self.clip[0]].path, frames=frames)
+
+
+def modalities(records: Sequence[Record]) -> Tensor | None:
+    """Return the modalities (N,) of N records, None where they do not tell."""
+    found = [record.modality for record in records]
+    return None if None in found else torch.tensor(found)
+
+
+def image_records(
+    dataset: Any, rows: Sequence[Any], folder: Path, split: str
+) -> tuple[Record, ...]:
+    """Return the images of one side of a torchreid data set.
+
+    Args:
+        dataset: its object.
+        rows: tuples (path, pid, camid, dsetid).
+        folder: that all paths lie in.
+        split: what their names begin with.
+
+    Raises:
+        DataError: two images that would get the same name.
+    """
+    names = _Names(folder, split)
+    tells = getattr(dataset, "modalities", False)
+    return tuple(
+        sorted(
+            Record(
+                names.of(row[0]),
+                Path(row[0]),
+                int(row[1]),
+                int(row[2]),
+                modality_of(row) if tells else None,
+            )
+            for row in rows
+        )
+    )
+
+
+def tracklet_records(
+    dataset: Any, rows: Sequence[Any], folder: Path, split: str
+) -> tuple[Record, ...]:
+    """Return the tracklets of one side, each with the frames of the data set's test rule.
+
+    Args:
+        dataset: its object, with ``seq_len`` and ``sample_method``.
+        rows: tuples (paths, pid, camid, dsetid).
+        folder: that all paths lie in.
+        split: what their names begin with.
+
+    Raises:
+        ConfigError: a rule that draws frames in tests.
+        DataError: a frame that is listed twice.
+    """
+    if dataset.sample_method in DRAWN:
+        raise ConfigError(
+            f"video.sample_method '{dataset.sample_method}' draws other frames for each test, and "
+            "what is attacked has to be what is scored; choose restricted, grid or evenly"
+        )
+    rule = frame_rule(dataset.sample_method, training=False)
+    names = _Names(folder, split)
+    tells = getattr(dataset, "modalities", False)
+    records = []
+    for row in rows:
+        labels = int(row[1]), int(row[2]), modality_of(row) if tells else None
+        ids = [names.of(path, once=True) for path in row[0]]
+        first, last = PurePosixPath(ids[0]), PurePosixPath(ids[-1])
+        name = f"{first.with_suffix('')}-{last.stem}"
+        frames = tuple(
+            Record(image_id, Path(path), *labels, tracklet=name, number=number)
+            for number, (image_id, path) in enumerate(zip(ids, row[0], strict=True))
+        )
+        clip = tuple(rule(len(frames), dataset.seq_len))
+        records.append(Record(name, frames[clip[0]].path, *labels, frames=frames, clip=clip))
+    return tuple(sorted(records))
+
+
+class _Names:
+    """Names of image files, told apart where they are stored with another suffix."""
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.folder, self.split = folder, split
+        self._outputs: dict[str, str] = {}
+
+    def of(self, path: str, *, once: bool = False) -> str:
+        """Return the image_id of a file.
+
+        Args:
+            path: the file.
+            once: it must not have been asked for before.
+
+        Raises:
+            DataError: another one would be stored under the same name.
+        """
+        image_id = f"{self.split}/{Path(path).relative_to(self.folder).as_posix()}"
+        output = unicodedata.normalize("NFC", os.path.splitext(image_id)[0]).lower()
+        known = self._outputs.get(output)
+        if known == path and once:
+            raise DataError(
+                f"the frame '{path}' is listed twice, and each of two tracklets would change it; "
+                "mend the list of tracklets"
+            )
+        if self._outputs.setdefault(output, path) != path:
+            raise DataError(
+                f"'{path}' and '{known}' differ by suffix, case or Unicode form only; rename one"
+            )
+        return image_id
