@@ -15,7 +15,11 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.engines.selection import BEST
 from torchreid_adv.jobs.manifest import sha256
 
-WITHIN = {"adversarial_training": "robust_progress", "meta_defense": "defense_progress"}  # a job
+WITHIN = {  # engine -> the same inside a job
+    "adversarial_training": "robust_progress",
+    "meta_defense": "defense_progress",
+    "vi_self_attack": "video_progress",
+}
 DECIDES = ("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop")
 
 
@@ -58,11 +62,14 @@ def _train(cfg: AdvConfig, folder: Path, engine: str) -> None:
     assert weights_path(settings).is_file()
 
 
-def train_quietly(cfg: AdvConfig) -> None:
-    """Train as a config says, without torchreid's lines; its log file has them."""
+def train_quietly(cfg: AdvConfig) -> Any:
+    """Train or test as a config says, without torchreid's lines; return its engine.
+
+    The log file below ``data.save_dir`` has the lines.
+    """
     Path(cfg.data.save_dir).mkdir(parents=True, exist_ok=True)
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(cfg):
-        train(cfg)
+        return train(cfg)
 
 
 def _digest(cfg: AdvConfig, engine: str) -> str:
@@ -71,7 +78,11 @@ def _digest(cfg: AdvConfig, engine: str) -> str:
     decides["adv"] = {k: config.plain(cfg.adv[k]) for k in ("virtual", "transforms", "plugins")}
     for key in ("test_identities", "distractors", "train_model"):  # training sees nothing of them
         del decides["adv"]["virtual"][key]
-    if cfg.adv.engine in WITHIN:
+    if cfg.adv.engine == "vi_self_attack":
+        decides |= {"video": config.plain(cfg.video)}
+        decides["adv"]["video"] = config.plain(cfg.adv.video)
+        decides["adv"]["video"]["backbone"] = _file_hash(cfg.adv.video.backbone)
+    elif cfg.adv.engine in WITHIN:
         training = {k: v for k, v in config.plain(cfg.adv.training).items() if k not in _PLACES}
         training["clean"] = _file_hash(cfg.adv.training.weights)
         if cfg.adv.training.universal:

@@ -26,6 +26,7 @@ def _built(backbone: str, num_classes: int, pretrained: bool) -> nn.Module:
         num_classes,
         backbone=backbone,
         pretrained=pretrained,
+        weights=chosen.backbone,
         attack=chosen.attack,
         defense=chosen.defense,
         guidance=chosen.guidance,
