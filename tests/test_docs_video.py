@@ -16,7 +16,7 @@ COMMANDS = re.findall(r"^torchreid-adv (.+)$", TEXT, flags=re.MULTILINE)
 
 
 def test_the_page_shows_a_run_without_data_and_the_paper_s():
-    assert len(COMMANDS) == 2
+    assert len(COMMANDS) == 4
 
 
 @pytest.mark.parametrize("command", COMMANDS)

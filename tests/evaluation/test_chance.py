@@ -26,11 +26,13 @@ def test_what_does_not_count_is_left_out():
     query = [(1, 0), (2, 1), (9, 0)]
     gallery = [(1, 0), (1, 1), (2, 0), (2, 1)]
     assert chance(query, gallery) == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
+    every = chance(query, gallery, same_camera=False)
+    assert every == pytest.approx(expected_average_precision(2, 4))
     generator = torch.Generator().manual_seed(0)
     sides = [list(part) for side in (query, gallery) for part in zip(*side, strict=True)]
     pids, camids, others, views = sides
     draws = [
         evaluate_matrix(torch.rand(3, 4, generator=generator), pids, others, camids, views).mAP
-        for _ in range(2000)
+        for _ in range(400)
     ]
-    assert sum(draws) / len(draws) == pytest.approx(chance(query, gallery), abs=0.02)
+    assert sum(draws) / len(draws) == pytest.approx(chance(query, gallery), abs=0.04)

@@ -15,7 +15,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.chance import chance
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.models.specs import ModelSpec, parse_models
-from torchreid_adv.registry import DATASETS
+from torchreid_adv.registry import DATASETS, PROTOCOLS
 
 Scores = dict[str, dict[str, Any]]  # data set -> measures, and the mAP of a random order
 DECIDES = ("video", "test")
@@ -137,4 +137,5 @@ def _searched(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
 
 def _chance(loaders: dict[str, Any]) -> float:
     sides = [[(item[1], item[2]) for item in loaders[s].dataset.data] for s in ("query", "gallery")]
-    return chance(*sides)
+    own = getattr(loaders["gallery"].dataset, "protocol", "")
+    return chance(*sides, same_camera=PROTOCOLS.build(own).same_camera if own else True)

@@ -25,14 +25,18 @@ def expected_average_precision(positives: int, images: int) -> float:
     return (harmonic + (positives - 1) / (images - 1) * (images - harmonic)) / images
 
 
-def chance(query: Sequence[Labels], gallery: Sequence[Labels]) -> float:
-    """Return the mAP of a random order, by Market-1501's rule of what does not count.
+def chance(
+    query: Sequence[Labels], gallery: Sequence[Labels], *, same_camera: bool = True
+) -> float:
+    """Return the mAP of a random order.
 
     Args:
         query: of those without a positive nothing is said.
         gallery: in any order.
+        same_camera: what the query's own camera has of its identity does not count, which is
+            Market-1501's rule.
     """
-    people, views = Counter(pid for pid, _ in gallery), Counter(gallery)
+    people, views = Counter(pid for pid, _ in gallery), Counter(gallery if same_camera else ())
     means = [
         expected_average_precision(
             people[pid] - views[pid, camid], len(gallery) - views[pid, camid]
