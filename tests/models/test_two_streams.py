@@ -1,16 +1,12 @@
 """AGW with two streams: which weights see which image, and training through stock engines."""
 
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-
-sys.path.append(str(Path(__file__).parents[1] / "data" / "cross_modality"))
-from test_image_sets import write_llcm, write_regdb, write_sysu
+from vi_images import write_llcm, write_regdb, write_sysu
 
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.train import train
