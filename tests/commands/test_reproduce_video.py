@@ -4,27 +4,20 @@ import json
 
 import pytest
 import torch
-from scripts.tiny_resnet import TinyResNet
 from vcm import write_vcm
 
 from torchreid_adv import cli, config
 from torchreid_adv.commands.video_scoring import ROWS
-from torchreid_adv.models.self_attack import SelfAttackVideo, backbone
+from torchreid_adv.models.self_attack import SelfAttackVideo
 from torchreid_adv.report.words import DASH
 
 GIVEN = ("baseline", "asam_adm", "asam_adm_stig")
 NETWORK = "self_attack_video_resnet18"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backbone.models, "resnet18", TinyResNet)
-        yield
+pytestmark = pytest.mark.usefixtures("tiny_resnet18")
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, tiny_resnet18):
     place = tmp_path_factory.mktemp("video")
     write_vcm(place / "data", train=2, test=3, frames=2)
     for number, label in enumerate(GIVEN):
@@ -62,7 +55,7 @@ def cells_of(place, name):
 
 
 @pytest.fixture(scope="module")
-def done(place):
+def done(place, tiny_resnet18):
     for name in ("vi_video.table1", "vi_video.table2"):
         assert reproduce(place, name) == 0
     return place
@@ -93,11 +86,7 @@ def test_other_methods_are_the_paper_s_alone(done):
     assert "Left out, because the table has no such model: baseline." in text
 
 
-def test_nothing_is_searched_twice(done, monkeypatch):
-    def refused(*_):
-        raise AssertionError("searched again")
-
-    monkeypatch.setattr("torchreid_adv.commands.video_scoring.train_quietly", refused)
+def test_nothing_is_searched_twice(done, nothing_is_computed):
     assert reproduce(done, "vi_video.table1") == 0
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import toys
 import yaml
-from scripts.tiny_resnet import TinyResNet
 
 from torchreid_adv import config, errors
 from torchreid_adv.commands import video_scoring
@@ -14,11 +13,11 @@ from torchreid_adv.commands.stock_config import default_config
 from torchreid_adv.commands.studies.video import CHANCE, CLAIMS, claims
 from torchreid_adv.commands.studies.video_weights import of_factor
 from torchreid_adv.commands.video_scoring import ROWS
-from torchreid_adv.models.self_attack import backbone
 from torchreid_adv.report.claims import Comparison
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("virtual_vi_i2v", "virtual_vi_v2i")
+pytestmark = pytest.mark.usefixtures("tiny_resnet18")
 
 
 def study(name, place, *pairs):
@@ -27,15 +26,8 @@ def study(name, place, *pairs):
     return toys.study(name, place, *toy, *pairs, file="video")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backbone.models, "resnet18", TinyResNet)
-        yield
-
-
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, tiny_resnet18):
     place = tmp_path_factory.mktemp("study")
     assert study("video", place) == 0
     return place, json.loads((place / "out" / "study.json").read_text())
@@ -74,14 +66,8 @@ def test_a_row_has_the_parts_that_its_config_has():
         ).replace(", the whole", "")
 
 
-def test_the_same_command_computes_nothing_again(done, monkeypatch, capsys):
+def test_the_same_command_computes_nothing_again(done, nothing_is_computed, capsys):
     place, facts = done
-
-    def refused(*_):
-        raise AssertionError("trained or searched again")
-
-    monkeypatch.setattr(video_scoring, "train_quietly", refused)
-    monkeypatch.setattr("torchreid_adv.commands.own_model.train_quietly", refused)
     assert study("video", place) == 0
     assert json.loads((place / "out" / "study.json").read_text()) == facts
     printed = capsys.readouterr().out
@@ -89,7 +75,8 @@ def test_the_same_command_computes_nothing_again(done, monkeypatch, capsys):
     assert "trained on 8 virtual people of virtual_vi_i2v for 1 epochs" in printed
 
 
-def test_other_people_are_searched_again(done, monkeypatch):
+@pytest.mark.slow
+def test_other_people_are_searched_again(done):
     """Weights are the same, because training sees nothing of test people; scores are not."""
     place, facts = done
     assert study("video", place, "adv.virtual.test_identities", "5") == 0

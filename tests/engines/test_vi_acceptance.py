@@ -73,20 +73,17 @@ def test_modalities_of_two_sources_arrive_in_their_batches(settings, monkeypatch
     assert {number for _, dsetids in seen for number in dsetids} == {0, 1, 2, 3}
 
 
-def test_a_training_that_was_stopped_between_the_steps_goes_on_the_same(settings, tmp_path):
-    """Stopped after the last epoch before the classifier is fixed, and after the one behind it."""
+@pytest.mark.parametrize("epoch", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_training_that_was_stopped_goes_on_the_same(settings, tmp_path, epoch):
+    """Stopped after the last epoch before the classifier is fixed, or after the one behind it."""
     keys = {"adv__video__warmup": 2, "adv__video__first_epochs": 1, "train__optim": "adam"}
     whole = run(settings, train__max_epoch=3, **keys)
-    for epoch in (1, 2):
-        part = str(tmp_path / f"to{epoch}")
-        run(settings, train__max_epoch=epoch, data__save_dir=part, **keys)
-        saved = f"{part}/model/model.pth.tar-{epoch}"
-        rest = str(tmp_path / f"from{epoch}")
-        resumed = run(
-            settings, train__max_epoch=3, model__resume=saved, data__save_dir=rest, **keys
-        )
-        for name, value in whole.model.state_dict().items():
-            assert torch.equal(value, resumed.model.state_dict()[name]), name
+    part, rest = str(tmp_path / "part"), str(tmp_path / "rest")
+    run(settings, train__max_epoch=epoch, data__save_dir=part, **keys)
+    saved = f"{part}/model/model.pth.tar-{epoch}"
+    resumed = run(settings, train__max_epoch=3, model__resume=saved, data__save_dir=rest, **keys)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
 
 
 def test_a_backbone_from_a_file_is_where_all_parts_start(settings, tmp_path):

@@ -121,7 +121,12 @@ def run(arguments):
 
 
 @pytest.mark.parametrize(
-    ("name", "loss"), [("sysu_mm01", "triplet"), ("regdb_v2i", "softmax"), ("llcm_i2v", "triplet")]
+    ("name", "loss"),
+    [
+        ("regdb_v2i", "softmax"),
+        ("llcm_i2v", "triplet"),
+        pytest.param("sysu_mm01", "triplet", marks=pytest.mark.slow),
+    ],
 )
 def test_stock_engines_train_it_and_tell_it_the_modality(tmp_path, monkeypatch, small, name, loss):
     monkeypatch.setattr(torchreid_module("utils"), "collect_env_info", str)
