@@ -14,11 +14,12 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.chance import chance
 from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.manifest import sha256
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import DATASETS, PROTOCOLS
 
 Scores = dict[str, dict[str, Any]]  # data set -> measures, and the mAP of a random order
-DECIDES = ("video", "test")
+SIZES = ("root", "height", "width", "norm_mean", "norm_std")
 BACKBONES = {"self_attack_video": "resnet50", "self_attack_video_resnet18": "resnet18"}
 
 
@@ -84,13 +85,18 @@ def started(cfg: AdvConfig) -> None:
         cfg: changed in place: ``adv.video.backbone``.
 
     Raises:
-        ConfigError: a config that is not of tracklets of two modalities.
+        ConfigError: a config that is not of tracklets of two modalities, or another network.
     """
     check_video(cfg, "a study of the video network")
     if not cfg.adv.study.stills or cfg.adv.video.backbone:
         return
-    own = cfg.clone()
-    own.model.name = BACKBONES[parse_models(cfg.adv.study.models, trained=False)[0].name]
+    own, first = cfg.clone(), parse_models(cfg.adv.study.models, trained=False)[0].name
+    if first not in BACKBONES:
+        raise ConfigError(
+            f"adv.study.models names '{first}', which has no backbone to train on "
+            f"adv.study.stills; take {' or '.join(BACKBONES)}, or set adv.study.stills ''"
+        )
+    own.model.name = BACKBONES[first]
     own.data.type, own.data.sources = "image", [cfg.adv.study.stills]
     own.data.transforms = [*cfg.data.transforms, "grayscale"]
     own.adv.transforms.grayscale = AdvConfig({"p": 0.5})
@@ -108,9 +114,7 @@ def video_scores(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
         spec: the network with its weights.
         folder: for ``results.json`` and torchreid's log.
     """
-    asked: dict[str, Any] = {name: config.plain(cfg[name]) for name in DECIDES}
-    asked |= {"weights": spec.weights, "targets": list(dict.fromkeys(cfg.data.targets))}
-    asked |= {key: config.plain(cfg.adv[key]) for key in ("virtual", "video", "evaluation")}
+    asked = _asked(cfg, spec)
     path = folder / "results.json"
     kept = read_facts(path)
     if kept.get("asked") == asked:
@@ -119,6 +123,16 @@ def video_scores(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
     found = _searched(cfg, spec, folder)
     write_text(path, json.dumps({"asked": asked, "found": found}, indent=1) + "\n")
     return found
+
+
+def _asked(cfg: AdvConfig, spec: ModelSpec) -> dict[str, Any]:
+    """Return what decides the scores, as plain data."""
+    asked: dict[str, Any] = {name: config.plain(cfg[name]) for name in ("video", "test")}
+    asked["data"] = {name: config.plain(cfg.data[name]) for name in SIZES}
+    asked |= {key: config.plain(cfg.adv[key]) for key in ("virtual", "evaluation")}
+    asked["parts"] = config.plain(cfg.adv.video)
+    asked |= {"targets": list(dict.fromkeys(cfg.data.targets)), "model": spec.entry}
+    return asked | {"sha256": sha256(Path(spec.weights).expanduser().read_bytes())}
 
 
 def _searched(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
