@@ -9,7 +9,7 @@ PEOPLE = {"height": 64, "width": 32, "distractors": 2, "train_identities": 8}
 PEOPLE |= {"test_identities": 4, "cameras_per_identity": 2, "images_per_camera": 2}
 
 
-def study(name, place, *pairs):
+def study(name, place, *pairs, file=""):
     """Run a study of one seed and one epoch below ``place`` and return its exit code."""
     config.forget()
     toy = ["data.root", str(place / "data"), "data.save_dir", str(place / "out")]
@@ -17,6 +17,7 @@ def study(name, place, *pairs):
     for key, value in PEOPLE.items():
         toy += [f"adv.virtual.{key}", str(value)]
     toy += ["adv.study.seeds", "[1]", "adv.plugins", "['scripts.tiny_model']"]
-    code = cli.main(["study", name, "--config-file", str(CONFIGS / f"{name}.yaml"), *toy, *pairs])
+    path = str(CONFIGS / f"{file or name}.yaml")
+    code = cli.main(["study", name, "--config-file", path, *toy, *pairs])
     config.forget()
     return code

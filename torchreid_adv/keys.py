@@ -298,6 +298,24 @@ KEYS: tuple[Key, ...] = (
     Key("study.models", [], "the models a study trains: ['label=name', 'label=name@160x64', ...]"),
     Key("study.seeds", [1, 2, 3], "of training; a study repeats everything for each of them"),
     Key(
+        "study.stills",
+        "",
+        "image set on which the video studies train the backbone that all their networks start "
+        "from; '' = they start as model.pretrained says",
+    ),
+    Key(
+        "study.still_epochs",
+        10,
+        "of that training",
+        between(1, 10**6),
+    ),
+    Key(
+        "study.weights",
+        [[0.1, 1.0, 9.0], [0.01, 0.5, 4.0], [0.1, 0.5, 5.0]],
+        "of the study video_weights: what lambda 1, 2 and 3 of adv.video.weights are set to, one "
+        "at a time",
+    ),
+    Key(
         "zoo",
         {},
         "models of a zoo: {<name>: {<key>: <value>}}, each with the keys in which it differs from "
@@ -601,6 +619,12 @@ KEYS: tuple[Key, ...] = (
         "video.sync_transforms",
         False,
         "draw random transforms once for a tracklet, not for each frame",
+    ),
+    Key(
+        "video.backbone",
+        "",
+        "checkpoint of the video network's ResNet to start from in place of ImageNet's, as "
+        "torchvision or torchreid saves one",
     ),
     Key("video.attack", True, "the video network has the self-attack (ASAM)"),
     Key("video.defense", True, "the video network's defender has cross-attention (CMCA of ADM)"),

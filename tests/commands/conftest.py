@@ -1,8 +1,11 @@
 import pytest
 import standins
+from scripts.tiny_resnet import TinyResNet
+
+from torchreid_adv.models.self_attack import backbone
 
 COMPUTING = ("own_model._train", "universal_learning.train_quietly")
-COMPUTING += ("kept_run.attack_targets", "transfer.extract")
+COMPUTING += ("kept_run.attack_targets", "transfer.extract", "video_scoring.train_quietly")
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +33,11 @@ def nothing_is_computed(monkeypatch):
 
     for name in COMPUTING:
         monkeypatch.setattr(f"torchreid_adv.commands.{name}", forbidden)
+
+
+@pytest.fixture(scope="module")
+def tiny_resnet18():
+    """The video network on eight channels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backbone.models, "resnet18", TinyResNet)
+        yield

@@ -16,6 +16,9 @@ def cell(**changes):
 
 SIZES = {
     "bai2019.fig5": 10,
+    "bai2019.cross_modality": 6,
+    "vi_video.table1": 16,
+    "vi_video.table2": 16,
     "joint_defence.fig5": 0,  # plots without numbers
     "joint_defence.fig9": 0,
     **{f"bai2019.table{n}": size for n, size in enumerate((12, 72, 72, 96, 20), 1)},
@@ -161,6 +164,28 @@ def test_what_the_universal_attackers_print_twice_agrees_but_for_the_cells_that_
     for kind in ("color", "delta", "both"):
         crossed = meta(3, duke, tested="IDE", source=market, attack=f"meta {kind}")
         assert crossed == meta(6, duke, perturbation=kind, **where)
+
+
+def video(number, target, row):
+    (cell,) = [
+        cell
+        for cell in paper_table(f"vi_video.table{number}").cells
+        if (cell["target"], cell["row"]) == (target, row)
+    ]
+    return tuple(cell[k] for k in ("rank1", "rank5", "rank10", "rank20", "mAP"))
+
+
+def test_numbers_of_the_video_paper_are_where_it_has_them():
+    there, back = "vcm_i2v", "vcm_v2i"
+    assert video(1, there, "Baseline") == (58.05, 72.45, 78.49, 83.9, 43.23)
+    assert video(1, back, "Baseline+ASAM") == (46.01, 66.58, 74.17, 81.39, 30.63)
+    assert video(1, there, "Baseline+ASAM+ADM+FRM-STIG*") == (64.07, 77.44, 83.25, 87.35, 48.79)
+    assert video(2, back, "VSD") == (57.52, 73.66, 79.38, 83.61, 43.35)
+    assert video(2, there, "MITML") == (63.74, 76.88, 81.72, 86.28, 45.31)
+    for target in (there, back):
+        whole = "Baseline+ASAM+ADM+FRM-STIG"
+        assert video(2, target, "Proposed") == video(1, target, whole)
+        assert video(2, target, "Proposed*") == video(1, target, "Baseline+ASAM+ADM")
 
 
 def test_in_the_paper_iterating_always_beats_one_step_on_the_attacked_model():

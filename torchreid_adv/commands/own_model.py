@@ -62,11 +62,14 @@ def _train(cfg: AdvConfig, folder: Path, engine: str) -> None:
     assert weights_path(settings).is_file()
 
 
-def train_quietly(cfg: AdvConfig) -> None:
-    """Train as a config says, without torchreid's lines; its log file has them."""
+def train_quietly(cfg: AdvConfig) -> Any:
+    """Train or test as a config says, without torchreid's lines; return its engine.
+
+    The log file below ``data.save_dir`` has the lines.
+    """
     Path(cfg.data.save_dir).mkdir(parents=True, exist_ok=True)
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(cfg):
-        train(cfg)
+        return train(cfg)
 
 
 def _digest(cfg: AdvConfig, engine: str) -> str:
@@ -78,6 +81,7 @@ def _digest(cfg: AdvConfig, engine: str) -> str:
     if cfg.adv.engine == "vi_self_attack":
         decides |= {"video": config.plain(cfg.video)}
         decides["adv"]["video"] = config.plain(cfg.adv.video)
+        decides["adv"]["video"]["backbone"] = _file_hash(cfg.adv.video.backbone)
     elif cfg.adv.engine in WITHIN:
         training = {k: v for k, v in config.plain(cfg.adv.training).items() if k not in _PLACES}
         training["clean"] = _file_hash(cfg.adv.training.weights)

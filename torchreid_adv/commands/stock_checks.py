@@ -124,6 +124,12 @@ def _check_together(cfg: CfgNode) -> None:
             "RandomIdentitySampler puts into a batch; raise one or lower the other"
         )
     _check_video(cfg)
+    two = cfg.model.name == "agw_two_stream"
+    if two and (cfg.data.type != "image" or cfg.adv.engine != "cross_modality"):
+        raise ConfigError(
+            "model.name 'agw_two_stream' is a network of images of two modalities; set data.type "
+            "image and adv.engine cross_modality"
+        )
     frozen = cfg.train.fixbase_epoch > 0
     if cfg.loss.name == "triplet" and cfg.loss.triplet.weight_x == 0 and frozen:
         raise ConfigError(

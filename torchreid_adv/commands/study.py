@@ -13,9 +13,11 @@ from torchreid_adv.commands.own_model import trained_weights
 from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.files import write_bytes
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS, STUDIES
 from torchreid_adv.report import readings as tables
+from torchreid_adv.report.charts import to_png
 from torchreid_adv.report.claims import Comparison, markdown, write_claims
 from torchreid_adv.report.readings import Reading
 
@@ -64,6 +66,8 @@ def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
     if cfg.adv.defense.name:
         raise ConfigError("a study sets its defenses itself; leave adv.defense.name empty")
     cfg.adv.report.page = cfg.adv.job.copies = False
+    if "prepare" in STUDIES.facts(name):
+        STUDIES.facts(name)["prepare"](cfg)
     found: list[Found] = []
     for seed in dict.fromkeys(cfg.adv.study.seeds):
         print(f"\n##### {name}: seed {seed} #####")
@@ -74,18 +78,24 @@ def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
 
 
 def _write(cfg: AdvConfig, name: str, found: Sequence[Found]) -> Path:
-    """Write tables and claims; a study's ``summary`` adds what all seeds say together."""
+    """Write tables and claims; what a study's entry says else adds to them.
+
+    ``setting`` says the first sentence in place of the usual one, ``summary`` what all seeds say
+    together, ``figures`` what is drawn of the readings: end of the file's name -> picture.
+    """
     claims = [one for one in found if isinstance(one, Comparison)]
     readings = [one for one in found if isinstance(one, Reading)]
     said = STUDIES.facts(name)
     facts: dict[str, Any] = {"study": name, "config": config.plain(cfg)}
-    parts = [f"# {said['title']}", _setting(cfg)]
+    parts = [f"# {said['title']}", said.get("setting", _setting)(cfg)]
     if readings:
         facts["readings"] = [asdict(reading) for reading in readings]
         parts.append(tables.markdown(readings))
     if "summary" in said:
         parts.append(said["summary"](readings))
     parts += [markdown(claims)] if claims else []
+    for end, figure in said["figures"](readings).items() if "figures" in said else ():
+        write_bytes(Path(cfg.data.save_dir) / f"{name}_{end}.png", to_png(figure))
     return write_claims(Path(cfg.data.save_dir), claims, facts, "\n\n".join(parts))
 
 

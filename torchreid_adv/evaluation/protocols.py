@@ -43,3 +43,9 @@ def regdb() -> Protocol:
 def llcm() -> Protocol:
     """Return the rules of LLCM."""
     return Protocol(10, 1, per_identity=True)
+
+
+@PROTOCOLS.register("bupt_campus", title="all tracklets; nothing is left out")
+def bupt_campus() -> Protocol:
+    """Return the rules of BUPTCampus."""
+    return Protocol(same_camera=False)

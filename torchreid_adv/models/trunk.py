@@ -72,7 +72,15 @@ class Trunk(ResNet):
 
         With last stride 1 they have twice that height and width.
         """
+        return self.stages(self.stem(images))
+
+    def stem(self, images: Tensor) -> Tensor:
+        """Return the maps (N, 64, H / 4, W / 4) before the first stage."""
         maps: Tensor = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        return maps
+
+    def stages(self, maps: Tensor) -> Tensor:
+        """Return the last maps of those that :meth:`stem` gives."""
         for stage in _STAGES:
             maps = self._stage(stage, maps)
         return maps

@@ -13,6 +13,7 @@ from torch import Tensor, cat, nn
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.maps import GeM, NeckNorm
 from torchreid_adv.models.trunk import RESNET101, Trunk, load_imagenet
+from torchreid_adv.models.two_streams import TwoStreams
 from torchreid_adv.registry import MODELS
 
 FEATURES = 2048  # channels of a bottleneck ResNet's last maps
@@ -24,7 +25,7 @@ Answer = Scores | tuple[Scores, Tensor]
 class _Victim(nn.Module):
     """A trunk under a head; ``trunk`` is a direct child, as are the layers that start untrained."""
 
-    def __init__(self, trunk: Trunk, loss: str) -> None:
+    def __init__(self, trunk: nn.Module, loss: str) -> None:
         super().__init__()
         if loss not in ("softmax", "triplet"):
             raise ConfigError(f"loss.name is 'softmax' or 'triplet', got '{loss}'")
@@ -113,7 +114,7 @@ class BNNeck(_Victim):
     features behind the norm are ranked; its shift and the classifier's stay zero.
 
     Args:
-        trunk: last stride 1.
+        trunk: last stride 1; images -> maps (N, 2048, h, w).
         num_classes: training identities.
         loss: ``softmax`` or ``triplet``, which then is on the features before the norm.
         pool: maps -> (N, 2048, 1, 1); None = average.
@@ -121,7 +122,7 @@ class BNNeck(_Victim):
 
     def __init__(
         self,
-        trunk: Trunk,
+        trunk: nn.Module,
         num_classes: int,
         loss: str = "softmax",
         *,
@@ -186,6 +187,15 @@ def agw_resnet50(
 ) -> nn.Module:
     """Build AGW: non-local blocks in stages 2 and 3, GeM, BNNeck; features (N, 2048)."""
     trunk = _trunk(pretrained, non_local=(0, 2, 3, 0))
+    return BNNeck(trunk, num_classes, loss, pool=GeM())
+
+
+@MODELS.register("agw_two_stream")
+def agw_two_stream(
+    num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True
+) -> nn.Module:
+    """Build AGW with first layers of its own for infrared images; features (N, 2048)."""
+    trunk = TwoStreams(_trunk(pretrained, non_local=(0, 2, 3, 0)))
     return BNNeck(trunk, num_classes, loss, pool=GeM())
 
 

@@ -89,6 +89,12 @@ def compare(
     return Comparison(table, tuple(entries), (*said, *notes, *filter(None, [table.note])))
 
 
+def printed_alone(table: PaperTable, *, notes: Iterable[str] = ()) -> Comparison:
+    """Return a table with nothing of ours beside it."""
+    entries = [Entry(cell["target"], cell, None, table.printed(cell)) for cell in table.cells]
+    return Comparison(table, tuple(entries), (*notes, *filter(None, [table.note])))
+
+
 def measured(measures: Mapping[str, Any]) -> dict[str, float]:
     """Return measures of results.json under the names of paper tables.
 

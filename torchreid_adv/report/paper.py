@@ -96,7 +96,9 @@ def paper_table(name: str) -> PaperTable:
     known = names()
     if name not in known:
         raise ConfigError(f"unknown table '{name}'{suggest(name, known)}")
-    content = json.loads((_FOLDER / f"{name.replace('.', '_')}.json").read_text(encoding="utf-8"))
+    paper, _, own = name.partition(".")
+    file = _FOLDER / f"{paper}_{own.replace('_', '-')}.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
     return PaperTable(
         name,
         content["paper"],
@@ -117,7 +119,7 @@ def names() -> list[str]:
     """Return the names of all tables."""
     paths = (path.name for path in _FOLDER.iterdir())
     stems = sorted(path.removesuffix(".json") for path in paths if path.endswith(".json"))
-    return [".".join(stem.rsplit("_", 1)) for stem in stems]
+    return [".".join(stem.rsplit("_", 1)).replace("-", "_") for stem in stems]
 
 
 def _key(printed: dict[str, Any]) -> tuple[Any, ...]:

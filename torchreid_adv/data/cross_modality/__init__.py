@@ -4,6 +4,7 @@
     frames        of which frames of a tracklet a clip consists
     tracklets     the torchreid data set of tracklets
     vcm           HITSZ-VCM; its lists are in vcm_lists
+    bupt_campus   BUPTCampus
     virtual_vi    virtual people walking, in that layout
     image_sets    SYSU-MM01, RegDB and LLCM
     samplers      batches that are half visible and half infrared
@@ -38,6 +39,22 @@ def vcm_v2i(root: str = "", **kwargs: Any) -> Any:
     from torchreid_adv.data.cross_modality.vcm import VCM
 
     return VCM(root, direction="v2i", **kwargs)
+
+
+@DATASETS.register("bupt_campus_i2v", video=True)
+def bupt_campus_i2v(root: str = "", **kwargs: Any) -> Any:
+    """Open BUPTCampus, searched from infrared to visible."""
+    from torchreid_adv.data.cross_modality.bupt_campus import BUPTCampus
+
+    return BUPTCampus(root, direction="i2v", **kwargs)
+
+
+@DATASETS.register("bupt_campus_v2i", video=True)
+def bupt_campus_v2i(root: str = "", **kwargs: Any) -> Any:
+    """Open BUPTCampus, searched from visible to infrared."""
+    from torchreid_adv.data.cross_modality.bupt_campus import BUPTCampus
+
+    return BUPTCampus(root, direction="v2i", **kwargs)
 
 
 @DATASETS.register("virtual_vi_i2v", video=True)

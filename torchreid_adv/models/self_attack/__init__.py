@@ -27,6 +27,7 @@ def _built(
 ) -> nn.Module:
     chosen = config.current().adv.video
     settings = {
+        "weights": chosen.backbone if parts is None else "",  # a checkpoint has its own
         "attack": chosen.attack,
         "defense": chosen.defense,
         "guidance": chosen.guidance,

@@ -8,6 +8,7 @@ from torch import nn
 from torchvision import models
 
 from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.integration.checkpoints import load_weights
 
 WEIGHTS = {
     "resnet18": models.ResNet18_Weights.IMAGENET1K_V1,
@@ -16,19 +17,24 @@ WEIGHTS = {
 }
 
 
-def resnet(name: str, *, pretrained: bool) -> Any:
+def resnet(name: str, *, pretrained: bool, weights: str = "") -> Any:
     """Return a ResNet whose last layer keeps the size of its input.
 
     Args:
         name: ``resnet18``, ``resnet34`` or ``resnet50``.
         pretrained: with ImageNet weights, which torchvision fetches.
+        weights: checkpoint of the same ResNet to take in their place.
 
     Raises:
-        ConfigError: another name.
+        ConfigError: another name, or a checkpoint of something else.
     """
     if name not in WEIGHTS:
         raise ConfigError(f"unknown backbone '{name}'{suggest(name, WEIGHTS)}")
-    network = getattr(models, name)(weights=WEIGHTS[name] if pretrained else None)
+    fetched = WEIGHTS[name] if pretrained and not weights else None
+    network = getattr(models, name)(weights=fetched)
+    if weights:
+        network.fc = nn.Identity()  # the classifier, by torchvision's name
+        load_weights(network, weights)
     for module in network.layer4.modules():
         if isinstance(module, nn.Conv2d):
             module.stride = (1, 1)

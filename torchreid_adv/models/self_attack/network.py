@@ -31,6 +31,7 @@ class SelfAttackVideo(nn.Module):
         num_classes: training identities.
         backbone: ``resnet50``, or ``resnet18`` for CPUs.
         pretrained: with ImageNet weights.
+        weights: checkpoint of the backbone to take in their place.
         attack: with the attacker (ASAM).
         defense: with cross-attention in the defender (CMCA of ADM).
         guidance: mode of :class:`SpatialTemporalGuidance`, or ``none``.
@@ -47,6 +48,7 @@ class SelfAttackVideo(nn.Module):
         *,
         backbone: str = "resnet50",
         pretrained: bool = False,
+        weights: str = "",
         attack: bool = True,
         defense: bool = True,
         guidance: str = "full",
@@ -55,7 +57,9 @@ class SelfAttackVideo(nn.Module):
     ) -> None:
         super().__init__()
         self.alone, self.swapped = alone, cross_query == "other"
-        visible, infrared, own = (resnet(backbone, pretrained=pretrained) for _ in range(3))
+        visible, infrared, own = (
+            resnet(backbone, pretrained=pretrained, weights=weights) for _ in range(3)
+        )
         middle, deep = width(own, 3), width(own, 4)
         self.stem_visible, self.stem_infrared = stem(visible), stem(infrared)
         self.defender, self.defender_last = layers(own, 1, 2, 3), layers(own, 4)

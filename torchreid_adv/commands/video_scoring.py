@@ -1,0 +1,155 @@
+"""The video network's rows of table 1: which parts they have, and what a trained one scores."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.commands.kept_run import read_facts
+from torchreid_adv.commands.own_model import train_quietly, trained_weights
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.chance import chance
+from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.registry import DATASETS, PROTOCOLS
+
+Scores = dict[str, dict[str, Any]]  # data set -> measures, and the mAP of a random order
+SIZES = ("root", "height", "width", "norm_mean", "norm_std")
+BACKBONES = {"self_attack_video": "resnet50", "self_attack_video_resnet18": "resnet18"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Which parts a network of the paper's table 1 has.
+
+    Args:
+        title: as printed.
+        attack: ASAM.
+        defense: CMCA of ADM.
+        guidance: of FRM-STIG, as ``adv.video.guidance``.
+    """
+
+    title: str
+    attack: bool
+    defense: bool
+    guidance: str
+
+
+ROWS = {  # by the names of configs/video, in the order of the paper
+    "baseline": Row("Baseline", False, False, "none"),
+    "asam": Row("Baseline+ASAM", True, False, "none"),
+    "adm": Row("Baseline+ADM", False, True, "none"),
+    "stig": Row("Baseline+FRM-STIG", False, False, "full"),
+    "asam_adm": Row("Baseline+ASAM+ADM", True, True, "none"),
+    "asam_adm_te": Row("Baseline+ASAM+ADM+FR-E-TI", True, True, "temporal"),
+    "asam_adm_stig_no_spatial": Row("Baseline+ASAM+ADM+FRM-STIG*", True, True, "no_spatial"),
+    "asam_adm_stig": Row("Baseline+ASAM+ADM+FRM-STIG", True, True, "full"),
+}
+
+
+def with_row(cfg: AdvConfig, row: Row) -> AdvConfig:
+    """Return the config of a network that has the parts of a row."""
+    own: AdvConfig = cfg.clone()
+    own.adv.video.attack, own.adv.video.defense = row.attack, row.defense
+    own.adv.video.guidance = row.guidance
+    return own
+
+
+def check_video(cfg: AdvConfig, job: str) -> None:
+    """Refuse a config of another kind of network or data.
+
+    Raises:
+        ConfigError: not of tracklets of two modalities.
+    """
+    unfit = [name for name in cfg.data.targets if not DATASETS.facts(name).get("video")]
+    if cfg.data.type != "video" or cfg.adv.engine != "vi_self_attack" or unfit:
+        raise ConfigError(
+            f"{job} is of tracklets of two modalities: set data.type video, adv.engine "
+            "vi_self_attack, and data.targets to vcm_i2v and vcm_v2i, or virtual_vi_i2v and "
+            "virtual_vi_v2i"
+        )
+
+
+def started(cfg: AdvConfig) -> None:
+    """Train the backbone that a study's networks start from, if ``adv.study.stills`` names a set.
+
+    It stands in for ImageNet's weights: one training, the same for all seeds. Half of its images
+    are gray, because what the network is to be trained for has no colors at night.
+
+    Args:
+        cfg: changed in place: ``adv.video.backbone``.
+
+    Raises:
+        ConfigError: a config that is not of tracklets of two modalities, or another network.
+    """
+    check_video(cfg, "a study of the video network")
+    if not cfg.adv.study.stills or cfg.adv.video.backbone:
+        return
+    own, first = cfg.clone(), parse_models(cfg.adv.study.models, trained=False)[0].name
+    if first not in BACKBONES:
+        raise ConfigError(
+            f"adv.study.models names '{first}', which has no backbone to train on "
+            f"adv.study.stills; take {' or '.join(BACKBONES)}, or set adv.study.stills ''"
+        )
+    own.model.name = BACKBONES[first]
+    own.data.type, own.data.sources = "image", [cfg.adv.study.stills]
+    own.data.transforms = [*cfg.data.transforms, "grayscale"]
+    own.adv.transforms.grayscale = AdvConfig({"p": 0.5})
+    own.sampler.train_sampler, own.loss.name, own.adv.engine = "RandomSampler", "softmax", ""
+    own.train.max_epoch, own.train.lr_scheduler = cfg.adv.study.still_epochs, "cosine"
+    own.train.batch_size = cfg.train.batch_size * cfg.video.seq_len
+    cfg.adv.video.backbone = str(trained_weights(own))
+
+
+def video_scores(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
+    """Search by a network's descriptors, unless ``folder`` holds what came of it before.
+
+    Args:
+        cfg: of the network's parts and the data; all of ``data.targets`` are searched.
+        spec: the network with its weights.
+        folder: for ``results.json`` and torchreid's log.
+    """
+    asked = _asked(cfg, spec)
+    path = folder / "results.json"
+    kept = read_facts(path)
+    if kept.get("asked") == asked:
+        found: Scores = kept["found"]
+        return found
+    found = _searched(cfg, spec, folder)
+    write_text(path, json.dumps({"asked": asked, "found": found}, indent=1) + "\n")
+    return found
+
+
+def _asked(cfg: AdvConfig, spec: ModelSpec) -> dict[str, Any]:
+    """Return what decides the scores, as plain data."""
+    asked: dict[str, Any] = {name: config.plain(cfg[name]) for name in ("video", "test")}
+    asked["data"] = {name: config.plain(cfg.data[name]) for name in SIZES}
+    asked |= {key: config.plain(cfg.adv[key]) for key in ("virtual", "evaluation")}
+    asked["parts"] = config.plain(cfg.adv.video)
+    asked |= {"targets": list(dict.fromkeys(cfg.data.targets)), "model": spec.entry}
+    return asked | {"sha256": sha256(Path(spec.weights).expanduser().read_bytes())}
+
+
+def _searched(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
+    own = cfg.clone()
+    own.model.name, own.model.load_weights, own.model.pretrained = spec.name, spec.weights, False
+    own.data.save_dir, own.test.evaluate = str(folder), True
+    if spec.size:
+        own.data.height, own.data.width = spec.size
+    engine = train_quietly(own)
+    floors = {name: _chance(engine.test_loader[name]) for name in engine.results}
+    return {
+        name: {**result.to_dict(), "chance": floors[name]}
+        for name, result in engine.results.items()
+    }
+
+
+def _chance(loaders: dict[str, Any]) -> float:
+    sides = [[(item[1], item[2]) for item in loaders[s].dataset.data] for s in ("query", "gallery")]
+    own = getattr(loaders["gallery"].dataset, "protocol", "")
+    return chance(*sides, same_camera=PROTOCOLS.build(own).same_camera if own else True)
