@@ -64,7 +64,8 @@ def test_a_command_is_taken(page, command, place, capsys):
     else:
         if "..." in rest:
             rest = [word for word in rest if word not in LEFT_OUT]
-        rest.insert(next((n for n, word in enumerate(rest) if word[0] == "-"), 0), "--dry-run")
+        first = next((n for n, word in enumerate(rest) if word[0] == "-"), name == "reproduce")
+        rest.insert(first, "--dry-run")
         assert cli.main([name, *rest]) == 0
         assert "adv.attack.name" in capsys.readouterr().out
 

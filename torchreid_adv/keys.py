@@ -308,6 +308,7 @@ KEYS: tuple[Key, ...] = (
         10,
         "of that training",
         between(1, 10**6),
+        unit="epochs",
     ),
     Key(
         "study.weights",

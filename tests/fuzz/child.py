@@ -67,6 +67,7 @@ def serve(pipe):
 
     torchreid_adv.install()
     pipe.send("ready")
+    before = peak_memory()  # what a fork has of its parent is no reading's
     while job := pipe.recv():
         function, argument = job
         try:
@@ -75,8 +76,11 @@ def serve(pipe):
             outcome, answer = f"refused ({error.exit_code})", str(error)
         except BaseException:
             outcome, answer = "traceback", traceback.format_exc()
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        pipe.send((outcome, answer, peak))
+        pipe.send((outcome, answer, peak_memory() - before))
+
+
+def peak_memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 class Child:
@@ -86,7 +90,7 @@ class Child:
         self.process = None
 
     def run(self, function, argument, *, patience=PATIENCE):
-        """Return (outcome, answer, peak memory in MB)."""
+        """Return (outcome, answer, MB of memory at the peak beyond what the process began with)."""
         if self.process is None or not self.process.is_alive():
             self._start()
         self.pipe.send((function, argument))
