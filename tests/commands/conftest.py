@@ -19,7 +19,7 @@ def no_pages():
     """Reports of each attack are tested elsewhere, and take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "torchreid_adv.commands.attack_job.write_report", lambda out, *rest: out / "report.html"
+            "torchreid_adv.commands.outcome.write_report", lambda out, *rest: out / "report.html"
         )
         yield
 

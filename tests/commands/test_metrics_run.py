@@ -37,7 +37,7 @@ def place(tmp_path_factory):
 @pytest.fixture
 def no_report(monkeypatch):
     """The pictures of the report, which take longer than all else here, are not drawn."""
-    monkeypatch.setattr("torchreid_adv.commands.attack_job.write_report", lambda *_: None)
+    monkeypatch.setattr("torchreid_adv.commands.outcome.write_report", lambda *_: None)
 
 
 def run(command, place, weights, out, *options):

@@ -33,7 +33,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
     """The pictures of the report, which take longer than all else here, are not drawn."""
-    monkeypatch.setattr("torchreid_adv.commands.attack_job.write_report", lambda *_: None)
+    monkeypatch.setattr("torchreid_adv.commands.outcome.write_report", lambda *_: None)
 
 
 def attack(tiny, out, *options):

@@ -18,7 +18,7 @@ import time
 import torch
 
 from torchreid_adv import cli
-from torchreid_adv.commands import attack_gallery, attack_job  # noqa: F401 (import it once)
+from torchreid_adv.commands import attack_gallery, outcome  # noqa: F401 (import it once)
 from torchreid_adv.jobs import space
 from torchreid_adv.registry import TABLES
 
@@ -33,7 +33,7 @@ def child(order, environment, pipe):
     if "free" in order:
         usage = shutil.disk_usage("/")._replace(free=order["free"])
         space.shutil = type("Disk", (), {"disk_usage": staticmethod(lambda place: usage)})
-    attack_job.write_report = lambda out, *rest: out / "report.html"  # pictures are not at stake
+    outcome.write_report = lambda out, *rest: out / "report.html"  # pictures are not at stake
     code = cli.main(order["arguments"])
     sys.stdout.flush()
     os._exit(code)

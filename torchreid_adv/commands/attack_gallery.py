@@ -12,8 +12,10 @@ from torch.nn import Identity
 from torchreid_adv import config
 from torchreid_adv.attacks import Attack, configured_attack
 from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.attack_job import AttackJob, Outcome, Scorable, finish, run_facts
+from torchreid_adv.commands.attack_job import AttackJob
 from torchreid_adv.commands.defended import DefenseTest
+from torchreid_adv.commands.outcome import Outcome, finish
+from torchreid_adv.commands.run_identity import Scorable
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData, load_dataset
@@ -162,7 +164,7 @@ def identity_of(
     job: AttackJob, model: PixelModel | Ensemble, facts: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what makes a run the same run."""
-    return {"model": facts["name"], **run_facts(job, model)}
+    return {"model": facts["name"], **job.facts(model)}
 
 
 def configured_job(cfg: AdvConfig) -> AttackJob:
@@ -256,7 +258,7 @@ def attack_dataset(
     job, folder = AttackJob(attack, distance, side, **settings), Path(out)
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
     with joined() as team:
-        done = job.run(model, data, folder, {"model": "", **run_facts(job, model)}, team)
+        done = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)
         assert done is not None  # only a shard has nothing to return
         finish(folder, {"config": {}, "model": facts}, [done[0]], team)
     return done[1].data(data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,36 +11,31 @@ from typing import Any
 
 import torch
 
-from torchreid_adv.attacks import Attack, GradientAttack, References
+from torchreid_adv.attacks import Attack, References
 from torchreid_adv.attacks.references import SIDE_RULES
 from torchreid_adv.attacks.storing import left_out
 from torchreid_adv.attacks.targets import map_facts, target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
-from torchreid_adv.commands.defended import ADAPTIVE, DefendedRun, DefenseTest
+from torchreid_adv.commands.defended import DefendedRun, DefenseTest
+from torchreid_adv.commands.job_checks import attacked_size, check_tracklets, warn
 from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.commands.job_metrics import metric_facts, metric_of, to_fit
 from torchreid_adv.commands.own_figures import own_figure, query_curve
+from torchreid_adv.commands.run_identity import Scorable, surroundings
 from torchreid_adv.commands.scoring import Scoring
 from torchreid_adv.commands.target_results import Scored, target_report
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.loading import refuse
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, FittedDistance
-from torchreid_adv.errors import PARTIAL, ConfigError
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
-from torchreid_adv.jobs.files import sweep, write_text
 from torchreid_adv.jobs.manifest import SIDES, Entry
 from torchreid_adv.jobs.team import ALONE, Team
-from torchreid_adv.models import Ensemble, Features, PixelModel, extract, fingerprint
+from torchreid_adv.models import Features, extract
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.kernels import repeatable
-from torchreid_adv.models.tracklet_model import TrackletModel
-from torchreid_adv.report.target import TargetReport, write_report
-from torchreid_adv.version import __version__
-
-SCHEMA = 1
-LEDGER = 2  # what is kept of a unit; a run that another number began cannot go on
-Scorable = PixelModel | Ensemble | Defended
+from torchreid_adv.report.target import TargetReport
 
 
 @dataclass(frozen=True)
@@ -110,6 +104,13 @@ class AttackJob:
         facts |= metric_facts("metric", metric_of(self.attack))
         return facts | (map_facts(self.target) if self.target else {})
 
+    def facts(self, model: Scorable) -> dict[str, Any]:
+        """Return what decides the bytes of a run: attack, network, defense, chunk, versions..."""
+        defended = [self.defense.describe(model)] if self.defense else []
+        defended += [model.describe()] if isinstance(model, Defended) else []
+        own = {"attack": self.describe(), "defense": defended, "copies": self.copies}
+        return {**surroundings(model, self.chunk), **own}
+
     def folder(
         self, out: Path, name: str, identity: dict[str, Any], team: Team = ALONE
     ) -> JobFolder:
@@ -146,8 +147,8 @@ class AttackJob:
         """
         folder = self.folder(out, data.name, identity, team)
         folder.check_free()
-        self._attacked_size(model)  # one that cannot be is said now
-        self._check_tracklets(model, data)
+        attacked_size(self.space, model)  # one that cannot be is said now
+        check_tracklets(self.attack, model, data)
         print(f"##### Attacking {data.name} ({self.side}) #####")
         bad, pixels = folder.checked(data, self.workers)
         data, missing = self._without(data, bad)
@@ -201,7 +202,7 @@ class AttackJob:
         scores["adversarial"] = scoring.score(after, "Adversarial, from the stored files")
         unrounded = {**clean, self.side: clean[self.side].replace(variant.float_features)}
         scores["adversarial_float"] = scoring.score(unrounded)
-        self._warn(variant, missing)
+        warn(variant, missing)
         attack = self.describe() | metric_facts("evaluation_metric", self.distance)
         targets = self._pulled(writer.references, attacked)
         targeted = scoring.pulled(targets, clean, after) if targets else None
@@ -315,108 +316,6 @@ class AttackJob:
             chunk=self.chunk,
             workers=self.workers,
             team=folder.team,
-            size=self._attacked_size(model),
+            size=attacked_size(self.space, model),
             copies=self.copies,
         )
-
-    def _attacked_size(self, model: ImageModel) -> tuple[int, int] | None:
-        """Return the size that images are attacked at, None for their own."""
-        if self.space == "stored":
-            return None
-        size: Any = model.size
-        sizes = {tuple(one) for one in (size if isinstance(size, list) else [size])}
-        if len(sizes) > 1:
-            raise ConfigError(
-                f"adv.attack.space network is one size, and the attacked models have inputs of "
-                f"{', '.join(f'{h}x{w}' for h, w in sorted(sizes))}; use space stored"
-            )
-        height, width = sizes.pop()
-        return int(height), int(width)
-
-    def _check_tracklets(self, model: Scorable, data: ReIDData) -> None:
-        """Refuse tracklets where model or attack are of images."""
-        if not data.tracklets:
-            return
-        if not isinstance(self.attack, GradientAttack):
-            raise ConfigError(
-                f"the attack '{self.attack.name}' is of single images and '{data.name}' is of "
-                "tracklets; choose one that follows gradients, such as ifgsm, mifgsm or sma"
-            )
-        models = [part for part in model.modules() if isinstance(part, PixelModel)]
-        if not all(isinstance(part, TrackletModel) for part in models):
-            raise ConfigError(
-                f"'{data.name}' is of tracklets and the model takes images; set data.type video, "
-                "or from Python make it a TrackletModel"
-            )
-
-    def _warn(self, variant: Variant, missing: Sequence[Entry]) -> None:
-        if variant.stuck:
-            print(
-                f"warning: {len(variant.stuck)} images had no gradient in any step and did not "
-                f"change (first: {variant.stuck[0]})"
-            )
-        if missing:
-            print(
-                f"warning: partial, {len(missing)} bad images were left out of every number "
-                f"(first: {missing[0].image_id}: {missing[0].status})"
-            )
-
-
-def run_facts(job: AttackJob, model: Scorable) -> dict[str, Any]:
-    """Return what decides the bytes of a run: attack, network, defense, chunk, versions..."""
-    defended = [job.defense.describe(model)] if job.defense else []
-    defended += [model.describe()] if isinstance(model, Defended) else []
-    own = {"attack": job.describe(), "defense": defended, "copies": job.copies}
-    return {**surroundings(model, job.chunk), **own}
-
-
-def surroundings(model: Scorable, chunk: int) -> dict[str, Any]:
-    """Return what decides the bytes of any run besides its attack: versions, network, chunk."""
-    return {
-        "version": __version__,
-        "ledger": LEDGER,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "chunk": chunk,
-        "size": list(model.size),
-        "sha256": fingerprint(model.network),
-    }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended.
-
-    Args:
-        report: its page, or results.json where none is wanted.
-        exit_code: 0, or 4 when bad images were left out.
-    """
-
-    report: Path
-    exit_code: int
-
-
-def finish(
-    out: Path,
-    results: dict[str, Any],
-    targets: Sequence[TargetReport],
-    team: Team = ALONE,
-    *,
-    page: bool = True,
-) -> Outcome:
-    """Write results.json and, with ``page``, the report, once."""
-    results = {"schema": SCHEMA, "version": __version__, **results}
-    results["targets"] = {target.name: target.results for target in targets}
-    left_out = any(target.results["images"]["left_out"] for target in targets)
-    wanted = out / ("report.html" if page else "results.json")
-    outcome = Outcome(wanted, PARTIAL if left_out else 0)
-    if team.leads:
-        write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
-        if page:
-            write_report(out, results, targets)
-        parts = (".job", ".job/adaptive", "adversarial", ADAPTIVE)
-        below = [out / target.name / part for target in targets for part in parts]
-        for folder in (out, out / "figures", *below):
-            sweep(folder)
-    team.wait()
-    return outcome

@@ -16,8 +16,8 @@ from torchreid_adv.attacks import Attack, GradientAttack, References, configured
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import load_spec
-from torchreid_adv.commands.attack_job import surroundings
 from torchreid_adv.commands.job_folder import JobFolder
+from torchreid_adv.commands.run_identity import surroundings
 from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.commands.train import build_data
 from torchreid_adv.config import AdvConfig, lookup

@@ -15,6 +15,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.chance import chance
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.models.self_attack.rows import BASELINE, WHOLE, parts_of
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import DATASETS, PROTOCOLS
 
@@ -40,16 +41,21 @@ class Row:
     guidance: str
 
 
-ROWS = {  # by the names of configs/video, in the order of the paper
-    "baseline": Row("Baseline", False, False, "none"),
-    "asam": Row("Baseline+ASAM", True, False, "none"),
-    "adm": Row("Baseline+ADM", False, True, "none"),
-    "stig": Row("Baseline+FRM-STIG", False, False, "full"),
-    "asam_adm": Row("Baseline+ASAM+ADM", True, True, "none"),
-    "asam_adm_te": Row("Baseline+ASAM+ADM+FR-E-TI", True, True, "temporal"),
-    "asam_adm_stig_no_spatial": Row("Baseline+ASAM+ADM+FRM-STIG*", True, True, "no_spatial"),
-    "asam_adm_stig": Row("Baseline+ASAM+ADM+FRM-STIG", True, True, "full"),
+def _row(words: str) -> Row:
+    return Row(words.replace(BASELINE, "Baseline", 1), **parts_of(words))
+
+
+_WORDS = {  # by the names of configs/video, in the order of the paper
+    "baseline": "B",
+    "asam": "B+ASAM",
+    "adm": "B+ADM",
+    "stig": "B+FRM-STIG",
+    "asam_adm": "B+ASAM+ADM",
+    "asam_adm_te": "B+ASAM+ADM+FR-E-TI",
+    "asam_adm_stig_no_spatial": "B+ASAM+ADM+FRM-STIG*",
+    "asam_adm_stig": WHOLE,
 }
+ROWS = {name: _row(words) for name, words in _WORDS.items()}
 
 
 def with_row(cfg: AdvConfig, row: Row) -> AdvConfig:

@@ -1,0 +1,74 @@
+"""What a run refuses before it begins, and what it warns of at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torchreid_adv.attacks import Attack, GradientAttack
+from torchreid_adv.attacks.variant import Variant
+from torchreid_adv.commands.run_identity import Scorable
+from torchreid_adv.data.datasets import ReIDData
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.manifest import Entry
+from torchreid_adv.models import PixelModel
+from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.tracklet_model import TrackletModel
+
+
+def attacked_size(space: str, model: ImageModel) -> tuple[int, int] | None:
+    """Return the size that images are attacked at, None for their own.
+
+    Args:
+        space: ``stored`` or ``network``.
+        model: whose input size it is.
+
+    Raises:
+        ConfigError: models of several sizes and ``network``.
+    """
+    if space == "stored":
+        return None
+    size: Any = model.size
+    sizes = {tuple(one) for one in (size if isinstance(size, list) else [size])}
+    if len(sizes) > 1:
+        raise ConfigError(
+            f"adv.attack.space network is one size, and the attacked models have inputs of "
+            f"{', '.join(f'{h}x{w}' for h, w in sorted(sizes))}; use space stored"
+        )
+    height, width = sizes.pop()
+    return int(height), int(width)
+
+
+def check_tracklets(attack: Attack, model: Scorable, data: ReIDData) -> None:
+    """Refuse tracklets where model or attack are of images.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    if not data.tracklets:
+        return
+    if not isinstance(attack, GradientAttack):
+        raise ConfigError(
+            f"the attack '{attack.name}' is of single images and '{data.name}' is of "
+            "tracklets; choose one that follows gradients, such as ifgsm, mifgsm or sma"
+        )
+    models = [part for part in model.modules() if isinstance(part, PixelModel)]
+    if not all(isinstance(part, TrackletModel) for part in models):
+        raise ConfigError(
+            f"'{data.name}' is of tracklets and the model takes images; set data.type video, "
+            "or from Python make it a TrackletModel"
+        )
+
+
+def warn(variant: Variant, missing: Sequence[Entry]) -> None:
+    """Say which images did not move, and which were left out."""
+    if variant.stuck:
+        print(
+            f"warning: {len(variant.stuck)} images had no gradient in any step and did not "
+            f"change (first: {variant.stuck[0]})"
+        )
+    if missing:
+        print(
+            f"warning: partial, {len(missing)} bad images were left out of every number "
+            f"(first: {missing[0].image_id}: {missing[0].status})"
+        )
