@@ -1,6 +1,8 @@
 """What somebody sees who knows nothing yet."""
 
 import contextlib
+import subprocess
+import sys
 
 import pytest
 
@@ -73,3 +75,17 @@ def test_options_are_listed_in_the_unit_they_are_meant_in(capsys):
     printed = capsys.readouterr().out
     assert "options: step_size=3/255, steps=32" in printed
     assert "p=0.4, area_min=0.02, area_max=0.4" in printed
+
+
+def test_flags_behind_the_first_key_are_told(capsys):
+    assert cli.main(["train", "model.name", "resnet50", "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    assert said == "error: flags come before the first key: move '--dry-run' before 'model.name'\n"
+
+
+def test_who_stops_reading_ends_it_in_silence():
+    command = [sys.executable, "-m", "torchreid_adv", "list", "attacks"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == cli.UNREAD

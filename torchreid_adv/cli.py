@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ DISK = tuple(
     if hasattr(errno, name)  # Windows lacks some
 )
 DISK_CODE = 5
+UNREAD = 141  # as a shell says of what ended by SIGPIPE
 
 alias_from_environment()  # a spawned worker of ``run`` imports this module before anything else
 
@@ -87,8 +89,14 @@ def _run(arguments: list[str]) -> int:
 
 
 def entry() -> None:
-    """Console script."""
-    sys.exit(main())
+    """Console script; whoever stops reading what it prints, such as ``head``, ends it."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at exit it is flushed
+        code = UNREAD
+    sys.exit(code)
 
 
 if __name__ == "__main__":

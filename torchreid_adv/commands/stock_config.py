@@ -15,6 +15,7 @@ from yacs.config import CfgNode
 
 from torchreid_adv import config
 from torchreid_adv.commands.stock_checks import check, check_names
+from torchreid_adv.errors import ConfigError
 
 DEFAULTS: dict[str, Any] = {
     "model": {"name": "resnet50", "pretrained": True, "load_weights": "", "resume": ""},
@@ -185,6 +186,9 @@ def merged_config(arguments: argparse.Namespace) -> config.AdvConfig:
     if arguments.config_file:
         cfg.merge_from_file(arguments.config_file)
     pairs = list(arguments.opts)
+    late = next((word for word in pairs[::2] if word.startswith("-")), None)
+    if late is not None:
+        raise ConfigError(f"flags come before the first key: move '{late}' before '{pairs[0]}'")
     for name in ("root", "sources", "targets", "transforms"):
         value = getattr(arguments, name)
         if isinstance(value, list):
