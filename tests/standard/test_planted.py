@@ -96,7 +96,7 @@ def test_the_planted_solution_is_found(planted, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["push", "margin", "pull"])
+@pytest.mark.parametrize("name", ["push", "margin", "pull", "square"])
 def test_of_a_hundred_planted_solutions_ninety_nine_are_found(name):
     model, cases = cases_of(MANY)
     objective, own, hits = RankLoss(UNIT), attack(name, LITE), 0
