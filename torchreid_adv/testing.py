@@ -15,18 +15,23 @@ from torchreid_adv.attacks import Adversarial, Attack, References
 from torchreid_adv.data.batch import Batch, pad
 from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.models import Features, PixelModel
+from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.pixels import from_levels
 
 SIZES = ((20, 9), (17, 12), (24, 8))
 ROUNDING = 1e-6
 
 
-def check_attack(attack: Attack) -> None:
+def check_attack(attack: Attack, *, device: str = "cpu") -> None:
     """Check what every attack promises, on a small model and images of several sizes.
 
     Same shape, in [0, 1], within ``linf``, padding untouched; the objective rises; the same call
     gives the same images, and a batch those of its images one by one (to 1e-9); model, input and
     random state are left as they were.
+
+    Args:
+        attack: what is checked.
+        device: where the model and the images lie; references stay in main memory, as in a job.
 
     Raises:
         AssertionError: a promise is broken.
@@ -34,12 +39,16 @@ def check_attack(attack: Attack) -> None:
     Example:
         >>> check_attack(build_attack("ifgsm", eps=8 / 255))
     """
-    model, references = _toy_model(), _toy_references()
-    batch = _toy_batch(range(len(SIZES)))
+    with repeatable():
+        _check_attack(attack, _toy_model(device), device)
+
+
+def _check_attack(attack: Attack, model: PixelModel, device: str) -> None:
+    references, batch = _toy_references(), _toy_batch(range(len(SIZES)), device)
     clean, flags = batch.images.clone(), [module.training for module in model.modules()]
-    random_state = torch.get_rng_state()
+    random_state = _random_state(device)
     found = attack(model, batch, references)
-    _require(torch.equal(torch.get_rng_state(), random_state), "the random state has changed")
+    _require(_random_state(device) == random_state, "the random state has changed")
     _require(torch.equal(batch.images, clean), "the clean images were changed in place")
     _require([m.training for m in model.modules()] == flags, "a train flag has changed")
     _require(all(p.grad is None for p in model.parameters()), "a weight was given a gradient")
@@ -47,7 +56,7 @@ def check_attack(attack: Attack) -> None:
     again = attack(model, batch, references)
     _require(torch.equal(again.images, found.images), "the same call gave other images")
     for row, (height, width) in enumerate(SIZES):
-        alone = attack(model, _toy_batch([row]), references).images[0]
+        alone = attack(model, _toy_batch([row], device), references).images[0]
         together = found.images[row, :, :height, :width]
         same = torch.allclose(alone, together, rtol=0, atol=ROUNDING / 1000)
         _require(same, f"image {row} depends on its neighbors")
@@ -96,7 +105,7 @@ def check_transform(transform: Any, *, stage: str = "pil") -> None:
         _require(same_size, "the image has another size")
 
 
-def check_defense(defense: Defense) -> None:
+def check_defense(defense: Defense, *, device: str = "cpu") -> None:
     """Check what every defense promises, and what this one declares of itself.
 
     Images in [0, 1] of one size out, each what it is alone; the same call gives the same images,
@@ -104,17 +113,26 @@ def check_defense(defense: Defense) -> None:
     or the exact form with the surrogate's gradient; input, flags, weights and random state are left
     as they were; a model behind it keeps the names of its weights.
 
+    Args:
+        defense: what is checked.
+        device: where it and the images lie.
+
     Raises:
         AssertionError: a promise is broken.
 
     Example:
         >>> check_defense(build_defense("jpeg", quality=50))
     """
-    images = _levels(3, *SIZES[0])
-    kept, random_state = images.clone(), torch.get_rng_state()
+    with repeatable():
+        _check_defense(defense.to(device), device)
+
+
+def _check_defense(defense: Defense, device: str) -> None:
+    images = _levels(3, *SIZES[0]).to(device)
+    kept, random_state = images.clone(), _random_state(device)
     flags = [module.training for module in defense.modules()]
     found = defense(images)
-    _require(torch.equal(torch.get_rng_state(), random_state), "the random state has changed")
+    _require(_random_state(device) == random_state, "the random state has changed")
     _require(torch.equal(images, kept), "the images were changed in place")
     _require([m.training for m in defense.modules()] == flags, "a train flag has changed")
     _require(found.shape[:2] == (3, 3) and found.ndim == 4, f"{tuple(found.shape)} came back")
@@ -129,7 +147,7 @@ def check_defense(defense: Defense) -> None:
     several = defense.random and defense.draws > 1
     _require(several == defense.aggregates, "aggregates means that several draws are averaged")
     _check_gradient(defense, images)
-    _check_defended(defense)
+    _check_defended(defense, device)
 
 
 def _check_gradient(defense: Defense, images: Tensor) -> None:
@@ -139,7 +157,7 @@ def _check_gradient(defense: Defense, images: Tensor) -> None:
     generator = torch.Generator().manual_seed(3)
     pixels = images.clone().requires_grad_()
     found = defense(pixels)
-    weights = torch.randn(found.shape, generator=generator, dtype=found.dtype)
+    weights = torch.randn(found.shape, generator=generator, dtype=found.dtype).to(found)
     (gradient,) = torch.autograd.grad((found * weights).sum(), pixels)
     _require(bool(gradient.isfinite().all()), "a gradient is not finite")
     _require(bool(gradient.any()), "the gradient is zero")
@@ -147,7 +165,7 @@ def _check_gradient(defense: Defense, images: Tensor) -> None:
         _require(torch.equal(found, defense(images)), "a gradient changes what comes out")
     if not defense.differentiable:
         return
-    way = torch.randn(images.shape, generator=generator, dtype=images.dtype)
+    way = torch.randn(images.shape, generator=generator, dtype=images.dtype).to(images)
     with torch.no_grad():
         after, before = (defense(images + step * way) for step in (ROUNDING, -ROUNDING))
     slope = float(((after - before) * weights).sum()) / (2 * ROUNDING)
@@ -156,12 +174,12 @@ def _check_gradient(defense: Defense, images: Tensor) -> None:
     _require(near, f"the gradient says {expected:.6g}, differences say {slope:.6g}")
 
 
-def _check_defended(defense: Defense) -> None:
-    inner = _toy_model().eval()
+def _check_defended(defense: Defense, device: str) -> None:
+    inner = _toy_model(device).eval()
     model = Defended(defense, inner)
     _require([*model.state_dict()] == [*inner.state_dict()], "weights have other names behind it")
     model.load_state_dict(inner.state_dict())
-    crops = [_levels(1, *size)[0] for size in SIZES]
+    crops = [_levels(1, *size)[0].to(device) for size in SIZES]
     canvas, sizes = pad(crops)
     with torch.no_grad():
         together = model(canvas, sizes=sizes)
@@ -181,6 +199,13 @@ def _seeded(transform: Any, image: Any, seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return transform(image)
+
+
+def _random_state(device: str) -> list[bytes]:
+    states = [torch.get_rng_state()]
+    if torch.device(device).type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return [state.numpy().tobytes() for state in states]
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -214,11 +239,11 @@ class _ToyNetwork(nn.Module):
         return features
 
 
-def _toy_model() -> PixelModel:
+def _toy_model(device: str) -> PixelModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = _ToyNetwork()
-    return PixelModel(network.double(), size=(16, 10)).train()
+    return PixelModel(network.double(), size=(16, 10)).train().to(device)
 
 
 def _toy_references() -> References:
@@ -228,10 +253,11 @@ def _toy_references() -> References:
     return References(Features(values, pids, camids, tuple("abcdef")))
 
 
-def _toy_batch(rows: Any) -> Batch:
+def _toy_batch(rows: Any, device: str) -> Batch:
     generator = torch.Generator().manual_seed(2)
     images = [torch.rand(3, *size, generator=generator, dtype=torch.float64) for size in SIZES]
     canvas, sizes = pad([images[row] for row in rows])
     numbers = torch.tensor(list(rows))
     names = tuple(f"image{row}" for row in rows)
-    return Batch(canvas, sizes=sizes, pids=numbers, camids=0 * numbers, image_ids=names)
+    batch = Batch(canvas, sizes=sizes, pids=numbers, camids=0 * numbers, image_ids=names)
+    return batch.to(device)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "standard"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from people import Stripes, pixel_model, small_version, write_people
 
 from torchreid_adv.defenses import Defended, build_defense

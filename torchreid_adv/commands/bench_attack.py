@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import Attack, References, build_attack
+from torchreid_adv.commands.stopwatch import place, timed
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.models import Features, PixelModel
 from torchreid_adv.models.loading import build_network
@@ -44,6 +44,7 @@ def run(
     batch: int = 16,
     steps: int = 10,
     repeats: int = 3,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Measure images x steps per second of each way, in one run, and print them.
 
@@ -53,15 +54,17 @@ def run(
         batch: images per chunk.
         steps: of the attack.
         repeats: rounds; each way is measured once a round and its best round counts.
+        device: that computes.
     """
     torch.manual_seed(0)
-    pixel_model = PixelModel(build_network(model), size=size).eval()
-    images = torch.rand(batch, 3, *size)
-    references = F.normalize(torch.randn(batch, pixel_model(images[:1]).shape[1]), dim=1)
+    pixel_model = PixelModel(build_network(model), size=size).eval().to(device)
+    images = torch.rand(batch, 3, *size).to(device)
+    width = pixel_model(images[:1]).shape[1]
+    references = F.normalize(torch.randn(batch, width), dim=1).to(device)
     ways = _ways(pixel_model, images, references, steps)
-    rates, found = _measure(ways, batch * steps, repeats)
+    rates, found = _measure(ways, batch * steps, repeats, device)
     strength = {name: float(found[name].after.mean()) for name in ("ours fp32", "ours bf16")}
-    return _report(rates, strength, model=model, size=size, batch=batch, steps=steps)
+    return _report(rates, strength, model=model, size=size, batch=batch, steps=steps, device=device)
 
 
 def _ways(
@@ -74,7 +77,7 @@ def _ways(
     features = References(Features(references, numbers, numbers, tuple(map(str, numbers.tolist()))))
     logits = TwoLogits(model, references).eval()
     bim = torchattacks.BIM(logits, eps=EPS, alpha=STEP, steps=steps)
-    classes = torch.zeros(len(images), dtype=torch.long)
+    classes = torch.zeros(len(images), dtype=torch.long, device=images.device)
 
     def ours(precision: str) -> Callable[[], Any]:
         attack: Attack = build_attack("ifgsm", eps=EPS, steps=steps, precision=precision)
@@ -113,35 +116,35 @@ def _floor(model: PixelModel, images: Tensor, steps: int) -> None:
 
 
 def _measure(
-    ways: dict[str, Callable[[], Any]], work: int, repeats: int
+    ways: dict[str, Callable[[], Any]], work: int, repeats: int, device: str
 ) -> tuple[dict[str, float], dict[str, Any]]:
     found: dict[str, Any] = {}
     best = dict.fromkeys(ways, 0.0)
-    slow = {"ours bf16"} if not _has_bf16() else set()
+    slow = {"ours bf16"} if not _has_bf16(device) else set()
     for _ in range(repeats):
         for name, call in ways.items():
             if name in slow and best[name]:
                 continue  # emulated; once is enough
-            started = time.perf_counter()
-            found[name] = call()
-            best[name] = max(best[name], work / (time.perf_counter() - started))
+            seconds, found[name] = timed(call, device)
+            best[name] = max(best[name], work / seconds)
     return best, found
 
 
-def _has_bf16() -> bool:
-    if torch.cuda.is_available():
+def _has_bf16(device: str) -> bool:
+    if torch.device(device).type == "cuda":
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def _report(rates: dict[str, float], strength: dict[str, float], **setting: Any) -> dict[str, Any]:
-    print(f"attack: {setting}, {torch.get_num_threads()} threads; images x steps per second")
+    device = setting["device"]
+    print(f"attack: {setting}, {place(device)}; images x steps per second")
     for name, rate in rates.items():
         print(
             f"  {name:<18}{rate:9.1f}   {rate / rates['published loop']:5.2f} x published loop"
             f"   {rate / rates['floor']:5.2f} of the floor"
         )
     print("  mean distance reached: " + ", ".join(f"{k} {v:.5f}" for k, v in strength.items()))
-    if not _has_bf16():
+    if not _has_bf16(device):
         print("  (this CPU emulates bf16)")
-    return {**setting, "rates": rates, "distance": strength, "bf16_native": _has_bf16()}
+    return {**setting, "rates": rates, "distance": strength, "bf16_native": _has_bf16(device)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 from torchreid_adv.attacks import Attack, References, build_attack
 from torchreid_adv.commands import bench_attack
 from torchreid_adv.commands.bench_attack import EPS, STEP, TwoLogits
+from torchreid_adv.commands.stopwatch import least, place
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.models import Features, PixelModel
 from torchreid_adv.models.loading import build_network
@@ -71,6 +71,7 @@ def run(
     images: int = 16,
     names: tuple[str, ...] = (),
     loop: bool = True,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Measure images per second of every attack, in one run, and print them.
 
@@ -83,15 +84,17 @@ def run(
         images: attacked together.
         names: of attacks; () = all that are registered, but those learned before.
         loop: compare the loop with the published one first, see :func:`bench_attack.run`.
+        device: that computes.
     """
-    figures = {"loop": bench_attack.run()} if loop else {}
+    figures = {"loop": bench_attack.run(batch=images, device=device)} if loop else {}
     torch.manual_seed(0)
-    pixel_model = PixelModel(build_network(model, classes=8), size=size).eval()
+    pixel_model = PixelModel(build_network(model, classes=8), size=size).eval().to(device)
     batch, references = _data(pixel_model, images)
-    forward = _timed(lambda: _forward(pixel_model, batch.images)) / images
+    _forward(pixel_model, batch.images)  # warm
+    forward = _seconds(lambda: _forward(pixel_model, batch.images), batch) / images
     print(
         f"attacks: {model} at {size[0]}x{size[1]}, {images} images, "
-        f"{torch.get_num_threads()} threads; images per second"
+        f"{place(device)}; images per second"
     )
     rows: dict[str, Any] = {}
     for name in names or [one for one in ATTACKS if "weights" not in ATTACKS.options(one)]:
@@ -101,11 +104,13 @@ def run(
 
 
 def _data(model: PixelModel, images: int) -> tuple[Batch, References]:
-    numbers = torch.arange(images)
-    pixels = torch.rand(images, 3, *model.size)
+    numbers, device = torch.arange(images), next(model.parameters()).device
+    pixels = torch.rand(images, 3, *model.size).to(device)
     width = _forward(model, pixels[:1]).shape[1]
     pids, rows = torch.arange(GALLERY) % images, torch.arange(GALLERY)
-    gallery = Features(torch.randn(GALLERY, width), pids, 1 + rows, tuple(f"g{i}" for i in rows))
+    gallery = Features(
+        torch.randn(GALLERY, width).to(device), pids, 1 + rows, tuple(f"g{i}" for i in rows)
+    )
     names = tuple(f"q{i}" for i in numbers.tolist())
     return Batch(pixels, pids=numbers, camids=0 * numbers, image_ids=names), References(gallery)
 
@@ -123,8 +128,8 @@ def _row(
     with prepared(model, batch.images) as ready:
         attack(ready, batch, references)  # warm
         with Passes(ready) as passes:
-            seconds = _timed(lambda: attack(ready, batch, references))
-    passed = passes.total / n / 2  # _timed runs it twice
+            seconds = _seconds(lambda: attack(ready, batch, references), batch)
+    passed = passes.total / n / 2  # it ran twice
     row: dict[str, Any] = {"ours": n / seconds, "passes": passed, "floor": 1 / (forward * passed)}
     if name in PEERS:
         row["peer"], row["peer_name"] = _peer(name, model, batch, references), PEERS[name][0]
@@ -148,18 +153,13 @@ def _peer(name: str, model: PixelModel, batch: Batch, references: References) ->
     shared = kind in ("Square", "SPSA")  # they ask for parts of a batch
     logits = TwoLogits(model, clean[:1] if shared else clean.roll(1, 0)).eval()
     attack = getattr(torchattacks, kind)(logits, eps=EPS, **keywords)
-    labels = torch.zeros(len(batch), dtype=torch.long)
-    return len(batch) / _timed(lambda: attack(batch.images, labels))
+    labels = torch.zeros(len(batch), dtype=torch.long, device=batch.images.device)
+    return len(batch) / _seconds(lambda: attack(batch.images, labels), batch)
 
 
-def _timed(call: Callable[[], Any]) -> float:
+def _seconds(call: Callable[[], Any], batch: Batch) -> float:
     """Return the seconds of the faster one of two calls."""
-    seconds = []
-    for _ in range(2):
-        started = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+    return least(2, call, batch.images.device)[0]
 
 
 def _line(name: str, row: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchreid_adv import pixels
 from torchreid_adv.attacks.storing import Result
 from torchreid_adv.attacks.units import Unit
-from torchreid_adv.commands.bench_retrieval import least
+from torchreid_adv.commands.stopwatch import least
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.data.images import encode_png, write_png
 from torchreid_adv.jobs.chunks import chunks

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import resource
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from torchreid_adv.commands.stopwatch import least, place
 from torchreid_adv.evaluation import RetrievalResult, evaluate
 from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
 from torchreid_adv.integration.layout import torchreid_module
@@ -27,7 +27,12 @@ _SIGNAL = 0.55  # identity's share of a feature, in deviations: a well trained m
 
 
 def run(
-    *, queries: int = 3368, gallery: int = 15913, dimension: int = 512, repeats: int = 3
+    *,
+    queries: int = 3368,
+    gallery: int = 15913,
+    dimension: int = 512,
+    repeats: int = 3,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Time evaluation from features to mAP and match curve, and compare the outcomes.
 
@@ -42,22 +47,23 @@ def run(
         gallery: number of gallery images.
         dimension: length of a feature.
         repeats: times that ours and the floor are measured; the least counts.
+        device: that computes; torchreid's is always the CPU.
 
     Returns:
         the figures that are printed, times in seconds.
     """
     draw = torch.Generator().manual_seed(0)
     centers = torch.randn(_IDENTITIES, dimension, generator=draw) * _SIGNAL
-    query = _side(queries, centers, draw, distractors=0.0)
-    clean = _side(gallery, centers, draw, distractors=_DISTRACTORS)
+    query = _on(device, _side(queries, centers, draw, distractors=0.0))
+    clean = _on(device, _side(gallery, centers, draw, distractors=_DISTRACTORS))
     floor = _floor(repeats, query.values, clean.values)
-    ours, result = least(repeats, lambda: evaluate(query, clean))
+    ours, result = least(repeats, lambda: evaluate(query, clean), device)
     peak = peak_memory()
     figures = {
         "queries": queries,
         "gallery": gallery,
         "dimension": dimension,
-        "threads": torch.get_num_threads(),
+        "place": place(device),
         "repeats": repeats,
         "ours": ours,
         "floor": floor,
@@ -75,11 +81,11 @@ def _beside(
     query: Features, clean: Features, result: RetrievalResult, ours: float, repeats: int
 ) -> dict[str, Any]:
     """Return the peer's figures, and ours where an attack has turned all lists round."""
-    distractor = (clean.pids == 0)[:, None]
+    distractor = (clean.pids == 0)[:, None].to(clean.values.device)
     opposite = torch.where(distractor, clean.values, -clean.values)
     attacked = Features(opposite, clean.pids, clean.camids, clean.image_ids)
-    hard, _ = least(repeats, lambda: evaluate(query, attacked))
-    peer, (curve, mean) = least(1, lambda: _peer(query, clean))
+    hard, _ = least(repeats, lambda: evaluate(query, attacked), clean.values.device)
+    peer, (curve, mean) = least(1, lambda: _peer(_on("cpu", query), _on("cpu", clean)))
     ratios = {"ratio": peer / ours, "ratio_attacked": peer / hard}
     return {"ours_attacked": hard, "peer": peer, **ratios, **_differences(result, curve, mean)}
 
@@ -96,6 +102,10 @@ def _side(count: int, centers: Tensor, draw: torch.Generator, *, distractors: fl
     return Features(values, pids, camids, tuple(map(str, range(count))))
 
 
+def _on(device: str, features: Features) -> Features:
+    return dataclasses.replace(features, values=features.values.to(device))
+
+
 def _floor(repeats: int, query: Tensor, gallery: Tensor) -> float:
     columns = gallery.split(GALLERY_BLOCK)
     product = query.new_zeros(len(query), len(columns[0]))
@@ -104,22 +114,12 @@ def _floor(repeats: int, query: Tensor, gallery: Tensor) -> float:
         for part in columns:
             torch.mm(query, part.t(), out=product[:, : len(part)])
 
-    return least(repeats, multiply)[0]
+    return least(repeats, multiply, query.device)[0]
 
 
 def peak_memory() -> float:
     """Return the most memory this process has had so far, in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBI / 1e9
-
-
-def least(repeats: int, job: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the least time of some runs and what the last one returned."""
-    least, outcome = float("inf"), None
-    for _ in range(repeats):
-        start = time.perf_counter()
-        outcome = job()
-        least = min(least, time.perf_counter() - start)
-    return least, outcome
 
 
 def _peer(query: Features, gallery: Features) -> tuple[np.ndarray, float]:
@@ -146,7 +146,7 @@ def _differences(result: RetrievalResult, curve: np.ndarray, mean: float) -> dic
 def _show(figures: dict[str, Any]) -> None:
     lines = [
         "Retrieval evaluation: {queries} queries x {gallery} gallery images x {dimension}, "
-        "{threads} threads, least of {repeats} runs",
+        "{place}, least of {repeats} runs",
         "  torchreid_adv    {ours:8.3f} s   {over_floor:.2f} floors; at most {peak_gigabytes:.2f} "
         "GB so far, features and all",
         "  floor            {floor:8.3f} s   the matrix product alone",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +11,7 @@ from torchvision.transforms import Compose, Normalize
 
 from torchreid_adv import config
 from torchreid_adv.commands.stock_config import default_config
+from torchreid_adv.commands.stopwatch import place, timed
 from torchreid_adv.integration.engine import adapt_engine
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.loading import build_network
@@ -34,6 +35,7 @@ def run(
     steps: int = 7,
     repeats: int = 3,
     ways: tuple[str, ...] = tuple(WAYS),
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Measure a plain training step and steps with PGD, in turns, and print them.
 
@@ -44,19 +46,19 @@ def run(
         steps: of PGD.
         repeats: rounds; each way is measured once a round and its best round counts.
         ways: names of ``WAYS``.
+        device: that computes; an engine takes its batches from main memory.
     """
     data = _batch(batch, size)
-    engines = {"plain": _engine(model, size, {}, steps)}
-    engines |= {way: _engine(model, size, WAYS[way], steps) for way in ways}
+    engines = {"plain": _engine(model, size, {}, steps, device)}
+    engines |= {way: _engine(model, size, WAYS[way], steps, device) for way in ways}
     best = dict.fromkeys(engines, float("inf"))
     for turn in range(repeats + 1):
         for way, engine in engines.items():
             engine.set_model_mode("train")
-            started = time.perf_counter()
-            engine.forward_backward(data)
+            seconds, _ = timed(partial(engine.forward_backward, data), device)
             if turn:  # the first one warms up
-                best[way] = min(best[way], time.perf_counter() - started)
-    return _report(best, steps, model=model, size=size, batch=batch)
+                best[way] = min(best[way], seconds)
+    return _report(best, steps, model=model, size=size, batch=batch, device=device)
 
 
 def _batch(count: int, size: tuple[int, int]) -> dict[str, Any]:
@@ -65,7 +67,9 @@ def _batch(count: int, size: tuple[int, int]) -> dict[str, Any]:
     return {"img": normalize(images), "pid": torch.arange(count) // 4}
 
 
-def _engine(model: str, size: tuple[int, int], chosen: dict[str, Any], steps: int) -> Any:
+def _engine(
+    model: str, size: tuple[int, int], chosen: dict[str, Any], steps: int, device: str
+) -> Any:
     """Return torchreid's softmax engine on a network of its own, adapted where something is."""
     data = SimpleNamespace(
         train_loader=None,
@@ -76,15 +80,15 @@ def _engine(model: str, size: tuple[int, int], chosen: dict[str, Any], steps: in
         width=size[1],
         transform_te=Compose([Normalize(IMAGENET_MEAN, IMAGENET_STD)]),
     )
-    gpu = torch.cuda.is_available()
+    gpu = torch.device(device).type == "cuda"
     torch.manual_seed(0)
-    network = build_network(model, classes=data.num_train_pids)
-    network = network.cuda() if gpu else network
+    network = build_network(model, classes=data.num_train_pids).to(device)
     optimizer = torchreid_module("optim").build_optimizer(network)
     engine = torchreid_module("engine").ImageSoftmaxEngine(data, network, optimizer, use_gpu=gpu)
     if not chosen:
         return engine
     cfg = default_config()
+    cfg.use_gpu = gpu
     cfg.adv.engine, cfg.adv.training.steps, cfg.adv.training.evaluate = (
         "adversarial_training",
         steps,
@@ -98,7 +102,7 @@ def _engine(model: str, size: tuple[int, int], chosen: dict[str, Any], steps: in
 
 def _report(best: dict[str, float], steps: int, **setting: Any) -> dict[str, Any]:
     plain, allowed = best["plain"], (steps + 1) * ALLOWED
-    print(f"training: {setting}, PGD-{steps}, {torch.get_num_threads()} threads")
+    print(f"training: {setting}, PGD-{steps}, {place(setting['device'])}")
     for way, seconds in best.items():
         print(f"  {way:<22}{seconds:8.3f} s a step {seconds / plain:6.2f} plain steps")
     print(f"  at most {allowed:.2f}: {steps + 1} plain steps and 15 %")

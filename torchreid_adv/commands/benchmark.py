@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from torchreid_adv.commands import (
     bench_attacks,
     bench_jobs,
@@ -30,6 +32,7 @@ SECTIONS: dict[str, Any] = {
     "meta": bench_meta,
 }
 SIZES = ("queries", "gallery", "images")
+DEVICES = ("cpu", "cuda")
 
 
 @COMMANDS.register("benchmark", help="measure ours, the peer and the floor in one run")
@@ -40,19 +43,24 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", default="", metavar="FILE", help="write the figures there")
     for size in SIZES:
         parser.add_argument(f"--{size}", type=int, metavar="N", help="of the sections that have it")
+    parser.add_argument("--device", default="cpu", help="of the sections that have it: cpu or cuda")
     chosen = parser.parse_args(arguments)
+    if chosen.device not in DEVICES:
+        parser.error(f"unknown device '{chosen.device}'; choose from {', '.join(DEVICES)}")
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        parser.error("PyTorch finds no GPU here; leave --device out")
     for name in chosen.sections:
         if name not in SECTIONS:
             parser.error(f"unknown section '{name}'; choose from {', '.join(SECTIONS)}")
-    sizes = {size: getattr(chosen, size) for size in SIZES if getattr(chosen, size)}
-    figures = {name: _run(name, sizes) for name in chosen.sections or SECTIONS}
+    given = {name: getattr(chosen, name) for name in (*SIZES, "device") if getattr(chosen, name)}
+    figures = {name: _run(name, given) for name in chosen.sections or SECTIONS}
     if chosen.json:
         write_text(Path(chosen.json), json.dumps(figures, indent=1) + "\n")
     return 0
 
 
-def _run(name: str, sizes: dict[str, int]) -> dict[str, Any]:
+def _run(name: str, given: dict[str, Any]) -> dict[str, Any]:
     run = SECTIONS[name].run
     known = inspect.signature(run).parameters
-    figures: dict[str, Any] = run(**{size: n for size, n in sizes.items() if size in known})
+    figures: dict[str, Any] = run(**{key: one for key, one in given.items() if key in known})
     return figures
