@@ -1,7 +1,16 @@
+import os
+
 import pytest
 from markets import write_market
 
 from torchreid_adv import config
+
+
+def pytest_configure(config):
+    """Tests compare with what a CPU computes, but those marked gpu, run by ``-m gpu``."""
+    chosen = config.getoption("markexpr", "")
+    if "gpu" not in chosen or "not gpu" in chosen:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
 @pytest.fixture(autouse=True)

@@ -63,6 +63,17 @@ def test_a_color_table_blends_the_eight_corners_around_a_color():
         torch.testing.assert_close(found[n, :, y, x], slow_shift(pixels[n, :, y, x], table))
 
 
+def test_a_color_table_can_be_differentiated_twice():
+    pixels = torch.rand(2, 3, 4, 3, dtype=torch.float64)
+    table = torch.randn(1, 3, 4, 4, 4, dtype=torch.float64, requires_grad=True)
+
+    def squares(table):
+        return color_shift(pixels, table).square()
+
+    assert torch.autograd.gradcheck(squares, (table,))
+    assert torch.autograd.gradgradcheck(squares, (table,))
+
+
 def test_a_color_table_by_hand():
     table = torch.zeros(1, 3, 3, 3, 3)
     table[0, 0, 2, 0, 0] = 0.1  # pure red becomes redder by 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -94,13 +95,14 @@ def distribute(engine: Any, cfg: AdvConfig, team: Team) -> None:
 
 
 def _wrapped(model: torch.nn.Module, cfg: AdvConfig) -> DistributedDataParallel:
-    """Return the network in DDP: NCCL where its weights are on a GPU, gloo on a CPU."""
+    """Return the network in DDP: NCCL where each process has a GPU of its own, else gloo."""
     gpu = next(model.parameters()).is_cuda
+    own = gpu and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= torch.cuda.device_count()
     mining_only = lookup(cfg, "loss.name") == "triplet" and not lookup(cfg, "loss.triplet.weight_x")
     return DistributedDataParallel(
         model,
         device_ids=[torch.cuda.current_device()] if gpu else None,
-        process_group=distributed.new_group(backend="nccl") if gpu else None,
+        process_group=distributed.new_group(backend="nccl") if own else None,
         broadcast_buffers=False,  # clean and adversarial images share BatchNorm in one step
         find_unused_parameters=bool(lookup(cfg, "train.fixbase_epoch", 0)) or mining_only,
     )

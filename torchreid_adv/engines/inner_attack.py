@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.attacks.classification import IdentityLogits, identity_classifier
@@ -19,6 +19,8 @@ from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
+from torchreid_adv.models.graphed import Graphed
+from torchreid_adv.models.prepare import Ready, frozen
 from torchreid_adv.pixels import from_levels
 
 STEPS, STEP_SIZE = 7, 1.0  # of adversarial training by Bouniot et al.; gray levels
@@ -38,6 +40,7 @@ class InnerAttack:
         start: ``random`` or ``zero``, which ``self`` cannot leave by itself.
         seed: of the random start.
         precision: ``fp32`` or ``bf16``, number format of the network during the attack.
+        kept: objective and graphs of the network that is trained.
     """
 
     objective: str
@@ -48,6 +51,9 @@ class InnerAttack:
     start: str
     seed: int
     precision: str = "fp32"
+    kept: dict[nn.Module, tuple[Objective, Graphed]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @classmethod
     def configured(cls, cfg: AdvConfig, seed: int) -> InnerAttack:
@@ -85,8 +91,9 @@ class InnerAttack:
         Raises:
             ConfigError: ``classification`` and a network without one linear classifier.
         """
+        objective, graphed = self._kept(model)
         loop = sign_attack(
-            self._objective(model),
+            objective,
             self.eps,
             step_size=self.step_size,
             steps=self.steps,
@@ -95,7 +102,18 @@ class InnerAttack:
             precision=self.precision,
             score=False,
         )
-        return loop(model, batch).images
+        if not batch.images.is_cuda or self.precision != "fp32" or type(model) is not PixelModel:
+            return loop(model, batch).images  # of a copy, whose BatchNorm is folded
+        graphed.refresh()
+        live = PixelModel(graphed, size=model.size, mean=model.mean, std=model.std)
+        with frozen(model):  # a GPU waits for Python; graphs last for the whole training
+            return loop(Ready(live), batch).images
+
+    def _kept(self, model: PixelModel) -> tuple[Objective, Graphed]:
+        if model.network not in self.kept:
+            self.kept.clear()
+            self.kept[model.network] = self._objective(model), Graphed(model.network)
+        return self.kept[model.network]
 
     def _objective(self, model: PixelModel) -> Objective:
         if self.objective == "classification":

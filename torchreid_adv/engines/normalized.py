@@ -28,7 +28,7 @@ def to_pixels(model: PixelModel, images: Tensor) -> Tensor:
 
     What a transform moved out of [0, 1] is clamped.
     """
-    mean, std = (images.new_tensor(v).view(3, 1, 1) for v in (model.mean, model.std))
+    mean, std = model.moments(images)
     return (images * std + mean).clamp_(0, 1)
 
 
@@ -43,4 +43,4 @@ def moved(model: PixelModel, images: Tensor, clean: Tensor, adversarial: Tensor)
         clean: their pixels, see :func:`to_pixels`.
         adversarial: the same after the attack.
     """
-    return images + (adversarial - clean) / images.new_tensor(model.std).view(3, 1, 1)
+    return images + (adversarial - clean) / model.moments(images)[1]

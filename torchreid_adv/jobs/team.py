@@ -144,8 +144,8 @@ def joined(shard: str = "") -> Iterator[Team]:
     mine = not distributed.is_initialized()
     if mine:  # gloo, with GPUs too: what is exchanged are integers in main memory
         distributed.init_process_group("gloo", timeout=_PATIENCE)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    if torch.cuda.is_available():  # more processes than devices share them
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     try:
         yield Team(distributed.get_rank(), distributed.get_world_size(), connected=True)
     finally:

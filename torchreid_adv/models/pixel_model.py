@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,7 @@ class PixelModel(ImageModel):
         self.size = (int(size[0]), int(size[1]))
         self.mean = tuple(float(v) for v in mean)
         self.std = tuple(float(v) for v in std)
+        self._moments: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
 
     def forward(
         self, images: Tensor, *, sizes: Tensor | None = None, modality: Tensor | None = None
@@ -87,8 +89,20 @@ class PixelModel(ImageModel):
 
     def normalize(self, images: Tensor) -> Tensor:
         """Subtract the mean and divide by the deviation, per channel."""
-        mean = images.new_tensor(self.mean).view(3, 1, 1)
-        return (images - mean) / images.new_tensor(self.std).view(3, 1, 1)
+        mean, std = self.moments(images)
+        return (images - mean) / std
+
+    def moments(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation (3, 1, 1) in the format and on the device of a tensor.
+
+        Made once for each: a number that goes to a GPU waits until all before it is done there.
+        """
+        key = (like.device, like.dtype, self.mean, self.std)
+        if key not in self._moments:
+            with torch.inference_mode(False):  # kept beyond it
+                mean, std = (like.new_tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
+            self._moments[key] = (mean, std)
+        return self._moments[key]
 
     def file_transform(self) -> T.Compose:
         """Return torchreid's test transform: PIL image -> normalized network input.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,5 +29,45 @@ def color_shift(images: Tensor, table: Tensor) -> Tensor:
         shifts (N, 3, H, W).
     """
     places = images.movedim(1, -1).flip(-1)[None] * 2 - 1  # grid_sample counts axes from the last
-    shifts = F.grid_sample(table.to(images), places, padding_mode="border", align_corners=True)
+    sample = _interpolated if images.requires_grad else _Read.apply
+    shifts: Tensor = sample(table.to(images), places)
     return shifts[0].movedim(1, 0)
+
+
+def _interpolated(table: Tensor, places: Tensor) -> Tensor:
+    return F.grid_sample(table, places, padding_mode="border", align_corners=True)
+
+
+class _Read(torch.autograd.Function):
+    """Values of a table between its corners; linear in the table, so of any order.
+
+    In torch 2.11 ``grid_sample`` has no second derivative in three dimensions.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        ctx.cells = table.shape
+        return _interpolated(table, places)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (places,) = ctx.saved_tensors
+        return _Spread.apply(gradients[0], places, ctx.cells), None
+
+
+class _Spread(torch.autograd.Function):
+    """The transpose of reading: values spread over the corners around their places."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, places: Tensor, cells: torch.Size) -> Tensor:
+        ctx.save_for_backward(places)
+        table, (linear, border) = values.new_empty(()).expand(cells), (0, 1)
+        found: Tensor = torch.ops.aten.grid_sampler_3d_backward(
+            values, table, places, linear, border, True, [True, False]
+        )[0]
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return _Read.apply(gradients[0], *ctx.saved_tensors), None, None
