@@ -133,7 +133,7 @@ def test_transform_options_are_checked(cfg):
 
 def test_setup_runs_once_until_something_is_merged(cfg, monkeypatch):
     calls = []
-    monkeypatch.setattr(config, "_check_names", lambda tree: calls.append(1))
+    monkeypatch.setattr(config, "check_names", lambda tree: calls.append(1))
     config.ensure_setup()
     config.ensure_setup()
     assert len(calls) == 1

@@ -1,0 +1,111 @@
+"""What is checked before any data is read: ranges, names, options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from yacs.config import CfgNode
+
+from torchreid_adv.config.tree import AdvConfig, coerce, lookup, plain, shown
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.keys import KEYS
+from torchreid_adv.registry import ATTACKS, DEFENSES, DISTANCES, ENGINES, TRANSFORMS
+
+
+def check_values(cfg: AdvConfig) -> None:
+    """Hold every value of ``adv.*`` against its declaration.
+
+    Raises:
+        ConfigError: the first that is of another type or out of range.
+    """
+    for key in KEYS:
+        value = lookup(cfg, f"adv.{key.name}")
+        if isinstance(value, CfgNode):
+            continue  # options: checked against the signature of what takes them
+        coerce(value, value if key.default is None else key.default, f"adv.{key.name}")
+        wrong = key.check(value)
+        if wrong:
+            raise ConfigError(f"config key 'adv.{key.name}' {wrong}, got {shown(value)}")
+
+
+def check_names(cfg: AdvConfig) -> None:
+    """Hold names and options against the registries.
+
+    Raises:
+        ConfigError: the first that is unknown or does not fit.
+    """
+    adv = cfg.adv
+    ATTACKS.check_options(adv.attack.name, dict(adv.attack.options))
+    ATTACKS.check_options(adv.training.attack, dict(adv.training.options))
+    for name in adv.training.report:
+        ATTACKS.get(name)
+    if adv.engine:
+        ENGINES.get(adv.engine)
+    for option in adv.attack.options:
+        key = "metric" if option == "distance" else option
+        if key in adv.attack:
+            raise ConfigError(f"adv.attack.options.{option} stands for adv.attack.{key}; set that")
+    if adv.defense.name:
+        DEFENSES.build(adv.defense.name, **defense_options(cfg))
+    else:
+        _check_no_defense(adv.defense)
+    names = [lookup(cfg, key) or [] for key in ("data.sources", "data.targets")]
+    check_selection(adv.selection.data, *names)
+    for metric in filter(None, (adv.attack.metric, lookup(cfg, "test.dist_metric", ""))):
+        if ":" not in metric:  # a module:function is found when the distance is built
+            DISTANCES.get(metric)
+    for section, table in (("distances", DISTANCES), ("transforms", TRANSFORMS)):
+        for name, options in adv[section].items():
+            if not isinstance(options, dict):
+                raise ConfigError(
+                    f"adv.{section}.{name} is a section of keywords, got {shown(options)}"
+                )
+            table.check_options(name, dict(options))
+
+
+def check_selection(name: str, sources: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse to choose checkpoints by a data set that is trained or tested on.
+
+    Args:
+        name: ``adv.selection.data``; "" = none.
+        sources: what is trained on.
+        targets: what is tested on.
+
+    Raises:
+        ConfigError: it is one of them.
+    """
+    for names, verb in ((targets, "tested"), (sources, "trained")):
+        if name and name in names:
+            raise ConfigError(
+                f"adv.selection.data '{name}' is {verb} on: a checkpoint is chosen by a data set "
+                "that has no other part in the run; name another one"
+            )
+
+
+def defense_options(cfg: AdvConfig) -> dict[str, Any]:
+    """Return the keywords of the defense: its options, its preset, the size of the input.
+
+    Raises:
+        ConfigError: a preset is given twice, or to a defense that has none.
+    """
+    chosen = cfg.adv.defense
+    options, known = dict(plain(chosen.options)), DEFENSES.options(chosen.name)
+    if chosen.preset:
+        if "preset" in options:
+            raise ConfigError("adv.defense.options.preset stands for adv.defense.preset; set that")
+        if "preset" not in known:
+            raise ConfigError(f"the defense '{chosen.name}' has no presets; leave it empty")
+        options["preset"] = chosen.preset
+    size = [lookup(cfg, f"data.{side}") for side in ("height", "width")]
+    if "final" in known and all(size):
+        options.setdefault("final", size)
+    return options
+
+
+def _check_no_defense(chosen: CfgNode) -> None:
+    idle = [key for key in ("preset", "options", "draws", "eot_samples") if chosen[key]]
+    if idle:
+        raise ConfigError(
+            f"adv.defense.{idle[0]} is set, but no defense; name one with adv.defense.name"
+        )

@@ -1,0 +1,74 @@
+"""YAML files as mappings; code is never run, and nothing grows out of bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from torchreid_adv.errors import ConfigError
+
+MAX_YAML_BYTES = 100_000
+MAX_YAML_VALUES = 10_000  # with every alias written out
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file as a mapping; code is never run.
+
+    Raises:
+        ConfigError: another kind of file, too large, unreadable, or not a mapping.
+    """
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        raise ConfigError(f"config files are YAML (.yaml), got '{path}'")
+    try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"'{path}' is a folder or a device, not a config file")
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise ConfigError(f"config file '{path}' is larger than {MAX_YAML_BYTES} bytes")
+        content = _parse(path.read_text(encoding="utf-8"))
+    except ConfigError:
+        raise
+    except OSError as error:
+        raise ConfigError(f"cannot read config file '{path}': {error.strerror}") from error
+    except Exception as error:  # what YAML's own constructors raise has no common base
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(f"config file '{path}' is not valid YAML: {reason}") from error
+    if not isinstance(content, dict) or not all(isinstance(k, str) for k in content):
+        raise ConfigError(f"config file '{path}' must hold 'section: {{key: value}}' mappings")
+    return content
+
+
+def _parse(text: str) -> Any:
+    """Read YAML's safe subset, without keys given twice and aliases that grow or never end."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        _measure(node, {})
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _measure(node: yaml.Node | None, sizes: dict[int, int]) -> int:
+    """Return how many values a node stands for; ``sizes`` holds 0 for a node being measured."""
+    if isinstance(node, yaml.CollectionNode) and id(node) not in sizes:
+        sizes[id(node)] = 0
+        children = node.value
+        if isinstance(node, yaml.MappingNode):
+            _check_unique([key for key, _ in node.value])
+            children = [child for pair in node.value for child in pair]
+        sizes[id(node)] = 1 + sum(_measure(child, sizes) for child in children)
+    size = sizes.get(id(node), 1)
+    if not 0 < size <= MAX_YAML_VALUES:
+        raise yaml.YAMLError(f"it holds itself, or more than {MAX_YAML_VALUES} values")
+    return size
+
+
+def _check_unique(keys: list[yaml.Node]) -> None:
+    seen: set[str] = set()
+    for key in keys:
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                raise yaml.YAMLError(f"the key '{key.value}' is given twice\n{key.start_mark}")
+            seen.add(key.value)
