@@ -173,17 +173,9 @@ class AttackJob:
         missing: Sequence[Entry],
         pixels: int,
     ) -> tuple[TargetReport, Variant] | None:
-        team, scores = folder.team, {}
-        scoring = self.scoring(team)
-        sides = tuple(SIDE_RULES) if team.whole else (self.other,)
-        clean = {
-            side: folder.features(side, data.side(side), self._extraction(model, data, side, team))
-            for side in sides
-        }
-        for distance in self._distances():
-            distance.map(clean[self.other].values[:1])  # one that does not fit is said now
-        if team.whole:
-            scores["clean"] = scoring.score(clean, "Clean")
+        team, scoring = folder.team, self.scoring(folder.team)
+        clean = self._clean(model, data, folder)
+        scores = {"clean": scoring.score(clean, "Clean")} if team.whole else {}
         writer = self._writer(model, data, clean[self.other], folder)
         writer.require_room(data, pixels)  # whatever is wrong is said before anything is written
         folder.begin()
@@ -191,6 +183,34 @@ class AttackJob:
         if variant is None or not team.whole:
             return None
         attacked = [r for r in variant.data(data).side(self.side) if r.image_id in variant.attacked]
+        after = self._after(model, attacked, clean, team)
+        scores["adversarial"] = scoring.score(after, "Adversarial, from the stored files")
+        unrounded = {**clean, self.side: clean[self.side].replace(variant.float_features)}
+        scores["adversarial_float"] = scoring.score(unrounded)
+        warn(variant, missing)
+        pulled = self._pulled(writer.references, attacked)
+        scored = self._scored(scoring, variant, clean, after, scores, pulled)
+        return target_report(data, variant, scored, self.side, self.attack.linf), variant
+
+    def _clean(self, model: Scorable, data: ReIDData, folder: JobFolder) -> dict[str, Features]:
+        """Return the clean features of the sides that this process needs."""
+        sides = tuple(SIDE_RULES) if folder.team.whole else (self.other,)
+        clean = {}
+        for side in sides:
+            extraction = self._extraction(model, data, side, folder.team)
+            clean[side] = folder.features(side, data.side(side), extraction)
+        for distance in self._distances():
+            distance.map(clean[self.other].values[:1])  # one that does not fit is said now
+        return clean
+
+    def _after(
+        self,
+        model: Scorable,
+        attacked: Sequence[Record],
+        clean: dict[str, Features],
+        team: Team,
+    ) -> dict[str, Features]:
+        """Return the features of both sides once the stored images stand for their originals."""
         stored = extract(
             model,
             attacked,
@@ -198,27 +218,30 @@ class AttackJob:
             team=team,
             description="features of adversarial images",
         )
-        after = {**clean, self.side: clean[self.side].replace(stored)}
-        scores["adversarial"] = scoring.score(after, "Adversarial, from the stored files")
-        unrounded = {**clean, self.side: clean[self.side].replace(variant.float_features)}
-        scores["adversarial_float"] = scoring.score(unrounded)
-        warn(variant, missing)
+        return {**clean, self.side: clean[self.side].replace(stored)}
+
+    def _scored(
+        self,
+        scoring: Scoring,
+        variant: Variant,
+        clean: dict[str, Features],
+        after: dict[str, Features],
+        scores: dict[str, Any],
+        pulled: dict[str, int],
+    ) -> Scored:
         attack = self.describe() | metric_facts("evaluation_metric", self.distance)
-        targets = self._pulled(writer.references, attacked)
-        targeted = scoring.pulled(targets, clean, after) if targets else None
-        scored = Scored(
+        return Scored(
             attack=attack,
             ap_rule=self.ap_rule,
             distance=self.distance,
             clean=clean,
             after=after,
             scores=scores,
-            targeted=targeted,
+            targeted=scoring.pulled(pulled, clean, after) if pulled else None,
             query_curve=query_curve(scoring, variant, clean, self.side, scores),
             figure=own_figure(variant, attack),
-            pulled=targets,
+            pulled=pulled,
         )
-        return target_report(data, variant, scored, self.side, self.attack.linf), variant
 
     def _defended(
         self, test: DefenseTest, model: Scorable, data: ReIDData, folder: JobFolder

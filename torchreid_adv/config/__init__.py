@@ -52,9 +52,7 @@ __all__ = [
     "using",
 ]
 _current: AdvConfig | None = None
-on_setup: list[
-    Callable[[AdvConfig], None]
-] = []  # called after plugins were imported
+on_setup: list[Callable[[AdvConfig], None]] = []  # called after plugins were imported
 
 
 def add_adv_config(cfg: CfgNode) -> AdvConfig:
