@@ -1,4 +1,4 @@
-"""Every console command that the documents show is run: ours by docs_runs, others by those below."""
+"""Every console command that the documents show is run: those of ours by docs_runs."""
 
 import re
 import shlex

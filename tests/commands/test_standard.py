@@ -92,6 +92,13 @@ def test_a_run_with_itself_as_surrogate_is_not_called_standard(place, tmp_path, 
     assert "and there were 1" in page.read_text(encoding="utf-8")
 
 
+def test_a_model_that_cannot_be_loaded_ends_the_command_before_the_others(place, tmp_path, capsys):
+    models = [f"mine=tiny:{place / 'a.pth'}", f"theirs=osnet_x0_25:{place / 'b.pth'}"]
+    assert standard(place, tmp_path, "adv.standard.models", repr(models)) == 2
+    assert "were they trained with another model.name" in capsys.readouterr().err.lower()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("pairs", "reason"),
     [
