@@ -154,3 +154,9 @@ def test_the_page_of_methods_names_every_entry(kind):
     for name in own:  # others are those of tests' plugins
         if not entries.facts(name).get("internal") and not name.startswith("adversarial"):
             assert re.search(rf"\b{name}\b", text + others), name
+
+
+def test_the_page_of_studies_shows_every_study():
+    text = (ROOT / "docs" / "studies.md").read_text()
+    shown = re.findall(r"^torchreid-adv study (\w+)", text, flags=re.MULTILINE)
+    assert set(shown) == set(registry.STUDIES)

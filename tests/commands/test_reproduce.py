@@ -1,8 +1,6 @@
 """Tables of papers, done again on a toy market with tiny networks of random weights."""
 
 import json
-import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -318,16 +316,3 @@ def test_the_list_has_a_line_for_each(capsys):
 def test_the_page_names_every_table():
     text = PAGE.read_text()
     assert all(f"`{name}`" in text for name in REPRODUCTIONS)
-
-
-def test_the_commands_of_the_page_are_taken(capsys, monkeypatch):
-    monkeypatch.chdir(PAGE.parents[1])
-    text = "\n".join(re.findall(r"```\n(.*?)```", PAGE.read_text(), flags=re.DOTALL))
-    lines = [line for line in text.splitlines() if line.startswith("torchreid-adv")]
-    assert len(lines) == 38
-    for line in lines:
-        config.forget()
-        _, *arguments = shlex.split(line)
-        arguments.insert(2 if arguments[0] == "reproduce" else 1, "--dry-run")
-        assert cli.main(arguments) == 0, line
-        assert "data.sources" in capsys.readouterr().out

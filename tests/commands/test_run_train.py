@@ -18,6 +18,9 @@ from torchreid_adv.registry import COMMANDS
 SIZE = ["data.height", "64", "data.width", "32", "train.batch_size", "8", "data.workers", "0"]
 
 
+TRIPLET = ["loss.name", "triplet", "sampler.train_sampler", "RandomIdentitySampler"]
+
+
 @pytest.fixture
 def settings(market, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(standins.SCRIPTS))
@@ -78,6 +81,32 @@ def test_train_from_python_returns_the_engine(settings):
 def test_bad_configs_are_refused_before_data_is_read(pairs, words):
     with pytest.raises(ConfigError, match=words):
         main(["--root", "there-is-no-such-folder", *pairs])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "words"),
+    [
+        (["train.batch_size", "64"], "holds 24 training images .* fewer than the 64 of a batch"),
+        (
+            ["sampler.train_sampler", "RandomIdentitySampler", "train.batch_size", "40"],
+            "takes 10 i",
+        ),
+        (
+            [*TRIPLET, "train.batch_size", "6"],  # num_instances 4
+            "one identity has no negatives",
+        ),
+    ],
+)
+def test_batches_that_cannot_be_filled_are_refused(settings, pairs, words, tmp_path):
+    with pytest.raises(ConfigError, match=words):
+        main([*settings, *pairs])
+    assert not (tmp_path / "log" / "model").exists()
+
+
+def test_what_torchreid_asserts_without_a_word_is_told(settings):
+    pairs = ["sampler.train_sampler", "RandomDomainSampler", "sampler.num_cams", "3"]
+    with pytest.raises(DataError, match=r"'batch_size % n_domain == 0' does not hold in torchreid"):
+        main([*settings, *pairs])
 
 
 def test_a_config_file_comes_before_flags_and_pairs(tmp_path):

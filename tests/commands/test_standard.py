@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,8 @@ from torchreid_adv import cli, config
 from torchreid_adv.standard.versions import LITE, VERSIONS
 
 ROOT = Path(__file__).parents[2]
-PLUGIN = ["adv.plugins", "['scripts.tiny_model']"]
+SMALL = ["data.height", "32", "data.width", "16", "data.workers", "0", "use_gpu", "False"]
+SMALL += ["test.normalize_feature", "True", "adv.plugins", "['scripts.tiny_model']"]
 CUT = {"steps": 3, "self_steps": 2, "pulls": 1, "square": 6, "noise": 2, "transfer_steps": 2}
 
 
@@ -32,8 +31,7 @@ def place(tmp_path_factory):
 
 def standard(place, out, *pairs):
     flags = ["-s", "market1501", "-t", "market1501", "--root", str(place / "data")]
-    common = ["data.height", "32", "data.width", "16", "data.workers", "0", "use_gpu", "False"]
-    common += ["data.save_dir", str(out), "test.normalize_feature", "True", *PLUGIN]
+    common = [*SMALL, "data.save_dir", str(out)]
     common += ["adv.standard.models", repr([f"mine=tiny:{place / 'a.pth'}"])]
     common += ["adv.standard.version", "lite"]
     return cli.main(["standard", *flags, *common, *pairs])
@@ -64,44 +62,20 @@ def test_the_command_writes_a_result_for_each_model(place, tmp_path, cut, capsys
     assert "torchreid-adv standard -s market1501 -t market1501" in text
     assert "torchreid-adv verify" in text
     assert "save_dir" in text  # the config
-    check_page_commands(place, tmp_path, capsys)
+    check_verified(place, tmp_path / "market1501" / "mine", capsys)
 
 
-def check_page_commands(place, out, capsys):
-    """Run what the page shows of verify and leaderboard on a run that is there."""
-    common = ["data.height", "32", "data.width", "16", "data.workers", "0", "use_gpu", "False"]
-    common += ["test.normalize_feature", "True", *PLUGIN]
-    swap = {
-        "log/standard": str(out),
-        "log/standard/market1501/mine": str(out / "market1501" / "mine"),
-        "configs/standard.yaml": str(ROOT / "configs" / "standard.yaml"),
-        "reid-data": str(place / "data"),
-        "['mine=onnx:net.onnx']": repr([f"mine=tiny:{place / 'a.pth'}"]),
-    }
-    commands = [c for c in page_commands() if c[0] in ("verify", "leaderboard")]
-    assert len(commands) == 4
-    for command in commands:
+def check_verified(place, run, capsys):
+    """Score a run again by its own model, and by another one."""
+    common = ["-t", "market1501", "--root", str(place / "data"), *SMALL]
+    for label, code, sentence in (
+        ("a", 0, "scored again, they give its figures"),
+        ("b", 2, "in its weights"),
+    ):
         config.forget()
-        own = [swap.get(word, word) for word in command]
-        if "--config-file" in own:
-            own += ["adv.virtual.train_model", "False", *common]
-        assert cli.main(own) == 0, own
-        if "--config-file" in own:
-            assert "scored again, they give its figures" in capsys.readouterr().out
-    config.forget()
-    other = [f"mine=tiny:{place / 'b.pth'}"]
-    own = ["verify", swap["log/standard/market1501/mine"], "-t", "market1501", *common]
-    own += ["data.root", str(place / "data"), "adv.standard.models", repr(other)]
-    assert cli.main(own) == 2
-    assert "in its weights" in capsys.readouterr().err
-
-
-def page_commands():
-    page = (ROOT / "docs" / "standard.md").read_text()
-    blocks = re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL)
-    text = "".join(blocks).replace("\\\n", " ")
-    lines = re.findall(r"^torchreid-adv (.+)$", text, flags=re.MULTILINE)
-    return [shlex.split(line) for line in lines]
+        models = repr([f"mine=tiny:{place / label}.pth"])
+        assert cli.main(["verify", str(run), *common, "adv.standard.models", models]) == code
+        assert sentence in "".join(capsys.readouterr())
 
 
 def test_a_run_with_itself_as_surrogate_is_not_called_standard(place, tmp_path, cut, capsys):
@@ -118,6 +92,13 @@ def test_a_run_with_itself_as_surrogate_is_not_called_standard(place, tmp_path, 
     assert "and there were 1" in page.read_text(encoding="utf-8")
 
 
+def test_a_model_that_cannot_be_loaded_ends_the_command_before_the_others(place, tmp_path, capsys):
+    models = [f"mine=tiny:{place / 'a.pth'}", f"theirs=osnet_x0_25:{place / 'b.pth'}"]
+    assert standard(place, tmp_path, "adv.standard.models", repr(models)) == 2
+    assert "were they trained with another model.name" in capsys.readouterr().err.lower()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("pairs", "reason"),
     [
@@ -132,10 +113,3 @@ def test_what_cannot_be_is_said(place, tmp_path, capsys, pairs, reason):
     assert standard(place, tmp_path, *pairs) == 2
     assert reason in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.json"))
-
-
-def test_the_command_of_the_page_resolves(capsys):
-    ((name, *rest),) = [command for command in page_commands() if command[0] == "standard"]
-    config_file = ROOT / rest[1]
-    assert cli.main([name, "--config-file", str(config_file), "--dry-run", *rest[2:]]) == 0
-    assert "adv.standard.surrogates" in capsys.readouterr().out

@@ -106,6 +106,13 @@ def test_a_run_learns_writes_and_attacks(market, tmp_path, capsys):
     assert results["attack"]["name"] == "universal"
     assert results["attack"]["sha256"] == found.sha256
     assert 0 < results["linf"]["max"] <= 8
+    other = [*engine, "adv.meta.learning", "source", "adv.meta.perturbation", "delta"]
+    before = (out / "universal.safetensors").read_bytes()
+    assert cli.main(["train", *common, *other]) == 2  # before anything is learned or replaced
+    told = capsys.readouterr()
+    assert "learning 'meta' there, 'source' here" in told.err
+    assert "Learned attack: " not in told.out
+    assert (out / "universal.safetensors").read_bytes() == before
     again = [
         "data.save_dir", str(tmp_path / "again"), "adv.attack.name", "universal",
         "adv.attack.weights", str(out / "universal.safetensors"),

@@ -189,6 +189,10 @@ def test_unknown_names_are_refused(hooked, market):
         ({"sources": "market151"}, "did you mean 'market1501'"),
         ({"targets": ["mars"]}, "data.type to 'video'"),
         ({"train_sampler": "RandomIdentity"}, "did you mean 'RandomIdentitySampler'"),
+        (
+            {"train_sampler": "RandomIdentitySampler", "batch_size_train": 40, "num_instances": 4},
+            "a batch takes 10 identities, and a training set has 4; lower train.batch_size",
+        ),
     ]
     for options, words in cases:
         with pytest.raises(ConfigError, match=words):

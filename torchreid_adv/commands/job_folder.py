@@ -15,12 +15,11 @@ from torchreid_adv.data.loading import check_images
 from torchreid_adv.distances import FittedDistance, load_distance, save_distance
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.jobs.files import write_text
-from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.jobs.manifest import RUN, sha256
 from torchreid_adv.jobs.team import Team
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.store import load_features, save_features
 
-IDENTITY = "run.json"
 _IMAGES = "images.json"
 
 
@@ -53,7 +52,7 @@ class JobFolder:
         Raises:
             ConfigError: another run is there.
         """
-        path = self.out / IDENTITY
+        path = self.out / RUN
         there = _read(path)
         if there == json.loads(_text(self.identity)):
             return
@@ -122,7 +121,7 @@ class JobFolder:
         """Write what makes the folder this run's; called when nothing can be refused any more."""
         if not self.team.leads:
             return
-        write_text(self.out / IDENTITY, _text(self.identity))
+        write_text(self.out / RUN, _text(self.identity))
         write_text(self.path / _IMAGES, _text(self._images))
         self.keep()
         for path, distance in self._fitted.items():

@@ -79,6 +79,8 @@ def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path
     models = team.first(lambda: configured_models(cfg))
     surrogates = team.first(lambda: configured_surrogates(cfg))
     loaded = [load_spec(cfg, spec) for spec in surrogates]
+    for spec in models:  # one that cannot be loaded is said now, not after hours with the others
+        load_spec(cfg, spec)
     found = []
     for target in dict.fromkeys(cfg.data.targets):
         data = team.first(functools.partial(configured_dataset, cfg, target))

@@ -112,6 +112,14 @@ def check(cfg: CfgNode) -> None:
     _check_together(cfg)
 
 
+def _check_pairs(identities: int) -> None:
+    if identities < 2:
+        raise ConfigError(
+            "a batch of one identity has no negatives for a triplet loss; set train.batch_size to "
+            "twice sampler.num_instances or more"
+        )
+
+
 def _check_together(cfg: CfgNode) -> None:
     if cfg.use_gpu and not torch.cuda.is_available():
         raise ConfigError("use_gpu is True, but PyTorch finds no GPU here; set use_gpu False")
@@ -123,6 +131,8 @@ def _check_together(cfg: CfgNode) -> None:
             f"train.batch_size {size} is less than the sampler.num_instances {instances} that "
             "RandomIdentitySampler puts into a batch; raise one or lower the other"
         )
+    if cfg.sampler.train_sampler == "RandomIdentitySampler" and cfg.loss.name == "triplet":
+        _check_pairs(size // instances)
     _check_video(cfg)
     two = cfg.model.name == "agw_two_stream"
     if two and (cfg.data.type != "image" or cfg.adv.engine != "cross_modality"):

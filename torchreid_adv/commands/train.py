@@ -20,6 +20,7 @@ from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.stock_checks import check_engine, check_names, check_trainable
 from torchreid_adv.data.datasets import reading
 from torchreid_adv.engines.distributed import distribute
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration import engine, hooks
 from torchreid_adv.integration.console import kept_console, only_leader_speaks
 from torchreid_adv.integration.layout import torchreid_module
@@ -84,6 +85,7 @@ def _train(cfg: config.AdvConfig, team: Team | None) -> Any:
         torch.backends.cudnn.benchmark = True
     first = (team or ALONE).first  # renders and fetches what the others then find
     data = first(lambda: build_data(cfg))
+    _check_batches(cfg, data)
     model = first(lambda: build_model(cfg, data, parallel=team is None))
     optim = torchreid_module("optim")
     optimizer = optim.build_optimizer(model, **stock_config.keywords(cfg, stock_config.OPTIMIZER))
@@ -120,6 +122,20 @@ def build_data(cfg: config.AdvConfig) -> Any:
         if cfg.data.type == "image":
             return data.ImageDataManager(**stock_config.keywords(cfg, stock_config.IMAGE_DATA))
         return data.VideoDataManager(**stock_config.keywords(cfg, stock_config.VIDEO_DATA))
+
+
+def _check_batches(cfg: config.AdvConfig, data: Any) -> None:
+    """Refuse to train by no batch at all, which torchreid does without a word.
+
+    Raises:
+        ConfigError: there are fewer training images than a batch takes.
+    """
+    if not cfg.test.evaluate and not len(data.train_loader):
+        raise ConfigError(
+            f"{', '.join(cfg.data.sources)} holds {len(data.train_loader.dataset)} training images "
+            f"or tracklets, fewer than the {cfg.train.batch_size} of a batch; lower "
+            "train.batch_size"
+        )
 
 
 def build_model(cfg: config.AdvConfig, data: Any, *, parallel: bool = True) -> nn.Module:

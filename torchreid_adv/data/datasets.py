@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import traceback
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,7 +119,13 @@ def reading(what: str) -> Iterator[None]:
                 f"cannot read {what}: the file name '{name}' does not tell identity and camera as "
                 "those of this data set do; rename or remove it"
             ) from error
-        raise DataError(f"cannot read {what}: {error}") from error
+        raise DataError(f"cannot read {what}: {str(error) or _asserted(error)}") from error
+
+
+def _asserted(error: BaseException) -> str:
+    """Return the line that raised an error without words, as torchreid's assertions are."""
+    line = traceback.extract_tb(error.__traceback__)[-1].line or type(error).__name__
+    return f"'{line.removeprefix('assert ')}' does not hold in torchreid"
 
 
 def _name_at(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from torchreid_adv.engines.metric_attack import MetricAttackMixin
 from torchreid_adv.engines.normalized import pixel_model, to_pixels
 from torchreid_adv.engines.rounds import Rounds, loader_like, training_set
 from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.jobs.manifest import RUN
+from torchreid_adv.jobs.tensor_file import settings_in
 from torchreid_adv.models import fingerprint
 from torchreid_adv.models.prepare import Prepared
 from torchreid_adv.version import __version__
@@ -60,6 +63,7 @@ class LearnedAttackMixin(MetricAttackMixin):
         """Learn for an epoch."""
         if self.fitting is None:
             self.fitting = self.begin_learning()
+            self._check_free(Path(lookup(self.learning_config, "data.save_dir", "") or "log"))
         super().train(*args, **keywords)
 
     def forward_backward(self, data: Any) -> dict[str, float]:
@@ -119,6 +123,26 @@ class LearnedAttackMixin(MetricAttackMixin):
             "steps": self.fitting.steps,
             "seed": cfg.adv.attack.seed,
         }
+
+    def _check_free(self, folder: Path) -> None:
+        """Refuse a folder whose run is of something learned otherwise, before that is replaced.
+
+        Raises:
+            ConfigError: another run is there, to which the attack could not be added.
+        """
+        if not (folder / RUN).is_file():
+            return
+        with tempfile.TemporaryDirectory() as kept:
+            own = Path(kept) / self.learned_file
+            self.save_learned(own, self.about_learned())
+            here, there = settings_in(own), settings_in(folder / self.learned_file)
+        names = [n for n in here if n != "steps" and here[n] != there.get(n)]
+        if names:
+            found = "; ".join(f"{n} {there.get(n)!r} there, {here[n]!r} here" for n in names[:3])
+            raise ConfigError(
+                f"'{folder / RUN}' belongs to a run of another learned attack ({found}); choose "
+                "another data.save_dir or remove it"
+            )
 
     def _write(self, folder: Path) -> Path:
         path = folder / self.learned_file

@@ -11,6 +11,7 @@ from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import reading
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.samplers import check_identities
 
 
 class Rounds:
@@ -87,12 +88,7 @@ def sampler_like(stock: Any, rows: list[Any], size: int, cfg: AdvConfig) -> Any:
         for name, default in (("num_instances", 4), ("num_cams", 1), ("num_datasets", 1))
     }
     name = lookup(cfg, "sampler.train_sampler", type(stock).__name__)
-    identities, wanted = len({row[1] for row in rows}), size // numbers["num_instances"]
-    if name == "RandomIdentitySampler" and identities < wanted:
-        raise ConfigError(
-            f"a batch takes {wanted} identities, and a training set has {identities}; lower "
-            "train.batch_size or raise sampler.num_instances"
-        )
+    check_identities(name, rows, size, numbers["num_instances"])
     return build(rows, name, batch_size=size, **numbers)
 
 

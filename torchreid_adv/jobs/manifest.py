@@ -19,6 +19,7 @@ from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.paths import name_fault
 
 FILE_NAME = "manifest.jsonl"
+RUN = "run.json"  # what makes a run the same run, in its folder
 FORMAT = 2
 SIDES = ("train", "query", "gallery")
 OK = "ok"

@@ -70,6 +70,21 @@ def read_tensors(path: str | Path, *, kind: str, what: str) -> TensorFile:
     return TensorFile(tensors, about, sha256(path.read_bytes()))
 
 
+def settings_in(path: Path) -> dict[str, Any]:
+    """Return the header of a file of any kind, with the shapes of its tensors; {} = no such file.
+
+    Args:
+        path: what :func:`write_tensors` wrote.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            (about,) = (json.loads(text) for text in (file.metadata() or {}).values())
+    except (OSError, SafetensorError, ValueError):
+        return {}
+    return {**about, "tensors": shapes}
+
+
 def holds(path: str | Path, kind: str) -> bool:
     """Tell whether a file is one of :func:`write_tensors` of that kind."""
     try:

@@ -1,0 +1,7 @@
+import pytest
+from stories import GROUPS, tell
+
+
+@pytest.mark.parametrize("page", GROUPS["studies"])
+def test_every_command_of_a_page_runs(page, place, capsys):
+    tell(page, capsys)

@@ -1,0 +1,41 @@
+"""What the reader of a page has: data sets below reid-data, and files that no command writes."""
+
+from further_sets import write_duke, write_msmt17, write_personx
+from markets import write_market
+from small_networks import write_checkpoint
+from vcm import write_vcm
+from vi_images import write_regdb, write_sysu
+
+USUAL = "model.pth.tar-60"
+VICTIM = f"log/osnet_x1_0/model/{USUAL}"
+CHECKPOINTS = {  # page -> checkpoint -> its network
+    "README": {VICTIM: "osnet_x1_0"},
+    "meta_defense": {USUAL: "resnet50"},
+    "ranking_robustness": {f"PATH/{USUAL}": "osnet_x1_0"},
+    "reliability": {USUAL: "osnet_x1_0"},
+    "robust_training": {"A.pth": "osnet_x1_0", "B.pth": "osnet_x1_0"},
+    "standard": {
+        "PATH/mine.pth.tar-60": "osnet_x1_0",
+        "PATH/theirs.pth.tar-60": "resnet50",
+        "PATH/a.pth.tar-60": "resnet50",
+        "PATH/b.pth.tar-60": "mlfn",
+    },
+    "universal_attacks": {USUAL: "resnet50"},
+    "your_own_data": {VICTIM: "osnet_x1_0", USUAL: "osnet_x1_0"},
+    "your_own_model": {VICTIM: "osnet_x1_0", f"log/other/model/{USUAL}": "osnet_x1_0"},
+}
+
+
+def write_data(root):
+    """Write every data set that a page names."""
+    write_market(root, cameras=2, distractors=1, sizes=((32, 16), (30, 15)))
+    for write in (write_duke, write_msmt17, write_personx, write_sysu, write_regdb):
+        write(root)
+    write_vcm(root, test=2, frames=2)
+
+
+def equip(place, page):
+    """Put into a folder what the reader of a page has."""
+    write_data(place / "reid-data")
+    for seed, (name, network) in enumerate(CHECKPOINTS.get(page, {}).items()):
+        write_checkpoint(place / name, network, seed=seed)

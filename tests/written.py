@@ -1,0 +1,157 @@
+"""What a command of the documents has to leave behind, and to say."""
+
+import json
+import re
+from pathlib import Path
+
+from torchreid_adv.integration.checkpoints import read_checkpoint
+from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.key_reference import reference
+from torchreid_adv.models.specs import parse_models
+
+LEARNED = {"meta_attack": "universal.safetensors", "mis_ranking": "generator.safetensors"}
+PAPER_ALONE = ("bai2019.cross_modality",)
+
+
+def check(command, printed):
+    """Look at what a command wrote, and at what it said."""
+    CHECKS[command.name](command, printed)
+
+
+def content(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def is_page(path):
+    assert path.read_text(encoding="utf-8").rstrip().endswith("</html>"), path
+
+
+def attacked(out, targets):
+    """Figures, a page, and images with a manifest for every target."""
+    assert list(content(out / "results.json")["targets"]) == list(targets)
+    is_page(out / "report.html")
+    for target in targets:
+        folder = out / target / "adversarial"
+        stored = read_manifest(folder).stored
+        assert any(entry.attacked for entry in stored)
+        assert {path.name for path in folder.rglob("*.png")} == {
+            Path(entry.output).name for entry in stored
+        }
+
+
+def attack_gallery(command, printed):
+    if "--dry-run" in command.words:
+        assert "adv.attack.name: " in printed
+        assert "Report: " not in printed
+    elif "--shard" in command.words:
+        assert list(command.out.glob("*/.job/*.ledger"))
+        assert not (command.out / "results.json").exists()
+    else:
+        attacked(command.out, command.config.data.targets)
+        assert f"Report: {command.out / 'report.html'}" in printed
+
+
+def train(command, printed):
+    cfg = command.config
+    assert re.search(r"^mAP: [\d.]+%$", printed, flags=re.MULTILINE)
+    if cfg.test.evaluate:
+        assert list(command.out.glob("test.log-*"))
+    elif cfg.adv.engine in LEARNED:
+        assert read_checkpoint(command.out / LEARNED[cfg.adv.engine])
+        attacked(command.out, cfg.data.targets)
+    else:
+        assert read_checkpoint(command.out / "model" / "model.pth.tar-1")["epoch"] == 1
+    if cfg.adv.engine == "adversarial_training" and cfg.adv.training.mode == "offline":
+        assert list((command.out / "adversarial_train").rglob("*.png"))
+
+
+def verify(command, printed):
+    standard = (Path(command.words[1]) / "standard.json").is_file()
+    assert ("and these their originals" if standard else "are as the manifest says") in printed
+    if "--config-file" in command.words:
+        assert "scored again, they give its figures" in printed
+
+
+def leaderboard(command, printed):
+    folder = Path(command.words[1])
+    text = (folder / "leaderboard.md").read_text()
+    is_page(folder / "leaderboard.html")
+    found = {path.parent.name for path in folder.rglob("standard.json")}
+    assert found
+    assert all(f"| {name} |" in text for name in found)
+    assert str(folder / "leaderboard.html") in printed
+
+
+def list_(command, printed):
+    if "--keys" in command.words:
+        assert printed == reference()
+    for kind in [word for word in command.words[1:] if word[0] != "-"]:
+        assert re.search(rf"^{kind}:\n  \w", printed, flags=re.MULTILINE)
+
+
+def zoo(command, printed):
+    labels = [row["model"]["label"] for row in content(command.out / "zoo.json")["rows"]]
+    assert labels == list(command.config.adv.zoo)
+    assert (command.out / "zoo.md").read_text().strip() in printed
+
+
+def study(command, printed):
+    facts = content(command.out / "study.json")
+    assert facts["comparisons"]
+    assert (command.out / "study.md").read_text().strip() in printed
+
+
+def scenarios(command, printed):
+    assert {cell["scenario"] for cell in content(command.out / "scenarios.json")["cells"]} == {
+        "source",
+        "cross-model",
+        "cross-dataset",
+        "cross-model-dataset",
+    }
+    is_page(command.out / "scenarios.html")
+
+
+def robust_report(command, printed):
+    labels = [spec.label for spec in parse_models(command.config.adv.transfer.models)]
+    tables = content(command.out / "robustness.json")["targets"]
+    assert {target: list(rows) for target, rows in tables.items()} == {"market1501": labels}
+    assert (command.out / "robustness.md").read_text().strip() in printed
+
+
+def reproduce(command, printed):
+    name = command.words[1]
+    cells = content(command.out / f"{name}.json")["cells"]
+    assert any(cell["ours"] for cell in cells) == (name not in PAPER_ALONE)
+    assert (command.out / f"{name}.md").read_text().strip() in printed
+
+
+def standard(command, printed):
+    cfg = command.config
+    for target in cfg.data.targets:
+        for spec in parse_models(cfg.adv.standard.models):
+            folder = command.out / target / spec.label
+            assert set(content(folder / "standard.json")["tracks"]) == {"Q", "G"}
+            is_page(folder / "report.html")
+            assert f"Result: {folder / 'standard.json'}" in printed
+
+
+def pictures(command, printed):
+    is_page(command.out / "report.html")
+    assert len(content(command.out / "pictures.json")["models"]) == 2
+    assert list((command.out / "figures").glob("*.png"))
+
+
+CHECKS = {
+    "attack-gallery": attack_gallery,
+    "leaderboard": leaderboard,
+    "list": list_,
+    "pictures": pictures,
+    "reproduce": reproduce,
+    "robust-report": robust_report,
+    "scenarios": scenarios,
+    "standard": standard,
+    "study": study,
+    "train": train,
+    "verify": verify,
+    "zoo": zoo,
+}
