@@ -26,6 +26,13 @@ def commands(path):
     return found
 
 
+def inline(path):
+    """Return the commands in a page's prose and tables that are whole: those of a config file."""
+    prose = FENCE.sub("", path.read_text())
+    found = re.findall(r"`(torchreid-adv [^`]*--config-file configs/[^`]*)`", prose)
+    return [command for command in found if "..." not in command]
+
+
 def _unrolled(loop):
     name, values, body = loop.groups()
     return "".join(body.replace(f"${name}", value) for value in values.split())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import short_forms
-from pages import PAGES, commands
+from pages import PAGES, commands, inline
 
 from torchreid_adv import config
 from torchreid_adv.commands import stock_config
@@ -62,10 +62,10 @@ def ours(line):
 
 
 def story(page):
-    """Return the commands of a page, with what they leave out, shards written out."""
+    """Return the commands of a page, blocks first, with what they leave out, shards written out."""
     (path,) = [path for path in PAGES if path.stem == page]
     found, whole = [], ()
-    for command in filter(None, map(ours, commands(path))):
+    for command in filter(None, map(ours, [*commands(path), *inline(path)])):
         if "..." in command.words:  # as the command before, which is whole
             place = command.words.index("--config-file")
             command = replace(command, words=(*command.words[:place], *whole[1:]))
