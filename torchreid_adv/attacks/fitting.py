@@ -6,6 +6,7 @@ import copy
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +83,7 @@ class UniversalFit:
         """
         self.perturbation.to(batch.images.device)
         with (
-            prepared(model, batch.images, precision=self.precision) as ready,
+            self._ready(model, batch.images) as ready,
             torch.enable_grad(),
             seeded(self.seed, batch, self.steps),
         ):
@@ -115,17 +116,25 @@ class UniversalFit:
             what was learned.
         """
         others = itertools.cycle(virtual) if virtual else itertools.repeat(None)
-        with prepared(model, batches[0].images, precision=self.precision) as ready:
+        with self._ready(model, batches[0].images) as ready:
             for _ in range(epochs):
                 for batch, other in zip(batches, others, strict=False):
                     self.fit_step(ready, batch, other)
                 self.end_epoch(decay)
         return self.perturbation
 
+    @property
+    def graphs(self) -> bool:
+        """Whether one derivative of the network is all that is asked for."""
+        return not self.inner.differentiated
+
     def end_epoch(self, decay: float) -> None:
         """Multiply the step size by ``exp(-decay)``."""
         for group in self.rule.param_groups:
             group["lr"] *= math.exp(-decay)
+
+    def _ready(self, model: nn.Module, images: Tensor) -> AbstractContextManager[nn.Module]:
+        return prepared(model, images, precision=self.precision, graphs=self.graphs)
 
     def _bound(self, ready: nn.Module, batch: Batch) -> Losses:
         embed = batch.embed(ready)

@@ -47,6 +47,8 @@ class GeneratorFit:
         >>> adversarial = fit.noise.eval()(images)
     """
 
+    graphs = True  # one derivative of the network is all that is asked for
+
     def __init__(
         self,
         loss: MisRankingLoss,

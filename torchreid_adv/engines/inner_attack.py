@@ -19,6 +19,8 @@ from torchreid_adv.data.batch import Batch
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
+from torchreid_adv.models.graphed import Graphed
+from torchreid_adv.models.prepare import Ready, frozen
 from torchreid_adv.pixels import from_levels
 
 STEPS, STEP_SIZE = 7, 1.0  # of adversarial training by Bouniot et al.; gray levels
@@ -38,7 +40,7 @@ class InnerAttack:
         start: ``random`` or ``zero``, which ``self`` cannot leave by itself.
         seed: of the random start.
         precision: ``fp32`` or ``bf16``, number format of the network during the attack.
-        kept: the objective of the network that is trained.
+        kept: objective and graphs of the network that is trained.
     """
 
     objective: str
@@ -49,7 +51,9 @@ class InnerAttack:
     start: str
     seed: int
     precision: str = "fp32"
-    kept: dict[nn.Module, Objective] = field(default_factory=dict, compare=False, repr=False)
+    kept: dict[nn.Module, tuple[Objective, Graphed]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @classmethod
     def configured(cls, cfg: AdvConfig, seed: int) -> InnerAttack:
@@ -87,8 +91,9 @@ class InnerAttack:
         Raises:
             ConfigError: ``classification`` and a network without one linear classifier.
         """
+        objective, graphed = self._kept(model)
         loop = sign_attack(
-            self._objective(model),
+            objective,
             self.eps,
             step_size=self.step_size,
             steps=self.steps,
@@ -97,15 +102,20 @@ class InnerAttack:
             precision=self.precision,
             score=False,
         )
-        return loop(model, batch).images
+        if not batch.images.is_cuda or self.precision != "fp32" or type(model) is not PixelModel:
+            return loop(model, batch).images  # of a copy, whose BatchNorm is folded
+        graphed.refresh()
+        live = PixelModel(graphed, size=model.size, mean=model.mean, std=model.std)
+        with frozen(model):  # a GPU waits for Python; graphs last for the whole training
+            return loop(Ready(live), batch).images
 
-    def _objective(self, model: PixelModel) -> Objective:
-        if model.network not in self.kept:  # finding the classifier takes passes of the network
+    def _kept(self, model: PixelModel) -> tuple[Objective, Graphed]:
+        if model.network not in self.kept:
             self.kept.clear()
-            self.kept[model.network] = self._made(model)
+            self.kept[model.network] = self._objective(model), Graphed(model.network)
         return self.kept[model.network]
 
-    def _made(self, model: PixelModel) -> Objective:
+    def _objective(self, model: PixelModel) -> Objective:
         if self.objective == "classification":
             return IdentityLogits(identity_classifier(model), known=True)
         return {"self": SelfDistance, "guided": GuidedDistance}[self.objective](self.distance)

@@ -76,7 +76,9 @@ class LearnedAttackMixin(MetricAttackMixin):
         other = None if self.virtual is None else self._batch(self.virtual.next())
         if self._prepared is None:
             precision = self.learning_config.adv.attack.precision
-            self._prepared = Prepared(pixel_model(self), batch.images, precision=precision)
+            self._prepared = Prepared(
+                pixel_model(self), batch.images, precision=precision, graphs=self.fitting.graphs
+            )
         summary = self.learn(self._prepared, batch, other)
         if not all(math.isfinite(value) for value in summary.values()):
             raise DataError(

@@ -16,6 +16,11 @@ _SETTINGS: tuple[tuple[Any, str, bool], ...] = (
 )
 
 
+def settings() -> tuple[bool, ...]:
+    """Return what decides on the kernels that a pass runs."""
+    return (*(getattr(home, name) for home, name, _ in _SETTINGS), torch.is_autocast_enabled())
+
+
 @contextmanager
 def repeatable() -> Iterator[None]:
     """Use deterministic kernels without TF32 inside the block.

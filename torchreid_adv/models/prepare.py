@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from torchreid_adv.models.graphed import Graphed
 from torchreid_adv.models.pixel_model import PixelModel
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -21,18 +22,37 @@ FUSE: dict[type[nn.Module], Any] = {
 NORMS = (nn.BatchNorm2d, nn.BatchNorm1d)
 
 
-class Prepared(nn.Module):
+class Ready(nn.Module):
+    """A model that attacks use as it is.
+
+    Args:
+        model: PixelModel, or a module around some; what it is called with is handed on.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor, **keywords: Any) -> Tensor:
+        """Return the model's features (N, D) in fp32."""
+        features: Tensor = self.model(images, **keywords)
+        return features
+
+
+class Prepared(Ready):
     """A frozen, folded copy of a model in eval mode; takes what the model takes.
 
     Args:
         model: PixelModel, or a module around some.
         images: (N, [T,] 3, H, W) in [0, 1]; one is used to see which BatchNorm follows which layer.
         precision: ``fp32`` or ``bf16``, the number format inside the networks.
+        graphs: on a GPU, replay passes as CUDA graphs; not where a gradient is differentiated.
     """
 
-    def __init__(self, model: nn.Module, images: Tensor, *, precision: str = "fp32") -> None:
-        super().__init__()
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+    def __init__(
+        self, model: nn.Module, images: Tensor, *, precision: str = "fp32", graphs: bool = True
+    ) -> None:
+        super().__init__(copy.deepcopy(model).eval().requires_grad_(False))
         self.model.zero_grad(set_to_none=True)
         pair = torch.cat([images[:1], images[:1]])  # one image hides layouts that do not fit
         fold_batchnorm(self.model, pair)
@@ -47,11 +67,9 @@ class Prepared(nn.Module):
         except RuntimeError:  # a network that views its maps as rows, such as PCB
             for part in formats:
                 part.layout(torch.contiguous_format)
-
-    def forward(self, images: Tensor, **keywords: Any) -> Tensor:
-        """Return the model's features (N, D) in fp32."""
-        features: Tensor = self.model(images, **keywords)
-        return features
+        if graphs and images.is_cuda:
+            for part in formats:
+                part.network = Graphed(part.network)
 
 
 class InFormat(nn.Module):
@@ -83,17 +101,19 @@ def _in_format(answer: Any, dtype: torch.dtype) -> Any:
 
 
 @contextlib.contextmanager
-def prepared(model: nn.Module, images: Tensor, *, precision: str = "fp32") -> Iterator[nn.Module]:
-    """Give the prepared form of a model, made now unless it is prepared already.
+def prepared(
+    model: nn.Module, images: Tensor, *, precision: str = "fp32", graphs: bool = True
+) -> Iterator[nn.Module]:
+    """Give the prepared form of a model, made now unless it is ready already.
 
     A model that cannot be copied is used itself: frozen and in eval mode inside the block, its
     flags restored after it, also after an error.
     """
-    if isinstance(model, Prepared):
+    if isinstance(model, Ready):
         yield model
         return
     try:
-        ready = Prepared(model, images, precision=precision)
+        ready = Prepared(model, images, precision=precision, graphs=graphs)
     except (RuntimeError, TypeError, AttributeError):
         with frozen(model):
             yield model
