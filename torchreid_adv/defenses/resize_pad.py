@@ -120,7 +120,7 @@ class RandomResizePad(Defense):
         """Return an image in its frame."""
         place: Placement = drawn
         rows, columns = self.canvas
-        small = F.interpolate(images, (place.height, place.width), mode="nearest")
+        small = _nearest(images, place.height, place.width)
         right, below = columns - place.left - place.width, rows - place.top - place.height
         framed = F.pad(small, (place.left, right, place.top, below))
         return framed.flip(-1) if place.mirrored else framed
@@ -129,3 +129,15 @@ class RandomResizePad(Defense):
         """Return the proportions."""
         own = {"smallest": self.smallest, "frame": list(self.canvas), "mirror": self.mirror}
         return {**super().describe(), **own}
+
+
+def _nearest(images: Tensor, height: int, width: int) -> Tensor:
+    """Return images at another size, each pixel the one its own falls into.
+
+    In whole numbers: ``F.interpolate`` rounds, and a GPU not as a CPU does.
+    """
+    rows, columns = (
+        torch.arange(size, device=images.device) * old // size
+        for size, old in ((height, images.shape[-2]), (width, images.shape[-1]))
+    )
+    return images[..., rows, :][..., columns]
