@@ -46,7 +46,7 @@ class Graphed(nn.Module):
         self._graphs = {k: g for k, g in self._graphs.items() if g is None or g.places == places}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_seen": Counter(), "_graphs": {}}
+        return {**self.__dict__, "_seen": Counter(), "_graphs": {}}
 
     def forward(self, images: Tensor, *further: Any) -> Any:
         """Return what the network gives for images (N, 3, H, W)."""
