@@ -1,4 +1,4 @@
-"""What stands for a network on a GPU is the network itself on a CPU; what it records stays with it."""
+"""What stands for a network on a GPU is the network itself on a CPU; copies record anew."""
 
 import copy
 
