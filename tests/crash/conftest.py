@@ -56,8 +56,7 @@ class Jobs:
         return text
 
     def close(self):
-        self._zygote.stdin.close()
-        self._zygote.wait(timeout=60)
+        self._zygote.communicate("end\n", timeout=60)
 
 
 def processes(world):

@@ -116,8 +116,7 @@ def training(tmp_path_factory):
         return read_checkpoint(place / name / "model" / "model.pth.tar-2")["state_dict"], said
 
     yield run
-    zygote.stdin.close()
-    zygote.wait(timeout=60)
+    zygote.communicate("end\n", timeout=60)
 
 
 def processes(world):

@@ -3,7 +3,7 @@
 Each line of stdin is a JSON object: ``arguments`` of the command line, ``processes`` (a list of
 environments), ``log``, and optionally ``delay`` seconds until ``signal`` goes to the processes
 ``victims``, ``file_size``, the most bytes a file may have, and ``free``, the bytes said to be free
-on the disk. Answers one line: the exit codes.
+on the disk. Answers one line: the exit codes. The line "end" ends it.
 """
 
 import contextlib
@@ -70,7 +70,9 @@ def main():
     for table in TABLES.values():
         list(table)
     print("ready", flush=True)
-    for line in sys.stdin:
+    for line in iter(sys.stdin.readline, "end\n"):  # a fork of the caller may hold its end open
+        if not line:
+            break
         order = json.loads(line)
         reading, writing = os.pipe()  # a file would be held to the limit of file sizes
         pids = [start(order, environment, writing) for environment in order["processes"]]
