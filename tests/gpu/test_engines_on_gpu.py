@@ -123,6 +123,14 @@ def test_an_attack_is_learned_as_on_the_cpu(name, market, start, tmp_path):
         assert same > 0.9, (key, same)
 
 
+def test_graphs_are_recorded_while_loaders_pin_memory(market, tmp_path):
+    more = {**PGD, "data.workers": 2}
+    engine = trained("adversarial_training", market, tmp_path, use_gpu=GPU, **more)
+    assert all(p.isfinite().all() for p in engine.model.parameters())
+    ((_, graphed),) = engine.inner.kept.values()
+    assert any(graphed._graphs.values()) == GPU
+
+
 def test_a_run_goes_on_as_if_it_was_never_stopped(market, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     trained("adversarial_training", market, whole, use_gpu=GPU)

@@ -68,10 +68,10 @@ class _Graph:
         self.turn, self.places = 0, _places(network)
         self.forward, self.backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         with torch.enable_grad():
-            with torch.cuda.graph(self.forward):
+            with _recording(self.forward):
                 features = network(self.images)
             self.gradient = torch.zeros_like(features)
-            with torch.cuda.graph(self.backward, pool=self.forward.pool()):
+            with _recording(self.backward, pool=self.forward.pool()):
                 (self.toward,) = torch.autograd.grad(features, self.images, self.gradient)
         self.features = features.detach()
 
@@ -86,6 +86,11 @@ class _Graph:
         self.backward.replay()
         self.turn += 1  # it may have written over what the forward pass left
         return self.toward.clone()
+
+
+def _recording(graph: torch.cuda.CUDAGraph, pool: Any = None) -> torch.cuda.graph:
+    """Return what records a graph while other threads (of loaders, of NCCL) use the device."""
+    return torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
 
 
 class _Replay(torch.autograd.Function):
