@@ -56,7 +56,7 @@ def _train(cfg: AdvConfig, folder: Path, engine: str) -> None:
     settings.data.save_dir = str(folder)
     settings.data.targets = list(cfg.data.sources)
     settings.test.evaluate = False
-    settings.adv.engine = WITHIN.get(cfg.adv.engine, engine)
+    config.set_engine(settings, WITHIN.get(cfg.adv.engine, engine))
     settings.adv.training.evaluate, settings.adv.training.report = False, []
     train_quietly(settings)
     assert weights_path(settings).is_file()

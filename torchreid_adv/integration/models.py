@@ -9,7 +9,7 @@ from typing import Any
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.names import unknown
 from torchreid_adv.integration.patching import Mirror, Replace
-from torchreid_adv.registry import MODELS
+from torchreid_adv.registry import MODELS, same_name
 
 TABLE = "__model_factory"
 
@@ -18,9 +18,10 @@ def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def build_model(name: str, *args: Any, **kwargs: Any) -> Any:
         known = vars(torchreid_module("models"))[TABLE]
-        if name not in known:
+        spelled = same_name(name, known)
+        if spelled is None:
             raise unknown("model", name, known)
-        return stock(name, *args, **kwargs)
+        return stock(spelled, *args, **kwargs)
 
     return build_model
 

@@ -11,7 +11,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.names import unknown
 from torchreid_adv.integration.patching import Replace
-from torchreid_adv.registry import SAMPLERS
+from torchreid_adv.registry import SAMPLERS, same_name
 
 
 def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,18 +20,20 @@ def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def build_train_sampler(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
-        name = bound.arguments["train_sampler"]
+        wanted = bound.arguments["train_sampler"]
         known = torchreid_module("data.sampler").AVAI_SAMPLERS
-        if name in SAMPLERS:
-            return _build(name, bound)
-        if name not in known:
-            raise unknown("sampler", name, [*known, *SAMPLERS])
+        if wanted in SAMPLERS:
+            return _build(wanted, bound)
+        name = same_name(wanted, known)
+        if name is None:
+            raise unknown("sampler", wanted, [*known, *SAMPLERS])
+        bound.arguments["train_sampler"] = name
         bound.apply_defaults()
         rows, size, instances = (
             bound.arguments[n] for n in ("data_source", "batch_size", "num_instances")
         )
         check_identities(name, rows, size, instances)
-        return stock(*args, **kwargs)
+        return stock(*bound.args, **bound.kwargs)
 
     return build_train_sampler
 
