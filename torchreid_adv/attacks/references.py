@@ -29,7 +29,8 @@ class References:
             ``other`` cameras (a query against its gallery), or ``leave_one_out``: all but itself;
             ``leave_one_out_or_self`` gives an image that is alone itself, which an attack leaves
             from a random start only.
-        targets: image_id or pid (as text) -> the identity to take instead of the image's own.
+        targets: image_id or pid (as text) -> the identity to take instead of the image's own. Where
+            there are any, images without one have no references.
 
     Raises:
         ConfigError: an unknown rule.
@@ -56,19 +57,24 @@ class References:
             )
         return self.mask(batch.pids.cpu(), batch.camids, batch.image_ids)
 
-    def target_of(self, image_id: str, pid: int) -> int:
-        """Return the identity whose features an image is held against."""
-        return self.targets.get(image_id, self.targets.get(str(pid), pid))
+    def target_of(self, image_id: str, pid: int) -> int | None:
+        """Return the identity whose features an image is compared with.
+
+        Where there are targets, an image that has none, or that is of its own target identity, is
+        compared with nothing: None.
+        """
+        if not self.targets:
+            return pid
+        target = self.targets.get(image_id, self.targets.get(str(pid)))
+        return None if target == pid else target
 
     def mask(self, pids: Tensor, camids: Tensor | None, image_ids: Sequence[str]) -> Tensor:
         """Return which features belong to which of some images: (N, R) bool."""
-        wanted = torch.tensor(
-            [
-                self.target_of(image_id, pid)
-                for image_id, pid in zip(image_ids, pids.tolist(), strict=True)
-            ]
-        )
-        mask = wanted[:, None] == self.features.pids[None]
+        pairs = zip(image_ids, pids.tolist(), strict=True)
+        wanted = [self.target_of(image_id, pid) for image_id, pid in pairs]
+        has_one = torch.tensor([target is not None for target in wanted], dtype=torch.bool)
+        identities = torch.tensor([target or 0 for target in wanted], dtype=torch.int64)
+        mask = (identities[:, None] == self.features.pids[None]) & has_one[:, None]
         if self.rule == "other" and camids is not None:
             mask &= camids.cpu()[:, None] != self.features.camids[None]
         if self.rule.startswith("leave_one_out"):

@@ -199,9 +199,10 @@ class VariantWriter:
         )
         targets = [r for r, has in zip(records, found.tolist(), strict=True) if has]
         if not targets:
+            whose = "its target" if self.references.targets else "its identity"
             raise DataError(
-                f"no {self.side} image of '{data.name}' has a reference of its identity on the "
-                "other side; is the data set split as torchreid expects?"
+                f"no {self.side} image of '{data.name}' has a reference of {whose} on the other "
+                f"side (rule '{self.references.rule}'); is the data set split as torchreid expects?"
             )
         return targets
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -117,12 +118,16 @@ def _check_part(fpath: str, name: str, part: Any, state: Any) -> None:
         )
     try:
         check = _optimizer_difference if name == "optimizer" else _scheduler_difference
-        difference = check(part.state_dict(), state)
+        difference, kept = check(part.state_dict(), state)
     except Exception as error:  # the file says what is in there, so that anything may be missing
         raise _misfit(fpath, name, error) from error
     if difference:
         raise ConfigError(
             f"the {name} in '{fpath}' is not this run's: {difference}; {SAME} ({KEYS[name]})"
+        )
+    if kept:
+        warnings.warn(
+            f"the run goes on by the {name} of the checkpoint: {'; '.join(kept)}", stacklevel=3
         )
 
 
@@ -137,37 +142,47 @@ def _misfit(fpath: str, name: str, error: Exception) -> ConfigError:
     return ConfigError(f"the {name} in '{fpath}' is not this run's: {error}; {SAME}")
 
 
-def _optimizer_difference(mine: dict[str, Any], saved: dict[str, Any]) -> str:
-    """Return in which option two optimizers differ, "" for none."""
+Difference = tuple[str, list[str]]  # what makes it another one, "" for nothing; other values
+
+
+def _optimizer_difference(mine: dict[str, Any], saved: dict[str, Any]) -> Difference:
+    """Return what makes an optimizer another one, and which of its values are the file's."""
     counts = [[len(group["params"]) for group in s["param_groups"]] for s in (mine, saved)]
     if counts[0] != counts[1]:
-        return f"it moves groups of {counts[1]} parameters, this one groups of {counts[0]}"
+        return f"it moves groups of {counts[1]} parameters, this one groups of {counts[0]}", []
+    kept: list[str] = []
     for own, group in zip(mine["param_groups"], saved["param_groups"], strict=True):
         kinds = [{option for option in _OF_KINDS if option in g} for g in (own, group)]
         if kinds[0] != kinds[1]:
-            return f"its options are {_listed(kinds[1])}, of this one {_listed(kinds[0])}"
-        difference = _difference(own, group, _FREE)
-        if difference:
-            return difference
-    return ""
+            return f"its options are {_listed(kinds[1])}, of this one {_listed(kinds[0])}", []
+        flags, values = _differences(own, group, _FREE)
+        if flags:
+            return flags[0], []
+        kept += [value for value in values if value not in kept]
+    return "", kept
 
 
-def _scheduler_difference(mine: dict[str, Any], saved: dict[str, Any]) -> str:
-    """Return in which setting two schedules differ, "" for none."""
+def _scheduler_difference(mine: dict[str, Any], saved: dict[str, Any]) -> Difference:
+    """Return what makes a schedule another one, and which of its values are the file's."""
     own, other = ({key for key in s if key[0] != "_"} - set(_MOVES) for s in (mine, saved))
     if own != other:
-        return f"its settings are {_listed(other)}, of this one {_listed(own)}"
-    return _difference(mine, saved, (*_MOVES, "last_lr"))
+        return f"its settings are {_listed(other)}, of this one {_listed(own)}", []
+    return "", _differences(mine, saved, _MOVES)[1]
 
 
-def _difference(mine: Mapping[str, Any], saved: Mapping[str, Any], free: tuple[str, ...]) -> str:
+def _differences(
+    mine: Mapping[str, Any], saved: Mapping[str, Any], free: tuple[str, ...]
+) -> tuple[list[str], list[str]]:
+    """Return the flags that differ, and the other values that do, each as ``a here, b there``."""
+    flags, kept = [], []
     for option in sorted(mine.keys() & saved.keys()):
         if option[0] == "_" or option in free:
             continue
         one, other = (_plain(values[option]) for values in (mine, saved))
         if one != other:
-            return f"{option} is {other!r} there and {one!r} here"
-    return ""
+            found = flags if isinstance(one, bool) else kept
+            found.append(f"{option} is {other!r} there and {one!r} here")
+    return flags, kept
 
 
 def _plain(value: Any) -> Any:
