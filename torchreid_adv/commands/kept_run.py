@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from torchreid_adv.commands.attack_gallery import attack_targets, configured_job, identity_of
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.errors import DataError
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Ensemble, PixelModel
+from torchreid_adv.models.kernels import on_configured_threads
 
 
+@on_configured_threads
 def kept_run(
     cfg: AdvConfig,
     model: PixelModel | Ensemble,
@@ -38,8 +38,6 @@ def kept_run(
     Raises:
         ConfigError: the folder holds another run.
     """
-    if cfg.adv.job.threads:
-        torch.set_num_threads(cfg.adv.job.threads)
     job = configured_job(cfg)
     for data in targets:
         job.folder(folder, data.name, identity_of(job, model, facts)).check_free()

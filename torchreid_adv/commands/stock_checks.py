@@ -17,9 +17,11 @@ from torchreid_adv.data.cross_modality.frames import STOCK as STOCK_METHODS
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.models import check_size
 from torchreid_adv.integration.transforms import STOCK
 from torchreid_adv.keys import Check, between, one_of
 from torchreid_adv.models.foreign import FORMATS, PYTHON
+from torchreid_adv.models.kernels import threads
 from torchreid_adv.registry import DATASETS, MODELS, SAMPLERS, TRANSFORMS, unknown
 
 MANY = 10**9  # more of anything than a computer holds
@@ -123,6 +125,7 @@ def _check_pairs(identities: int) -> None:
 
 
 def _check_together(cfg: CfgNode) -> None:
+    check_size(cfg.model.name, (cfg.data.height, cfg.data.width))
     if cfg.use_gpu and not torch.cuda.is_available():
         raise ConfigError("use_gpu is True, but PyTorch finds no GPU here; set use_gpu False")
     if cfg.test.visrank and not cfg.test.evaluate:
@@ -201,12 +204,12 @@ def check_engine(cfg: CfgNode) -> None:
 
 @contextlib.contextmanager
 def ready(cfg: CfgNode) -> Iterator[None]:
-    """Inside the block torchreid knows our names and a command's config is checked.
+    """Inside the block torchreid knows our names, a command's config is checked, its threads hold.
 
     Raises:
         ConfigError: a key, name or plugin that cannot be used.
     """
-    with installed():
+    with installed(), threads(cfg.adv.job.threads):
         config.setup(cfg)
         check_names(cfg)
         yield

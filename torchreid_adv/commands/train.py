@@ -21,12 +21,14 @@ from torchreid_adv.commands.stock_checks import check_engine, check_names, check
 from torchreid_adv.data.datasets import reading
 from torchreid_adv.engines.before_training import check_batches
 from torchreid_adv.engines.distributed import distribute
+from torchreid_adv.engines.randomness import kept_random_state
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration import engine, hooks
 from torchreid_adv.integration.console import Said, kept_console, only_leader_speaks
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.resuming import check_unfinished
 from torchreid_adv.jobs.team import ALONE, Team, joined
+from torchreid_adv.models.kernels import kept_kernels
 from torchreid_adv.registry import COMMANDS
 
 
@@ -49,7 +51,7 @@ def main(arguments: list[str]) -> int:
 
 
 def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
-    """Train and test as the config says; hooks and console are as they were afterwards.
+    """Train and test as the config says; hooks, console, generators and kernels are put back.
 
     Args:
         cfg: the whole config, see :func:`stock_config.default_config`.
@@ -60,7 +62,7 @@ def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
     """
     check_engine(cfg)
     before = engine.adapted_engines()
-    with config.using(cfg), kept_console(), hooks.installed():
+    with config.using(cfg), kept_console(), hooks.installed(), kept_random_state(), kept_kernels():
         config.setup(cfg)
         check_names(cfg)
         check_trainable(cfg)

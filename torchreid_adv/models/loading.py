@@ -17,6 +17,7 @@ from torchreid_adv.integration.checkpoints import (
     weights_in,
 )
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.models import check_size
 from torchreid_adv.models.foreign import FORMATS, load_foreign
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
 from torchreid_adv.models.tracklet_model import TrackletModel, takes_tracklets
@@ -52,6 +53,7 @@ def load_model(
     name = same_name(name, FORMATS) or name
     if name in FORMATS:
         return load_foreign(name, weights, size=size, mean=mean, std=std, device=device)
+    check_size(name, size)
     state = weights_in(read_checkpoint(weights), weights)
     known = MODELS.facts(name).get("parts") if name in MODELS else None
     options = {} if known is None else {"parts": known(state)}  # those of the checkpoint
