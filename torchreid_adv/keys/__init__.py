@@ -15,7 +15,17 @@ from torchreid_adv.keys import (
 )
 from torchreid_adv.keys.declared import ALLOWED, Check, Key, between, one_of
 
-__all__ = ["ALLOWED", "KEYS", "PATHS", "STOCK_LISTS", "Check", "Key", "between", "one_of"]
+__all__ = [
+    "ALLOWED",
+    "KEYS",
+    "PATHS",
+    "STOCK_LISTS",
+    "WRITTEN",
+    "Check",
+    "Key",
+    "between",
+    "one_of",
+]
 
 KEYS: tuple[Key, ...] = (
     *attack.KEYS,
@@ -42,6 +52,9 @@ OPTION_PATHS = (
     "adv.distances.mahalanobis.factor",
     "adv.transforms.recolor.weights",
 )
+
+# folders that a run makes
+WRITTEN = ("data.save_dir", "adv.training.folder")
 
 # keys whose value names files or folders; "~" is written out in all of them
 PATHS = frozenset([*STOCK_PATHS, *OPTION_PATHS, *(f"adv.{key.name}" for key in KEYS if key.path)])
