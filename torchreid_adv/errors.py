@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -79,12 +80,11 @@ def _difference(name: str, other: str) -> float:
     short, long = sorted((one, two), key=len)
     if one == two:
         return 0
-    if len(short) >= _STEM and long.startswith(short):
-        return 1  # the whole of one is the beginning of the other: 'market' and 'market1501'
-    if not short or (len(long) <= _SHORT and one[0] != two[0]):
+    begins = len(short) >= _STEM and long.startswith(short)  # 'market' and 'market1501'
+    if not begins and (not short or (len(long) <= _SHORT and one[0] != two[0])):
         return 2  # whoever types a short name has its first letter right: 'grid' is not 'prid'
     allowed = 1 + len(long) // 7
-    return _edits(one, two) / (allowed + 1 / 8)
+    return min(_edits(one, two) / (allowed + 1 / 8), 1 if begins else math.inf)
 
 
 _STEM, _SHORT = 4, 5  # letters that are enough to know a name by; letters of a short name
