@@ -47,8 +47,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "attack.target_map",
         "random",
-        "targeted: 'random' (seeded), one pid, or a JSON file {image_id or pid: pid}; an image that "
-        "it gives no other identity is left as it is",
+        "targeted: 'random' (seeded), one pid, or a JSON file {image_id or pid: pid}; an image "
+        "that it gives no other identity is left as it is",
         path=True,
     ),
     Key(
