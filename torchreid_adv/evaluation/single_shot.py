@@ -13,10 +13,10 @@ from torchreid_adv.evaluation.matches import Ints, Labels
 REPEATS = 10
 
 
-def single_shot_curve(
+def single_shot_curves(
     distances: Block, labels: Labels, rows: list[slice], *, length: int, seed: int
 ) -> NDArray[np.float64]:
-    """Return the match curve (length,) of the mean over queries and drawn galleries.
+    """Return the match curve of each query, the mean over its drawn galleries.
 
     For each query with a positive, 10 galleries are drawn with one image of each identity (of the
     query's own: one of its positives). The draws of a query depend on the seed and on its place
@@ -28,9 +28,12 @@ def single_shot_curve(
         rows: blocks of queries; whole rows of distances are asked for.
         length: number of ranks.
         seed: of the draws.
+
+    Returns:
+        (Q, length) curves; NaN for a query without a positive.
     """
     pids, counts = np.unique(labels.gallery_pids, return_counts=True)
-    total, queries = np.zeros(length), 0
+    curves = np.full((len(labels.query_pids), length), np.nan)
     for span in rows:
         block = distances(span, slice(0, len(labels.gallery_pids)))
         matches = labels.matches(span)
@@ -41,9 +44,9 @@ def single_shot_curve(
             generator = np.random.default_rng((seed, query))
             shots, own = draw_galleries(generator, labels.by_pid, counts, identity, positives)
             ranks = single_shot_ranks(block[row], shots, own)
-            total += np.bincount(ranks[ranks < length], minlength=length)
-            queries += 1
-    return np.cumsum(total) / (REPEATS * queries)
+            hits = np.bincount(ranks[ranks < length], minlength=length)
+            curves[query] = np.cumsum(hits) / REPEATS
+    return curves
 
 
 def draw_galleries(

@@ -12,12 +12,11 @@ from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.train import train
 from torchreid_adv.data.cross_modality import CrossModalityTrackletSampler
 from torchreid_adv.errors import DataError
-from torchreid_adv.evaluation import evaluate_matrix
-from torchreid_adv.evaluation.trials import evaluate_trials
+from torchreid_adv.evaluation import evaluate, evaluate_matrix
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models import Features
 from torchreid_adv.models.self_attack import backbone
-from torchreid_adv.registry import DATASETS, PROTOCOLS
+from torchreid_adv.registry import DATASETS
 
 
 def write_bupt(root, people=3, frames=4):
@@ -80,7 +79,7 @@ def test_no_camera_is_left_out():
     values = torch.tensor([[0.0], [0.1], [0.5]])
     query = Features(values[:1], torch.tensor([7]), torch.tensor([3]), ("q",))
     gallery = Features(values[1:], torch.tensor([7, 8]), torch.tensor([3, 1]), ("a", "b"))
-    found = evaluate_trials(query, gallery, PROTOCOLS.build("bupt_campus"))
+    found = evaluate(query, gallery, protocol="bupt_campus")
     assert found.rank(1) == 1
     with pytest.raises(DataError):
         evaluate_matrix(torch.tensor([[0.1, 0.5]]), [7], [7, 8], [3], [3, 1])
