@@ -54,9 +54,9 @@ class SelectionMixin(Base):
         self._every = chosen.every
         self._workers = lookup(cfg, "data.workers", 0)
         self._folder = lookup(cfg, "data.save_dir", "log")
-        self._protocol = _protocol(cfg)
+        self._search_rules = _search_rules(cfg)
         self._facts = {"data": chosen.data, **draw, "train_seed": lookup(cfg, "train.seed")}
-        self._facts["protocol"] = self._protocol.facts()
+        self._facts["protocol"] = self._search_rules.facts()
         self._looks: list[dict[str, float]] | None = None
 
     def train(self, *args: Any, **keywords: Any) -> None:
@@ -98,7 +98,7 @@ class SelectionMixin(Base):
                 )
                 for records in self._sides
             ]
-        return self._protocol.evaluate(*sides)
+        return self._search_rules.evaluate(*sides)
 
     def _earlier(self, path: Path) -> list[dict[str, float]]:
         """Return the looks of the training that this one resumes."""
@@ -114,7 +114,7 @@ class SelectionMixin(Base):
         return looks if same else []
 
 
-def _protocol(cfg: AdvConfig) -> Protocol:
+def _search_rules(cfg: AdvConfig) -> Protocol:
     """Return the rules of the search: the config's, without re-ranking.
 
     Its queries and its gallery are training images of all cameras, which no data set's own protocol

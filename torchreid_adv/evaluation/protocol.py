@@ -118,7 +118,7 @@ class Protocol:
             distance=distance_of(cfg, asked["dist_metric"], normalize=asked["normalize_feature"]),
             name=CUHK if asked["use_metric_cuhk03"] else MARKET,
             ap_rule=rules.ap_rule,
-            max_rank=max(50, *asked["ranks"]),
+            max_rank=max([50, *asked["ranks"]]),
             rerank=Reranking(backend=rules.neighbors) if rerank else None,
             block=rules.block,
         ).of(data)
