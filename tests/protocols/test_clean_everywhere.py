@@ -1,8 +1,12 @@
 """``clean`` is torchreid's number, or the published one, of every data set in every command."""
 
 import itertools
+from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
+from bupt import write_bupt
 from paths import (
     FEW,
     PATHS,
@@ -14,10 +18,15 @@ from paths import (
     write_all,
     write_weights,
 )
+from PIL import Image
+from vcm import write_vcm
 
 import torchreid_adv as adv
 from torchreid_adv import config
+from torchreid_adv.commands.attack_gallery import configured_dataset, load_spec
+from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.standard.versions import VERSIONS
 
 OWN = ("sysu", "regdb", "llcm")  # data sets with a protocol of their own
@@ -104,3 +113,54 @@ def test_clean_is_the_independent_number_of_all_sets(place, tmp_path):
         check(place, tmp_path / label, label, counted)
     print(f"{len(counted)} cells: {len(SETS)} data sets in {len(PATHS)} ways")
     assert len(counted) == len(SETS) * len(PATHS) == 85
+
+
+def write_tracklets(root):
+    """BUPTCampus whose gallery has the queries' own camera, too, and HITSZ-VCM; noisy frames."""
+    write_bupt(root, people=4)
+    for lines in (root / "BUPTCampus" / "query.txt", root / "BUPTCampus" / "gallery.txt"):
+        text = lines.read_text().splitlines()
+        both = [line.replace("LS3", "G25") for line in text if "gallery" in lines.name]
+        lines.write_text("\n".join([*text, *both]) + "\n")
+    write_vcm(root, frames=4)
+    draws = np.random.default_rng(5)
+    for path in sorted(root.rglob("*.jpg")):
+        image = np.asarray(Image.open(path)).astype(float)
+        image = image + draws.normal(0, 60, image.shape) + draws.normal(0, 40, 3)
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path)
+
+
+def slow_map(query, gallery, *, same_camera):
+    """Return mAP by a loop over queries; ``same_camera``: their own camera does not count."""
+    precisions, distances = [], torch.cdist(query.values.double(), gallery.values.double())
+    for row, order in enumerate(torch.argsort(distances, dim=1, stable=True).tolist()):
+        own = int(query.pids[row]), int(query.camids[row])
+        others = [(int(gallery.pids[n]), int(gallery.camids[n])) for n in order]
+        people = [pid for pid, camid in others if not (same_camera and (pid, camid) == own)]
+        hits = [place for place, pid in enumerate(people) if pid == own[0]]
+        if hits:
+            precisions.append(np.mean([(i + 1) / (place + 1) for i, place in enumerate(hits)]))
+    return np.mean(precisions)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bupt_campus_i2v", "bupt_campus_v2i", "vcm_i2v", "vcm_v2i"])
+def test_clean_of_tracklets_is_that_of_a_slow_loop(place, tmp_path, name):
+    write_tracklets(tmp_path / "data")
+    keys = {"data.type": "video", "video.seq_len": 2, "video.sample_method": "grid"}
+    keys |= {"adv.video.min_length": 2, "sampler.train_sampler": "RandomSampler"}
+    cfg = make_config(tmp_path / "data", place / "tiny.pth", name, tmp_path, **keys)
+    with config.using(cfg), ready(cfg):
+        data = configured_dataset(cfg, name, tracklets=True)
+        model = load_spec(cfg, ModelSpec("tiny", "tiny", str(place / "tiny.pth")))
+    sides = [adv.extract(model, data.side(side)) for side in ("query", "gallery")]
+    unit = [
+        replace(side, values=torch.nn.functional.normalize(side.values, dim=1)) for side in sides
+    ]
+    expected = slow_map(*unit, same_camera=name.startswith("vcm"))
+    assert name.startswith("vcm") or expected != slow_map(*unit, same_camera=True)
+    assert adv.evaluate(model, data).mAP == pytest.approx(expected, abs=1e-6)
+    for path in ("run", "engine"):
+        with config.using(cfg):
+            measures, _ = PATHS[path](cfg, tmp_path / path)
+        assert measures["mAP"] == pytest.approx(expected, abs=1e-6), path
