@@ -125,7 +125,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         chosen, side = self.training_config.adv.attack, self._side_attack.side
         after = self._side_attack.features(self, keywords[f"{side}_loader"], sides)
         print(f"** Attacked at the network's size: {side}, {chosen.name}, eps {chosen.eps:g} **")
-        found = self.score({**sides, side: after}, protocol, keywords)
+        found = self.print_scores({**sides, side: after}, protocol, keywords)
         result = self.attacked_results[name] = next(iter(found.values()))
         if self.writer is not None:
             self.writer.add_scalar(f"Test/{name}/attacked_rank1", result.rank(1), self.epoch)

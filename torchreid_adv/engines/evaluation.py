@@ -110,7 +110,7 @@ class EvaluationMixin(Base):
             keywords: of torchreid's ``Engine._evaluate``.
         """
 
-    def score(
+    def print_scores(
         self, sides: dict[str, Features], protocol: Protocol, keywords: dict[str, Any]
     ) -> dict[str, RetrievalResult]:
         """Score features and print the scores; the first ones are those that torchreid asks for.
@@ -152,7 +152,7 @@ class EvaluationMixin(Base):
         own = protocol.name if protocol.name in PROTOCOLS else ""
         print(f"Computing CMC and mAP {f'by the protocol {own} ' if own else ''}...")
         print("** Results **")
-        found = self.score(sides, protocol, keywords)
+        found = self.print_scores(sides, protocol, keywords)
         return next(iter(found.values()))
 
     def _protocol(self, keywords: dict[str, Any]) -> Protocol:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torchreid_adv.errors import DataError
 from torchreid_adv.evaluation.blocks import Block, spans
 from torchreid_adv.evaluation.matches import Ints, Labels
-from torchreid_adv.evaluation.precision import scores
+from torchreid_adv.evaluation.precision import match_curve, scores
 from torchreid_adv.evaluation.results import REPORTED_RANKS, RetrievalResult
 from torchreid_adv.registry import PROTOCOLS
 
@@ -155,7 +155,7 @@ def evaluate_drawn(
     precision, first, penalty = scores(ranks, starts, ap_rule=ap_rule)
     valid = first >= 0
     counted = np.array([people for _, people in ranked]) if rules.per_identity else first
-    curves = (counted[:, None] < np.arange(1, length + 1)).astype(np.float64)
+    hits = (counted[:, None] < np.array(REPORTED_RANKS)).astype(np.float64)
     return RetrievalResult(
         tuple(_names(image_ids, rules.galleries)),
         np.tile(labels.query_pids, rules.galleries),
@@ -163,9 +163,9 @@ def evaluate_drawn(
         first,
         penalty,
         valid,
-        curves[valid].mean(0),
+        match_curve(counted[valid], length),
         ap_rule,
-        hits=np.where(valid[:, None], curves[:, np.array(REPORTED_RANKS) - 1], np.nan),
+        hits=np.where(valid[:, None], hits, np.nan),
         galleries=rules.galleries,
     )
 

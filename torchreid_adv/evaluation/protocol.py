@@ -29,7 +29,7 @@ from torchreid_adv.evaluation.precision import check_ap_rule, match_curve, score
 from torchreid_adv.evaluation.ranking import positive_ranks
 from torchreid_adv.evaluation.rerank import Reranking
 from torchreid_adv.evaluation.results import REPORTED_RANKS, RetrievalResult, Scores
-from torchreid_adv.evaluation.single_shot import single_shot_curves
+from torchreid_adv.evaluation.single_shot import single_shot_curve
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models.features import Features
 from torchreid_adv.registry import PROTOCOLS
@@ -243,8 +243,7 @@ class Protocol:
         precision, first, penalty = scores(ranks, starts, ap_rule=self.ap_rule)
         valid, hits = first >= 0, None
         if self.name == CUHK:
-            curves = single_shot_curves(distances, labels, rows, length=length, seed=self.seed)
-            curve, hits = curves[valid].mean(0), curves[:, np.array(REPORTED_RANKS) - 1]
+            curve, hits = single_shot_curve(distances, labels, rows, length=length, seed=self.seed)
         else:
             curve = match_curve(first[valid], length)
         names, pids = tuple(image_ids), labels.query_pids
