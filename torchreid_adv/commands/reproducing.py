@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torchreid_adv.commands.stock_config import DEFAULTS
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.keys import KEYS
 from torchreid_adv.models.specs import parse_models
 from torchreid_adv.report.comparison import Comparison, Finding, measured
@@ -135,7 +136,7 @@ SPACES = {
 
 def rule_note(cfg: AdvConfig, table: PaperTable) -> str:
     """Say how precisions were averaged, and at which size images were attacked."""
-    own = cfg.adv.evaluation.ap_rule
+    own = Protocol.configured(cfg).ap_rule
     as_paper = "as the paper's" if own == table.ap_rule else f"the paper's: {table.ap_rule}"
     space = f" {SPACES[cfg.adv.attack.space]} It is scored from the stored 8-bit files."
     attacked = table.values("attack") or table.values("attacked")

@@ -16,6 +16,7 @@ from torchreid_adv.commands.own_model import train_quietly
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.engines.meta_attack import MetaAttackMixin
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.protocol import configured_metric
 from torchreid_adv.jobs.manifest import sha256
 from torchreid_adv.models.specs import ModelSpec, parse_models
 
@@ -218,7 +219,7 @@ def _digest(own: AdvConfig, on: Victim) -> str:
         "data": {key: config.plain(own.data)[key] for key in _DATA},
         "meta": meta,
         "attack": {key: config.plain(own.adv.attack)[key] for key in _ATTACK},
-        "test": [own.test.dist_metric, own.test.normalize_feature],
+        "distance": configured_metric(own).facts(),
         "sampler": config.plain(own.sampler),
         "train": [own.train.batch_size, own.train.max_epoch, own.train.seed],
         "virtual": virtual,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Cell:
         adversarial: the same, on the stored adversarial images.
         paper: mAP that a paper printed for it, in [0, 1].
         ranked: the metric of the evaluation, where a table has several.
+        protocol: the rules of the scores, as in results.json.
     """
 
     target: str
@@ -55,6 +56,7 @@ class Cell:
     adversarial: dict[str, Any]
     paper: float | None = None
     ranked: str = ""
+    protocol: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:

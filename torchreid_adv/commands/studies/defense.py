@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -152,11 +153,16 @@ def claims(means: Means) -> Iterator[Line]:
 def _defended(means: Means, attack: str) -> Iterator[Line]:
     under = means["N", attack]
     oblivious, adaptive = means["JAD", attack], means["JAD, adaptive", attack]
-    lost = means["N", CLEAN] - under
+    lost = _gain(means["N", CLEAN] - under)
     for row in ("CF", "DL", "CS", "JAD"):
         won = f"{row} wins back half of what N loses, or more"
         yield won, attack, lost / 2, means[row, attack] - under
     through = "an attack through JAD leaves no more than one that ignores it"
     yield through, attack, adaptive, oblivious
     held = "half of what JAD wins back outlives an attack through it"
-    yield held, attack, (oblivious - under) / 2, adaptive - under
+    yield held, attack, _gain(oblivious - under) / 2, adaptive - under
+
+
+def _gain(difference: float) -> float:
+    """Return a share of mAP, NaN where there is nothing to have a half of."""
+    return difference if difference > 0 else math.nan
