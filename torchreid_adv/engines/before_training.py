@@ -9,10 +9,9 @@ import torch
 
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.evaluation.matches import Labels
-from torchreid_adv.evaluation.trials import evaluate_trials
 from torchreid_adv.models.features import Features
-from torchreid_adv.registry import PROTOCOLS
 
 
 def check_batches(loader: Any, sources: Sequence[str]) -> None:
@@ -44,10 +43,10 @@ def check_testable(name: str, query: Any, gallery: Any) -> None:
         DataError: no query has a match: a gallery image of its identity under another camera.
     """
     sides = [_labels(loader.dataset) for loader in (query, gallery)]
-    protocol = getattr(gallery.dataset, "protocol", "")
+    own = getattr(gallery.dataset, "protocol", "")
     try:
-        if protocol:
-            evaluate_trials(*sides, PROTOCOLS.build(protocol), distance=build_distance("euclidean"))
+        if own:
+            Protocol(distance=build_distance("euclidean"), name=own).evaluate(*sides)
         else:
             (_, pids, camids), (_, others, cameras) = ((s.values, s.pids, s.camids) for s in sides)
             Labels(pids, others, camids, cameras).require_a_positive()
