@@ -25,10 +25,12 @@ def kept_run(
     targets: Sequence[ReIDData],
     folder: Path,
     title: str,
+    *,
+    scored: bool = True,
 ) -> dict[str, Any]:
     """Attack data sets unless the results are there, and return them by data set.
 
-    Results by other rules than the config's do not count: what is stored is scored again.
+    Where scores are by other rules than the config's, what is stored is scored again.
 
     Args:
         cfg: for the attack, the defense and the evaluation.
@@ -37,6 +39,7 @@ def kept_run(
         targets: the data sets.
         folder: of the run; one that was interrupted goes on.
         title: printed above a run that is made.
+        scored: the scores are used; else what is stored is enough, whatever it was scored by.
 
     Raises:
         ConfigError: the folder holds another run.
@@ -47,7 +50,10 @@ def kept_run(
     for data in targets:
         job.folder(folder, data.name, identity_of(job, model, facts)).check_free()
     known = kept_results(folder)
-    if not all(_scored_by(job.of(data).protocol, known.get(data.name, {})) for data in targets):
+    if not all(
+        data.name in known and (not scored or _scored_by(job.of(data).protocol, known[data.name]))
+        for data in targets
+    ):
         print(f"\n##### {title} #####")
         attack_targets(cfg, model, facts, targets, folder)
     return kept_results(folder)

@@ -157,7 +157,7 @@ class Table:
         own, folder = crossing.config(self.cfg, out), crossing.folder(out)
         model, facts = self._attacked(crossing)
         title = f"{crossing.label}: {crossing.attack}, eps {crossing.eps:g}"
-        kept_run(own, model, facts, targets, folder, title)
+        kept_run(own, model, facts, targets, folder, title, scored=False)
 
     def cell(self, crossing: Crossing, spec: ModelSpec | None, data: ReIDData, out: Path) -> Cell:
         """Return how a model ranks what an attack left, computed now if need be.

@@ -175,5 +175,5 @@ def _chance(loaders: dict[str, Any], protocol: Protocol) -> float:
 
 def _unseen(items: Sequence[Any]) -> Features:
     """Return labels of images or tracklets, with features that say nothing."""
-    labels = [torch.tensor([item[column] for item in items]) for column in (1, 2)]
-    return Features(torch.zeros(len(items), 1), *labels, tuple(map(str, range(len(items)))))
+    pids, camids = (torch.tensor([item[column] for item in items]) for column in (1, 2))
+    return Features(torch.zeros(len(items), 1), pids, camids, tuple(map(str, range(len(items)))))
