@@ -178,7 +178,7 @@ class Table:
             eps=float(crossing.eps),
             metric=crossing.metric,
             tested="ensemble" if spec is None else spec.label,
-            kind=kind_of(crossing, spec),
+            kind=kind_of(crossing, spec, defended=self.behind is not None),
             **self._scores(specs, data, job, root, attacked, out),
         )
 

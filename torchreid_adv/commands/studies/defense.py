@@ -12,7 +12,7 @@ from torchreid_adv.commands.attack_gallery import configured_dataset, load_spec
 from torchreid_adv.commands.kept_run import kept_run
 from torchreid_adv.commands.study import Found, trained_models
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.defenses.circuitous_scaling import A, B
+from torchreid_adv.defenses.circuitous_scaling import PRESETS, in_proportion
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
 from torchreid_adv.report.claims import Comparison
@@ -70,7 +70,7 @@ def scaling(size: tuple[int, int]) -> dict[str, Any]:
     Args:
         size: height and width of the network's input.
     """
-    sizes = [[round(h * size[0] / 256), round(w * size[1] / 128)] for h, w in (A, B, A)]
+    sizes = [list(step) for step in in_proportion(PRESETS["jad"], size)]
     return {"name": "circuitous_scaling", "options": {"sizes": sizes}}
 
 
