@@ -134,6 +134,8 @@ def attack_targets(
     targets: Sequence[ReIDData],
     out: Path,
     team: Team = ALONE,
+    *,
+    network: Any = None,
 ) -> Outcome | None:
     """Attack data sets with a model that is there already, and write everything.
 
@@ -144,6 +146,7 @@ def attack_targets(
         targets: the data sets.
         out: folder of the run.
         team: this process and those it shares the work with.
+        network: ``facts_of(model)`` where they are known.
 
     Returns:
         where the report is and how the run ended; None for a shard of a job array.
@@ -151,7 +154,7 @@ def attack_targets(
     if cfg.adv.job.threads:
         torch.set_num_threads(cfg.adv.job.threads)
     job = configured_job(cfg)
-    identity = identity_of(job, model, facts)
+    identity = identity_of(job, model, facts, network)
     done = [job.run(model, data, out, identity, team) for data in targets]
     reports = [one[0] for one in done if one is not None]
     if len(reports) < len(done):
@@ -161,10 +164,10 @@ def attack_targets(
 
 
 def identity_of(
-    job: AttackJob, model: PixelModel | Ensemble, facts: dict[str, Any]
+    job: AttackJob, model: PixelModel | Ensemble, facts: dict[str, Any], network: Any = None
 ) -> dict[str, Any]:
-    """Return what makes a run the same run."""
-    return {"model": facts["name"], **job.facts(model)}
+    """Return what makes a run the same run; the network's facts are found out if need be."""
+    return {"model": facts["name"], **job.facts(model, network)}
 
 
 def configured_job(cfg: AdvConfig) -> AttackJob:

@@ -13,6 +13,7 @@ import numpy as np
 from torchreid_adv.commands.attack_gallery import configured_dataset, configured_test, load_spec
 from torchreid_adv.commands.standard import configured_models
 from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.distances import distance_of
 from torchreid_adv.errors import ConfigError
@@ -98,7 +99,7 @@ def configured_judge(result: dict[str, Any], cfg: AdvConfig) -> Judge:
     model: ImageModel = plain if test is None else test.of(plain)
     distance = distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
     same = {
-        "data set": listing(data) == result["data"]["listing"],
+        "data set": listing(data, Contents()) == result["data"]["listing"],
         "weights": model_digest(model) == result["model"]["sha256"],
         "metric": metric_facts(distance) == result["metric"],
         "defense": (test is not None) == (result["model"].get("defense") is not None),
