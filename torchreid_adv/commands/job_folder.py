@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.cache import RUN, Cache, Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.contents import data_facts, note_of, noted_images
 from torchreid_adv.data.datasets import Record, ReIDData
@@ -61,7 +61,8 @@ class JobFolder:
         """
         if not Cache(self.out).check(self.key) and self.variant.exists():
             raise ConfigError(
-                f"'{self.variant}' belongs to another run; choose another data.save_dir or remove it"
+                f"'{self.variant}' belongs to another run, whose '{RUN}' is gone; choose another "
+                "data.save_dir or remove it"
             )
 
     def checked(self, data: ReIDData, workers: int) -> tuple[dict[str, str], int]:
