@@ -43,7 +43,7 @@ class Key:
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the facts, hex."""
-        return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(_text(self.facts).encode()).hexdigest()
 
     @property
     def text(self) -> str:
@@ -54,13 +54,15 @@ class Key:
         """Say which facts differ from stored ones, the first few with both values; "" for none."""
         if not isinstance(stored, dict) or not stored:
             return "it cannot be read"
-        if stored == self.facts:
+        if _text(stored) == _text(self.facts):
             return ""
         if stored.get("format") != FORMAT:
             return "an earlier version wrote it, which did not record all that decides a result"
         old, new = dict(_leaves(stored)), dict(_leaves(self.facts))
-        names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
-        told = [f"{n} {_shown(n, old)} there, {_shown(n, new)} here" for n in names[:_SHOWN]]
+        names = [name for name in sorted({*old, *new}) if _shown(name, old) != _shown(name, new)]
+        told = [
+            f"{n} {_cut(_shown(n, old))} there, {_cut(_shown(n, new))} here" for n in names[:_SHOWN]
+        ]
         more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return "; ".join(told) + more
 
@@ -187,6 +189,10 @@ def _same(path: Path, key: Key, stored: Any) -> None:
         raise ConfigError(f"'{path}' is not what its name says ({difference}); remove it")
 
 
+def _text(facts: Any) -> str:
+    return json.dumps(facts, sort_keys=True)
+
+
 def _plain(value: Any) -> Any:
     """Return values as they come back from JSON."""
     return json.loads(json.dumps(value))
@@ -224,5 +230,8 @@ def _leaves(value: Any, name: str = "") -> Any:
 def _shown(name: str, facts: dict[str, Any]) -> str:
     if name not in facts:
         return "not set"
-    text = repr(facts[name])
+    return repr(facts[name])
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONG else f"{text[:_LONG]}..."

@@ -108,12 +108,13 @@ def _module(module: nn.Module, inside: tuple[int, ...]) -> Any:
     """Return a module's own attributes, and hashes of its weights and of all that is inside it."""
     if callable(getattr(module, "facts", None)):
         return _facts(module.facts(), inside)
-    structure = json.dumps(_parts(module, inside), sort_keys=True)
-    return {
-        **_own(module, inside),
-        "weights": tensors_digest(module),
-        "structure": hashlib.sha256(structure.encode()).hexdigest(),
-    }
+    facts, parts = _own(module, inside), _parts(module, inside)
+    if parts:
+        text = json.dumps(parts, sort_keys=True)
+        facts["structure"] = hashlib.sha256(text.encode()).hexdigest()
+    if any(True for _ in (*module.parameters(), *module.buffers())):
+        facts["weights"] = tensors_digest(module)
+    return facts
 
 
 def _parts(module: nn.Module, inside: tuple[int, ...]) -> list[Any]:
