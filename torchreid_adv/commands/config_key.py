@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,9 +134,8 @@ def _value(key: str, value: Any) -> Any:
 def _files(kept: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the files that other values name, alone or after a colon, and the plugins'."""
     names = {text for key, value in kept.items() if key not in FILES for text in _texts(value)}
-    for module in kept.get("adv.plugins", ()):
-        found = importlib.util.find_spec(str(module))
-        names |= {found.origin} if found and found.origin else set()
+    modules = [sys.modules.get(str(name)) for name in kept.get("adv.plugins", ())]
+    names |= {path for module in modules if (path := getattr(module, "__file__", None))}
     for name in sorted(names | {name.partition(":")[2] for name in names}):
         if name and Path(name).expanduser().is_file():
             yield name, Contents().of([Path(name).expanduser()])[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.chance import chance
+from torchreid_adv.jobs.files import write_text
 from torchreid_adv.models.self_attack.rows import BASELINE, WHOLE, parts_of
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import DATASETS, PROTOCOLS
@@ -119,7 +121,10 @@ def video_scores(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
         folder: for ``results.json`` and torchreid's log.
     """
     own = search_settings(cfg, spec)
-    found: Scores = Cache(folder).json("results", search_key(own), lambda: _searched(own, folder))
+    key = search_key(own)
+    found: Scores = Cache(folder).json("search", key, lambda: _searched(own, folder))
+    content = {"asked": key.facts, "found": found}
+    write_text(folder / "results.json", json.dumps(content, indent=1) + "\n")
     return found
 
 
