@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torchreid_adv.errors import DataError
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Ensemble, PixelModel
 
-_NAME = "results"  # of the kept results, in the folder ``.job`` of their data set
+STORED, RESULTS = "stored", "results"  # names of what is kept in the folder ``.job`` of a data set
 
 
 def kept_run(
@@ -29,6 +30,7 @@ def kept_run(
     title: str,
     *,
     network: Any = None,
+    scores: bool = True,
 ) -> dict[str, Any]:
     """Attack data sets unless the results are there, and return them by data set.
 
@@ -40,6 +42,8 @@ def kept_run(
         folder: of the run; one that was interrupted goes on.
         title: printed above a run that is made.
         network: ``facts_of(model)`` where they are known.
+        scores: whether the results have to be by the rules of ``cfg``; without it those by other
+            rules will do, because only the stored images are wanted.
 
     Raises:
         ConfigError: the folder holds another run.
@@ -49,41 +53,62 @@ def kept_run(
         torch.set_num_threads(cfg.adv.job.threads)
     job = configured_job(cfg)
     identity = identity_of(job, model, facts, network)
-    folders = {data.name: job.folder(folder, data.name, identity) for data in targets}
-    keys = {}
-    for data in targets:
-        place = folders[data.name]
-        place.check_free()
-        place.same_images(data)
-        keys[data.name] = Key.of(
-            run=place.key.facts, data=place.data_facts(data), scores=job.score_facts()
-        )
-    found = {name: _found(place, keys[name]) for name, place in folders.items()}
+    name, rules = (RESULTS, job.score_facts()) if scores else (STORED, {})
+    kept = [
+        _Kept.of(job.folder(folder, data.name, identity), data, job.score_facts())
+        for data in targets
+    ]
+    found = {one.place.name: one.find(name, rules) for one in kept}
     if not all(found.values()):
         print(f"\n##### {title} #####")
         attack_targets(cfg, model, facts, targets, folder, network=identity["network"])
         results = read_json(folder / "results.json")["targets"]
-        found = {name: _keep(place, keys[name], results[name]) for name, place in folders.items()}
+        found = {one.place.name: one.keep(results[one.place.name]) for one in kept}
     return found
 
 
-def _found(place: JobFolder, key: Key) -> dict[str, Any]:
-    """Return the kept results of what is stored now; {} where there are none."""
-    kept = Cache(place.path).find(_NAME, key)
-    if kept is None or kept["root"] != _root(place):
-        return {}
-    results: dict[str, Any] = kept["results"]
-    return results
+@dataclass(frozen=True)
+class _Kept:
+    """What is kept of a run on one data set.
 
+    Args:
+        place: its folder.
+        data: what tells the data set from any other one.
+        rules: what decides the scores.
+    """
 
-def _keep(place: JobFolder, key: Key, results: dict[str, Any]) -> dict[str, Any]:
-    Cache(place.path).put(_NAME, key, {"root": _root(place), "results": results})
-    return results
+    place: JobFolder
+    data: dict[str, Any]
+    rules: dict[str, Any]
 
+    @classmethod
+    def of(cls, place: JobFolder, data: ReIDData, rules: dict[str, Any]) -> _Kept:
+        """Refuse the folder of another run, or of other images."""
+        place.check_free()
+        noted = place.same_images(data)
+        return cls(place, noted["data"] if noted else place.data_facts(data), rules)
 
-def _root(place: JobFolder) -> str:
-    """Return the root of what is stored; "" where that is not whole."""
-    try:
-        return read_manifest(place.variant).root
-    except DataError:
-        return ""
+    def find(self, name: str, rules: dict[str, Any]) -> dict[str, Any]:
+        """Return the kept results of what is stored now; {} where there are none."""
+        kept = Cache(self.place.path).find(name, self._key(rules))
+        if kept is None or not kept["root"] or kept["root"] != self._root():
+            return {}
+        results: dict[str, Any] = kept["results"]
+        return results
+
+    def keep(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Keep results by their rules, and as those of some rules."""
+        content = {"root": self._root(), "results": results}
+        for name, rules in ((RESULTS, self.rules), (STORED, {})):
+            Cache(self.place.path).put(name, self._key(rules), content)
+        return results
+
+    def _key(self, rules: dict[str, Any]) -> Key:
+        return Key.of(run=self.place.key.facts, data=self.data, rules=rules)
+
+    def _root(self) -> str:
+        """Return the root of what is stored; "" where that is not whole."""
+        try:
+            return read_manifest(self.place.variant).root
+        except DataError:
+            return ""

@@ -11,6 +11,7 @@ from torchreid_adv import config
 from torchreid_adv.commands.attack_gallery import DATA_OPTIONS
 from torchreid_adv.commands.config_key import TRAINING, config_facts
 from torchreid_adv.commands.run_identity import machinery
+from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.commands.train import train, weights_path
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.cache import Cache, Key
@@ -43,6 +44,7 @@ def trained_weights(cfg: AdvConfig, *, engine: str = "progress") -> Path:
         DataError: a training set is not there or cannot be read.
     """
     settings = training_settings(cfg, engine)
+    check_names(settings)  # before any data is read
     key, cache = training_key(settings), Cache(Path(cfg.data.root).expanduser() / FOLDER)
     chosen = BEST if cfg.adv.selection.data else f"model.pth.tar-{cfg.train.max_epoch}"
     folder = cache.path(cfg.model.name, key)

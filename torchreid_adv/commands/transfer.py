@@ -155,7 +155,7 @@ class Table:
         self.clean = functools.cache(self._clean)
         self._facts = functools.cache(lambda specs: facts_of(self._plain(specs)))
         self.tested_facts = functools.cache(lambda specs: facts_of(self._of(specs)))
-        self._contents = functools.cache(lambda out: Contents(out / CONTENTS))
+        self._data_facts: dict[str, dict[str, Any]] = {}
 
     def attack(self, crossing: Crossing, targets: Sequence[ReIDData], out: Path) -> None:
         """Run an attack on all data sets, unless its results are there; else it goes on."""
@@ -163,7 +163,7 @@ class Table:
         model, facts = self._attacked(crossing)
         title = f"{crossing.label}: {crossing.attack}, eps {crossing.eps:g}"
         network = self._facts(crossing.attacked)
-        kept_run(own, model, facts, targets, folder, title, network=network)
+        kept_run(own, model, facts, targets, folder, title, network=network, scores=False)
 
     def cell(self, crossing: Crossing, spec: ModelSpec | None, data: ReIDData, out: Path) -> Cell:
         """Return how a model ranks what an attack left, computed now if need be.
@@ -235,10 +235,11 @@ class Table:
 
     def data_facts(self, data: ReIDData, out: Path) -> dict[str, Any]:
         """Return what tells a data set from any other one; its files are read once."""
-        contents = self._contents(out)
-        facts = data_facts(data, contents)
-        contents.keep()
-        return facts
+        if data.name not in self._data_facts:
+            contents = Contents(out / CONTENTS)
+            self._data_facts[data.name] = data_facts(data, contents)
+            contents.keep()
+        return self._data_facts[data.name]
 
     def _ranked(
         self,
