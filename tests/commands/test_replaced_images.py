@@ -19,7 +19,7 @@ from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import configured_job
 from torchreid_adv.commands.crossings import Crossing
 from torchreid_adv.commands.kept_run import kept_run
-from torchreid_adv.commands.own_model import training_key, training_settings
+from torchreid_adv.commands.own_model import _train, training_key, training_settings
 from torchreid_adv.commands.transfer import Table
 from torchreid_adv.commands.universal_learning import learning_key, learning_settings, victims, way
 from torchreid_adv.commands.video_scoring import search_key, search_settings
@@ -291,3 +291,34 @@ def test_a_standard_evaluation_does_not_go_on(tmp_path):
         evaluated()
     assert error.value.exit_code == 3
     assert data.gallery[3].image_id in str(error.value)
+
+
+def trained(cfg, folder):
+    settings = training_settings(cfg)
+    _train(settings, folder)
+    state = torch.load(folder / "model" / "model.pth.tar-1", weights_only=False)["state_dict"]
+    return training_key(settings).digest, state
+
+
+def test_keys_that_are_left_out_do_not_change_a_bit_of_the_weights(toy, tmp_path):
+    """All of them are changed at once, in a training that draws and evaluates."""
+    toy.model.name, toy.model.load_weights = "tiny_classifier", ""
+    toy.data.transforms, toy.train.max_epoch, toy.train.batch_size = ["random_flip"], 1, 4
+    toy.test.eval_freq = 1
+    key, weights = trained(toy, tmp_path / "one")
+    toy.data.save_dir, toy.data.targets = "elsewhere", ["nowhere"]
+    toy.train.print_freq, toy.test.ranks, toy.test.batch_size = 1, [1, 2], 3
+    toy.test.rerank, toy.test.dist_metric, toy.test.normalize_feature = True, "cosine", True
+    toy.adv.attack.name, toy.adv.attack.eps, toy.adv.attack.seed = "sma", 3.0, 9
+    toy.adv.job.chunk, toy.adv.training.steps, toy.adv.meta.margin = 3, 2, 0.1
+    toy.adv.evaluation.ap_rule, toy.adv.report.page = "trapezoid", False
+    toy.adv.defense.name, toy.adv.video.min_length = "jpeg", 3
+    toy.adv.virtual.distractors, toy.adv.study.seeds = 7, [1, 2, 3]
+    same, again = trained(toy, tmp_path / "two")
+    assert same == key
+    assert weights.keys() == again.keys()
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    toy.train.seed += 1
+    other, different = trained(toy, tmp_path / "three")
+    assert other != key
+    assert not all(torch.equal(weights[name], different[name]) for name in weights)
