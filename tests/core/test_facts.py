@@ -203,3 +203,41 @@ def test_each_option_of_each_attack_and_defense_tells():
                     silent.add((name, option))
     assert tried > 100
     assert silent <= IDLE.keys(), silent - IDLE.keys()
+
+
+class Speaks:
+    def __init__(self, shown, hidden):
+        self.shown, self.hidden = shown, hidden
+
+    def facts(self):
+        return {"shown": self.shown}
+
+
+def test_an_object_may_say_itself_what_decides():
+    assert text(Speaks(1, 2)) == text(Speaks(1, 3)) != text(Speaks(2, 2))
+    assert text([Speaks(1, 2)]) != text([{"shown": 1}])
+
+
+def test_what_is_kept_to_save_work_is_named_and_does_not_count():
+    class Lazy:
+        caches = ("_seen",)
+
+        def __init__(self):
+            self._seen = {}
+            self._size = 1
+
+        @functools.cached_property
+        def total(self):
+            return self._size + 1
+
+    one, other = Lazy(), Lazy()
+    one._seen["a"] = one.total
+    assert text(one) == text(other)
+    other._size = 2
+    assert text(one) != text(other)
+
+
+def test_circles_end():
+    circle = {"a": 1}
+    circle["self"] = circle
+    assert facts_of(circle) == {"a": 1, "self": "dict"}

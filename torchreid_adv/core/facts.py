@@ -83,10 +83,19 @@ def _facts(value: Any, inside: tuple[int, ...]) -> Any:
 
 
 def _object(value: Any, inside: tuple[int, ...]) -> Any:
-    if not isinstance(value, type) and callable(getattr(value, "facts", None)):
-        return _facts(value.facts(), inside)
+    if _speaks(value):
+        return _told(value, inside)
     names = _attributes(value)
     return {"class": code_of(type(value)), **{k: _facts(v, inside) for k, v in names.items()}}
+
+
+def _speaks(value: Any) -> bool:
+    """Tell whether an object says itself what decides."""
+    return callable(getattr(type(value), "facts", None))
+
+
+def _told(value: Any, inside: tuple[int, ...]) -> Any:
+    return {"class": code_of(type(value)), "facts": _facts(value.facts(), inside)}
 
 
 def _attributes(value: Any) -> dict[str, Any]:
@@ -106,8 +115,8 @@ def _attributes(value: Any) -> dict[str, Any]:
 
 def _module(module: nn.Module, inside: tuple[int, ...]) -> Any:
     """Return a module's own attributes, and hashes of its weights and of all that is inside it."""
-    if callable(getattr(module, "facts", None)):
-        return _facts(module.facts(), inside)
+    if _speaks(module):
+        return _told(module, inside)
     facts, parts = _own(module, inside), _parts(module, inside)
     if parts:
         text = json.dumps(parts, sort_keys=True)
@@ -121,8 +130,8 @@ def _parts(module: nn.Module, inside: tuple[int, ...]) -> list[Any]:
     """Return what the modules inside a module are, those that speak for themselves as a whole."""
     found: list[Any] = []
     for name, child in module.named_children():
-        if callable(getattr(child, "facts", None)):
-            found.append([name, _facts(child.facts(), inside)])
+        if _speaks(child):
+            found.append([name, _told(child, inside)])
         elif id(child) not in inside:
             below = (*inside, id(child))
             found.append([name, _own(child, below), _parts(child, below)])
