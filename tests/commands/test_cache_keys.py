@@ -19,6 +19,7 @@ from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.contents import data_facts, digest_of_records
 from torchreid_adv.data.records import Record
 from torchreid_adv.distances import build_distance
+from torchreid_adv.evaluation import Protocol, Reranking
 from torchreid_adv.models import PixelModel
 from torchreid_adv.standard.identity import run_identity
 from torchreid_adv.standard.versions import LITE
@@ -142,15 +143,18 @@ class Tiny(torch.nn.Module):
         return self.linear(images.mean((2, 3)))
 
 
+def protocol(**fields):
+    return Protocol(**{"distance": build_distance("euclidean", normalize=True), **fields})
+
+
 def job(**fields):
-    distance = build_distance("euclidean", normalize=True)
     attack = adv.build_attack("fgsm", eps=8 / 255)
-    return AttackJob(**{"attack": attack, "distance": distance, **fields})
+    return AttackJob(**{"attack": attack, "protocol": protocol(), **fields})
 
 
 OTHER = {
     "attack": lambda: adv.build_attack("fgsm", eps=4 / 255),
-    "distance": lambda: build_distance("cosine"),
+    "protocol": lambda: protocol(distance=build_distance("cosine")),
     "side": lambda: "query",
     "defense": lambda: __import__(
         "torchreid_adv.commands.defended", fromlist=["DefenseTest"]
@@ -167,6 +171,22 @@ def test_each_field_of_a_job_decides_the_images_or_the_scores(field):
     scores = Key.of(**before.score_facts()).digest != Key.of(**after.score_facts()).digest
     assert images == (field not in SCORED + SPEED)
     assert scores == (field in SCORED)
+
+
+RULES = {
+    "distance": build_distance("euclidean"),
+    "name": "sysu_mm01",
+    "ap_rule": "trapezoid",
+    "rerank": Reranking(),
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Protocol)])
+def test_each_rule_decides_the_scores(field):
+    before = protocol()
+    after = protocol(**{field: RULES.get(field, other(getattr(before, field)))})
+    keys = [Key.of(**job(protocol=rules).score_facts()).digest for rules in (before, after)]
+    assert keys[0] != keys[1]
 
 
 def test_machine_chunk_and_network_decide_a_run(monkeypatch):
@@ -231,9 +251,9 @@ def test_each_image_and_label_decides_a_data_set(toy):
 
 def test_each_part_of_the_standard_evaluation_decides(toy):
     data, model = toy
-    distance, surrogates = build_distance("euclidean", normalize=True), [PixelModel(Tiny().eval())]
+    surrogates, rules = [PixelModel(Tiny().eval())], protocol()
     usual = {"model": model, "data": data, "version": LITE, "surrogates": surrogates}
-    usual |= {"distance": distance, "attacked": distance, "name": "m", "contents": Contents()}
+    usual |= {"protocol": rules, "attacked": rules.distance, "name": "m", "contents": Contents()}
 
     def digest(**fields):
         return run_identity(**{**usual, **fields}).digest
@@ -246,8 +266,9 @@ def test_each_part_of_the_standard_evaluation_decides(toy):
         {"data": dataclasses.replace(data, query=data.query[1:])},
         {"surrogates": []},
         {"surrogates": [model]},
-        {"distance": cosine},
-        {"distance": plain},
+        {"protocol": protocol(distance=cosine)},
+        {"protocol": protocol(distance=plain)},
+        {"protocol": protocol(ap_rule="trapezoid")},
         {"attacked": cosine},
         {"name": "n"},
     ]

@@ -209,7 +209,7 @@ class Speaks:
     def __init__(self, shown, hidden):
         self.shown, self.hidden = shown, hidden
 
-    def facts(self):
+    def key_facts(self):
         return {"shown": self.shown}
 
 

@@ -98,7 +98,7 @@ class Variant:
             )
             for side in SIDES
         }
-        return ReIDData(name=source.name, root=self.folder, **sides)
+        return ReIDData(source.name, self.folder, **sides, protocol=source.protocol)
 
 
 @dataclass
@@ -141,7 +141,7 @@ class VariantWriter:
 
         Args:
             data: the data set, without its bad images.
-            header: of the manifest.
+            header: of the manifest, which says by which protocol the data set is scored, too.
             bad: entries of the images that were left out.
 
         Returns:
@@ -159,6 +159,7 @@ class VariantWriter:
             done = ledger.replay()
         if not all(unit.number in done for unit in units):
             return None
+        header = {**header, "protocol": data.protocol}
         return self._variant(targets, [done[unit.number] for unit in units], header, bad)
 
     def units(self, data: ReIDData) -> list[Unit]:

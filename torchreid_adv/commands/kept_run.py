@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from torchreid_adv.commands.attack_gallery import attack_targets, configured_job, identity_of
+from torchreid_adv.commands.attack_job import AttackJob
 from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.cache import Cache, Key, read_json
@@ -34,6 +35,8 @@ def kept_run(
 ) -> dict[str, Any]:
     """Attack data sets unless the results are there, and return them by data set.
 
+    Results by other rules than the config's do not count: what is stored is scored again.
+
     Args:
         cfg: for the attack, the defense and the evaluation.
         model: what is attacked.
@@ -53,12 +56,8 @@ def kept_run(
         torch.set_num_threads(cfg.adv.job.threads)
     job = configured_job(cfg)
     identity = identity_of(job, model, facts, network)
-    name, rules = (RESULTS, job.score_facts()) if scores else (STORED, {})
-    kept = [
-        _Kept.of(job.folder(folder, data.name, identity), data, job.score_facts())
-        for data in targets
-    ]
-    found = {one.place.name: one.find(name, rules) for one in kept}
+    kept = [_Kept.of(job, data, folder, identity) for data in targets]
+    found = {one.place.name: one.find(RESULTS if scores else STORED) for one in kept}
     if not all(found.values()):
         print(f"\n##### {title} #####")
         attack_targets(cfg, model, facts, targets, folder, network=identity["network"])
@@ -82,15 +81,16 @@ class _Kept:
     rules: dict[str, Any]
 
     @classmethod
-    def of(cls, place: JobFolder, data: ReIDData, rules: dict[str, Any]) -> _Kept:
+    def of(cls, job: AttackJob, data: ReIDData, folder: Path, identity: dict[str, Any]) -> _Kept:
         """Refuse the folder of another run, or of other images."""
+        place = job.folder(folder, data.name, identity)
         place.check_free()
-        noted = place.same_images(data)
+        noted, rules = place.same_images(data), job.of(data).score_facts()
         return cls(place, noted["data"] if noted else place.data_facts(data), rules)
 
-    def find(self, name: str, rules: dict[str, Any]) -> dict[str, Any]:
+    def find(self, name: str) -> dict[str, Any]:
         """Return the kept results of what is stored now; {} where there are none."""
-        kept = Cache(self.place.path).find(name, self._key(rules))
+        kept = Cache(self.place.path).find(name, self._key(name))
         if kept is None or not kept["root"] or kept["root"] != self._root():
             return {}
         results: dict[str, Any] = kept["results"]
@@ -99,11 +99,12 @@ class _Kept:
     def keep(self, results: dict[str, Any]) -> dict[str, Any]:
         """Keep results by their rules, and as those of some rules."""
         content = {"root": self._root(), "results": results}
-        for name, rules in ((RESULTS, self.rules), (STORED, {})):
-            Cache(self.place.path).put(name, self._key(rules), content)
+        for name in (RESULTS, STORED):
+            Cache(self.place.path).put(name, self._key(name), content)
         return results
 
-    def _key(self, rules: dict[str, Any]) -> Key:
+    def _key(self, name: str) -> Key:
+        rules = self.rules if name == RESULTS else {}
         return Key.of(run=self.place.key.facts, data=self.data, rules=rules)
 
     def _root(self) -> str:

@@ -31,6 +31,7 @@ from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.distances import Distance, FittedDistance, load_distance, save_distance
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract
 from torchreid_adv.models.specs import ModelSpec, parse_models
@@ -174,7 +175,7 @@ class Table:
             data: the data set.
             out: folder of the table.
         """
-        job = configured_job(crossing.config(self.cfg, out))
+        job = configured_job(crossing.config(self.cfg, out)).of(data)
         specs = crossing.attacked if spec is None else (spec,)
         root, attacked = self.stored(crossing, data, out)
         return Cell(
@@ -184,7 +185,7 @@ class Table:
             eps=float(crossing.eps),
             metric=crossing.metric,
             tested="ensemble" if spec is None else spec.label,
-            kind=kind_of(crossing, spec),
+            kind=kind_of(crossing, spec, defended=self.behind is not None),
             **self._scores(specs, data, job, root, attacked, out),
         )
 
@@ -208,7 +209,7 @@ class Table:
 
     def clean_cell(self, spec: ModelSpec, data: ReIDData, out: Path) -> Cell:
         """Return how a model ranks what nobody attacked; ``adversarial`` is ``clean`` there."""
-        job = configured_job(self.cfg)
+        job = configured_job(self.cfg).of(data)
         scores = self._scores((spec,), data, job, "", (), out)
         return Cell(data.name, "", "", 0.0, "", spec.label, "", **scores)
 
@@ -222,16 +223,20 @@ class Table:
         out: Path,
     ) -> dict[str, Any]:
         """Return the measures without and with attacked images, computed once and then kept."""
-        job = replace(job, distance=self._distance(specs, data, job, out))
+        protocol = replace(job.protocol, distance=self._distance(specs, data, job, out))
         key = Key.of(
             machinery=machinery(),
             attacked=[self.cfg.adv.attack.side, root] if root else [],
             data=self.data_facts(data, out),
             tested=self.tested_facts(specs),
-            scores=job.score_facts(),
+            scores=replace(job, protocol=protocol).score_facts(),
         )
-        cache = Cache(out / "cells")
-        return cache.json("", key, lambda: self._ranked(specs, data, job, attacked))
+
+        def ranked() -> dict[str, Any]:
+            measures = self._ranked(specs, data, protocol, attacked)
+            return {**measures, "protocol": protocol.facts()}
+
+        return Cache(out / "cells").json("", key, ranked)
 
     def data_facts(self, data: ReIDData, out: Path) -> dict[str, Any]:
         """Return what tells a data set from any other one; its files are read once."""
@@ -245,14 +250,14 @@ class Table:
         self,
         specs: tuple[ModelSpec, ...],
         data: ReIDData,
-        job: AttackJob,
+        protocol: Protocol,
         attacked: Sequence[Record],
     ) -> dict[str, Any]:
-        clean, scoring = self.clean(specs, data.name), job.scoring()
-        before = scoring.both(clean).to_dict()
+        clean = self.clean(specs, data.name)
+        before = protocol.score(clean).to_dict()
         if not attacked:
             return {"clean": before, "adversarial": before}
-        after = scoring.both(self.after(specs, data, attacked))
+        after = protocol.score(self.after(specs, data, attacked))
         return {"clean": before, "adversarial": after.to_dict()}
 
     def _distance(

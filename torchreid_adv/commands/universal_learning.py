@@ -46,11 +46,13 @@ class Way:
         name: how tables call it.
         settings: keys of ``adv.meta`` -> value.
         eps: bound, gray levels.
+        metric: that the loss is made of; "" = ``adv.attack.metric``.
     """
 
     name: str
     eps: float
     settings: Mapping[str, Any] = field(default_factory=dict)
+    metric: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,7 @@ def learning_settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
     own.adv.attack.update(
         name="ifgsm", eps=chosen.eps, steps=None, weights="", options=AdvConfig(new_allowed=True)
     )
+    own.adv.attack.metric = chosen.metric or own.adv.attack.metric
     own.adv.meta.update(**chosen.settings)
     own.adv.selection.data = ""
     return own

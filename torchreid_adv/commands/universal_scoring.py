@@ -71,7 +71,7 @@ class UniversalScores:
             attacked=root,
             data=self.table.data_facts(data, self.out),
             tested=self.table.tested_facts((tested.spec,)),
-            scores=configured_job(self.cfg).score_facts(),
+            scores=configured_job(self.cfg).of(data).score_facts(),
             eps=attack.eps,
         )
 
@@ -81,10 +81,10 @@ class UniversalScores:
         _, attacked = self.table.stored(self._stored(attack, tested), data, self.out)
         clean, after = self.table.clean(specs, data.name), self.table.after(specs, data, attacked)
         paths = {r.image_id: r.path for side in clean for r in data.side(side)}
-        job = configured_job(self.cfg)
+        protocol = configured_job(self.cfg).of(data).protocol
         return TargetReport(
             name=data.name,
-            results={"ap_rule": job.ap_rule},
+            results={"ap_rule": protocol.ap_rule, "protocol": protocol.facts()},
             query=clean["query"],
             gallery=clean["gallery"],
             query_after=after["query"],
@@ -94,7 +94,7 @@ class UniversalScores:
             attacked=frozenset(record.image_id for record in attacked),
             side="query",
             eps=from_levels(attack.eps),
-            distance=job.distance,
+            protocol=protocol,
         )
 
     def _stored(self, attack: Learned, tested: Victim) -> Crossing:

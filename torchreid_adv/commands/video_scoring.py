@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from torchreid_adv.commands.config_key import PLACES, config_facts
 from torchreid_adv.commands.own_model import FOLDER, set_facts, train_quietly, trained_weights
@@ -14,11 +18,12 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation.chance import chance
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.jobs.files import write_text
+from torchreid_adv.models import Features
 from torchreid_adv.models.self_attack.rows import BASELINE, WHOLE, parts_of
 from torchreid_adv.models.specs import ModelSpec, parse_models
-from torchreid_adv.registry import DATASETS, PROTOCOLS
+from torchreid_adv.registry import DATASETS
 
 Scores = dict[str, dict[str, Any]]  # data set -> measures, and the mAP of a random order
 BACKBONES = {"self_attack_video": "resnet50", "self_attack_video_resnet18": "resnet18"}
@@ -150,14 +155,22 @@ def search_key(own: AdvConfig) -> Key:
 def _searched(own: AdvConfig, folder: Path) -> Scores:
     own.data.save_dir = str(folder)
     engine = train_quietly(own)
-    floors = {name: _chance(engine.test_loader[name]) for name in engine.results}
+    protocol = Protocol.configured(own)
+    floors = {name: _chance(engine.test_loader[name], protocol) for name in engine.results}
     return {
         name: {**result.to_dict(), "chance": floors[name]}
         for name, result in engine.results.items()
     }
 
 
-def _chance(loaders: dict[str, Any]) -> float:
-    sides = [[(item[1], item[2]) for item in loaders[s].dataset.data] for s in ("query", "gallery")]
-    own = getattr(loaders["gallery"].dataset, "protocol", "")
-    return chance(*sides, same_camera=PROTOCOLS.build(own).same_camera if own else True)
+def _chance(loaders: dict[str, Any], protocol: Protocol) -> float:
+    """Return the mAP of a random order."""
+    sides = [_unseen(loaders[side].dataset.data) for side in ("query", "gallery")]
+    expected = protocol.of(loaders["gallery"].dataset).chances(*sides)
+    return float(np.nanmean(expected))
+
+
+def _unseen(items: Sequence[Any]) -> Features:
+    """Return labels of images or tracklets, with features that say nothing."""
+    labels = [torch.tensor([item[column] for item in items]) for column in (1, 2)]
+    return Features(torch.zeros(len(items), 1), *labels, tuple(map(str, range(len(items)))))

@@ -30,7 +30,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 def facts_of(value: Any) -> Any:
     """Return what decides how an object behaves, as plain values for JSON.
 
-    An object that has a method ``facts()`` speaks for itself. Of any other one every attribute
+    An object that has a method ``key_facts()`` speaks for itself. Of any other one every attribute
     counts, private ones too, so that a new attribute decides without being named anywhere. What an
     object only keeps to save work it names in a class attribute ``caches``. Tensors, arrays and
     bytes count by their SHA-256; functions and classes by their name and, unless they belong to a
@@ -91,11 +91,11 @@ def _object(value: Any, inside: tuple[int, ...]) -> Any:
 
 def _speaks(value: Any) -> bool:
     """Tell whether an object says itself what decides."""
-    return callable(getattr(type(value), "facts", None))
+    return callable(getattr(type(value), "key_facts", None))
 
 
 def _told(value: Any, inside: tuple[int, ...]) -> Any:
-    return {"class": code_of(type(value)), "facts": _facts(value.facts(), inside)}
+    return {"class": code_of(type(value)), "facts": _facts(value.key_facts(), inside)}
 
 
 def _attributes(value: Any) -> dict[str, Any]:

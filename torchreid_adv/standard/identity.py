@@ -21,6 +21,7 @@ from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, LinearDistance
 from torchreid_adv.errors import AdvError
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.integration.checkpoints import is_head
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, sha256
@@ -40,7 +41,7 @@ def run_identity(
     data: ReIDData,
     version: Version,
     surrogates: Sequence[PixelModel],
-    distance: Distance,
+    protocol: Protocol,
     attacked: Distance,
     name: str,
     contents: Contents,
@@ -51,9 +52,9 @@ def run_identity(
             "device": device_of(model).type,
             "network": model,
             "surrogates": list(surrogates),
-            "distances": [distance, attacked],
+            "distances": [protocol.distance, attacked],
         },
-        **_told(model, data, version, surrogates, distance, attacked, name, contents),
+        **_told(model, data, version, surrogates, protocol, attacked, name, contents),
     )
 
 
@@ -62,7 +63,7 @@ def _told(
     data: ReIDData,
     version: Version,
     surrogates: Sequence[PixelModel],
-    distance: Distance,
+    protocol: Protocol,
     attacked: Distance,
     name: str,
     contents: Contents,
@@ -73,7 +74,8 @@ def _told(
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "budget": version.facts(),
-        "metric": metric_facts(distance),
+        "metric": metric_facts(protocol.distance),
+        "protocol": protocol.facts(),
         "attacked_metric": metric_facts(attacked),
         "model": {
             "name": name,
