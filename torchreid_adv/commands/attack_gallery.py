@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.nn import Identity
 
 from torchreid_adv import config
@@ -28,6 +27,7 @@ from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models import Ensemble, PixelModel
+from torchreid_adv.models.kernels import on_configured_threads
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.models.tracklet_model import of_tracklets
 from torchreid_adv.registry import COMMANDS
@@ -130,6 +130,7 @@ def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
     return of_tracklets(model, clip=clip, pooling=cfg.video.pooling_method)
 
 
+@on_configured_threads
 def attack_targets(
     cfg: AdvConfig,
     model: PixelModel | Ensemble,
@@ -154,8 +155,6 @@ def attack_targets(
     Returns:
         where the report is and how the run ended; None for a shard of a job array.
     """
-    if cfg.adv.job.threads:
-        torch.set_num_threads(cfg.adv.job.threads)
     job = configured_job(cfg)
     for data in targets:
         job.of(data)  # a protocol that does not fit the last one is said before the first

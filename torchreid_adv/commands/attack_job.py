@@ -17,7 +17,13 @@ from torchreid_adv.attacks.storing import left_out
 from torchreid_adv.attacks.targets import map_facts, target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands.defended import DefendedRun, DefenseTest
-from torchreid_adv.commands.job_checks import attacked_size, check_tracklets, warn
+from torchreid_adv.commands.job_checks import (
+    attacked_size,
+    check_target,
+    check_tracklets,
+    say_targets,
+    warn,
+)
 from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.commands.job_metrics import metric_facts, metric_of, to_fit
 from torchreid_adv.commands.own_figures import own_figure, query_curve
@@ -60,6 +66,7 @@ class AttackJob:
             network's input.
         copies: store the images that are not attacked, too.
         defense: scored, and attacked through, too.
+        left_out: names of bad images of the side, which a target map may have.
     """
 
     attack: Attack
@@ -74,12 +81,14 @@ class AttackJob:
     space: str = "stored"
     copies: bool = True
     defense: DefenseTest | None = None
+    left_out: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.side not in SIDE_RULES:
             raise ConfigError(
                 f"the attacked side is one of {', '.join(SIDE_RULES)}, got '{self.side}'"
             )
+        check_target(self.attack, self.target)
 
     @property
     def distance(self) -> Distance:
@@ -169,10 +178,12 @@ class AttackJob:
         check_tracklets(self.attack, model, data)
         print(f"##### Attacking {data.name} ({self.side}) #####")
         bad, pixels = folder.checked(data, self.workers)
+        names = {record.image_id for record in data.side(self.side)}
         data, missing = self._without(data, bad)
+        gone = frozenset(names - {record.image_id for record in data.side(self.side)})
         try:
             with repeatable():
-                job = own._fitted(model, data, folder)
+                job = replace(own._fitted(model, data, folder), left_out=gone)
                 done = job._run(model, data, folder, missing, pixels)
                 if job.defense is None:
                     return done
@@ -330,15 +341,18 @@ class AttackJob:
         """Return image_id -> the identity it was pulled to; nothing when images are pushed."""
         if not self.target:
             return {}
-        return {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}
+        targets = {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}
+        return {name: target for name, target in targets.items() if target is not None}
 
     def _writer(
         self, model: ImageModel, data: ReIDData, other: Features, folder: JobFolder
     ) -> VariantWriter:
         records = data.side(self.side)
-        targets = (
-            target_map(self.target, records, other.pids, seed=self.seed) if self.target else {}
-        )
+        targets: dict[str, int] = {}
+        if self.target:
+            names = {"side": self.side, "left_out": self.left_out}
+            targets = target_map(self.target, records, other.pids, seed=self.seed, **names)
+            say_targets(self.side, len(targets), len(records))
         return VariantWriter(
             model,
             self.attack,

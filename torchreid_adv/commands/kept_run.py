@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from torchreid_adv.commands.attack_gallery import attack_targets, configured_job, identity_of
 from torchreid_adv.commands.attack_job import AttackJob
 from torchreid_adv.commands.job_folder import JobFolder
@@ -18,10 +16,12 @@ from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.errors import DataError
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Ensemble, PixelModel
+from torchreid_adv.models.kernels import on_configured_threads
 
 STORED, RESULTS = "stored", "results"  # names of what is kept in the folder ``.job`` of a data set
 
 
+@on_configured_threads
 def kept_run(
     cfg: AdvConfig,
     model: PixelModel | Ensemble,
@@ -52,8 +52,6 @@ def kept_run(
         ConfigError: the folder holds another run.
         DataError: the images are not those that the run began with.
     """
-    if cfg.adv.job.threads:
-        torch.set_num_threads(cfg.adv.job.threads)
     job = configured_job(cfg)
     identity = identity_of(job, model, facts, network)
     kept = [_Kept.of(job, data, folder, identity) for data in targets]

@@ -67,7 +67,7 @@ def training_settings(cfg: AdvConfig, engine: str = "progress") -> AdvConfig:
     settings.data.save_dir = ""
     settings.data.targets = list(cfg.data.sources)
     settings.test.evaluate = False
-    settings.adv.engine = WITHIN.get(cfg.adv.engine, engine)
+    config.set_engine(settings, WITHIN.get(cfg.adv.engine, engine))
     settings.adv.training.evaluate, settings.adv.training.report = False, []
     return settings
 

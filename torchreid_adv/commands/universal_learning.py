@@ -192,7 +192,7 @@ def learning_settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
     own.train.batch_size, own.train.max_epoch = cfg.adv.scenarios.batch, cfg.adv.scenarios.epochs
     own.train.start_epoch = own.train.fixbase_epoch = 0
     own.test.eval_freq = -1
-    own.adv.engine = "universal_progress"
+    config.set_engine(own, "universal_progress")
     own.adv.attack.update(
         name="ifgsm", eps=chosen.eps, steps=None, weights="", options=AdvConfig(new_allowed=True)
     )

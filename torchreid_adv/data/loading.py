@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from torchreid_adv import pixels
 from torchreid_adv.core.contents import Contents, Stamp, digest_of, stamp_of
-from torchreid_adv.data.batch import Batch, pad, pad_clips
+from torchreid_adv.data.batch import Batch, canvas, pad_clips, together
 from torchreid_adv.data.images import read_image, read_pixels
 from torchreid_adv.data.records import Record, modalities
 from torchreid_adv.errors import DataError, printable
+from torchreid_adv.jobs.chunks import filled
 from torchreid_adv.jobs.paths import name_fault
 from torchreid_adv.jobs.progress import progress_bar
 from torchreid_adv.jobs.team import ALONE, Team
@@ -94,22 +95,40 @@ def make_batch(records: Sequence[Record], images: Sequence[Any]) -> Batch:
         records: images or tracklets.
         images: what :func:`read_groups` yields of them.
     """
-    filled = [*records, *[records[-1]] * (len(images) - len(records))]
+    all_records = filled(records, len(images))
     places = None
     if records[0].frames:
         clips = [[pixels.to_tensor(frame) for frame in frames] for frames in images]
-        canvas, sizes, places = pad_clips(clips, [record.places for record in filled])
+        padded, sizes, places = pad_clips(clips, [record.places for record in all_records])
     else:
-        canvas, sizes = pad([pixels.to_tensor(image) for image in images])
+        padded, sizes = canvas([pixels.to_tensor(image) for image in images])
     return Batch(
-        images=canvas,
+        images=padded,
         sizes=sizes,
-        pids=torch.tensor([record.pid for record in filled]),
-        camids=torch.tensor([record.camid for record in filled]),
-        image_ids=tuple(record.image_id for record in filled),
-        modality=modalities(filled),
+        pids=torch.tensor([record.pid for record in all_records]),
+        camids=torch.tensor([record.camid for record in all_records]),
+        image_ids=tuple(record.image_id for record in all_records),
+        modality=modalities(all_records),
         places=places,
     )
+
+
+def batches(
+    records: Sequence[Record], images: Sequence[Any], size: int
+) -> Iterator[tuple[slice, Batch]]:
+    """Yield the images of a chunk as batches: one, unless their canvas would be mostly padding.
+
+    Every batch is filled up to the same size, and no image depends on its neighbors, so that the
+    cut changes no result; it bounds the memory that images of very different shapes take.
+
+    Args:
+        records: of the chunk, images or tracklets.
+        images: their pixels, as :func:`read_groups` yields them.
+        size: of a chunk.
+    """
+    shapes = [[f.shape[:2] for f in (i if isinstance(i, list) else [i])] for i in images]
+    for rows in together(shapes, size):
+        yield rows, make_batch(records[rows], filled(images[rows], size))
 
 
 def check_images(

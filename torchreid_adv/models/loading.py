@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from torchreid_adv.core.facts import tensors_digest
-from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.integration.checkpoints import (
     is_head,
     load_weights,
@@ -18,10 +17,11 @@ from torchreid_adv.integration.checkpoints import (
     weights_in,
 )
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.models import check_size
 from torchreid_adv.models.foreign import FORMATS, load_foreign
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
 from torchreid_adv.models.tracklet_model import TrackletModel, takes_tracklets
-from torchreid_adv.registry import MODELS
+from torchreid_adv.registry import MODELS, same_name, unknown
 
 
 def load_model(
@@ -50,8 +50,10 @@ def load_model(
             network from images to features.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = same_name(name, FORMATS) or name
     if name in FORMATS:
         return load_foreign(name, weights, size=size, mean=mean, std=std, device=device)
+    check_size(name, size)
     state = weights_in(read_checkpoint(weights), weights)
     known = MODELS.facts(name).get("parts") if name in MODELS else None
     options = {} if known is None else {"parts": known(state)}  # those of the checkpoint
@@ -91,9 +93,10 @@ def build_network(name: str, *, classes: int = 1, **options: Any) -> nn.Module:
     models = torchreid_module("models")
     factory = dict(vars(models)["__model_factory"])
     factory.update({entry: MODELS.get(entry) for entry in MODELS})
-    if name not in factory:
-        raise ConfigError(f"unknown model '{name}'{suggest(name, [*factory, *FORMATS])}")
-    network: nn.Module = factory[name](
+    registered = same_name(name, factory)
+    if registered is None:
+        raise unknown("model", name, [*factory, *FORMATS])
+    network: nn.Module = factory[registered](
         num_classes=classes,
         loss="softmax",
         pretrained=False,

@@ -17,8 +17,9 @@ from torchreid_adv.attacks import GradientAttack, LinfDelta, MetricDistance, Sig
 from torchreid_adv.attacks.rank_margin import RankMargin
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.data.datasets import Record
-from torchreid_adv.data.loading import make_batch, read_groups
-from torchreid_adv.jobs.chunks import chunks, filled
+from torchreid_adv.data.loading import batches as parts_of
+from torchreid_adv.data.loading import read_groups
+from torchreid_adv.jobs.chunks import chunks
 from torchreid_adv.jobs.team import ALONE
 from torchreid_adv.models.extract import device_of
 from torchreid_adv.models.prepare import prepared
@@ -42,8 +43,8 @@ def batches(setting: Setting, records: Sequence[Record]) -> list[tuple[Batch, li
     groups = chunks(records, setting.version.chunk)
     device, found = device_of(setting.model), []
     for group, images in zip(groups, read_groups(groups, workers=setting.workers), strict=True):
-        batch = make_batch(group, filled(images, setting.version.chunk))
-        found.append((batch.to(device), images))
+        for rows, batch in parts_of(group, images, setting.version.chunk):
+            found.append((batch.to(device), images[rows]))
     return found
 
 
