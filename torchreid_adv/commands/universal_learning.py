@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torchreid_adv import config
 from torchreid_adv.commands.config_key import LEARNING, config_facts
 from torchreid_adv.commands.own_model import FOLDER, set_facts, train_quietly
 from torchreid_adv.commands.run_identity import machinery
