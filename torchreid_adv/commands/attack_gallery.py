@@ -138,6 +138,8 @@ def attack_targets(
     targets: Sequence[ReIDData],
     out: Path,
     team: Team = ALONE,
+    *,
+    network: Any = None,
 ) -> Outcome | None:
     """Attack data sets with a model that is there already, and write everything.
 
@@ -148,6 +150,7 @@ def attack_targets(
         targets: the data sets.
         out: folder of the run.
         team: this process and those it shares the work with.
+        network: ``facts_of(model)`` where they are known.
 
     Returns:
         where the report is and how the run ended; None for a shard of a job array.
@@ -155,7 +158,7 @@ def attack_targets(
     job = configured_job(cfg)
     for data in targets:
         job.of(data)  # a protocol that does not fit the last one is said before the first
-    identity = identity_of(job, model, facts)
+    identity = identity_of(job, model, facts, network)
     done = [job.run(model, data, out, identity, team) for data in targets]
     reports = [one[0] for one in done if one is not None]
     if len(reports) < len(done):
@@ -165,10 +168,10 @@ def attack_targets(
 
 
 def identity_of(
-    job: AttackJob, model: PixelModel | Ensemble, facts: dict[str, Any]
+    job: AttackJob, model: PixelModel | Ensemble, facts: dict[str, Any], network: Any = None
 ) -> dict[str, Any]:
-    """Return what makes a run the same run."""
-    return {"model": facts["name"], **job.facts(model)}
+    """Return what makes a run the same run; the network's facts are found out if need be."""
+    return {"model": facts["name"], **job.facts(model, network)}
 
 
 def configured_job(cfg: AdvConfig) -> AttackJob:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from torchreid_adv.commands.own_figures import own_figure, query_curve
 from torchreid_adv.commands.run_identity import Scorable, surroundings
 from torchreid_adv.commands.scoring import Scoring
 from torchreid_adv.commands.target_results import Scored, target_report
+from torchreid_adv.core.facts import facts_of
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.loading import refuse
 from torchreid_adv.defenses import Defended
@@ -42,6 +43,9 @@ from torchreid_adv.models import Features, extract
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.report.target import TargetReport
+
+SCORED = ("protocol",)  # decides scores alone
+SPEED = ("workers",)  # decide nothing: each image is read and attacked by itself
 
 
 @dataclass(frozen=True)
@@ -111,18 +115,34 @@ class AttackJob:
         facts |= metric_facts("metric", metric_of(self.attack))
         return facts | (map_facts(self.target) if self.target else {})
 
-    def facts(self, model: Scorable) -> dict[str, Any]:
-        """Return what decides the bytes of a run: attack, network, defense, chunk, versions..."""
+    def facts(self, model: Scorable, network: Any = None) -> dict[str, Any]:
+        """Return what decides the bytes of a run: attack, network, defense, chunk, versions...
+
+        Every field counts but those of :data:`SCORED` and :data:`SPEED`.
+
+        Args:
+            model: what is attacked.
+            network: ``facts_of(model)`` where they are known.
+        """
         defended = [self.defense.describe(model)] if self.defense else []
         defended += [model.describe()] if isinstance(model, Defended) else []
-        own = {"attack": self.describe(), "defense": defended, "copies": self.copies}
-        return {**surroundings(model, self.chunk), **own}
+        own = {"attack": self.describe(), "defense": defended}
+        own |= {"job": self._fields(lambda name: name not in SCORED + SPEED)}
+        return {**surroundings(model, self.chunk, network), **own}
+
+    def score_facts(self) -> dict[str, Any]:
+        """Return what decides the scores of stored images."""
+        return {**self._fields(lambda name: name in SCORED), "rules": self.protocol.facts()}
+
+    def _fields(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
+        names = [field.name for field in fields(self) if wanted(field.name)]
+        return {name: facts_of(getattr(self, name)) for name in names}
 
     def folder(
         self, out: Path, name: str, identity: dict[str, Any], team: Team = ALONE
     ) -> JobFolder:
         """Return what a run keeps of one data set."""
-        return JobFolder(out, name, {**identity, "quarantine": self.quarantine}, team)
+        return JobFolder(out, name, identity, team)
 
     def run(
         self,
@@ -191,6 +211,7 @@ class AttackJob:
         variant = writer.write(data, {"data": data.name, **folder.identity}, missing)
         if variant is None or not team.whole:
             return None
+        folder.require_unchanged(variant.manifest.stored)
         attacked = [r for r in variant.data(data).side(self.side) if r.image_id in variant.attacked]
         after = self._after(model, attacked, clean, team)
         scores["adversarial"] = scoring.score(after, "Adversarial, from the stored files")

@@ -109,7 +109,10 @@ def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> Varia
         wanted = replace(data, train=chosen)
         writer.require_room(wanted, round(pixels * len(chosen) / len(data.train)))
         folder.begin()
-        return writer.write(wanted, {"data": data.name, **folder.identity})
+        variant = writer.write(wanted, {"data": data.name, **folder.identity})
+        if variant is not None:
+            folder.require_unchanged(variant.manifest.stored)
+        return variant
 
 
 def training_attack(cfg: AdvConfig) -> Attack:
@@ -160,6 +163,7 @@ def _identity(cfg: AdvConfig, model: PixelModel, attack: Attack) -> dict[str, An
     return {
         **surroundings(model, cfg.adv.job.chunk),
         "attack": {"name": attack.name, **attack.describe(), "side": "train", "reference": RULE},
+        "parts": attack,
         "ratio": [cfg.adv.training.ratio, cfg.adv.attack.seed],
         "model": lookup(cfg, "model.name", ""),
     }

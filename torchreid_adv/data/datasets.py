@@ -81,15 +81,18 @@ def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> R
         ConfigError: unknown name.
         DataError: the root or a folder is missing, or a split is empty.
     """
+    root, (name, _) = Path(os.path.expanduser(root)), _factory(name)
+    return from_torchreid(name, root, open_dataset(name, root, **options))
+
+
+def open_dataset(name: str, root: str | Path, **options: Any) -> Any:
+    """Return torchreid's object of a data set; arguments and errors as :func:`load_dataset`."""
     name, factory = _factory(name)
     root = Path(os.path.expanduser(root))
     if name not in DATASETS and not os.path.isdir(root):
         raise DataError(f"the data root '{root}' does not exist; give it with --root")
     with reading(f"the data set '{name}' below '{root}'"):
-        dataset = factory(
-            root=str(root), mode="query", verbose=False, transform=_unchanged, **options
-        )
-    return from_torchreid(name, root, dataset)
+        return factory(root=str(root), mode="query", verbose=False, transform=_unchanged, **options)
 
 
 def _unchanged(image: Any) -> Any:

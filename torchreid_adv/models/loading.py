@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchreid_adv.core.facts import tensors_digest
 from torchreid_adv.integration.checkpoints import (
     is_head,
     load_weights,
@@ -57,24 +57,20 @@ def load_model(
     state = weights_in(read_checkpoint(weights), weights)
     known = MODELS.facts(name).get("parts") if name in MODELS else None
     options = {} if known is None else {"parts": known(state)}  # those of the checkpoint
-    network = build_network(name, classes=_classes(state), **options)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # a classifier that the checkpoint lacks is the same in every load
+        network = build_network(name, classes=_classes(state), **options)
     load_weights(network, weights, strict=True, state=state)
     kind = TrackletModel if takes_tracklets(network) else PixelModel
     return kind(network, size=size, mean=mean, std=std).to(device).eval()
 
 
 def fingerprint(network: nn.Module) -> str:
-    """Return the SHA-256 of what a network's features come from, whatever file it came from.
+    """Return the SHA-256 of a network's weights and buffers, whatever file they came from.
 
-    Classifiers are left out: one whose size does not fit the checkpoint is random.
+    Classifiers count, because attacks on training identities depend on them.
     """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        if is_head(name):
-            continue
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
+    return tensors_digest(network)
 
 
 def _classes(state: Mapping[str, Tensor]) -> int:

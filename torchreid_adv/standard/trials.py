@@ -25,7 +25,7 @@ from torchreid_adv.models.extract import device_of
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.standard.ensemble import apgd
 from torchreid_adv.standard.flags import Trials
-from torchreid_adv.standard.stages import Setting, kept
+from torchreid_adv.standard.stages import Setting
 from torchreid_adv.standard.tables import Scores, median_breaking_bound
 
 _LAST = 10  # steps that should no longer move much
@@ -190,7 +190,7 @@ def _point(
                 ap, hits = np.fmin(ap, own), np.fmin(hits, found.scores.hits[rows, 0])
         return {**facts, "ap": ap.tolist(), "hits": hits.tolist()}
 
-    return kept(setting.job / "trials" / f"eps{bound}-steps{steps}.json", "", compute)
+    return setting.kept(f"trials/eps{bound}-steps{steps}", "", compute)
 
 
 def _single(setting: Setting, records: Sequence[Record], rows: np.ndarray, bound: int) -> float:
@@ -204,4 +204,4 @@ def _single(setting: Setting, records: Sequence[Record], rows: np.ndarray, bound
         attack = GradientAttack(MetricDistance(setting.attacked), LinfDelta(eps), rule, 1)
         return {"mAP": float(attacked(setting, records, attack).scores.ap[rows].mean())}
 
-    return float(kept(setting.job / "trials" / f"single-eps{bound}.json", "", compute)["mAP"])
+    return float(setting.kept(f"trials/single-eps{bound}", "", compute)["mAP"])
