@@ -149,7 +149,7 @@ class Rows(nn.Module):
 @pytest.mark.parametrize(
     ("end", "reason"),
     [
-        (lambda x: (x, x), "gives a tuple|has the inputs"),
+        (lambda x: (x, x), "gives a tuple|gives a dict"),
         (lambda x: x[:, :, None, None], r"gives float32 \(3, 6, 1, 1\)"),
         (lambda x: x.argmax(1, keepdim=True), r"gives int64 \(3, 1\)|in float32"),
         (lambda x: x.mean(0), r"gives float32 \(6,\)"),
@@ -163,11 +163,17 @@ def test_answers_that_are_no_features_are_refused(kind, end, reason, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_that_is_not_dynamic_is_refused(kind, tmp_path):
+def test_a_file_of_fixed_batches_is_asked_for_groups_of_their_length(kind, tmp_path):
     network = Rows() if kind == "torchscript" else Small().eval()
     path = write(network, kind, tmp_path / f"net{SUFFIX[kind]}", dynamic=False)
-    with pytest.raises(ConfigError, match="batch"):
-        load(kind, path)
+    model = load(kind, path)
+    assert model.network.batch == 2
+    images = torch.rand(5, 3, *SIZE)
+    with torch.no_grad():
+        expected = [PixelModel(network, size=SIZE).eval()(images[[n, n]])[0] for n in range(5)]
+        for count in (1, 2, 5):
+            found = model(images[:count])
+            assert torch.allclose(found, torch.stack(expected[:count]), atol=TOLERANCE[kind])
 
 
 def test_a_network_written_in_train_mode_is_refused(tmp_path):

@@ -11,16 +11,9 @@ from torch import nn
 
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.integration.checkpoints import (
-    SHOWN,
-    check_match,
-    is_head,
-    load_weights,
-    match_weights,
-    read_checkpoint,
-    unwrap,
-    weights_in,
-)
+from torchreid_adv.integration.checkpoints import check_match, load_weights, read_checkpoint
+from torchreid_adv.integration.heads import counters
+from torchreid_adv.integration.matching import SHOWN, match_weights, unwrap, weights_in
 from torchreid_adv.integration.patching import Replace
 
 WEIGHT_KEYS = ("model.load_weights", "model.resume")
@@ -88,9 +81,10 @@ def resume_from_checkpoint(
 
 
 def _resume_weights(fpath: str, model: nn.Module, checkpoint: dict[str, Any]) -> None:
-    match = match_weights(model, weights_in(checkpoint, fpath))
+    match = match_weights(model, weights_in(checkpoint, fpath), fpath)
     check_match(match, fpath, strict=True)
-    other = [*match.mismatched, *filter(is_head, match.missing)]
+    needless = counters(unwrap(model))
+    other = [*match.mismatched, *(name for name in match.missing if name not in needless)]
     if other:
         raise ConfigError(
             f"'{fpath}' was trained on other data: its {', '.join(other[:SHOWN])} does not fit; "
