@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torchreid_adv.attacks.answers import check_gradient
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import (
     configured_dataset,
@@ -32,6 +33,7 @@ from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import read_manifest, sha256
 from torchreid_adv.jobs.team import ALONE
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract, fingerprint
+from torchreid_adv.models.foreign import FORMATS
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.report.matrix import Cell, markdown, write_matrix
@@ -103,9 +105,11 @@ def transfer(
     paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
     specs, tested = _models(cfg)
     out, table = Path(cfg.data.save_dir), Table(cfg, behind)
+    crossed = list(crossings(cfg, specs))
+    table.check_gradients(crossed, out)
     targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
     cells = []
-    for crossing in crossings(cfg, specs):
+    for crossing in crossed:
         table.attack(crossing, targets, out)
         together = [None] if len(crossing.attacked) > 1 else []
         columns = [s for s in tested if wanted(crossing.label, s.label)]
@@ -150,6 +154,14 @@ class Table:
         self.data = functools.cache(functools.partial(configured_dataset, cfg))
         self.model = functools.cache(functools.partial(load_spec, cfg))
         self.clean = functools.cache(self._clean)
+
+    def check_gradients(self, crossed: Sequence[Crossing], out: Path) -> None:
+        """Refuse attacks by gradients on networks from elsewhere that have none."""
+        for crossing in crossed:
+            attack = configured_job(crossing.config(self.cfg, out)).attack
+            for spec in crossing.attacked:
+                if spec.name in FORMATS:
+                    check_gradient(self.model(spec), attack)
 
     def attack(self, crossing: Crossing, targets: Sequence[ReIDData], out: Path) -> None:
         """Run an attack on all data sets, unless its results are there; else it goes on."""

@@ -128,6 +128,8 @@ def _refusal(path: Path, error: Exception) -> str:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
             reason = "it unfolds to far more than its size"
         reason = reason or f"{type(error).__name__}: {error}".splitlines()[0]
+        if "Unsupported operand" in reason:
+            reason = "it was saved with another pickle_protocol than the one of torch.save's own"
         reason = printable(reason[:200])
         return f"'{path}' is not a checkpoint that can be read; is it whole? ({reason})"
     return (

@@ -59,10 +59,8 @@ def weights_in(
 def _tensors(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     seen: set[int] = set()  # one dictionary under two names is walked once
-    stack: list[tuple[str, Mapping[Any, Any], int]] = [("", checkpoint, 1)]
-    while stack:
-        start, mapping, depth = stack.pop()
-        seen.add(id(mapping))
+    level: list[tuple[str, Mapping[Any, Any], int]] = [("", checkpoint, 1)]
+    for start, mapping, depth in level:  # which grows
         for name, value in mapping.items():
             if not isinstance(name, str) or not isinstance(value, (Tensor, Mapping)):
                 continue
@@ -75,7 +73,8 @@ def _tensors(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tenso
             if isinstance(value, Tensor):
                 found[full] = value
             elif id(value) not in seen and depth < DEEPEST:
-                stack.append((f"{full}/", value, depth + 1))
+                seen.add(id(value))
+                level.append((f"{full}/", value, depth + 1))
     return found
 
 
@@ -329,11 +328,10 @@ def _check_plain(
             f"({', '.join(odd[:SHOWN])}); save plain tensors"
         )
     for name, value in named.items():
-        held = value.untyped_storage().nbytes()
-        if value.shape != wanted[name].shape and value.numel() * value.element_size() > held:
+        if value.shape != wanted[name].shape and _claims(value):
             raise ConfigError(
                 f"'{path}' is not a checkpoint of this model: {name} claims {tuple(value.shape)} "
-                f"values, and the file holds {held} bytes of them"
+                f"values, and the file holds {value.untyped_storage().nbytes()} bytes of them"
             )
 
 
@@ -343,10 +341,18 @@ def _is_plain(value: Tensor) -> bool:
 
 
 def _same(one: Tensor, other: Tensor, like: Tensor) -> bool:
-    """Return whether two tensors are equal; those of another shape than the network's never are."""
-    if not one.shape == other.shape == like.shape or one.dtype != other.dtype:
+    """Return whether two tensors are equal; what claims more values than it holds never is."""
+    if one.shape != other.shape or one.dtype != other.dtype:
         return False
-    return _is_plain(one) and _is_plain(other) and torch.equal(one, other)
+    if not (_is_plain(one) and _is_plain(other)):
+        return False
+    small = one.shape == like.shape or not (_claims(one) or _claims(other))
+    return small and torch.equal(one, other)
+
+
+def _claims(value: Tensor) -> bool:
+    """Return whether a tensor has more values than the file, as one with strides of 0 may."""
+    return value.numel() * value.element_size() > value.untyped_storage().nbytes()
 
 
 def _beyond_classifiers(others: Mapping[str, Tensor]) -> Iterator[str]:

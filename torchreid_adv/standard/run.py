@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchreid_adv.attacks.answers import check_gradient
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.loading import check_images, refuse
 from torchreid_adv.defenses import Defended
@@ -80,7 +81,7 @@ def evaluate_standard(
     """
     version = version_of(version) if isinstance(version, str) else version
     distance = distance or build_distance("euclidean", normalize=True)
-    _check(distance, tracks, surrogates)
+    _check(model, distance, tracks, surrogates)
     inspection.refuse_model(model)
     model = _averaged(model, version)
     facts = identities.run_identity(
@@ -95,7 +96,14 @@ def evaluate_standard(
         return _evaluate(setting, facts, tracks)
 
 
-def _check(distance: Distance, tracks: Sequence[str], surrogates: Sequence[PixelModel]) -> None:
+def _check(
+    model: ImageModel,
+    distance: Distance,
+    tracks: Sequence[str],
+    surrogates: Sequence[PixelModel],
+) -> None:
+    if not black_box(model):  # a black box is attacked by its answers alone
+        check_gradient(model)
     unfitted = isinstance(distance, FittedDistance) and not distance.fitted
     if not distance.squared_euclidean or unfitted:
         raise ConfigError(
