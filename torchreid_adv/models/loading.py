@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,17 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.core.facts import tensors_digest
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import load_weights, read_checkpoint
-from torchreid_adv.integration.heads import identity_layers
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.matching import identities, spelled, weights_in
+from torchreid_adv.integration.models import check_size
 from torchreid_adv.models.entries import parse_name, settings_in, three
 from torchreid_adv.models.foreign import FORMATS, load_foreign
 from torchreid_adv.models.output import Output
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
 from torchreid_adv.models.tracklet_model import TrackletModel, takes_tracklets
-from torchreid_adv.registry import MODELS
+from torchreid_adv.registry import MODELS, same_name, unknown
 
 SIZE = (256, 128)
 
@@ -59,14 +59,17 @@ def load_model(
     """
     name, size, mean, std = _settings(name, size, mean, std)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = same_name(name, FORMATS) or name
     if name in FORMATS:
         if key is not None:
             raise ConfigError(f"key chooses weights in a checkpoint, and '{name}' files have none")
         return load_foreign(
             name, weights, size=size, mean=mean, std=std, device=device, output=output
         )
+    check_size(name, size)
     state = weights_in(read_checkpoint(weights), weights, key=key)
-    network = _loaded(name, weights, state)
+    with torch.random.fork_rng(devices=[]):
+        network = _loaded(name, weights, state)
     kind = TrackletModel if takes_tracklets(network) else PixelModel
     return kind(network, size=size, mean=mean, std=std, output=output).to(device).eval()
 
@@ -89,29 +92,20 @@ def _settings(
 def _loaded(name: str, path: str | Path, state: Mapping[str, Tensor]) -> nn.Module:
     """Return a network of as many identities as its checkpoint has, with its weights."""
     known = MODELS.facts(name).get("parts") if name in MODELS else None
-    options = (
-        {} if known is None else {"parts": known(map(spelled, state))}
-    )  # those of the checkpoint
-    with torch.random.fork_rng(devices=[]):
-        first = build_network(name, **options)
-    network = build_network(name, classes=identities(first, state, path), **options)
+    parts = {} if known is None else {"parts": known(map(spelled, state))}  # the checkpoint's
+    first = build_network(name, **parts)
+    torch.manual_seed(0)  # a classifier that the checkpoint lacks is the same in every load
+    network = build_network(name, classes=identities(first, state, path), **parts)
     load_weights(network, path, strict=True, state=state)
     return network
 
 
 def fingerprint(network: nn.Module) -> str:
-    """Return the SHA-256 of what a network's features come from, whatever file it came from.
+    """Return the SHA-256 of a network's weights and buffers, whatever file they came from.
 
-    Classifiers are left out: one whose size does not fit the checkpoint is random.
+    Classifiers count, because attacks on training identities depend on them.
     """
-    digest = hashlib.sha256()
-    heads = tuple(f"{name}." for name in identity_layers(network))
-    for name, tensor in sorted(network.state_dict().items()):
-        if name.startswith(heads):
-            continue
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
+    return tensors_digest(network)
 
 
 def build_network(name: str, *, classes: int = 1, **options: Any) -> nn.Module:
@@ -128,9 +122,10 @@ def build_network(name: str, *, classes: int = 1, **options: Any) -> nn.Module:
     models = torchreid_module("models")
     factory = dict(vars(models)["__model_factory"])
     factory.update({entry: MODELS.get(entry) for entry in MODELS})
-    if name not in factory:
-        raise ConfigError(f"unknown model '{name}'{suggest(name, [*factory, *FORMATS])}")
-    network: nn.Module = factory[name](
+    registered = same_name(name, factory)
+    if registered is None:
+        raise unknown("model", name, [*factory, *FORMATS])
+    network: nn.Module = factory[registered](
         num_classes=classes,
         loss="softmax",
         pretrained=False,
