@@ -65,7 +65,7 @@ def test_each_attack_by_gradients_is_refused(name, network):
 
 def test_attack_dataset_reads_no_image_before(tmp_path, monkeypatch):
     class Untouched:
-        name, tracklets = "none", False
+        name, tracklets, protocol = "none", False, ""
 
         def __getattr__(self, name):
             raise AssertionError(f"{name} was read")
