@@ -79,7 +79,13 @@ def _long_enough(files: VCMFiles, split: str, shortest: int) -> list[Track]:
 
 
 def _items(files: VCMFiles, split: str, tracks: list[Track]) -> list[Item]:
+    frames = files.files(split)
     return [
-        (tuple(files.path(split, name) for name in t.names), t.pid, t.camid, t.modality)
-        for t in tracks
+        (
+            tuple(frames.path(files.frame(line.text), line.where) for line in track.names),
+            track.pid,
+            track.camid,
+            track.modality,
+        )
+        for track in tracks
     ]
