@@ -122,7 +122,7 @@ class VCMFiles:
             if (int(match[1]), match[2]) != (pid, fields[0]):
                 raise LAYOUT.error(
                     f"{where} says identity {pid}, modality {fields[0]}, and its frame "
-                    f"'{line.text}', {line.where}, says otherwise; are both lists of the same "
+                    f"'{line.text}' says otherwise ({line.where}); are both lists of the same "
                     "split?"
                 )
         return Track(frames, pid, camera - 1, _MODALITY[fields[0]])
