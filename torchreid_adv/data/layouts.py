@@ -52,12 +52,17 @@ def home_of(name: str, root: str | Path, places: Iterable[str], layout: str) -> 
             return top / place
     raise DataError(
         f"the data set '{name}' is not there: folder '{top / places[0]}' is missing; put it there, "
-        f"so that it holds {layout}, or give another --root{_hint(top, places)}"
+        f"so that it holds {layout}, or give another --root{other_root(top, places)}"
     )
 
 
-def _hint(top: Path, places: list[str]) -> str:
-    """Return where the set lies when the root that was given is too deep or too high."""
+def other_root(top: Path, places: list[str]) -> str:
+    """Return the question for the root that was meant, "" where the set is nowhere near.
+
+    Args:
+        top: the root that was given, which may be too deep or too high.
+        places: where the set lies below a root.
+    """
     try:
         below = [path for path in sorted(top.iterdir()) if path.is_dir()]
     except OSError:

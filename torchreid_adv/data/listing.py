@@ -227,6 +227,10 @@ class ListedFiles:
         places = [f"{self.folder}/{place}".rstrip("/") for place in below]
         return sorted(p for place in places for p in _every_image(place) if p not in listed)
 
+    def visited(self) -> list[str]:
+        """Return the folders that listed files have been looked for in."""
+        return sorted(self._folders)
+
     def warn_of_unlisted(self, below: Iterable[str] = ("",)) -> None:
         """Name the image files that no list names, if there are any: they are not read."""
         left = self.unlisted(below)

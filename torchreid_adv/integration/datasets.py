@@ -65,7 +65,7 @@ def _reads(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         @wraps(stock)
         def init(self: Any, root: str = "", *args: Any, **kwargs: Any) -> None:
             kind = getattr(torchreid_module("data.datasets"), CLASSES[name])
-            if type(self) is not kind or args:  # a class of the user's that reads by itself
+            if args or not _reads_alike(type(self), kind):  # a class that reads by itself
                 stock(self, root, *args, **kwargs)
                 return
             sides = LAYOUTS.get(name)(root, **kwargs)
@@ -78,6 +78,12 @@ def _reads(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     return make
 
 
+def _reads_alike(kind: type, stock: type) -> bool:
+    """Tell whether a class is one of torchreid's, or one of the user's that reads as that does."""
+    own = [name for name in vars(stock) if not name.startswith("__")]
+    return all(getattr(kind, name, None) is vars(stock)[name] for name in own)
+
+
 def _checks(stock: Callable[..., None]) -> Callable[..., None]:
     """Make ``Dataset.__init__`` refuse what cannot be trained or tested on."""
 
@@ -86,7 +92,8 @@ def _checks(stock: Callable[..., None]) -> Callable[..., None]:
         for side, rows in (("train", train), ("query", query), ("gallery", gallery)):
             if not rows:
                 raise DataError(
-                    f"the data set {type(self).__name__} has an empty split: no {side} images"
+                    f"the data set {type(self).__name__} has an empty split: no {side} images; its "
+                    f"folder is '{getattr(self, 'dataset_dir', '')}'"
                 )
         stock(self, _labels_from_0(train), query, gallery, *args, **kwargs)
 

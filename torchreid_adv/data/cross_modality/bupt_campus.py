@@ -60,6 +60,7 @@ class BUPTCampus(TrackletDataset):
             [item for item in reader.items(name) if item[3] == side]
             for name, side in zip(("query.txt", "gallery.txt"), sides(direction), strict=True)
         )
+        reader.warn_of_unlisted()
         for items, side in zip((query, gallery), sides(direction), strict=True):
             if not items:
                 raise DataError(f"the test tracklets of '{base}' have no {WORDS[side]}")
@@ -91,6 +92,12 @@ class _Reader:
                 paths = self._paths((pid, spectrum, camera, tracklet), line)
                 yield paths, int(pid), CAMERAS.index(camera), SPECTRA[spectrum]
 
+    def warn_of_unlisted(self) -> None:
+        """Name the images beside listed frames that data_paths.json does not have."""
+        for frame in _texts(self.frames):
+            self.files.leave_out(frame)
+        self.files.warn_of_unlisted(self.files.visited())
+
     def _paths(self, words: tuple[str, ...], line: Line) -> tuple[str, ...]:
         frames: Any = self.frames
         for word in words:
@@ -106,3 +113,12 @@ class _Reader:
             )
         where = f"'{self.path}', for {line.where},"
         return tuple(self.files.path(frame, where) for frame in frames)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts at any level of a JSON value."""
+    for part in value.values() if isinstance(value, dict) else value:
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, (dict, list)):
+            yield from _texts(part)

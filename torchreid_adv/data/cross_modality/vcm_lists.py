@@ -51,6 +51,7 @@ class VCMFiles:
         self._info = base / "info" if (base / "info").is_dir() else base
         self._tracks: dict[str, list[Track]] = {}
         self._below = {s: base / f if (base / f).is_dir() else base for s, f in FOLDERS.items()}
+        self._files = {folder: ListedFiles(folder, LAYOUT) for folder in self._below.values()}
 
     def tracks(self, split: str) -> list[Track]:
         """Return the tracklets of ``train`` or ``test`` in the order of their list.
@@ -77,7 +78,15 @@ class VCMFiles:
 
     def files(self, split: str) -> ListedFiles:
         """Return the frames of ``train`` or ``test``, to be found by :meth:`frame`."""
-        return ListedFiles(self._below[split], LAYOUT)
+        return self._files[self._below[split]]
+
+    def warn_of_unlisted(self) -> None:
+        """Name the images that the lists of names do not have."""
+        for split in SPLITS:
+            for line in lines_of(self._info / f"{split}_name.txt", LAYOUT):
+                self.files(split).leave_out(self.frame(line.text))
+        for files in self._files.values():
+            files.warn_of_unlisted()
 
     @staticmethod
     def frame(name: str) -> str:

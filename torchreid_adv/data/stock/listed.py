@@ -74,8 +74,9 @@ def cuhk03(
     kind = "labeled" if cuhk03_labeled else "detected"
     protocol = "classic" if cuhk03_classic_split else "new"
     path, images = home / f"splits_{protocol}_{kind}.json", home / f"images_{kind}"
-    if not (path.is_file() and images.is_dir()):
-        _extract(home)
+    for made in (path, images):
+        if not made.exists():
+            _extract(home, made)
     splits = json_of(path, CUHK03)
     if not isinstance(splits, list):
         raise CUHK03.error(f"'{path}' holds no splits; remove it, and it is made again")
@@ -101,7 +102,7 @@ def _cuhk03_rows(split: Any, side: str, path: Path, files: ListedFiles) -> list[
     ]
 
 
-def _extract(home: Path) -> None:
+def _extract(home: Path, made: Path) -> None:
     """Let torchreid make images and splits of what CUHK03's authors give.
 
     Raises:
@@ -121,7 +122,7 @@ def _extract(home: Path) -> None:
     }
     for name in list(names.values())[:3]:
         if not (home / name).is_file():
-            raise CUHK03.error(f"'{home / name}' is missing")
+            raise CUHK03.error(f"'{made}' is missing, and so is '{home / name}' to make it of")
     kind = torchreid_module("data.datasets").CUHK03
     maker = kind.__new__(kind)
     vars(maker).update({key: str(home / name) for key, name in names.items()})
