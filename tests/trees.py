@@ -451,7 +451,14 @@ def mars(root):
     tree = Tree("mars", root, "mars", folders=False)
     sides = {"train": [], "test": []}
     plan = [("train", 4, 1), ("train", 4, 2), ("train", 8, 6)]
-    plan += [("query", 21, 1), ("gallery", 21, 2), ("gallery", 0, 3), ("gallery", -1, 3)]
+    plan += [
+        ("query", 21, 1),
+        ("query", 22, 4),
+        ("gallery", 22, 1),
+        ("gallery", 21, 2),
+        ("gallery", 0, 3),
+        ("gallery", -1, 3),
+    ]
     queries = []
     names = {"train": [], "test": []}
     for side, pid, camera in plan:

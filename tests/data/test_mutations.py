@@ -94,7 +94,8 @@ def into_row(tree, file):
         at = tree.rows.index(row)
         tree.rows[at] = row._replace(files=tuple(sorted((*row.files, file))))
     else:
-        tree.rows.append(row._replace(files=(file,), camid=row.camid if tree.cameras else file))
+        camid = file if tree.name == "university1652" else row.camid  # which has no cameras
+        tree.rows.append(row._replace(files=(file,), camid=camid))
     return Outcome(READ)
 
 
@@ -517,19 +518,21 @@ def difference(tree, data):
     both = Counter(row[:2] for row in rows), Counter(row[:2] for row in truth)
     if both[0] != both[1]:
         return f"other files: {both[0] - both[1]} too many, {both[1] - both[0]} missing"
-    pids = sorted({row[2] for row in truth if row[0] == "train"})
     expected = {row[:2]: row for row in truth}
-    cameras = {}
+    cameras, labels = {}, {}
     for side, files, pid, camid in rows:
         _, _, true_pid, true_camid = expected[side, files]
-        true_pid = pids.index(true_pid) if side == "train" else true_pid
-        if pid != true_pid:
+        if side == "train":
+            labels.setdefault(true_pid, pid)
+        if pid != (labels[true_pid] if side == "train" else true_pid):
             return f"{files[0]} is of {pid}, not {true_pid}"
         if tree.cameras and camid != true_camid:
             return f"{files[0]} is of camera {camid}, not {true_camid}"
         part = side == "train"
         if cameras.setdefault((part, true_camid), camid) != camid:
             return f"{files[0]} is of camera {camid}, not {cameras[part, true_camid]}"
+    if sorted(labels.values()) != list(range(len(labels))):
+        return f"training labels {labels}"
     if len({(part, camid) for (part, _), camid in cameras.items()}) != len(cameras):
         return "two cameras are one"
     return ""

@@ -161,3 +161,15 @@ def from_0(rows: Iterable[tuple[Any, K, int]]) -> list[tuple[Any, int, int]]:
     rows = list(rows)
     labels = numbered(pid for _, pid, _ in rows)
     return [(place, labels[pid], camid) for place, pid, camid in rows]
+
+
+def labeled_as_torchreid(rows: Iterable[tuple[Any, K, int]]) -> list[tuple[Any, int, int]]:
+    """Return rows with identities numbered from 0 in the order of a Python set.
+
+    Torchreid numbers them so, and what the outputs of a trained classifier stand for depends on it.
+    """
+    rows, people = list(rows), set()
+    for _, pid, _ in rows:
+        people.add(pid)
+    labels = {pid: label for label, pid in enumerate(people)}
+    return [(place, labels[pid], camid) for place, pid, camid in rows]

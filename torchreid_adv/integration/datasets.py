@@ -112,15 +112,22 @@ def _labels_from_0(rows: Any) -> Any:
 def _combine_all(self: Any) -> None:
     """Stand in for torchreid's method, which needs each query's identity in the gallery.
 
-    Identities of query and gallery become training identities, numbered on in the order of their
-    pids; junk is left out.
+    Identities of the gallery become training identities, numbered on in torchreid's order, and then
+    those that queries alone have; junk is left out.
     """
     if self._train_only:
         return
-    rows = [row for row in (*self.query, *self.gallery) if row[1] not in self._junk_pids]
-    first = self.num_train_pids
-    labels = {pid: first + n for n, pid in enumerate(sorted({row[1] for row in rows}))}
-    self.train = [*self.train, *((row[0], labels[row[1]], *row[2:]) for row in rows)]
+    query, gallery = (
+        [row for row in side if row[1] not in self._junk_pids]
+        for side in (self.query, self.gallery)
+    )
+    people = set()
+    for row in gallery:
+        people.add(row[1])
+    alone = sorted({row[1] for row in query} - people)
+    labels = {pid: self.num_train_pids + n for n, pid in enumerate([*people, *alone])}
+    combined = [(row[0], labels[row[1]], *row[2:]) for row in (*query, *gallery)]
+    self.train = [*self.train, *combined]
     self.num_train_pids = self.get_num_pids(self.train)
 
 

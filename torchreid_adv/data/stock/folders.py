@@ -13,6 +13,7 @@ from torchreid_adv.data.layouts import (
     Sides,
     from_0,
     home_of,
+    labeled_as_torchreid,
     matched,
     named_images,
     numbered,
@@ -53,7 +54,7 @@ def market1501(root: str, market1501_500k: bool = False, **_: Any) -> Sides:
     )
     if market1501_500k:
         gallery += _market_images(home / "images")
-    return Sides(from_0(train), query, gallery)
+    return Sides(labeled_as_torchreid(train), query, gallery)
 
 
 def _market_images(folder: Path) -> list[Item]:
@@ -71,7 +72,7 @@ def dukemtmcreid(root: str, **_: Any) -> Sides:
         [_item(image) for image in named_images(home / side, _DUKE_NAME, DUKE)]
         for side in ("bounding_box_train", "query", "bounding_box_test")
     )
-    return Sides(from_0(train), query, gallery)
+    return Sides(labeled_as_torchreid(train), query, gallery)
 
 
 def _item(image: Named) -> Item:
@@ -128,7 +129,7 @@ def university1652(root: str, **_: Any) -> Sides:
         paths = sorted(images_at(home / place, UNIVERSITY, depth=depth))
         sides.append([(p, _building(p), camera + n) for n, p in enumerate(paths)])
         camera += len(paths)
-    return Sides(from_0(sides[0]), *sides[1:])
+    return Sides(labeled_as_torchreid(sides[0]), *sides[1:])
 
 
 def _building(path: str) -> int:

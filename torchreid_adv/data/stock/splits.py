@@ -18,7 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from torchreid_adv.data.layouts import Item, Named, Sides, from_0, home_of, matched, one_of
+from torchreid_adv.data.layouts import (
+    Item,
+    Named,
+    Sides,
+    from_0,
+    home_of,
+    labeled_as_torchreid,
+    matched,
+    one_of,
+)
 from torchreid_adv.data.listing import Layout, ListedFiles, images_at
 from torchreid_adv.data.lists import json_of, matlab_of
 from torchreid_adv.jobs.files import write_text
@@ -163,7 +172,7 @@ def ilids(root: str, split_id: int = 0, **_: Any) -> Sides:
     for left, name in matched(files.unlisted(), _SEVEN_DIGITS, ILIDS):
         if int(name["pid"]) in trained or int(name["pid"]) not in known:
             raise ILIDS.error(_not_of_splits(left, path))
-    return Sides(from_0(sides[0]), *sides[1:])
+    return Sides(labeled_as_torchreid(sides[0]), *sides[1:])
 
 
 def _ilids_splits(people: dict[int, list[str]]) -> list[Split]:

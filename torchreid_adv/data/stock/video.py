@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from torchreid_adv.data.layouts import Sides, from_0, home_of, matched, one_of
+from torchreid_adv.data.layouts import Sides, home_of, labeled_as_torchreid, matched, one_of
 from torchreid_adv.data.listing import Layout, ListedFiles, images_at, subfolders
 from torchreid_adv.data.lists import Line, json_of, lines_of, numbers_of
 from torchreid_adv.registry import LAYOUTS
@@ -74,7 +74,7 @@ def mars(root: str, **_: Any) -> Sides:
         return [_mars_tracklet(row, names[side], files[side]) for row in rows if row[2] != JUNK]
 
     sides = Sides(
-        from_0(tracklets("train", range(len(tracks["train"])))),
+        labeled_as_torchreid(tracklets("train", range(len(tracks["train"])))),
         tracklets("test", rows.tolist()),
         tracklets("test", gallery),
     )
@@ -203,7 +203,7 @@ def dukemtmcvidreid(root: str, min_seq_len: int = 0, **_: Any) -> Sides:
     train, query, gallery = (
         _duke_tracklets(home / side, min_seq_len) for side in ("train", "query", "gallery")
     )
-    return Sides(from_0(train), query, gallery)
+    return Sides(labeled_as_torchreid(train), query, gallery)
 
 
 def _duke_tracklets(folder: Path, shortest: int) -> list[Tracklet]:
