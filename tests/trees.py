@@ -7,12 +7,19 @@ and camera. Nothing here reads a tree; tests that change one change its rows as 
 import dataclasses
 import io
 import json
+import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
+
+from torchreid_adv.data.datasets import load_dataset
+from torchreid_adv.data.virtual.options import VirtualOptions, WalkOptions
+from torchreid_adv.jobs.manifest import Entry, Manifest
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}
 
@@ -55,6 +62,8 @@ class Tree:
         named: (pid, camera from 1) -> name of one more gallery image.
         more: one more image and the rows that it makes; None = an error, or the default.
         any_name: a folder tells whose images it holds, whatever their names.
+        sealed: another suffix, or a link out of the folder, is another file.
+        rooted: whether the set is looked for below the root, and not made there.
         unlisted: whether images that no list names are warned of.
         options: of the reader.
     """
@@ -70,6 +79,8 @@ class Tree:
     named: object = None
     more: tuple = ()
     any_name: bool = False
+    sealed: bool = False
+    rooted: bool = True
     unlisted: bool = True
     options: dict = dataclasses.field(default_factory=dict)
 
@@ -523,6 +534,80 @@ def dukevid(root, first=1):
     return tree
 
 
+def adversarial(root, name="adversarial"):
+    """A folder that a command wrote, with its manifest."""
+    tree = Tree(name, root, "log/market1501/adversarial", folders=False)
+    tree.sealed, tree.rooted = True, False
+    entries, count = [], 1 if name == "adversarial" else 2
+    for side, pid, camid in _STORED:
+        frames = [f"{side}/{pid:04d}_c{camid + 1}_{n}.png" for n in range(count)]
+        tree.put(side, frames, pid, camid)
+        for number, frame in enumerate(frames):
+            track = {"tracklet": f"{side}/{pid}", "frame": number} if len(frames) > 1 else {}
+            entries.append(
+                Entry(
+                    image_id=frame, source=frame, source_sha256="", source_mode="RGB",
+                    output=frame, size=(8, 4), side=side, pid=pid, camid=camid, attacked=True,
+                    linf=0, changed=False, sha256="", **track,
+                )
+            )  # fmt: skip
+    Manifest({}, tuple(entries)).write(root / tree.home)
+    tree.options["folder"] = lambda top: top / tree.home
+    return tree
+
+
+def virtual(name):
+    """Return a maker of rendered people: those of one small set are copied."""
+
+    def make(root):
+        if name not in _RENDERED:
+            _RENDERED[name] = Path(tempfile.mkdtemp(prefix="rendered"))
+            load_dataset(name, _RENDERED[name], options=VirtualOptions(distractors=0, **_FEW))
+        shutil.copytree(_RENDERED[name], root, dirs_exist_ok=True)
+        home = next(p.name for p in root.iterdir())
+        given = {"options": VirtualOptions(distractors=0, **_FEW)}
+        tree = Tree(name, root, home, options=given, rooted=False)
+        for side, folder in THREE:
+            for file in sorted(os.listdir(root / home / folder)):
+                pid, camera = file.split("_")[:2]
+                row = Row(side, (f"{home}/{folder}/{file}",), int(pid), int(camera[1]) - 1)
+                tree.rows.append(row)
+        tree.more = ("bounding_box_test/0007_c1s1_000001_00.jpg", None)
+        return tree
+
+    return make
+
+
+def virtual_walks(name):
+    """Return a maker of rendered tracklets, in HITSZ-VCM's layout."""
+
+    def make(root):
+        options = WalkOptions(frames=2, height=64, width=32, **_FEW)
+        if "walks" not in _RENDERED:
+            _RENDERED["walks"] = Path(tempfile.mkdtemp(prefix="rendered"))
+            load_dataset(name, _RENDERED["walks"], options=options, min_length=2)
+        shutil.copytree(_RENDERED["walks"], root, dirs_exist_ok=True)
+        home = next(p.name for p in root.iterdir())
+        given = {"options": options, "min_length": 2}
+        tree = Tree(name, root, home, folders=False, options=given)
+        tree.lists = [f"{home}/info/{f}" for f in sorted(os.listdir(root / home / "info"))]
+        tree.rooted = False
+        query, gallery = ("ir", "rgb") if "i2v" in name else ("rgb", "ir")
+        sides = {query: "query", gallery: "gallery"}
+        for folder in sorted((root / home).glob("T*/*/*/D*")):
+            split, pid, spectrum, camera = folder.relative_to(root / home).parts
+            files = sorted(str(p.relative_to(root)) for p in folder.iterdir())
+            side = "train" if split == "Train" else sides[spectrum]
+            tree.rows.append(Row(side, tuple(files), int(pid), int(camera[1:]) - 1))
+        return tree
+
+    return make
+
+
+_RENDERED: dict[str, Path] = {}
+_STORED = (("train", 0, 1), ("query", 7, 0), ("gallery", 7, 1), ("gallery", 8, 1))
+_FEW = {"train_identities": 1, "test_identities": 1, "cameras_per_identity": 2}
+
 MAKERS = {
     "market1501": market,
     "dukemtmcreid": duke,
@@ -556,4 +641,9 @@ MAKERS = {
     "vcm_i2v": other_way(vcm, "vcm_i2v"),
     "bupt_campus_v2i": bupt,
     "bupt_campus_i2v": bupt_i2v,
+    "adversarial": adversarial,
+    "adversarial_video": lambda root: adversarial(root, "adversarial_video"),
+    **{f"virtual_{style}": virtual(f"virtual_{style}") for style in ("a", "b", "c", "c_long")},
+    "virtual_vi_i2v": virtual_walks("virtual_vi_i2v"),
+    "virtual_vi_v2i": virtual_walks("virtual_vi_v2i"),
 }
