@@ -125,7 +125,7 @@ class VCMFiles:
             match = _NAME.fullmatch(line.text)
             if not match:
                 raise LAYOUT.error(
-                    f"{line.where} is '{line.text[:60]}', not a name such as "
+                    f"{line.where} is '{line.text[:60]}', not one such as "
                     "'0001M2D3T1F1.jpg'; is the list of names HITSZ-VCM's?"
                 )
             if (int(match[1]), match[2]) != (pid, fields[0]):

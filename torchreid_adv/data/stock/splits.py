@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import re
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -28,9 +30,10 @@ from torchreid_adv.data.layouts import (
     matched,
     one_of,
 )
-from torchreid_adv.data.listing import Layout, ListedFiles, images_at
+from torchreid_adv.data.listing import SUFFIXES, Layout, ListedFiles, images_at
 from torchreid_adv.data.lists import json_of, matlab_of
 from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.paths import inside
 from torchreid_adv.registry import LAYOUTS
 
 Split = dict[str, Any]
@@ -115,10 +118,19 @@ def cuhk01(root: str, split_id: int = 0, **_: Any) -> Sides:
 
 
 def _unpack(path: Path) -> None:
+    """Unpack the images of ``campus``, all or none."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(path.parent)
-    except (OSError, zipfile.BadZipFile) as error:
+        with (
+            tempfile.TemporaryDirectory(prefix=".campus", dir=path.parent) as work,
+            zipfile.ZipFile(path) as archive,
+        ):
+            for name in archive.namelist():
+                if name.startswith("campus/") and name.lower().endswith(SUFFIXES):
+                    image = inside(work, name)
+                    image.parent.mkdir(parents=True, exist_ok=True)
+                    image.write_bytes(archive.read(name))
+            os.rename(Path(work, "campus"), path.parent / "campus")
+    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
         raise CUHK01.error(f"'{path}' cannot be unpacked ({error}); unpack it by hand") from error
 
 
