@@ -551,7 +551,7 @@ def adversarial(root, name="adversarial"):
                     linf=0, changed=False, sha256="", **track,
                 )
             )  # fmt: skip
-    Manifest({}, tuple(entries)).write(root / tree.home)
+    Manifest({"protocol": ""}, tuple(entries)).write(root / tree.home)
     tree.options["folder"] = lambda top: top / tree.home
     return tree
 

@@ -14,6 +14,7 @@ import random
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,11 @@ def viper(root: str, split_id: int = 0, **_: Any) -> Sides:
     """Read VIPeR: half of the people to train with, 10 draws searched in both directions."""
     home = home_of("viper", root, ("viper/VIPeR",), VIPER.text)
     path, files = home.parent / "splits.json", ListedFiles(home, VIPER)
-    cameras = [_one_a_person(home / side) for side in ("cam_a", "cam_b")]
-    for here, there, side in ((*cameras, "cam_b"), (*cameras[::-1], "cam_a")):
+    first, second = (_one_a_person(home / side) for side in ("cam_a", "cam_b"))
+    for here, there, side in ((first, second, "cam_b"), (second, first, "cam_a")):
         for pid in sorted(here.keys() - there.keys()):
             raise VIPER.error(f"'{here[pid]}' has no image of person {pid} in '{home / side}'")
-    pairs = [[cameras[0][pid], cameras[1][pid]] for pid in cameras[0]]
+    pairs = [[first[pid], second[pid]] for pid in first]
     split = one_of(_stored(path, lambda: _viper_splits(pairs), VIPER), split_id, "viper")
     return _rebased(split, path, files, parts=2)
 
@@ -92,8 +93,10 @@ def _viper_splits(pairs: list[list[str]]) -> list[Split]:
         people = [pairs[place] for place in order]
         train, test = people[: len(pairs) // 2], people[len(pairs) // 2 :]
         rows = [(path, pid, cam) for pid, pair in enumerate(train) for cam, path in enumerate(pair)]
-        sides = [[(pair[cam], pid, cam) for pid, pair in enumerate(test)] for cam in range(2)]
-        splits += _both_ways(rows, *sides, len(train), len(test))
+        first, second = (
+            [(pair[cam], pid, cam) for pid, pair in enumerate(test)] for cam in range(2)
+        )
+        splits += _both_ways(rows, first, second, len(train), len(test))
     return splits
 
 
@@ -130,7 +133,7 @@ def _unpack(path: Path) -> None:
                     image.parent.mkdir(parents=True, exist_ok=True)
                     image.write_bytes(archive.read(name))
             os.rename(Path(work, "campus"), path.parent / "campus")
-    except (OSError, RuntimeError, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise CUHK01.error(f"'{path}' cannot be unpacked ({error}); unpack it by hand") from error
 
 
@@ -143,15 +146,10 @@ def _cuhk01_splits(images: list[Named]) -> list[Split]:
         chosen = sorted(people[place] for place in order[: len(people) // 2])
         label = {pid: number for number, pid in enumerate(chosen)}
         train = [(i.path, label[i.pid], i.camera) for i in images if i.pid in label]
-        sides = [
-            [
-                (i.path, i.pid, i.camera)
-                for i in images
-                if i.pid not in label and (i.camera > 0) == b
-            ]
-            for b in (False, True)
-        ]
-        splits += _both_ways(train, *sides, len(chosen), len(people) - len(chosen))
+        tested = [(i.path, i.pid, i.camera) for i in images if i.pid not in label]
+        first = [item for item in tested if not item[2]]
+        second = [item for item in tested if item[2]]
+        splits += _both_ways(train, first, second, len(chosen), len(people) - len(chosen))
     return splits
 
 
