@@ -110,7 +110,8 @@ def source_of(path: Path, root: Path) -> str:
 
     Folders below the root may be symbolic links: the name is the one that the data set uses.
     """
-    for base, file in ((Path.absolute(root), Path.absolute(path)), (root.resolve(), path.resolve())):
+    pairs = (root.absolute(), path.absolute()), (root.resolve(), path.resolve())
+    for base, file in pairs:
         if file.is_relative_to(base):
             return file.relative_to(base).as_posix()
     return path.as_posix()

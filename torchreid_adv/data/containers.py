@@ -73,6 +73,14 @@ def _jpeg_fault(content: bytes) -> str:
     return f"its header has more than {MAX_PARTS} segments"
 
 
+def png_size(content: bytes) -> tuple[int, int] | None:
+    """Return height and width of a PNG from its header, None where that is cut off."""
+    if len(content) < 24:
+        return None
+    width, height = struct.unpack_from(">II", content, 16)
+    return height, width
+
+
 def png_ends_early(content: bytes) -> bool:
     """Tell whether the pixel data of a whole PNG hold fewer rows than its header says."""
     stream, missing = zlib.decompressobj(), _png_bytes(content)

@@ -30,8 +30,6 @@ def open_regular(path: str | Path, limit: int) -> BinaryIO:
     try:
         _check(os.stat(path), shown, limit)
         handle = os.open(path, os.O_RDONLY | _NONBLOCKING | getattr(os, "O_BINARY", 0))
-    except FileNotFoundError as error:
-        raise DataError(f"there is no file '{shown}'") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL or a surrogate in the name
         raise DataError(f"cannot open '{shown}': {printable(str(error))}") from error
     file = os.fdopen(handle, "rb")

@@ -27,7 +27,7 @@ from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.standard import identity as identities
 from torchreid_adv.standard import inspection
 from torchreid_adv.standard.chance import chances
-from torchreid_adv.standard.flags import Check, of_model, of_table, of_trials
+from torchreid_adv.standard.flags import Check, Trials, of_model, of_table, of_trials
 from torchreid_adv.standard.looking import look
 from torchreid_adv.standard.reading import RESULT, sealed
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
@@ -35,7 +35,7 @@ from torchreid_adv.standard.scoring import Judge
 from torchreid_adv.standard.stages import Setting, kept
 from torchreid_adv.standard.tables import Scores
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
-from torchreid_adv.standard.trials import clean_facts, measured, run_trials, sample
+from torchreid_adv.standard.trials import clean_facts, run_trials, sample
 from torchreid_adv.standard.versions import PLUS, STANDARD, TRACKS, Version, version_of
 
 
@@ -170,7 +170,7 @@ def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str])
         trials = clean_facts(scores, rows, float(chance[rows].mean()))
     else:
         trials = run_trials(setting, chosen, float(chance[rows].mean()))
-        checks += of_trials(measured(trials))
+        checks += of_trials(Trials.of(trials))
     asked = setting.version
     if asked == STANDARD and any(check.name == "CONV" and check.raised for check in checks):
         setting = dataclasses.replace(setting, version=PLUS)

@@ -13,9 +13,8 @@ from torchreid_adv.jobs.files import write_together
 from torchreid_adv.jobs.manifest import Entry, Manifest, sha256
 from torchreid_adv.standard.chance import BROKEN, chances
 from torchreid_adv.standard.stages import Setting, Stored
-from torchreid_adv.standard.tables import CLEAN, Scores, Table
+from torchreid_adv.standard.tables import CLEAN, COMPOSED, Scores, Table
 
-COMPOSED = "composed"
 _TOGETHER = 256  # files that are flushed together
 
 
