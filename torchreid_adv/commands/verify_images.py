@@ -17,22 +17,24 @@ from PIL import Image
 from torchreid_adv import config
 from torchreid_adv.commands.originals import DataFiles, Originals
 from torchreid_adv.data.containers import PNG, png_size
-from torchreid_adv.data.images import BYTES_PER_PIXEL, FORMATS, decode_image, resized
+from torchreid_adv.data.images import BYTES_PER_PIXEL, FORMATS, decode_image, read_image, resized
+from torchreid_adv.data.records import Record
 from torchreid_adv.errors import DataError, VerificationError, printable
 from torchreid_adv.jobs.manifest import (
     FILE_NAME,
+    OK,
     Entry,
     Manifest,
     is_number,
     read_manifest,
     sha256,
 )
-from torchreid_adv.jobs.paths import inside
+from torchreid_adv.jobs.paths import inside, name_fault
 from torchreid_adv.jobs.progress import progress_bar
 from torchreid_adv.jobs.untrusted import read_regular
 from torchreid_adv.pixels import LEVELS, from_levels, whole_levels
+from torchreid_adv.report.leaderboard import UNSEEN
 
-UNSEEN = "A weak or missing attack cannot be seen from files."
 _SHOWN = 20
 _OVERHEAD = 2**16  # bytes of a PNG beside its pixels
 
@@ -124,6 +126,9 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
     known = data if isinstance(data, DataFiles) else None
     faults, good = [*_file_faults(folder, manifest)], []
     faults += _listing_faults(manifest, known)
+    for entry in manifest.entries if known else ():
+        fault = _left_out_fault(entry, known) if entry.status != OK else ""
+        faults += [f"{printable(entry.image_id)}: {fault}"] if fault else []
     for entry in _once(manifest.stored):
         found = [*_entry_faults(manifest, entry, known)]
         faults += [f"{entry.output}: {fault}" for fault in found]
@@ -190,6 +195,28 @@ def _listing_faults(manifest: Manifest, known: DataFiles | None) -> Iterator[str
         listed = {entry.image_id for entry in manifest.entries}
         missing = [name for name in known.files if name not in listed]
         yield from (f"{name}: missing in the manifest" for name in missing)
+
+
+def _left_out_fault(entry: Entry, known: DataFiles | None) -> str:
+    """Return why an image should not have been left out, "" where it is bad."""
+    if known is None:
+        return ""
+    side, file = known.files.get(entry.image_id, ("", None))
+    if file is None:
+        return f"was left out, and '{known.data.name}' as it is loaded here has no such image"
+    if (entry.side, entry.pid, entry.camid) != (side, file.pid, file.camid):
+        return "was left out with another side, identity or camera"
+    tracklet = [f for _, f in known.files.values() if file.tracklet and f.tracklet == file.tracklet]
+    if any(map(_is_bad, tracklet or [file])):
+        return ""
+    return "was left out, and its original is a good image"
+
+
+def _is_bad(file: Record) -> bool:
+    try:
+        return bool(name_fault(file.image_id)) or read_image(file.path) is None
+    except DataError:
+        return True
 
 
 def _folded(name: str) -> str:

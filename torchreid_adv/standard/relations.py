@@ -24,6 +24,7 @@ ROUNDING = 1e-9  # between means of the same numbers in another order
 FAILURES = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
 _NAMES = [member.name for member in MEMBERS]
 _RANKS = [str(rank) for rank in RANKS]
+_MOST = {"chunk": 1024, "draws": 100, "bootstrap": 20_000, "sample": 100_000}  # of a definition
 _TABLE = {  # checks that compare attacks with each other: level and threshold
     "BB": (RED, 0.02),
     "NOISE": (RED, 0.0),
@@ -221,6 +222,11 @@ def _sample_is_all(told: Told) -> bool:
     return bool(told.content["curve"]["queries"] == told.places[0][2]["queries"])
 
 
+def _first(curve: dict[str, float]) -> list[float]:
+    """Return the value at bound 0, where there is one."""
+    return [curve["0"]] if "0" in curve else []
+
+
 def _defense_fits(place: Place) -> bool:
     rows, model = place.facts["defense"], place.told.content["model"]
     wanted = model["defense"] is not None and "oblivious" in place.attacks
@@ -290,9 +296,11 @@ Relation = tuple[str, Callable[[Any], bool]]
 RESULT_RELATIONS: tuple[Relation, ...] = (
     ("its threat model is the one of this evaluation", lambda t: t.content["threat"] == THREAT),
     (
-        "every budget of its definition is an integer, 0 or more",
+        "every budget of its definition is an integer, 0 or more, that can be spent",
         lambda t: all(
-            is_count(value) if not isinstance(value, tuple) else all(map(is_count, value))
+            all(map(is_count, value))
+            if isinstance(value, tuple)
+            else is_count(value) and value <= _MOST.get(name, value)
             for name, value in vars(t.run).items()
             if name != "name"
         ),
@@ -408,8 +416,8 @@ RESULT_RELATIONS: tuple[Relation, ...] = (
         "the curve begins at the clean measures and at chance, where its sample is all queries",
         lambda t: not _sample_is_all(t)
         or (
-            _near(t.content["curve"]["curve"].get("0", t.clean["mAP"]), t.clean["mAP"])
-            and _near(t.content["curve"]["rank1"].get("0", t.clean["cmc"]["1"]), t.clean["cmc"]["1"])
+            all(_near(v, t.clean["mAP"]) for v in _first(t.content["curve"]["curve"]))
+            and all(_near(v, t.clean["cmc"]["1"]) for v in _first(t.content["curve"]["rank1"]))
             and _near(t.content["curve"]["chance"], t.looks.chance)
         ),
     ),

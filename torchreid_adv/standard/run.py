@@ -82,11 +82,11 @@ def evaluate_standard(
     distance = distance or build_distance("euclidean", normalize=True)
     _check(distance, tracks, surrogates)
     inspection.refuse_model(model)
-    model = _averaged(model, version)
+    model = averaged_model(model, version)
     facts = identities.run_identity(
         model, data, version, surrogates, distance, attacked or distance, name
     )
-    setting = _setting(model, data, Path(out), version, surrogates, distance, workers)
+    setting = make_setting(model, data, Path(out), version, surrogates, distance, workers)
     identity = {"run": sha256(json.dumps(facts, sort_keys=True).encode())}
     setting = dataclasses.replace(
         setting, attacked=attacked or distance, identity=identity, team=team
@@ -112,7 +112,7 @@ def _check(distance: Distance, tracks: Sequence[str], surrogates: Sequence[Pixel
         )
 
 
-def _averaged(model: ImageModel, version: Version) -> ImageModel:
+def averaged_model(model: ImageModel, version: Version) -> ImageModel:
     """Return the model with the version's draws for attacks through a random defense."""
     if not (isinstance(model, Defended) and model.defense.random):
         return model
@@ -120,7 +120,7 @@ def _averaged(model: ImageModel, version: Version) -> ImageModel:
     return Defended(model.defense, model.model, draws=model.draws, eot_samples=samples)
 
 
-def _setting(
+def make_setting(
     model: ImageModel,
     data: ReIDData,
     out: Path,
@@ -128,8 +128,21 @@ def _setting(
     surrogates: Sequence[PixelModel],
     distance: Distance,
     workers: int,
+    job: Path | None = None,
 ) -> Setting:
-    folder = out / identities.KEPT / "features"
+    """Return the setting of a run before its identity is known.
+
+    Args:
+        model: with the draws of its version, see :func:`averaged_model`.
+        data: the data set.
+        out: folder of the run.
+        version: budgets.
+        surrogates: other models.
+        distance: that ranks.
+        workers: processes that read images.
+        job: folder of what is kept; None = the run's own.
+    """
+    folder = (job or out / identities.KEPT) / "features"
 
     def judge(of: ImageModel | None, label: str) -> Judge | None:
         if of is None:
@@ -174,7 +187,7 @@ def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str])
     asked = setting.version
     if asked == STANDARD and any(check.name == "CONV" and check.raised for check in checks):
         setting = dataclasses.replace(setting, version=PLUS)
-    facts, further = _run_tracks(setting, tracks, looks.chance)
+    facts, further = run_tracks(setting, tracks, looks.chance)
     checks += further
     found = sealed(result(setting, identity, asked, facts, looks, trials, checks))
     if team.leads:
@@ -201,7 +214,7 @@ def _checked(setting: Setting) -> tuple[Scores, NDArray[np.float64]]:
     return setting.clean(), chances(clean["query"], clean["gallery"])
 
 
-def _run_tracks(
+def run_tracks(
     setting: Setting, tracks: Sequence[str], chance: float
 ) -> tuple[dict[str, dict[str, Any]], list[Check]]:
     """Return the facts by track and bound, and what comparing their attacks showed."""
