@@ -14,7 +14,7 @@ from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.standard.flags import Trials, of_model, of_table, of_trials
 from torchreid_adv.standard.looking import look
 from torchreid_adv.standard.result import why_not
-from torchreid_adv.standard.run import _checked, make_setting, evaluate_standard
+from torchreid_adv.standard.run import _checked, evaluate_standard, make_setting
 from torchreid_adv.standard.tables import Scores, Table
 from torchreid_adv.standard.trials import sample
 from torchreid_adv.standard.versions import LITE, STANDARD

@@ -78,7 +78,7 @@ def test_the_command_writes_a_page_and_markdown(runs, capsys):
     assert "5.0% / 60.0% / 20.0%" in text
     page = read(runs / "leaderboard.html")
     for words in ("market1501, SRR-lite, eps 8", "market1501, SRR-lite, eps 5", "pull, composed",
-                  "The model is an ONNX file", "not called standard: attacks by gradients are missing",
+                  "The model is an ONNX file", "not called standard: attacks by gradients",
                   "not checked", "not scored", "A weak or missing attack cannot be seen from files",
                   "1,234,567", result("plain")["manifest"][:10]):  # fmt: skip
         assert words in page.said

@@ -62,7 +62,8 @@ def verify_results(folder: Path, originals: Originals, replay: Replay | None = N
         except AdvError as error:
             found = [str(error)]
         faults += [f"{name}: {fault}" for fault in found]
-        said += [f"{name}: {facts['images']['total']} images, root {facts['root']}"] * (not found)
+        if not found:
+            said.append(f"{name}: {facts['images']['total']} images, root {facts['root']}")
     if faults:
         listed = ["", *("\n".join(map(printable, fault.split("\n"))) for fault in faults)]
         raise VerificationError(f"'{folder / RESULTS}' does not fit: " + "\n  ".join(listed))
@@ -183,18 +184,20 @@ def _target_faults(
         header = {key: value for key, value in variant.manifest.header.items() if key != "data"}
         if header != run:
             yield f"'{variant.folder}' is of another run than {RUN} says"
-    for sentence, test in RELATIONS:
-        try:
-            holds = test(facts, manifest)
-        except FAILURES:
-            holds = False
-        if not holds:
-            yield f"it does not hold that {sentence}"
-    if isinstance(data, DataFiles):
+    broken = [sentence for sentence, test in RELATIONS if not _holds(test, facts, manifest)]
+    yield from (f"it does not hold that {sentence}" for sentence in broken)
+    if isinstance(data, DataFiles) and not broken:
         bad = {entry.image_id for entry in manifest.entries if entry.status != "ok"}
         queries = [record for record in data.data.query if not record.is_of(bad)]
         if facts["clean"]["queries"] + facts["clean"]["skipped"] != len(queries):
             yield f"the data set has {len(queries)} queries, the results say another number"
+
+
+def _holds(test: Callable[..., bool], facts: dict[str, Any], manifest: Manifest) -> bool:
+    try:
+        return test(facts, manifest)
+    except FAILURES:
+        return False
 
 
 def _measures(facts: dict[str, Any]) -> Iterator[dict[str, Any]]:

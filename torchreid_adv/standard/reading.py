@@ -103,6 +103,7 @@ _CHECK: dict[str, Test] = {
     "where": _text,
 }
 _TOP: dict[str, Test] = {
+    "schema": lambda value: value == SCHEMA,
     "version": _name,
     "model.name": _name,
     "model.sha256": is_digest,
@@ -129,7 +130,11 @@ _TOP: dict[str, Test] = {
     "curve.rank1": _table_of(share),
     "curve.chance": share,
     "curve.queries": is_count,
-    "looks": _table,
+    **dict.fromkeys(("looks.repeats", "looks.alone", "looks.cosine"), is_number),
+    **dict.fromkeys(("looks.no_gradient", "looks.clean", "looks.chance"), share),
+    **dict.fromkeys(("looks.autograd", "looks.same_metric"), _flag),
+    **dict.fromkeys(("looks.averaged", "looks.declared"), _flag),
+    "looks.black_box": _text,
     "flags": _list_of(_rows(_CHECK)),
     "checks": _list_of(_rows(_CHECK)),
     "manifest": is_digest,

@@ -27,6 +27,8 @@ from torchreid_adv.errors import VerificationError
 from torchreid_adv.jobs.manifest import Entry, Manifest, read_manifest
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.kernels import repeatable
+from torchreid_adv.pixels import from_levels
+from torchreid_adv.standard import ensemble
 from torchreid_adv.standard.chance import chances
 from torchreid_adv.standard.flags import Trials, of_model, of_trials
 from torchreid_adv.standard.identity import environment, run_identity
@@ -123,9 +125,27 @@ class StoredSetting(Setting):
                 f"'{folder}' holds {len(entries)} images, and {name} has to be run on "
                 f"{len(wanted)}; {wrong} are others"
             )
+        told, made = manifest.header.get("attack"), self._description(name, track, eps)
+        if made is not None and told != made:
+            raise VerificationError(
+                f"'{folder}' describes another attack than {name} of version {self.version.name}"
+            )
         outputs = {image_id: entry.output for image_id, (entry, _) in entries.items()}
         stored = tuple(r.moved(folder, outputs) for r in self.data.side(side) if r.is_of(outputs))
         return Stored(stored, entries, manifest.root)
+
+    def _description(self, name: str, track: str, eps: float) -> dict[str, Any] | None:
+        """Return what the manifest of an attack says of it; None for one that was learned."""
+        if name == "universal":
+            return None
+        if name in ("transfer", "oblivious"):
+            build = ensemble.momentum if name == "transfer" else ensemble.oblivious
+            facts = build(self.version, from_levels(eps), self.attacked).describe()
+            facts = {**facts, "made_on": "surrogates"}
+        else:
+            facts = self.attack(name, track, eps).describe()
+        plain: dict[str, Any] = json.loads(json.dumps({**facts, "name": name, "eps": eps}))
+        return plain
 
     def compose(self, place: str, entries: dict[str, tuple[Entry, Path]]) -> str:
         """Return the root of the manifest that the composed images have to have."""
