@@ -132,7 +132,7 @@ class Forger:
 
     def called_standard(self):
         result = self.result
-        result["flags"] = []
+        result["flags"], result["surrogates"] = [], []
         result["standard"] |= {"called_standard": True, "reasons": []}
         self.write(result)
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from torchreid_adv.errors import DataError, printable
 from torchreid_adv.jobs.files import write_text
@@ -179,7 +179,7 @@ def is_count(value: Any) -> bool:
     return type(value) is int and value >= 0
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Tell whether a value from JSON is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
 
