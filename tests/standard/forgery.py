@@ -116,6 +116,7 @@ def at(tree, path):
 
 
 REMOVED = object()
+COPIED = ("model", "data", "surrogates", "metric", "protocol", "version")  # told by run.json, too
 
 
 def three_ways(value):
@@ -158,7 +159,8 @@ def with_own_checks(content):
     flags = [check for check in Told(content).checks if check.raised]
     content["flags"] = [flag.to_dict() for flag in flags]
     others = other_models(content["surrogates"], content["model"])
-    reasons = why_not(told.asked, others, flags, told.looks.black_box, content["tracks"])
+    reasons = why_not(told.asked, others, flags, told.looks.black_box, content["tracks"],
+                      content["protocol"]["ap_rule"])  # fmt: skip
     content["standard"] |= {"reasons": reasons, "called_standard": not reasons}
 
 
@@ -169,7 +171,7 @@ def resealed(folder, result, untouched=()):
             with_own_checks(result)
     with contextlib.suppress(KeyError, TypeError):
         run = json.loads((folder / "run.json").read_text())
-        run |= {key: result[key] for key in ("model", "data", "surrogates", "metric", "version")}
+        run |= {key: result[key] for key in COPIED}
         run["budget"] = result["standard"]["definition"]
         run["torch"], run["threads"] = (result["environment"][k] for k in ("torch", "threads"))
         run["attacked_metric"] = run["metric"]

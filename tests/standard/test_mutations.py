@@ -199,8 +199,8 @@ def fitted(folder, path, results):
     run = json.loads((folder / RUN).read_text())
     variant = folder / "market1501" / "adversarial"
     if path[0] in ("version", "model") and path[1:] != ("weights",):
-        run |= {"model": results["model"].get("name"), "size": results["model"].get("size"),
-                "version": results.get("version")}  # fmt: skip
+        run |= {"model": results["model"].get("name"), "version": results.get("version")}
+        run["network"]["size"] = results["model"].get("size")
     elif path[2:3] == ("attack",):
         attack = results["targets"]["market1501"]["attack"]
         run["attack"] = {key: attack[key] for key in run["attack"] if key in attack}

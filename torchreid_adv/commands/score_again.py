@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from torchreid_adv.commands.attack_gallery import configured_dataset, configured_test, load_spec
 from torchreid_adv.commands.originals import DataFiles, Originals
 from torchreid_adv.commands.standard import configured_models, configured_surrogates
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.distances import distance_of
+from torchreid_adv.core.contents import Contents
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation import Protocol
+from torchreid_adv.evaluation.protocol import configured_metric
 from torchreid_adv.models import fingerprint
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.standard.identity import listing, metric_facts, model_digest
@@ -46,18 +46,17 @@ def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Origina
             f"the run is of the model '{name}' on '{target}', which the config does not name; give "
             "the flags of the run (adv.standard.models, -t)"
         )
-    if cfg.adv.job.threads:
-        torch.set_num_threads(cfg.adv.job.threads)
     files, test = originals.files(target), configured_test(cfg)
     if not isinstance(files, DataFiles):
         raise ConfigError(files)
     plain = load_spec(cfg, specs[0])
     model: ImageModel = plain if test is None else test.of(plain)
-    distance = distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
+    protocol = Protocol.configured(cfg, files.data)
     same = {
-        "data set": listing(files.data) == result["data"]["listing"],
+        "data set": listing(files.data, Contents()) == result["data"]["listing"],
         "weights": model_digest(model) == result["model"]["sha256"],
-        "metric": metric_facts(distance) == result["metric"],
+        "metric": metric_facts(protocol.distance) == result["metric"],
+        "protocol": result["protocol"] == protocol.facts(),
         "defense": (test is not None) == (result["model"].get("defense") is not None),
     }
     for what, fits in same.items():
@@ -66,9 +65,10 @@ def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Origina
                 f"the config differs from the run of '{name}' on '{target}' in its {what}; give "
                 "the flags of the run"
             )
-    attacked = distance_of(cfg, cfg.adv.attack.metric) if cfg.adv.attack.metric else None
+    metric = cfg.adv.attack.metric
+    attacked = configured_metric(cfg, metric) if metric else None
     workers = lookup(cfg, "data.workers", 0)
-    return Scorer(model, files.data, distance, attacked, _surrogates(cfg), workers)
+    return Scorer(model, files.data, protocol, attacked, _surrogates(cfg), workers)
 
 
 def _surrogates(cfg: AdvConfig) -> list[dict[str, Any]] | None:

@@ -58,7 +58,7 @@ class StoredJob(AttackJob):
             repeatable(),
         ):
             folder = JobFolder(Path(scratch), data.name, {}, ALONE)
-            job = self._fitted(model, data, folder)
+            job = self.of(data)._fitted(model, data, folder)
             assert isinstance(job, StoredJob)
             return job._rescored(model, data, folder, variant, adaptive)
 
@@ -81,13 +81,13 @@ class StoredJob(AttackJob):
         attacked = [r for r in variant.data(data).side(self.side) if r.image_id in wanted]
         after, scoring = self._after(model, attacked, clean, ALONE), self.scoring()
         scores = {
-            name: scoring.score(sides) for name, sides in (("clean", clean), ("adversarial", after))
+            "clean": scoring.score(clean, "clean"),
+            "adversarial": scoring.score(after, "adversarial"),
         }
         pulled = self._pulled(writer.references, attacked)
         scored = Scored(
             attack=self.describe() | metric_facts("evaluation_metric", self.distance),
-            ap_rule=self.ap_rule,
-            distance=self.distance,
+            protocol=self.protocol,
             clean=clean,
             after=after,
             scores=scores,

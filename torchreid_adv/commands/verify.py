@@ -15,6 +15,7 @@ from torchreid_adv.commands.verify_images import UNSEEN, verify
 from torchreid_adv.commands.verify_results import RESULTS, configured_replay, verify_results
 from torchreid_adv.commands.verify_standard import verify_run
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.models.kernels import threads
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.standard.reading import RESULT, read_result
 
@@ -79,5 +80,5 @@ def originals_of(
         return
     cfg = stock_config.merged_config(stock_config.make_parser(prog).parse_args(list(flags)))
     cfg.data.root = root or cfg.data.root
-    with ready(cfg):
+    with ready(cfg), threads(cfg.adv.job.threads):
         yield configured_originals(cfg), cfg

@@ -25,6 +25,7 @@ from torchreid_adv.jobs.manifest import (
     OK,
     Entry,
     Manifest,
+    is_count,
     is_number,
     read_manifest,
     sha256,
@@ -191,7 +192,7 @@ def _listing_faults(manifest: Manifest, known: DataFiles | None) -> Iterator[str
             if folded in seen:
                 yield f"{name}: named twice in the manifest ({kind})"
             seen.add(folded)
-    if known and manifest.header.get("copies") is True:
+    if known and _has_copies(manifest):
         listed = {entry.image_id for entry in manifest.entries}
         missing = [name for name in known.files if name not in listed]
         yield from (f"{name}: missing in the manifest" for name in missing)
@@ -235,11 +236,10 @@ def _entry_faults(manifest: Manifest, entry: Entry, known: DataFiles | None) -> 
         yield fault
     if os.path.splitext(entry.image_id)[0] + ".png" != entry.output:
         yield f"is the file of another image than '{entry.image_id}'"
-    header = manifest.header
     side = _attack(manifest).get("side")
     if entry.attacked and side is not None and entry.side != side:
         yield f"is a {entry.side} image, and the attack is on the {side} side"
-    if not entry.attacked and header.get("copies") is not True:
+    if not entry.attacked and not _has_copies(manifest):
         yield "was not attacked, and the manifest is of attacked images alone"
 
 
@@ -247,13 +247,34 @@ def _scaled(manifest: Manifest, entry: Entry) -> tuple[int, int] | None:
     """Return the size at which an image was attacked, None for that of its original."""
     if _attack(manifest).get("space") != "network" or not entry.attacked:
         return None
-    size = manifest.header.get("size")
-    sizes = size if isinstance(size, list) and size and isinstance(size[0], list) else [size]
-    if any(one != list(entry.size) for one in sizes):
-        raise DataError(f"is {entry.size} pixels, the network's input {size}")
+    sizes = network_sizes(manifest.header.get("network"))
+    if sizes != {entry.size}:
+        raise DataError(f"is {entry.size} pixels, the network's input {sorted(sizes)}")
     if math.prod(entry.size) > config.current().adv.data.max_pixels:
         raise DataError(f"is {entry.size} pixels, more than adv.data.max_pixels")
     return entry.size
+
+
+def network_sizes(facts: Any) -> set[tuple[int, int]]:
+    """Return the input sizes that a run's facts about its network, or networks, tell.
+
+    Args:
+        facts: ``network`` of ``run.json``, or a part of it.
+    """
+    if isinstance(facts, list):
+        return set().union(*map(network_sizes, facts))
+    if not isinstance(facts, dict):
+        return set()
+    size = facts.get("size")
+    if isinstance(size, list) and len(size) == 2 and all(map(is_count, size)):
+        return {(size[0], size[1])}
+    return set().union(*map(network_sizes, facts.values()))
+
+
+def _has_copies(manifest: Manifest) -> bool:
+    """Tell whether images that are not attacked are stored, too."""
+    job = manifest.header.get("job")
+    return isinstance(job, dict) and job.get("copies") is True
 
 
 def _image_faults(

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from torchreid_adv.attacks.variant import Variant
-from torchreid_adv.commands.attack_gallery import configured_job, configured_model
+from torchreid_adv.commands.attack_gallery import configured_job, configured_model, identity_of
 from torchreid_adv.commands.defended import ADAPTIVE
 from torchreid_adv.commands.originals import DataFiles, Originals
 from torchreid_adv.commands.outcome import SCHEMA
-from torchreid_adv.commands.run_identity import surroundings
 from torchreid_adv.commands.stored_job import StoredJob, stored_variant
-from torchreid_adv.commands.verify_images import UNSEEN, check_variant, described
+from torchreid_adv.commands.verify_images import UNSEEN, check_variant, described, network_sizes
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.cache import Key
 from torchreid_adv.errors import AdvError, ConfigError, DataError, VerificationError, printable
 from torchreid_adv.evaluation.results import REPORTED_RANKS
 from torchreid_adv.jobs.manifest import RUN, Manifest, is_count, is_number
@@ -30,6 +30,7 @@ from torchreid_adv.standard.replay import TOLERANCE, differences, leaves
 RESULTS = "results.json"
 LARGEST = 64 * 2**20  # bytes of results.json
 CLAIMED = ("adversarial_float", "images_per_second", "query_curve", "figure")
+_MACHINE = ("torch", "threads", "version", "ledger", "device", "format")
 _RANKS = [str(rank) for rank in REPORTED_RANKS]
 _SCORES = ("clean", "adversarial", "adversarial_float")
 
@@ -53,7 +54,7 @@ def verify_results(folder: Path, originals: Originals, replay: Replay | None = N
     for name, facts in results["targets"].items():
         try:
             variants = _variants(folder, name, facts, originals)
-            found = [*_target_faults(facts, variants, run, originals.files(name))]
+            found = [*_target_faults(name, facts, variants, run, originals.files(name))]
             if not found and not faults and replay is not None:
                 again = replay(run, name, variants["adversarial"], variants.get(ADAPTIVE))
                 told, again = _comparable(facts), _comparable(again)
@@ -95,9 +96,8 @@ def configured_replay(cfg: AdvConfig, originals: Originals) -> Replay:
     def replay(
         run: dict[str, Any], name: str, variant: Variant, adaptive: Variant | None
     ) -> dict[str, Any]:
-        own = {"model": facts["name"], **job.facts(model), "quarantine": job.quarantine}
-        free = ("torch", "threads", "version", "ledger", *surroundings(model, 0).keys() - own)
-        wrong = [k for k in own if k not in free and _plain(own[k]) != run.get(k)]
+        own = Key.of(**identity_of(job, model, facts)).facts
+        wrong = [key for key in own if key not in _MACHINE and own[key] != run.get(key)]
         if wrong:
             raise ConfigError(
                 f"the config differs from the run in its {', '.join(wrong)}; give the flags of "
@@ -140,12 +140,16 @@ def _read(path: Path, folder: Path) -> dict[str, Any]:
 def _run_faults(results: dict[str, Any], run: dict[str, Any]) -> Iterator[str]:
     """Yield where the results are of another run than ``run.json`` says."""
     model = results["model"]
-    for key, told in (
-        ("version", results["version"]),
-        ("model", model.get("name") if model.get("weights") or run.get("model") else ""),
-        ("size", model.get("size")),
-    ):
-        if run.get(key) != told:
+    name = model.get("name") if model.get("weights") or run.get("model") else ""
+    size = model.get("size")
+    sizes = size if isinstance(size, list) and size and isinstance(size[0], list) else [size]
+    pairs = {
+        "version": (run.get("version"), results["version"]),
+        "model": (run.get("model"), name),
+        "size": (sorted(map(list, network_sizes(run.get("network")))), sizes),
+    }
+    for key, (there, told) in pairs.items():
+        if there != told and not (key == "size" and all(one in there for one in told)):
             yield f"its {key} is not that of {RUN}"
     if results["config"] and not _is_config(results["config"], run):
         yield f"its config is not that of the attack in {RUN}"
@@ -176,13 +180,16 @@ def _variants(
 
 
 def _target_faults(
-    facts: dict[str, Any], variants: dict[str, Variant], run: dict[str, Any], data: Any
+    name: str, facts: dict[str, Any], variants: dict[str, Variant], run: dict[str, Any], data: Any
 ) -> Iterator[str]:
     """Yield where results differ from what the files tell."""
     manifest = variants["adversarial"].manifest
     for variant in variants.values():
-        header = {key: value for key, value in variant.manifest.header.items() if key != "data"}
-        if header != run:
+        header = dict(variant.manifest.header)
+        protocol = header.pop("protocol", None), header.pop("data", None)
+        if header != run or protocol not in (
+            (one, name) for one in ("", facts["protocol"]["name"])
+        ):
             yield f"'{variant.folder}' is of another run than {RUN} says"
     broken = [sentence for sentence, test in RELATIONS if not _holds(test, facts, manifest)]
     yield from (f"it does not hold that {sentence}" for sentence in broken)
@@ -285,7 +292,12 @@ RELATIONS: tuple[tuple[str, Callable[[dict[str, Any], Manifest], bool]], ...] = 
             and f["images_per_second"] > 0
         ),
     ),
-    ("its AP rule is a known one", lambda f, m: f["ap_rule"] in ("standard", "trapezoid")),
+    (
+        "its AP rule is a known one",
+        lambda f, m: (
+            f["ap_rule"] == f["protocol"]["ap_rule"] and f["ap_rule"] in ("standard", "trapezoid")
+        ),
+    ),
     (
         "it names a defense if and only if the run has one",
         lambda f, m: (f["defense"] is not None) == bool(m.header["defense"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any
 
 from torchreid_adv.commands.originals import DataFiles, Originals
 from torchreid_adv.commands.verify_images import UNSEEN, check_variant, described
+from torchreid_adv.core.cache import Key
+from torchreid_adv.core.contents import Contents
 from torchreid_adv.errors import AdvError, VerificationError, printable
-from torchreid_adv.jobs.manifest import Entry, Manifest, sha256
+from torchreid_adv.jobs.manifest import Entry, Manifest
 from torchreid_adv.jobs.paths import inside
 from torchreid_adv.jobs.untrusted import read_json
 from torchreid_adv.standard.identity import FILE_NAME, listing
@@ -23,6 +24,7 @@ from torchreid_adv.standard.stages import WORST
 from torchreid_adv.standard.tables import CLEAN, COMPOSED
 from torchreid_adv.standard.versions import SIDES
 
+_TOLD = ("model", "data", "surrogates", "metric", "protocol", "version")  # in run.json, too
 NOT_SCORED = (
     "The curve, the trials behind UNB, ITER, MONO, SILENT and CONV, and the environment are as the "
     "run tells them."
@@ -113,7 +115,7 @@ def scored(found: Replayed) -> str:
 
 def _scorer(judge: Judge | Scorer | None) -> Scorer | None:
     if isinstance(judge, Judge):
-        return Scorer(judge.model, judge.data, judge.distance, workers=judge.workers)
+        return Scorer(judge.model, judge.data, judge.protocol, workers=judge.workers)
     return judge
 
 
@@ -155,7 +157,7 @@ def _data_faults(result: dict[str, Any], known: DataFiles | None) -> Iterator[st
     told, data = result["data"], known.data
     sizes = {side: len(data.side(side)) for side in ("query", "gallery", "train")}
     wrong = [side for side, size in sizes.items() if told[side] != size]
-    if wrong or told["listing"] != listing(data):
+    if wrong or told["listing"] != listing(data, Contents()):
         yield (
             f"'{data.name}' as it is loaded here has other images, identities or cameras than the "
             "result says; if the run had other data set options, give its flags"
@@ -185,10 +187,10 @@ class _Run:
         path = self.folder / FILE_NAME
         try:
             facts = read_json(inside(self.folder, FILE_NAME), LARGEST)
-            self.run = sha256(json.dumps(facts, sort_keys=True).encode())
+            self.run = Key(facts).digest
             told = facts["attacked_metric"] == facts["metric"]
             environment = facts["torch"], facts["threads"]
-            own = {key: facts[key] for key in ("model", "data", "surrogates", "metric", "version")}
+            own = {key: facts[key] for key in _TOLD}
             budget = facts["budget"]
         except (AdvError, LookupError, TypeError, ValueError) as error:
             return [f"'{path}' cannot be read: {error}"]
@@ -230,8 +232,11 @@ class _Run:
         header = dict(manifest.header)
         attack = header.pop("attack", None)
         wanted = {"run": self.run, "track": place.track, "data": self.result["data"]["name"]}
+        protocol = header.pop("protocol", None)
         name = WORST if folder.name == COMPOSED else folder.name
         told = (attack.get("name"), attack.get("eps")) if isinstance(attack, dict) else ()
+        if protocol not in ("", self.result["protocol"]["name"]):
+            yield f"'{folder}' is of a data set that is scored by '{protocol}'"
         if header != wanted or told != (name, float(place.eps)):
             yield f"'{folder}' is of another run, track, bound or attack"
         if folder.name == COMPOSED and manifest.root != place.facts["manifest"]:

@@ -52,6 +52,7 @@ def why_not(
     flags: Sequence[Check],
     black_box: str = "",
     tracks: Collection[str] = TRACKS,
+    ap_rule: str = "standard",
 ) -> list[str]:
     """Return why a result is not called standard; nothing where it is.
 
@@ -61,6 +62,7 @@ def why_not(
         flags: that were raised.
         black_box: why attacks by gradients were not made; "" where they were.
         tracks: that were run.
+        ap_rule: of the scores.
     """
     found = [f"attacks by gradients are missing, because the model is {black_box}"] * bool(
         black_box
@@ -74,6 +76,8 @@ def why_not(
         found.append(
             f"transferred attacks need {SURROGATES} other models, and there were {surrogates}"
         )
+    if ap_rule != "standard":
+        found.append(f"average precision is by the rule '{ap_rule}', not by torchreid's")
     red = dict.fromkeys(flag.name for flag in flags if flag.level == RED)
     if red:
         found.append(f"red flags: {', '.join(red)}")

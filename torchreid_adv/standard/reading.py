@@ -124,6 +124,8 @@ _TOP: dict[str, Test] = {
     "threat": _table_of(_text),
     "metric.name": _name,
     "metric.normalized": _flag,
+    "protocol.name": _name,
+    "protocol.ap_rule": _name,
     "surrogates": _list_of(_rows({"network": _name, "sha256": is_digest})),
     "tracks": lambda value: _table(value) and bool(value) and set(value) <= {"Q", "G"},
     "curve.curve": _table_of(share),

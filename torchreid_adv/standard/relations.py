@@ -343,6 +343,7 @@ RESULT_RELATIONS: tuple[Relation, ...] = (
             t.flags,
             t.looks.black_box,
             t.content["tracks"],
+            t.content["protocol"]["ap_rule"],
         )
         and t.content["standard"]["called_standard"] == (not t.content["standard"]["reasons"]),
     ),

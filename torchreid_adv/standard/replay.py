@@ -21,15 +21,16 @@ from typing import Any
 
 import numpy as np
 
+from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import VerificationError
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.jobs.manifest import Entry, Manifest, read_manifest
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.standard import ensemble
-from torchreid_adv.standard.chance import chances
 from torchreid_adv.standard.flags import Trials, of_model, of_trials
 from torchreid_adv.standard.identity import environment, run_identity
 from torchreid_adv.standard.looking import look
@@ -52,7 +53,7 @@ class Scorer:
     Args:
         model: of the run; behind its defense as :class:`Defended`.
         data: its data set.
-        distance: by which it ranks.
+        protocol: by which it is scored.
         attacked: the attacked metric, where it is another one.
         surrogates: network and hash of each, as results hold them; None = not known, so that those
             of the result are taken as they are told.
@@ -61,7 +62,7 @@ class Scorer:
 
     model: ImageModel
     data: ReIDData
-    distance: Distance
+    protocol: Protocol
     attacked: Distance | None = None
     surrogates: Sequence[dict[str, Any]] | None = None
     workers: int = 0
@@ -181,13 +182,14 @@ def _content(
     asked, version = result.asked, result.run
     model = averaged_model(scorer.model, version)
     surrogates = told["surrogates"] if scorer.surrogates is None else list(scorer.surrogates)
-    attacked = scorer.attacked or scorer.distance
-    identity = run_identity(
-        model, scorer.data, asked, (), scorer.distance, attacked, told["model"]["name"]
+    attacked = scorer.attacked or scorer.protocol.distance
+    key = run_identity(
+        model, scorer.data, asked, (), scorer.protocol, attacked, told["model"]["name"], Contents()
     )
+    identity = dict(key.facts)
     identity["surrogates"] = surrogates
     setting = make_setting(
-        model, scorer.data, folder, version, (), scorer.distance, scorer.workers, scratch
+        model, scorer.data, folder, version, (), scorer.protocol, scorer.workers, scratch
     )
     facts = {field.name: getattr(setting, field.name) for field in dataclasses.fields(setting)}
     stored = StoredSetting(
@@ -197,8 +199,7 @@ def _content(
 
 
 def _replayed(setting: StoredSetting, identity: dict[str, Any], told: Told) -> dict[str, Any]:
-    scores, clean = setting.clean(), setting.judge.clean[0]
-    chance = chances(clean["query"], clean["gallery"])
+    scores, chance = setting.clean(), setting.judge.chances()
     chosen = sample(setting.data.query, ~np.isnan(scores.ap), setting.version.sample)
     looks = look(setting, chosen, scores, chance)
     gradient = looks.no_gradient < 1

@@ -102,7 +102,8 @@ def result(
     """
     flags = [check for check in checks if check.raised]
     others = other_models(identity["surrogates"], identity["model"])
-    reasons = why_not(version, others, flags, looks.black_box, tracks)
+    protocol = setting.judge.protocol
+    reasons = why_not(version, others, flags, looks.black_box, tracks, protocol.ap_rule)
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -118,6 +119,7 @@ def result(
         },
         "threat": THREAT,
         "metric": metric_facts(setting.distance),
+        "protocol": protocol.facts(),
         "surrogates": identity["surrogates"],
         "tracks": tracks,
         "curve": trials,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.jobs.manifest import Entry, sha256
-from torchreid_adv.standard.chance import BROKEN, chances
+from torchreid_adv.standard.chance import BROKEN
 from torchreid_adv.standard.stages import Setting, Stored
 from torchreid_adv.standard.tables import CLEAN, COMPOSED, Scores, Table
 
@@ -27,7 +27,7 @@ class QueryTrack:
         judge = setting.judge
         clean = setting.clean()
         self.table = Table(judge.query.pids.numpy(), clean)
-        self.chance = chances(judge.query, judge.clean[0]["gallery"])
+        self.chance = judge.chances()
         self.stored: dict[str, Stored] = {}
         self.root = ""
 
@@ -81,7 +81,7 @@ class GalleryTrack:
         judge = setting.judge
         clean = setting.clean()
         self.table = Table(judge.query.pids.numpy(), clean)
-        self.chance = chances(judge.query, judge.clean[0]["gallery"])
+        self.chance = judge.chances()
         self.pids = np.unique(self.table.pids[self.table.valid])
         self.means = self._means(clean.ap)  # of each identity, what its best attack so far leaves
         self.chosen: dict[int, str] = dict.fromkeys(self.pids.tolist(), CLEAN)
