@@ -12,6 +12,7 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.commands.train import train, weights_path
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.engines.kept_progress import unfinished_file
 from torchreid_adv.engines.selection import BEST
 from torchreid_adv.jobs.manifest import sha256
 
@@ -20,6 +21,7 @@ WITHIN = {  # engine -> the same inside a job
     "meta_defense": "defense_progress",
     "vi_self_attack": "video_progress",
 }
+KEPT = "kept_progress"  # the engine whose training goes on after a kill
 DECIDES = ("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop")
 
 
@@ -58,8 +60,13 @@ def _train(cfg: AdvConfig, folder: Path, engine: str) -> None:
     settings.test.evaluate = False
     settings.adv.engine = WITHIN.get(cfg.adv.engine, engine)
     settings.adv.training.evaluate, settings.adv.training.report = False, []
+    kept = unfinished_file(folder)
+    if engine == KEPT and kept.is_file():
+        print(f"=> Going on after the last whole epoch: {kept}")
+        settings.model.resume = str(kept)
     train_quietly(settings)
     assert weights_path(settings).is_file()
+    kept.unlink(missing_ok=True)
 
 
 def train_quietly(cfg: AdvConfig) -> Any:
@@ -75,7 +82,7 @@ def train_quietly(cfg: AdvConfig) -> Any:
 def _digest(cfg: AdvConfig, engine: str) -> str:
     decides: dict[str, Any] = {name: config.plain(cfg.get(name)) for name in DECIDES}
     decides["data"] = {k: v for k, v in config.plain(cfg.data).items() if k in _DATA}
-    decides["adv"] = {k: config.plain(cfg.adv[k]) for k in ("virtual", "transforms", "plugins")}
+    decides["adv"] = {k: config.plain(cfg.adv[k]) for k in _ADV}
     for key in ("test_identities", "distractors", "train_model"):  # training sees nothing of them
         del decides["adv"]["virtual"][key]
     if cfg.adv.engine == "vi_self_attack":
@@ -98,6 +105,8 @@ def _digest(cfg: AdvConfig, engine: str) -> str:
         decides["adv"]["selection"] = config.plain(cfg.adv.selection)
     if engine != "progress":
         decides["engine"] = engine
+    if engine == KEPT:
+        decides["adv"]["start"] = {"half_size": cfg.adv.start.half_size}
     return sha256(json.dumps(decides, sort_keys=True).encode())[:8]
 
 
@@ -105,5 +114,6 @@ def _file_hash(path: str) -> str:
     return sha256(Path(path).read_bytes()) if path else ""
 
 
+_ADV = ("virtual", "transforms", "plugins", "schedule")
 _PLACES = ("weights", "universal", "folder", "evaluate", "report")
 _DATA = ("sources", "height", "width", "transforms", "norm_mean", "norm_std", "combineall")

@@ -221,7 +221,7 @@ def check_names(cfg: CfgNode) -> None:
     samplers = torchreid_module("data.sampler").AVAI_SAMPLERS
     factory = vars(torchreid_module("models"))["__model_factory"]
     _known("model", [cfg.model.name], [*factory, *MODELS, *FORMATS])
-    chosen = filter(None, [cfg.adv.selection.data])
+    chosen = filter(None, [cfg.adv.selection.data, *cfg.adv.start.sources])
     _known("data set", [*cfg.data.sources, *cfg.data.targets, *chosen], [*sets, *DATASETS])
     _known("sampler", [cfg.sampler.train_sampler], [*samplers, *SAMPLERS])
     _known("transform", cfg.data.transforms, [*STOCK, *TRANSFORMS])

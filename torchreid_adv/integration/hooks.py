@@ -13,6 +13,7 @@ from torchreid_adv.integration import (
     models,
     reading,
     samplers,
+    schedules,
     transforms,
     weights,
 )
@@ -24,6 +25,7 @@ _bridge = Bridge(
         *reading.REPLACES,
         *transforms.REPLACES,
         *samplers.REPLACES,
+        *schedules.REPLACES,
         *datasets.REPLACES,
         *models.REPLACES,
         *weights.REPLACES,
