@@ -57,10 +57,11 @@ def calibration(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found
     Args:
         cfg: ``adv.attack.*`` gives bound and steps; sides and names are set here.
         seed: of the first network of each architecture.
-        specs: the first networks.
+        specs: the first networks; with a single architecture nothing is asked of black-box attacks
+            and ensembles.
 
     Raises:
-        ConfigError: fewer than two architectures, or a label that ends as a second network's.
+        ConfigError: a label that ends as a second network's.
     """
     _check(specs)
     second = [
@@ -75,11 +76,6 @@ def calibration(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found
 
 
 def _check(specs: Sequence[ModelSpec]) -> None:
-    if len({spec.name for spec in specs}) < 2:
-        raise ConfigError(
-            "calibration needs two architectures in adv.study.models, one to attack and another "
-            "one to test; add one"
-        )
     unfit = next((spec.label for spec in specs if spec.label.endswith(facts.SECOND)), "")
     if unfit:
         raise ConfigError(
@@ -94,19 +90,25 @@ def _gallery(
     """Yield what networks keep of their mAP on noise of one network and of two."""
     own = _table(cfg, [*specs, *second], "gallery", list(facts.GALLERY))
     cells = transfer(own)
-    # as on real weights: the same architecture's other network with one of another architecture
-    own.adv.transfer.attacked = [
-        f"{twin.label}+{other.label}"
-        for place, twin in enumerate(second)
-        for other in [specs[place - 1]]
-    ]
-    joint = transfer(own, lambda attacked, tested: tested not in attacked.split("+"))
+    pairs = _pairs(specs, second)
+    own.adv.transfer.attacked = pairs
+    joint = transfer(own, _not_attacked) if pairs else []
     for cell in cells:
         if cell.attacked == cell.tested and cell.attack == "ifgsm":
             yield Reading(facts.CLEAN, cell.tested, "mAP", seed, float(cell.clean["mAP"]))
     for cell in [*cells, *joint]:
         if cell.tested != "ensemble":
             yield _kept(cell, facts.GALLERY[cell.attack], cell.attacked, cell.tested, seed)
+
+
+def _not_attacked(attacked: str, tested: str) -> bool:
+    return tested not in attacked.split("+")
+
+
+def _pairs(specs: Sequence[ModelSpec], second: Sequence[ModelSpec]) -> list[str]:
+    """Return the ensembles: an architecture's second network with another architecture's first."""
+    pairs = zip(second, [*specs[-1:], *specs[:-1]], strict=True)
+    return [f"{twin.label}+{other.label}" for twin, other in pairs if twin.name != other.name]
 
 
 def _query(cfg: AdvConfig, seed: int, specs: Sequence[ModelSpec]) -> Iterator[Reading]:
