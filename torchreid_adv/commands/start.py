@@ -84,16 +84,24 @@ def check_start(cfg: AdvConfig) -> None:
     """Refuse a start on the people that the networks are then trained or tested on.
 
     Raises:
-        ConfigError: a data set is named twice, or the start has only epochs that warm up.
+        ConfigError: a data set is named twice, the networks are of tracklets, or the start has only
+            epochs that warm up.
     """
     start = cfg.adv.start
+    if not start.sources:
+        return
+    if cfg.data.type != "image":
+        raise ConfigError(
+            "adv.start is for networks of images; networks of tracklets start from "
+            "adv.study.stills, so leave adv.start.sources empty"
+        )
     shared = _shared(start.sources, [*cfg.data.sources, *cfg.data.targets])
     if shared:
         raise ConfigError(
             f"adv.start.sources names '{shared}', which the networks are trained or tested on "
             "afterwards; name sets of other people"
         )
-    if start.sources and start.warmup >= start.epochs:
+    if start.warmup >= start.epochs:
         raise ConfigError(
             f"adv.start.warmup {start.warmup} leaves none of the {start.epochs} epochs of "
             "adv.start.epochs; lower it"
