@@ -75,6 +75,7 @@ def test_the_same_command_computes_nothing_again(done, nothing_is_computed):
 @pytest.mark.parametrize(
     ("pairs", "said"),
     [
+        (["data.targets", "['virtual_a', 'virtual_c_long']"], "tests on one data set"),
         (["adv.study.models", "['a-2=tiny', 'b=tiny_classifier']"], "calls a network 'a-2'"),
         (["adv.start.sources", "['virtual_a']"], "adv.start.sources names 'virtual_a'"),
         (["adv.start.sources", "['virtual_x']"], "unknown data set 'virtual_x'"),

@@ -61,9 +61,9 @@ def calibration(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found
             and ensembles.
 
     Raises:
-        ConfigError: a label that ends as a second network's.
+        ConfigError: several data sets, or a label that ends as a second network's.
     """
-    _check(specs)
+    _check(cfg, specs)
     second = [
         replace(spec, label=spec.label + facts.SECOND)
         for spec in trained_models(cfg, seed + OTHER_SEED)
@@ -75,7 +75,12 @@ def calibration(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found
     ]
 
 
-def _check(specs: Sequence[ModelSpec]) -> None:
+def _check(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> None:
+    if len(set(cfg.data.targets)) > 1:
+        raise ConfigError(
+            f"calibration tests on one data set, data.targets names {', '.join(cfg.data.targets)}; "
+            "run it once for each"
+        )
     unfit = next((spec.label for spec in specs if spec.label.endswith(facts.SECOND)), "")
     if unfit:
         raise ConfigError(
