@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 
+from torchreid_adv import config
 from torchreid_adv.errors import AdvError, ConfigError, printable, suggest
 from torchreid_adv.integration.layout import alias_from_environment
 from torchreid_adv.jobs.signals import Stopped, stoppable
+from torchreid_adv.keys import PATHS, WRITTEN
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.version import __version__
 
@@ -23,6 +26,8 @@ DISK = tuple(
     if hasattr(errno, name)  # Windows lacks some
 )
 DISK_CODE = 5
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+_BETWEEN = re.compile(r"[=:,'\"\[\]\s]+")  # what stands around a file in 'label=name:FILE'
 UNREAD = 141  # as a shell says of what ended by SIGPIPE
 
 alias_from_environment()  # a spawned worker of ``run`` imports this module before anything else
@@ -65,11 +70,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in DISK:
             raise
+        if _is_given(error, arguments):
+            name = printable(str(error.filename))
+            print(
+                f"error: '{name}' cannot be read: {error.strerror}; check its path", file=sys.stderr
+            )
+            return ConfigError.exit_code
         print(f"error: {error}; nothing that was written before is lost", file=sys.stderr)
         return DISK_CODE
     except Stopped as stop:
         print(f"stopped by {stop}; the same command goes on where this one ended", file=sys.stderr)
         return stop.exit_code
+
+
+def _is_given(error: OSError, arguments: list[str]) -> bool:
+    """Tell whether a file that is not there is one that the user named to be read."""
+    if error.errno not in _MISSING or not error.filename:
+        return False
+    values = {key: config.lookup(config.current(), key) for key in PATHS}
+    written = {str(values.pop(key, "")) for key in WRITTEN}
+    texts = [*arguments, *(str(value) for value in values.values() if value)]
+    names = {name for text in texts for name in (text, *_BETWEEN.split(text)) if name}
+    return os.fsdecode(error.filename) in {os.path.expanduser(n) for n in names} - written
 
 
 def _run(arguments: list[str]) -> int:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.nn import Identity
 
 from torchreid_adv import config
@@ -20,16 +19,20 @@ from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData, load_dataset
 from torchreid_adv.defenses import Defended, configured_defense
-from torchreid_adv.distances import Distance, build_distance, distance_of
+from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.of_models import protocol_of
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models import Ensemble, PixelModel
+from torchreid_adv.models.kernels import on_configured_threads
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.models.tracklet_model import of_tracklets
 from torchreid_adv.registry import COMMANDS
 
+_RULES = ("protocol", "ap_rule", "max_rank", "rerank", "neighbors", "block")
 DATA_OPTIONS = {
     "split_id": "data.split_id",
     "cuhk03_labeled": "cuhk03.labeled_images",
@@ -127,6 +130,7 @@ def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
     return of_tracklets(model, clip=clip, pooling=cfg.video.pooling_method)
 
 
+@on_configured_threads
 def attack_targets(
     cfg: AdvConfig,
     model: PixelModel | Ensemble,
@@ -134,6 +138,8 @@ def attack_targets(
     targets: Sequence[ReIDData],
     out: Path,
     team: Team = ALONE,
+    *,
+    network: Any = None,
 ) -> Outcome | None:
     """Attack data sets with a model that is there already, and write everything.
 
@@ -144,14 +150,15 @@ def attack_targets(
         targets: the data sets.
         out: folder of the run.
         team: this process and those it shares the work with.
+        network: ``facts_of(model)`` where they are known.
 
     Returns:
         where the report is and how the run ended; None for a shard of a job array.
     """
-    if cfg.adv.job.threads:
-        torch.set_num_threads(cfg.adv.job.threads)
     job = configured_job(cfg)
-    identity = identity_of(job, model, facts)
+    for data in targets:
+        job.of(data)  # a protocol that does not fit the last one is said before the first
+    identity = identity_of(job, model, facts, network)
     done = [job.run(model, data, out, identity, team) for data in targets]
     reports = [one[0] for one in done if one is not None]
     if len(reports) < len(done):
@@ -161,27 +168,22 @@ def attack_targets(
 
 
 def identity_of(
-    job: AttackJob, model: PixelModel | Ensemble, facts: dict[str, Any]
+    job: AttackJob, model: PixelModel | Ensemble, facts: dict[str, Any], network: Any = None
 ) -> dict[str, Any]:
-    """Return what makes a run the same run."""
-    return {"model": facts["name"], **job.facts(model)}
+    """Return what makes a run the same run; the network's facts are found out if need be."""
+    return {"model": facts["name"], **job.facts(model, network)}
 
 
 def configured_job(cfg: AdvConfig) -> AttackJob:
-    """Return the job of ``adv.attack.*``, ``adv.evaluation.*`` and ``test.*``."""
+    """Return the job of ``adv.attack.*``, by the rules of the config's evaluation."""
     chosen = cfg.adv.attack
     return AttackJob(
         attack=configured_attack(cfg),
-        distance=distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean")),
+        protocol=Protocol.configured(cfg),
         side=chosen.side,
         rule=chosen.reference,
         target=chosen.target_map if chosen.targeted else "",
-        ap_rule=cfg.adv.evaluation.ap_rule,
-        block=cfg.adv.evaluation.block,
-        neighbors=cfg.adv.evaluation.neighbors,
-        rerank=cfg.adv.evaluation.rerank or bool(lookup(cfg, "test.rerank")),
         quarantine=cfg.adv.job.quarantine,
-        protocol="cuhk03" if lookup(cfg, "cuhk03.use_metric_cuhk03") else "market1501",
         chunk=cfg.adv.job.chunk,
         workers=lookup(cfg, "data.workers", 0),
         seed=chosen.seed,
@@ -245,17 +247,21 @@ def attack_dataset(
         side: ``gallery`` or ``query``.
         out: folder for the images, results.json and report.html.
         distance: by which the gallery is ranked; None = Euclidean of normalized features.
-        settings: further keywords of :class:`AttackJob` (``chunk``, ``workers``...).
+        settings: further keywords of :class:`AttackJob` (``chunk``, ``workers``...), and rules of
+            the scores: ``protocol`` (a name), ``ap_rule``, ``max_rank``, ``rerank``,
+            ``neighbors``, ``block``.
 
     Returns:
         the stored data set, with the image_ids of the original.
 
     Raises:
-        ConfigError: the folder holds another run.
+        ConfigError: the folder holds another run, or a protocol that is not the data set's.
         DataError: an image that cannot be used, or nothing to attack.
     """
     distance = distance or build_distance("euclidean", normalize=True)
-    job, folder = AttackJob(attack, distance, side, **settings), Path(out)
+    rules = {name: settings.pop(name) for name in _RULES if name in settings}
+    protocol = protocol_of(distance, data, **rules)
+    job, folder = AttackJob(attack, protocol, side, **settings), Path(out)
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
     with joined() as team:
         done = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +17,35 @@ from torchreid_adv.attacks.storing import left_out
 from torchreid_adv.attacks.targets import map_facts, target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands.defended import DefendedRun, DefenseTest
-from torchreid_adv.commands.job_checks import attacked_size, check_tracklets, warn
+from torchreid_adv.commands.job_checks import (
+    attacked_size,
+    check_target,
+    check_tracklets,
+    say_targets,
+    warn,
+)
 from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.commands.job_metrics import metric_facts, metric_of, to_fit
 from torchreid_adv.commands.own_figures import own_figure, query_curve
 from torchreid_adv.commands.run_identity import Scorable, surroundings
 from torchreid_adv.commands.scoring import Scoring
 from torchreid_adv.commands.target_results import Scored, target_report
+from torchreid_adv.core.facts import facts_of
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.loading import refuse
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.jobs.manifest import SIDES, Entry
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.report.target import TargetReport
+
+SCORED = ("protocol",)  # decides scores alone
+SPEED = ("workers",)  # decide nothing: each image is read and attacked by itself
 
 
 @dataclass(frozen=True)
@@ -44,15 +54,10 @@ class AttackJob:
 
     Args:
         attack: how images are attacked.
-        distance: by which the gallery is ranked.
+        protocol: every rule of the scores; a data set's own protocol takes its place there.
         side: ``gallery`` or ``query``.
         rule: of the references; "" = the side's own.
         target: of a targeted attack, see :func:`target_map`; "" for one that pushes.
-        ap_rule: average precision rule of the evaluation.
-        protocol: ``market1501`` or ``cuhk03``.
-        block: gallery images whose distances are held at a time by the evaluation.
-        rerank: score after k-reciprocal re-ranking, too.
-        neighbors: its neighbor search, ``torch`` or ``faiss``.
         chunk: images attacked together.
         workers: processes that read images.
         seed: of random targets.
@@ -61,18 +66,14 @@ class AttackJob:
             network's input.
         copies: store the images that are not attacked, too.
         defense: scored, and attacked through, too.
+        left_out: names of bad images of the side, which a target map may have.
     """
 
     attack: Attack
-    distance: Distance
+    protocol: Protocol
     side: str = "gallery"
     rule: str = ""
     target: str = ""
-    ap_rule: str = "standard"
-    protocol: str = "market1501"
-    block: int = GALLERY_BLOCK
-    rerank: bool = False
-    neighbors: str = "torch"
     chunk: int = 16
     workers: int = 0
     seed: int = 0
@@ -80,17 +81,27 @@ class AttackJob:
     space: str = "stored"
     copies: bool = True
     defense: DefenseTest | None = None
+    left_out: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.side not in SIDE_RULES:
             raise ConfigError(
                 f"the attacked side is one of {', '.join(SIDE_RULES)}, got '{self.side}'"
             )
-        if self.rerank and not self.distance.squared_euclidean:
-            raise ConfigError(
-                f"re-ranking finds neighbors by squared Euclidean distances, which "
-                f"'{self.distance.name}' is not; do without, or choose a registered distance"
-            )
+        check_target(self.attack, self.target)
+
+    @property
+    def distance(self) -> Distance:
+        """By which the gallery is ranked."""
+        return self.protocol.distance
+
+    def of(self, data: ReIDData) -> AttackJob:
+        """Return the job with the rules of a data set's own protocol.
+
+        Raises:
+            ConfigError: another protocol is asked for.
+        """
+        return replace(self, protocol=self.protocol.of(data))
 
     @property
     def other(self) -> str:
@@ -104,18 +115,34 @@ class AttackJob:
         facts |= metric_facts("metric", metric_of(self.attack))
         return facts | (map_facts(self.target) if self.target else {})
 
-    def facts(self, model: Scorable) -> dict[str, Any]:
-        """Return what decides the bytes of a run: attack, network, defense, chunk, versions..."""
+    def facts(self, model: Scorable, network: Any = None) -> dict[str, Any]:
+        """Return what decides the bytes of a run: attack, network, defense, chunk, versions...
+
+        Every field counts but those of :data:`SCORED` and :data:`SPEED`.
+
+        Args:
+            model: what is attacked.
+            network: ``facts_of(model)`` where they are known.
+        """
         defended = [self.defense.describe(model)] if self.defense else []
         defended += [model.describe()] if isinstance(model, Defended) else []
-        own = {"attack": self.describe(), "defense": defended, "copies": self.copies}
-        return {**surroundings(model, self.chunk), **own}
+        own = {"attack": self.describe(), "defense": defended}
+        own |= {"job": self._fields(lambda name: name not in SCORED + SPEED)}
+        return {**surroundings(model, self.chunk, network), **own}
+
+    def score_facts(self) -> dict[str, Any]:
+        """Return what decides the scores of stored images."""
+        return {**self._fields(lambda name: name in SCORED), "rules": self.protocol.facts()}
+
+    def _fields(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
+        names = [field.name for field in fields(self) if wanted(field.name)]
+        return {name: facts_of(getattr(self, name)) for name in names}
 
     def folder(
         self, out: Path, name: str, identity: dict[str, Any], team: Team = ALONE
     ) -> JobFolder:
         """Return what a run keeps of one data set."""
-        return JobFolder(out, name, {**identity, "quarantine": self.quarantine}, team)
+        return JobFolder(out, name, identity, team)
 
     def run(
         self,
@@ -140,21 +167,23 @@ class AttackJob:
             None for a shard of a job array while other shards are not done.
 
         Raises:
-            ConfigError: the folder holds another run.
+            ConfigError: the folder holds another run, or a protocol that is not the data set's.
             DataError: an image that cannot be used, features that are not finite, no query with a
                 positive; nothing is written then.
             DiskError: there is not enough room.
         """
-        folder = self.folder(out, data.name, identity, team)
+        own, folder = self.of(data), self.folder(out, data.name, identity, team)
         folder.check_free()
         attacked_size(self.space, model)  # one that cannot be is said now
         check_tracklets(self.attack, model, data)
         print(f"##### Attacking {data.name} ({self.side}) #####")
         bad, pixels = folder.checked(data, self.workers)
+        names = {record.image_id for record in data.side(self.side)}
         data, missing = self._without(data, bad)
+        gone = frozenset(names - {record.image_id for record in data.side(self.side)})
         try:
             with repeatable():
-                job = self._fitted(model, data, folder)
+                job = replace(own._fitted(model, data, folder), left_out=gone)
                 done = job._run(model, data, folder, missing, pixels)
                 if job.defense is None:
                     return done
@@ -182,6 +211,7 @@ class AttackJob:
         variant = writer.write(data, {"data": data.name, **folder.identity}, missing)
         if variant is None or not team.whole:
             return None
+        folder.require_unchanged(variant.manifest.stored)
         attacked = [r for r in variant.data(data).side(self.side) if r.image_id in variant.attacked]
         after = self._after(model, attacked, clean, team)
         scores["adversarial"] = scoring.score(after, "Adversarial, from the stored files")
@@ -232,8 +262,7 @@ class AttackJob:
         attack = self.describe() | metric_facts("evaluation_metric", self.distance)
         return Scored(
             attack=attack,
-            ap_rule=self.ap_rule,
-            distance=self.distance,
+            protocol=self.protocol,
             clean=clean,
             after=after,
             scores=scores,
@@ -269,7 +298,7 @@ class AttackJob:
         extraction = self._extraction(model, data, "train", folder.team)
         train = functools.partial(folder.features, "train", data.train, extraction)
         attack, distance = copy.deepcopy((self.attack, self.distance))  # other sets fit their own
-        job = replace(self, attack=attack, distance=distance)
+        job = replace(self, attack=attack, protocol=replace(self.protocol, distance=distance))
         for distance in job._distances():
             if isinstance(distance, FittedDistance) and to_fit(distance):
                 folder.fit(distance, train)
@@ -301,34 +330,29 @@ class AttackJob:
         )
 
     def scoring(self, team: Team = ALONE) -> Scoring:
-        """Return the rules of the evaluation.
+        """Return what scores by the job's protocol.
 
         Args:
             team: this process and those it shares the work with.
         """
-        return Scoring(
-            self.distance,
-            self.ap_rule,
-            self.protocol,
-            self.block,
-            rerank=self.rerank,
-            neighbors=self.neighbors,
-            team=team,
-        )
+        return Scoring(self.protocol, team)
 
     def _pulled(self, references: References, attacked: Sequence[Record]) -> dict[str, int]:
         """Return image_id -> the identity it was pulled to; nothing when images are pushed."""
         if not self.target:
             return {}
-        return {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}
+        targets = {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}
+        return {name: target for name, target in targets.items() if target is not None}
 
     def _writer(
         self, model: ImageModel, data: ReIDData, other: Features, folder: JobFolder
     ) -> VariantWriter:
         records = data.side(self.side)
-        targets = (
-            target_map(self.target, records, other.pids, seed=self.seed) if self.target else {}
-        )
+        targets: dict[str, int] = {}
+        if self.target:
+            names = {"side": self.side, "left_out": self.left_out}
+            targets = target_map(self.target, records, other.pids, seed=self.seed, **names)
+            say_targets(self.side, len(targets), len(records))
         return VariantWriter(
             model,
             self.attack,

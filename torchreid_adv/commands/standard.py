@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from torchreid_adv import config
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import (
@@ -23,11 +21,12 @@ from torchreid_adv.commands.standard_page import PAGE, standard_page
 from torchreid_adv.commands.stock_checks import check_trainable, ready
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData
-from torchreid_adv.distances import distance_of
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.protocol import Protocol, configured_metric
 from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.kernels import on_configured_threads
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.standard.reading import RESULT
@@ -64,6 +63,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+@on_configured_threads
 def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path]:
     """Evaluate every model on every target and return the results' files.
 
@@ -72,10 +72,8 @@ def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path
         command: that is run, for the page.
         team: this process and those it shares the attacks with.
     """
-    if cfg.adv.job.threads:
-        torch.set_num_threads(cfg.adv.job.threads)
-    distance = distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
-    attacked = distance_of(cfg, cfg.adv.attack.metric) if cfg.adv.attack.metric else None
+    protocol, metric = Protocol.configured(cfg), cfg.adv.attack.metric
+    attacked = configured_metric(cfg, metric) if metric else None
     models = team.first(lambda: configured_models(cfg))
     surrogates = team.first(lambda: configured_surrogates(cfg))
     loaded = [load_spec(cfg, spec) for spec in surrogates]
@@ -87,7 +85,7 @@ def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path
         for spec in models:
             out = Path(cfg.data.save_dir) / data.name / spec.label
             settings = {
-                "distance": distance,
+                "protocol": protocol,
                 "attacked": attacked,
                 "surrogates": loaded,
                 "team": team,
@@ -155,7 +153,7 @@ def _one(
             model,
             data,
             out=out,
-            distance=settings["distance"],
+            protocol=settings["protocol"],
             workers=workers,
             settings=config.plain(cfg),
             command=command,

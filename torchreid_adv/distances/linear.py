@@ -24,6 +24,7 @@ class LinearDistance(Distance):
         normalize: L2-normalize features first.
     """
 
+    caches = ("_cast",)
     center: Tensor | None
     factor: Tensor | None
 
@@ -52,6 +53,11 @@ class LinearDistance(Distance):
                 f"have {features.shape[1]}; use the one that belongs to this model"
             )
         return (super().map(features) - center) @ factor
+
+    def facts(self) -> dict[str, Any]:
+        """Return what decides the distance; the hash of its map, once there is one."""
+        facts = super().facts()
+        return facts if self.factor is None else {**facts, "sha256": self.digest()}
 
     def digest(self) -> str:
         """Return the SHA-256 of L, wherever it came from."""

@@ -46,6 +46,14 @@ class ResumableMixin(Base):
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Save what the engine saves, and the state at the end of the epoch's training."""
         super().save_model(epoch, rank1, save_dir, is_best=is_best)
+        self._add_state(epoch, save_dir)
+
+    def save_before_test(self, save_dir: str) -> None:
+        """Save the checkpoint of the epoch, and the same state."""
+        super().save_before_test(save_dir)
+        self._add_state(self.epoch, save_dir)
+
+    def _add_state(self, epoch: int, save_dir: str) -> None:
         if not self.leads:
             return
         for name in self.get_model_names():

@@ -6,6 +6,7 @@ own ``forward_backward`` unless ``adv.engine`` names a mixin that replaces it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, TypeVar
@@ -13,11 +14,13 @@ from typing import Any, TypeVar
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.patching import Replace
+from torchreid_adv.integration.resuming import check_unfinished
 from torchreid_adv.registry import ENGINES
 
 E = TypeVar("E")
 
 _MARK = "_adapted_by_torchreid_adv"
+_SPAN = ("start_epoch", "max_epoch", "test_only")  # of Engine.run
 _count = 0
 
 
@@ -90,9 +93,20 @@ def _combined(own: type, mixins: tuple[type, ...]) -> type:
 
 
 def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(stock)
+
     @wraps(stock)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return stock(adapt_engine(self), *args, **kwargs)
+        given = signature.bind(self, *args, **kwargs)
+        given.apply_defaults()
+        start, end, tests = (given.arguments.get(name, 0) for name in _SPAN)
+        trains = not tests and end > 0
+        if trains:
+            check_unfinished(start, end)
+        adapted = adapt_engine(self)
+        if trains:
+            adapted.before_training()
+        return stock(adapted, *args, **kwargs)
 
     return run
 

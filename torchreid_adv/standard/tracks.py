@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from torchreid_adv.data.datasets import Record
 from torchreid_adv.jobs.chunks import chunks
 from torchreid_adv.jobs.files import write_together
 from torchreid_adv.jobs.manifest import Entry, Manifest, sha256
-from torchreid_adv.standard.chance import BROKEN, chances
+from torchreid_adv.standard.chance import BROKEN
 from torchreid_adv.standard.stages import Setting, Stored
 from torchreid_adv.standard.tables import CLEAN, Scores, Table
 
@@ -32,7 +33,7 @@ class QueryTrack:
         judge = setting.judge
         clean = setting.clean()
         self.table = Table(judge.query.pids.numpy(), clean)
-        self.chance = chances(judge.query, judge.clean[0]["gallery"])
+        self.chance = judge.chances()
         self.stored: dict[str, Stored] = {}
         self.root = ""
 
@@ -86,7 +87,7 @@ class GalleryTrack:
         judge = setting.judge
         clean = setting.clean()
         self.table = Table(judge.query.pids.numpy(), clean)
-        self.chance = chances(judge.query, judge.clean[0]["gallery"])
+        self.chance = judge.chances()
         self.pids = np.unique(self.table.pids[self.table.valid])
         self.means = self._means(clean.ap)  # of each identity, what its best attack so far leaves
         self.chosen: dict[int, str] = dict.fromkeys(self.pids.tolist(), CLEAN)
@@ -188,7 +189,8 @@ def compose(setting: Setting, place: str, entries: dict[str, tuple[Entry, Path]]
         contents = {folder / e.output: (source / e.output).read_bytes() for e, source in group}
         write_together(contents, setting.job / place / COMPOSED)
     track, eps = place.split("-eps")
-    header = {"data": setting.data.name, "track": track, **setting.identity}
+    header: dict[str, Any] = {"data": setting.data.name, "protocol": setting.data.protocol}
+    header |= {"track": track, **setting.identity}
     header["attack"] = {"name": "the worst of the ensemble", "eps": float(eps)}
     manifest = Manifest(header, tuple(entry for _, (entry, _) in sorted(entries.items())))
     if setting.team.leads:
