@@ -14,6 +14,7 @@ from torchreid_adv.integration import (
     models,
     reading,
     samplers,
+    schedules,
     transforms,
     weights,
 )
@@ -25,6 +26,7 @@ _bridge = Bridge(
         *reading.REPLACES,
         *transforms.REPLACES,
         *samplers.REPLACES,
+        *schedules.REPLACES,
         *datasets.REPLACES,
         *models.REPLACES,
         *weights.REPLACES,
