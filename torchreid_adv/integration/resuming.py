@@ -168,7 +168,8 @@ def _differences(
     mine: Mapping[str, Any], saved: Mapping[str, Any], free: tuple[str, ...]
 ) -> tuple[list[str], list[str]]:
     """Return the flags that differ, and the other values that do, each as ``a here, b there``."""
-    flags, kept = [], []
+    flags: list[str] = []
+    kept: list[str] = []
     for option in sorted(mine.keys() & saved.keys()):
         if option[0] == "_" or option in free:
             continue
