@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchreid_adv.attacks.answers import check_gradient
 from torchreid_adv.core.cache import Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.datasets import ReIDData
@@ -87,7 +88,7 @@ def evaluate_standard(
     version = version_of(version) if isinstance(version, str) else version
     protocol = _rules(protocol, distance, data)
     distance = protocol.distance
-    _check(distance, tracks, surrogates)
+    _check(model, distance, tracks, surrogates)
     inspection.refuse_model(model)
     model = averaged_model(model, version)
     contents = Contents(Path(out) / identities.KEPT)
@@ -124,7 +125,14 @@ def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData)
     return protocol.of(data)
 
 
-def _check(distance: Distance, tracks: Sequence[str], surrogates: Sequence[PixelModel]) -> None:
+def _check(
+    model: ImageModel,
+    distance: Distance,
+    tracks: Sequence[str],
+    surrogates: Sequence[PixelModel],
+) -> None:
+    if not black_box(model):  # a black box is attacked by its answers alone
+        check_gradient(model)
     unfitted = isinstance(distance, FittedDistance) and not distance.fitted
     if not distance.squared_euclidean or unfitted:
         raise ConfigError(
