@@ -293,6 +293,10 @@ RELATIONS: tuple[tuple[str, Callable[[dict[str, Any], Manifest], bool]], ...] = 
         ),
     ),
     (
+        "its protocol is the one of the manifest",
+        lambda f, m: m.header["protocol"] in ("", f["protocol"]["name"]),
+    ),
+    (
         "its AP rule is a known one",
         lambda f, m: (
             f["ap_rule"] == f["protocol"]["ap_rule"] and f["ap_rule"] in ("standard", "trapezoid")
