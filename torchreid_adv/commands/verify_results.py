@@ -186,10 +186,8 @@ def _target_faults(
     manifest = variants["adversarial"].manifest
     for variant in variants.values():
         header = dict(variant.manifest.header)
-        protocol = header.pop("protocol", None), header.pop("data", None)
-        if header != run or protocol not in (
-            (one, name) for one in ("", facts["protocol"]["name"])
-        ):
+        header.pop("protocol", None)
+        if header.pop("data", None) != name or header != run:
             yield f"'{variant.folder}' is of another run than {RUN} says"
     broken = [sentence for sentence, test in RELATIONS if not _holds(test, facts, manifest)]
     yield from (f"it does not hold that {sentence}" for sentence in broken)
