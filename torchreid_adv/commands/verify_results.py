@@ -143,7 +143,7 @@ def _run_faults(results: dict[str, Any], run: dict[str, Any]) -> Iterator[str]:
     name = model.get("name") if model.get("weights") or run.get("model") else ""
     size = model.get("size")
     sizes = size if isinstance(size, list) and size and isinstance(size[0], list) else [size]
-    pairs = {
+    pairs: dict[str, tuple[Any, Any]] = {
         "version": (run.get("version"), results["version"]),
         "model": (run.get("model"), name),
         "size": (sorted(map(list, network_sizes(run.get("network")))), sizes),
