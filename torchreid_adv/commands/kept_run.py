@@ -13,6 +13,7 @@ from torchreid_adv.commands.attack_gallery import attack_targets, configured_job
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.errors import DataError
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Ensemble, PixelModel
 
@@ -43,10 +44,11 @@ def kept_run(
     job = configured_job(cfg)
     for data in targets:
         job.folder(folder, data.name, identity_of(job, model, facts)).check_free()
-    if {data.name for data in targets} - kept_results(folder).keys():
-        print(f"\n##### {title} #####")
-        attack_targets(cfg, model, facts, targets, folder)
-    return kept_results(folder)
+    with working_in(folder):
+        if {data.name for data in targets} - kept_results(folder).keys():
+            print(f"\n##### {title} #####")
+            attack_targets(cfg, model, facts, targets, folder)
+        return kept_results(folder)
 
 
 def kept_results(folder: Path) -> dict[str, Any]:

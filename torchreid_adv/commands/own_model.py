@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from torchreid_adv import config
 from torchreid_adv.commands.train import train, weights_path
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.engines.selection import BEST
+from torchreid_adv.jobs.files import removed_after, unfinished_name
+from torchreid_adv.jobs.lock import making
 from torchreid_adv.jobs.manifest import sha256
 
 WITHIN = {  # engine -> the same inside a job
@@ -40,14 +41,13 @@ def trained_weights(cfg: AdvConfig, *, engine: str = "progress") -> Path:
     if wanted.is_file():
         print(f"=> Using the model trained before: {wanted}")
         return wanted
-    print(f"=> Training {cfg.model.name} on {', '.join(cfg.data.sources)}, once: {wanted}")
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    try:
-        _train(cfg, unfinished, engine)
-        if not wanted.is_file():
-            os.replace(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with making(folder):
+        if not wanted.is_file():  # by a process that this one has waited for
+            print(f"=> Training {cfg.model.name} on {', '.join(cfg.data.sources)}, once: {wanted}")
+            unfinished = folder.with_name(unfinished_name(folder.name))
+            with removed_after(unfinished):
+                _train(cfg, unfinished, engine)
+                os.replace(unfinished, folder)
     return wanted
 
 

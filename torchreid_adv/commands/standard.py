@@ -26,6 +26,7 @@ from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import distance_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.console import only_leader_speaks
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.specs import ModelSpec, parse_models
@@ -92,7 +93,8 @@ def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path
                 "surrogates": loaded,
                 "team": team,
             }
-            found.append(_one(cfg, spec, data, out, settings, command))
+            with working_in(out, team):
+                found.append(_one(cfg, spec, data, out, settings, command))
     return found
 
 

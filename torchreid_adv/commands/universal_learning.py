@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ from torchreid_adv.commands.own_model import train_quietly
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.engines.meta_attack import MetaAttackMixin
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.files import removed_after, unfinished_name
+from torchreid_adv.jobs.lock import making
 from torchreid_adv.jobs.manifest import sha256
 from torchreid_adv.models.specs import ModelSpec, parse_models
 
@@ -140,16 +141,20 @@ def learned(cfg: AdvConfig, on: Victim, chosen: Way, out: Path) -> Learned:
     name = f"{on.spec.label}-{_slug(chosen.name)}-eps{chosen.eps:g}-{_digest(own, on)}"
     folder = out / LEARNED / name
     if not (folder / FILE).is_file():
-        print(f"=> Learning against {on.spec.label}: {chosen.name}, eps {chosen.eps:g}: {folder}")
-        unfinished = folder.with_name(f"{name}.{os.getpid()}.tmp")
-        own.data.save_dir = str(unfinished)
-        try:
-            train_quietly(own)
-            if not (folder / FILE).is_file():
-                os.replace(unfinished, folder)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        with making(folder):
+            _learn(own, folder, f"against {on.spec.label}: {chosen.name}, eps {chosen.eps:g}")
     return Learned(chosen.name, on, chosen.eps, folder / FILE)
+
+
+def _learn(own: AdvConfig, folder: Path, title: str) -> None:
+    if (folder / FILE).is_file():  # by a process that this one has waited for
+        return
+    print(f"=> Learning {title}: {folder}")
+    unfinished = folder.with_name(unfinished_name(folder.name))
+    own.data.save_dir = str(unfinished)
+    with removed_after(unfinished):
+        train_quietly(own)
+        os.replace(unfinished, folder)
 
 
 def given(cfg: AdvConfig, known: list[Victim]) -> list[Learned]:

@@ -6,6 +6,7 @@ own ``forward_backward`` unless ``adv.engine`` names a mixin that replaces it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.patching import Replace
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.registry import ENGINES
 
 E = TypeVar("E")
@@ -92,7 +94,11 @@ def _combined(own: type, mixins: tuple[type, ...]) -> type:
 def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return stock(adapt_engine(self), *args, **kwargs)
+        folder = kwargs.get("save_dir", args[0] if args else "log")
+        with contextlib.ExitStack() as stack:
+            if getattr(self, "leads", True):  # the first of several processes holds it for all
+                stack.enter_context(working_in(folder, wait=False))
+            return stock(adapt_engine(self), *args, **kwargs)
 
     return run
 

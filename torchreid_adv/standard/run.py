@@ -19,6 +19,7 @@ from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, FittedDistance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.manifest import SIDES, sha256
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble, PixelModel
@@ -91,7 +92,7 @@ def evaluate_standard(
     setting = dataclasses.replace(
         setting, attacked=attacked or distance, identity=identity, team=team
     )
-    with repeatable():
+    with working_in(setting.out, team), repeatable():
         return _evaluate(setting, facts, tracks)
 
 

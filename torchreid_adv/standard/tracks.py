@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.jobs.chunks import chunks
-from torchreid_adv.jobs.files import write_together
+from torchreid_adv.jobs.files import removed_after, unfinished_name, write_together
 from torchreid_adv.jobs.manifest import Entry, Manifest, sha256
 from torchreid_adv.standard.chance import BROKEN, chances
 from torchreid_adv.standard.stages import Setting, Stored
@@ -183,10 +183,13 @@ def compose(setting: Setting, place: str, entries: dict[str, tuple[Entry, Path]]
         entries: image_id -> what the manifest says of the file, and the folder it lies in.
     """
     folder = setting.out / place / COMPOSED
+    scratch = setting.job / place / unfinished_name()
     groups = chunks(list(entries.values()), _TOGETHER) if setting.team.leads else []
     for group in groups:
         contents = {folder / e.output: (source / e.output).read_bytes() for e, source in group}
-        write_together(contents, setting.job / place / COMPOSED)
+        folder.mkdir(parents=True, exist_ok=True)
+        with removed_after(scratch):
+            write_together(contents, folder, scratch)
     track, eps = place.split("-eps")
     header = {"data": setting.data.name, "track": track, **setting.identity}
     header["attack"] = {"name": "the worst of the ensemble", "eps": float(eps)}
