@@ -5,26 +5,32 @@ import os
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 from leftovers import left
 from markets import write_market
-from scripts.tiny_model import Tiny
+from scripts.tiny_model import Tiny, TinyClassifier
 from standins import SCRIPTS
 
 
 class Jobs:
-    """A small job, run in forked processes."""
+    """Small jobs, run in forked processes."""
 
     def __init__(self, place):
         self.place = place
         self.market = write_market(place / "data", sizes=((64, 32), (40, 24)))
+        few = {"identities": 3, "cameras": 2, "distractors": 1}
+        self.small_market = write_market(place / "small", **few)
         self.log = place / "log.txt"
         self.log.touch()
-        self.weights = place / "tiny.pth"
-        torch.manual_seed(0)
-        torch.save({"state_dict": Tiny().state_dict()}, self.weights)
+        self.weights, self.other_weights = place / "tiny.pth", place / "other.pth"
+        for seed, path in enumerate((self.weights, self.other_weights)):
+            torch.manual_seed(seed)
+            torch.save({"state_dict": Tiny().state_dict()}, path)
+        self.classifier = place / "classifier.pth"
+        torch.save({"state_dict": TinyClassifier(3).state_dict()}, self.classifier)
         modules = os.pathsep.join([str(SCRIPTS), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": modules}
         self._zygote = subprocess.Popen(
@@ -37,14 +43,18 @@ class Jobs:
         assert self._zygote.stdout.readline() == "ready\n"
 
     def run(self, out, *options, world=1, **order):
-        """Run the job in ``out`` and return the exit codes of its processes."""
+        """Attack a gallery in ``out`` and return the exit codes of the processes."""
         flags = ["-s", "market1501", "-t", "market1501", "--root", str(self.market)]
         pairs = ["model.name", "tiny", "model.load_weights", str(self.weights)]
         pairs += ["adv.plugins", "['tiny_model']", "data.height", "64", "data.width", "32"]
         pairs += ["data.workers", "0", "data.save_dir", str(out), "adv.job.chunk", "2"]
-        order["arguments"] = ["attack-gallery", *flags, *pairs, "adv.attack.eps", "8", *options]
-        order["processes"] = [{}] if world == 1 else processes(world)
-        order["log"] = str(self.log)
+        arguments = ["attack-gallery", *flags, *pairs, "adv.attack.eps", "8", *options]
+        environments = [{}] if world == 1 else processes(world)
+        return self.command(arguments, environments, **order)
+
+    def command(self, arguments, environments=({},), **order):
+        """Run a command once in each environment and return the exit codes."""
+        order |= {"arguments": arguments, "processes": list(environments), "log": str(self.log)}
         self._zygote.stdin.write(json.dumps(order) + "\n")
         self._zygote.stdin.flush()
         return json.loads(self._zygote.stdout.readline())
@@ -78,8 +88,6 @@ def jobs(tmp_path_factory):
 @pytest.fixture(scope="session")
 def whole(jobs):
     """A run that nothing disturbed: what it left, and how long it took."""
-    import time
-
     out = jobs.place / "whole"
     started = time.perf_counter()
     assert jobs.run(out) == [0], jobs.said()

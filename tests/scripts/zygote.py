@@ -18,7 +18,7 @@ import time
 import torch
 
 from torchreid_adv import cli
-from torchreid_adv.commands import attack_gallery, outcome  # noqa: F401 (import it once)
+from torchreid_adv.commands import attack_gallery, outcome, train  # noqa: F401 (imported once)
 from torchreid_adv.jobs import space
 from torchreid_adv.registry import TABLES
 
@@ -52,6 +52,17 @@ def start(order, environment, pipe):
     return pid
 
 
+def pause(seconds, pids):
+    """Wait some seconds, or less where all processes have ended before."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and not all(map(ended, pids)):
+        time.sleep(min(0.02, max(0.0, deadline - time.monotonic())))
+
+
+def ended(pid):
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def wait(pids):
     """Wait for processes; when one fails, end the others, as torchrun does."""
     codes = {}
@@ -69,6 +80,7 @@ def main():
     torch.set_num_threads(1)
     for table in TABLES.values():
         list(table)
+    train._system_info()  # takes seconds
     print("ready", flush=True)
     for line in iter(sys.stdin.readline, "end\n"):  # a fork of the caller may hold its end open
         if not line:
@@ -78,7 +90,7 @@ def main():
         pids = [start(order, environment, writing) for environment in order["processes"]]
         os.close(writing)
         if "delay" in order:
-            time.sleep(order["delay"])
+            pause(order["delay"], pids)
             for victim in order["victims"]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pids[victim], getattr(signal, order["signal"]))

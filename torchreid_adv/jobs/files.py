@@ -81,6 +81,22 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
+def move_files(source: Path, folder: Path) -> None:
+    """Move all files below one folder to the same places below another one, on the same disk.
+
+    Each is flushed first, and replaces an older file at once.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        place = folder / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _flush_file(path)
+        os.replace(path, place)
+        flush_folder(place.parent)
+
+
 @contextlib.contextmanager
 def removed_after(path: Path) -> Iterator[None]:
     """Remove an unfinished file or folder when the block ends, in whatever way."""

@@ -1,0 +1,57 @@
+"""Every kind of work, killed at random moments: the same command goes on, and leaves the same.
+
+The default run samples the moments; ``python -m pytest tests/crash/test_kinds.py -m slow`` takes
+fifty of each kind and prints the counts.
+"""
+
+import random
+import time
+
+import pytest
+from kinds import KINDS, arguments, done_twice, kept
+
+MARKED = [pytest.param(1, id="sampled"), pytest.param(50, id="full", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(jobs):
+    """Return what a kind of work leaves when nothing disturbs it, and how long it takes."""
+    known = {}
+
+    def work(kind):
+        if kind not in known:
+            place, started = jobs.place / "undisturbed" / kind, time.perf_counter()
+            assert jobs.command(arguments(kind, jobs, place)) == [0], jobs.said()
+            known[kind] = kept(place), time.perf_counter() - started
+        return known[kind]
+
+    return work
+
+
+@pytest.mark.parametrize("count", MARKED)
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_work_goes_on(kind, count, jobs, undisturbed, tmp_path, capsys):
+    expected, seconds = undisturbed(kind)
+    generator = random.Random(kind)
+    kills = runs = lost = different = twice = 0
+    while kills < count:
+        place, codes = tmp_path / f"{runs:03}", [-9]
+        while codes == [-9]:
+            delay = generator.uniform(0.03, 0.9) * seconds if kills < count else 10**6
+            order = {"signal": "SIGKILL", "delay": delay, "victims": [0]} if kills < count else {}
+            codes = jobs.command(arguments(kind, jobs, place), **order)
+            kills += codes == [-9]
+        assert codes == [0], jobs.said()
+        jobs.said()
+        found, runs = kept(place), runs + 1
+        lost += len(expected.keys() - found.keys())
+        different += sum(found.get(name, content) != content for name, content in expected.items())
+        twice += done_twice(place) + len(found.keys() - expected.keys())
+        assert (lost, twice, different) == (0, 0, 0), sorted(
+            name for name in {*expected, *found} if expected.get(name) != found.get(name)
+        )
+        # a machine that is faster now than at first is killed sooner
+        seconds = seconds if kills else seconds / 2
+    with capsys.disabled():
+        print(f"\n{kind}: {kills} kills in {runs} runs, ", end="")
+        print(f"{lost} lost, {twice} duplicated, {different} different")
