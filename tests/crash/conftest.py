@@ -9,6 +9,7 @@ import time
 
 import pytest
 import torch
+from kinds import arguments, kept
 from leftovers import left
 from markets import write_market
 from scripts.tiny_model import Tiny, TinyClassifier
@@ -44,13 +45,19 @@ class Jobs:
 
     def run(self, out, *options, world=1, **order):
         """Attack a gallery in ``out`` and return the exit codes of the processes."""
+        environments = [{}] if world == 1 else processes(world)
+        return self.command(self._attack(out, *options), environments, **order)
+
+    def run_pair(self, out):
+        """Do it twice at the same time, by processes that know nothing of each other."""
+        return self.command(self._attack(out), [{}, {}])
+
+    def _attack(self, out, *options):
         flags = ["-s", "market1501", "-t", "market1501", "--root", str(self.market)]
         pairs = ["model.name", "tiny", "model.load_weights", str(self.weights)]
         pairs += ["adv.plugins", "['tiny_model']", "data.height", "64", "data.width", "32"]
         pairs += ["data.workers", "0", "data.save_dir", str(out), "adv.job.chunk", "2"]
-        arguments = ["attack-gallery", *flags, *pairs, "adv.attack.eps", "8", *options]
-        environments = [{}] if world == 1 else processes(world)
-        return self.command(arguments, environments, **order)
+        return ["attack-gallery", *flags, *pairs, "adv.attack.eps", "8", *options]
 
     def command(self, arguments, environments=({},), **order):
         """Run a command once in each environment and return the exit codes."""
@@ -92,3 +99,18 @@ def whole(jobs):
     started = time.perf_counter()
     assert jobs.run(out) == [0], jobs.said()
     return left(out), time.perf_counter() - started
+
+
+@pytest.fixture(scope="session")
+def undisturbed(jobs):
+    """Return what a kind of work leaves when nothing disturbs it, and how long it takes."""
+    known = {}
+
+    def work(kind):
+        if kind not in known:
+            place, started = jobs.place / "undisturbed" / kind, time.perf_counter()
+            assert jobs.command(arguments(kind, jobs, place)) == [0], jobs.said()
+            known[kind] = kept(place), time.perf_counter() - started
+        return known[kind]
+
+    return work

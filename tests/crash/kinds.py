@@ -20,7 +20,9 @@ def arguments(kind, jobs, place):
     data = place / "data"
     data.mkdir(parents=True, exist_ok=True)
     if not (data / "market1501").exists():
-        shutil.copytree(jobs.small_market / "market1501", data / "market1501", copy_function=os.link)
+        shutil.copytree(
+            jobs.small_market / "market1501", data / "market1501", copy_function=os.link
+        )
     command, options = KINDS[kind](jobs, place)
     name = "virtual_a" if kind == "rendering" else "market1501"
     flags = ["--root", str(data), "-s", name, "-t", name]

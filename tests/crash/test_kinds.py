@@ -5,27 +5,11 @@ fifty of each kind and prints the counts.
 """
 
 import random
-import time
 
 import pytest
 from kinds import KINDS, arguments, done_twice, kept
 
 MARKED = [pytest.param(1, id="sampled"), pytest.param(50, id="full", marks=pytest.mark.slow)]
-
-
-@pytest.fixture(scope="session")
-def undisturbed(jobs):
-    """Return what a kind of work leaves when nothing disturbs it, and how long it takes."""
-    known = {}
-
-    def work(kind):
-        if kind not in known:
-            place, started = jobs.place / "undisturbed" / kind, time.perf_counter()
-            assert jobs.command(arguments(kind, jobs, place)) == [0], jobs.said()
-            known[kind] = kept(place), time.perf_counter() - started
-        return known[kind]
-
-    return work
 
 
 @pytest.mark.parametrize("count", MARKED)
