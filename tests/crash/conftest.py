@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -66,6 +67,13 @@ class Jobs:
         self._zygote.stdin.flush()
         return json.loads(self._zygote.stdout.readline())
 
+    def fresh(self, kind):
+        """Return an empty folder for a kind of work: always the same, whose path is in results."""
+        place = self.place / "work" / kind.replace(" ", "_")
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        return place
+
     def said(self):
         """Return what processes printed since the last call."""
         text = self.log.read_text()
@@ -108,7 +116,7 @@ def undisturbed(jobs):
 
     def work(kind):
         if kind not in known:
-            place, started = jobs.place / "undisturbed" / kind, time.perf_counter()
+            place, started = jobs.fresh(kind), time.perf_counter()
             assert jobs.command(arguments(kind, jobs, place)) == [0], jobs.said()
             known[kind] = kept(place), time.perf_counter() - started
         return known[kind]

@@ -16,7 +16,7 @@ ZOO = "{normal: {}, scaled: {adv.defense.name: bit_depth}}"
 
 
 def arguments(kind, jobs, place):
-    """Return the command line of a kind of work that writes below ``place`` only."""
+    """Return the command line of a kind of work that reads and writes below ``place`` only."""
     data = place / "data"
     data.mkdir(parents=True, exist_ok=True)
     if not (data / "market1501").exists():
@@ -75,10 +75,15 @@ def _rendering(jobs, place):
 
 
 def _training(jobs, place):
+    return "train", {**TRAINED, "train.max_epoch": 4, "test.eval_freq": 1}
+
+
+def _robust(jobs, place):
     # goes on from its last checkpoint, as a user would
     done = (place / "out" / "model").glob("model.pth.tar-*")
     last = max(done, key=lambda path: int(path.name.rpartition("-")[2]), default="")
-    return "train", {**TRAINED, "train.max_epoch": 4, "test.eval_freq": 1, "model.resume": last}
+    engine = {"adv.engine": "adversarial_training", "adv.training.steps": 1}
+    return _training(jobs, place)[0], {**_training(jobs, place)[1], **engine, "model.resume": last}
 
 
 def _zoo(jobs, place):
@@ -98,6 +103,7 @@ KINDS = {
     "scenarios": _universal,
     "rendering": _rendering,
     "training": _training,
+    "robust training": _robust,
 }
 
 
@@ -113,8 +119,7 @@ def kept(place):
     for path in sorted(place.rglob("*")):
         if not path.is_file() or path.name.endswith(".ledger") or path.name.startswith(BY_TIME):
             continue
-        content = path.read_bytes().replace(bytes(place), b"PLACE")
-        contents[path.relative_to(place).as_posix()] = _same(path, content)
+        contents[path.relative_to(place).as_posix()] = _same(path, path.read_bytes())
     return contents
 
 

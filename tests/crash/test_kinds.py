@@ -14,12 +14,12 @@ MARKED = [pytest.param(1, id="sampled"), pytest.param(50, id="full", marks=pytes
 
 @pytest.mark.parametrize("count", MARKED)
 @pytest.mark.parametrize("kind", KINDS)
-def test_killed_work_goes_on(kind, count, jobs, undisturbed, tmp_path, capsys):
+def test_killed_work_goes_on(kind, count, jobs, undisturbed, capsys):
     expected, seconds = undisturbed(kind)
     generator = random.Random(kind)
     kills = runs = lost = different = twice = 0
     while kills < count:
-        place, codes = tmp_path / f"{runs:03}", [-9]
+        place, codes = jobs.fresh(kind), [-9]
         while codes == [-9]:
             delay = generator.uniform(0.03, 0.9) * seconds if kills < count else 10**6
             order = {"signal": "SIGKILL", "delay": delay, "victims": [0]} if kills < count else {}

@@ -118,9 +118,10 @@ def test_a_finished_run_is_read_from_a_disk_that_cannot_be_written(jobs, tmp_pat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "training"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "training" not in kind])
 def test_finished_work_of_every_kind_is_read(kind, jobs, undisturbed):
-    expected, place = undisturbed(kind)[0], jobs.place / "undisturbed" / kind
+    expected, place = undisturbed(kind)[0], jobs.fresh(kind)
+    assert jobs.command(arguments(kind, jobs, place)) == [0], jobs.said()
     jobs.said()
     codes = jobs.command(arguments(kind, jobs, place), read_only=str(place))
     if codes == [CANNOT]:
@@ -142,10 +143,10 @@ def test_pairs_of_processes_in_one_folder(pairs, jobs, whole, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_pairs_of_every_kind(kind, jobs, undisturbed, tmp_path, capsys):
+def test_pairs_of_every_kind(kind, jobs, undisturbed, capsys):
     expected, seen = undisturbed(kind)[0], []
-    for number in range(20):
-        place = tmp_path / f"{number:02}"
+    for _ in range(20):
+        place = jobs.fresh(kind)
         codes = jobs.command(arguments(kind, jobs, place), [{}, {}])
         assert sorted(codes) in ([0, 0], [0, 2]), jobs.said()
         found = kept(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ from torch.utils.data import DataLoader
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.distances import Distance, FittedDistance, distance_of
 from torchreid_adv.engines.defended import defend_tests
+from torchreid_adv.engines.saving import whole_checkpoints
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Reranking, RetrievalResult, evaluate, evaluate_matrix
 from torchreid_adv.evaluation.trials import evaluate_trials
@@ -202,4 +204,5 @@ class EvaluationMixin(Base):
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Save with rank-1 as a plain float, which current torch reads back without unpickling."""
-        super().save_model(epoch, float(rank1), save_dir, is_best=is_best)
+        with whole_checkpoints(save_dir) if self.leads else nullcontext(save_dir) as folder:
+            super().save_model(epoch, float(rank1), folder, is_best=is_best)

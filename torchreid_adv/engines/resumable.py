@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,9 @@ import torch
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.engines.evaluation import Base
 from torchreid_adv.engines.randomness import kept_random_state, random_state, set_random_state
+from torchreid_adv.engines.saving import whole_checkpoints
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import read_checkpoint
-from torchreid_adv.jobs.files import move_files, removed_after, unfinished_name
-from torchreid_adv.jobs.held import require_held
 
 KEY = "adv_random"  # in a checkpoint
 
@@ -47,29 +44,16 @@ class ResumableMixin(Base):
         return rank1
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
-        """Save what the engine saves, and the state at the end of the epoch's training.
-
-        Each file takes its place when it is whole: a process that is killed meanwhile leaves the
-        checkpoints of the epochs before.
-        """
+        """Save what the engine saves, and the state at the end of the epoch's training."""
         if not self.leads:
             super().save_model(epoch, rank1, save_dir, is_best=is_best)
             return
-        folder = Path(save_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        require_held(folder)
-        unfinished, said = folder / unfinished_name(), io.StringIO()
-        with removed_after(unfinished):
-            with contextlib.redirect_stdout(said):
-                super().save_model(epoch, rank1, str(unfinished), is_best=is_best)
+        with whole_checkpoints(save_dir) as folder:
+            super().save_model(epoch, rank1, folder, is_best=is_best)
             for name in self.get_model_names():
-                self._add_state(unfinished / name / f"model.pth.tar-{epoch + 1}")
-            move_files(unfinished, folder)
-        print(said.getvalue().replace(str(unfinished), save_dir), end="")
-
-    def _add_state(self, path: Path) -> None:
-        if path.is_file():  # a learned attack saves no network
-            torch.save({**read_checkpoint(path), KEY: self.kept_state()}, path)
+                path = Path(folder) / name / f"model.pth.tar-{epoch + 1}"
+                if path.is_file():  # a learned attack saves no network
+                    torch.save({**read_checkpoint(path), KEY: self.kept_state()}, path)
 
     def kept_state(self) -> dict[str, Any]:
         """Return what a checkpoint holds beside weights: plain values and tensors."""
