@@ -13,8 +13,7 @@ CANNOT = 77  # exit code of a process that may not mount
 @pytest.mark.parametrize("megabytes", [4, 12, 40])
 def test_a_job_without_memory_ends_and_goes_on(megabytes, jobs, whole, tmp_path):
     jobs.said()
-    options = ["adv.attack.options", "{}", "adv.job.chunk", "2"]
-    (code,) = jobs.run(tmp_path, *options, memory=megabytes * 2**20)
+    (code,) = jobs.run(tmp_path, memory=megabytes * 2**20)
     said = jobs.said()
     assert code in (0, 5), said
     assert "Traceback" not in said
@@ -35,7 +34,7 @@ def test_closed_streams_change_nothing(closed, jobs, whole, tmp_path):
 def test_a_folder_that_vanishes_is_never_a_success(removed, world, jobs, whole, tmp_path):
     out = tmp_path / "out"
     jobs.said()
-    order = {"delay": 60, "images": 6, "out": str(out), "remove": str(out / removed)}
+    order = {"delay": 60, "images": 6, "within": str(out), "remove": str(out / removed)}
     codes = jobs.run(out, world=world, **order)
     said = jobs.said()
     assert set(codes) <= {5, 143, -15}, said
@@ -63,7 +62,7 @@ def test_files_that_vanish_are_made_again(jobs, whole, tmp_path):
 
 def test_a_shard_whose_folder_vanishes_is_not_done(jobs, tmp_path):
     out = tmp_path / "out"
-    order = {"delay": 60, "images": 3, "out": str(out), "remove": str(out)}
+    order = {"delay": 60, "images": 3, "within": str(out), "remove": str(out)}
     jobs.said()
     assert jobs.run(out, "adv.job.shard", "0/2", **order) == [5]
     assert "is done" not in jobs.said()

@@ -6,7 +6,7 @@ environments), ``log``, and optionally ``delay`` seconds until ``signal`` goes t
 have; ``memory``, the most bytes a process may take besides what it has; ``free``, the bytes said to
 be free on the disk; ``read_only``, a folder that cannot be written; ``closed``, numbers of standard
 streams that are closed; ``page``, whether a report is drawn. With ``images`` the wait ends when so
-many are stored. Answers one line: the exit codes. The line "end" ends it.
+many are stored ``within`` a folder. Answers one line: the exit codes. The line "end" ends it.
 """
 
 import contextlib
@@ -86,7 +86,7 @@ def pause(order, pids):
     """Wait some seconds, or less where all have ended or enough images are stored before."""
     deadline = time.monotonic() + order["delay"]
     while time.monotonic() < deadline and not all(map(ended, pids)):
-        if "images" in order and len(list(Path(order["out"]).rglob("*.png"))) >= order["images"]:
+        if "images" in order and len(list(Path(order["within"]).rglob("*.png"))) >= order["images"]:
             break
         time.sleep(min(0.01, max(0.0, deadline - time.monotonic())))
 
