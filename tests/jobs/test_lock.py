@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,28 @@ def test_nothing_is_left_where_nothing_was_written(tmp_path):
 def test_entries_of_a_folder_are_made_beside_each_other(tmp_path):
     with another_in(tmp_path, "model-1"), making(tmp_path / "model-2"), working_in(tmp_path):
         pass
+
+
+def test_long_names_leave_room_for_their_owner(tmp_path):
+    name = "m" * 250
+    with making(tmp_path / name):
+        work = tmp_path / unfinished_name(name)
+        work.mkdir()
+        assert len(work.name) < 255
+        work.rename(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_threads_of_a_process_share_its_lock(tmp_path):
+    def work():
+        for number in range(20):
+            with working_in(tmp_path / "run"):
+                write_text(tmp_path / "run" / "file", f"{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work) for _ in range(4)]:
+            done.result()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["file"]
 
 
 def test_shards_share_a_folder_and_a_whole_run_does_not(tmp_path):

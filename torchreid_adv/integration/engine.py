@@ -7,6 +7,7 @@ own ``forward_backward`` unless ``adv.engine`` names a mixin that replaces it.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, TypeVar
@@ -96,7 +97,8 @@ def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
         folder = kwargs.get("save_dir", args[0] if args else "log")
         with contextlib.ExitStack() as stack:
-            if getattr(self, "leads", True):  # the first of several processes holds it for all
+            # the first of several processes holds it for all
+            if getattr(self, "leads", True) and os.environ.get("RANK", "0") == "0":
                 stack.enter_context(working_in(folder, wait=False))
             return stock(adapt_engine(self), *args, **kwargs)
 

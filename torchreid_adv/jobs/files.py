@@ -12,12 +12,14 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
 from torchreid_adv.jobs.held import require_held
 from torchreid_adv.jobs.owner import abandoned, this_process
 
+_MAX_ENTRY = 100  # bytes; file systems take 255, and hosts have names
 _FLUSHERS = 8  # files flushed at a time: journals take several for the price of one
 
 
@@ -50,7 +52,12 @@ def unfinished_name(entry: str = "") -> str:
     Args:
         entry: what it will be, where several things are made in one folder.
     """
-    return f".{entry}.{this_process().tag}~{secrets.token_hex(4)}.tmp"
+    return f".{shortened(entry)}.{this_process().tag}~{secrets.token_hex(4)}.tmp"
+
+
+def shortened(name: str) -> str:
+    """Return a name that leaves room for an owner beside it; a long one as its hash."""
+    return name if len(name.encode()) <= _MAX_ENTRY else sha256(name.encode()).hexdigest()[:32]
 
 
 def sweep(folder: Path, entry: str = "", *, deep: bool = False) -> None:
@@ -63,7 +70,7 @@ def sweep(folder: Path, entry: str = "", *, deep: bool = False) -> None:
     """
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
-            mine = not entry or name.startswith(f".{entry}.")
+            mine = not entry or name.startswith(f".{shortened(entry)}.")
             if mine and name.startswith(".") and name.endswith(".tmp"):
                 path = Path(place, name)
                 if abandoned(path):

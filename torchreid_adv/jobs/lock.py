@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from torchreid_adv.errors import ConfigError, DiskError, printable
-from torchreid_adv.jobs.files import remove, sweep
+from torchreid_adv.jobs.files import remove, shortened, sweep
 from torchreid_adv.jobs.held import LOCKS, Held
 from torchreid_adv.jobs.owner import SILENT, owner_in, silence_of, this_process
 from torchreid_adv.jobs.team import ALONE, Team
@@ -142,10 +142,13 @@ def _acquired(folder: Path, entry: str, part: str, wait: bool) -> Held | None:
     while True:
         made = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f".{entry}.lock.{part}.{this_process().tag}"
+        path = folder / f".{shortened(entry)}.lock.{part}.{this_process().tag}"
         held = Held(folder, path, this_process(), made=made)
         try:
-            others = _announced(held, entry, part)
+            with _guard:  # another thread of this process gives the same lock back
+                others = _announced(held, entry, part)
+                if not others:
+                    return _registered(held, entry)
         except FileNotFoundError:  # the folder was given up by its last holder
             time.sleep(_PAUSE[0])
             continue
@@ -153,11 +156,6 @@ def _acquired(folder: Path, entry: str, part: str, wait: bool) -> Held | None:
             if error.errno in _READ_ONLY and not made:
                 return None
             raise
-        if not others:
-            with _guard:
-                LOCKS[folder, entry] = held
-            _keep_beating()
-            return held
         _remove_made(held)
         if not wait:
             raise ConfigError(
@@ -168,6 +166,16 @@ def _acquired(folder: Path, entry: str, part: str, wait: bool) -> Held | None:
             print(f"Waiting: {_who_works(folder, others[0])}", file=sys.stderr, flush=True)
             said = True
         time.sleep(random.uniform(*_PAUSE))
+
+
+def _registered(held: Held, entry: str) -> Held:
+    """Remember a lock, or that another thread of this process has taken the same one meanwhile."""
+    same = _held_again(held.folder, entry)
+    if same is not None:
+        return same
+    LOCKS[held.folder, entry] = held
+    _keep_beating()
+    return held
 
 
 def _announced(held: Held, entry: str, part: str) -> list[Path]:
@@ -187,7 +195,7 @@ def _announced(held: Held, entry: str, part: str) -> list[Path]:
 def _locks_beside(own: Path, entry: str, part: str) -> tuple[list[Path], list[Path]]:
     """Return the locks that another one cannot stand beside, and those nobody holds any more."""
     now, others, stale = own.stat().st_mtime, [], []
-    for path in sorted(own.parent.glob(f".{_literal(entry)}.lock.*")):
+    for path in sorted(own.parent.glob(f".{_literal(shortened(entry))}.lock.*")):
         match, owner = _NAME.fullmatch(path.name), owner_in(path.name)
         if match is None or owner is None or owner == this_process():
             continue
