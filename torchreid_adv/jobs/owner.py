@@ -68,13 +68,15 @@ def owner_in(name: str) -> Owner | None:
 
 
 def abandoned(path: Path) -> bool:
-    """Tell whether the process that writes an unfinished file or folder has ended."""
+    """Tell whether the process that writes an unfinished file or folder has ended.
+
+    A name that tells no owner is not one of ours.
+    """
+    owner = owner_in(path.name)
     try:
-        silence = silence_of(path, time.time())
+        return owner is not None and not owner.runs(silence_of(path, time.time()))
     except OSError:  # gone meanwhile
         return False
-    owner = owner_in(path.name)
-    return silence > SILENT if owner is None else not owner.runs(silence)
 
 
 def silence_of(path: Path, now: float) -> float:
