@@ -140,9 +140,9 @@ class _Watch:
                 selector.register(peer, selectors.EVENT_READ)
             while selector.get_map():
                 for key, _ in selector.select():
-                    peer: Any = key.fileobj
-                    message = _message(peer, self._peers[peer])
-                    selector.unregister(peer)
+                    connection: Any = key.fileobj
+                    message = _message(connection, self._peers[connection])
+                    selector.unregister(connection)
                     if message["code"] and not self._closed.is_set():
                         self._give_up(message)
                         return
