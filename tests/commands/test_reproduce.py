@@ -103,7 +103,7 @@ def test_the_numbers_of_the_paper_are_in_their_places(done):
     assert cells["-B1", "fgsm", "ensemble"]["paper"] == {"mAP": 20.61}
     kinds = {key: cell["kind"] for key, cell in cells.items()}
     assert kinds["B1", "ifgsm", "B1"] == "white"
-    assert kinds["B1", "ifgsm", "HA"] == "gray"  # one network in this test
+    assert kinds["B1", "ifgsm", "HA"] == "black"  # one network in this test, as the paper counts
     assert kinds["-B1", "ifgsm", "ensemble"] == "white"
     assert kinds["B1", "ifgsm", "MC"] is None
 
@@ -210,7 +210,9 @@ def test_metric_preserving_networks_stand_beside_the_normal_ones(trained):
     assert set(both["ours"]) == {"mAP", "metric_preserving_mAP"}
     assert both["paper"] == {"mAP": 24.11, "metric_preserving_mAP": 53.58}
     assert set(found["B4", "B1"]["ours"]) == {"mAP"}
+    assert found["B4", "B4"]["kinds"] == {"mAP": "white", "metric_preserving_mAP": "black"}
     itself = found["itself", "B4"]
+    assert set(itself["kinds"].values()) == {"white"}
     assert itself["paper"] is None
     for label, measure in (("B4", "mAP"), ("B4-M", "metric_preserving_mAP")):
         mean = results_of(trained, label, "ifgsm")["mAP"]
@@ -232,6 +234,9 @@ def test_networks_trained_against_an_attack_are_under_it_and_re_ranked(trained):
     assert found["AT", "lta"]["mAP"] == pytest.approx(run["mAP"], abs=1e-6)
     clean = [results_of(trained, f"AT_{a}", a, "clean")["rerank"]["mAP"] for a in ("ifgsm", "lta")]
     assert found["AT", ""]["mAP"] == pytest.approx(sum(clean) / 2, abs=1e-6)
+    kinds = {(c["tested"], c["attack"]): c["kind"] for c in cells if c["ours"]}
+    assert kinds["AT", "lta"] == kinds["N", "lta"] == "white"
+    assert kinds["AT_CS", "lta"] == kinds["RRP", "lta"] == "oblivious"
     columns = {row: [found[row, attack] for attack in GIVEN] for row in ("AT", "AT_CS", "RRP")}
     assert columns["AT"] not in (columns["AT_CS"], columns["RRP"])
     assert not (trained / "trained" / "attacks" / "AT_lta" / "sma-eps5").exists()

@@ -77,7 +77,7 @@ def scored(place, label, data, defense=None, **rules):
 
 
 def jad(preset="jad"):
-    return build_defense("circuitous_scaling", preset=preset, final=(32, 16))
+    return build_defense("circuitous_scaling", preset=preset, final=(32, 16), proportional=True)
 
 
 @pytest.mark.parametrize("name", ["table3", "table4", "table5", "table6", "table9"])
@@ -108,7 +108,7 @@ def test_a_defended_cell_is_the_attack_on_the_weights_behind_the_scaling(done):
     found = scored(done, "DL", stored(done, "DL", "lta"), jad())
     cell = cells["JAD", "lta", False]
     assert cell["ours"]["mAP"] == pytest.approx(found.mAP, abs=1e-6)
-    assert (cell["attacked"], cell["kind"]) == ("DL", "white")
+    assert (cell["attacked"], cell["kind"]) == ("DL", "oblivious")
     assert cell["paper"] == {"rank1": 56.5, "mAP": 41.1}
     run = json.loads((done / "out/attacks/DL/lta-eps5/results.json").read_text())
     assert run["targets"]["market1501"]["attack"]["side"] == "query"
@@ -137,7 +137,9 @@ def test_figure_9_has_a_point_for_each_border(done):
     config.forget()
     data = adv.load_dataset("market1501", root=done / "data")
     (cell,) = [c for c in cells if (c["tested"], c["attack"], c["border"]) == ("N", "", 10.0)]
-    found = scored(done, "N", data, build_defense("rrp_paper", border=10, final=(32, 16)))
+    found = scored(
+        done, "N", data, build_defense("rrp_paper", size=[14, 6], border=10, final=(32, 16))
+    )
     assert cell["ours"]["mAP"] == pytest.approx(found.mAP, abs=1e-6)
     assert (done / "out" / "joint_defence.fig9_market1501.png").stat().st_size > 10_000
 

@@ -187,10 +187,12 @@ def test_defended_networks_are_further_weights(place):
         pairs = ("adv.scenarios.eps", "[4, 8]") if number == 16 else ()
         assert reproduce(place, number, *pairs, labels=labels) == 0
     found = ours(place, 13, "tested", "attack")
-    attacks = ("", *WAYS[3:], "UAP-Retrieval", "SMA")
-    assert set(found) == {(m, a) for m in ("IDE", "M_C", "M_D", "M_CD") for a in attacks}
+    attacks = ("", *WAYS[3:], "UAP-Retrieval", "SMA", "SMA, itself")
+    cells = {(m, a) for m in ("IDE", "M_C", "M_D", "M_CD") for a in attacks}
+    assert set(found) == cells - {("IDE", "SMA, itself")}
     assert found["M_D", "meta delta"]["kind"] == "gray"
-    assert found["M_D", "SMA"]["kind"] == "white"
+    assert found["M_D", "SMA"]["kind"] == "gray"
+    assert found["M_D", "SMA, itself"]["kind"] == found["IDE", "SMA"]["kind"] == "white"
     fourteenth = ours(place, 14, "tested", "attack")
     assert set(fourteenth) == {(m, a) for m in ("M_SMA", "M_CD") for a in attacks[4:]}
     assert fourteenth["M_CD", "SMA"]["ours"] == found["M_CD", "SMA"]["ours"]

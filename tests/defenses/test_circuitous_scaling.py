@@ -281,3 +281,11 @@ def test_draws_belong_to_the_image_and_the_seed():
 def test_what_cannot_be_is_refused(options, sentence):
     with pytest.raises(ConfigError, match=sentence):
         build_defense("circuitous_scaling", **options)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_proportional_preset_is_the_printed_one_at_the_printed_input(preset):
+    printed, half = scaling(preset), scaling(preset, proportional=True, final=(128, 64))
+    assert scaling(preset, proportional=True).steps == printed.steps
+    for step, full in zip(half.steps, printed.steps, strict=True):
+        assert step == (full if len(full) == 1 else (full[0] // 2, full[1] // 2))

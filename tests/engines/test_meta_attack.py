@@ -45,6 +45,28 @@ def learned(market, **keys):
     return engine
 
 
+@pytest.mark.parametrize(
+    ("kind", "shapes"),
+    [
+        ("color", {"color": (1, 3, 5, 5, 5)}),
+        ("both", {"color": (1, 3, 5, 5, 5), "delta": (1, 3, 64, 32)}),
+        ("shift", {"delta": (1, 3, 1, 1)}),
+    ],
+)
+def test_the_table_has_the_corners_that_are_asked_for_and_a_shift_is_one_color(
+    market, kind, shapes
+):
+    perturbation = learned(
+        market, **{"meta.perturbation": kind, "meta.cells": 5}
+    ).fitting.perturbation
+    assert {name: tuple(p.shape) for name, p in perturbation.named_parameters()} == shapes
+    if kind == "shift":
+        images = torch.full((2, 3, 48, 24), 0.5)
+        moved = (perturbation(images) - images).flatten(2)
+        assert torch.equal(moved, moved[:, :, :1].expand_as(moved))
+        assert 0 < moved.abs().max() <= perturbation.eps + 1e-6
+
+
 @pytest.mark.parametrize("learning", LEARNING)
 def test_the_data_that_is_learned_from(market, learning):
     engine = learned(market, **{"meta.learning": learning})

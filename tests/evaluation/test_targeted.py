@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from torchreid_adv.distances import build_distance
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.evaluation.targeted import success, target_ranks
 from torchreid_adv.models import Features
 
@@ -43,10 +44,8 @@ def test_ranks_are_those_of_sorted_lists(side, block):
     query, gallery = features(0, 12, "q"), features(1, 40, "g")
     names = (query if side == "query" else gallery).image_ids
     targets = {name: number % 5 for number, name in enumerate(names)}
-    distance = build_distance("euclidean")
-    assert target_ranks(query, gallery, targets, distance, block=block) == slow(
-        query, gallery, targets
-    )
+    protocol = Protocol(distance=build_distance("euclidean"), block=block)
+    assert target_ranks(query, gallery, targets, protocol) == slow(query, gallery, targets)
 
 
 def test_success_counts_all_pulled_images():

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from torchreid_adv.distances import build_distance
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.models.features import Features
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.report import charts
@@ -71,7 +72,7 @@ def make_target(tmp_path, monkeypatch):
             "gallery_after": after if side == "gallery" else gallery,
             "paths": paths, "paths_after": paths_after, "attacked": frozenset(hit.image_ids),
             "side": side, "eps": from_levels(EPS),
-            "distance": distance or build_distance("cosine"),
+            "protocol": Protocol(distance=distance or build_distance("cosine")),
         }  # fmt: skip
         return TargetReport(**(values | changes))
 

@@ -11,6 +11,7 @@ from torch import nn
 from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.standard.flags import Trials, of_model, of_table, of_trials
 from torchreid_adv.standard.looking import look
 from torchreid_adv.standard.result import why_not
@@ -113,7 +114,7 @@ def raised_of(checks):
 def looked(model, data, out, **settings):
     """Flag name -> level, of what is seen before any attack."""
     distance = build_distance("euclidean", normalize=True)
-    setting = _setting(model, data, out, SHORT, (), distance, 0)
+    setting = _setting(model, data, out, SHORT, (), Protocol(distance=distance), 0)
     setting = dataclasses.replace(setting, **settings)
     scores, chance = _checked(setting)
     chosen = sample(data.query, ~np.isnan(scores.ap), 6)

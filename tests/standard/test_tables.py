@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation import Protocol
+from torchreid_adv.evaluation.chance import expected_precision
 from torchreid_adv.models import Features
-from torchreid_adv.standard.chance import chances, expected_precision
 from torchreid_adv.standard.tables import (
     Scores,
     Table,
@@ -106,7 +108,8 @@ def test_chance_counts_what_counts_for_a_query():
         names = tuple(map(str, range(len(pids))))
         return Features(torch.ones(len(pids), 2), torch.tensor(pids), torch.tensor(camids), names)
 
-    found = chances(side([1, 5], [0, 0]), side([1, 1, 2, 3], [0, 1, 0, 0]))
+    protocol = Protocol(distance=build_distance("euclidean"))
+    found = protocol.chances(side([1, 5], [0, 0]), side([1, 1, 2, 3], [0, 1, 0, 0]))
     assert found[0] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)  # 1 right one among 3
     assert np.isnan(found[1])
 

@@ -14,6 +14,7 @@ from torchreid_adv import cli
 from torchreid_adv.commands.verify_standard import verify_run
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import DataError, VerificationError
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.jobs.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
 from torchreid_adv.standard.reading import RESULT, manifest_hash, read_result, sealed
 from torchreid_adv.standard.run import evaluate_standard
@@ -42,7 +43,8 @@ def copy(run, tmp_path):
 
 
 def judge(data, network):
-    return Judge(pixel_model(network), data, build_distance("euclidean", normalize=True), 1, None)
+    protocol = Protocol(distance=build_distance("euclidean", normalize=True))
+    return Judge(pixel_model(network), data, protocol, 1, None)
 
 
 def rewrite(folder, change):

@@ -7,8 +7,9 @@ from typing import Any
 from torchreid_adv.attacks.gradient_attack import Attack
 from torchreid_adv.attacks.shared_noise import with_shared_noise
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.distances import Distance, build_distance, distance_of
+from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.protocol import configured_metric
 from torchreid_adv.models.prepare import PRECISIONS
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.registry import ATTACKS
@@ -96,8 +97,7 @@ def configured_attack(cfg: AdvConfig) -> Attack:
 
 def configured_distance(cfg: AdvConfig) -> Distance:
     """Return the distance that is attacked: ``adv.attack.metric``, or that of the evaluation."""
-    metric = cfg.adv.attack.metric or lookup(cfg, "test.dist_metric", "euclidean")
-    return distance_of(cfg, metric)
+    return configured_metric(cfg, cfg.adv.attack.metric)
 
 
 def _check_unit(key: str, value: Any) -> None:

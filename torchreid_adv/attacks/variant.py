@@ -97,7 +97,7 @@ class Variant:
             )
             for side in SIDES
         }
-        return ReIDData(name=source.name, root=self.folder, **sides)
+        return ReIDData(source.name, self.folder, **sides, protocol=source.protocol)
 
 
 @dataclass
@@ -140,7 +140,7 @@ class VariantWriter:
 
         Args:
             data: the data set, without its bad images.
-            header: of the manifest.
+            header: of the manifest, which says by which protocol the data set is scored, too.
             bad: entries of the images that were left out.
 
         Returns:
@@ -162,6 +162,7 @@ class VariantWriter:
         self._require([unit for unit in units if unit.number not in done])
         if len(done) < len(units):
             return None
+        header = {**header, "protocol": data.protocol}
         return self._variant(targets, [done[unit.number] for unit in units], header, bad)
 
     def _say_missing(self, numbers: Set[int]) -> None:

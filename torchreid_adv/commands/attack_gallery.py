@@ -20,8 +20,10 @@ from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData, load_dataset
 from torchreid_adv.defenses import Defended, configured_defense
-from torchreid_adv.distances import Distance, build_distance, distance_of
+from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.of_models import protocol_of
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.lock import working_in
@@ -31,6 +33,7 @@ from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.models.tracklet_model import of_tracklets
 from torchreid_adv.registry import COMMANDS
 
+_RULES = ("protocol", "ap_rule", "max_rank", "rerank", "neighbors", "block")
 DATA_OPTIONS = {
     "split_id": "data.split_id",
     "cuhk03_labeled": "cuhk03.labeled_images",
@@ -152,6 +155,8 @@ def attack_targets(
     if cfg.adv.job.threads:
         torch.set_num_threads(cfg.adv.job.threads)
     job = configured_job(cfg)
+    for data in targets:
+        job.of(data)  # a protocol that does not fit the last one is said before the first
     identity = identity_of(job, model, facts)
     for data in targets:  # another run's folder is refused now, not waited for
         job.folder(out, data.name, identity, team).check_free()
@@ -172,20 +177,15 @@ def identity_of(
 
 
 def configured_job(cfg: AdvConfig) -> AttackJob:
-    """Return the job of ``adv.attack.*``, ``adv.evaluation.*`` and ``test.*``."""
+    """Return the job of ``adv.attack.*``, by the rules of the config's evaluation."""
     chosen = cfg.adv.attack
     return AttackJob(
         attack=configured_attack(cfg),
-        distance=distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean")),
+        protocol=Protocol.configured(cfg),
         side=chosen.side,
         rule=chosen.reference,
         target=chosen.target_map if chosen.targeted else "",
-        ap_rule=cfg.adv.evaluation.ap_rule,
-        block=cfg.adv.evaluation.block,
-        neighbors=cfg.adv.evaluation.neighbors,
-        rerank=cfg.adv.evaluation.rerank or bool(lookup(cfg, "test.rerank")),
         quarantine=cfg.adv.job.quarantine,
-        protocol="cuhk03" if lookup(cfg, "cuhk03.use_metric_cuhk03") else "market1501",
         chunk=cfg.adv.job.chunk,
         workers=lookup(cfg, "data.workers", 0),
         seed=chosen.seed,
@@ -249,17 +249,21 @@ def attack_dataset(
         side: ``gallery`` or ``query``.
         out: folder for the images, results.json and report.html.
         distance: by which the gallery is ranked; None = Euclidean of normalized features.
-        settings: further keywords of :class:`AttackJob` (``chunk``, ``workers``...).
+        settings: further keywords of :class:`AttackJob` (``chunk``, ``workers``...), and rules of
+            the scores: ``protocol`` (a name), ``ap_rule``, ``max_rank``, ``rerank``,
+            ``neighbors``, ``block``.
 
     Returns:
         the stored data set, with the image_ids of the original.
 
     Raises:
-        ConfigError: the folder holds another run.
+        ConfigError: the folder holds another run, or a protocol that is not the data set's.
         DataError: an image that cannot be used, or nothing to attack.
     """
     distance = distance or build_distance("euclidean", normalize=True)
-    job, folder = AttackJob(attack, distance, side, **settings), Path(out)
+    rules = {name: settings.pop(name) for name in _RULES if name in settings}
+    protocol = protocol_of(distance, data, **rules)
+    job, folder = AttackJob(attack, protocol, side, **settings), Path(out)
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
     with joined() as team, working_in(folder, team):
         done = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)

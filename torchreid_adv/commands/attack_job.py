@@ -29,7 +29,7 @@ from torchreid_adv.data.loading import refuse
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.jobs.manifest import SIDES, Entry
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Features, extract
@@ -44,15 +44,10 @@ class AttackJob:
 
     Args:
         attack: how images are attacked.
-        distance: by which the gallery is ranked.
+        protocol: every rule of the scores; a data set's own protocol takes its place there.
         side: ``gallery`` or ``query``.
         rule: of the references; "" = the side's own.
         target: of a targeted attack, see :func:`target_map`; "" for one that pushes.
-        ap_rule: average precision rule of the evaluation.
-        protocol: ``market1501`` or ``cuhk03``.
-        block: gallery images whose distances are held at a time by the evaluation.
-        rerank: score after k-reciprocal re-ranking, too.
-        neighbors: its neighbor search, ``torch`` or ``faiss``.
         chunk: images attacked together.
         workers: processes that read images.
         seed: of random targets.
@@ -64,15 +59,10 @@ class AttackJob:
     """
 
     attack: Attack
-    distance: Distance
+    protocol: Protocol
     side: str = "gallery"
     rule: str = ""
     target: str = ""
-    ap_rule: str = "standard"
-    protocol: str = "market1501"
-    block: int = GALLERY_BLOCK
-    rerank: bool = False
-    neighbors: str = "torch"
     chunk: int = 16
     workers: int = 0
     seed: int = 0
@@ -86,11 +76,19 @@ class AttackJob:
             raise ConfigError(
                 f"the attacked side is one of {', '.join(SIDE_RULES)}, got '{self.side}'"
             )
-        if self.rerank and not self.distance.squared_euclidean:
-            raise ConfigError(
-                f"re-ranking finds neighbors by squared Euclidean distances, which "
-                f"'{self.distance.name}' is not; do without, or choose a registered distance"
-            )
+
+    @property
+    def distance(self) -> Distance:
+        """By which the gallery is ranked."""
+        return self.protocol.distance
+
+    def of(self, data: ReIDData) -> AttackJob:
+        """Return the job with the rules of a data set's own protocol.
+
+        Raises:
+            ConfigError: another protocol is asked for.
+        """
+        return replace(self, protocol=self.protocol.of(data))
 
     @property
     def other(self) -> str:
@@ -140,12 +138,12 @@ class AttackJob:
             None for a shard of a job array while other shards are not done.
 
         Raises:
-            ConfigError: the folder holds another run.
+            ConfigError: the folder holds another run, or a protocol that is not the data set's.
             DataError: an image that cannot be used, features that are not finite, no query with a
                 positive; nothing is written then.
             DiskError: there is not enough room.
         """
-        folder = self.folder(out, data.name, identity, team)
+        own, folder = self.of(data), self.folder(out, data.name, identity, team)
         folder.check_free()
         attacked_size(self.space, model)  # one that cannot be is said now
         check_tracklets(self.attack, model, data)
@@ -154,7 +152,7 @@ class AttackJob:
         data, missing = self._without(data, bad)
         try:
             with repeatable():
-                job = self._fitted(model, data, folder)
+                job = own._fitted(model, data, folder)
                 done = job._run(model, data, folder, missing, pixels)
                 if job.defense is None:
                     return done
@@ -232,8 +230,7 @@ class AttackJob:
         attack = self.describe() | metric_facts("evaluation_metric", self.distance)
         return Scored(
             attack=attack,
-            ap_rule=self.ap_rule,
-            distance=self.distance,
+            protocol=self.protocol,
             clean=clean,
             after=after,
             scores=scores,
@@ -269,7 +266,7 @@ class AttackJob:
         extraction = self._extraction(model, data, "train", folder.team)
         train = functools.partial(folder.features, "train", data.train, extraction)
         attack, distance = copy.deepcopy((self.attack, self.distance))  # other sets fit their own
-        job = replace(self, attack=attack, distance=distance)
+        job = replace(self, attack=attack, protocol=replace(self.protocol, distance=distance))
         for distance in job._distances():
             if isinstance(distance, FittedDistance) and to_fit(distance):
                 folder.fit(distance, train)
@@ -301,20 +298,12 @@ class AttackJob:
         )
 
     def scoring(self, team: Team = ALONE) -> Scoring:
-        """Return the rules of the evaluation.
+        """Return what scores by the job's protocol.
 
         Args:
             team: this process and those it shares the work with.
         """
-        return Scoring(
-            self.distance,
-            self.ap_rule,
-            self.protocol,
-            self.block,
-            rerank=self.rerank,
-            neighbors=self.neighbors,
-            team=team,
-        )
+        return Scoring(self.protocol, team)
 
     def _pulled(self, references: References, attacked: Sequence[Record]) -> dict[str, int]:
         """Return image_id -> the identity it was pulled to; nothing when images are pushed."""

@@ -99,8 +99,12 @@ def labeled(specs: Sequence[ModelSpec], labels: Sequence[str]) -> list[ModelSpec
     return [known[label] for label in labels]
 
 
-def kind_of(crossing: Crossing, spec: ModelSpec | None) -> str:
-    """Return white, gray (the same network with other weights) or black."""
+def kind_of(crossing: Crossing, spec: ModelSpec | None, *, defended: bool = False) -> str:
+    """Return white, oblivious, gray (the same network with other weights) or black.
+
+    White-box is only what the attack went through: a test behind a defense that the attack did not
+    know of is oblivious.
+    """
     if spec is None or spec in crossing.attacked:
-        return "white"
+        return "oblivious" if defended else "white"
     return "gray" if spec.name in {own.name for own in crossing.attacked} else "black"

@@ -14,9 +14,9 @@ from torchreid_adv.attacks.fitted import Fitted
 from torchreid_adv.attacks.queries import QueryAttack
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands.job_folder import JobFolder
-from torchreid_adv.commands.target_results import Scores
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.defenses import Defended, Defense
+from torchreid_adv.evaluation.results import Scores
 from torchreid_adv.jobs.manifest import Entry
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.base import ImageModel

@@ -13,6 +13,7 @@ from torchreid_adv.commands.attack_gallery import attack_targets, configured_job
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.errors import DataError
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Ensemble, PixelModel
@@ -27,6 +28,8 @@ def kept_run(
     title: str,
 ) -> dict[str, Any]:
     """Attack data sets unless the results are there, and return them by data set.
+
+    Results by other rules than the config's do not count: what is stored is scored again.
 
     Args:
         cfg: for the attack, the defense and the evaluation.
@@ -45,10 +48,22 @@ def kept_run(
     for data in targets:
         job.folder(folder, data.name, identity_of(job, model, facts)).check_free()
     with working_in(folder):
-        if {data.name for data in targets} - kept_results(folder).keys():
+        known = kept_results(folder)
+        if not all(_scored_by(job.of(data).protocol, known.get(data.name, {})) for data in targets):
             print(f"\n##### {title} #####")
             attack_targets(cfg, model, facts, targets, folder)
         return kept_results(folder)
+
+
+def _scored_by(protocol: Protocol, results: dict[str, Any]) -> bool:
+    """Tell whether results of a data set are by these rules; a map is fitted to the features."""
+    facts = results.get("protocol")
+    if facts is None:
+        return False
+    distance = {key: value for key, value in facts["distance"].items() if key != "sha256"}
+    asked = protocol.facts()
+    asked["distance"].pop("sha256", None)
+    return bool({**facts, "distance": distance} == asked)
 
 
 def kept_results(folder: Path) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from torchreid_adv.attacks.variant import Variant
-from torchreid_adv.commands.scoring import Scoring, Sides
-from torchreid_adv.commands.target_results import Scores
+from torchreid_adv.commands.scoring import Scoring
+from torchreid_adv.evaluation.protocol import Sides
+from torchreid_adv.evaluation.results import Scores
 
 
 def query_curve(

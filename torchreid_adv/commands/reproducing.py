@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torchreid_adv.commands.stock_config import DEFAULTS
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.keys import KEYS
 from torchreid_adv.models.specs import parse_models
 from torchreid_adv.report.comparison import Comparison, Finding, measured
@@ -127,12 +128,19 @@ def finding(cell: Cell, *, reranked: bool = False, **where: Any) -> Finding:
     return Finding({**own, **where}, measures, cell.kind, clean)
 
 
+SPACES = {
+    "stored": "Ours is attacked at the size that images are stored in.",
+    "network": "Ours is attacked at the size of the network's input.",
+}
+
+
 def rule_note(cfg: AdvConfig, table: PaperTable) -> str:
-    """Say how precisions were averaged."""
-    own = cfg.adv.evaluation.ap_rule
+    """Say how precisions were averaged, and at which size images were attacked."""
+    own = Protocol.configured(cfg).ap_rule
     as_paper = "as the paper's" if own == table.ap_rule else f"the paper's: {table.ap_rule}"
-    stored = " Ours is scored from the stored 8-bit files." if table.values("attack") else ""
-    return f"Average precision: {own}, {as_paper}.{stored}"
+    space = f" {SPACES[cfg.adv.attack.space]} It is scored from the stored 8-bit files."
+    attacked = table.values("attack") or table.values("attacked")
+    return f"Average precision: {own}, {as_paper}.{space if attacked else ''}"
 
 
 def _missing(table: PaperTable, labels: Sequence[str]) -> list[str]:

@@ -14,8 +14,8 @@ from torchreid_adv.commands.attack_gallery import configured_dataset, configured
 from torchreid_adv.commands.standard import configured_models
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import Record
-from torchreid_adv.distances import distance_of
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.kernels import repeatable
@@ -96,11 +96,14 @@ def configured_judge(result: dict[str, Any], cfg: AdvConfig) -> Judge:
     data, test = configured_dataset(cfg, target), configured_test(cfg)
     plain = load_spec(cfg, specs[0])
     model: ImageModel = plain if test is None else test.of(plain)
-    distance = distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
+    protocol = Protocol.configured(cfg, data)
+    if "protocol" not in result:  # of an older version, which had one set of rules
+        protocol = Protocol(distance=protocol.distance)
     same = {
         "data set": listing(data) == result["data"]["listing"],
         "weights": model_digest(model) == result["model"]["sha256"],
-        "metric": metric_facts(distance) == result["metric"],
+        "metric": metric_facts(protocol.distance) == result["metric"],
+        "protocol": result.get("protocol", protocol.facts()) == protocol.facts(),
         "defense": (test is not None) == (result["model"].get("defense") is not None),
     }
     for what, fits in same.items():
@@ -110,4 +113,4 @@ def configured_judge(result: dict[str, Any], cfg: AdvConfig) -> Judge:
                 "the flags of the run"
             )
     draws = int(result["standard"]["definition"].get("draws", 1))
-    return Judge(model, data, distance, draws, Path(), workers=lookup(cfg, "data.workers", 0))
+    return Judge(model, data, protocol, draws, Path(), workers=lookup(cfg, "data.workers", 0))

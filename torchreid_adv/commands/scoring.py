@@ -1,4 +1,4 @@
-"""How a run scores features: the ranking, the re-ranked one, and what a targeted attack reaches."""
+"""How a run scores features: by its protocol, and what a targeted attack reaches."""
 
 from __future__ import annotations
 
@@ -6,56 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torchreid_adv.commands.target_results import Scores
-from torchreid_adv.distances import Distance
-from torchreid_adv.evaluation import Reranking, RetrievalResult, evaluate
+from torchreid_adv.evaluation import RetrievalResult
+from torchreid_adv.evaluation.protocol import Protocol, Sides
+from torchreid_adv.evaluation.results import Scores
 from torchreid_adv.evaluation.targeted import success, target_ranks
 from torchreid_adv.jobs.team import ALONE, Team
-from torchreid_adv.models import Features
-
-Sides = dict[str, Features]  # "query" and "gallery"
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """The rules of a run's evaluation, and who shares its work.
+    """Scores by a protocol, printed where they have a title.
 
     Args:
-        distance: by which the gallery is ranked.
-        ap_rule: average precision rule.
-        protocol: ``market1501`` or ``cuhk03``.
-        block: gallery images whose distances are held at a time.
-        rerank: score after k-reciprocal re-ranking, too.
-        neighbors: its neighbor search, ``torch`` or ``faiss``.
+        protocol: the rules, of the data set that is scored.
         team: this process and those it shares the work with.
     """
 
-    distance: Distance
-    ap_rule: str
-    protocol: str
-    block: int
-    rerank: bool = False
-    neighbors: str = "torch"
+    protocol: Protocol
     team: Team = ALONE
 
     def score(self, sides: Sides, title: str = "") -> Scores:
-        """Score the ranking and, where it is wanted and shown, the re-ranked one.
+        """Score the ranking and, where it is asked for and shown, the re-ranked one.
 
         Args:
             sides: features of ``query`` and ``gallery``.
             title: what is printed above the scores; "" = nothing is printed.
         """
-        if self.rerank and title:
-            return self.both(sides, title)
-        return Scores(self._rank(sides, None, title))
-
-    def both(self, sides: Sides, title: str = "") -> Scores:
-        """Score the ranking and, where it is wanted, the re-ranked one; see :meth:`score`."""
-        plain = self._rank(sides, None, title)
-        if not self.rerank:
-            return Scores(plain)
-        reranking = Reranking(backend=self.neighbors)
-        return Scores(plain, self._rank(sides, reranking, title and f"{title}, re-ranked"))
+        protocol = self.protocol if title else self.protocol.plain
+        scores = protocol.score(sides, team=self.team)
+        _print(title, scores.plain)
+        if scores.reranked is not None:
+            _print(f"{title}, re-ranked", scores.reranked)
+        return scores
 
     def pulled(self, targets: Mapping[str, int], clean: Sides, after: Sides) -> dict[str, Any]:
         """Return how often pulled images come up for their targets, before and after; print it.
@@ -67,9 +49,7 @@ class Scoring:
         """
         found = {
             name: success(
-                target_ranks(
-                    sides["query"], sides["gallery"], targets, self.distance, block=self.block
-                ),
+                target_ranks(sides["query"], sides["gallery"], targets, self.protocol),
                 len(targets),
             )
             for name, sides in (("clean", clean), ("adversarial", after))
@@ -80,17 +60,7 @@ class Scoring:
             print(f"{name:<12}{shares}")
         return found
 
-    def _rank(self, sides: Sides, rerank: Reranking | None, title: str) -> RetrievalResult:
-        result = evaluate(
-            sides["query"],
-            sides["gallery"],
-            distance=self.distance,
-            ap_rule=self.ap_rule,
-            protocol=self.protocol,
-            block=self.block,
-            rerank=rerank,
-            team=self.team,
-        )
-        if title:
-            print(f"** {title} **", *result.lines([1, 5, 10, 20]), sep="\n")
-        return result
+
+def _print(title: str, result: RetrievalResult) -> None:
+    if title:
+        print(f"** {title} **", *result.lines(), sep="\n")

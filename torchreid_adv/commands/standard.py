@@ -23,8 +23,8 @@ from torchreid_adv.commands.standard_page import PAGE, standard_page
 from torchreid_adv.commands.stock_checks import check_trainable, ready
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData
-from torchreid_adv.distances import distance_of
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.protocol import Protocol, configured_metric
 from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.team import ALONE, Team, joined
@@ -75,8 +75,8 @@ def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path
     """
     if cfg.adv.job.threads:
         torch.set_num_threads(cfg.adv.job.threads)
-    distance = distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
-    attacked = distance_of(cfg, cfg.adv.attack.metric) if cfg.adv.attack.metric else None
+    protocol, metric = Protocol.configured(cfg), cfg.adv.attack.metric
+    attacked = configured_metric(cfg, metric) if metric else None
     models = team.first(lambda: configured_models(cfg))
     surrogates = team.first(lambda: configured_surrogates(cfg))
     loaded = [load_spec(cfg, spec) for spec in surrogates]
@@ -88,7 +88,7 @@ def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path
         for spec in models:
             out = Path(cfg.data.save_dir) / data.name / spec.label
             settings = {
-                "distance": distance,
+                "protocol": protocol,
                 "attacked": attacked,
                 "surrogates": loaded,
                 "team": team,
@@ -157,7 +157,7 @@ def _one(
             model,
             data,
             out=out,
-            distance=settings["distance"],
+            protocol=settings["protocol"],
             workers=workers,
             settings=config.plain(cfg),
             command=command,

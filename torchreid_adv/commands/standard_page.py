@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv.data.datasets import Record, ReIDData
-from torchreid_adv.distances import Distance, build_distance
+from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import DataError
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.jobs.manifest import FILE_NAME, Manifest, read_manifest
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.base import ImageModel
@@ -35,7 +36,7 @@ def standard_page(
     data: ReIDData,
     *,
     out: str | Path,
-    distance: Distance | None = None,
+    protocol: Protocol | None = None,
     workers: int = 0,
     settings: Mapping[str, Any] | None = None,
     command: str = "",
@@ -46,7 +47,8 @@ def standard_page(
         model: the one that was evaluated; behind a defense as :class:`Defended`.
         data: the data set of the run.
         out: folder of the run.
-        distance: by which the gallery was ranked; None = Euclidean of normalized features.
+        protocol: of the run; None = torchreid's rules by Euclidean distances of normalized
+            features.
         workers: processes that read images.
         settings: the config, for the page.
         command: that made the run, for the page.
@@ -56,9 +58,9 @@ def standard_page(
     """
     out = Path(out)
     facts = _result(out)
-    distance = distance or build_distance("euclidean", normalize=True)
+    protocol = protocol or Protocol(distance=build_distance("euclidean", normalize=True))
     with repeatable():
-        judge = Judge(model, data, distance, 1, out / KEPT / "features", workers=workers)
+        judge = Judge(model, data, protocol.of(data), 1, out / KEPT / "features", workers=workers)
         views = [
             _view(judge, out, track, next(iter(bounds)), facts)
             for track, bounds in facts["tracks"].items()
@@ -105,7 +107,7 @@ def _view(judge: Judge, out: Path, track: str, eps: str, facts: dict[str, Any]) 
         attacked=frozenset(stored),
         side=side,
         eps=from_levels(float(eps)),
-        distance=judge.distance,
+        protocol=judge.protocol,
     )
     gradient = facts["looks"]["no_gradient"] < 1
     return build_view(track, eps, target, judge.model, made_by(folder, manifest), gradient=gradient)

@@ -10,28 +10,11 @@ from torch.nn import functional as F
 
 from torchreid_adv.attacks.variant import Variant
 from torchreid_adv.data.datasets import ReIDData
-from torchreid_adv.distances import Distance
-from torchreid_adv.evaluation import RetrievalResult
 from torchreid_adv.evaluation.positives import positive_distance
+from torchreid_adv.evaluation.protocol import Protocol
+from torchreid_adv.evaluation.results import Scores
 from torchreid_adv.models import Features
 from torchreid_adv.report.target import TargetReport
-
-_RERANKED = ("mAP", "cmc")
-
-
-@dataclass(frozen=True)
-class Scores:
-    """A ranking's scores, and those after re-ranking where they were asked for."""
-
-    plain: RetrievalResult
-    reranked: RetrievalResult | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the measures as they stand in results.json."""
-        facts = self.plain.to_dict()
-        if self.reranked is not None:
-            facts["rerank"] = {k: v for k, v in self.reranked.to_dict().items() if k in _RERANKED}
-        return facts
 
 
 @dataclass(frozen=True)
@@ -40,8 +23,7 @@ class Scored:
 
     Args:
         attack: description of the attack.
-        ap_rule: of the scores.
-        distance: by which the gallery was ranked.
+        protocol: the rules of the scores.
         clean: features of ``query`` and ``gallery`` before.
         after: the same after the attack.
         scores: ``clean``, ``adversarial`` and ``adversarial_float``.
@@ -52,8 +34,7 @@ class Scored:
     """
 
     attack: dict[str, Any]
-    ap_rule: str
-    distance: Distance
+    protocol: Protocol
     clean: dict[str, Features]
     after: dict[str, Features]
     scores: dict[str, Scores]
@@ -89,7 +70,7 @@ def target_report(
         attacked=variant.attacked,
         side=side,
         eps=linf or 1.0,
-        distance=scored.distance,
+        protocol=scored.protocol,
         pulled=scored.pulled,
     )
 
@@ -100,11 +81,12 @@ def _results(variant: Variant, scored: Scored) -> dict[str, Any]:
     return {
         "attack": scored.attack,
         **measures,
-        "ap_rule": scored.ap_rule,
+        "ap_rule": scored.protocol.ap_rule,
+        "protocol": scored.protocol.facts(),
         "map_ratio": after / max(clean, 1e-12),
         "positive_distance": {
-            "clean": positive_distance(*_pair(scored.clean), scored.distance),
-            "adversarial": positive_distance(*_pair(scored.after), scored.distance),
+            "clean": positive_distance(*_pair(scored.clean), scored.protocol),
+            "adversarial": positive_distance(*_pair(scored.after), scored.protocol),
         },
         "feature_shift": _shift(variant, scored),
         **_counts(variant),

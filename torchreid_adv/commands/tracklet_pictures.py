@@ -14,8 +14,8 @@ from torchreid_adv.commands.kept_run import kept_run
 from torchreid_adv.commands.own_model import trained_weights
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import Record, ReIDData
-from torchreid_adv.distances import Distance, distance_of
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.jobs.files import write_bytes, write_text
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Features, extract
@@ -116,9 +116,8 @@ def _shown(cfg: AdvConfig, spec: ModelSpec, targets: Sequence[ReIDData], folder:
     facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
     title = f"{spec.label}: {own.adv.attack.name}"
     results = kept_run(own, model, facts, targets, folder, title)
-    distance = distance_of(own, lookup(own, "test.dist_metric", "euclidean"))
     reports = {
-        data.name: _report(data, model, folder / data.name, results[data.name], distance, own)
+        data.name: _report(data, model, folder / data.name, results[data.name], own)
         for data in targets
     }
     return Shown(model, results, reports)
@@ -129,7 +128,6 @@ def _report(
     model: TrackletModel,
     folder: Path,
     results: dict[str, Any],
-    distance: Distance,
     cfg: AdvConfig,
 ) -> TargetReport:
     workers = lookup(cfg, "data.workers", 0)
@@ -156,7 +154,7 @@ def _report(
         attacked=frozenset(record.image_id for record in attacked),
         side="query",
         eps=from_levels(cfg.adv.attack.eps),
-        distance=distance,
+        protocol=Protocol.configured(cfg, data),
     )
 
 

@@ -20,7 +20,7 @@ from torchreid_adv.commands.attack_gallery import (
 from torchreid_adv.commands.attack_job import AttackJob
 from torchreid_adv.commands.crossings import Crossing, crossings, kind_of, labeled
 from torchreid_adv.commands.job_folder import JobFolder, listing
-from torchreid_adv.commands.job_metrics import metric_facts, to_fit
+from torchreid_adv.commands.job_metrics import to_fit
 from torchreid_adv.commands.kept_run import kept_run, read_facts
 from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.config import AdvConfig
@@ -28,6 +28,7 @@ from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.manifest import read_manifest, sha256
@@ -171,7 +172,7 @@ class Table:
             data: the data set.
             out: folder of the table.
         """
-        job = configured_job(crossing.config(self.cfg, out))
+        job = configured_job(crossing.config(self.cfg, out)).of(data)
         specs = crossing.attacked if spec is None else (spec,)
         root, attacked = self.stored(crossing, data, out)
         return Cell(
@@ -181,7 +182,7 @@ class Table:
             eps=float(crossing.eps),
             metric=crossing.metric,
             tested="ensemble" if spec is None else spec.label,
-            kind=kind_of(crossing, spec),
+            kind=kind_of(crossing, spec, defended=self.behind is not None),
             **self._scores(specs, data, job, root, attacked, out),
         )
 
@@ -205,7 +206,7 @@ class Table:
 
     def clean_cell(self, spec: ModelSpec, data: ReIDData, out: Path) -> Cell:
         """Return how a model ranks what nobody attacked; ``adversarial`` is ``clean`` there."""
-        job = configured_job(self.cfg)
+        job = configured_job(self.cfg).of(data)
         root = listing([*data.query, *data.gallery])
         scores = self._scores((spec,), data, job, root, (), out)
         return Cell(data.name, "", "", 0.0, "", spec.label, "", **scores)
@@ -221,18 +222,15 @@ class Table:
     ) -> dict[str, Any]:
         """Return the measures without and with attacked images, computed once and then kept."""
         distance, digest = self._distance(specs, data, job, out), self._digest(specs)
-        facts: dict[str, Any] = {
-            "root": root,
-            "tested": digest,
-            "distance": repr((metric_facts("distance", distance), distance.normalize)),
-            "rules": [job.ap_rule, job.protocol, *(["rerank"] if job.rerank else [])],
-        }
+        protocol = replace(job.protocol, distance=distance)
+        facts: dict[str, Any] = {"root": root, "tested": digest, "protocol": protocol.facts()}
         if self.behind is not None:
             facts["behind"] = [type(self.behind).__name__, self.behind.describe()]
         path = out / "cells" / f"{sha256(json.dumps(facts, sort_keys=True).encode())[:24]}.json"
         found = read_facts(path)
         if not found:
-            found = self._ranked(specs, data, replace(job, distance=distance), attacked)
+            found = self._ranked(specs, data, protocol, attacked)
+            found["protocol"] = protocol.facts()
             write_text(path, json.dumps(found, indent=1) + "\n")
         return found
 
@@ -240,14 +238,14 @@ class Table:
         self,
         specs: tuple[ModelSpec, ...],
         data: ReIDData,
-        job: AttackJob,
+        protocol: Protocol,
         attacked: Sequence[Record],
     ) -> dict[str, Any]:
-        clean, scoring = self.clean(specs, data.name), job.scoring()
-        before = scoring.both(clean).to_dict()
+        clean = self.clean(specs, data.name)
+        before = protocol.score(clean).to_dict()
         if not attacked:
             return {"clean": before, "adversarial": before}
-        after = scoring.both(self.after(specs, data, attacked))
+        after = protocol.score(self.after(specs, data, attacked))
         return {"clean": before, "adversarial": after.to_dict()}
 
     def _distance(

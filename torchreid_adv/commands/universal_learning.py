@@ -15,6 +15,7 @@ from torchreid_adv.commands.own_model import train_quietly
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.engines.meta_attack import MetaAttackMixin
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.protocol import configured_metric
 from torchreid_adv.jobs.files import removed_after, unfinished_name
 from torchreid_adv.jobs.lock import making
 from torchreid_adv.jobs.manifest import sha256
@@ -50,11 +51,13 @@ class Way:
         name: how tables call it.
         settings: keys of ``adv.meta`` -> value.
         eps: bound, gray levels.
+        metric: that the loss is made of; "" = ``adv.attack.metric``.
     """
 
     name: str
     eps: float
     settings: Mapping[str, Any] = field(default_factory=dict)
+    metric: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,7 @@ def _settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
     own.adv.attack.update(
         name="ifgsm", eps=chosen.eps, steps=None, weights="", options=AdvConfig(new_allowed=True)
     )
+    own.adv.attack.metric = chosen.metric or own.adv.attack.metric
     own.adv.meta.update(**chosen.settings)
     own.adv.selection.data = ""
     return own
@@ -220,7 +224,7 @@ def _digest(own: AdvConfig, on: Victim) -> str:
         "data": {key: config.plain(own.data)[key] for key in _DATA},
         "meta": meta,
         "attack": {key: config.plain(own.adv.attack)[key] for key in _ATTACK},
-        "test": [own.test.dist_metric, own.test.normalize_feature],
+        "distance": configured_metric(own).facts(),
         "sampler": config.plain(own.sampler),
         "train": [own.train.batch_size, own.train.max_epoch, own.train.seed],
         "virtual": virtual,

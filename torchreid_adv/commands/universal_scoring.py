@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from torchreid_adv.commands.attack_gallery import configured_job
 from torchreid_adv.commands.crossings import Crossing
-from torchreid_adv.commands.job_metrics import metric_facts
 from torchreid_adv.commands.transfer import Table
 from torchreid_adv.commands.universal_learning import Learned, Victim
 from torchreid_adv.config import AdvConfig
@@ -68,7 +68,7 @@ class UniversalScores:
         data = self.table.data(tested.data)
         root, _ = self.table.stored(self._stored(attack, tested), data, self.out)
         digest, job = fingerprint(self.table.model(tested.spec).network), configured_job(self.cfg)
-        rule = metric_facts("distance", job.distance), job.distance.normalize, job.ap_rule
+        rule = json.dumps(job.of(data).protocol.facts(), sort_keys=True)
         return sha256(f"{root} {digest} {rule}".encode())[:16]
 
     def ranked(self, attack: Learned, tested: Victim) -> TargetReport:
@@ -77,10 +77,10 @@ class UniversalScores:
         _, attacked = self.table.stored(self._stored(attack, tested), data, self.out)
         clean, after = self.table.clean(specs, data.name), self.table.after(specs, data, attacked)
         paths = {r.image_id: r.path for side in clean for r in data.side(side)}
-        job = configured_job(self.cfg)
+        protocol = configured_job(self.cfg).of(data).protocol
         return TargetReport(
             name=data.name,
-            results={"ap_rule": job.ap_rule},
+            results={"ap_rule": protocol.ap_rule, "protocol": protocol.facts()},
             query=clean["query"],
             gallery=clean["gallery"],
             query_after=after["query"],
@@ -90,7 +90,7 @@ class UniversalScores:
             attacked=frozenset(record.image_id for record in attacked),
             side="query",
             eps=from_levels(attack.eps),
-            distance=job.distance,
+            protocol=protocol,
         )
 
     def _stored(self, attack: Learned, tested: Victim) -> Crossing:

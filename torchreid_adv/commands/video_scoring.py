@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from torchreid_adv import config
 from torchreid_adv.commands.kept_run import read_facts
 from torchreid_adv.commands.own_model import train_quietly, trained_weights
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation.chance import chance
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.models import Features
 from torchreid_adv.models.self_attack.rows import BASELINE, WHOLE, parts_of
 from torchreid_adv.models.specs import ModelSpec, parse_models
-from torchreid_adv.registry import DATASETS, PROTOCOLS
+from torchreid_adv.registry import DATASETS
 
 Scores = dict[str, dict[str, Any]]  # data set -> measures, and the mAP of a random order
 SIZES = ("root", "height", "width", "norm_mean", "norm_std")
@@ -133,11 +138,16 @@ def video_scores(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
 
 def _asked(cfg: AdvConfig, spec: ModelSpec) -> dict[str, Any]:
     """Return what decides the scores, as plain data."""
-    asked: dict[str, Any] = {name: config.plain(cfg[name]) for name in ("video", "test")}
+    asked: dict[str, Any] = {"video": config.plain(cfg.video)}
+    targets = list(dict.fromkeys(cfg.data.targets))
+    protocol = Protocol.configured(cfg)
+    asked["protocols"] = {
+        name: protocol.named(DATASETS.facts(name).get("protocol", "")).facts() for name in targets
+    }
+    asked["batch"] = cfg.test.batch_size
     asked["data"] = {name: config.plain(cfg.data[name]) for name in SIZES}
-    asked |= {key: config.plain(cfg.adv[key]) for key in ("virtual", "evaluation")}
-    asked["parts"] = config.plain(cfg.adv.video)
-    asked |= {"targets": list(dict.fromkeys(cfg.data.targets)), "model": spec.entry}
+    asked |= {"virtual": config.plain(cfg.adv.virtual), "parts": config.plain(cfg.adv.video)}
+    asked |= {"targets": targets, "model": spec.entry}
     return asked | {"sha256": sha256(Path(spec.weights).expanduser().read_bytes())}
 
 
@@ -148,14 +158,22 @@ def _searched(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
     if spec.size:
         own.data.height, own.data.width = spec.size
     engine = train_quietly(own)
-    floors = {name: _chance(engine.test_loader[name]) for name in engine.results}
+    protocol = Protocol.configured(own)
+    floors = {name: _chance(engine.test_loader[name], protocol) for name in engine.results}
     return {
         name: {**result.to_dict(), "chance": floors[name]}
         for name, result in engine.results.items()
     }
 
 
-def _chance(loaders: dict[str, Any]) -> float:
-    sides = [[(item[1], item[2]) for item in loaders[s].dataset.data] for s in ("query", "gallery")]
-    own = getattr(loaders["gallery"].dataset, "protocol", "")
-    return chance(*sides, same_camera=PROTOCOLS.build(own).same_camera if own else True)
+def _chance(loaders: dict[str, Any], protocol: Protocol) -> float:
+    """Return the mAP of a random order."""
+    sides = [_unseen(loaders[side].dataset.data) for side in ("query", "gallery")]
+    expected = protocol.of(loaders["gallery"].dataset).chances(*sides)
+    return float(np.nanmean(expected))
+
+
+def _unseen(items: Sequence[Any]) -> Features:
+    """Return labels of images or tracklets, with features that say nothing."""
+    labels = [torch.tensor([item[column] for item in items]) for column in (1, 2)]
+    return Features(torch.zeros(len(items), 1), *labels, tuple(map(str, range(len(items)))))

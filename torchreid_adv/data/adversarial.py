@@ -11,11 +11,13 @@ from torchreid_adv import config
 from torchreid_adv.data.cross_modality.modality import VISIBLE
 from torchreid_adv.data.cross_modality.tracklets import Item, TrackletDataset
 from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.integration.datasets import TABLES
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.jobs.manifest import SIDES, Entry, Manifest, read_manifest
 from torchreid_adv.jobs.paths import inside
 from torchreid_adv.registry import DATASETS
 
+STORED = ("adversarial", "adversarial_video")
 ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
 
@@ -37,6 +39,7 @@ class Adversarial(ImageDataset):
 
     def __init__(self, root: str = "", folder: str | Path = "", **kwargs: Any) -> None:
         self.dataset_dir, manifest = _read("adversarial", folder)
+        self.protocol = protocol_of(self.dataset_dir, manifest)
         sides = {s: self._items(manifest.side(s)) for s in SIDES}
         super().__init__(**sides, **kwargs)
 
@@ -60,6 +63,7 @@ class AdversarialTracklets(TrackletDataset):
 
     def __init__(self, root: str = "", folder: str | Path = "", **kwargs: Any) -> None:
         self.dataset_dir, manifest = _read("adversarial_video", folder)
+        self.protocol = protocol_of(self.dataset_dir, manifest)
         if not all(entry.tracklet for entry in manifest.stored):
             raise DataError(
                 f"'{self.dataset_dir}' holds single images, not tracklets; set data.type image and "
@@ -78,6 +82,30 @@ class AdversarialTracklets(TrackletDataset):
             modality = VISIBLE if first.modality is None else first.modality
             items.append((paths, first.pid, first.camid, modality))
         return items
+
+
+def protocol_of(folder: Path, manifest: Manifest) -> str:
+    """Return the protocol of the data set that was attacked, "" for Market-1501's.
+
+    Older manifests name the data set, which says it.
+
+    Raises:
+        DataError: that data set is not known here.
+    """
+    if "protocol" in manifest.header:
+        return str(manifest.header["protocol"])
+    source = str(manifest.header.get("data", ""))
+    if source in DATASETS and source not in STORED:
+        own = getattr(DATASETS.get(source), "protocol", "")
+        return str(DATASETS.facts(source).get("protocol", own))
+    tables = vars(torchreid_module("data.datasets"))
+    if any(source in tables[name] for name in TABLES.values()):
+        return ""
+    raise DataError(
+        f"the manifest in '{folder}' is of an older version and does not say by which protocol "
+        f"'{source}' is scored, which no registered data set of that name tells; write the folder "
+        "again, or name the module that registers the data set in adv.plugins"
+    )
 
 
 def _read(name: str, folder: str | Path) -> tuple[Path, Manifest]:

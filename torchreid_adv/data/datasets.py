@@ -28,6 +28,7 @@ class ReIDData:
         train: records of the training images.
         query: records of the queries.
         gallery: records of the gallery.
+        protocol: by which it is scored, an entry of PROTOCOLS; "" = as Market-1501.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ReIDData:
     train: tuple[Record, ...] = field(repr=False)
     query: tuple[Record, ...] = field(repr=False)
     gallery: tuple[Record, ...] = field(repr=False)
+    protocol: str = ""
 
     def side(self, name: str) -> tuple[Record, ...]:
         """Return the records of ``train``, ``query`` or ``gallery``."""
@@ -155,7 +157,8 @@ def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:
     make = tracklet_records if video else image_records
     folders = _split_folders(paths)
     records = {side: make(dataset, rows, *folders[side]) for side, rows in items.items()}
-    return ReIDData(name=name, root=Path(root), **records)
+    protocol = getattr(dataset, "protocol", "")
+    return ReIDData(name=name, root=Path(root), **records, protocol=protocol)
 
 
 def _factory(name: str) -> Any:

@@ -15,6 +15,7 @@ from torchreid_adv.registry import DEFENSES
 PAPER = "Gong et al., Robust Person Re-identification with Multi-Modal Joint Defence, 2021"
 A, B = Resize(110, 50), Resize(220, 100)
 C, D = Resize(90, 40), Resize(200, 90)
+PRINTED_INPUT = (256, 128)  # height and width that the paper's sizes are for
 PRESETS: dict[str, tuple[Step, ...]] = {
     "A": (A,),
     "B": (B,),
@@ -23,6 +24,22 @@ PRESETS: dict[str, tuple[Step, ...]] = {
     "jad2": (C, D, C),
     "jad3": (A, B, Pad(5), A),
 }
+
+
+def in_proportion(steps: Sequence[Step], final: Sequence[int]) -> tuple[Step, ...]:
+    """Return the steps of a preset for another input size than 256 x 128; borders stay.
+
+    Args:
+        steps: as printed, for inputs of 256 x 128.
+        final: [height, width] of the network's input.
+    """
+    height, width = (side / printed for side, printed in zip(final, PRINTED_INPUT, strict=True))
+    return tuple(
+        step
+        if isinstance(step, Pad)
+        else Resize(max(LEAST, round(step.height * height)), max(LEAST, round(step.width * width)))
+        for step in steps
+    )
 
 
 @DEFENSES.register(
@@ -44,6 +61,7 @@ class CircuitousScaling(Chain):
         randomized: heights and widths on the way are drawn within this many percent, each by
             itself; 0 = none.
         seed: of the draws.
+        proportional: scale a preset's sizes with ``final``; False = as printed, whatever the input.
 
     Raises:
         ConfigError: an option that cannot be.
@@ -64,6 +82,7 @@ class CircuitousScaling(Chain):
         exact: bool = False,
         randomized: float = 0.0,
         seed: int = 0,
+        proportional: bool = False,
     ) -> None:
         known = isinstance(preset, str) and preset in PRESETS
         require(known, f"unknown preset {preset!r}{suggest(str(preset), PRESETS)}")
@@ -76,6 +95,8 @@ class CircuitousScaling(Chain):
                 f"sizes is a list of [height, width], got {sizes!r}",
             )
             on_the_way = tuple(size_of("each of the sizes", size) for size in sizes)
+        elif proportional:
+            on_the_way = in_proportion(on_the_way, size_of("final", final))
         super().__init__([*on_the_way, size_of("final", final)], mode=mode, exact=exact)
         self.randomized = float(randomized)
         self.random = self.randomized > 0

@@ -17,10 +17,11 @@ from torchreid_adv.registry import DEFENSES
 
 @DEFENSES.register("rrp_paper", paper=PAPER, title="resize to 110 x 50, pad by 5, nothing random")
 class FixedResizePad(Chain):
-    """What the joint defense's paper calls RRP: one size, one border.
+    """The joint defense paper's comparison form of RRP: one fixed size, one fixed border.
 
-    The paper does not say on which sides the border is, nor that anything is random; here it is on
-    all sides of the small image.
+    The paper describes RRP as random resizing and padding, then fixes the size at 110 x 50 and the
+    border at 5 pixels for its comparison. Here nothing is random, and the border is on all sides of
+    the small image. ``rrp_xie`` draws sizes and positions.
 
     Args:
         size: [height, width] on the way.

@@ -39,6 +39,11 @@ class Distance(nn.Module):
         """What else decides the distance, besides ``normalize``; plain values, for JSON."""
         return {}
 
+    def facts(self) -> dict[str, Any]:
+        """Return what decides the distance as plain values, for results and for keys of caches."""
+        facts: dict[str, Any] = {"name": self.name, "normalize": self.normalize}
+        return {**facts, "options": self.options} if self.options else facts
+
     def map(self, features: Tensor) -> Tensor:
         """Map features (N, D) into the space (N, E) in which distances are Euclidean."""
         return F.normalize(features, dim=1) if self.normalize else features

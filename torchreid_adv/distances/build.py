@@ -24,19 +24,17 @@ def build_distance(name: str, *, normalize: bool = False) -> Distance:
     return _build(name, normalize, {})
 
 
-def distance_of(cfg: AdvConfig, name: str, *, normalize: bool | None = None) -> Distance:
+def distance_of(cfg: AdvConfig, name: str, *, normalize: bool) -> Distance:
     """Build a distance with the options that a config gives it under ``adv.distances.<name>``.
 
     Args:
         cfg: the config.
         name: as :func:`build_distance`.
-        normalize: None = the config's ``test.normalize_feature``.
+        normalize: L2-normalize features first.
 
     Raises:
         ConfigError: unknown name or option.
     """
-    if normalize is None:
-        normalize = bool(lookup(cfg, "test.normalize_feature", False))
     tables = lookup(cfg, "adv.distances", {})  # a name may hold dots
     return _build(name, normalize, dict(tables.get(name, {})))
 

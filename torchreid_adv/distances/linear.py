@@ -53,6 +53,11 @@ class LinearDistance(Distance):
             )
         return (super().map(features) - center) @ factor
 
+    def facts(self) -> dict[str, Any]:
+        """Return what decides the distance; the hash of its map, once there is one."""
+        facts = super().facts()
+        return facts if self.factor is None else {**facts, "sha256": self.digest()}
+
     def digest(self) -> str:
         """Return the SHA-256 of L, wherever it came from."""
         assert self.factor is not None

@@ -14,7 +14,7 @@ from torchreid_adv.attacks import configured_attack
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.batch import Batch
-from torchreid_adv.distances import Distance, FittedDistance
+from torchreid_adv.distances import FittedDistance
 from torchreid_adv.engines.attacked import SideAttack
 from torchreid_adv.engines.batch_norm import batch_norm
 from torchreid_adv.engines.consistency import Consistency
@@ -26,7 +26,7 @@ from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.engines.randomness import kept_random_state
 from torchreid_adv.engines.resumable import ResumableMixin
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.evaluation import RetrievalResult, evaluate
+from torchreid_adv.evaluation import Protocol, RetrievalResult
 from torchreid_adv.integration.checkpoints import load_weights, unwrap
 from torchreid_adv.models import Features
 from torchreid_adv.registry import COMMANDS, ENGINES
@@ -116,26 +116,17 @@ class AdversarialTrainingMixin(ResumableMixin):
         return loss
 
     def evaluated(
-        self, name: str, sides: dict[str, Features], distance: Distance, keywords: dict[str, Any]
+        self, name: str, sides: dict[str, Features], protocol: Protocol, keywords: dict[str, Any]
     ) -> None:
-        """Attack a side of the data set that was evaluated, and evaluate again."""
-        super().evaluated(name, sides, distance, keywords)
+        """Attack a side of the data set that was evaluated, and evaluate again by its rules."""
+        super().evaluated(name, sides, protocol, keywords)
         if self._side_attack is None:
             return
-        cfg, side = self.training_config, self._side_attack.side
+        chosen, side = self.training_config.adv.attack, self._side_attack.side
         after = self._side_attack.features(self, keywords[f"{side}_loader"], sides)
-        both = {**sides, side: after}
-        result = evaluate(
-            both["query"],
-            both["gallery"],
-            distance=distance,
-            ap_rule=cfg.adv.evaluation.ap_rule,
-            protocol="cuhk03" if keywords.get("use_metric_cuhk03") else "market1501",
-        )
-        self.attacked_results[name] = result
-        chosen = cfg.adv.attack
         print(f"** Attacked at the network's size: {side}, {chosen.name}, eps {chosen.eps:g} **")
-        print(*result.lines(keywords.get("ranks", [1, 5, 10, 20])), sep="\n")
+        found = self.print_scores({**sides, side: after}, protocol, keywords)
+        result = self.attacked_results[name] = next(iter(found.values()))
         if self.writer is not None:
             self.writer.add_scalar(f"Test/{name}/attacked_rank1", result.rank(1), self.epoch)
             self.writer.add_scalar(f"Test/{name}/attacked_mAP", result.mAP, self.epoch)

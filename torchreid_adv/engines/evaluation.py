@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.distances import Distance, FittedDistance, distance_of
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.distances import FittedDistance
 from torchreid_adv.engines.defended import defend_tests
 from torchreid_adv.engines.saving import whole_checkpoints
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation import Reranking, RetrievalResult, evaluate, evaluate_matrix
-from torchreid_adv.evaluation.trials import evaluate_trials
+from torchreid_adv.evaluation import Protocol, RetrievalResult
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.features import Features
 from torchreid_adv.registry import ENGINES, PROTOCOLS
@@ -25,6 +24,22 @@ if TYPE_CHECKING:
     Base: Any
 else:
     Base = object
+
+# keywords of torchreid's Engine.run that decide a score
+ENGINE_RULES = ("dist_metric", "normalize_feature", "rerank", "ranks", "use_metric_cuhk03")
+
+
+def in_order(features: Features) -> Features:
+    """Return features in the order of their files' names, as all other commands have them.
+
+    Equally near images rank in the order of the gallery, and drawn galleries depend on it, so that
+    an engine scores as these commands do. Names that are only numbers stay in their order.
+    """
+    if all(name.isdigit() for name in features.image_ids):
+        return features
+    rows = sorted(range(len(features)), key=features.image_ids.__getitem__)
+    names = tuple(features.image_ids[row] for row in rows)
+    return Features(features.values[rows], features.pids[rows], features.camids[rows], names)
 
 
 @ENGINES.register("evaluation", internal=True)
@@ -44,10 +59,11 @@ class EvaluationMixin(Base):
         """Take the config; called once, when the engine is adapted.
 
         Raises:
-            ConfigError: the distance or the defense of the evaluation cannot be built; said before
+            ConfigError: the protocol or the defense of the evaluation cannot be built; said before
                 training.
         """
-        distance_of(cfg, lookup(cfg, "test.dist_metric", "euclidean"))
+        for loaders in self.test_loader.values():
+            Protocol.configured(cfg, loaders["gallery"].dataset)
         self.adv_config = cfg
         self.results = {}
         self.defense_draws = defend_tests(self, cfg)
@@ -73,45 +89,94 @@ class EvaluationMixin(Base):
         own = super()._evaluate
         if getattr(own, "__func__", None) is not stock:
             return own(dataset_name=dataset_name, **keywords)
-        distance = self._distance(**keywords)
+        protocol = self._protocol(keywords)
         query = self._features(keywords["query_loader"], "query")
         gallery = self._features(keywords["gallery_loader"], "gallery")
-        result, matrix = self._rank(query, gallery, distance, **keywords)
+        sides = {"query": query, "gallery": gallery}
+        result = self._scored(dataset_name, sides, protocol, keywords)
         self.results[dataset_name] = result
-        print("** Results **")
-        print(*result.lines(keywords.get("ranks", [1, 5, 10, 20])), sep="\n")
         if keywords.get("visrank"):
-            self._draw_ranks(matrix, dataset_name, keywords)
-        self.evaluated(dataset_name, {"query": query, "gallery": gallery}, distance, keywords)
+            self._draw_ranks(sides, dataset_name, protocol, keywords)
+        self.evaluated(dataset_name, sides, protocol, keywords)
         return result.rank(1), result.mAP
 
     def evaluated(
-        self, name: str, sides: dict[str, Features], distance: Distance, keywords: dict[str, Any]
+        self, name: str, sides: dict[str, Features], protocol: Protocol, keywords: dict[str, Any]
     ) -> None:
         """Do what a training mixin adds to the evaluation of a data set; nothing here.
 
         Args:
             name: the data set.
-            sides: features of ``query`` and ``gallery``.
-            distance: by which the gallery was ranked.
+            sides: features of ``query`` and ``gallery``, in the order of the loaders.
+            protocol: by which they were scored.
             keywords: of torchreid's ``Engine._evaluate``.
         """
 
-    def _distance(self, **keywords: Any) -> Distance:
-        """Return the distance of the keywords, one that is learned from the training images."""
-        metric = keywords.get("dist_metric", "euclidean")
-        normalize = keywords.get("normalize_feature", False)
-        distance = distance_of(self.adv_config, metric, normalize=normalize)
-        if keywords.get("rerank") and not distance.squared_euclidean:
+    def print_scores(
+        self, sides: dict[str, Features], protocol: Protocol, keywords: dict[str, Any]
+    ) -> dict[str, RetrievalResult]:
+        """Score features and print the scores; the first ones are those that torchreid asks for.
+
+        With torchreid's ``rerank`` these are of the re-ranked distances alone. With
+        ``adv.evaluation.rerank`` they come after those of the plain ones.
+
+        Args:
+            sides: features of ``query`` and ``gallery``.
+            protocol: the rules.
+            keywords: of torchreid's ``Engine._evaluate``.
+
+        Returns:
+            ``plain``, ``reranked`` or both.
+        """
+        pair = in_order(sides["query"]), in_order(sides["gallery"])
+        kinds = {"plain": protocol.plain, "reranked": protocol}
+        if protocol.rerank is None:
+            del kinds["reranked"]
+        elif keywords.get("rerank"):
+            del kinds["plain"]
+        found = {kind: rules.evaluate(*pair) for kind, rules in kinds.items()}
+        for number, result in enumerate(found.values()):
+            if number:
+                print("** Re-ranked **")
+            print(*result.lines(keywords.get("ranks", [1, 5, 10, 20])), sep="\n")
+        return found
+
+    def _scored(
+        self,
+        name: str,
+        sides: dict[str, Features],
+        protocol: Protocol,
+        keywords: dict[str, Any],
+    ) -> RetrievalResult:
+        print(f"Computing distance matrix with metric={protocol.distance.name} ...")
+        if keywords.get("rerank"):
+            print("Applying person re-ranking ...")
+        own = protocol.name if protocol.name in PROTOCOLS else ""
+        print(f"Computing CMC and mAP {f'by the protocol {own} ' if own else ''}...")
+        print("** Results **")
+        found = self.print_scores(sides, protocol, keywords)
+        return next(iter(found.values()))
+
+    def _protocol(self, keywords: dict[str, Any]) -> Protocol:
+        """Return the rules of the keywords, with a distance that is fitted to the training images.
+
+        Raises:
+            ConfigError: rules that exclude each other, or pictures of drawn galleries.
+        """
+        data = getattr(keywords.get("gallery_loader"), "dataset", None)
+        rules = {name: value for name, value in keywords.items() if name in ENGINE_RULES}
+        protocol = Protocol.configured(self.adv_config, data, **rules)
+        if keywords.get("visrank") and protocol.name in PROTOCOLS:
             raise ConfigError(
-                f"re-ranking finds neighbors by squared Euclidean distances, which '{metric}' is "
-                "not; set test.rerank False or choose a registered distance"
+                f"torchreid's pictures do not know the protocol '{protocol.name}' of this data "
+                "set; set test.visrank False"
             )
+        distance = protocol.distance
         if isinstance(distance, FittedDistance):
-            train = self._features(self._train_loader(), "train")
+            train = in_order(self._features(self._train_loader(), "train"))
             print(f"Fitting {distance.name} to {len(train)} training images ...")
             distance.fit(train.values, train.pids, train.camids)
-        return distance
+        return protocol
 
     def _train_loader(self) -> DataLoader[Any]:
         """Return the training images, in order and through the test transform."""
@@ -119,59 +184,6 @@ class EvaluationMixin(Base):
         images = copy.copy(getattr(stock.dataset, "images", stock.dataset))
         images.transform, images.k_tfm = self.datamanager.transform_te, 1
         return DataLoader(images, batch_size=stock.batch_size, num_workers=stock.num_workers)
-
-    def _rank(
-        self, query: Features, gallery: Features, distance: Distance, **keywords: Any
-    ) -> tuple[RetrievalResult, Tensor | None]:
-        own = getattr(getattr(keywords.get("gallery_loader"), "dataset", None), "protocol", "")
-        if own:
-            return self._by_protocol(own, query, gallery, distance, keywords), None
-        metric = keywords.get("dist_metric", "euclidean")
-        protocol = "cuhk03" if keywords.get("use_metric_cuhk03") else "market1501"
-        rules: dict[str, Any] = {
-            "ap_rule": self.adv_config.adv.evaluation.ap_rule,
-            "protocol": protocol,
-            "max_rank": max([50, *keywords.get("ranks", [])]),
-        }
-        print(f"Computing distance matrix with metric={metric} ...")
-        backend = self.adv_config.adv.evaluation.neighbors
-        rerank = Reranking(backend=backend) if keywords.get("rerank") else None
-        if rerank:
-            print("Applying person re-ranking ...")
-        if not keywords.get("visrank"):
-            print("Computing CMC and mAP ...")
-            return evaluate(query, gallery, distance=distance, rerank=rerank, **rules), None
-        if rerank:
-            matrix = rerank.matrix(query, gallery, distance)
-        else:
-            matrix = distance(query.values, gallery.values)
-        print("Computing CMC and mAP ...")
-        sides = (query.pids, gallery.pids, query.camids, gallery.camids)
-        return evaluate_matrix(matrix, *sides, **rules), matrix
-
-    def _by_protocol(
-        self,
-        name: str,
-        query: Features,
-        gallery: Features,
-        distance: Distance,
-        keywords: dict[str, Any],
-    ) -> RetrievalResult:
-        """Rank as the data set's own protocol says."""
-        if keywords.get("rerank") or keywords.get("visrank"):
-            raise ConfigError(
-                f"the protocol '{name}' ranks several drawn galleries; set test.rerank and "
-                "test.visrank False"
-            )
-        print(f"Computing CMC and mAP by the protocol {name} ...")
-        return evaluate_trials(
-            query,
-            gallery,
-            PROTOCOLS.build(name),
-            distance=distance,
-            ap_rule=self.adv_config.adv.evaluation.ap_rule,
-            max_rank=max([50, *keywords.get("ranks", [])]),
-        )
 
     def _features(self, loader: Any, side: str) -> Features:
         print(f"Extracting features from {side} set ...")
@@ -190,8 +202,14 @@ class EvaluationMixin(Base):
         print(f"Done, obtained {len(features)}-by-{features.values.size(1)} matrix")
         return features
 
-    def _draw_ranks(self, matrix: Tensor | None, name: str, keywords: dict[str, Any]) -> None:
-        assert matrix is not None
+    def _draw_ranks(
+        self, sides: dict[str, Features], name: str, protocol: Protocol, keywords: dict[str, Any]
+    ) -> None:
+        query, gallery = sides["query"], sides["gallery"]
+        if protocol.rerank is not None and keywords.get("rerank"):
+            matrix = protocol.rerank.matrix(query, gallery, protocol.distance)
+        else:
+            matrix = protocol.distance(query.values, gallery.values)
         torchreid_module("utils").visualize_ranked_results(
             matrix.numpy(),
             self.datamanager.fetch_test_loaders(name),

@@ -84,12 +84,7 @@ class MetaAttackMixin(LearnedAttackMixin):
         inner = None if chosen.inner_step_size is None else from_levels(chosen.inner_step_size)
         return UniversalFit(
             self._objective(configured_distance(cfg)),
-            UniversalPerturbation(
-                eps,
-                kind=chosen.perturbation,
-                size=(self.datamanager.height, self.datamanager.width),
-                budget=chosen.budget,
-            ),
+            self._perturbation(eps),
             functools.partial(
                 SignStep,
                 lr=from_levels(size),
@@ -99,6 +94,18 @@ class MetaAttackMixin(LearnedAttackMixin):
             inner=InnerStep(kind=chosen.inner, order=chosen.order, step_size=inner),
             seed=attack.seed,
             precision=attack.precision,
+        )
+
+    def _perturbation(self, eps: float) -> UniversalPerturbation:
+        """Return what is learned; a color shift is a delta of one pixel, which fits any image."""
+        chosen = self.learning_config.adv.meta
+        shift = chosen.perturbation == "shift"
+        return UniversalPerturbation(
+            eps,
+            kind="delta" if shift else chosen.perturbation,
+            size=(1, 1) if shift else (self.datamanager.height, self.datamanager.width),
+            cells=chosen.cells,
+            budget=chosen.budget,
         )
 
     def _objective(self, distance: Distance) -> Objective:

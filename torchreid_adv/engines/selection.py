@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import torch
 from torchreid_adv.config import AdvConfig, check_selection, lookup
 from torchreid_adv.data.datasets import load_dataset
 from torchreid_adv.data.held_out import held_out_sides
-from torchreid_adv.distances import build_distance
+from torchreid_adv.distances import FittedDistance
 from torchreid_adv.engines.evaluation import Base
 from torchreid_adv.engines.normalized import pixel_model
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation import RetrievalResult, evaluate
+from torchreid_adv.evaluation import Protocol, RetrievalResult
+from torchreid_adv.evaluation.protocol import configured_metric
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.models import extract
 from torchreid_adv.registry import ENGINES
@@ -52,9 +54,9 @@ class SelectionMixin(Base):
         self._every = chosen.every
         self._workers = lookup(cfg, "data.workers", 0)
         self._folder = lookup(cfg, "data.save_dir", "log")
-        normalize = lookup(cfg, "test.normalize_feature", False)
-        self._ranking = build_distance("euclidean", normalize=normalize)
+        self._search_rules = _search_rules(cfg)
         self._facts = {"data": chosen.data, **draw, "train_seed": lookup(cfg, "train.seed")}
+        self._facts["protocol"] = self._search_rules.facts()
         self._looks: list[dict[str, float]] | None = None
 
     def train(self, *args: Any, **keywords: Any) -> None:
@@ -96,7 +98,7 @@ class SelectionMixin(Base):
                 )
                 for records in self._sides
             ]
-        return evaluate(*sides, distance=self._ranking)
+        return self._search_rules.evaluate(*sides)
 
     def _earlier(self, path: Path) -> list[dict[str, float]]:
         """Return the looks of the training that this one resumes."""
@@ -104,8 +106,21 @@ class SelectionMixin(Base):
             return []
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
+            facts.setdefault("protocol", self._facts["protocol"])  # of an older version
             same = all(facts[key] == value for key, value in self._facts.items())
             looks = [look for look in facts["epochs"] if look["epoch"] <= self.start_epoch]
         except (OSError, ValueError, KeyError, TypeError):
             return []
         return looks if same else []
+
+
+def _search_rules(cfg: AdvConfig) -> Protocol:
+    """Return the rules of the search: the config's, without re-ranking.
+
+    Its queries and its gallery are training images of all cameras, which no data set's own protocol
+    is made for. A distance that is learned from training images gives way to the Euclidean one.
+    """
+    protocol = Protocol.configured(cfg).plain
+    if isinstance(protocol.distance, FittedDistance):
+        protocol = replace(protocol, distance=configured_metric(cfg, "euclidean"))
+    return protocol

@@ -1,47 +1,48 @@
-"""What a random order scores: the floor that a ranking is held against."""
+"""What a random order scores: the floor of every ranking."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Sequence
+import numpy as np
+from numpy.typing import NDArray
 
-Labels = tuple[int, int]  # pid, camid
+from torchreid_adv.evaluation.matches import Ints, Labels
+from torchreid_adv.evaluation.precision import check_ap_rule
 
-
-def expected_average_precision(positives: int, images: int) -> float:
-    """Return the mean average precision over all orders of a gallery, by the standard rule.
-
-    Place k holds a positive in R / N of the orders, and then (k - 1) (R - 1) / (N - 1) further ones
-    stand before it on average; the sum of both over k, over k, is the closed form.
-
-    Args:
-        positives: R of the gallery's images, at least 1.
-        images: N, without what does not count for the query.
-    """
-    harmonic = math.fsum(1 / place for place in range(1, images + 1))
-    if images == 1:
-        return 1.0
-    return (harmonic + (positives - 1) / (images - 1) * (images - harmonic)) / images
+_ROWS = 256
 
 
-def chance(
-    query: Sequence[Labels], gallery: Sequence[Labels], *, same_camera: bool = True
-) -> float:
-    """Return the mAP of a random order.
+def expected_precision(
+    positives: Ints, valid: Ints, *, ap_rule: str = "standard"
+) -> NDArray[np.float64]:
+    """Return the expected average precision of a random order (Bestgen, 2015).
+
+    ``(H_n + (p - 1) / (n - 1) (n - H_n)) / n`` with the harmonic number H_n: place k holds a
+    positive in p / n of the orders, and then (k - 1) (p - 1) / (n - 1) further ones stand before it
+    on average. By the rule "trapezoid" it is the mean of this and p / n.
 
     Args:
-        query: of those without a positive nothing is said.
-        gallery: in any order.
-        same_camera: what the query's own camera has of its identity does not count, which is
-            Market-1501's rule.
+        positives: (Q,) p, correct matches of each query, 1 or more.
+        valid: (Q,) n, gallery images that count for it.
+        ap_rule: how precisions are averaged, "standard" or "trapezoid".
+
+    Raises:
+        ConfigError: unknown ap_rule.
     """
-    people, views = Counter(pid for pid, _ in gallery), Counter(gallery if same_camera else ())
-    means = [
-        expected_average_precision(
-            people[pid] - views[pid, camid], len(gallery) - views[pid, camid]
-        )
-        for pid, camid in query
-        if people[pid] > views[pid, camid]
-    ]
-    return math.fsum(means) / len(means)
+    check_ap_rule(ap_rule)
+    harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, valid.max() + 1))])[valid]
+    share = (positives - 1) / np.maximum(valid - 1, 1)
+    expected = np.asarray((harmonic + share * (valid - harmonic)) / valid)
+    return expected if ap_rule == "standard" else (expected + positives / valid) / 2
+
+
+def chances(labels: Labels, *, ap_rule: str = "standard") -> NDArray[np.float64]:
+    """Return the expected average precision (Q,) of each query; NaN for one without a match."""
+    positives, junk = [], []
+    for start in range(0, len(labels.query_pids), _ROWS):
+        matches = labels.matches(slice(start, min(start + _ROWS, len(labels.query_pids))))
+        positives.append(np.bincount(matches.rows, minlength=matches.count))
+        junk.append(np.bincount(matches.junk_rows, minlength=matches.count))
+    held = np.concatenate(positives)
+    valid = len(labels.gallery_pids) - np.concatenate(junk)
+    expected = expected_precision(np.maximum(held, 1), np.maximum(valid, 1), ap_rule=ap_rule)
+    return np.where(held > 0, expected, np.nan)

@@ -25,6 +25,7 @@ def topk(
     distance: Distance | None = None,
     block: int = GALLERY_BLOCK,
     backend: str = "",
+    labels: Labels | None = None,
 ) -> Tensor:
     """Return the k nearest gallery images of each query, junk removed.
 
@@ -39,6 +40,8 @@ def topk(
         backend: "" = by the very numbers that :func:`evaluate` ranks by; ``faiss`` or ``torch`` =
             by :func:`torchreid_adv.evaluation.neighbors.nearest`, for previews of large galleries:
             two images whose distances differ by rounding alone may change places.
+        labels: of the same queries and images, where a protocol says what does not count; None =
+            what the query's own camera has of its identity.
 
     Returns:
         (Q, k) int64 rows of the gallery, -1 where a list has ended.
@@ -49,7 +52,8 @@ def topk(
     """
     if k < 1:
         raise ConfigError(f"a ranking list holds 1 image or more, got k = {k}")
-    labels = Labels(query.pids, gallery.pids, query.camids, gallery.camids)
+    if labels is None:
+        labels = Labels(query.pids, gallery.pids, query.camids, gallery.camids)
     distance = distance or build_distance("euclidean")
     if backend:
         return torch.from_numpy(_previews(query, gallery, k, distance, labels, backend))

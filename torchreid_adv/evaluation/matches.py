@@ -16,8 +16,8 @@ Ints = NDArray[np.int64]
 class Matches:
     """Gallery images of some queries' own identities, as pairs in the order of (row, column).
 
-    A pair under another camera is a positive; one under the query's own camera is junk, which is
-    taken out of the ranking. All other gallery images are negatives.
+    A pair that counts is a positive. Junk is what does not count: as a rule, pairs under the
+    query's own camera. It is taken out of the ranking. All other gallery images are negatives.
 
     Args:
         count: number of queries.
@@ -47,6 +47,9 @@ class Labels:
         gallery_pids: (G,) identities of the gallery.
         query_camids: (Q,) cameras of the queries.
         gallery_camids: (G,) cameras of the gallery.
+        same_camera: gallery images of the query's own identity and camera do not count.
+        same_place: pairs (query camid, gallery camid) of cameras that look at one place: such
+            gallery images do not count, whoever is on them.
 
     Raises:
         DataError: a side is empty, or its pids and camids differ in number.
@@ -58,29 +61,55 @@ class Labels:
         gallery_pids: ArrayLike,
         query_camids: ArrayLike,
         gallery_camids: ArrayLike,
+        *,
+        same_camera: bool = True,
+        same_place: tuple[tuple[int, int], ...] = (),
     ) -> None:
         self.query_pids, self.query_camids = _side("query", query_pids, query_camids)
         self.gallery_pids, self.gallery_camids = _side("gallery", gallery_pids, gallery_camids)
         # stable, so that the images of one identity stay in the order of the gallery
         self.by_pid: Ints = np.argsort(self.gallery_pids, kind="stable").astype(np.int64)
         self._sorted_pids = self.gallery_pids[self.by_pid]
+        self.same_camera, self.same_place = same_camera, same_place
 
     def matches(self, queries: slice) -> Matches:
         """Return the positives and the junk of some queries."""
         pids, camids = self.query_pids[queries], self.query_camids[queries]
         first = np.searchsorted(self._sorted_pids, pids, side="left")
-        counts = np.searchsorted(self._sorted_pids, pids, side="right") - first
-        rows = np.repeat(np.arange(len(pids)), counts)
-        within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
+        totals = np.searchsorted(self._sorted_pids, pids, side="right") - first
+        rows = np.repeat(np.arange(len(pids)), totals)
+        within = np.arange(len(rows)) - np.repeat(np.cumsum(totals) - totals, totals)
         columns = self.by_pid[first[rows] + within]
-        junk = camids[rows] == self.gallery_camids[columns]
-        return Matches(len(pids), rows[~junk], columns[~junk], rows[junk], columns[junk])
+        junk = np.zeros(len(rows), bool)
+        if self.same_camera:
+            junk = camids[rows] == self.gallery_camids[columns]
+        if not self.same_place:
+            return Matches(len(pids), rows[~junk], columns[~junk], rows[junk], columns[junk])
+        barred = self._of_one_place(camids)
+        barred[rows[junk], columns[junk]] = True
+        counts = ~barred[rows, columns]
+        junk_rows, junk_columns = (side.astype(np.int64) for side in np.nonzero(barred))
+        return Matches(len(pids), rows[counts], columns[counts], junk_rows, junk_columns)
+
+    def counts(self, queries: slice) -> NDArray[np.bool_]:
+        """Return (R, G) whether a gallery image counts for each of R queries."""
+        matches = self.matches(queries)
+        counts = np.ones((matches.count, len(self.gallery_pids)), bool)
+        counts[matches.junk_rows, matches.junk_columns] = False
+        return counts
+
+    def _of_one_place(self, camids: Ints) -> NDArray[np.bool_]:
+        """Return (R, G) the pairs under cameras that look at one place."""
+        pairs = np.zeros((len(camids), len(self.gallery_camids)), bool)
+        for query, gallery in self.same_place:
+            pairs |= (camids[:, None] == query) & (self.gallery_camids == gallery)
+        return pairs
 
     def require_a_positive(self) -> None:
         """Refuse labels with which nothing can be scored.
 
         Raises:
-            DataError: no query has a gallery image of its identity under another camera.
+            DataError: no query has a gallery image of its identity that counts.
         """
         shared = np.isin(self.query_pids, self.gallery_pids)
         camids = np.unique(np.concatenate([self.query_camids, self.gallery_camids]))
@@ -93,7 +122,7 @@ class Labels:
                 f"all query identities do not appear in the gallery ({counts}, none shared); the "
                 "gallery must hold the identities of the queries, seen by other cameras"
             )
-        if len(camids) == 1:
+        if len(camids) == 1 and self.same_camera:
             raise DataError(
                 f"all query and gallery images are of one camera ({camids[0]}), and matches of the "
                 "query's own camera do not count; give each image the camid of its camera"

@@ -1,4 +1,4 @@
-"""Evaluation of a model on a data set, in one call."""
+"""Evaluation of a model on a data set, or of features, in one call."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import Distance, build_distance
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.evaluation.protocol import MARKET, Protocol
+from torchreid_adv.evaluation.rerank import Reranking
 from torchreid_adv.evaluation.results import RetrievalResult
-from torchreid_adv.evaluation.retrieval import evaluate as evaluate_features
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.base import ImageModel
 
@@ -23,6 +24,9 @@ def evaluate(
 ) -> RetrievalResult:
     """Rank the gallery for each query and score the ranking, from features or from files.
 
+    A data set is scored by its own protocol (that of SYSU-MM01, RegDB, LLCM or BUPTCampus); for
+    features, ``protocol`` names it.
+
     Args:
         query: features of the queries, or a model, also one behind a defense.
         gallery: features of the gallery, or the data set that the model is tested on.
@@ -30,28 +34,79 @@ def evaluate(
             None is torchreid's default for features (Euclidean, as they are), and that of the
             attacks for a model: Euclidean of normalized features.
         workers: processes that read images.
-        rules: ``rerank``, ``ap_rule``, ``protocol``, ``max_rank``, ``block`` of
-            :func:`torchreid_adv.evaluation.retrieval.evaluate`.
+        rules: ``protocol`` (a name), ``ap_rule``, ``max_rank``, ``seed``, ``block`` as
+            :class:`torchreid_adv.evaluation.protocol.Protocol` takes them; ``rerank``: True, or a
+            :class:`Reranking` with other numbers of neighbors; ``team``: connected processes share
+            the work.
 
     Raises:
-        ConfigError: a mixture of features and files.
+        ConfigError: a mixture of features and files, an unknown rule, or a protocol that is not
+            the data set's.
         DataError: no query has a positive, an image cannot be read, features that are not finite.
 
     Example:
         >>> print(evaluate(model, load_dataset("market1501")).mAP)
+        >>> print(evaluate(model, load_dataset("market1501"), rerank=True).mAP)
     """
-    if isinstance(distance, str):
-        distance = build_distance(distance, normalize=True)
+    team = {"team": rules.pop("team")} if "team" in rules else {}
     if isinstance(query, Features) and isinstance(gallery, Features):
-        return evaluate_features(query, gallery, distance=distance, **rules)
+        protocol = protocol_of(distance or build_distance("euclidean"), **rules)
+        return protocol.evaluate(query, gallery, **team)
     if not (isinstance(query, ImageModel) and isinstance(gallery, ReIDData)):
         raise ConfigError(
             "evaluate takes (features, features) or (model, data set), "
             f"got ({type(query).__name__}, {type(gallery).__name__})"
         )
+    distance = distance or build_distance("euclidean", normalize=True)
+    protocol = protocol_of(distance, gallery, **rules)
     sides = [
         extract(query, gallery.side(side), workers=workers, description=f"features of {side}")
         for side in ("query", "gallery")
     ]
-    distance = distance or build_distance("euclidean", normalize=True)
-    return evaluate_features(*sides, distance=distance, **rules)
+    return protocol.evaluate(*sides, **team)
+
+
+def protocol_of(
+    distance: Distance | str,
+    data: ReIDData | None = None,
+    *,
+    protocol: str | None = None,
+    rerank: Reranking | bool | None = None,
+    neighbors: str = "torch",
+    **rules: Any,
+) -> Protocol:
+    """Return the protocol that keywords from Python describe.
+
+    Args:
+        distance: by which the gallery is ranked; a name means that distance of normalized features.
+        data: the data set; None for features of any.
+        protocol: its name; None = the data set's own.
+        rerank: True for torchreid's re-ranking, or one's own numbers of neighbors.
+        neighbors: neighbor search of ``rerank=True``.
+        rules: further fields of :class:`Protocol`.
+
+    Raises:
+        ConfigError: an unknown rule, or a protocol that is not the data set's.
+    """
+    known = ("ap_rule", "max_rank", "seed", "block")
+    unknown = [name for name in rules if name not in known]
+    if unknown:
+        raise ConfigError(
+            f"there is no rule '{unknown[0]}'{suggest(unknown[0], known)}; rules of an evaluation "
+            f"are protocol, rerank, neighbors, {', '.join(known)}"
+        )
+    if rerank is not None and not isinstance(rerank, (Reranking, bool)):
+        raise ConfigError(f"rerank is True, False or a Reranking, got {rerank!r}")
+    if isinstance(distance, str):
+        distance = build_distance(distance, normalize=True)
+    own = data.protocol if data is not None else ""
+    if data is not None and own and protocol not in (None, own):
+        raise ConfigError(
+            f"'{data.name}' is scored by its own protocol '{own}', and '{protocol}' is asked for; "
+            "leave it out, or pass features instead of a data set"
+        )
+    if rerank is True:
+        rerank = Reranking(backend=neighbors)
+    return Protocol(
+        distance=distance, name=own or protocol or MARKET, rerank=rerank or None, **rules
+    )

@@ -1,4 +1,4 @@
-"""The result of a retrieval evaluation: scores per query, and what is reported of them."""
+"""Results of a retrieval evaluation: scores of each query, and what is reported of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torchreid_adv.errors import ConfigError, DataError
 
 REPORTED_RANKS = (1, 5, 10, 20)
+_RERANKED = ("mAP", "cmc")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,6 +29,10 @@ class RetrievalResult:
         valid: (Q,) bool, the queries that have a positive.
         cmc: (K,) float64, K >= 20: share of valid queries with a match among the first k images.
         ap_rule: how precisions were averaged, "standard" or "trapezoid".
+        hits: (Q, 4) float64, share of the drawn galleries in which a query has a match among the
+            first 1, 5, 10 and 20; NaN where it is skipped. None = as first_match_rank says.
+        galleries: number of galleries that were ranked; Q counts each query once for each, gallery
+            after gallery.
 
     Raises:
         DataError: fields that contradict each other, or no valid query.
@@ -41,6 +46,8 @@ class RetrievalResult:
     valid: NDArray[np.bool_]
     cmc: NDArray[np.float64]
     ap_rule: str = "standard"
+    hits: NDArray[np.float64] | None = None
+    galleries: int = 1
 
     def __post_init__(self) -> None:
         fault = self._fault()
@@ -66,6 +73,10 @@ class RetrievalResult:
                 return f"{name} must be in [0, 1], and NaN where a query is skipped"
         if not ((self.first_match_rank >= 0) == self.valid).all():
             return "first_match_rank must be 0 or more, and -1 where a query is skipped"
+        if len(self.image_ids) % self.galleries:
+            return (
+                f"{len(self.image_ids)} rows are not {self.galleries} galleries of as many queries"
+            )
         if len(self.cmc) < max(REPORTED_RANKS) or not _within(self.cmc):
             return f"cmc must hold at least {max(REPORTED_RANKS)} values in [0, 1]"
         return "cmc must not fall" if (np.diff(self.cmc) < 0).any() else ""
@@ -103,6 +114,23 @@ class RetrievalResult:
             )
         return float(self.cmc[k - 1])
 
+    def of_queries(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return each query's scores, averaged over the galleries in which it has a match.
+
+        Returns:
+            (N,) average precision, and (N, 4) share of galleries with a match among the first 1,
+            5, 10 and 20, of N = Q / galleries queries; NaN for a query that is always skipped.
+        """
+        hits = self.hits
+        if hits is None:
+            hits = (self.first_match_rank[:, None] < np.array(REPORTED_RANKS)).astype(np.float64)
+        shape, valid = (self.galleries, -1), self.valid
+        counts = valid.reshape(shape).sum(0).astype(np.float64)
+        counts[counts == 0] = np.nan
+        precision = np.where(valid, self.average_precision, 0).reshape(shape).sum(0) / counts
+        shares = np.where(valid[:, None], hits, 0).reshape(*shape, len(REPORTED_RANKS)).sum(0)
+        return precision, shares / counts[:, None]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as plain numbers, the form they have in results.json."""
         return {
@@ -127,6 +155,21 @@ class RetrievalResult:
         if self.skipped:
             lines.append(f"Skipped: {self.skipped} queries without a match under another camera")
         return lines
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of a ranking, and of the re-ranked one where it was asked for."""
+
+    plain: RetrievalResult
+    reranked: RetrievalResult | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the measures in the form that they have in results.json."""
+        facts = self.plain.to_dict()
+        if self.reranked is not None:
+            facts["rerank"] = {k: v for k, v in self.reranked.to_dict().items() if k in _RERANKED}
+        return facts
 
 
 def _within(values: NDArray[Any]) -> bool:

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 
 from torchreid_adv.evaluation.blocks import Block
 from torchreid_adv.evaluation.matches import Ints, Labels
+from torchreid_adv.evaluation.results import REPORTED_RANKS
 
 REPEATS = 10
 
 
 def single_shot_curve(
     distances: Block, labels: Labels, rows: list[slice], *, length: int, seed: int
-) -> NDArray[np.float64]:
-    """Return the match curve (length,) of the mean over queries and drawn galleries.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the match curve of the mean over queries and drawn galleries, and each query's hits.
 
     For each query with a positive, 10 galleries are drawn with one image of each identity (of the
     query's own: one of its positives). The draws of a query depend on the seed and on its place
@@ -28,9 +29,14 @@ def single_shot_curve(
         rows: blocks of queries; whole rows of distances are asked for.
         length: number of ranks.
         seed: of the draws.
+
+    Returns:
+        (length,) the curve, and (Q, 4) the share of a query's galleries with its match among the
+        first 1, 5, 10 and 20; NaN for a query without a positive.
     """
     pids, counts = np.unique(labels.gallery_pids, return_counts=True)
-    total, queries = np.zeros(length), 0
+    reported = np.array(REPORTED_RANKS)
+    total, shares = np.zeros(length), np.full((len(labels.query_pids), len(reported)), np.nan)
     for span in rows:
         block = distances(span, slice(0, len(labels.gallery_pids)))
         matches = labels.matches(span)
@@ -42,8 +48,9 @@ def single_shot_curve(
             shots, own = draw_galleries(generator, labels.by_pid, counts, identity, positives)
             ranks = single_shot_ranks(block[row], shots, own)
             total += np.bincount(ranks[ranks < length], minlength=length)
-            queries += 1
-    return np.cumsum(total) / (REPEATS * queries)
+            shares[query] = (ranks[:, None] < reported).mean(0)
+    queries = int(np.isfinite(shares[:, 0]).sum())
+    return np.cumsum(total) / (REPEATS * queries), shares
 
 
 def draw_galleries(

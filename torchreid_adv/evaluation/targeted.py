@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from torchreid_adv.distances import Distance
-from torchreid_adv.evaluation.blocks import GALLERY_BLOCK, feature_blocks, plan
+from torchreid_adv.evaluation.blocks import feature_blocks, plan
+from torchreid_adv.evaluation.galleries import GalleryRules
 from torchreid_adv.evaluation.matches import Ints, Labels, Matches
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.evaluation.ranking import positive_ranks
 from torchreid_adv.evaluation.results import REPORTED_RANKS
 from torchreid_adv.models.features import Features
@@ -22,10 +23,20 @@ class PulledLabels(Labels):
         query: features of the queries.
         gallery: features of the gallery.
         targets: image_id -> the identity it was pulled to; of queries or of gallery images.
+        rules: which gallery images do not count.
     """
 
-    def __init__(self, query: Features, gallery: Features, targets: Mapping[str, int]) -> None:
-        super().__init__(query.pids.cpu(), gallery.pids.cpu(), query.camids, gallery.camids)
+    def __init__(
+        self, query: Features, gallery: Features, targets: Mapping[str, int], rules: GalleryRules
+    ) -> None:
+        super().__init__(
+            query.pids.cpu(),
+            gallery.pids.cpu(),
+            query.camids.cpu(),
+            gallery.camids.cpu(),
+            same_camera=rules.same_camera,
+            same_place=rules.same_place,
+        )
         self._query_targets = _targets(query, targets)
         self._gallery_targets = _targets(gallery, targets)
 
@@ -44,9 +55,7 @@ def target_ranks(
     query: Features,
     gallery: Features,
     targets: Mapping[str, int],
-    distance: Distance,
-    *,
-    block: int = GALLERY_BLOCK,
+    protocol: Protocol,
 ) -> dict[str, int]:
     """Return the best 0-based rank of each pulled image with its target's images.
 
@@ -57,10 +66,9 @@ def target_ranks(
         query: features of the queries.
         gallery: features of the gallery.
         targets: image_id -> the identity it was pulled to.
-        distance: by which the gallery is ranked.
-        block: gallery images whose distances are held at a time.
+        protocol: the rules; of drawn galleries, all images are ranked.
     """
-    found = pulled_ranks(query, gallery, targets, distance, block=block)
+    found = pulled_ranks(query, gallery, targets, protocol)
     best: dict[str, int] = {}
     for row, column, place in zip(*(part.tolist() for part in found), strict=True):
         for name in (query.image_ids[row], gallery.image_ids[column]):
@@ -73,9 +81,7 @@ def pulled_ranks(
     query: Features,
     gallery: Features,
     targets: Mapping[str, int],
-    distance: Distance,
-    *,
-    block: int = GALLERY_BLOCK,
+    protocol: Protocol,
 ) -> tuple[Ints, Ints, Ints]:
     """Return all pairs of which one was pulled to the other's identity, and how they rank.
 
@@ -83,15 +89,15 @@ def pulled_ranks(
         query: features of the queries.
         gallery: features of the gallery.
         targets: image_id -> the identity it was pulled to.
-        distance: by which the gallery is ranked.
-        block: gallery images whose distances are held at a time.
+        protocol: the rules; of drawn galleries, all images are ranked.
 
     Returns:
         (P,) query rows, (P,) gallery rows, (P,) 0-based ranks of the images in the queries' lists.
     """
-    labels = PulledLabels(query, gallery, targets)
-    rows, columns = plan(len(query), len(gallery), block)
-    ranks, _ = positive_ranks(feature_blocks(query, gallery, distance), labels, rows, columns)
+    labels = PulledLabels(query, gallery, targets, protocol.galleries)
+    rows, columns = plan(len(query), len(gallery), protocol.block)
+    distances = feature_blocks(query, gallery, protocol.distance)
+    ranks, _ = positive_ranks(distances, labels, rows, columns)
     pairs = [(queries.start, labels.matches(queries)) for queries in rows]
     return (
         np.concatenate([start + found.rows for start, found in pairs]),

@@ -119,7 +119,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     A file that holds just this already is not touched, so that a finished run can be read on a disk
     that cannot be written.
     """
-    if _holds(path, content):
+    if holds(path, content):
         return
     with atomic_file(path) as file:
         file.write(content)
@@ -191,7 +191,8 @@ def _flush_file(path: Path) -> None:
         os.close(handle)
 
 
-def _holds(path: Path, content: bytes) -> bool:
+def holds(path: Path, content: bytes) -> bool:
+    """Tell whether a file is there and holds just these bytes."""
     try:
         return path.stat().st_size == len(content) and path.read_bytes() == content
     except OSError:

@@ -8,9 +8,17 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.perturbation",
         "both",
-        "what meta_attack learns: 'color' table, additive 'delta', or 'both'; what meta_defense "
-        "takes of adv.attack.weights ('both' = all that is there)",
-        one_of("both", "color", "delta"),
+        "what meta_attack learns: 'color' table, additive 'delta', 'both', or 'shift' = one color "
+        "added to every pixel, a control; what meta_defense takes of adv.attack.weights ('both' = "
+        "all that is there)",
+        one_of("both", "color", "delta", "shift"),
+    ),
+    Key(
+        "meta.cells",
+        25,
+        "corners of the color table along each of red, green and blue; 25 in the paper",
+        between(2, 64),
+        unit="corners",
     ),
     Key(
         "meta.budget",

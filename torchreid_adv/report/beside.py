@@ -26,6 +26,10 @@ NAMES = {
     "metric_preserving_mAP": "mAP, metric-preserving",
 }
 _UNITS = {"percent": "in percent", "ratio": "adversarial over clean mAP", "number": "as it is"}
+_SAME = {
+    "gray": "g: gray-box, the same network with other weights; b: black-box, another network",
+    "black": "b: black-box, another network or (as the paper counts) the same with other weights",
+}
 _FLAGS = {"rerank": ("plain", "re-ranked")}
 
 
@@ -63,6 +67,7 @@ def _plain(entry: Entry, table: PaperTable) -> dict[str, Any]:
     facts |= {"kind": None, "ours": None, "paper": dict(entry.paper) or None}
     if ours is not None:
         facts |= {"kind": ours.kind or None, "ours": dict(ours.measures)}
+        facts |= {"kinds": dict(ours.kinds)} if ours.kinds else {}
         facts |= {"ours_clean": dict(ours.clean)} if ours.clean else {}
     return facts
 
@@ -71,7 +76,8 @@ def _legend(table: PaperTable) -> str:
     unit = _UNITS[table.unit]
     return (
         f"Ours [the paper's], {unit}; {DASH} = the paper has it, we do not. w, in bold: white-box; "
-        "g: the same network with other weights; b: another network."
+        f"{_SAME[table.same_network]}; o: oblivious, made on the tested weights without the "
+        "defense before them."
     )
 
 
@@ -130,8 +136,9 @@ def _cell(entry: Entry | None, measure: str, unit: str) -> str:
     digits, factor = (2, 100) if unit == "percent" else (3, 1)
     ours = entry.ours.measures.get(measure) if entry.ours else None
     said = DASH if ours is None else f"{factor * ours:.{digits}f}"
-    if entry.ours and entry.ours.kind:
-        said = f"**{said}**" if entry.ours.kind == "white" else said
-        said = f"{said} {KINDS[entry.ours.kind]}"
+    kind = entry.ours.kind_of(measure) if entry.ours and ours is not None else ""
+    if kind:
+        said = f"**{said}**" if kind == "white" else said
+        said = f"{said} {KINDS[kind]}"
     printed = entry.paper.get(measure)
     return said if printed is None else f"{said} [{printed:.{digits + 2}g}]"

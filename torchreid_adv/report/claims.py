@@ -1,9 +1,11 @@
-"""Claims held against figures: what was compared, for how many seeds it holds, mean and spread."""
+"""Claims checked against results: what was compared, how often it holds, mean and spread."""
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,17 +13,20 @@ from typing import Any
 
 from torchreid_adv.jobs.files import write_text
 
+HOLDS, FAILS, TIES, UNDEFINED = "holds", "fails", "ties", "undefined"
+TIE = 1e-9  # figures that are nearer than that differ by rounding only
+
 
 @dataclass(frozen=True)
 class Comparison:
-    """One case of a claim: a figure that should not be larger than another one.
+    """One case of a claim: a figure that should be smaller than another one.
 
     Args:
         claim: the sentence it belongs to.
         case: what was compared, such as a model's label.
         seed: of the training.
-        smaller: figure that the claim says is smaller, [0, 1].
-        larger: figure it is held against, [0, 1].
+        smaller: figure that the claim says is smaller, [0, 1]; NaN where there is none.
+        larger: figure it is compared with, [0, 1]; NaN where there is none.
     """
 
     claim: str
@@ -31,9 +36,9 @@ class Comparison:
     larger: float
 
     @property
-    def holds(self) -> bool:
-        """Whether the first figure is no larger than the second."""
-        return self.smaller <= self.larger
+    def outcome(self) -> str:
+        """``holds``, ``fails``, ``ties``, or ``undefined`` where a figure is missing."""
+        return _outcome(self.smaller, self.larger)
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,12 @@ class Verdict:
 
     Args:
         claim: the sentence.
-        smaller: mean over the cases of each seed.
+        smaller: mean over the cases of each seed; NaN for a seed without defined cases.
         larger: the same of the other figure.
         cases: how many were compared, all seeds together.
         held: in how many of them the claim holds.
+        ties: in how many the two figures are the same, which says nothing.
+        undefined: in how many there is nothing to compare.
     """
 
     claim: str
@@ -53,29 +60,65 @@ class Verdict:
     larger: tuple[float, ...]
     cases: int
     held: int
+    ties: int = 0
+    undefined: int = 0
 
     @classmethod
     def of(cls, comparisons: Sequence[Comparison]) -> Verdict:
-        """Sum up the comparisons of one claim."""
-        seeds = sorted({c.seed for c in comparisons})
-        own = {seed: [c for c in comparisons if c.seed == seed] for seed in seeds}
+        """Sum up the comparisons of one claim, one or more."""
+        outcomes = Counter(c.outcome for c in comparisons)
+        by_seed: dict[int, list[Comparison]] = {c.seed: [] for c in comparisons}
+        for comparison in comparisons:
+            if comparison.outcome != UNDEFINED:
+                by_seed[comparison.seed].append(comparison)
+        seeds = [by_seed[seed] for seed in sorted(by_seed)]
         return cls(
             comparisons[0].claim,
-            tuple(statistics.fmean(c.smaller for c in own[seed]) for seed in seeds),
-            tuple(statistics.fmean(c.larger for c in own[seed]) for seed in seeds),
+            tuple(_mean([c.smaller for c in cases]) for cases in seeds),
+            tuple(_mean([c.larger for c in cases]) for cases in seeds),
             len(comparisons),
-            sum(c.holds for c in comparisons),
+            outcomes[HOLDS],
+            outcomes[TIES],
+            outcomes[UNDEFINED],
         )
 
     @property
     def word(self) -> str:
-        """``holds`` in every case; ``on average`` for every seed; ``mixed``; or ``does not``."""
-        if self.held == self.cases:
-            return "holds"
-        seeds = [a <= b for a, b in zip(self.smaller, self.larger, strict=True)]
-        if all(seeds):
+        """What is said of the claim.
+
+        ``holds`` in every case; ``holds, with ties`` where the other cases are ties; ``tie`` where
+        all are; ``on average`` for the mean of every seed; ``mixed``; ``does not hold``. Where any
+        case is undefined it is ``undefined``, whatever the others say.
+        """
+        if self.undefined:
+            return "undefined"
+        if self.held + self.ties == self.cases:
+            return "tie" if not self.held else "holds, with ties" if self.ties else "holds"
+        seeds = [_outcome(a, b) for a, b in zip(self.smaller, self.larger, strict=True)]
+        if set(seeds) == {HOLDS}:
             return "on average"
-        return "mixed" if any(seeds) else "does not hold"
+        return "mixed" if HOLDS in seeds else "does not hold"
+
+    @property
+    def count(self) -> str:
+        """In how many cases the claim holds, in words."""
+        said = [f"{self.held} of {self.cases}"]
+        said += [
+            f"{n} {word}" for n, word in ((self.ties, "tied"), (self.undefined, UNDEFINED)) if n
+        ]
+        return ", ".join(said)
+
+
+def _outcome(smaller: float, larger: float) -> str:
+    if not (math.isfinite(smaller) and math.isfinite(larger)):
+        return UNDEFINED
+    if math.isclose(smaller, larger, rel_tol=0, abs_tol=TIE):
+        return TIES
+    return HOLDS if smaller < larger else FAILS
+
+
+def _mean(values: Sequence[float]) -> float:
+    return statistics.fmean(values) if values else math.nan
 
 
 def verdicts(comparisons: Sequence[Comparison]) -> list[Verdict]:
@@ -89,8 +132,7 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
     lines = ["| claim | smaller | larger | cases | verdict |", "|---|---|---|---|---|"]
     for verdict in verdicts(comparisons):
         figures = f"{spread(verdict.smaller)} | {spread(verdict.larger)}"
-        held = f"{verdict.held} of {verdict.cases}"
-        lines.append(f"| {verdict.claim} | {figures} | {held} | {verdict.word} |")
+        lines.append(f"| {verdict.claim} | {figures} | {verdict.count} | {verdict.word} |")
     return "\n".join(lines)
 
 
@@ -98,14 +140,26 @@ def spread(values: Sequence[float], *, factor: float = 100, digits: int = 1) -> 
     """Return mean and, of several values, standard deviation: ``12.3 ± 1.0``.
 
     Args:
-        values: one per seed.
+        values: one per seed; NaN for a seed that has none.
         factor: 100 = in percent.
         digits: after the point.
     """
+    values = [value for value in values if math.isfinite(value)]
+    if not values:
+        return "-"
     mean = f"{factor * statistics.fmean(values):.{digits}f}"
     if len(values) < 2:
         return mean
     return f"{mean} ± {factor * statistics.stdev(values):.{digits}f}"
+
+
+def _without_nan(content: Any) -> Any:
+    """Return plain values with None, which JSON has, in the place of NaN, which it has not."""
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def write_claims(
@@ -115,8 +169,9 @@ def write_claims(
     content = {
         **facts,
         "verdicts": [{**asdict(v), "verdict": v.word} for v in verdicts(comparisons)],
-        "comparisons": [asdict(c) for c in comparisons],
+        "comparisons": [{**asdict(c), "outcome": c.outcome} for c in comparisons],
     }
+    content = _without_nan(content)
     write_text(folder / "study.json", json.dumps(content, indent=1) + "\n")
     path = folder / "study.md"
     write_text(path, text + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torchreid_adv.report.paper import PaperTable
@@ -18,14 +18,20 @@ class Finding:
     Args:
         where: what it is of: ``target`` = data set, and the fields of the paper's table.
         measures: by the names of the table, in [0, 1].
-        kind: ``white``, ``gray``, ``black``; "" where nothing was attacked.
+        kind: ``white``, ``gray``, ``black`` or ``oblivious``; "" where nothing was attacked.
         clean: the same measures without an attack, where there is one.
+        kinds: measure -> kind, for measures of another network than the first.
     """
 
     where: Mapping[str, Any]
     measures: Mapping[str, float]
     kind: str = ""
     clean: Mapping[str, float] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+
+    def kind_of(self, measure: str) -> str:
+        """Return the kind of attack behind a measure."""
+        return self.kinds.get(measure, self.kind)
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,7 @@ def compare(
         findings: ours.
         notes: further sentences.
     """
+    findings = [_as_paper(finding, table) for finding in findings]
     targets = list(dict.fromkeys(str(finding.where["target"]) for finding in findings))
     entries = [entry for target in targets for entry in _matched(table, findings, target)]
     said = [
@@ -103,6 +110,13 @@ def measured(measures: Mapping[str, Any]) -> dict[str, float]:
     """
     ranks = {name: float(measures["cmc"][rank]) for name, rank in _RANKS.items()}
     return {**ranks, "mAP": float(measures["mAP"])}
+
+
+def _as_paper(finding: Finding, table: PaperTable) -> Finding:
+    """Return a finding whose kinds are called as the paper calls them."""
+    names = {"gray": table.same_network}
+    kinds = {measure: names.get(kind, kind) for measure, kind in finding.kinds.items()}
+    return replace(finding, kind=names.get(finding.kind, finding.kind), kinds=kinds)
 
 
 def _matched(table: PaperTable, findings: Sequence[Finding], target: str) -> list[Entry]:

@@ -63,7 +63,9 @@ def list_rows(target: TargetReport, rows: Tensor, *, after: bool) -> list[ListRo
     """Return the lists of some query rows before or after the attack."""
     query = target.query_after if after else target.query
     gallery = target.gallery_after if after else target.gallery
-    nearest = topk(take(query, rows), gallery, LENGTH, distance=target.distance)
+    shown, protocol = take(query, rows), target.protocol
+    labels = protocol.labels(shown, gallery)
+    nearest = topk(shown, gallery, LENGTH, distance=protocol.distance, labels=labels)
     return [
         _row(target, row, [place for place in places if place >= 0], after=after)
         for row, places in zip(rows.tolist(), nearest.tolist(), strict=True)

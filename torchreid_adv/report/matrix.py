@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from torchreid_adv.jobs.files import write_bytes, write_text
 from torchreid_adv.report.charts import INK, MUTED, to_png
 from torchreid_adv.report.words import percent
 
-KINDS = {"white": "w", "gray": "g", "black": "b"}
+KINDS = {"white": "w", "gray": "g", "black": "b", "oblivious": "o"}
 LEGEND = (
     "mAP of the tested model on the adversarial images (of its clean mAP): "
-    "w white-box, g the same network with other weights, b another network; "
+    "w white-box, g the same network with other weights, b another network, "
+    "o the same weights, but not the defense before them; "
     "[the paper's mAP, where one is held against it]. Rank-1 of the same below; "
     "other ranks are in transfer.json."
 )
@@ -35,11 +36,13 @@ class Cell:
         eps: gray levels.
         metric: attacked metric; "" = that of the evaluation.
         tested: label; ``ensemble`` = the attacked models together.
-        kind: ``white``, ``gray`` or ``black``; "" where nothing is attacked.
+        kind: ``white``, ``gray``, ``black``, or ``oblivious``: the tested weights were attacked
+            without the defense that stands before them in the test; "" where nothing is attacked.
         clean: measures as in results.json.
         adversarial: the same, on the stored adversarial images.
         paper: mAP that a paper printed for it, in [0, 1].
         ranked: the metric of the evaluation, where a table has several.
+        protocol: the rules of the scores, as in results.json.
     """
 
     target: str
@@ -53,6 +56,7 @@ class Cell:
     adversarial: dict[str, Any]
     paper: float | None = None
     ranked: str = ""
+    protocol: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ratio(self) -> float:

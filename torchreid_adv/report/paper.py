@@ -36,6 +36,8 @@ class PaperTable:
         unit: ``percent``, ``ratio`` or ``number``.
         ap_rule: of the paper's evaluation, as ``adv.evaluation.ap_rule``.
         note: a sentence that belongs below the table.
+        same_network: what the paper calls an attack made on the same network with other weights,
+            ``gray`` or ``black``.
     """
 
     name: str
@@ -50,6 +52,7 @@ class PaperTable:
     unit: str = "percent"
     ap_rule: str = "standard"
     note: str = ""
+    same_network: str = "gray"
 
     def mean(self, cell: Cell) -> float | None:
         """Return the printed mAP that belongs to a cell of ours, in [0, 1]."""
@@ -112,6 +115,7 @@ def paper_table(name: str) -> PaperTable:
         unit=content["unit"],
         ap_rule=content["ap_rule"],
         note=content.get("note", ""),
+        same_network=content.get("same_network", "gray"),
     )
 
 

@@ -71,7 +71,7 @@ def _moves(target: TargetReport, survey: Survey) -> dict[int, _Moves]:
         return {}
     sides = (target.query, target.gallery), (target.query_after, target.gallery_after)
     before, after = (
-        pulled_ranks(take(query, survey.rows), gallery, target.pulled, target.distance)
+        pulled_ranks(take(query, survey.rows), gallery, target.pulled, target.protocol)
         for query, gallery in sides
     )
     moves: dict[int, _Moves] = defaultdict(dict)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchreid_adv.distances import Distance
-from torchreid_adv.evaluation.blocks import GALLERY_BLOCK, Block, feature_blocks, plan
-from torchreid_adv.evaluation.matches import Labels, Matches
+from torchreid_adv.evaluation.blocks import Block, feature_blocks, plan
+from torchreid_adv.evaluation.matches import Matches
 from torchreid_adv.evaluation.precision import scores
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.evaluation.ranking import positive_ranks
 from torchreid_adv.models.features import Features
 
@@ -22,7 +22,7 @@ SURVEY_QUERIES = 500  # looked at in any case
 
 @dataclass(frozen=True)
 class Ranking:
-    """The gallery ranked for n queries, gallery images of the query's own pid and camera left out.
+    """The gallery ranked for n queries, without the images that do not count for a query.
 
     Args:
         average_precision: (n,) float64; NaN for a query without a positive.
@@ -59,10 +59,8 @@ def take(side: Features, rows: Tensor) -> Features:
 def rank(
     query: Features,
     gallery: Features,
-    distance: Distance,
+    protocol: Protocol,
     *,
-    ap_rule: str = "standard",
-    block: int = GALLERY_BLOCK,
     bar: Any,
 ) -> Ranking:
     """Rank the gallery for each query as the evaluation does, and keep what is nearest.
@@ -70,16 +68,14 @@ def rank(
     Args:
         query: features of n queries.
         gallery: features of G images.
-        distance: how far two features are apart.
-        ap_rule: how precisions are averaged, "standard" or "trapezoid".
-        block: gallery images whose distances are held at a time.
+        protocol: the rules; of drawn galleries, all images are ranked.
         bar: progress bar, updated by the number of queries.
     """
-    labels = Labels(query.pids.cpu(), gallery.pids.cpu(), query.camids.cpu(), gallery.camids.cpu())
-    distances = feature_blocks(query, gallery, distance)
-    rows, columns = plan(len(query), len(gallery), block)
+    labels = protocol.labels(query, gallery)
+    distances = feature_blocks(query, gallery, protocol.distance)
+    rows, columns = plan(len(query), len(gallery), protocol.block)
     ranks, starts = positive_ranks(distances, labels, rows, columns)
-    average_precision, first, _ = scores(ranks, starts, ap_rule=ap_rule)
+    average_precision, first, _ = scores(ranks, starts, ap_rule=protocol.ap_rule)
     parts = []
     for queries in rows:
         parts.append(_nearest(distances, labels.matches(queries), queries, columns))

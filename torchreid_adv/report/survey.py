@@ -32,10 +32,8 @@ def survey_target(target: TargetReport) -> Survey:
     """Rank the target's queries, or a seeded sample of very many, before and after the attack."""
     rows = choose_rows(len(target.query), len(target.gallery))
     sides = (target.query, target.gallery), (target.query_after, target.gallery_after)
-    ap_rule = target.results.get("ap_rule", "standard")
     with progress_bar("Report", total=2 * len(rows), unit="query") as bar:
         before, after = (
-            rank(take(query, rows), gallery, target.distance, ap_rule=ap_rule, bar=bar)
-            for query, gallery in sides
+            rank(take(query, rows), gallery, target.protocol, bar=bar) for query, gallery in sides
         )
     return Survey(rows, len(rows) == len(target.query), before, after)

@@ -11,6 +11,7 @@ import torch
 
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import DataError
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.models.features import Features
 
 
@@ -30,7 +31,7 @@ class TargetReport:
         attacked: image_ids of the attacked images.
         side: ``gallery`` or ``query``.
         eps: L-infinity bound in [0, 1].
-        distance: the distance of the evaluation.
+        protocol: the rules of the scores.
         pulled: of a targeted attack, image_id -> the identity it was pulled to.
 
     Raises:
@@ -48,7 +49,7 @@ class TargetReport:
     attacked: frozenset[str]
     side: str
     eps: float
-    distance: Distance
+    protocol: Protocol
     pulled: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -59,6 +60,11 @@ class TargetReport:
                     f"the report on {self.name!r} needs the same {side} images in the same order "
                     f"before and after the attack, got {len(before)} and {len(after)} that differ"
                 )
+
+    @property
+    def distance(self) -> Distance:
+        """By which the gallery is ranked."""
+        return self.protocol.distance
 
     def path(self, image_id: str, *, after: bool) -> Path:
         """Return the file of an image, the stored one if it is wanted and there is one.

@@ -18,6 +18,7 @@ from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, LinearDistance
 from torchreid_adv.errors import AdvError, ConfigError
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.integration.checkpoints import is_head
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, sha256
@@ -35,7 +36,7 @@ def run_identity(
     data: ReIDData,
     version: Version,
     surrogates: Sequence[PixelModel],
-    distance: Distance,
+    protocol: Protocol,
     attacked: Distance,
     name: str,
 ) -> dict[str, Any]:
@@ -45,7 +46,8 @@ def run_identity(
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "budget": version.facts(),
-        "metric": metric_facts(distance),
+        "metric": metric_facts(protocol.distance),
+        "protocol": protocol.facts(),
         "attacked_metric": metric_facts(attacked),
         "model": {
             "name": name,

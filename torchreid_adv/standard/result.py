@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.standard.flags import RED, Check, Looks
 from torchreid_adv.standard.identity import environment, metric_facts
 from torchreid_adv.standard.reading import SCHEMA, manifest_hash
@@ -108,7 +109,8 @@ def result(
     """
     flags = [check for check in checks if check.raised]
     others = {one["sha256"] for one in identity["surrogates"]} - {identity["model"]["sha256"]}
-    reasons = why_not(version, len(others), flags, looks.black_box)
+    protocol = setting.judge.protocol
+    reasons = why_not(version, len(others), flags, looks.black_box, protocol)
     kind = f"-{BLACK_BOX}" if looks.black_box else ""
     return {
         "schema": SCHEMA,
@@ -125,6 +127,7 @@ def result(
         },
         "threat": THREAT,
         "metric": metric_facts(setting.distance),
+        "protocol": protocol.facts(),
         "surrogates": identity["surrogates"],
         "tracks": tracks,
         "curve": trials,
@@ -147,7 +150,11 @@ def headline(black_box: str) -> str:
 
 
 def why_not(
-    version: Version, surrogates: int, flags: Sequence[Check], black_box: str = ""
+    version: Version,
+    surrogates: int,
+    flags: Sequence[Check],
+    black_box: str = "",
+    protocol: Protocol | None = None,
 ) -> list[str]:
     """Return why a result is not called standard; nothing where it is.
 
@@ -156,6 +163,7 @@ def why_not(
         surrogates: how many there were, the model itself and repeated ones not counted.
         flags: that were raised.
         black_box: why attacks by gradients were not made; "" where they were.
+        protocol: rules of the scores.
     """
     found = [f"attacks by gradients are missing, because the model is {black_box}"] * bool(
         black_box
@@ -166,6 +174,8 @@ def why_not(
         found.append(
             f"transferred attacks need {SURROGATES} other models, and there were {surrogates}"
         )
+    if protocol is not None and protocol.ap_rule != "standard":
+        found.append(f"average precision is by the rule '{protocol.ap_rule}', not by torchreid's")
     red = dict.fromkeys(flag.name for flag in flags if flag.level == RED)
     if red:
         found.append(f"red flags: {', '.join(red)}")

@@ -18,6 +18,7 @@ from torchreid_adv.data.loading import check_images, refuse
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, FittedDistance, build_distance
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.manifest import SIDES, sha256
@@ -27,7 +28,6 @@ from torchreid_adv.models.base import ImageModel, black_box
 from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.standard import identity as identities
 from torchreid_adv.standard import inspection
-from torchreid_adv.standard.chance import chances
 from torchreid_adv.standard.flags import Check, of_model, of_table, of_trials
 from torchreid_adv.standard.looking import look
 from torchreid_adv.standard.reading import RESULT, sealed
@@ -53,6 +53,7 @@ def evaluate_standard(
     name: str = "model",
     workers: int = 0,
     team: Team = ALONE,
+    protocol: Protocol | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model by the standard ensemble, write ``standard.json`` and return it.
 
@@ -66,34 +67,60 @@ def evaluate_standard(
         version: ``standard``, ``lite``, ``plus``, or a definition of one's own, whose result is not
             called standard.
         surrogates: two other models or more, on which transferred attacks are made.
-        distance: by which the gallery is ranked; None = Euclidean of normalized features.
+        distance: by which the gallery is ranked; None = that of the protocol, or Euclidean of
+            normalized features.
         attacked: the attacked metric, where it is another one (a flag says so).
         tracks: ``Q``, ``G`` or both.
         name: of the model, in the result.
         workers: processes that read images.
         team: this process and those it shares the attacks with; the result is the same.
+        protocol: rules of the scores; None = torchreid's with this distance. A data set's own
+            protocol takes its place in them.
 
     Raises:
         ConfigError: a model that is not ready or whose features say nothing, a folder that holds
-            another run, an unknown version or track.
+            another run, an unknown version or track, re-ranking.
         DataError: an image that cannot be used, features that are not finite, no query with a
             positive.
     """
     version = version_of(version) if isinstance(version, str) else version
-    distance = distance or build_distance("euclidean", normalize=True)
+    protocol = _rules(protocol, distance, data)
+    distance = protocol.distance
     _check(distance, tracks, surrogates)
     inspection.refuse_model(model)
     model = _averaged(model, version)
     facts = identities.run_identity(
-        model, data, version, surrogates, distance, attacked or distance, name
+        model, data, version, surrogates, protocol, attacked or distance, name
     )
-    setting = _setting(model, data, Path(out), version, surrogates, distance, workers)
+    setting = _setting(model, data, Path(out), version, surrogates, protocol, workers)
     identity = {"run": sha256(json.dumps(facts, sort_keys=True).encode())}
     setting = dataclasses.replace(
         setting, attacked=attacked or distance, identity=identity, team=team
     )
     with working_in(setting.out, team), repeatable():
         return _evaluate(setting, facts, tracks)
+
+
+def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData) -> Protocol:
+    """Return the rules of the scores on a data set.
+
+    Raises:
+        ConfigError: two distances, re-ranking, or a protocol that is not the data set's.
+    """
+    if protocol is None:
+        distance = distance or build_distance("euclidean", normalize=True)
+        protocol = Protocol(distance=distance)
+    elif distance is not None and distance is not protocol.distance:
+        raise ConfigError(
+            "the gallery is ranked by one distance, and both 'distance' and 'protocol' name one; "
+            "leave 'distance' out"
+        )
+    if protocol.rerank is not None:
+        raise ConfigError(
+            "the standard evaluation ranks without re-ranking; set test.rerank and "
+            "adv.evaluation.rerank False"
+        )
+    return protocol.of(data)
 
 
 def _check(distance: Distance, tracks: Sequence[str], surrogates: Sequence[PixelModel]) -> None:
@@ -127,7 +154,7 @@ def _setting(
     out: Path,
     version: Version,
     surrogates: Sequence[PixelModel],
-    distance: Distance,
+    protocol: Protocol,
     workers: int,
 ) -> Setting:
     folder = out / identities.KEPT / "features"
@@ -135,7 +162,7 @@ def _setting(
     def judge(of: ImageModel | None, label: str) -> Judge | None:
         if of is None:
             return None
-        return Judge(of, data, distance, version.draws, folder, label, workers)
+        return Judge(of, data, protocol, version.draws, folder, label, workers)
 
     own = judge(model, "model")
     assert own is not None
@@ -144,8 +171,8 @@ def _setting(
         version=version,
         model=model,
         data=data,
-        distance=distance,
-        attacked=distance,
+        distance=protocol.distance,
+        attacked=protocol.distance,
         judge=own,
         out=out,
         identity={},
@@ -199,7 +226,7 @@ def _checked(setting: Setting) -> tuple[Scores, NDArray[np.float64]]:
     clean = setting.judge.clean[0]
     for side in clean.values():
         inspection.refuse_features(side)
-    return setting.clean(), chances(clean["query"], clean["gallery"])
+    return setting.clean(), setting.judge.chances()
 
 
 def _run_tracks(

@@ -9,18 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance
-from torchreid_adv.evaluation import RetrievalResult, evaluate
+from torchreid_adv.evaluation import Protocol, RetrievalResult
+from torchreid_adv.evaluation.results import REPORTED_RANKS
 from torchreid_adv.jobs.chunks import chunks, filled
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.prepare import frozen
 from torchreid_adv.models.store import load_features, save_features
-from torchreid_adv.standard.tables import RANKS, Scores
+from torchreid_adv.standard.tables import RANKS, Floats, Scores
 
 _CHUNK = 64
 _FRESH = 1_000_003  # draws that score are far from those that anything else asks for
@@ -33,7 +35,7 @@ class Judge:
     Args:
         model: whose features rank.
         data: the data set.
-        distance: by which they rank.
+        protocol: by which they are scored, without re-ranking.
         draws: of a random defense; their scores are averaged.
         folder: where clean features are kept.
         name: of the model in that folder.
@@ -42,7 +44,7 @@ class Judge:
 
     model: ImageModel
     data: ReIDData
-    distance: Distance
+    protocol: Protocol
     draws: int
     folder: Path
     name: str = "model"
@@ -64,6 +66,15 @@ class Judge:
             {side: self._kept(model, side, number) for side in ("query", "gallery")}
             for number, model in enumerate(self.models)
         ]
+
+    @property
+    def distance(self) -> Distance:
+        """By which the gallery is ranked."""
+        return self.protocol.distance
+
+    def chances(self) -> Floats:
+        """Return the expected average precision (Q,) of a random order; NaN without a match."""
+        return self.protocol.chances(self.query, self.clean[0]["gallery"])
 
     @property
     def query(self) -> Features:
@@ -99,12 +110,12 @@ class Judge:
     def _scores(self, side: str, stored: Sequence[Features | None]) -> Scores:
         results = []
         for clean, own in zip(self.clean, stored, strict=True):
-            query, gallery = clean["query"], clean["gallery"]
-            if own is not None:
-                query = own if side == "query" else query
-                gallery = gallery.replace(own) if side == "gallery" else gallery
-            results.append(evaluate(query, gallery, distance=self.distance))
-        return averaged(results, self.query.image_ids)
+            sides = clean if own is None else {**clean, side: clean[side].replace(own)}
+            results.append(self.protocol.evaluate(sides["query"], sides["gallery"]))
+        images = self.query.image_ids
+        if side == "query" and stored[0] is not None:
+            images = stored[0].image_ids
+        return averaged(results, np.isin(self.query.image_ids, images))
 
     def _stored(self, model: ImageModel, records: Sequence[Record]) -> Features | None:
         if not records:
@@ -123,19 +134,15 @@ class Judge:
         return found
 
 
-def averaged(results: Sequence[RetrievalResult], image_ids: Sequence[str]) -> Scores:
-    """Return the means over draws of results on the same queries, spread over all Q queries.
+def averaged(results: Sequence[RetrievalResult], rows: NDArray[np.bool_]) -> Scores:
+    """Return the means over draws of results on the same Q queries.
 
     Args:
         results: one per draw.
-        image_ids: names of all Q queries.
+        rows: (Q,) the queries that are scored; NaN stands for the others.
     """
-    rows = {name: row for row, name in enumerate(image_ids)}
-    places = [rows[name] for name in results[0].image_ids]
-    ap, hits = np.full(len(rows), np.nan), np.full((len(rows), len(RANKS)), np.nan)
-    ap[places] = np.mean([one.average_precision for one in results], axis=0)
-    first = np.array([one.first_match_rank for one in results])
-    for column, k in enumerate(RANKS):
-        found = (first < k).mean(0)
-        hits[places, column] = np.where(results[0].valid, found, np.nan)
-    return Scores(ap, hits, tuple(one.mAP for one in results))
+    pairs = [result.of_queries() for result in results]
+    ap = np.where(rows, np.mean([precision for precision, _ in pairs], axis=0), np.nan)
+    hits = np.mean([hits for _, hits in pairs], axis=0)[:, [REPORTED_RANKS.index(k) for k in RANKS]]
+    means = [float(np.nanmean(precision[rows])) for precision, _ in pairs]
+    return Scores(ap, np.where(rows[:, None], hits, np.nan), tuple(means))

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.jobs.chunks import chunks
-from torchreid_adv.jobs.files import removed_after, unfinished_name, write_together
+from torchreid_adv.jobs.files import holds, removed_after, unfinished_name, write_together
 from torchreid_adv.jobs.manifest import Entry, Manifest, sha256
-from torchreid_adv.standard.chance import BROKEN, chances
+from torchreid_adv.standard.chance import BROKEN
 from torchreid_adv.standard.stages import Setting, Stored
 from torchreid_adv.standard.tables import CLEAN, Scores, Table
 
@@ -32,7 +32,7 @@ class QueryTrack:
         judge = setting.judge
         clean = setting.clean()
         self.table = Table(judge.query.pids.numpy(), clean)
-        self.chance = chances(judge.query, judge.clean[0]["gallery"])
+        self.chance = judge.chances()
         self.stored: dict[str, Stored] = {}
         self.root = ""
 
@@ -86,7 +86,7 @@ class GalleryTrack:
         judge = setting.judge
         clean = setting.clean()
         self.table = Table(judge.query.pids.numpy(), clean)
-        self.chance = chances(judge.query, judge.clean[0]["gallery"])
+        self.chance = judge.chances()
         self.pids = np.unique(self.table.pids[self.table.valid])
         self.means = self._means(clean.ap)  # of each identity, what its best attack so far leaves
         self.chosen: dict[int, str] = dict.fromkeys(self.pids.tolist(), CLEAN)
@@ -187,11 +187,14 @@ def compose(setting: Setting, place: str, entries: dict[str, tuple[Entry, Path]]
     groups = chunks(list(entries.values()), _TOGETHER) if setting.team.leads else []
     for group in groups:
         contents = {folder / e.output: (source / e.output).read_bytes() for e, source in group}
+        if all(holds(path, content) for path, content in contents.items()):
+            continue
         folder.mkdir(parents=True, exist_ok=True)
         with removed_after(scratch):
             write_together(contents, folder, scratch)
     track, eps = place.split("-eps")
-    header = {"data": setting.data.name, "track": track, **setting.identity}
+    header = {"data": setting.data.name, "protocol": setting.data.protocol, "track": track}
+    header |= setting.identity
     header["attack"] = {"name": "the worst of the ensemble", "eps": float(eps)}
     manifest = Manifest(header, tuple(entry for _, (entry, _) in sorted(entries.items())))
     if setting.team.leads:

@@ -1,48 +1,20 @@
 """BUPTCampus on a small tree in its public layout."""
 
-import json
-
 import pytest
 import torch
+from bupt import write_bupt
 from scripts.tiny_resnet import TinyResNet
 from torchvision.transforms.functional import to_tensor
-from vcm import draw
 
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.train import train
 from torchreid_adv.data.cross_modality import CrossModalityTrackletSampler
 from torchreid_adv.errors import DataError
-from torchreid_adv.evaluation import evaluate_matrix
-from torchreid_adv.evaluation.trials import evaluate_trials
+from torchreid_adv.evaluation import evaluate, evaluate_matrix
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models import Features
 from torchreid_adv.models.self_attack import backbone
-from torchreid_adv.registry import DATASETS, PROTOCOLS
-
-
-def write_bupt(root, people=3, frames=4):
-    """Training people 1, 2...; test people from 11 on: queries by G25, the gallery by LS3."""
-    base, paths = root / "BUPTCampus", {}
-    lists = {"train": [], "query": [], "gallery": [], "train_auxiliary": []}
-    for pid in (*range(1, people + 1), *range(11, 11 + people)):
-        for camera in ("LS3", "G25"):
-            for spectrum in ("RGB", "IR"):
-                folder = base / "DATA" / str(pid) / spectrum / camera
-                folder.mkdir(parents=True)
-                names = [f"{pid}_{spectrum}_{camera}_1_{n}.jpg" for n in range(frames)]
-                for number, name in enumerate(names):
-                    draw(pid, 1 + (spectrum == "RGB"), number).save(folder / name)
-                own = [f"{pid}/{spectrum}/{camera}/{name}" for name in names]
-                paths.setdefault(str(pid), {}).setdefault(spectrum, {})[camera] = {"1": own}
-                if pid > 10:
-                    side = "query" if camera == "G25" else "gallery"
-                    lists[side].append(f"{pid} {spectrum} {camera} 1")
-            if pid < 10:
-                lists["train"].append(f"{pid} RGB/IR {camera} 1")
-    for name, lines in lists.items():
-        (base / f"{name}.txt").write_text("\n".join(lines) + "\n")
-    (base / "data_paths.json").write_text(json.dumps(paths))
-    return root
+from torchreid_adv.registry import DATASETS
 
 
 def opened(root, name="bupt_campus_i2v", **changed):
@@ -80,7 +52,7 @@ def test_no_camera_is_left_out():
     values = torch.tensor([[0.0], [0.1], [0.5]])
     query = Features(values[:1], torch.tensor([7]), torch.tensor([3]), ("q",))
     gallery = Features(values[1:], torch.tensor([7, 8]), torch.tensor([3, 1]), ("a", "b"))
-    found = evaluate_trials(query, gallery, PROTOCOLS.build("bupt_campus"))
+    found = evaluate(query, gallery, protocol="bupt_campus")
     assert found.rank(1) == 1
     with pytest.raises(DataError):
         evaluate_matrix(torch.tensor([[0.1, 0.5]]), [7], [7, 8], [3], [3, 1])

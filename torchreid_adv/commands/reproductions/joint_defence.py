@@ -19,6 +19,7 @@ from torchreid_adv.commands.reproducing import (
 from torchreid_adv.commands.transfer import clean_cells, transfer
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.defenses import Defense, build_defense
+from torchreid_adv.defenses.circuitous_scaling import PRESETS, in_proportion
 from torchreid_adv.engines.curves import FILE as CURVES
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.specs import parse_models
@@ -34,6 +35,7 @@ ATTACK = {
     "adv.evaluation.ap_rule": "trapezoid",
     **dict.fromkeys(("adv.attack.metric", "adv.attack.reference", "adv.transfer.paper"), ""),
     "adv.attack.side": "query",
+    "adv.attack.space": "network",  # the released code resizes first, then attacks
     "adv.attack.targeted": False,
     "adv.attack.eps": 5.0,
     "adv.attack.step_size": 1.0,
@@ -191,8 +193,7 @@ def fig9(cfg: AdvConfig) -> Reproduction:
     cfg.adv.attack.name = "sma"
     findings = []
     for border in BORDERS:
-        final = (cfg.data.height, cfg.data.width)
-        behind = build_defense("rrp_paper", border=border, final=final)
+        behind = padding(cfg, border)
         cells = [*scored(cfg, models.labels, behind), *attacked_itself(cfg, models.labels, behind)]
         findings += [finding(cell, border=float(border)) for cell in cells]
     drawn = {name: border_figure(findings, name) for name in dict.fromkeys(cfg.data.targets)}
@@ -213,9 +214,16 @@ def attacking(cfg: AdvConfig, table: PaperTable, attacks: list[str]) -> None:
 
 
 def scaling(cfg: AdvConfig, preset: str = "jad") -> Defense:
-    """Return circuitous scaling by a preset, to the input size of a config."""
+    """Return circuitous scaling by a preset, in proportion to the input size of a config."""
     final = (cfg.data.height, cfg.data.width)
-    return build_defense("circuitous_scaling", preset=preset, final=final)
+    return build_defense("circuitous_scaling", preset=preset, final=final, proportional=True)
+
+
+def padding(cfg: AdvConfig, border: int) -> Defense:
+    """Return resizing, in proportion to the input size of a config, and a border, in pixels."""
+    final = (cfg.data.height, cfg.data.width)
+    (size,) = in_proportion(PRESETS["A"], final)
+    return build_defense("rrp_paper", size=list(size), border=border, final=final)
 
 
 def scored(

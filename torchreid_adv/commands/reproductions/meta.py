@@ -137,12 +137,12 @@ def table10(cfg: AdvConfig) -> Reproduction:
 
 @REPRODUCTIONS.register("meta.table11", title="people who change their clothes as target")
 def table11(cfg: AdvConfig) -> Reproduction:
-    """Learn both parts without and with meta-learning, test on another data set."""
+    """Learn the delta alone, and both parts by meta-learning; test on another data set."""
     runs = MetaRuns(cfg, 11)
     findings = []
     for on, tested in _pairs(runs, same_model=True, same_data=False):
         findings.append(runs.clean(tested, source=on.data))
-        for name, printed in (("both", "UAP"), ("meta both", "meta both")):
+        for name, printed in (("delta", "UAP"), ("meta both", "meta both")):
             findings.append(runs.under(runs.attack(on, name), tested, attack=printed))
     return runs.done(findings)
 

@@ -32,6 +32,7 @@ OTHERS: dict[str, dict[str, Any]] = {  # learned without meta-learning by other 
     "UAP w/ SMA": {"perturbation": "delta", "learning": "source", "loss": "self"},
     "UAP-Retrieval": {"perturbation": "delta", "learning": "source", "loss": "centroids"},
 }
+METRICS = {"UAP w/ SMA": "cosine"}  # section 5.6: it lowers cosine similarity
 SPELLED = {"MisRank-PersonX": "MisRank+PersonX"}  # in adv.scenarios.files -> in the paper
 
 
@@ -75,7 +76,7 @@ class MetaRuns:
     def attack(self, on: Victim, name: str, *, eps: float = EPS, **settings: Any) -> Learned:
         """Learn an attack under one of the names that tables have."""
         if name in OTHERS:
-            chosen = Way(name, eps, {**OTHERS[name], **settings})
+            chosen = Way(name, eps, {**OTHERS[name], **settings}, METRICS.get(name, ""))
         else:
             learning, _, kind = name.rpartition(" ")
             chosen = way(kind, learning or "source", eps, **settings)

@@ -12,10 +12,10 @@ from torchreid_adv.commands.reproducing import (
     settle,
     wanting,
 )
-from torchreid_adv.commands.reproductions.joint_defence import ATTACK, scaling, scored
+from torchreid_adv.commands.reproductions.joint_defence import ATTACK, padding, scaling, scored
 from torchreid_adv.commands.transfer import transfer
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.defenses import Defense, build_defense
+from torchreid_adv.defenses import Defense
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import REPRODUCTIONS
 from torchreid_adv.report.comparison import compare
@@ -78,11 +78,10 @@ def _settle(cfg: AdvConfig, name: str) -> None:
 
 
 def _rows(cfg: AdvConfig) -> dict[str, tuple[str, Defense | None]]:
-    padded = build_defense("rrp_paper", border=5, final=(cfg.data.height, cfg.data.width))
     return {
         "N": ("N", None),
         "AT": ("AT", None),
-        "RRP": ("AT", padded),
+        "RRP": ("AT", padding(cfg, 5)),
         "JAD": ("DL", scaling(cfg)),
         "SB": ("SB", None),
         "SB+JAD": ("SB-DL", scaling(cfg)),

@@ -19,12 +19,13 @@ from torchreid_adv.commands.reproductions.joint_defence import (
     ATTACK,
     attacked_itself,
     attacking,
+    padding,
     scaling,
     scored,
 )
 from torchreid_adv.commands.transfer import clean_cells, transfer
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.defenses import Defense, build_defense
+from torchreid_adv.defenses import Defense
 from torchreid_adv.registry import REPRODUCTIONS
 from torchreid_adv.report.bars import bars_figure
 from torchreid_adv.report.comparison import Comparison, Finding, compare, measured
@@ -100,13 +101,11 @@ def table7(cfg: AdvConfig) -> Reproduction:
 
 def _rows(cfg: AdvConfig) -> dict[str, tuple[str, Defense | None]]:
     """Return what stands in each row: a network (AT: three) and the defense before it."""
-    final = (cfg.data.height, cfg.data.width)
-    padded = build_defense("rrp_paper", border=5, final=final)
     return {
         "N": ("N", None),
         "AT": ("AT", None),
         "AT_CS": ("AT", scaling(cfg)),
-        "RRP": ("AT", padded),
+        "RRP": ("AT", padding(cfg, 5)),
         **{name: ("DL", scaling(cfg, name.lower())) for name in ("JAD", "JAD2", "JAD3")},
     }
 
@@ -144,7 +143,7 @@ def _beside(cells: Sequence[Cell], base: Sequence[str]) -> list[Finding]:
     """Return one finding for a network and its metric-preserving form under the same attack."""
     own = {PRESERVING.format(label): label for label in base}
     found: dict[tuple[str, str, str, str], dict[str, float]] = {}
-    kinds: dict[tuple[str, str, str, str], str] = {}
+    kinds: dict[tuple[str, str, str, str], dict[str, str]] = {}
     for cell in cells:
         label, trained = own.get(cell.tested, cell.tested), cell.tested in own
         measure = "metric_preserving_mAP" if trained else "mAP"
@@ -153,12 +152,13 @@ def _beside(cells: Sequence[Cell], base: Sequence[str]) -> list[Finding]:
         for attacked in places:
             key = cell.target, attacked, cell.attack, label
             found.setdefault(key, {})[measure] = float(cell.adversarial["mAP"])
-            kinds.setdefault(key, cell.kind)
+            kinds.setdefault(key, {})[measure] = cell.kind
     return [
         Finding(
             dict(zip(("target", "attacked", "attack", "tested"), key, strict=True)),
             measures,
-            kinds[key],
+            kind=kinds[key].get("mAP", ""),
+            kinds=kinds[key],
         )
         for key, measures in found.items()
     ]

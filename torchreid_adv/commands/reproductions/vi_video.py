@@ -1,4 +1,4 @@
-"""Li et al., Video-based Visible-Infrared Person Re-Identification via Self-Attack Defense..."""
+"""Li et al., Adversarial Self-Attack Defense and Spatial-Temporal Relation Mining..."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from torchreid_adv.commands.attack_gallery import configured_dataset, load_spec
 from torchreid_adv.commands.kept_run import kept_run
 from torchreid_adv.commands.study import Found, trained_models
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.defenses.circuitous_scaling import A, B
+from torchreid_adv.defenses.circuitous_scaling import PRESETS, in_proportion
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
 from torchreid_adv.report.claims import Comparison
@@ -69,7 +70,7 @@ def scaling(size: tuple[int, int]) -> dict[str, Any]:
     Args:
         size: height and width of the network's input.
     """
-    sizes = [[round(h * size[0] / 256), round(w * size[1] / 128)] for h, w in (A, B, A)]
+    sizes = [list(step) for step in in_proportion(PRESETS["jad"], size)]
     return {"name": "circuitous_scaling", "options": {"sizes": sizes}}
 
 
@@ -152,11 +153,16 @@ def claims(means: Means) -> Iterator[Line]:
 def _defended(means: Means, attack: str) -> Iterator[Line]:
     under = means["N", attack]
     oblivious, adaptive = means["JAD", attack], means["JAD, adaptive", attack]
-    lost = means["N", CLEAN] - under
+    lost = _gain(means["N", CLEAN] - under)
     for row in ("CF", "DL", "CS", "JAD"):
         won = f"{row} wins back half of what N loses, or more"
         yield won, attack, lost / 2, means[row, attack] - under
     through = "an attack through JAD leaves no more than one that ignores it"
     yield through, attack, adaptive, oblivious
     held = "half of what JAD wins back outlives an attack through it"
-    yield held, attack, (oblivious - under) / 2, adaptive - under
+    yield held, attack, _gain(oblivious - under) / 2, adaptive - under
+
+
+def _gain(difference: float) -> float:
+    """Return a share of mAP, NaN where there is nothing to have a half of."""
+    return difference if difference > 0 else math.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def claims(means: Means) -> Iterator[Line]:
         yield f"{FULL} holds more than {row} under both", means[row, "both"], means[FULL, "both"]
     cost = means[NORMAL, CLEAN] - means[FULL, CLEAN]
     yield f"{FULL} costs no more than 5 points of clean mAP", cost, COST
-    half = means[FULL, "both"] / 2
+    half = (means[FULL, "both"] or math.nan) / 2  # of nothing there is no half
     yield f"half of what {FULL} holds outlives an attack learned on it", half, means[FULL, AGAIN]
     white = means[NORMAL, WHITE], means[FULL, WHITE]
     yield f"{FULL} holds more than {NORMAL} under a white-box attack", *white

@@ -41,7 +41,7 @@ def vcm_v2i(root: str = "", **kwargs: Any) -> Any:
     return VCM(root, direction="v2i", **kwargs)
 
 
-@DATASETS.register("bupt_campus_i2v", video=True)
+@DATASETS.register("bupt_campus_i2v", video=True, protocol="bupt_campus")
 def bupt_campus_i2v(root: str = "", **kwargs: Any) -> Any:
     """Open BUPTCampus, searched from infrared to visible."""
     from torchreid_adv.data.cross_modality.bupt_campus import BUPTCampus
@@ -49,7 +49,7 @@ def bupt_campus_i2v(root: str = "", **kwargs: Any) -> Any:
     return BUPTCampus(root, direction="i2v", **kwargs)
 
 
-@DATASETS.register("bupt_campus_v2i", video=True)
+@DATASETS.register("bupt_campus_v2i", video=True, protocol="bupt_campus")
 def bupt_campus_v2i(root: str = "", **kwargs: Any) -> Any:
     """Open BUPTCampus, searched from visible to infrared."""
     from torchreid_adv.data.cross_modality.bupt_campus import BUPTCampus
@@ -73,7 +73,7 @@ def virtual_vi_v2i(root: str = "", **kwargs: Any) -> Any:
     return VirtualVI(root, direction="v2i", **kwargs)
 
 
-@DATASETS.register("sysu_mm01", video=False)
+@DATASETS.register("sysu_mm01", video=False, protocol="sysu_mm01")
 def sysu_mm01(root: str = "", **kwargs: Any) -> Any:
     """Open SYSU-MM01, all-search: infrared queries among four visible cameras."""
     from torchreid_adv.data.cross_modality.image_sets import SYSUMM01
@@ -81,7 +81,7 @@ def sysu_mm01(root: str = "", **kwargs: Any) -> Any:
     return SYSUMM01(root, **kwargs)
 
 
-@DATASETS.register("sysu_mm01_indoor", video=False)
+@DATASETS.register("sysu_mm01_indoor", video=False, protocol="sysu_mm01")
 def sysu_mm01_indoor(root: str = "", **kwargs: Any) -> Any:
     """Open SYSU-MM01, indoor search: infrared queries among the two visible cameras indoors."""
     from torchreid_adv.data.cross_modality.image_sets import SYSUMM01
@@ -89,7 +89,7 @@ def sysu_mm01_indoor(root: str = "", **kwargs: Any) -> Any:
     return SYSUMM01(root, indoor=True, **kwargs)
 
 
-@DATASETS.register("regdb_i2v", video=False)
+@DATASETS.register("regdb_i2v", video=False, protocol="regdb")
 def regdb_i2v(root: str = "", **kwargs: Any) -> Any:
     """Open RegDB, searched from thermal to visible; data.split_id 0 to 9 is its trial 1 to 10."""
     from torchreid_adv.data.cross_modality.image_sets import RegDB
@@ -97,7 +97,7 @@ def regdb_i2v(root: str = "", **kwargs: Any) -> Any:
     return RegDB(root, direction="i2v", **kwargs)
 
 
-@DATASETS.register("regdb_v2i", video=False)
+@DATASETS.register("regdb_v2i", video=False, protocol="regdb")
 def regdb_v2i(root: str = "", **kwargs: Any) -> Any:
     """Open RegDB, searched from visible to thermal; data.split_id 0 to 9 is its trial 1 to 10."""
     from torchreid_adv.data.cross_modality.image_sets import RegDB
@@ -105,7 +105,7 @@ def regdb_v2i(root: str = "", **kwargs: Any) -> Any:
     return RegDB(root, direction="v2i", **kwargs)
 
 
-@DATASETS.register("llcm_i2v", video=False)
+@DATASETS.register("llcm_i2v", video=False, protocol="llcm")
 def llcm_i2v(root: str = "", **kwargs: Any) -> Any:
     """Open LLCM, searched from infrared to visible."""
     from torchreid_adv.data.cross_modality.image_sets import LLCM
@@ -113,7 +113,7 @@ def llcm_i2v(root: str = "", **kwargs: Any) -> Any:
     return LLCM(root, direction="i2v", **kwargs)
 
 
-@DATASETS.register("llcm_v2i", video=False)
+@DATASETS.register("llcm_v2i", video=False, protocol="llcm")
 def llcm_v2i(root: str = "", **kwargs: Any) -> Any:
     """Open LLCM, searched from visible to infrared."""
     from torchreid_adv.data.cross_modality.image_sets import LLCM

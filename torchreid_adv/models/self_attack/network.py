@@ -17,7 +17,7 @@ Outputs = dict[str, Tensor]
 class SelfAttackVideo(nn.Module):
     """Self-attack defense and spatial-temporal relation mining for tracklets of two modalities.
 
-    Li et al., Video-based Visible-Infrared Person Re-Identification via Self-Attack Defense and
+    Li et al., Adversarial Self-Attack Defense and
     Spatial-Temporal Relation Mining (https://arxiv.org/abs/2307.03903). The attack is on features,
     in training alone: an attacker with self-attention (ASAM, eqs. 2-5) moves the stems so that the
     defender's classifier cannot tell identities, and the defender (ADM, eqs. 6-10), whose maps of

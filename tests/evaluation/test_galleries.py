@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from torchreid_adv.errors import DataError
-from torchreid_adv.evaluation import evaluate_matrix
-from torchreid_adv.evaluation.protocols import Protocol
-from torchreid_adv.evaluation.trials import drawn_gallery, evaluate_trials
+from torchreid_adv.evaluation import evaluate, evaluate_matrix
+from torchreid_adv.evaluation.galleries import GalleryRules, drawn_gallery
 from torchreid_adv.models import Features
 from torchreid_adv.registry import PROTOCOLS
 
@@ -56,20 +55,53 @@ def slow(query, gallery, protocol):
 def test_a_protocol_is_what_a_slow_loop_does(name):
     protocol = PROTOCOLS.build(name)
     query, gallery = features(20, 0, [2, 5]), features(60, 1, [0, 1, 2, 3])
-    result = evaluate_trials(query, gallery, protocol)
+    result = evaluate(query, gallery, protocol=name)
     mAP, curve = slow(query, gallery, protocol)
     assert result.mAP == pytest.approx(mAP)
     assert result.cmc[:20] == pytest.approx(curve)
     assert len(result.valid) == 20 * protocol.galleries
 
 
-def test_without_draws_and_rules_it_is_the_usual_evaluation():
+@pytest.mark.parametrize("name", ["sysu_mm01", "regdb", "llcm"])
+def test_draws_depend_on_the_order_of_one_camera_s_images_of_one_identity_only(name):
     query, gallery = features(20, 0, [2, 5]), features(60, 1, [0, 1, 2, 3])
-    ours = evaluate_trials(query, gallery, Protocol())
+    order = torch.argsort(gallery.camids * 100 + gallery.pids, stable=True)  # cameras first
+    names = tuple(gallery.image_ids[row] for row in order.tolist())
+    other = Features(gallery.values[order], gallery.pids[order], gallery.camids[order], names)
+    one, two = (evaluate(query, side, protocol=name) for side in (gallery, other))
+    assert one.mAP == pytest.approx(two.mAP, abs=1e-12)
+    assert np.allclose(one.cmc, two.cmc)
+
+
+@pytest.fixture
+def usual(monkeypatch):
+    """A protocol by the name of "usual", with Market-1501's rules, whose gallery is ranked whole.
+
+    Galleries are drawn twice, so that it goes the way of drawn ones.
+    """
+    PROTOCOLS.register("usual")(lambda: GalleryRules(galleries=2))
+    yield "usual"
+    PROTOCOLS.remove("usual")
+
+
+def test_without_draws_and_rules_it_is_the_usual_evaluation(usual):
+    query, gallery = features(20, 0, [2, 5]), features(60, 1, [0, 1, 2, 3])
+    ours = evaluate(query, gallery, protocol=usual)
     sides = (query.pids, gallery.pids, query.camids, gallery.camids)
-    usual = evaluate_matrix(torch.cdist(query.values, gallery.values), *sides)
-    assert ours.mAP == pytest.approx(usual.mAP)
-    assert ours.cmc == pytest.approx(usual.cmc)
+    market = evaluate_matrix(torch.cdist(query.values, gallery.values), *sides)
+    assert ours.mAP == pytest.approx(market.mAP)
+    assert ours.cmc == pytest.approx(market.cmc)
+    assert ours.galleries == 2
+
+
+@pytest.mark.parametrize("name", ["sysu_mm01", "regdb", "llcm", "cuhk03", "market1501"])
+def test_scores_of_queries_average_to_those_of_the_whole(name):
+    query, gallery = features(20, 0, [2, 5]), features(60, 1, [0, 1, 2, 3])
+    result = evaluate(query, gallery, protocol=name)
+    precision, hits = result.of_queries()
+    assert precision.shape == (20,)
+    assert np.nanmean(precision) == pytest.approx(result.mAP)
+    assert np.nanmean(hits, axis=0) == pytest.approx([result.rank(k) for k in (1, 5, 10, 20)])
 
 
 def test_a_gallery_has_one_image_of_each_identity_and_camera():
@@ -94,8 +126,7 @@ def test_the_room_of_cameras_two_and_three_does_not_count():
     query = Features(torch.zeros(1, 1), torch.tensor([1]), torch.tensor([2]), ("q",))
     values, pids, camids = torch.tensor([[0.1], [0.2], [0.3]]), [1, 2, 1], [1, 0, 3]
     gallery = Features(values, torch.tensor(pids), torch.tensor(camids), ("a", "b", "c"))
-    protocol = Protocol(same_place=((2, 1),), same_camera=False, per_identity=True)
-    result = evaluate_trials(query, gallery, protocol)
+    result = evaluate(query, gallery, protocol="sysu_mm01")
     assert result.mAP == pytest.approx(1 / 2)
     assert result.rank(1) == 0
     assert result.rank(2) == 1
@@ -104,5 +135,5 @@ def test_the_room_of_cameras_two_and_three_does_not_count():
 def test_a_gallery_without_the_queries_identities_is_refused():
     query, gallery = features(20, 0, [2]), features(60, 1, [0])
     gallery = Features(gallery.values, gallery.pids + 50, gallery.camids, gallery.image_ids)
-    with pytest.raises(DataError, match="no query identity appears in a gallery"):
-        evaluate_trials(query, gallery, Protocol())
+    with pytest.raises(DataError, match="query identities do not appear in the gallery"):
+        evaluate(query, gallery, protocol="sysu_mm01")

@@ -1,0 +1,195 @@
+"""Data sets with a protocol of their own: drawn galleries, cameras of one place, match curves."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchreid_adv.errors import DataError
+from torchreid_adv.evaluation.blocks import Block, spans
+from torchreid_adv.evaluation.matches import Ints, Labels
+from torchreid_adv.evaluation.precision import match_curve, scores
+from torchreid_adv.evaluation.results import REPORTED_RANKS, RetrievalResult
+from torchreid_adv.registry import PROTOCOLS
+
+_ROWS = 256  # queries whose distances are held at a time
+
+Blocks = Callable[[Ints], Block]  # columns of a drawn gallery -> distances of queries to them
+
+
+@dataclass(frozen=True)
+class GalleryRules:
+    """Which gallery images a query is compared with, and what the match curve counts.
+
+    Args:
+        galleries: number of galleries that are drawn, by the seeds 0, 1...; results are means.
+        shots: images drawn of each identity and camera; 0 = all images, nothing is drawn.
+        same_place: pairs (query camid, gallery camid), from 0, of cameras that look at one place:
+            such gallery images do not count, whoever is on them.
+        same_camera: gallery images of the query's identity and camid do not count.
+        per_identity: the match curve counts identities instead of images.
+    """
+
+    galleries: int = 1
+    shots: int = 0
+    same_place: tuple[tuple[int, int], ...] = ()
+    same_camera: bool = True
+    per_identity: bool = False
+
+    @property
+    def drawn(self) -> bool:
+        """Whether galleries are ranked one by one; else one pass over all images is enough."""
+        return self.galleries > 1 or self.shots > 0 or self.per_identity
+
+    def labels(
+        self, query_pids: Ints, gallery_pids: Ints, query_camids: Ints, gallery_camids: Ints
+    ) -> Labels:
+        """Return labels that know which images do not count."""
+        return Labels(
+            query_pids,
+            gallery_pids,
+            query_camids,
+            gallery_camids,
+            same_camera=self.same_camera,
+            same_place=self.same_place,
+        )
+
+
+@PROTOCOLS.register("sysu_mm01", title="ten galleries, one image of an identity by each camera")
+def sysu_mm01() -> GalleryRules:
+    """Return the rules of SYSU-MM01's single-shot search; cameras 3 and 2 are in one room."""
+    return GalleryRules(10, 1, same_place=((2, 1),), same_camera=False, per_identity=True)
+
+
+@PROTOCOLS.register("regdb", title="all images; nothing is left out")
+def regdb() -> GalleryRules:
+    """Return the rules of RegDB, whose ten trials are ten divisions of the identities."""
+    return GalleryRules(same_camera=False)
+
+
+@PROTOCOLS.register("llcm", title="as sysu_mm01; the query's own camera does not count")
+def llcm() -> GalleryRules:
+    """Return the rules of LLCM."""
+    return GalleryRules(10, 1, per_identity=True)
+
+
+@PROTOCOLS.register("bupt_campus", title="all tracklets; nothing is left out")
+def bupt_campus() -> GalleryRules:
+    """Return the rules of BUPTCampus."""
+    return GalleryRules(same_camera=False)
+
+
+def drawn_gallery(pids: Ints, camids: Ints, rules: GalleryRules, *, seed: int) -> Ints:
+    """Return the columns of a gallery, in increasing order.
+
+    Draws are those of Python's generator seeded by the gallery's number, identity after identity
+    and camera after camera, both by increasing number, as the released code of SYSU-MM01's and
+    LLCM's protocols makes them. So the draws depend only on the order of the images of one
+    identity under one camera.
+
+    Args:
+        pids: (G,) identities.
+        camids: (G,) cameras.
+        rules: how many images are drawn.
+        seed: number of the gallery.
+    """
+    if not rules.shots:
+        return np.arange(len(pids))
+    groups: dict[tuple[int, int], list[int]] = {}
+    for column, key in enumerate(zip(pids.tolist(), camids.tolist(), strict=True)):
+        groups.setdefault(key, []).append(column)
+    generator = random.Random(seed)
+    drawn: list[int] = []
+    for _, columns in sorted(groups.items()):
+        if rules.shots == 1:
+            drawn.append(generator.choice(columns))
+        else:
+            drawn += sorted(generator.sample(columns, min(rules.shots, len(columns))))
+    return np.array(sorted(drawn))
+
+
+def evaluate_drawn(
+    blocks: Blocks,
+    labels: Labels,
+    image_ids: Sequence[str],
+    rules: GalleryRules,
+    *,
+    ap_rule: str,
+    length: int,
+) -> RetrievalResult:
+    """Rank each drawn gallery for each query; a query counts once for each gallery.
+
+    Equally near images rank in the order of the gallery. A query without a match in a gallery is
+    skipped there.
+
+    Args:
+        blocks: gives the distances of a block of queries to the images of a drawn gallery.
+        labels: identities and cameras of all queries and gallery images.
+        image_ids: names of the queries.
+        rules: the galleries.
+        ap_rule: of :data:`torchreid_adv.evaluation.precision.AP_RULES`.
+        length: ranks of the match curve.
+
+    Returns:
+        scores of Q x galleries rows, gallery after gallery; names have ``#<gallery>`` behind them
+        where there are several.
+
+    Raises:
+        DataError: no query has a match in any gallery.
+    """
+    ranked: list[tuple[Ints, int]] = []
+    for number in range(rules.galleries):
+        columns = drawn_gallery(labels.gallery_pids, labels.gallery_camids, rules, seed=number)
+        ranked += _ranked(blocks(columns), labels, columns)
+    ranks = np.concatenate([matches for matches, _ in ranked])
+    if not len(ranks):
+        raise DataError(
+            "no query identity appears in a gallery by the rules of the protocol; are query and "
+            "gallery of the same data set?"
+        )
+    starts = np.cumsum([0, *(len(matches) for matches, _ in ranked)]).astype(np.int64)
+    precision, first, penalty = scores(ranks, starts, ap_rule=ap_rule)
+    valid = first >= 0
+    counted = np.array([people for _, people in ranked]) if rules.per_identity else first
+    hits = (counted[:, None] < np.array(REPORTED_RANKS)).astype(np.float64)
+    return RetrievalResult(
+        tuple(_names(image_ids, rules.galleries)),
+        np.tile(labels.query_pids, rules.galleries),
+        precision,
+        first,
+        penalty,
+        valid,
+        match_curve(counted[valid], length),
+        ap_rule,
+        hits=np.where(valid[:, None], hits, np.nan),
+        galleries=rules.galleries,
+    )
+
+
+def _names(image_ids: Sequence[str], galleries: int) -> list[str]:
+    if galleries == 1:
+        return list(image_ids)
+    return [f"{name}#{number}" for number in range(galleries) for name in image_ids]
+
+
+def _ranked(distances: Block, labels: Labels, columns: Ints) -> list[tuple[Ints, int]]:
+    """Return for each query the ranks of its matches, and that of its identity (-1 for none)."""
+    ranked = []
+    for rows in spans(len(labels.query_pids), _ROWS):
+        block = distances(rows, slice(0, len(columns)))
+        counts = labels.counts(rows)[:, columns]
+        pids = labels.gallery_pids[columns]
+        for row, keep, pid in zip(block, counts, labels.query_pids[rows], strict=True):
+            ranked.append(_places(row[keep], pids[keep], pid))
+    return ranked
+
+
+def _places(distances: NDArray[np.float32], pids: Ints, pid: int) -> tuple[Ints, int]:
+    people = pids[np.argsort(distances, kind="stable")]
+    matches = np.flatnonzero(people == pid)
+    first = len(np.unique(people[: matches[0]])) if len(matches) else -1
+    return matches.astype(np.int64), first

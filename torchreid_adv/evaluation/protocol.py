@@ -1,0 +1,354 @@
+"""Protocol: every rule that decides a score, and the only way from features to one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.distances import Distance, build_distance, distance_of
+from torchreid_adv.errors import ConfigError, DataError, suggest
+from torchreid_adv.evaluation.blocks import (
+    GALLERY_BLOCK,
+    Block,
+    feature_blocks,
+    matrix_blocks,
+    plan,
+)
+from torchreid_adv.evaluation.chance import chances
+from torchreid_adv.evaluation.galleries import Blocks, GalleryRules, drawn_gallery, evaluate_drawn
+from torchreid_adv.evaluation.matches import Ints, Labels
+from torchreid_adv.evaluation.precision import check_ap_rule, match_curve, scores
+from torchreid_adv.evaluation.ranking import positive_ranks
+from torchreid_adv.evaluation.rerank import Reranking
+from torchreid_adv.evaluation.results import REPORTED_RANKS, RetrievalResult, Scores
+from torchreid_adv.evaluation.single_shot import single_shot_curve
+from torchreid_adv.jobs.team import ALONE, Team
+from torchreid_adv.models.features import Features
+from torchreid_adv.registry import PROTOCOLS
+
+MARKET, CUHK = "market1501", "cuhk03"
+
+Sides = dict[str, Features]  # "query" and "gallery"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """Every rule that decides a score: two equal protocols give equal numbers of equal features.
+
+    By "market1501", gallery images of the query's own identity and camera do not count, and equally
+    near images rank in the order of the gallery. Queries without a positive are skipped: means are
+    over the others.
+
+    Ranks are exact for the distances as they are computed, in blocks of some hundred queries by
+    ``block`` gallery images. A BLAS may round the last bit of a product differently for blocks of
+    another shape, so another ``block`` can swap two images whose distances differ by such a bit;
+    where products are exact, and in :func:`evaluate_matrix`, no block size changes anything.
+
+    Args:
+        distance: how far two features are apart.
+        name: "market1501"; "cuhk03" for a match curve over galleries of one drawn image per
+            identity (average precision stays on the full gallery); or an entry of PROTOCOLS, which
+            a data set asks for.
+        ap_rule: "standard" (torchreid) or "trapezoid" (the metric attack paper).
+        max_rank: length of the match curve; at least 20 ranks are computed.
+        seed: of the draws of "cuhk03".
+        rerank: rank by the re-ranked distance, ``Reranking()`` for example. Where galleries are
+            drawn, each of them is re-ranked by itself.
+        block: gallery images whose distances are held at a time. A gallery of more images is gone
+            through twice. Drawn galleries are small and are taken whole.
+
+    Raises:
+        ConfigError: unknown name or ap_rule, block or max_rank below 1, or re-ranking by a distance
+            that it cannot use.
+
+    Example:
+        >>> protocol = Protocol(distance=build_distance("cosine"), name="sysu_mm01")
+        >>> protocol.evaluate(query, gallery).mAP
+    """
+
+    distance: Distance
+    name: str = MARKET
+    ap_rule: str = "standard"
+    max_rank: int = 50
+    seed: int = 0
+    rerank: Reranking | None = None
+    block: int = GALLERY_BLOCK
+
+    def __post_init__(self) -> None:
+        check_ap_rule(self.ap_rule)
+        known = (MARKET, CUHK, *PROTOCOLS)
+        if self.name not in known:
+            raise ConfigError(f"unknown protocol '{self.name}'{suggest(self.name, known)}")
+        if self.max_rank < 1:
+            raise ConfigError(f"max_rank is a number of ranks, 1 or more; got {self.max_rank}")
+        if self.block < 1:
+            raise ConfigError(f"block is a number of gallery images, 1 or more; got {self.block}")
+        if self.rerank is not None and not self.distance.squared_euclidean:
+            raise ConfigError(
+                "re-ranking finds neighbors by squared Euclidean distances, which "
+                f"'{self.distance.name}' is not; set test.rerank and adv.evaluation.rerank False, "
+                "or choose a registered distance"
+            )
+
+    @classmethod
+    def configured(cls, cfg: AdvConfig, data: Any = None, **keywords: Any) -> Protocol:
+        """Return the rules of a config for a data set. Nothing else reads the keys of these rules.
+
+        Args:
+            cfg: ``test.*``, ``cuhk03.use_metric_cuhk03`` and ``adv.evaluation.*`` are read.
+            data: the data set, of torchreid or :class:`ReIDData`, see :meth:`of`; None = none yet.
+            keywords: of torchreid's ``Engine.run`` (``dist_metric``, ``normalize_feature``,
+                ``rerank``, ``ranks``, ``use_metric_cuhk03``); they come before the config's.
+
+        Raises:
+            ConfigError: a rule that cannot be used, or rules that exclude each other.
+        """
+        asked = {key: keywords.get(key, lookup(cfg, *place)) for key, place in _KEYWORDS.items()}
+        rules = cfg.adv.evaluation
+        rerank = bool(asked["rerank"] or rules.rerank)
+        return cls(
+            distance=distance_of(cfg, asked["dist_metric"], normalize=asked["normalize_feature"]),
+            name=CUHK if asked["use_metric_cuhk03"] else MARKET,
+            ap_rule=rules.ap_rule,
+            max_rank=max([50, *asked["ranks"]]),
+            rerank=Reranking(backend=rules.neighbors) if rerank else None,
+            block=rules.block,
+        ).of(data)
+
+    def of(self, data: Any) -> Protocol:
+        """Return the rules for a data set: its own protocol where it has one.
+
+        Args:
+            data: its attribute ``protocol`` names an entry of PROTOCOLS; "" or none for the others.
+
+        Raises:
+            ConfigError: it has a protocol of its own, and another one is asked for.
+        """
+        return self.named(getattr(data, "protocol", ""))
+
+    def named(self, name: str) -> Protocol:
+        """Return the rules with the name of a data set's protocol; "" changes nothing.
+
+        Raises:
+            ConfigError: "cuhk03" is asked for, which does not go with it.
+        """
+        if not name or name == self.name:
+            return self
+        if self.name != MARKET:
+            raise ConfigError(
+                f"the data set is scored by its own protocol '{name}', and '{self.name}' is asked "
+                "for; set cuhk03.use_metric_cuhk03 False, or score that data set by itself"
+            )
+        return dataclasses.replace(self, name=name)
+
+    @property
+    def galleries(self) -> GalleryRules:
+        """Which gallery images count, and how galleries are drawn."""
+        if self.name in (MARKET, CUHK):
+            return GalleryRules()
+        rules: GalleryRules = PROTOCOLS.build(self.name)
+        return rules
+
+    @property
+    def plain(self) -> Protocol:
+        """The same rules without re-ranking."""
+        return dataclasses.replace(self, rerank=None)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what decides a score as plain values, for results and for keys of caches."""
+        rerank = self.rerank and {
+            name: getattr(self.rerank, name) for name in ("k1", "k2", "weight")
+        }
+        return {
+            "name": self.name,
+            "distance": self.distance.facts(),
+            "ap_rule": self.ap_rule,
+            "max_rank": self.max_rank,
+            "seed": self.seed,
+            "rerank": rerank,
+            "block": self.block,
+            "galleries": _plain(dataclasses.asdict(self.galleries)),
+        }
+
+    def labels(self, query: Features, gallery: Features) -> Labels:
+        """Return identities and cameras of both sides, and which gallery images do not count."""
+        sides = (query.pids, gallery.pids, query.camids, gallery.camids)
+        return self.galleries.labels(*(side.cpu().numpy() for side in sides))
+
+    def evaluate(
+        self, query: Features, gallery: Features, *, team: Team = ALONE
+    ) -> RetrievalResult:
+        """Rank the gallery for each query and score the ranking, re-ranked where that is asked for.
+
+        Args:
+            query: features of Q queries.
+            gallery: features of G images.
+            team: connected processes share the blocks of gallery images; all get the same result.
+
+        Raises:
+            DataError: no query has a positive, or the features do not fit together.
+        """
+        labels = self.labels(query, gallery)
+        labels.require_a_positive()  # before the work, not after it
+
+        def blocks(columns: Ints | None) -> Block:
+            images = gallery if columns is None else _taken(gallery, columns)
+            if self.rerank is not None:
+                return self.rerank.blocks(query, images, self.distance)
+            return feature_blocks(query, images, self.distance)
+
+        return self.score_blocks(blocks, labels, query.image_ids, team)
+
+    def score(self, sides: Sides, *, team: Team = ALONE) -> Scores:
+        """Score the ranking and, where it is asked for, the re-ranked one beside it.
+
+        Args:
+            sides: features of ``query`` and ``gallery``.
+            team: as :meth:`evaluate`.
+        """
+        query, gallery = sides["query"], sides["gallery"]
+        plain = self.plain.evaluate(query, gallery, team=team)
+        if self.rerank is None:
+            return Scores(plain)
+        return Scores(plain, self.evaluate(query, gallery, team=team))
+
+    def score_blocks(
+        self, blocks: Blocks, labels: Labels, image_ids: Sequence[str], team: Team = ALONE
+    ) -> RetrievalResult:
+        """Score a ranking by distances, whichever they are; :meth:`evaluate` has those of features.
+
+        Args:
+            blocks: gives the distances to the images of a gallery: columns, None for all.
+            labels: of all queries and gallery images.
+            image_ids: names of the queries.
+            team: as :meth:`evaluate`.
+        """
+        length, rules = max(self.max_rank, *REPORTED_RANKS), self.galleries
+        if rules.drawn:
+            return evaluate_drawn(
+                blocks, labels, image_ids, rules, ap_rule=self.ap_rule, length=length
+            )
+        rows, columns = plan(len(labels.query_pids), len(labels.gallery_pids), self.block)
+        labels.require_a_positive()
+        distances = blocks(None)
+        ranks, starts = positive_ranks(distances, labels, rows, columns, team)
+        precision, first, penalty = scores(ranks, starts, ap_rule=self.ap_rule)
+        valid, hits = first >= 0, None
+        if self.name == CUHK:
+            curve, hits = single_shot_curve(distances, labels, rows, length=length, seed=self.seed)
+        else:
+            curve = match_curve(first[valid], length)
+        names, pids = tuple(image_ids), labels.query_pids
+        return RetrievalResult(
+            names, pids, precision, first, penalty, valid, curve, self.ap_rule, hits
+        )
+
+    def chances(self, query: Features, gallery: Features) -> NDArray[np.float64]:
+        """Return the expected average precision (Q,) of a random order; NaN without a match."""
+        labels, rules = self.labels(query, gallery), self.galleries
+        if rules.shots:  # every drawn gallery has as many images of each identity and camera
+            columns = drawn_gallery(labels.gallery_pids, labels.gallery_camids, rules, seed=0)
+            labels = self.labels(query, _taken(gallery, columns))
+        return chances(labels, ap_rule=self.ap_rule)
+
+
+def configured_metric(cfg: AdvConfig, metric: str = "") -> Distance:
+    """Return the distance of a config's evaluation, or another one of its features.
+
+    Args:
+        cfg: ``test.dist_metric``, ``test.normalize_feature`` and ``adv.distances`` are read.
+        metric: name of a distance; "" = that of the evaluation.
+
+    Raises:
+        ConfigError: unknown name or option.
+    """
+    metric = metric or lookup(cfg, *_KEYWORDS["dist_metric"])
+    normalize = bool(lookup(cfg, *_KEYWORDS["normalize_feature"]))
+    return distance_of(cfg, metric, normalize=normalize)
+
+
+def evaluate_matrix(
+    distances: Tensor | NDArray[Any],
+    query_pids: ArrayLike | Tensor,
+    gallery_pids: ArrayLike | Tensor,
+    query_camids: ArrayLike | Tensor,
+    gallery_camids: ArrayLike | Tensor,
+    *,
+    image_ids: Sequence[str] | None = None,
+    ap_rule: str = "standard",
+    max_rank: int = 50,
+    protocol: str = MARKET,
+    seed: int = 0,
+) -> RetrievalResult:
+    """Score a ranking by ready distances, re-ranked ones for example, as :class:`Protocol` does.
+
+    Args:
+        distances: (Q, G) matrix; it is not changed.
+        query_pids: (Q,) identities of the queries.
+        gallery_pids: (G,) identities of the gallery.
+        query_camids: (Q,) cameras of the queries.
+        gallery_camids: (G,) cameras of the gallery.
+        image_ids: Q names of the queries; their numbers when None.
+        ap_rule: as :class:`Protocol`.
+        max_rank: as :class:`Protocol`.
+        protocol: name, as :class:`Protocol`.
+        seed: as :class:`Protocol`.
+
+    Raises:
+        ConfigError: unknown ap_rule or protocol, max_rank below 1.
+        DataError: no query has a positive, or the matrix and the labels do not fit together.
+    """
+    rules = Protocol(
+        distance=build_distance("euclidean"),
+        name=protocol,
+        ap_rule=ap_rule,
+        max_rank=max_rank,
+        seed=seed,
+    )
+    sides = (query_pids, gallery_pids, query_camids, gallery_camids)
+    pids = [np.asarray(s.cpu() if isinstance(s, Tensor) else s) for s in sides]
+    labels = rules.galleries.labels(*pids)
+    shape = (len(labels.query_pids), len(labels.gallery_pids))
+    if tuple(distances.shape) != shape:
+        raise DataError(
+            f"the labels are of {shape[0]} queries and {shape[1]} gallery images, the matrix of "
+            f"distances has shape {tuple(distances.shape)}"
+        )
+    names = tuple(str(row) for row in range(shape[0])) if image_ids is None else tuple(image_ids)
+    rules = dataclasses.replace(rules, block=shape[1])
+    return rules.score_blocks(
+        lambda columns: matrix_blocks(distances if columns is None else distances[:, columns]),
+        labels,
+        names,
+    )
+
+
+_KEYWORDS: dict[str, tuple[str, Any]] = {  # torchreid's keyword -> key and default
+    "dist_metric": ("test.dist_metric", "euclidean"),
+    "normalize_feature": ("test.normalize_feature", False),
+    "rerank": ("test.rerank", False),
+    "ranks": ("test.ranks", ()),
+    "use_metric_cuhk03": ("cuhk03.use_metric_cuhk03", False),
+}
+
+
+def _taken(side: Features, columns: Ints) -> Features:
+    rows = torch.from_numpy(columns)
+    names = tuple(side.image_ids[row] for row in columns.tolist())
+    return Features(
+        side.values[rows.to(side.values.device)], side.pids[rows], side.camids[rows], names
+    )
+
+
+def _plain(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return facts as JSON gives them back."""
+    places = [list(pair) for pair in facts["same_place"]]
+    return {**facts, "same_place": places}
