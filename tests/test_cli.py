@@ -1,12 +1,15 @@
 """What somebody sees who knows nothing yet."""
 
 import contextlib
+import errno
+import os
 import subprocess
 import sys
 
 import pytest
 
 from torchreid_adv import cli, config, errors
+from torchreid_adv.commands.stock_config import default_config
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.version import __version__
 
@@ -89,3 +92,33 @@ def test_who_stops_reading_ends_it_in_silence():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == cli.UNREAD
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "code"),
+    [
+        (["x", "adv.video.backbone", "no/such.pth"], "no/such.pth", 2),
+        (["x", "adv.scenarios.files", "['a.b-c=universal:no/such.st']"], "no/such.st", 2),
+        (["x", "no/such.json"], "no/such.json", 2),
+        (["x", "adv.video.backbone=~/such.pth"], "{home}/such.pth", 2),
+        (["x", "no/such.json"], "no/other.json", 5),
+        (["x", "data.save_dir", "out"], "out", 5),
+        (["x", "data.save_dir", "out"], "out/part.png", 5),
+    ],
+)
+def test_a_missing_file_of_the_users_is_no_broken_disk(words, path, code, monkeypatch, capsys):
+    path = path.replace("{home}", os.path.expanduser("~"))
+
+    def command(arguments):
+        if "data.save_dir" in arguments:
+            default_config().merge_from_list(arguments)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+
+    monkeypatch.setitem(COMMANDS._entries, "x", command)
+    monkeypatch.setitem(COMMANDS._facts, "x", {})
+    config.forget()
+    assert cli.main(words) == code
+    config.forget()
+    said = capsys.readouterr().err
+    assert path in said
+    assert ("nothing that was written before is lost" in said) == (code == 5)

@@ -17,6 +17,7 @@ STAGES = [
     {"key_reference"},
     {"config"},
     {"jobs"},
+    {"core"},
     {"integration"},
     {"data"},
     {"transforms", "distances"},

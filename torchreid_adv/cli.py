@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sys
 from collections.abc import Sequence
 
-from torchreid_adv.errors import ConfigError, MachineError, suggest
+from torchreid_adv import config
+from torchreid_adv.errors import AdvError, ConfigError, MachineError, printable, suggest
 from torchreid_adv.integration.layout import alias_from_environment
-from torchreid_adv.jobs.faults import UNEXPECTED, explained, say, with_streams
+from torchreid_adv.jobs.faults import UNEXPECTED, Fault, explained, say, with_streams
 from torchreid_adv.jobs.signals import stoppable
+from torchreid_adv.keys import PATHS, WRITTEN
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.version import __version__
 
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+_BETWEEN = re.compile(r"[=:,'\"\[\]\s]+")  # what stands around a file in 'label=name:FILE'
 UNREAD = 141  # as a shell says of what ended by SIGPIPE
 
 alias_from_environment()  # a spawned worker of ``run`` imports this module before anything else
@@ -53,12 +59,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # nobody reads what is printed: the caller's to say
         raise
     except BaseException as error:
-        fault = explained(error)
+        fault = _misnamed(error, arguments) or explained(error)
         if fault.code == UNEXPECTED and not isinstance(error, SystemExit):
             raise
         if fault.sentence:
             say(fault.sentence)
         return fault.code
+
+
+def _misnamed(error: BaseException, arguments: list[str]) -> Fault | None:
+    """Explain a file that the user named and that is not there; None for any other error."""
+    if isinstance(error, AdvError) or not isinstance(error, OSError):
+        return None
+    if not _is_given(error, arguments):
+        return None
+    name = printable(str(error.filename))
+    sentence = f"error: '{name}' cannot be read: {error.strerror}; check its path"
+    return Fault(ConfigError.exit_code, sentence)
+
+
+def _is_given(error: OSError, arguments: list[str]) -> bool:
+    """Tell whether a file that is not there is one that the user named to be read."""
+    if error.errno not in _MISSING or not error.filename:
+        return False
+    values = {key: config.lookup(config.current(), key) for key in PATHS}
+    written = {str(values.pop(key, "")) for key in WRITTEN}
+    texts = [*arguments, *(str(value) for value in values.values() if value)]
+    names = {name for text in texts for name in (text, *_BETWEEN.split(text)) if name}
+    return os.fsdecode(error.filename) in {os.path.expanduser(n) for n in names} - written
 
 
 def _run(arguments: list[str]) -> int:

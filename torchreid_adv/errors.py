@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
+import math
+import re
 from collections.abc import Iterable
 
 
@@ -54,8 +55,55 @@ class VerificationError(AdvError):
 PARTIAL = 4  # exit code of a run that left bad images out, as it was asked to
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` when a known name is near, else the sorted list of names."""
+_LISTED = 40  # names that a sentence lists
+_CUT = 60  # characters of a name that it shows
+
+
+def suggest(name: str, known: Iterable[str], *, before: str = "") -> str:
+    """Return ``; did you mean 'x'?`` when a known name is near, else the sorted list of names.
+
+    Near is what differs by case, by signs between letters, by a letter or two as typing does, or
+    what one of the two begins with; a name that merely shares letters is something else.
+
+    Args:
+        name: that is not known.
+        known: the names that are.
+        before: written in front of the names, such as the section of a config key.
+    """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(names) or 'none'}"
+    distances = {other: _difference(name[:_CUT], other) for other in names}
+    near = min(distances, key=lambda other: (distances[other], len(other)), default="")
+    if near and distances[near] <= 1:
+        return f"; did you mean '{before}{near}'?"
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    listed = ", ".join(before + other for other in names[:_LISTED])
+    return f"; known: {listed or 'none'}{more}"
+
+
+def _difference(name: str, other: str) -> float:
+    """Return how far two names are apart: 0 = the same letters, up to 1 = near."""
+    one, two = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (name, other))
+    short, long = sorted((one, two), key=len)
+    if one == two:
+        return 0
+    begins = len(short) >= _STEM and long.startswith(short)  # 'market' and 'market1501'
+    if not begins and (not short or (len(long) <= _SHORT and one[0] != two[0])):
+        return 2  # whoever types a short name has its first letter right: 'grid' is not 'prid'
+    allowed = 1 + len(long) // 7
+    return min(_edits(one, two) / (allowed + 1 / 8), 1 if begins else math.inf)
+
+
+_STEM, _SHORT = 4, 5  # letters that are enough to know a name by; letters of a short name
+
+
+def _edits(one: str, two: str) -> int:
+    """Return how many letters are missing, added, replaced or swapped with their neighbor."""
+    before, row = [], list(range(len(two) + 1))
+    for i, letter in enumerate(one, 1):
+        last, before, row = before, row, [i]
+        for j, other in enumerate(two, 1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == two[j - 2] and one[i - 2] == other:
+                cost = min(cost, last[j - 2] + 1)
+            row.append(cost)
+    return row[-1]

@@ -12,8 +12,14 @@ HEAD = """\
 
 Every `adv.*` key, as declared: `torchreid-adv list --keys` prints this page.
 
-- Keys stand below `adv:` in a YAML file, or after a command's flags as pairs: `adv.attack.eps 8`.
-- A whole number is taken where a float is declared, and `None` where that is the default.
+- Keys stand below `adv:` in a YAML file, or after a command's flags: `adv.attack.eps 8`, or
+  `adv.attack.eps=8`.
+- A whole number is taken where a float is declared, and `None` where that is the default. A bool is
+  `True` or `False` in any case. A key that takes a string takes the characters as they are written:
+  `data.save_dir 2024.10` is a folder of that name. A list is `[a, b]`, or one word.
+- `~` and `~user` in front of a path mean a home folder, in every key that names a file or a folder.
+- Names of attacks, defenses, data sets, models, engines... are known in any case. Common names of
+  other projects (`bim`, `market`, `vit_b_16`) are errors that say what to write here.
 - An unknown key, another type or a value out of range is an error before any data is read.
 - What is in gray levels is of 255; `--dry-run` also prints it in [0, 1].
 - torchreid's own keys keep their names and take ours, too: `data.transforms`, `data.sources`,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from torchreid_adv.errors import ConfigError, suggest
@@ -37,15 +38,22 @@ class Registry:
         """Return a decorator that files its target under ``name``.
 
         Args:
-            name: the config value that selects the entry.
+            name: the config value that selects the entry, in any case.
             force: replace an entry of that name instead of refusing.
             facts: what is said of the entry (``paper``, ``stage``...), read back by :meth:`facts`.
+                ``internal=True``: commands use it; a config cannot name it.
 
         Raises:
-            ConfigError: the name is taken and ``force`` is not set.
+            ConfigError: the name is taken, in this or another case, and ``force`` is not set.
         """
 
         def add(entry: T) -> T:
+            taken = same_name(name, self._entries)
+            if taken is not None and taken != name:
+                raise ConfigError(
+                    f"the {self.kind} '{name}' and the registered '{taken}' differ by case alone, "
+                    "which a config does not tell apart; choose another name"
+                )
             if not force and name in self._entries and self._entries[name] is not entry:
                 raise ConfigError(
                     f"the {self.kind} '{name}' is registered already by "
@@ -63,19 +71,38 @@ class Registry:
         self._facts.pop(name, None)
 
     def get(self, name: str) -> Callable[..., Any]:
-        """Return the entry of that name.
+        """Return the entry of that name, in any case.
 
         Raises:
             ConfigError: no such entry; the message names the nearest one.
         """
-        if name not in self:
-            raise ConfigError(f"unknown {self.kind} '{name}'{suggest(name, self)}")
-        return self._entries[name]
+        return self._entries[self.name_of(name)]
+
+    def name_of(self, name: str, *, further: Iterable[str] = ()) -> str:
+        """Return a name as it is registered, whatever its case here.
+
+        Args:
+            name: as a user wrote it.
+            further: names that are known besides, such as torchreid's own.
+
+        Raises:
+            ConfigError: no such entry; the message names the nearest one that a config can name.
+        """
+        self._load()
+        further = tuple(further)
+        registered = same_name(name, (*self._entries, *further))
+        if registered is None:
+            raise unknown(self.kind, name, (*self.public, *further))
+        return registered
+
+    @property
+    def public(self) -> tuple[str, ...]:
+        """The names that a config can use: all but those of entries that are internal."""
+        return tuple(name for name in self if not self._facts[name].get("internal"))
 
     def facts(self, name: str) -> dict[str, Any]:
         """Return what was said of the entry when it was registered."""
-        self.get(name)
-        return self._facts[name]
+        return self._facts[self.name_of(name)]
 
     def build(self, name: str, **options: Any) -> Any:
         """Call the entry with keyword options, after checking them against its signature.
@@ -119,7 +146,7 @@ class Registry:
 
     def __contains__(self, name: object) -> bool:
         self._load()
-        return name in self._entries
+        return isinstance(name, str) and same_name(name, self._entries) is not None
 
     def __iter__(self) -> Iterator[str]:
         self._load()
@@ -128,6 +155,27 @@ class Registry:
     def __len__(self) -> int:
         self._load()
         return len(self._entries)
+
+
+def same_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that a name is, apart from case; None where there is none."""
+    known = tuple(known)
+    if name in known:
+        return name
+    return next((other for other in known if other.casefold() == name.casefold()), None)
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+    """Return the error for a name that nobody registered.
+
+    Args:
+        kind: what the name stands for, as :attr:`Registry.kind`.
+        name: as a user wrote it.
+        known: the names to choose from; the nearest is suggested.
+    """
+    shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
+    elsewhere = next((say for form, say in ELSEWHERE.get(kind, ()) if form.fullmatch(name)), "")
+    return ConfigError(f"unknown {kind} '{shown}'{elsewhere or suggest(name, known)}")
 
 
 def resolve(name: str, *, kind: str, example: str) -> Callable[..., Any]:
@@ -164,6 +212,72 @@ def resolve(name: str, *, kind: str, example: str) -> Callable[..., Any]:
         )
     return found
 
+
+SHOWN = 80  # characters of a name in an error
+
+
+def _elsewhere(*pairs: tuple[str, str]) -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Return patterns of names that other projects use, and what is said of them."""
+    return tuple((re.compile(form, re.IGNORECASE), f"; {say}") for form, say in pairs)
+
+
+_FOREIGN_NETWORK = (
+    "networks of other libraries (timm, TransReID, CLIP...) come in by a function of yours: "
+    "model.name python, model.load_weights module:function"
+)
+# kind -> names that other projects use for what has another name, or another place, here
+ELSEWHERE: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {
+    "attack": _elsewhere(
+        (r"bim|i[-_ ]?fgsm|(linf_?)?basic_?iterative(_?method|_?attack)?|iterative_?fgsm",
+         "BIM, the iterative FGSM, is 'ifgsm' here"),
+        (r"mim|mi[-_ ]?fgsm|momentum_?(iterative|ifgsm)\w*", "MI-FGSM is 'mifgsm' here"),
+        (r"fgm|fast_?gradient\w*", "the fast gradient sign method is 'fgsm' here"),
+        (r"di2?[-_]?(fgsm|m)|dim|input_?diversity", "input diversity is 'difgsm' here"),
+        (r"ti[-_]?fgsm|tim", "translation-invariant gradients are 'tifgsm' here"),
+        (r"(linf_?)?(pgd[-_]?linf|pgd[-_]?\d+|projected\w*)|linf_?pgd",
+         "projected gradient descent is 'pgd' here, adv.attack.steps its number of steps"),
+        (r"auto[-_]?pgd|apgd[-_]?(ce|dlr|t|linf)", "APGD on the metric is 'apgd' here"),
+        (r"auto[-_]?attack|aa", "an ensemble of attacks is the command 'torchreid-adv standard'"),
+        (r"uap|uap[-_]?retrieval|meta[-_]?attack",
+         "one perturbation for all images is learned by adv.engine meta_attack and applied by "
+         "'universal'"),
+        (r"mis[-_ ]?rank\w*", "the generator of Mis-Ranking is 'mis_ranking' here"),
+        (r"cw|c&w|deep_?fool|jsma|eot_?pgd|nifgsm|vmi?\w*fgsm|sini\w*|pgdl2|fab|ead\w*",
+         "the classes of torchattacks run as adv.attack.name torchattacks, adv.attack.options "
+         "{attack: CLASS}"),
+    ),
+    "model": _elsewhere(
+        (r"(vit|swin|deit|beit|convnext|eva|dinov?2?|clip|transreid|solider|timm|efficientnet|"
+         r"regnet|maxvit|pass_vit|hf_hub)[\w.:/-]*", _FOREIGN_NETWORK),
+        (r"agw|bot|baseline|bagtricks|strong_?baseline",
+         "victims of the literature are 'agw_resnet50', 'sb_resnet50' (strong baseline), "
+         "'ide_resnet50', 'pcb_resnet50'"),
+        (r"[\w./\\~-]*\.(pth|pt|tar|ckpt|onnx|safetensors|py)(-\d+)?",
+         "a file is named by model.load_weights; model.name says which network it is of"),
+    ),
+    "data set": _elsewhere(
+        (r"market[-_ ]?1501[-_ ]?v?[\d.]*|market", "it is 'market1501'"),
+        (r"duke(mtmc)?([-_]?reid)?", "it is 'dukemtmcreid'"),
+        (r"msmt17?[-_]?v[12]|msmt", "it is 'msmt17'"),
+        (r"cuhk[-_]?03[-_]?(np|detected|labell?ed)?",
+         "it is 'cuhk03'; cuhk03.labeled_images and cuhk03.classic_split choose its version"),
+        (r"sysu|sysu[-_]?mm[-_]?01", "it is 'sysu_mm01' (all search) or 'sysu_mm01_indoor'"),
+        (r"personx", "it is 'personx_456'"),
+        (r"(regdb|llcm|vcm|hitsz[-_]?vcm|bupt[-_]?campus)",
+         "it is named with its direction, such as 'regdb_v2i' and 'regdb_i2v'"),
+    ),
+    "defense": _elsewhere(
+        (r"jpg|jpeg_?compression", "it is 'jpeg' here"),
+        (r"tv|tvm|tv_?min\w*", "total variation is 'total_variation' here"),
+        (r"bit_?(depth_?)?(reduction|red|squeez\w*)|feature_?squeezing", "it is 'bit_depth' here"),
+        (r"r_?rp|random_?resiz\w*|random_?(resize_?)?pad\w*",
+         "random resizing and padding is 'rrp_xie', or 'rrp_paper' as the joint defense has it"),
+    ),
+    "distance": _elsewhere(
+        (r"l2|sq_?euclidean", "it is 'euclidean' here"),
+        (r"cos|cosine_?(distance|similarity)", "it is 'cosine' here"),
+    ),
+}  # fmt: skip
 
 # what turns a training image into another one; facts: stage = "pil" | "tensor" | "normalized"
 TRANSFORMS = Registry("transform", "transforms")

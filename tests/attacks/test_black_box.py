@@ -257,7 +257,7 @@ def test_the_score_leaves_out_the_own_camera_and_the_image_itself(model, images)
 def test_a_targeted_score_is_the_precision_of_the_target(model, images, features):
     batch = make_batch(images)
     embed = lambda x: model(x, sizes=batch.sizes)  # noqa: E731
-    targets = {"1": 3, "2": 3, "3": 3}
+    targets = {"1": 3, "2": 3, "3": 1}
     pulled = RankScore(UNIT, targeted=True).bind(
         embed, batch, References(features, targets=targets)
     )
@@ -287,7 +287,7 @@ def test_references_and_still_images_are_needed(model, images, features):
     with pytest.raises(ConfigError, match="needs references"):
         attack(model, batch)
     with pytest.raises(DataError, match="1 of 4 images have no reference"):
-        attack(model, batch, References(features, targets={"2": 9}))
+        attack(model, batch, References(features, targets={"1": 3, "2": 9, "3": 1}))
     with pytest.raises(ConfigError, match="still images"):
         attack(model, Batch(torch.rand(1, 2, 3, 8, 4)), References(features))
     with pytest.raises(ConfigError, match="0 or more"):

@@ -246,7 +246,7 @@ def test_references_are_needed_and_must_be_there(model, images, features):
     with pytest.raises(ConfigError, match="needs references"):
         attack(model, batch)
     with pytest.raises(DataError, match=r"2 of 4 images have no reference.*g1"):
-        attack(model, batch, References(features, targets={"2": 9, "3": 9}))
+        attack(model, batch, References(features, targets={"1": 2, "2": 9}))
     with pytest.raises(ConfigError, match="pids"):
         attack(model, Batch(batch.images), References(features))
 

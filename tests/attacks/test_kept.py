@@ -38,7 +38,9 @@ def test_facts_and_features_of_units_of_two_sizes(tmp_path):
         still = torch.tensor([False, True, False])
         made = Staged(torch.zeros(3, 3, 2, 2), values[0], values[1], still, values)
         states = [torch.rand(3, 4, generator=draws) for _ in range(3)]
-        ledger.append(unit, kept_facts(made, count), kept_features(states, count))
+        ledger.append(
+            unit, kept_facts(made, count), kept_features([state[:count] for state in states])
+        )
         found.append((made, count))
         features.append([state[:count] for state in states])
     ledger.close()

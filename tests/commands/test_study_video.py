@@ -42,11 +42,11 @@ def test_every_row_is_searched_in_both_directions(done):
     }
     for key, row in ROWS.items():
         run = json.loads((place / "out/seed1/r" / key / "results.json").read_text())
-        assert run["asked"]["parts"]["guidance"] == row.guidance
+        assert run["asked"]["config"]["adv.video.guidance"] == row.guidance
         for target in TARGETS:
             assert found["mAP", row.title, target] == run["found"][target]["mAP"]
     weights = {
-        json.loads(path.read_text())["asked"]["model"]
+        json.loads(path.read_text())["asked"]["config"]["model.load_weights"]
         for path in (place / "out/seed1/r").glob("*/results.json")
     }
     assert len(weights) == len(ROWS)
@@ -108,7 +108,7 @@ def test_weights_are_changed_one_at_a_time_and_drawn(done):
     assert {row for table, row in rows if table == "lambda 2: Rank-1"} == {"0.5"}
     assert {row for table, row in rows if table == "lambda 3: mAP"} == {"0.5", "5"}
     run = json.loads((place / "w/seed1/r/lambda3_5/results.json").read_text())
-    assert run["asked"]["parts"]["weights"] == [1.0, 0.5, 5.0]
+    assert run["asked"]["config"]["adv.video.weights"] == [1.0, 0.5, 5.0]
     assert (place / "w" / "video_weights_curves.png").stat().st_size > 10_000
     cases = [c["case"] for c in facts["comparisons"]]
     assert cases == [f"{value}, {t}" for value in ("9", "5") for t in TARGETS]

@@ -181,7 +181,7 @@ def test_the_configured_metric_is_attacked_and_ranked_by(market, models, tmp_pat
     cells = {c["tested"]: c for c in json.loads((tmp_path / "transfer.json").read_text())}
     assert cells["a"]["metric"] == "cosine"
     assert abs(cells["a"]["adversarial"]["mAP"] - facts["adversarial"]["mAP"]) < 1e-6
-    path = tmp_path / "distances" / "a2" / "market1501" / "xqda.safetensors"
+    (path,) = (tmp_path / "distances").glob("a2-market1501-*/distance.safetensors")
     other = adv.load_model("osnet_x0_25", models[1].split(":")[1], size=(64, 32))
     data = adv.load_dataset("market1501", root=market)
     clean = adv.evaluate(other, data, distance=load_distance(path)).mAP

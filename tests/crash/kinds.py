@@ -80,7 +80,7 @@ def _training(jobs, place):
 
 def _robust(jobs, place):
     # goes on from its last checkpoint, as a user would
-    done = (place / "out" / "model").glob("model.pth.tar-*")
+    done = (place / "out" / "model").glob("model.pth.tar-[123]")  # of 4 epochs
     last = max(done, key=lambda path: int(path.name.rpartition("-")[2]), default="")
     engine = {"adv.engine": "adversarial_training", "adv.training.steps": 1}
     return _training(jobs, place)[0], {**_training(jobs, place)[1], **engine, "model.resume": last}

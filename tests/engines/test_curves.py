@@ -36,7 +36,7 @@ def parts(tmp_path):
 
 def curved(parts, tmp_path, **settings):
     cfg = config.add_adv_config(config.CfgNode({"data": {"save_dir": str(tmp_path / "out")}}))
-    cfg.adv.engine = "curves"
+    config.set_engine(cfg, "curves")
     kind = settings.pop("kind", "ImageSoftmaxEngine")
     return adapt_engine(getattr(torchreid_module("engine"), kind)(*parts), cfg)
 

@@ -6,7 +6,9 @@ from test_adversarial_training import settings, trained  # noqa: F401
 
 from torchreid_adv.attacks.generated import GeneratedNoise, save_generator
 from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
-from torchreid_adv.commands import own_model, stock_config
+from torchreid_adv.commands import stock_config
+from torchreid_adv.commands.config_key import TRAINING, config_facts
+from torchreid_adv.commands.own_model import training_settings
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.engines.inner_attack import LearnedInner
 from torchreid_adv.errors import ConfigError
@@ -60,7 +62,7 @@ def test_what_a_file_holds_decides_which_network_it_trains(files):
     def digest(kind):
         cfg = stock_config.default_config()
         cfg.adv.engine, cfg.adv.training.universal = "adversarial_training", files[kind][0]
-        return own_model._digest(cfg, "progress")
+        return config_facts(training_settings(cfg), TRAINING)
 
     before = digest("delta")
     assert digest("noise") != before

@@ -34,6 +34,47 @@ def test_the_fingerprint_is_that_of_the_weights_and_of_nothing_random(checkpoint
     assert fingerprint(loaded[1]) != fingerprint(network)
 
 
+def test_the_classifier_and_the_buffers_are_part_of_the_fingerprint(checkpoint):
+    _, path = checkpoint
+    network = load_model("osnet_x0_25", path, device="cpu").network
+    before = fingerprint(network)
+    assert network.classifier.weight.shape[0] == 7
+    for change in (
+        network.classifier.weight,
+        network.classifier.bias,
+        network.conv1.bn.running_var,
+    ):
+        kept = change.detach().clone()
+        change.data += 1
+        assert fingerprint(network) != before
+        change.data = kept
+        assert fingerprint(network) == before
+
+
+HEADS = {
+    "none": lambda state: {k: v for k, v in state.items() if "classifier" not in k},
+    "of another width": lambda state: {**state, "classifier.weight": torch.zeros(7, 3)},
+    "without bias": lambda state: {k: v for k, v in state.items() if k != "classifier.bias"},
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("name", ["osnet_x0_25", "shufflenet"])
+def test_a_classifier_that_the_checkpoint_lacks_is_the_same_in_every_load(tmp_path, name, kind):
+    """Whatever was drawn before; and drawing goes on as if nothing had been loaded."""
+    network = build_network(name, classes=7)
+    state = HEADS[kind](network.state_dict())
+    torch.save(state, tmp_path / "model.pth")
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(fingerprint(load_model(name, tmp_path / "model.pth", device="cpu").network))
+        drawn = torch.rand(3)
+        torch.manual_seed(seed)
+        assert torch.equal(drawn, torch.rand(3))
+    assert found[0] == found[1]
+
+
 def test_an_unknown_network_is_named():
     with pytest.raises(ConfigError, match="did you mean 'osnet_x0_25'"):
         build_network("osnet_x0_26")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -437,7 +438,7 @@ def test_match_curve_is_drawn_only_where_it_is_that_of_the_results(make_target):
 def test_average_precision_follows_the_rule_of_the_evaluation(make_target):
     target = make_target(strength=3.0)
     standard = survey_target(target).after.average_precision
-    target.results["ap_rule"] = "trapezoid"
-    trapezoid = survey_target(target).after.average_precision
+    rules = replace(target.protocol, ap_rule="trapezoid")
+    trapezoid = survey_target(replace(target, protocol=rules)).after.average_precision
     assert (trapezoid <= standard).all()
     assert (trapezoid < standard).any()

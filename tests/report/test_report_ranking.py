@@ -9,9 +9,14 @@ import pytest
 import torch
 
 from torchreid_adv.distances import build_distance
+from torchreid_adv.evaluation import Protocol
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.features import Features
 from torchreid_adv.report.ranking import choose_rows, rank, take
+
+
+def rules(name, **others):
+    return Protocol(distance=build_distance(name), **others)
 
 
 class Bar:
@@ -56,7 +61,7 @@ def slow_ranking(query, gallery, row):
 def test_agrees_with_a_slow_loop(block):
     query, gallery = features(13, 9, 1, "q"), features(31, 9, 2, "g")
     bar = Bar()
-    found = rank(query, gallery, build_distance("euclidean"), block=block, bar=bar)
+    found = rank(query, gallery, rules("euclidean", block=block), bar=bar)
     positives = []
     for row in range(13):
         slow = slow_ranking(query, gallery, row)
@@ -74,7 +79,7 @@ def test_agrees_with_torchreid():
     evaluate_rank = torchreid_module("metrics.rank").evaluate_rank
     query, gallery = features(40, 8, 3, "q"), features(120, 8, 4, "g")
     distance = build_distance("cosine")
-    found = rank(query, gallery, distance, bar=Bar())
+    found = rank(query, gallery, Protocol(distance=distance), bar=Bar())
     cmc, mean_ap = evaluate_rank(
         distance(query.values, gallery.values).numpy(),
         query.pids.numpy(), gallery.pids.numpy(), query.camids.numpy(), gallery.camids.numpy(),
@@ -87,12 +92,10 @@ def test_agrees_with_torchreid():
 
 def test_taking_rows():
     query, gallery = features(9, 5, 5, "q"), features(20, 5, 6, "g")
-    every = rank(query, gallery, build_distance("cosine"), bar=Bar())
+    every = rank(query, gallery, rules("cosine"), bar=Bar())
     some = take(query, torch.tensor([2, 7]))
     assert some.image_ids == ("q2", "q7")
-    assert torch.equal(
-        rank(some, gallery, build_distance("cosine"), bar=Bar()).first, every.first[[2, 7]]
-    )
+    assert torch.equal(rank(some, gallery, rules("cosine"), bar=Bar()).first, every.first[[2, 7]])
 
 
 def test_of_equally_near_images_the_earlier_one_counts():
@@ -100,7 +103,7 @@ def test_of_equally_near_images_the_earlier_one_counts():
     pids, camids = torch.tensor([2, 1, 1, 2]), torch.tensor([1, 1, 2, 1])
     gallery = Features(torch.ones(4, 2), pids, camids, tuple("abcd"))
     for block in (1, 2, 4):
-        found = rank(query, gallery, build_distance("euclidean"), block=block, bar=Bar())
+        found = rank(query, gallery, rules("euclidean", block=block), bar=Bar())
         assert found.match.tolist() == [1]
         assert found.rival.tolist() == [0]
         assert found.first.tolist() == [1]
@@ -110,7 +113,7 @@ def test_a_query_without_a_positive():
     query = Features(torch.eye(2), torch.tensor([1, 2]), torch.tensor([0, 0]), ("a", "b"))
     # the first gallery image is junk for the first query; the second is right for the second
     gallery = Features(torch.eye(2), torch.tensor([1, 2]), torch.tensor([0, 1]), ("c", "d"))
-    found = rank(query, gallery, build_distance("euclidean"), bar=Bar())
+    found = rank(query, gallery, rules("euclidean"), bar=Bar())
     assert math.isnan(found.average_precision[0])
     assert found.average_precision[1] == 1
     assert found.first.tolist() == [-1, 0]
@@ -121,7 +124,7 @@ def test_a_query_without_a_positive():
 def test_no_negative_at_all():
     one = Features(torch.ones(1, 2), torch.tensor([1]), torch.tensor([0]), ("q",))
     gallery = Features(torch.ones(1, 2), torch.tensor([1]), torch.tensor([1]), ("g",))
-    found = rank(one, gallery, build_distance("euclidean"), bar=Bar())
+    found = rank(one, gallery, rules("euclidean"), bar=Bar())
     assert found.rival.tolist() == [-1]
     assert torch.isinf(found.rival_distance).all()
 

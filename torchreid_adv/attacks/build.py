@@ -50,7 +50,7 @@ def build_attack(
     if isinstance(distance, str):
         distance = build_distance(distance, normalize=True)
     attack: Attack = ATTACKS.build(name, eps=float(eps), distance=distance, **options)
-    attack.name = name
+    attack.name = ATTACKS.name_of(name)
     if tracklet not in TRACKLETS:
         raise ConfigError(f"tracklet is one of {', '.join(TRACKLETS)}, got {tracklet!r}")
     return with_shared_noise(attack) if tracklet == "shared" else attack

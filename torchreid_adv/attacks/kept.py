@@ -27,10 +27,25 @@ def kept_facts(found: Adversarial, count: int) -> dict[str, Any]:
     }
 
 
-def kept_features(features: Sequence[Tensor], count: int) -> bytes:
-    """Return the float32 bytes of features (N, D) at the end and at each stage, N cut to count."""
-    cut = [values[:count].float().cpu().numpy() for values in features]
-    return np.stack(cut).tobytes()
+def joined_facts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what :func:`kept_facts` says of several batches as if of one."""
+    first, *others = parts
+    if not others:
+        return first
+    lists = ("before", "after", "stuck")
+    return {
+        **{name: [value for part in parts for value in part[name]] for name in lists},
+        "further": {
+            name: np.concatenate([part["further"][name] for part in parts], axis=-1).tolist()
+            for name in first["further"]
+        },
+        "stages": first["stages"],
+    }
+
+
+def kept_features(features: Sequence[Tensor]) -> bytes:
+    """Return the float32 bytes of features (N, D), on the CPU, at the end and at each stage."""
+    return np.stack([values.numpy() for values in features]).tobytes()
 
 
 def read_losses(units: Sequence[Done], name: str) -> Tensor:

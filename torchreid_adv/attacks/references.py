@@ -15,6 +15,7 @@ from torchreid_adv.errors import ConfigError, DataError, suggest
 from torchreid_adv.models.features import Features
 
 SIDE_RULES = {"gallery": "all", "query": "other"}  # whom an image of a side is attacked with
+_BLOCK = 256  # images whose references are looked up together
 RULES = ("all", "other", "leave_one_out", "leave_one_out_or_self")
 
 
@@ -28,7 +29,8 @@ class References:
             ``other`` cameras (a query against its gallery), or ``leave_one_out``: all but itself;
             ``leave_one_out_or_self`` gives an image that is alone itself, which an attack leaves
             from a random start only.
-        targets: image_id or pid (as text) -> the identity to take instead of the image's own.
+        targets: image_id or pid (as text) -> the identity to take instead of the image's own. Where
+            there are any, images without one have no references.
 
     Raises:
         ConfigError: an unknown rule.
@@ -37,7 +39,7 @@ class References:
     features: Features
     rule: str = "all"
     targets: Mapping[str, int] = field(default_factory=dict)
-    _mapped: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _mapped: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -55,28 +57,53 @@ class References:
             )
         return self.mask(batch.pids.cpu(), batch.camids, batch.image_ids)
 
-    def target_of(self, image_id: str, pid: int) -> int:
-        """Return the identity whose features an image is held against."""
-        return self.targets.get(image_id, self.targets.get(str(pid), pid))
+    def target_of(self, image_id: str, pid: int) -> int | None:
+        """Return the identity whose features an image is compared with.
+
+        Where there are targets, an image that has none, or that is of its own target identity, is
+        compared with nothing: None.
+        """
+        if not self.targets:
+            return pid
+        target = self.targets.get(image_id, self.targets.get(str(pid)))
+        return None if target == pid else target
 
     def mask(self, pids: Tensor, camids: Tensor | None, image_ids: Sequence[str]) -> Tensor:
         """Return which features belong to which of some images: (N, R) bool."""
-        wanted = torch.tensor(
-            [
-                self.target_of(image_id, pid)
-                for image_id, pid in zip(image_ids, pids.tolist(), strict=True)
-            ]
-        )
-        mask = wanted[:, None] == self.features.pids[None]
+        pairs = zip(image_ids, pids.tolist(), strict=True)
+        wanted = [self.target_of(image_id, pid) for image_id, pid in pairs]
+        has_one = torch.tensor([target is not None for target in wanted], dtype=torch.bool)
+        identities = torch.tensor([target or 0 for target in wanted], dtype=torch.int64)
+        mask = (identities[:, None] == self.features.pids[None]) & has_one[:, None]
         if self.rule == "other" and camids is not None:
             mask &= camids.cpu()[:, None] != self.features.camids[None]
         if self.rule.startswith("leave_one_out"):
-            rows = {image_id: row for row, image_id in enumerate(self.features.image_ids)}
+            rows = self._rows()
             for row, image_id in enumerate(image_ids):
                 if image_id in rows:
                     alone = self.rule.endswith("self") and mask[row].sum() == 1
                     mask[row, rows[image_id]] = alone
         return mask
+
+    def known(self, pids: Tensor, camids: Tensor, image_ids: Sequence[str]) -> Tensor:
+        """Return which of many images have a reference: (N,) bool, found block by block.
+
+        Args:
+            pids: (N,) identities.
+            camids: (N,) cameras.
+            image_ids: N names.
+        """
+        ends = range(0, len(image_ids), _BLOCK)
+        blocks = [slice(start, start + _BLOCK) for start in ends]
+        found = [self.mask(pids[b], camids[b], image_ids[b]).any(1) for b in blocks]
+        return torch.cat(found) if found else torch.zeros(0, dtype=torch.bool)
+
+    def _rows(self) -> dict[str, int]:
+        """Return image_id -> its row among the features; made once."""
+        if "rows" not in self._mapped:
+            self._mapped["rows"] = {name: row for row, name in enumerate(self.features.image_ids)}
+        rows: dict[str, int] = self._mapped["rows"]
+        return rows
 
     def means(self, batch: Batch, distance: Distance) -> tuple[Tensor, Tensor]:
         """Return each image's mean mapped reference (N, E) and the references' spread (N,).
@@ -143,4 +170,5 @@ class References:
         key = (distance, like.device, like.dtype)
         if key not in self._mapped:
             self._mapped[key] = distance.map(self.features.values.to(like)).detach()
-        return self._mapped[key]
+        mapped: Tensor = self._mapped[key]
+        return mapped

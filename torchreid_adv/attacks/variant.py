@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torchreid_adv import pixels
 from torchreid_adv.attacks.gradient_attack import Attack
 from torchreid_adv.attacks.kept import (
+    joined_facts,
     kept_facts,
     kept_features,
     read_facts,
@@ -36,9 +37,8 @@ from torchreid_adv.attacks.units import Unit, plan
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.images import resized
-from torchreid_adv.data.loading import make_batch, read_groups
+from torchreid_adv.data.loading import batches, read_groups
 from torchreid_adv.errors import DataError, DiskError
-from torchreid_adv.jobs.chunks import filled
 from torchreid_adv.jobs.files import removed_after, sweep, unfinished_name
 from torchreid_adv.jobs.held import require_held
 from torchreid_adv.jobs.ledger import Done, Ledger
@@ -217,16 +217,17 @@ class VariantWriter:
             DataError: there is none.
         """
         records = data.side(self.side)
-        found = self.references.mask(
+        found = self.references.known(
             torch.tensor([record.pid for record in records]),
             torch.tensor([record.camid for record in records]),
             [record.image_id for record in records],
-        ).any(1)
+        )
         targets = [r for r, has in zip(records, found.tolist(), strict=True) if has]
         if not targets:
+            whose = "its target" if self.references.targets else "its identity"
             raise DataError(
-                f"no {self.side} image of '{data.name}' has a reference of its identity on the "
-                "other side; is the data set split as torchreid expects?"
+                f"no {self.side} image of '{data.name}' has a reference of {whose} on the other "
+                f"side (rule '{self.references.rule}'); is the data set split as torchreid expects?"
             )
         return targets
 
@@ -237,10 +238,11 @@ class VariantWriter:
         """
         last = {unit.path: unit for unit in sorted(done.values(), key=lambda d: d.offset)}
         doubtful = {unit.unit for unit in last.values() if not self._is_whole(unit)}
+        recorded = done.keys() - doubtful
         return {
             unit.number: done[unit.number]
             for unit in units
-            if unit.number in done.keys() - doubtful
+            if unit.number in recorded
             and all((self.folder / output).is_file() for output in unit.outputs())
         }
 
@@ -272,31 +274,36 @@ class VariantWriter:
             ready, started = None, time.perf_counter()
             for unit, read in zip(units, self._read(units, "attacking"), strict=True):
                 images = read if self.size is None else [_resized(i, self.size) for i in read]
-                batch = make_batch(unit.records, filled(images, self.chunk))
-                batch = batch.to(device_of(self.model))
                 if ready is None:
+                    _, batch = next(self._batches(unit, images))
                     precision = getattr(self.attack, "precision", "fp32")
                     ready = stack.enter_context(
                         prepared(self.model, batch.images, precision=precision)
                     )
-                result = self._result(ready, unit, images, batch)
+                result = self._result(ready, unit, images)
                 seconds, started = time.perf_counter() - started, time.perf_counter()
                 result.facts["seconds"] = seconds
                 yield result
 
-    def _result(
-        self, ready: nn.Module, unit: Unit, images: Sequence[Pixels], batch: Batch
-    ) -> Result:
+    def _batches(self, unit: Unit, images: Sequence[Pixels]) -> Iterator[tuple[slice, Batch]]:
+        for rows, batch in batches(unit.records, images, self.chunk):
+            yield rows, batch.to(device_of(self.model))
+
+    def _result(self, ready: nn.Module, unit: Unit, images: Sequence[Pixels]) -> Result:
+        found = self._batches(unit, images)
+        return _joined(unit, [self._part(ready, images[rows], batch) for rows, batch in found])
+
+    def _part(self, ready: nn.Module, images: Sequence[Pixels], batch: Batch) -> _Part:
         found = self.attack(ready, batch, self.references)
         n, clean = len(images), batch.images.cpu()
         with torch.no_grad():
             passed = [found.images, *found.stages().values()]
-            features = kept_features([batch.embed(ready)(x) for x in passed], n)
+            features = [batch.embed(ready)(x)[:n].float().cpu() for x in passed]
         levels = pixels.to_uint8(pixels.quantize(found.images.cpu(), clean, self.attack.linf)[:n])
         places = [index for row, index, _, _ in batch.parts() if row < n]
         files = _files(images)
         cut = [levels[i][: f.shape[0], : f.shape[1]] for i, f in zip(places, files, strict=True)]
-        return Result(unit, files, cut, kept_facts(found, n), features)
+        return _Part(files, cut, kept_facts(found, n), features)
 
     def _copied(self, units: Sequence[Unit]) -> Iterator[Result]:
         units = [unit for unit in units if not unit.attacked]
@@ -335,6 +342,35 @@ class VariantWriter:
             facts=read_facts(attacked),
             stages=read_stages(targets, attacked),
         )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Images of a unit that were attacked together.
+
+    Args:
+        clean: original pixels of the n images' files, uint8 arrays (h, w, 3).
+        images: adversarial pixels, the same.
+        facts: see :func:`kept_facts`.
+        features: (n, D) of the images at the end and at each stage.
+    """
+
+    clean: list[np.ndarray]
+    images: list[np.ndarray]
+    facts: dict[str, Any]
+    features: list[Tensor]
+
+
+def _joined(unit: Unit, parts: Sequence[_Part]) -> Result:
+    """Return the parts of a unit as what is stored of it."""
+    features = [torch.cat(stage) for stage in zip(*(part.features for part in parts), strict=True)]
+    return Result(
+        unit,
+        [image for part in parts for image in part.clean],
+        [image for part in parts for image in part.images],
+        joined_facts([part.facts for part in parts]),
+        kept_features(features),
+    )
 
 
 def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.nn import Identity
 
 from torchreid_adv import config
@@ -29,6 +28,7 @@ from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models import Ensemble, PixelModel
+from torchreid_adv.models.kernels import on_configured_threads
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.models.tracklet_model import of_tracklets
 from torchreid_adv.registry import COMMANDS
@@ -131,6 +131,7 @@ def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
     return of_tracklets(model, clip=clip, pooling=cfg.video.pooling_method)
 
 
+@on_configured_threads
 def attack_targets(
     cfg: AdvConfig,
     model: PixelModel | Ensemble,
@@ -138,6 +139,8 @@ def attack_targets(
     targets: Sequence[ReIDData],
     out: Path,
     team: Team = ALONE,
+    *,
+    network: Any = None,
 ) -> Outcome | None:
     """Attack data sets with a model that is there already, and write everything.
 
@@ -148,16 +151,15 @@ def attack_targets(
         targets: the data sets.
         out: folder of the run.
         team: this process and those it shares the work with.
+        network: ``facts_of(model)`` where they are known.
 
     Returns:
         where the report is and how the run ended; None for a shard of a job array.
     """
-    if cfg.adv.job.threads:
-        torch.set_num_threads(cfg.adv.job.threads)
     job = configured_job(cfg)
     for data in targets:
         job.of(data)  # a protocol that does not fit the last one is said before the first
-    identity = identity_of(job, model, facts)
+    identity = identity_of(job, model, facts, network)
     for data in targets:  # another run's folder is refused now, not waited for
         job.folder(out, data.name, identity, team).check_free()
     with working_in(out, team):
@@ -170,10 +172,10 @@ def attack_targets(
 
 
 def identity_of(
-    job: AttackJob, model: PixelModel | Ensemble, facts: dict[str, Any]
+    job: AttackJob, model: PixelModel | Ensemble, facts: dict[str, Any], network: Any = None
 ) -> dict[str, Any]:
-    """Return what makes a run the same run."""
-    return {"model": facts["name"], **job.facts(model)}
+    """Return what makes a run the same run; the network's facts are found out if need be."""
+    return {"model": facts["name"], **job.facts(model, network)}
 
 
 def configured_job(cfg: AdvConfig) -> AttackJob:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,20 @@ from torchreid_adv.attacks.storing import left_out
 from torchreid_adv.attacks.targets import map_facts, target_map
 from torchreid_adv.attacks.variant import Variant, VariantWriter
 from torchreid_adv.commands.defended import DefendedRun, DefenseTest
-from torchreid_adv.commands.job_checks import attacked_size, check_tracklets, warn
+from torchreid_adv.commands.job_checks import (
+    attacked_size,
+    check_target,
+    check_tracklets,
+    say_targets,
+    warn,
+)
 from torchreid_adv.commands.job_folder import JobFolder
 from torchreid_adv.commands.job_metrics import metric_facts, metric_of, to_fit
 from torchreid_adv.commands.own_figures import own_figure, query_curve
 from torchreid_adv.commands.run_identity import Scorable, surroundings
 from torchreid_adv.commands.scoring import Scoring
 from torchreid_adv.commands.target_results import Scored, target_report
+from torchreid_adv.core.facts import facts_of
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.loading import refuse
 from torchreid_adv.defenses import Defended
@@ -36,6 +43,9 @@ from torchreid_adv.models import Features, extract
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.report.target import TargetReport
+
+SCORED = ("protocol",)  # decides scores alone
+SPEED = ("workers",)  # decide nothing: each image is read and attacked by itself
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,7 @@ class AttackJob:
             network's input.
         copies: store the images that are not attacked, too.
         defense: scored, and attacked through, too.
+        left_out: names of bad images of the side, which a target map may have.
     """
 
     attack: Attack
@@ -70,12 +81,14 @@ class AttackJob:
     space: str = "stored"
     copies: bool = True
     defense: DefenseTest | None = None
+    left_out: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.side not in SIDE_RULES:
             raise ConfigError(
                 f"the attacked side is one of {', '.join(SIDE_RULES)}, got '{self.side}'"
             )
+        check_target(self.attack, self.target)
 
     @property
     def distance(self) -> Distance:
@@ -102,18 +115,34 @@ class AttackJob:
         facts |= metric_facts("metric", metric_of(self.attack))
         return facts | (map_facts(self.target) if self.target else {})
 
-    def facts(self, model: Scorable) -> dict[str, Any]:
-        """Return what decides the bytes of a run: attack, network, defense, chunk, versions..."""
+    def facts(self, model: Scorable, network: Any = None) -> dict[str, Any]:
+        """Return what decides the bytes of a run: attack, network, defense, chunk, versions...
+
+        Every field counts but those of :data:`SCORED` and :data:`SPEED`.
+
+        Args:
+            model: what is attacked.
+            network: ``facts_of(model)`` where they are known.
+        """
         defended = [self.defense.describe(model)] if self.defense else []
         defended += [model.describe()] if isinstance(model, Defended) else []
-        own = {"attack": self.describe(), "defense": defended, "copies": self.copies}
-        return {**surroundings(model, self.chunk), **own}
+        own = {"attack": self.describe(), "defense": defended}
+        own |= {"job": self._fields(lambda name: name not in SCORED + SPEED)}
+        return {**surroundings(model, self.chunk, network), **own}
+
+    def score_facts(self) -> dict[str, Any]:
+        """Return what decides the scores of stored images."""
+        return {**self._fields(lambda name: name in SCORED), "rules": self.protocol.facts()}
+
+    def _fields(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
+        names = [field.name for field in fields(self) if wanted(field.name)]
+        return {name: facts_of(getattr(self, name)) for name in names}
 
     def folder(
         self, out: Path, name: str, identity: dict[str, Any], team: Team = ALONE
     ) -> JobFolder:
         """Return what a run keeps of one data set."""
-        return JobFolder(out, name, {**identity, "quarantine": self.quarantine}, team)
+        return JobFolder(out, name, identity, team)
 
     def run(
         self,
@@ -149,10 +178,12 @@ class AttackJob:
         check_tracklets(self.attack, model, data)
         print(f"##### Attacking {data.name} ({self.side}) #####")
         bad, pixels = folder.checked(data, self.workers)
+        names = {record.image_id for record in data.side(self.side)}
         data, missing = self._without(data, bad)
+        gone = frozenset(names - {record.image_id for record in data.side(self.side)})
         try:
             with repeatable():
-                job = own._fitted(model, data, folder)
+                job = replace(own._fitted(model, data, folder), left_out=gone)
                 done = job._run(model, data, folder, missing, pixels)
                 if job.defense is None:
                     return done
@@ -180,6 +211,7 @@ class AttackJob:
         variant = writer.write(data, {"data": data.name, **folder.identity}, missing)
         if variant is None or not team.whole:
             return None
+        folder.require_unchanged(variant.manifest.stored)
         attacked = [r for r in variant.data(data).side(self.side) if r.image_id in variant.attacked]
         after = self._after(model, attacked, clean, team)
         scores["adversarial"] = scoring.score(after, "Adversarial, from the stored files")
@@ -309,15 +341,18 @@ class AttackJob:
         """Return image_id -> the identity it was pulled to; nothing when images are pushed."""
         if not self.target:
             return {}
-        return {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}
+        targets = {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}
+        return {name: target for name, target in targets.items() if target is not None}
 
     def _writer(
         self, model: ImageModel, data: ReIDData, other: Features, folder: JobFolder
     ) -> VariantWriter:
         records = data.side(self.side)
-        targets = (
-            target_map(self.target, records, other.pids, seed=self.seed) if self.target else {}
-        )
+        targets: dict[str, int] = {}
+        if self.target:
+            names = {"side": self.side, "left_out": self.left_out}
+            targets = target_map(self.target, records, other.pids, seed=self.seed, **names)
+            say_targets(self.side, len(targets), len(records))
         return VariantWriter(
             model,
             self.attack,

@@ -30,7 +30,7 @@ from torchreid_adv.integration.hooks import installed
 from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models import PixelModel, extract
-from torchreid_adv.models.kernels import repeatable
+from torchreid_adv.models.kernels import on_configured_threads, repeatable
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import COMMANDS
 
@@ -64,6 +64,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+@on_configured_threads
 def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> Variant | None:
     """Attack the training images of a data set with a frozen clean network, once (Bai et al., 4).
 
@@ -82,8 +83,6 @@ def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> Varia
         ConfigError: no clean network, or a folder that holds another run.
         DataError: an image that cannot be used.
     """
-    if cfg.adv.job.threads:
-        torch.set_num_threads(cfg.adv.job.threads)
     model, attack = _clean_network(cfg), training_attack(cfg)
     data = replace(data, query=(), gallery=())
     if isinstance(attack, GradientAttack) and attack.start == "zero" and _lonely(data.train):
@@ -126,7 +125,10 @@ def _stored(
         wanted = replace(data, train=chosen)
         writer.require_room(wanted, round(pixels * len(chosen) / len(data.train)))
         folder.begin()
-        return writer.write(wanted, {"data": data.name, **folder.identity})
+        variant = writer.write(wanted, {"data": data.name, **folder.identity})
+        if variant is not None:
+            folder.require_unchanged(variant.manifest.stored)
+        return variant
 
 
 def training_attack(cfg: AdvConfig) -> Attack:
@@ -177,6 +179,7 @@ def _identity(cfg: AdvConfig, model: PixelModel, attack: Attack) -> dict[str, An
     return {
         **surroundings(model, cfg.adv.job.chunk),
         "attack": {"name": attack.name, **attack.describe(), "side": "train", "reference": RULE},
+        "parts": attack,
         "ratio": [cfg.adv.training.ratio, cfg.adv.attack.seed],
         "model": lookup(cfg, "model.name", ""),
     }

@@ -39,6 +39,38 @@ def attacked_size(space: str, model: ImageModel) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
+def check_target(attack: Attack, target: str) -> None:
+    """Refuse a targeted attack without targets, and targets of an attack that has none.
+
+    Args:
+        attack: what is run; one that does not say whether it is targeted is not checked.
+        target: the target map, see :func:`target_map`; "" = none.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    targeted = attack.describe().get("targeted")
+    if targeted and not target:
+        raise ConfigError(
+            f"the attack '{attack.name}' pulls images to other identities, and none are named; set "
+            "adv.attack.target_map (from Python: target) to 'random', a pid or a JSON file"
+        )
+    if targeted is False and target:
+        raise ConfigError(
+            f"a target map is given and the attack '{attack.name}' pushes away from an image's own "
+            "identity; set adv.attack.targeted True (from Python: build_attack(..., targeted=True))"
+        )
+
+
+def say_targets(side: str, count: int, total: int) -> None:
+    """Say how many images have no target and stay as they are."""
+    if count < total:
+        print(
+            f"=> {total - count} of {total} {side} images have no target, or are of the target "
+            "identity; they stay as they are and are not counted"
+        )
+
+
 def check_tracklets(attack: Attack, model: Scorable, data: ReIDData) -> None:
     """Refuse tracklets where model or attack are of images.
 

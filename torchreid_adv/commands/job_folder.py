@@ -10,12 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from torchreid_adv.core.cache import RUN, Cache, Key
+from torchreid_adv.core.contents import Contents
+from torchreid_adv.data.contents import data_facts, note_of, noted_images
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.loading import check_images
 from torchreid_adv.distances import FittedDistance, load_distance, save_distance
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.jobs.files import write_text
-from torchreid_adv.jobs.manifest import RUN, sha256
+from torchreid_adv.jobs.manifest import Entry
 from torchreid_adv.jobs.team import Team
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.store import load_features, save_features
@@ -26,12 +29,14 @@ _IMAGES = "images.json"
 class JobFolder:
     """The folder ``.job`` of one data set of a run: ledgers, checked images, clean features.
 
-    Nothing is written into it before :meth:`begin`.
+    ``run.json`` beside it says whose the folder is, ``.job/images.json`` what the images held when
+    the run began; all else in it is of that run and of those images. Nothing is written into it
+    before :meth:`begin`.
 
     Args:
         out: folder of the run.
         name: of the data set.
-        identity: what makes a run the same run.
+        identity: what makes a run the same run; plain values or objects, see :meth:`Key.of`.
         team: this process and those that share the run.
     """
 
@@ -40,8 +45,10 @@ class JobFolder:
         self.name = name
         self.variant = out / name / "adversarial"
         self.path = out / name / ".job"
-        self.identity = identity
+        self.key = Key.of(**identity)
+        self.identity = dict(self.key.facts)
         self.team = team
+        self.contents = Contents(self.path)
         self._new: dict[str, Features] = {}
         self._fitted: dict[Path, FittedDistance] = {}
         self._images: dict[str, Any] = {}
@@ -52,34 +59,63 @@ class JobFolder:
         Raises:
             ConfigError: another run is there.
         """
-        path = self.out / RUN
-        there = _read(path)
-        if there == json.loads(_text(self.identity)):
-            return
-        if there or path.exists() or self.variant.exists():
+        if not Cache(self.out).check(self.key) and self.variant.exists():
             raise ConfigError(
-                f"'{path if path.exists() else self.variant}' belongs to another run"
-                f"{_difference(there, self.identity)}; choose another data.save_dir or remove it"
+                f"'{self.variant}' belongs to another run, whose '{RUN}' is gone; choose another "
+                "data.save_dir or remove it"
             )
 
     def checked(self, data: ReIDData, workers: int) -> tuple[dict[str, str], int]:
         """Return image_id -> fault of the bad images, and the pixels of the good ones.
 
         Raises:
+            ConfigError: a run began here and left no list of its images.
             DataError: the images are not those that this run began with.
         """
-        records = data.files()
-        listed, found = listing(records), _read(self.path / _IMAGES)
-        if not found:
-            bad, pixels = check_images(records, workers=workers, team=self.team)
-            found = {"listing": listed, "bad": bad, "pixels": pixels}
-        if found["listing"] != listed:
-            raise DataError(
-                f"the images of '{data.name}' are not those that the run in '{self.out}' began "
-                "with; choose another data.save_dir, or put the images back"
+        self._images = self.same_images(data)
+        if not self._images:
+            records = data.files()
+            bad, pixels = check_images(
+                records, workers=workers, team=self.team, contents=self.contents
             )
-        self._images = found
-        return found["bad"], found["pixels"]
+            self._images = note_of(data, self.contents) | {"bad": bad, "pixels": pixels}
+        return self._images["bad"], self._images["pixels"]
+
+    def same_images(self, data: ReIDData) -> dict[str, Any]:
+        """Return what the run noted of its images when it began; {} for one that begins now.
+
+        Raises:
+            ConfigError: a run began here and left no list of its images.
+            DataError: the images are not those that the run began with.
+        """
+        noted = noted_images(self.path / _IMAGES, data, self.contents, self.out)
+        if not noted and any(self.path.glob("*.ledger")):
+            raise ConfigError(
+                f"'{self.path / _IMAGES}' is missing or damaged, so that nothing says which images "
+                f"the run in '{self.out}' is of; choose another data.save_dir or remove it"
+            )
+        return noted
+
+    def require_unchanged(self, stored: Sequence[Entry]) -> None:
+        """Refuse what was made of images that changed while the run went on.
+
+        Args:
+            stored: entries of the manifest, each with the hash of the original it was made of.
+
+        Raises:
+            DataError: the originals are not those that the run began with.
+        """
+        images = self._images["images"]
+        changed = [e.image_id for e in stored if e.source_sha256 != images[e.image_id][2]]
+        if changed:
+            raise DataError(
+                f"{len(changed)} images of '{self.name}' were changed during the run (first: "
+                f"'{changed[0]}'); put them back and run again in another data.save_dir"
+            )
+
+    def data_facts(self, data: ReIDData) -> dict[str, Any]:
+        """Return what tells the data set from any other one, see :func:`data_facts`."""
+        return data_facts(data, self.contents)
 
     def features(
         self, name: str, records: Sequence[Record], compute: Callable[[], Features]
@@ -121,8 +157,9 @@ class JobFolder:
         """Write what makes the folder this run's; called when nothing can be refused any more."""
         if not self.team.leads:
             return
-        write_text(self.out / RUN, _text(self.identity))
-        write_text(self.path / _IMAGES, _text(self._images))
+        Cache(self.out).claim(self.key)
+        write_text(self.path / _IMAGES, json.dumps(self._images) + "\n")
+        self.contents.keep()
         self.keep()
         for path, distance in self._fitted.items():
             save_distance(path, distance)
@@ -149,40 +186,3 @@ def _agree(distance: FittedDistance, team: Team) -> None:
     rows, columns = team.shared({"shape": factor.shape} if team.leads else {})["shape"]
     same = team.assembled(factor if team.leads else np.zeros((rows, columns)))
     distance.set_map(torch.from_numpy(same), center)
-
-
-def listing(records: Sequence[Record]) -> str:
-    """Return a hash of the names, labels and file sizes of images."""
-    lines = [f"{r.image_id}\0{r.pid}\0{r.camid}\0{_size(r.path)}" for r in records]
-    return sha256("\n".join(lines).encode("utf-8", "surrogateescape"))
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:  # a bad image, which the check names
-        return -1
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _text(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=1, sort_keys=True) + "\n"
-
-
-def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """Return which facts of two runs differ, in words."""
-    if not there:
-        return ""
-    pairs = {k: (there.get(k), here.get(k)) for k in sorted({*there, *here})}
-    for key in ("attack",):  # a table of its own
-        old, new = (value if isinstance(value, dict) else {} for value in pairs.pop(key, ({}, {})))
-        pairs |= {f"{key}.{k}": (old.get(k), new.get(k)) for k in sorted({*old, *new})}
-    changed = [f"{k} {old!r} there, {new!r} here" for k, (old, new) in pairs.items() if old != new]
-    return f" ({'; '.join(changed[:3])})"

@@ -1,65 +1,113 @@
-"""The quick start's own model: trained once on its sources, then kept below the data root."""
+"""Models that are trained inside a larger job: each once, then kept below the data root."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from torchreid_adv import config
+from torchreid_adv.commands.attack_gallery import DATA_OPTIONS
+from torchreid_adv.commands.config_key import TRAINING, config_facts
+from torchreid_adv.commands.run_identity import machinery
+from torchreid_adv.commands.stock_checks import check_names
 from torchreid_adv.commands.train import train, weights_path
-from torchreid_adv.config import AdvConfig
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.contents import Contents
+from torchreid_adv.data.contents import training_facts
 from torchreid_adv.engines.selection import BEST
-from torchreid_adv.jobs.files import removed_after, unfinished_name
-from torchreid_adv.jobs.lock import making
-from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.errors import ConfigError
 
 WITHIN = {  # engine -> the same inside a job
     "adversarial_training": "robust_progress",
     "meta_defense": "defense_progress",
     "vi_self_attack": "video_progress",
 }
-DECIDES = ("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop")
+FOLDER = "models"  # below the data root
 
 
 def trained_weights(cfg: AdvConfig, *, engine: str = "progress") -> Path:
     """Return the weights of the model that a config describes, training it if need be.
 
     They lie in ``<data.root>/models/<model>-<hash of what decides them>``, whole or not at all:
-    those of the last epoch, or the best ones by ``adv.selection.data``.
+    those of the last epoch, or the best ones by ``adv.selection.data``. ``key.json`` beside them
+    says what decided them: the config, the training images, versions and threads.
 
     Args:
         cfg: the whole config.
         engine: the mixin that trains, one that shows a bar.
+
+    Raises:
+        ConfigError: a file that the config names cannot be read, or what is kept is not whole.
+        DataError: a training set is not there or cannot be read.
     """
-    name = f"{cfg.model.name}-{_digest(cfg, engine)}"
-    folder = Path(cfg.data.root).expanduser() / "models" / name
+    settings = training_settings(cfg, engine)
+    check_names(settings)  # before any data is read
+    key, cache = training_key(settings), Cache(Path(cfg.data.root).expanduser() / FOLDER)
     chosen = BEST if cfg.adv.selection.data else f"model.pth.tar-{cfg.train.max_epoch}"
+    folder = cache.path(cfg.model.name, key)
     wanted = folder / "model" / chosen
-    if wanted.is_file():
+    if folder.exists():
         print(f"=> Using the model trained before: {wanted}")
-        return wanted
-    with making(folder):
-        if not wanted.is_file():  # by a process that this one has waited for
-            print(f"=> Training {cfg.model.name} on {', '.join(cfg.data.sources)}, once: {wanted}")
-            unfinished = folder.with_name(unfinished_name(folder.name))
-            with removed_after(unfinished):
-                _train(cfg, unfinished, engine)
-                os.replace(unfinished, folder)
+    else:
+        print(f"=> Training {cfg.model.name} on {', '.join(cfg.data.sources)}, once: {wanted}")
+    cache.folder(cfg.model.name, key, lambda place: _train(settings, place))
+    if not wanted.is_file():
+        raise ConfigError(
+            f"'{folder}' lacks '{chosen}'; remove the folder to train the model again"
+        )
     return wanted
 
 
-def _train(cfg: AdvConfig, folder: Path, engine: str) -> None:
-    settings = cfg.clone()
-    settings.data.save_dir = str(folder)
+def training_settings(cfg: AdvConfig, engine: str = "progress") -> AdvConfig:
+    """Return the config that a model is trained by inside a job: trained only, and not attacked."""
+    settings: AdvConfig = cfg.clone()
+    settings.data.save_dir = ""
     settings.data.targets = list(cfg.data.sources)
     settings.test.evaluate = False
-    settings.adv.engine = WITHIN.get(cfg.adv.engine, engine)
+    config.set_engine(settings, WITHIN.get(cfg.adv.engine, engine))
     settings.adv.training.evaluate, settings.adv.training.report = False, []
-    train_quietly(settings)
-    assert weights_path(settings).is_file()
+    return settings
+
+
+def training_key(settings: AdvConfig) -> Key:
+    """Return all that decides what a training comes to.
+
+    Args:
+        settings: see :func:`training_settings`.
+
+    Raises:
+        ConfigError: a file that the config names cannot be read.
+        DataError: a data set is not there or cannot be read.
+    """
+    contents = Contents(Path(settings.data.root).expanduser() / FOLDER)
+    images = [
+        set_facts(settings, name, contents, combineall=bool(settings.data.combineall))
+        for name in settings.data.sources
+    ]
+    further = {settings.adv.selection.data}
+    if settings.adv.engine == "defense_progress" and settings.adv.meta.learning != "source":
+        further |= {settings.adv.meta.virtual}
+    images += [set_facts(settings, name, contents) for name in sorted(filter(None, further))]
+    contents.keep()
+    return Key.of(config=config_facts(settings, TRAINING), images=images, machinery=machinery())
+
+
+def set_facts(
+    cfg: AdvConfig, name: str, contents: Contents, *, combineall: bool = False
+) -> dict[str, Any]:
+    """Return what tells the training images of a config's data set from any others."""
+    options = {keyword: lookup(cfg, key) for keyword, key in DATA_OPTIONS.items()}
+    return training_facts(name, cfg.data.root, contents, combineall=combineall, **options)
+
+
+def _train(settings: AdvConfig, folder: Path) -> None:
+    own = settings.clone()
+    own.data.save_dir = str(folder)
+    train_quietly(own)
+    assert weights_path(own).is_file()
 
 
 def train_quietly(cfg: AdvConfig) -> Any:
@@ -70,40 +118,3 @@ def train_quietly(cfg: AdvConfig) -> Any:
     Path(cfg.data.save_dir).mkdir(parents=True, exist_ok=True)
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(cfg):
         return train(cfg)
-
-
-def _digest(cfg: AdvConfig, engine: str) -> str:
-    decides: dict[str, Any] = {name: config.plain(cfg.get(name)) for name in DECIDES}
-    decides["data"] = {k: v for k, v in config.plain(cfg.data).items() if k in _DATA}
-    decides["adv"] = {k: config.plain(cfg.adv[k]) for k in ("virtual", "transforms", "plugins")}
-    for key in ("test_identities", "distractors", "train_model"):  # training sees nothing of them
-        del decides["adv"]["virtual"][key]
-    if cfg.adv.engine == "vi_self_attack":
-        decides |= {"video": config.plain(cfg.video)}
-        decides["adv"]["video"] = config.plain(cfg.adv.video)
-        decides["adv"]["video"]["backbone"] = _file_hash(cfg.adv.video.backbone)
-    elif cfg.adv.engine in WITHIN:
-        training = {k: v for k, v in config.plain(cfg.adv.training).items() if k not in _PLACES}
-        training["clean"] = _file_hash(cfg.adv.training.weights)
-        if cfg.adv.training.universal:
-            training["universal"] = _file_hash(cfg.adv.training.universal)
-        decides["adv"] |= {"training": training, "attack": config.plain(cfg.adv.attack)}
-    if cfg.adv.engine == "meta_defense":
-        decides["adv"]["meta"] = config.plain(cfg.adv.meta)
-        decides["adv"]["attack"]["weights"] = _file_hash(cfg.adv.attack.weights)
-        decides["model"]["load_weights"] = _file_hash(cfg.model.load_weights)
-    if cfg.adv.loss.triplet:
-        decides["adv"]["loss"] = config.plain(cfg.adv.loss)
-    if cfg.adv.selection.data:
-        decides["adv"]["selection"] = config.plain(cfg.adv.selection)
-    if engine != "progress":
-        decides["engine"] = engine
-    return sha256(json.dumps(decides, sort_keys=True).encode())[:8]
-
-
-def _file_hash(path: str) -> str:
-    return sha256(Path(path).read_bytes()) if path else ""
-
-
-_PLACES = ("weights", "universal", "folder", "evaluate", "report")
-_DATA = ("sources", "height", "width", "transforms", "norm_mean", "norm_std", "combineall")

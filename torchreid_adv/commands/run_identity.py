@@ -6,22 +6,37 @@ from typing import Any
 
 import torch
 
+from torchreid_adv.core.facts import facts_of
 from torchreid_adv.defenses import Defended
-from torchreid_adv.models import Ensemble, PixelModel, fingerprint
+from torchreid_adv.models import Ensemble, PixelModel
+from torchreid_adv.models.extract import device_of
 from torchreid_adv.version import __version__
 
 LEDGER = 2  # what is kept of a unit; a run that another number began cannot go on
 Scorable = PixelModel | Ensemble | Defended
 
 
-def surroundings(model: Scorable, chunk: int) -> dict[str, Any]:
-    """Return what decides the bytes of any run besides its attack: versions, network, chunk."""
+def machinery() -> dict[str, Any]:
+    """Return what decides how every sum is rounded: versions and threads."""
     return {
         "version": __version__,
-        "ledger": LEDGER,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
+    }
+
+
+def surroundings(model: Scorable, chunk: int, network: Any = None) -> dict[str, Any]:
+    """Return what decides the bytes of any run besides its attack: versions, network, chunk.
+
+    Args:
+        model: the network.
+        chunk: images attacked together.
+        network: ``facts_of(model)`` where they are known, because all weights are hashed for them.
+    """
+    return {
+        **machinery(),
+        "device": device_of(model).type,
+        "ledger": LEDGER,
         "chunk": chunk,
-        "size": list(model.size),
-        "sha256": fingerprint(model.network),
+        "network": facts_of(model) if network is None else network,
     }

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torchreid_adv.commands.kept_run import read_facts
 from torchreid_adv.commands.universal_learning import Learned, Victim, last_way
 from torchreid_adv.commands.universal_scoring import UniversalScores
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.cache import Cache, read_json
 from torchreid_adv.jobs.files import write_bytes, write_text
 from torchreid_adv.report.charts import to_png
 from torchreid_adv.report.choice import choose_images, choose_worst, turned
@@ -20,6 +20,7 @@ from torchreid_adv.report.survey import survey_target
 from torchreid_adv.report.universal_pictures import attacked_figure
 
 QUERIES = 2  # in a picture
+PICTURE, COUNTS = "lists.png", "counts.json"  # of queries that fail
 
 
 def pictures(cfg: AdvConfig, attacks: Sequence[Learned], scores: UniversalScores) -> list[Picture]:
@@ -58,18 +59,21 @@ def _failed(attack: Learned, tested: Victim, scores: UniversalScores, out: Path)
 
     The figure and its sentence are kept, so that a page made again extracts no features.
     """
-    place = out / "figures" / f"failed_{tested.spec.label}_{scores.identity(attack, tested)}"
-    image, facts = place.with_suffix(".png"), place.with_suffix(".json")
-    found = read_facts(facts)
-    if not found or (found["failed"] and not image.exists()):
+    key = scores.key(attack, tested)
+
+    def draw(folder: Path) -> None:
         target = scores.ranked(attack, tested)
         survey = survey_target(target)
         failed, pids = turned(survey.before, survey.after), target.query.pids[survey.rows].tolist()
         chosen = choose_worst(survey.before, survey.after, pids, count=QUERIES, among=failed)
         if chosen:
-            write_bytes(image, to_png(ranking_figure(*lists_of(target, survey, chosen))))
-        found = {"failed": int(failed.sum()), "right": int((survey.before.first == 0).sum())}
-        write_text(facts, json.dumps(found) + "\n")
+            figure = ranking_figure(*lists_of(target, survey, chosen))
+            write_bytes(folder / PICTURE, to_png(figure))
+        counts = {"failed": int(failed.sum()), "right": int((survey.before.first == 0).sum())}
+        write_text(folder / COUNTS, json.dumps(counts) + "\n")
+
+    place = Cache(out / "figures").folder(f"failed_{tested.spec.label}", key, draw)
+    image, found = place / PICTURE, read_json(place / COUNTS)
     if not image.exists():
         return None
     sentence = (

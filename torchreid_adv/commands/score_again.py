@@ -13,6 +13,7 @@ import numpy as np
 from torchreid_adv.commands.attack_gallery import configured_dataset, configured_test, load_spec
 from torchreid_adv.commands.standard import configured_models
 from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
@@ -100,7 +101,7 @@ def configured_judge(result: dict[str, Any], cfg: AdvConfig) -> Judge:
     if "protocol" not in result:  # of an older version, which had one set of rules
         protocol = Protocol(distance=protocol.distance)
     same = {
-        "data set": listing(data) == result["data"]["listing"],
+        "data set": listing(data, Contents()) == result["data"]["listing"],
         "weights": model_digest(model) == result["model"]["sha256"],
         "metric": metric_facts(protocol.distance) == result["metric"],
         "protocol": result.get("protocol", protocol.facts()) == protocol.facts(),

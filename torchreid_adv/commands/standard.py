@@ -9,8 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from torchreid_adv import config
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import (
@@ -29,6 +27,7 @@ from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.kernels import on_configured_threads
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.standard.reading import RESULT
@@ -65,6 +64,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+@on_configured_threads
 def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path]:
     """Evaluate every model on every target and return the results' files.
 
@@ -73,8 +73,6 @@ def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path
         command: that is run, for the page.
         team: this process and those it shares the attacks with.
     """
-    if cfg.adv.job.threads:
-        torch.set_num_threads(cfg.adv.job.threads)
     protocol, metric = Protocol.configured(cfg), cfg.adv.attack.metric
     attacked = configured_metric(cfg, metric) if metric else None
     models = team.first(lambda: configured_models(cfg))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,13 +14,15 @@ from torchreid_adv import config
 from torchreid_adv.config import lookup
 from torchreid_adv.data.cross_modality.frames import METHODS, WHOLE
 from torchreid_adv.data.cross_modality.frames import STOCK as STOCK_METHODS
-from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.models import check_size
 from torchreid_adv.integration.transforms import STOCK
 from torchreid_adv.keys import Check, between, one_of
 from torchreid_adv.models.foreign import FORMATS, PYTHON
-from torchreid_adv.registry import DATASETS, MODELS, SAMPLERS, TRANSFORMS
+from torchreid_adv.models.kernels import threads
+from torchreid_adv.registry import DATASETS, MODELS, SAMPLERS, TRANSFORMS, unknown
 
 MANY = 10**9  # more of anything than a computer holds
 FRACTION = between(0, 1)
@@ -100,6 +102,7 @@ def check(cfg: CfgNode) -> None:
         ConfigError: a value out of its range, keys that exclude each other, or weights that are
             not there.
     """
+    spell_stock_names(cfg)
     for key, check_value in CHECKS.items():
         value = lookup(cfg, key)
         wrong = check_value(value)
@@ -109,6 +112,7 @@ def check(cfg: CfgNode) -> None:
         path = "" if cfg.model.name == PYTHON else lookup(cfg, key)
         if path and not os.path.isfile(path):
             raise ConfigError(f"{key} names '{path}', and there is no such file")
+    config.check_finite(cfg)
     _check_together(cfg)
 
 
@@ -121,6 +125,7 @@ def _check_pairs(identities: int) -> None:
 
 
 def _check_together(cfg: CfgNode) -> None:
+    check_size(cfg.model.name, (cfg.data.height, cfg.data.width))
     if cfg.use_gpu and not torch.cuda.is_available():
         raise ConfigError("use_gpu is True, but PyTorch finds no GPU here; set use_gpu False")
     if cfg.test.visrank and not cfg.test.evaluate:
@@ -199,12 +204,12 @@ def check_engine(cfg: CfgNode) -> None:
 
 @contextlib.contextmanager
 def ready(cfg: CfgNode) -> Iterator[None]:
-    """Inside the block torchreid knows our names and a command's config is checked.
+    """Inside the block torchreid knows our names, a command's config is checked, its threads hold.
 
     Raises:
         ConfigError: a key, name or plugin that cannot be used.
     """
-    with installed():
+    with installed(), threads(cfg.adv.job.threads):
         config.setup(cfg)
         check_names(cfg)
         yield
@@ -213,22 +218,34 @@ def ready(cfg: CfgNode) -> Iterator[None]:
 def check_names(cfg: CfgNode) -> None:
     """Refuse names that nobody registered; plugins have to be imported before.
 
+    Names that differ from a registered one by case alone are written as that one, in place.
+
     Raises:
         ConfigError: with the nearest known name.
     """
-    module = torchreid_module("data.datasets")
-    sets = vars(module)[f"__{cfg.data.type}_datasets"]
-    samplers = torchreid_module("data.sampler").AVAI_SAMPLERS
+    spell_stock_names(cfg)
+    for key, (kind, known) in _names_of(cfg).items():
+        value = lookup(cfg, key)
+        for name in value if isinstance(value, list) else filter(None, [value]):
+            if name not in known:
+                raise unknown(kind, name, known)
+
+
+def spell_stock_names(cfg: CfgNode) -> None:
+    """Write torchreid's names as torchreid does where they differ by case alone, in place."""
+    config.spell_names(cfg, {key: known for key, (_, known) in _names_of(cfg).items()})
+
+
+def _names_of(cfg: CfgNode) -> dict[str, tuple[str, list[str]]]:
+    """Return what a key names, and the names that torchreid and this package know of it."""
+    tables = vars(torchreid_module("data.datasets"))
+    sets = [*tables.get(f"__{cfg.data.type}_datasets", ()), *DATASETS]
+    samplers = [*torchreid_module("data.sampler").AVAI_SAMPLERS, *SAMPLERS]
     factory = vars(torchreid_module("models"))["__model_factory"]
-    _known("model", [cfg.model.name], [*factory, *MODELS, *FORMATS])
-    chosen = filter(None, [cfg.adv.selection.data])
-    _known("data set", [*cfg.data.sources, *cfg.data.targets, *chosen], [*sets, *DATASETS])
-    _known("sampler", [cfg.sampler.train_sampler], [*samplers, *SAMPLERS])
-    _known("transform", cfg.data.transforms, [*STOCK, *TRANSFORMS])
-
-
-def _known(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
-    known = list(known)
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"unknown {kind} '{name}'{suggest(name, known)}")
+    return {
+        "model.name": ("model", [*factory, *MODELS, *FORMATS]),
+        **dict.fromkeys(("data.sources", "data.targets", "adv.selection.data"), ("data set", sets)),
+        "sampler.train_sampler": ("sampler", samplers),
+        "sampler.train_sampler_t": ("sampler", samplers),
+        "data.transforms": ("transform", [*STOCK, *TRANSFORMS]),
+    }

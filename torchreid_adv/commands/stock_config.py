@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import copy
-from typing import Any
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import torch
 from yacs.config import CfgNode
@@ -147,9 +149,38 @@ def keywords(cfg: CfgNode, table: dict[str, str]) -> dict[str, Any]:
     return {keyword: config.lookup(cfg, key) for keyword, key in table.items()}
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors say how config keys are written."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2 and a sentence: a flag that does not exist may be meant as a key."""
+        flag = re.search(r"unrecognized arguments: .*?(--?[\w-]+)", message)
+        if flag:
+            message = _not_a_flag(flag[1])
+        self.exit(ConfigError.exit_code, f"error: {message} ({self.prog} --help lists the flags)\n")
+
+
+def _not_a_flag(flag: str) -> str:
+    """Return what to write for a flag that does not exist."""
+    name = flag.strip("-").replace("-", "_").lower()
+    keys = [key for key, _ in config.leaves(config.add_adv_config(default_config()))]
+    keys = sorted((key for key in keys if key.rpartition(".")[2] == name), key=_nearness)
+    if not keys:
+        return (
+            f"there is no flag {flag}; config keys are written without dashes, as pairs KEY VALUE, "
+            "after the flags, and torchreid-adv list --keys lists ours"
+        )
+    others = f", or one of {', '.join(keys[1:])}" if keys[1:] else ""
+    return f"there is no flag {flag}; after all flags write the config key: {keys[0]} VALUE{others}"
+
+
+def _nearness(key: str) -> tuple[bool, int, str]:
+    return not key.startswith("adv.attack."), key.count("."), key
+
+
 def make_parser(prog: str, description: str = "") -> argparse.ArgumentParser:
     """Return a parser of torchreid's flags, then ``KEY VALUE`` pairs."""
-    parser = argparse.ArgumentParser(prog=prog, description=description, allow_abbrev=False)
+    parser = Parser(prog=prog, description=description, allow_abbrev=False)
     parser.add_argument("--config-file", default="", metavar="YAML", help="config file")
     parser.add_argument("-s", "--sources", nargs="+", metavar="NAME", help="training data sets")
     parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="test data sets")
@@ -185,23 +216,58 @@ def merged_config(arguments: argparse.Namespace) -> config.AdvConfig:
     cfg = default_config()
     if arguments.config_file:
         cfg.merge_from_file(arguments.config_file)
-    pairs = list(arguments.opts)
-    late = next((word for word in pairs[::2] if word.startswith("-")), None)
-    if late is not None:
-        raise ConfigError(f"flags come before the first key: move '{late}' before '{pairs[0]}'")
+    words = list(arguments.opts)
+    flags: list[str] = []
     for name in ("root", "sources", "targets", "transforms"):
         value = getattr(arguments, name)
         if isinstance(value, list):
-            value, swallowed = _names(value)
-            pairs = swallowed + pairs
+            value, swallowed = _names(cfg, value)
+            words = swallowed + words
         if value:
-            cfg.data[name] = value
-    cfg.merge_from_list(pairs)
+            flags += [f"data.{name}", value]
+    cfg.merge_from_list(flags)
+    cfg.merge_from_list(pairs_of(words))
     check(cfg)
     return cfg
 
 
-def _names(values: list[str]) -> tuple[list[str], list[str]]:
+def pairs_of(words: Sequence[str]) -> list[str]:
+    """Return ``[key, value, key, value...]`` of what follows the flags.
+
+    Args:
+        words: keys and their values by turns, or both in one word, ``key=value``.
+
+    Raises:
+        ConfigError: a flag among them, or a key without a value.
+    """
+    pairs, rest = [], list(words)
+    while rest:
+        key, assigned, value = rest.pop(0).partition("=")
+        if key.startswith("-"):
+            raise ConfigError(_late(key, pairs))
+        if not assigned:
+            if not rest:
+                raise ConfigError(f"config options come in pairs 'KEY VALUE'; '{key}' has no value")
+            value = rest.pop(0)
+        pairs += [key, value]
+    return pairs
+
+
+def _late(flag: str, pairs: Sequence[str]) -> str:
+    known = make_parser("")._option_string_actions
+    if flag in known and pairs:
+        return f"flags come before the first key: move '{flag}' before '{pairs[0]}'"
+    return _not_a_flag(flag)
+
+
+def _names(cfg: config.AdvConfig, values: list[str]) -> tuple[list[str], list[str]]:
     """Split what a flag of many values took into names and the pairs that came after them."""
-    end = next((place for place, value in enumerate(values) if "." in value), len(values))
+    end = 0
+    while end < len(values) and not _is_key(cfg, values[end]):
+        end += 1
     return values[:end], values[end:]
+
+
+def _is_key(cfg: config.AdvConfig, word: str) -> bool:
+    """Tell a key from the name of a data set, after which torchreid has a section, too."""
+    return "." in word or "=" in word or (word in cfg and not isinstance(cfg[word], CfgNode))

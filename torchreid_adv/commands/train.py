@@ -19,13 +19,17 @@ from torchreid_adv import config
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.stock_checks import check_engine, check_names, check_trainable
 from torchreid_adv.data.datasets import reading
+from torchreid_adv.engines.before_training import check_batches
 from torchreid_adv.engines.distributed import distribute
+from torchreid_adv.engines.randomness import kept_random_state
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration import engine, hooks
-from torchreid_adv.integration.console import kept_console, only_leader_speaks
+from torchreid_adv.integration.console import Said, kept_console, only_leader_speaks
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.resuming import check_unfinished
 from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.team import ALONE, Team, joined
+from torchreid_adv.models.kernels import kept_kernels
 from torchreid_adv.registry import COMMANDS
 
 
@@ -48,7 +52,7 @@ def main(arguments: list[str]) -> int:
 
 
 def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
-    """Train and test as the config says; hooks and console are as they were afterwards.
+    """Train and test as the config says; hooks, console, generators and kernels are put back.
 
     Args:
         cfg: the whole config, see :func:`stock_config.default_config`.
@@ -59,7 +63,7 @@ def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
     """
     check_engine(cfg)
     before = engine.adapted_engines()
-    with config.using(cfg), kept_console(), hooks.installed():
+    with config.using(cfg), kept_console(), hooks.installed(), kept_random_state(), kept_kernels():
         config.setup(cfg)
         check_names(cfg)
         check_trainable(cfg)
@@ -78,8 +82,8 @@ def _train(cfg: config.AdvConfig, team: Team | None) -> Any:
     utils = torchreid_module("utils")
     utils.set_random_seed(cfg.train.seed)
     log = time.strftime(("test" if cfg.test.evaluate else "train") + ".log-%Y-%m-%d-%H-%M-%S")
-    if team is None or team.leads:
-        sys.stdout = utils.Logger(str(Path(cfg.data.save_dir) / log))
+    said = Said(sys.stdout)
+    sys.stdout = said
     print(f"Show configuration\n{cfg}\n")
     print("Collecting env info ...")
     print(f"** System info **\n{_system_info()}\n")
@@ -87,7 +91,8 @@ def _train(cfg: config.AdvConfig, team: Team | None) -> Any:
         torch.backends.cudnn.benchmark = True
     first = (team or ALONE).first  # renders and fetches what the others then find
     data = first(lambda: build_data(cfg))
-    _check_batches(cfg, data)
+    if not cfg.test.evaluate:
+        check_batches(data.train_loader, cfg.data.sources)
     model = first(lambda: build_model(cfg, data, parallel=team is None))
     optim = torchreid_module("optim")
     optimizer = optim.build_optimizer(model, **stock_config.keywords(cfg, stock_config.OPTIMIZER))
@@ -98,10 +103,14 @@ def _train(cfg: config.AdvConfig, team: Team | None) -> Any:
         cfg.train.start_epoch = utils.resume_from_checkpoint(
             cfg.model.resume, model, optimizer=optimizer, scheduler=scheduler
         )
+    if not cfg.test.evaluate:
+        check_unfinished(cfg.train.start_epoch, cfg.train.max_epoch)
     print(f"Building {cfg.loss.name}-engine for {cfg.data.type}-reid")
     built = build_engine(cfg, data, model, optimizer, scheduler)
     if team is not None:
         distribute(built, cfg, team)
+    if team is None or team.leads:  # from here on nothing is refused, and files are written
+        sys.stdout = said.go_on(lambda: utils.Logger(str(Path(cfg.data.save_dir) / log)))
     built.run(**stock_config.keywords(cfg, stock_config.RUN))
     return built
 
@@ -126,20 +135,6 @@ def build_data(cfg: config.AdvConfig) -> Any:
         return data.VideoDataManager(**stock_config.keywords(cfg, stock_config.VIDEO_DATA))
 
 
-def _check_batches(cfg: config.AdvConfig, data: Any) -> None:
-    """Refuse to train by no batch at all, which torchreid does without a word.
-
-    Raises:
-        ConfigError: there are fewer training images than a batch takes.
-    """
-    if not cfg.test.evaluate and not len(data.train_loader):
-        raise ConfigError(
-            f"{', '.join(cfg.data.sources)} holds {len(data.train_loader.dataset)} training images "
-            f"or tracklets, fewer than the {cfg.train.batch_size} of a batch; lower "
-            "train.batch_size"
-        )
-
-
 def build_model(cfg: config.AdvConfig, data: Any, *, parallel: bool = True) -> nn.Module:
     """Return the network with its weights loaded, on the GPUs where they are used.
 
@@ -157,13 +152,32 @@ def build_model(cfg: config.AdvConfig, data: Any, *, parallel: bool = True) -> n
         pretrained=cfg.model.pretrained,
         use_gpu=cfg.use_gpu,
     )
-    params, flops = utils.compute_model_complexity(model, (1, 3, cfg.data.height, cfg.data.width))
+    params, flops = _complexity(cfg, model)
     print(f"Model complexity: params={params:,} flops={flops:,}")
     if cfg.model.load_weights and utils.check_isfile(cfg.model.load_weights):
         utils.load_pretrained_weights(model, cfg.model.load_weights)
     if cfg.use_gpu:
         model = nn.DataParallel(model).cuda() if parallel else model.cuda()
     return model
+
+
+def _complexity(cfg: config.AdvConfig, model: nn.Module) -> tuple[int, int]:
+    """Count a network's parameters and operations by one image of the input's size.
+
+    Raises:
+        ConfigError: the network does not take that size.
+    """
+    size = (cfg.data.height, cfg.data.width)
+    try:
+        counts: tuple[int, int] = torchreid_module("utils").compute_model_complexity(
+            model, (1, 3, *size)
+        )
+    except (AssertionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"model.name '{cfg.model.name}' does not take images of {size[0]}x{size[1]} pixels: "
+            f"{error}; set data.height and data.width to its input size"
+        ) from error
+    return counts
 
 
 def build_engine(

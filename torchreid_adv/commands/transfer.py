@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,26 +18,30 @@ from torchreid_adv.commands.attack_gallery import (
 )
 from torchreid_adv.commands.attack_job import AttackJob
 from torchreid_adv.commands.crossings import Crossing, crossings, kind_of, labeled
-from torchreid_adv.commands.job_folder import JobFolder, listing
 from torchreid_adv.commands.job_metrics import to_fit
-from torchreid_adv.commands.kept_run import kept_run, read_facts
+from torchreid_adv.commands.kept_run import kept_run
+from torchreid_adv.commands.run_identity import machinery
 from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.contents import Contents
+from torchreid_adv.core.facts import facts_of
+from torchreid_adv.data.contents import data_facts
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.defenses import Defended, Defense
-from torchreid_adv.distances import Distance, FittedDistance
+from torchreid_adv.distances import Distance, FittedDistance, load_distance, save_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import Protocol
-from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.lock import working_in
-from torchreid_adv.jobs.manifest import read_manifest, sha256
-from torchreid_adv.jobs.team import ALONE
-from torchreid_adv.models import Ensemble, Features, PixelModel, extract, fingerprint
+from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.models import Ensemble, Features, PixelModel, extract
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.report.matrix import Cell, markdown, write_matrix
 from torchreid_adv.report.paper import paper_table
 
+CONTENTS = ".job"  # folder of what is known of the data sets' files
+FITTED = "distance.safetensors"
 _Model = PixelModel | Ensemble
 
 
@@ -155,13 +158,17 @@ class Table:
         self.data = functools.cache(functools.partial(configured_dataset, cfg))
         self.model = functools.cache(functools.partial(load_spec, cfg))
         self.clean = functools.cache(self._clean)
+        self._facts = functools.cache(lambda specs: facts_of(self._plain(specs)))
+        self.tested_facts = functools.cache(lambda specs: facts_of(self._of(specs)))
+        self._data_facts: dict[str, dict[str, Any]] = {}
 
     def attack(self, crossing: Crossing, targets: Sequence[ReIDData], out: Path) -> None:
         """Run an attack on all data sets, unless its results are there; else it goes on."""
         own, folder = crossing.config(self.cfg, out), crossing.folder(out)
         model, facts = self._attacked(crossing)
         title = f"{crossing.label}: {crossing.attack}, eps {crossing.eps:g}"
-        kept_run(own, model, facts, targets, folder, title)
+        network = self._facts(crossing.attacked)
+        kept_run(own, model, facts, targets, folder, title, network=network, scores=False)
 
     def cell(self, crossing: Crossing, spec: ModelSpec | None, data: ReIDData, out: Path) -> Cell:
         """Return how a model ranks what an attack left, computed now if need be.
@@ -207,8 +214,7 @@ class Table:
     def clean_cell(self, spec: ModelSpec, data: ReIDData, out: Path) -> Cell:
         """Return how a model ranks what nobody attacked; ``adversarial`` is ``clean`` there."""
         job = configured_job(self.cfg).of(data)
-        root = listing([*data.query, *data.gallery])
-        scores = self._scores((spec,), data, job, root, (), out)
+        scores = self._scores((spec,), data, job, "", (), out)
         return Cell(data.name, "", "", 0.0, "", spec.label, "", **scores)
 
     def _scores(
@@ -221,18 +227,28 @@ class Table:
         out: Path,
     ) -> dict[str, Any]:
         """Return the measures without and with attacked images, computed once and then kept."""
-        distance, digest = self._distance(specs, data, job, out), self._digest(specs)
-        protocol = replace(job.protocol, distance=distance)
-        facts: dict[str, Any] = {"root": root, "tested": digest, "protocol": protocol.facts()}
-        if self.behind is not None:
-            facts["behind"] = [type(self.behind).__name__, self.behind.describe()]
-        path = out / "cells" / f"{sha256(json.dumps(facts, sort_keys=True).encode())[:24]}.json"
-        found = read_facts(path)
-        if not found:
-            found = self._ranked(specs, data, protocol, attacked)
-            found["protocol"] = protocol.facts()
-            write_text(path, json.dumps(found, indent=1) + "\n")
-        return found
+        protocol = replace(job.protocol, distance=self._distance(specs, data, job, out))
+        key = Key.of(
+            machinery=machinery(),
+            attacked=[self.cfg.adv.attack.side, root] if root else [],
+            data=self.data_facts(data, out),
+            tested=self.tested_facts(specs),
+            scores=replace(job, protocol=protocol).score_facts(),
+        )
+
+        def ranked() -> dict[str, Any]:
+            measures = self._ranked(specs, data, protocol, attacked)
+            return {**measures, "protocol": protocol.facts()}
+
+        return Cache(out / "cells").json("", key, ranked)
+
+    def data_facts(self, data: ReIDData, out: Path) -> dict[str, Any]:
+        """Return what tells a data set from any other one; its files are read once."""
+        if data.name not in self._data_facts:
+            contents = Contents(out / CONTENTS)
+            self._data_facts[data.name] = data_facts(data, contents)
+            contents.keep()
+        return self._data_facts[data.name]
 
     def _ranked(
         self,
@@ -255,16 +271,23 @@ class Table:
         if not (isinstance(job.distance, FittedDistance) and to_fit(job.distance)):
             return job.distance
         distance = copy.deepcopy(job.distance)
-        identity = {"tested": self._digest(specs), "train": listing(data.train)}
-        folder = out / "distances" / "+".join(spec.label for spec in specs)
-        kept = JobFolder(folder, data.name, identity, ALONE)
-        kept.check_free()
-        kept.fit(distance, lambda: extract(self._of(specs), data.train, workers=job.workers))
-        kept.begin()
-        return distance
+        key = Key.of(
+            machinery=machinery(),
+            tested=self.tested_facts(specs),
+            train=[data.name, self.data_facts(data, out)["train"]],
+            distance=job.distance,
+        )
 
-    def _digest(self, specs: tuple[ModelSpec, ...]) -> str:
-        return fingerprint(self._of(specs).network)
+        def fit(folder: Path) -> None:
+            train = extract(self._of(specs), data.train, workers=job.workers)
+            print(f"Fitting {distance.name} to {len(train)} training images of {data.name}")
+            distance.fit(train.values, train.pids, train.camids)
+            save_distance(folder / FITTED, distance)
+
+        name = f"{'+'.join(spec.label for spec in specs)}-{data.name}"
+        folder = Cache(out / "distances").folder(name, key, fit)
+        distance.take(load_distance(folder / FITTED))
+        return distance
 
     def _clean(self, specs: tuple[ModelSpec, ...], name: str) -> dict[str, Features]:
         model, data = self._of(specs), self.data(name)
@@ -274,9 +297,12 @@ class Table:
         }
 
     def _of(self, specs: tuple[ModelSpec, ...]) -> _Model | Defended:
-        models = [self.model(spec) for spec in specs]
-        model = models[0] if len(models) == 1 else Ensemble(models)
+        model = self._plain(specs)
         return model if self.behind is None else Defended(self.behind, model)
+
+    def _plain(self, specs: tuple[ModelSpec, ...]) -> _Model:
+        models = [self.model(spec) for spec in specs]
+        return models[0] if len(models) == 1 else Ensemble(models)
 
     def _attacked(self, crossing: Crossing) -> tuple[_Model, dict[str, Any]]:
         if len(crossing.attacked) > 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,20 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv import config
-from torchreid_adv.commands.own_model import train_quietly
+from torchreid_adv.commands.config_key import LEARNING, config_facts
+from torchreid_adv.commands.own_model import FOLDER, set_facts, train_quietly
+from torchreid_adv.commands.run_identity import machinery
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.contents import Contents, file_digest
 from torchreid_adv.engines.meta_attack import MetaAttackMixin
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation.protocol import configured_metric
-from torchreid_adv.jobs.files import removed_after, unfinished_name
-from torchreid_adv.jobs.lock import making
-from torchreid_adv.jobs.manifest import sha256
 from torchreid_adv.models.specs import ModelSpec, parse_models
 
 LEARNED = "learned"  # folder of what was learned
 FILE = MetaAttackMixin.learned_file
-_ATTACK = ("step_size", "momentum", "metric", "seed", "precision")
-_DATA = ("norm_mean", "norm_std", "combineall")
 _BOUND = re.compile(r"(.+)_eps(\d+)")
 
 
@@ -81,7 +77,8 @@ class Learned:
     @property
     def name(self) -> str:
         """Folder of what is attacked with it."""
-        return f"{self.on.spec.label}-{_slug(self.way)}-{sha256(self.file.read_bytes())[:8]}"
+        digest = file_digest(self.file, "the learned attack")
+        return f"{self.on.spec.label}-{_slug(self.way)}-{digest[:8]}"
 
 
 def victims(entries: list[str]) -> list[Victim]:
@@ -140,24 +137,19 @@ def learned(cfg: AdvConfig, on: Victim, chosen: Way, out: Path) -> Learned:
         chosen: how.
         out: folder of the job.
     """
-    own = _settings(cfg, on, chosen)
-    name = f"{on.spec.label}-{_slug(chosen.name)}-eps{chosen.eps:g}-{_digest(own, on)}"
-    folder = out / LEARNED / name
-    if not (folder / FILE).is_file():
-        with making(folder):
-            _learn(own, folder, f"against {on.spec.label}: {chosen.name}, eps {chosen.eps:g}")
+    own = learning_settings(cfg, on, chosen)
+    key, cache = learning_key(own), Cache(out / LEARNED)
+    name = f"{on.spec.label}-{_slug(chosen.name)}-eps{chosen.eps:g}"
+    folder = cache.path(name, key)
+    if not folder.exists():
+        print(f"=> Learning against {on.spec.label}: {chosen.name}, eps {chosen.eps:g}: {folder}")
+    cache.folder(name, key, lambda place: _learn(own, place))
     return Learned(chosen.name, on, chosen.eps, folder / FILE)
 
 
-def _learn(own: AdvConfig, folder: Path, title: str) -> None:
-    if (folder / FILE).is_file():  # by a process that this one has waited for
-        return
-    print(f"=> Learning {title}: {folder}")
-    unfinished = folder.with_name(unfinished_name(folder.name))
-    own.data.save_dir = str(unfinished)
-    with removed_after(unfinished):
-        train_quietly(own)
-        os.replace(unfinished, folder)
+def _learn(own: AdvConfig, folder: Path) -> None:
+    own.data.save_dir = str(folder)
+    train_quietly(own)
 
 
 def given(cfg: AdvConfig, known: list[Victim]) -> list[Learned]:
@@ -186,7 +178,7 @@ def given(cfg: AdvConfig, known: list[Victim]) -> list[Learned]:
     return found
 
 
-def _settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
+def learning_settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
     """Return the config of the learning: torchreid's training, of a perturbation."""
     own: AdvConfig = cfg.clone()
     spec = on.spec
@@ -201,7 +193,7 @@ def _settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
     own.train.batch_size, own.train.max_epoch = cfg.adv.scenarios.batch, cfg.adv.scenarios.epochs
     own.train.start_epoch = own.train.fixbase_epoch = 0
     own.test.eval_freq = -1
-    own.adv.engine = "universal_progress"
+    config.set_engine(own, "universal_progress")
     own.adv.attack.update(
         name="ifgsm", eps=chosen.eps, steps=None, weights="", options=AdvConfig(new_allowed=True)
     )
@@ -211,38 +203,25 @@ def _settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
     return own
 
 
-def _digest(own: AdvConfig, on: Victim) -> str:
-    meta = config.plain(own.adv.meta)
-    if meta["learning"] == "source":
-        meta = {key: value for key, value in meta.items() if key not in _META_TEST}
-    virtual = {k: v for k, v in config.plain(own.adv.virtual).items() if k not in _UNSEEN}
-    decides = {
-        "weights": _file_hash(on.spec.weights),
-        "model": on.spec.name,
-        "size": [own.data.height, own.data.width],
-        "source": on.data,
-        "data": {key: config.plain(own.data)[key] for key in _DATA},
-        "meta": meta,
-        "attack": {key: config.plain(own.adv.attack)[key] for key in _ATTACK},
-        "distance": configured_metric(own).facts(),
-        "sampler": config.plain(own.sampler),
-        "train": [own.train.batch_size, own.train.max_epoch, own.train.seed],
-        "virtual": virtual,
-        "plugins": list(own.adv.plugins),
-    }
-    return sha256(json.dumps(decides, sort_keys=True).encode())[:8]
+def learning_key(own: AdvConfig) -> Key:
+    """Return all that decides what is learned.
 
+    Args:
+        own: the config of the learning.
 
-def _file_hash(path: str) -> str:
-    try:
-        return sha256(Path(path).read_bytes())
-    except OSError as error:
-        raise ConfigError(f"cannot read the weights '{path}': {error.strerror}") from error
+    Raises:
+        ConfigError: the weights of the model cannot be read.
+        DataError: a data set is not there or cannot be read.
+    """
+    contents = Contents(Path(own.data.root).expanduser() / FOLDER)
+    names = [*own.data.sources]
+    names += [own.adv.meta.virtual] if own.adv.meta.learning != "source" else []
+    images = [
+        set_facts(own, name, contents, combineall=bool(own.data.combineall)) for name in names
+    ]
+    contents.keep()
+    return Key.of(config=config_facts(own, LEARNING), images=images, machinery=machinery())
 
 
 def _slug(name: str) -> str:
     return "".join(letter if letter.isalnum() else "_" for letter in name)
-
-
-_META_TEST = ("virtual", "inner", "order", "inner_step_size")  # no part of learning without one
-_UNSEEN = ("test_identities", "distractors", "train_model")  # by learning

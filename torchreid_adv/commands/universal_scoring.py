@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from torchreid_adv.commands.attack_gallery import configured_job
 from torchreid_adv.commands.crossings import Crossing
+from torchreid_adv.commands.run_identity import machinery
 from torchreid_adv.commands.transfer import Table
 from torchreid_adv.commands.universal_learning import Learned, Victim
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.cache import Key
 from torchreid_adv.data.datasets import Record
-from torchreid_adv.jobs.manifest import sha256
-from torchreid_adv.models import fingerprint
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.pixels import from_levels
 from torchreid_adv.report.matrix import Cell
@@ -63,13 +62,18 @@ class UniversalScores:
         _, attacked = self.table.stored(crossing, data, self.out)
         return [(clean[record.image_id], record.path) for record in attacked]
 
-    def identity(self, attack: Learned, tested: Victim) -> str:
-        """Return a hash of what decides how a model ranks under an attack."""
+    def key(self, attack: Learned, tested: Victim) -> Key:
+        """Return what decides how a model ranks under an attack."""
         data = self.table.data(tested.data)
         root, _ = self.table.stored(self._stored(attack, tested), data, self.out)
-        digest, job = fingerprint(self.table.model(tested.spec).network), configured_job(self.cfg)
-        rule = json.dumps(job.of(data).protocol.facts(), sort_keys=True)
-        return sha256(f"{root} {digest} {rule}".encode())[:16]
+        return Key.of(
+            machinery=machinery(),
+            attacked=root,
+            data=self.table.data_facts(data, self.out),
+            tested=self.table.tested_facts((tested.spec,)),
+            scores=configured_job(self.cfg).of(data).score_facts(),
+            eps=attack.eps,
+        )
 
     def ranked(self, attack: Learned, tested: Victim) -> TargetReport:
         """Return what ranking lists of a model are drawn from, without and under an attack."""

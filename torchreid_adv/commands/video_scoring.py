@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from torchreid_adv import config
-from torchreid_adv.commands.kept_run import read_facts
-from torchreid_adv.commands.own_model import train_quietly, trained_weights
+from torchreid_adv.commands.config_key import PLACES, config_facts
+from torchreid_adv.commands.own_model import FOLDER, set_facts, train_quietly, trained_weights
+from torchreid_adv.commands.run_identity import machinery
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.contents import Contents
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.jobs.files import write_text
-from torchreid_adv.jobs.manifest import sha256
 from torchreid_adv.models import Features
 from torchreid_adv.models.self_attack.rows import BASELINE, WHOLE, parts_of
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import DATASETS
 
 Scores = dict[str, dict[str, Any]]  # data set -> measures, and the mAP of a random order
-SIZES = ("root", "height", "width", "norm_mean", "norm_std")
 BACKBONES = {"self_attack_video": "resnet50", "self_attack_video_resnet18": "resnet18"}
 
 
@@ -125,38 +125,35 @@ def video_scores(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
         spec: the network with its weights.
         folder: for ``results.json`` and torchreid's log.
     """
-    asked = _asked(cfg, spec)
-    path = folder / "results.json"
-    kept = read_facts(path)
-    if kept.get("asked") == asked:
-        found: Scores = kept["found"]
-        return found
-    found = _searched(cfg, spec, folder)
-    write_text(path, json.dumps({"asked": asked, "found": found}, indent=1) + "\n")
+    own = search_settings(cfg, spec)
+    key = search_key(own)
+    found: Scores = Cache(folder).json("search", key, lambda: _searched(own, folder))
+    content = {"asked": key.facts, "found": found}
+    write_text(folder / "results.json", json.dumps(content, indent=1) + "\n")
     return found
 
 
-def _asked(cfg: AdvConfig, spec: ModelSpec) -> dict[str, Any]:
-    """Return what decides the scores, as plain data."""
-    asked: dict[str, Any] = {"video": config.plain(cfg.video)}
-    targets = list(dict.fromkeys(cfg.data.targets))
-    protocol = Protocol.configured(cfg)
-    asked["protocols"] = {
-        name: protocol.named(DATASETS.facts(name).get("protocol", "")).facts() for name in targets
-    }
-    asked["batch"] = cfg.test.batch_size
-    asked["data"] = {name: config.plain(cfg.data[name]) for name in SIZES}
-    asked |= {"virtual": config.plain(cfg.adv.virtual), "parts": config.plain(cfg.adv.video)}
-    asked |= {"targets": targets, "model": spec.entry}
-    return asked | {"sha256": sha256(Path(spec.weights).expanduser().read_bytes())}
-
-
-def _searched(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
-    own = cfg.clone()
+def search_settings(cfg: AdvConfig, spec: ModelSpec) -> AdvConfig:
+    """Return the config that a network searches by: tested only."""
+    own: AdvConfig = cfg.clone()
     own.model.name, own.model.load_weights, own.model.pretrained = spec.name, spec.weights, False
-    own.data.save_dir, own.test.evaluate = str(folder), True
+    own.data.save_dir, own.test.evaluate = "", True
     if spec.size:
         own.data.height, own.data.width = spec.size
+    return own
+
+
+def search_key(own: AdvConfig) -> Key:
+    """Return all that decides how a network searches, its weights and the images included."""
+    contents = Contents(Path(own.data.root).expanduser() / FOLDER)
+    names = dict.fromkeys(own.data.targets)
+    images = [set_facts(own, name, contents, combineall=True) for name in names]
+    contents.keep()
+    return Key.of(config=config_facts(own, PLACES), images=images, machinery=machinery())
+
+
+def _searched(own: AdvConfig, folder: Path) -> Scores:
+    own.data.save_dir = str(folder)
     engine = train_quietly(own)
     protocol = Protocol.configured(own)
     floors = {name: _chance(engine.test_loader[name], protocol) for name in engine.results}
@@ -175,5 +172,5 @@ def _chance(loaders: dict[str, Any], protocol: Protocol) -> float:
 
 def _unseen(items: Sequence[Any]) -> Features:
     """Return labels of images or tracklets, with features that say nothing."""
-    labels = [torch.tensor([item[column] for item in items]) for column in (1, 2)]
-    return Features(torch.zeros(len(items), 1), *labels, tuple(map(str, range(len(items)))))
+    pids, camids = (torch.tensor([item[column] for item in items]) for column in (1, 2))
+    return Features(torch.zeros(len(items), 1), pids, camids, tuple(map(str, range(len(items)))))

@@ -9,7 +9,7 @@ from torchreid_adv import config
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import configured_dataset, load_spec
 from torchreid_adv.commands.kept_run import kept_run
-from torchreid_adv.commands.own_model import DECIDES, trained_weights
+from torchreid_adv.commands.own_model import trained_weights
 from torchreid_adv.commands.stock_checks import check, check_names, ready
 from torchreid_adv.commands.transfer import transfer
 from torchreid_adv.config import AdvConfig
@@ -27,7 +27,7 @@ from torchreid_adv.version import __version__
 SCHEMA = 1
 ROBUST = "adversarial_training"
 OF_A_MODEL = (
-    *DECIDES,
+    *("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop"),
     *(f"data.{name}" for name in ("sources", "height", "width", "transforms", "combineall")),
     *(f"adv.{name}" for name in ("engine", "training", "defense", "transforms", "loss")),
     "adv.selection",

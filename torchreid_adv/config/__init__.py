@@ -16,10 +16,13 @@ from yacs.config import CfgNode
 
 from torchreid_adv import pixels
 from torchreid_adv.config.checks import (
+    check_finite,
     check_names,
     check_selection,
     check_values,
     defense_options,
+    set_engine,
+    spell_names,
 )
 from torchreid_adv.config.tree import (
     DECLARED,
@@ -30,13 +33,16 @@ from torchreid_adv.config.tree import (
     lookup,
     plain,
 )
+from torchreid_adv.config.values import expanded
 from torchreid_adv.config.yaml_file import read_yaml
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.keys import PATHS
 
 __all__ = [
     "AdvConfig",
     "CfgNode",
     "add_adv_config",
+    "check_finite",
     "check_selection",
     "current",
     "defense_options",
@@ -48,7 +54,9 @@ __all__ = [
     "plain",
     "read_yaml",
     "resolved_lines",
+    "set_engine",
     "setup",
+    "spell_names",
     "using",
 ]
 _current: AdvConfig | None = None
@@ -107,10 +115,19 @@ def setup(cfg: AdvConfig) -> AdvConfig:
         _import_plugin(module)
     for listener in on_setup:
         listener(cfg)
+    expand_paths(cfg)
     check_values(cfg)
     check_names(cfg)
     cfg.__dict__["_ready"] = True
     return cfg
+
+
+def expand_paths(cfg: AdvConfig) -> None:
+    """Write ``~`` out in every key that names files, also where one was assigned, in place."""
+    for key in PATHS:
+        section, _, name = key.rpartition(".")
+        if lookup(cfg, key):
+            lookup(cfg, section)[name] = expanded(key, lookup(cfg, key))
 
 
 def _import_plugin(module: str) -> None:

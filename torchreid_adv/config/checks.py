@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from yacs.config import CfgNode
 
-from torchreid_adv.config.tree import AdvConfig, coerce, lookup, plain, shown
+from torchreid_adv.config.tree import AdvConfig, coerce, leaves, lookup, plain, shown
+from torchreid_adv.config.values import finite
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.keys import KEYS
-from torchreid_adv.registry import ATTACKS, DEFENSES, DISTANCES, ENGINES, TRANSFORMS
+from torchreid_adv.registry import (
+    ATTACKS,
+    DEFENSES,
+    DISTANCES,
+    ENGINES,
+    TABLES,
+    TRANSFORMS,
+    Registry,
+    same_name,
+    unknown,
+)
+
+_SECTIONS = {"distances": DISTANCES, "transforms": TRANSFORMS}  # adv.<section>.<name>: keywords
+_INSIDE = "_engine_inside"  # on a tree whose engine a command chose, see set_engine
 
 
 def check_values(cfg: AdvConfig) -> None:
@@ -27,6 +41,71 @@ def check_values(cfg: AdvConfig) -> None:
         wrong = key.check(value)
         if wrong:
             raise ConfigError(f"config key 'adv.{key.name}' {wrong}, got {shown(value)}")
+    check_finite(cfg)
+
+
+def check_finite(cfg: CfgNode) -> None:
+    """Refuse numbers that are none, wherever they stand.
+
+    Raises:
+        ConfigError: a value is or holds NaN or infinity.
+    """
+    for key, value in leaves(cfg):
+        if not finite(value):
+            raise ConfigError(f"config key '{key}' must be a finite number, got {shown(value)}")
+
+
+def spell_names(cfg: AdvConfig, tables: Mapping[str, Iterable[str]]) -> None:
+    """Write names as they are registered where they differ from that by case alone, in place.
+
+    Args:
+        cfg: the whole config.
+        tables: dotted key -> the names that its value, or each item of it, is one of; a key that
+            the config lacks is skipped.
+    """
+    for key, table in tables.items():
+        *path, last = key.split(".")
+        section, known = lookup(cfg, ".".join(path)), tuple(table)
+        value = lookup(cfg, key)
+        if isinstance(value, str):
+            section[last] = same_name(value, known) or value
+        elif isinstance(value, list):
+            section[last] = [
+                (same_name(item, known) or item) if isinstance(item, str) else item
+                for item in value
+            ]
+
+
+def _spell_section(section: CfgNode, table: Registry) -> None:
+    """Name the sections of keywords as what they are for is registered."""
+    for name in [name for name in section if name in table]:
+        registered = table.name_of(name)
+        if registered != name:
+            if registered in section:
+                raise ConfigError(f"the keywords of '{registered}' come twice, as '{name}' too")
+            section[registered] = section.pop(name)
+
+
+def set_engine(cfg: AdvConfig, name: str) -> None:
+    """Let a command train by an engine of its own, which a config cannot name.
+
+    Args:
+        cfg: whose ``adv.engine`` is set.
+        name: a registered engine.
+    """
+    cfg.adv.engine = name
+    cfg.__dict__[_INSIDE] = name
+
+
+def check_engine_name(cfg: AdvConfig) -> None:
+    """Refuse an engine that nobody registered, or that is part of a command.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    name = cfg.adv.engine
+    if ENGINES.facts(name).get("internal") and cfg.__dict__.get(_INSIDE) != name:
+        raise unknown(ENGINES.kind, name, ENGINES.public)
 
 
 def check_names(cfg: AdvConfig) -> None:
@@ -35,13 +114,17 @@ def check_names(cfg: AdvConfig) -> None:
     Raises:
         ConfigError: the first that is unknown or does not fit.
     """
+    spell_names(cfg, {f"adv.{key.name}": TABLES[key.table] for key in KEYS if key.table})
+    spell_names(cfg, {"test.dist_metric": DISTANCES})
+    for section, table in _SECTIONS.items():
+        _spell_section(cfg.adv[section], table)
     adv = cfg.adv
     ATTACKS.check_options(adv.attack.name, dict(adv.attack.options))
     ATTACKS.check_options(adv.training.attack, dict(adv.training.options))
     for name in adv.training.report:
         ATTACKS.get(name)
     if adv.engine:
-        ENGINES.get(adv.engine)
+        check_engine_name(cfg)
     for option in adv.attack.options:
         key = "metric" if option == "distance" else option
         if key in adv.attack:
@@ -55,7 +138,7 @@ def check_names(cfg: AdvConfig) -> None:
     for metric in filter(None, (adv.attack.metric, lookup(cfg, "test.dist_metric", ""))):
         if ":" not in metric:  # a module:function is found when the distance is built
             DISTANCES.get(metric)
-    for section, table in (("distances", DISTANCES), ("transforms", TRANSFORMS)):
+    for section, table in _SECTIONS.items():
         for name, options in adv[section].items():
             if not isinstance(options, dict):
                 raise ConfigError(

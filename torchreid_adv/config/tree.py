@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import ast
+import os
 from collections.abc import Iterator
 from typing import Any
 
 from yacs.config import CfgNode
 
-from torchreid_adv.config.yaml_file import read_yaml
+from torchreid_adv.config.values import DECLARED, coerce, shown
+from torchreid_adv.config.yaml_file import read_scalars
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.examples import found
-from torchreid_adv.keys import KEYS, Key
+from torchreid_adv.keys import KEYS
 
 MAX_DEPTH = 16  # sections within sections
-SHOWN = 80  # characters of a value in an error
-DECLARED: dict[str, Key] = {f"adv.{key.name}": key for key in KEYS}
+__all__ = ["DECLARED", "AdvConfig", "coerce", "shown"]
 
 
 class AdvConfig(CfgNode):
@@ -27,7 +27,7 @@ class AdvConfig(CfgNode):
         Raises:
             ConfigError: no such file, no YAML mapping, an unknown key or a value of a wrong type.
         """
-        self._adopt(read_yaml(found(cfg_filename)), "")
+        self._adopt(read_scalars(found(os.path.expanduser(cfg_filename))), "")
 
     def merge_from_other_cfg(self, cfg_other: CfgNode) -> None:
         """Merge another tree, under the same rules as a file."""
@@ -57,15 +57,12 @@ class AdvConfig(CfgNode):
             if not isinstance(name, str) or key.count(".") >= MAX_DEPTH:
                 raise ConfigError(f"config keys are words, few sections deep, got {shown(key)}")
             if name not in self and not self.is_new_allowed():
-                known = [f"{path}{k}" for k in self]
-                raise ConfigError(f"unknown config key '{key}'{suggest(key, known)}")
+                raise ConfigError(f"unknown config key '{key}'{suggest(name, self, before=path)}")
             present = self.get(name)
             if isinstance(present, CfgNode) or (isinstance(value, dict) and name not in self):
                 self._adopt_node(name, value, key)
             else:
-                self[name] = (
-                    coerce(_literal(value), present, key) if name in self else _literal(value)
-                )
+                self[name] = coerce(value, present, key)
 
     def _adopt_node(self, name: str, value: Any, key: str) -> None:
         if not isinstance(value, dict):
@@ -94,45 +91,6 @@ def default_tree() -> AdvConfig:
         default = key.default
         node[name] = AdvConfig(new_allowed=True) if default == {} else plain(default)
     return tree
-
-
-def _literal(value: Any) -> Any:
-    """Read a string as the Python literal it spells ("5", "None", "['a']"), else keep it."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return value
-
-
-def coerce(value: Any, present: Any, key: str) -> Any:
-    """Return a value as the type of the one that is present, or of the key's declaration.
-
-    Raises:
-        ConfigError: it is of another type.
-    """
-    declared = DECLARED.get(key)
-    kind = declared.kind if declared and declared.default is None else type(present)
-    optional = declared is not None and declared.default is None
-    if type(value) is kind or (optional and value is None) or kind in (object, type(None)):
-        return value
-    if kind is float and type(value) is int:
-        return float(value)
-    if kind in (list, tuple) and isinstance(value, (list, tuple)):
-        return kind(value)
-    if kind is list and isinstance(value, str):
-        return [value]
-    if kind is str and not isinstance(value, (dict, list, tuple, set, bytes)):
-        return "" if value is None else str(value)
-    hint = ", in gray levels: write 8, not 8/255" if declared and declared.unit == "levels" else ""
-    raise ConfigError(f"config key '{key}' takes a {kind.__name__}{hint}; got {shown(value)}")
-
-
-def shown(value: Any) -> str:
-    """Return a value as an error shows it, cut where it is long."""
-    text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def lookup(cfg: CfgNode, key: str, default: Any = None) -> Any:

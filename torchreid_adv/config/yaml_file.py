@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,34 @@ MAX_YAML_BYTES = 100_000
 MAX_YAML_VALUES = 10_000  # with every alias written out
 
 
+@dataclass(frozen=True)
+class Scalar:
+    """A number, truth value, date or null in a YAML file, and the characters it is written in.
+
+    Args:
+        text: as it stands in the file; a key that takes a string takes these characters.
+        value: what YAML reads it as.
+    """
+
+    text: str
+    value: Any
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file as a mapping; code is never run.
 
     Raises:
         ConfigError: another kind of file, too large, unreadable, or not a mapping.
+    """
+    content: dict[str, Any] = values(read_scalars(path))
+    return content
+
+
+def read_scalars(path: Path) -> dict[str, Any]:
+    """Read a YAML file as :func:`read_yaml` does, with a :class:`Scalar` where it has no string.
+
+    Raises:
+        ConfigError: as :func:`read_yaml`.
     """
     if path.suffix.lower() not in (".yaml", ".yml"):
         raise ConfigError(f"config files are YAML (.yaml), got '{path}'")
@@ -39,9 +63,48 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def values(node: Any) -> Any:
+    """Return what was read with every :class:`Scalar` replaced by its value."""
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, dict):
+        return {key: values(child) for key, child in node.items()}
+    return [values(child) for child in node] if isinstance(node, list) else node
+
+
+def read_list(text: str) -> list[Any] | None:
+    """Read ``[a, b]`` as YAML does; None where the text is no list.
+
+    Args:
+        text: of a config value, such as a command line has.
+    """
+    try:
+        found = values(_parse(text)) if text[:1] == "[" and len(text) < MAX_YAML_BYTES else None
+    except Exception:  # see read_scalars
+        return None
+    return found if isinstance(found, list) else None
+
+
+class _Loader(yaml.SafeLoader):
+    """Keeps the text of what is no string."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        value = super().construct_object(node, deep)
+        plain = isinstance(node, yaml.ScalarNode) and not isinstance(value, (str, Scalar))
+        return Scalar(node.value, value) if plain and node not in self._keys else value
+
+    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> Any:
+        self._keys |= {key for key, _ in node.value} if isinstance(node.value, list) else set()
+        return super().construct_mapping(node, deep)
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._keys: set[Any] = set()
+
+
 def _parse(text: str) -> Any:
     """Read YAML's safe subset, without keys given twice and aliases that grow or never end."""
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         node = loader.get_single_node()
         _measure(node, {})

@@ -121,14 +121,55 @@ def generator(*key: object) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
 
 
+PADDING = 8  # times its images' pixels that a canvas may have
+FREE = 2**22  # pixels that a canvas may have, whatever its images have
+Shape = tuple[int, ...]  # height and width
+
+
+def together(shapes: Sequence[Sequence[Shape]], count: int = 0) -> list[slice]:
+    """Return which neighbors share a canvas: all of them, unless most of it would be padding.
+
+    Args:
+        shapes: of each image its shape, of each tracklet those of its frames.
+        count: images of each canvas once it is filled up with copies of its last one; 0 = those
+            that share it.
+    """
+    rows, start = [], 0
+    for end in range(2, len(shapes) + 1):
+        if _is_padding(shapes[start:end], max(count, end - start)):
+            rows.append(slice(start, end - 1))
+            start = end - 1
+    return [*rows, slice(start, len(shapes))]
+
+
+def _is_padding(shapes: Sequence[Sequence[Shape]], count: int) -> bool:
+    frames = [frame for clip in shapes for frame in clip]
+    pixels = sum(height * width for height, width in frames) / len(shapes)
+    height, width = (max(sides) for sides in zip(*frames, strict=True))
+    canvas = max(map(len, shapes)) * height * width
+    return count * canvas > PADDING * count * pixels + FREE
+
+
 def pad(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Put the first of some images (3, h, w) on one canvas, as many as share one.
+
+    These are all of them, but for images of very different shapes, see :func:`together`; the rest
+    goes on canvases of its own: ``images[len(sizes):]``.
+
+    Returns:
+        (N, 3, H, W) and the sizes (N, 2) of the N images on it.
+    """
+    return canvas(images[together([[tuple(image.shape[-2:])] for image in images])[0]])
+
+
+def canvas(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Put images (3, h, w) of any sizes on one canvas: ((N, 3, H, W), sizes (N, 2))."""
     sizes = torch.tensor([image.shape[-2:] for image in images])
     height, width = (int(v) for v in sizes.amax(0))
-    canvas = images[0].new_zeros(len(images), 3, height, width)
-    for row, image in zip(canvas, images, strict=True):
+    padded = images[0].new_zeros(len(images), 3, height, width)
+    for row, image in zip(padded, images, strict=True):
         row[:, : image.shape[-2], : image.shape[-1]] = image
-    return canvas, sizes
+    return padded, sizes
 
 
 def pad_clips(
@@ -145,13 +186,13 @@ def pad_clips(
         (N, S), -1 where a clip has ended; None where every clip is its images in their order.
     """
     longest = max(len(clip) for clip in clips)
-    canvas, sizes = pad([image for clip in clips for image in clip])
-    frames = canvas.new_zeros(len(clips), longest, *canvas.shape[1:])
+    padded, sizes = canvas([image for clip in clips for image in clip])
+    frames = padded.new_zeros(len(clips), longest, *padded.shape[1:])
     all_sizes = sizes.new_zeros(len(clips), longest, 2)
     start = 0
     for row, clip in enumerate(clips):
         end = start + len(clip)
-        frames[row, : len(clip)], all_sizes[row, : len(clip)] = canvas[start:end], sizes[start:end]
+        frames[row, : len(clip)], all_sizes[row, : len(clip)] = padded[start:end], sizes[start:end]
         start = end
     shown = torch.full((len(clips), max(map(len, places))), -1)
     for row, own in enumerate(places):

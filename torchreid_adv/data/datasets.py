@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv.data.records import Record, image_records, tracklet_records
-from torchreid_adv.errors import AdvError, ConfigError, DataError, suggest
+from torchreid_adv.errors import AdvError, ConfigError, DataError
 from torchreid_adv.integration.datasets import TABLES, no_download
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.jobs.manifest import SIDES
-from torchreid_adv.registry import DATASETS
+from torchreid_adv.registry import DATASETS, same_name, unknown
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,18 @@ def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> R
         ConfigError: unknown name.
         DataError: the root or a folder is missing, or a split is empty.
     """
-    factory = _factory(name)
+    root, (name, _) = Path(os.path.expanduser(root)), _factory(name)
+    return from_torchreid(name, root, open_dataset(name, root, **options))
+
+
+def open_dataset(name: str, root: str | Path, **options: Any) -> Any:
+    """Return torchreid's object of a data set; arguments and errors as :func:`load_dataset`."""
+    name, factory = _factory(name)
     root = Path(os.path.expanduser(root))
     if name not in DATASETS and not os.path.isdir(root):
         raise DataError(f"the data root '{root}' does not exist; give it with --root")
     with reading(f"the data set '{name}' below '{root}'"):
-        dataset = factory(
-            root=str(root), mode="query", verbose=False, transform=_unchanged, **options
-        )
-    return from_torchreid(name, root, dataset)
+        return factory(root=str(root), mode="query", verbose=False, transform=_unchanged, **options)
 
 
 def _unchanged(image: Any) -> Any:
@@ -161,13 +164,15 @@ def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:
     return ReIDData(name=name, root=Path(root), **records, protocol=protocol)
 
 
-def _factory(name: str) -> Any:
+def _factory(name: str) -> tuple[str, Any]:
+    """Return a data set's name as it is registered, and its class."""
     module = vars(torchreid_module("data.datasets"))
     known = {key: made for table in TABLES.values() for key, made in module[table].items()}
     known.update({entry: DATASETS.get(entry) for entry in DATASETS})
-    if name not in known:
-        raise ConfigError(f"unknown data set '{name}'{suggest(name, known)}")
-    return known[name]
+    registered = same_name(name, known)
+    if registered is None:
+        raise unknown("data set", name, known)
+    return registered, known[registered]
 
 
 def _split_folders(paths: dict[str, list[str]]) -> dict[str, tuple[Path, str]]:

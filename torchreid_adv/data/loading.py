@@ -11,10 +11,12 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from torchreid_adv import pixels
-from torchreid_adv.data.batch import Batch, pad, pad_clips
+from torchreid_adv.core.contents import Contents, Stamp, digest_of, stamp_of
+from torchreid_adv.data.batch import Batch, canvas, pad_clips, together
 from torchreid_adv.data.images import read_image, read_pixels
 from torchreid_adv.data.records import Record, modalities
 from torchreid_adv.errors import DataError, printable
+from torchreid_adv.jobs.chunks import filled
 from torchreid_adv.jobs.paths import name_fault
 from torchreid_adv.jobs.progress import progress_bar
 from torchreid_adv.jobs.team import ALONE, Team
@@ -48,18 +50,19 @@ class ImageFiles(Dataset[Any]):
 
 
 class CheckedFiles(ImageFiles):
-    """Records as (what is wrong with the file, "" for a good one; number of its pixels)."""
+    """Records as (what is wrong with the file, "" for a good one; its pixels; stamp; SHA-256)."""
 
     def __getitem__(self, index: int) -> Any:
         record = self.records[index]
+        stamp, digest = stamp_of(record.path), digest_of(record.path)
         fault = name_fault(record.image_id)
         if fault:
-            return f"the name '{printable(record.image_id)}' {fault}", 0
+            return f"the name '{printable(record.image_id)}' {fault}", 0, stamp, digest
         try:
             image = read_image(record.path)
         except DataError as error:
-            return str(error), 0
-        return "", image.width * image.height
+            return str(error), 0, stamp, digest
+        return "", image.width * image.height, stamp, digest
 
 
 def read_groups(
@@ -92,41 +95,72 @@ def make_batch(records: Sequence[Record], images: Sequence[Any]) -> Batch:
         records: images or tracklets.
         images: what :func:`read_groups` yields of them.
     """
-    filled = [*records, *[records[-1]] * (len(images) - len(records))]
+    all_records = filled(records, len(images))
     places = None
     if records[0].frames:
         clips = [[pixels.to_tensor(frame) for frame in frames] for frames in images]
-        canvas, sizes, places = pad_clips(clips, [record.places for record in filled])
+        padded, sizes, places = pad_clips(clips, [record.places for record in all_records])
     else:
-        canvas, sizes = pad([pixels.to_tensor(image) for image in images])
+        padded, sizes = canvas([pixels.to_tensor(image) for image in images])
     return Batch(
-        images=canvas,
+        images=padded,
         sizes=sizes,
-        pids=torch.tensor([record.pid for record in filled]),
-        camids=torch.tensor([record.camid for record in filled]),
-        image_ids=tuple(record.image_id for record in filled),
-        modality=modalities(filled),
+        pids=torch.tensor([record.pid for record in all_records]),
+        camids=torch.tensor([record.camid for record in all_records]),
+        image_ids=tuple(record.image_id for record in all_records),
+        modality=modalities(all_records),
         places=places,
     )
 
 
+def batches(
+    records: Sequence[Record], images: Sequence[Any], size: int
+) -> Iterator[tuple[slice, Batch]]:
+    """Yield the images of a chunk as batches: one, unless their canvas would be mostly padding.
+
+    Every batch is filled up to the same size, and no image depends on its neighbors, so that the
+    cut changes no result; it bounds the memory that images of very different shapes take.
+
+    Args:
+        records: of the chunk, images or tracklets.
+        images: their pixels, as :func:`read_groups` yields them.
+        size: of a chunk.
+    """
+    shapes = [[f.shape[:2] for f in (i if isinstance(i, list) else [i])] for i in images]
+    for rows in together(shapes, size):
+        yield rows, make_batch(records[rows], filled(images[rows], size))
+
+
 def check_images(
-    records: Sequence[Record], *, workers: int = 0, team: Team = ALONE
+    records: Sequence[Record],
+    *,
+    workers: int = 0,
+    team: Team = ALONE,
+    contents: Contents | None = None,
 ) -> tuple[dict[str, str], int]:
     """Decode every image before anything is computed; processes of a team share the work.
+
+    Args:
+        records: image files.
+        workers: processes that read them.
+        team: this process and those it shares the work with.
+        contents: is told what the files hold.
 
     Returns:
         image_id -> what is wrong with it, of all the bad images; and the pixels of the good ones.
     """
     mine = [r for number, r in enumerate(records) if not team.connected or team.does(number)]
     loader = DataLoader(CheckedFiles(mine), batch_size=64, num_workers=workers, collate_fn=list)
-    answers: list[tuple[str, int]] = []
+    answers: list[tuple[str, int, Stamp, str]] = []
     with progress_bar("checking images", total=len(mine)) as bar:
         for part in loader:
             answers += part
             bar.update(len(part))
-    bad = {r.image_id: fault for r, (fault, _) in zip(mine, answers, strict=True) if fault}
-    pixels = team.total(np.array([sum(size for _, size in answers)], np.int64))
+    bad = {r.image_id: answer[0] for r, answer in zip(mine, answers, strict=True) if answer[0]}
+    pixels = team.total(np.array([sum(answer[1] for answer in answers)], np.int64))
+    for record, (_, _, stamp, digest) in zip(mine, answers, strict=True):
+        if contents is not None:
+            contents.learn(record.path, stamp, digest)
     return dict(sorted(team.shared(bad).items())), int(pixels[0])
 
 

@@ -46,6 +46,7 @@ def _build(name: str, normalize: bool, options: dict[str, Any]) -> Distance:
         raise ConfigError(
             f"adv.distances.{name}.normalize stands for test.normalize_feature; set that"
         )
+    name = DISTANCES.name_of(name)
     distance: Distance = DISTANCES.build(name, normalize=normalize, **options)
     if not isinstance(distance, Distance):
         raise ConfigError(f"the distance '{name}' is no torchreid_adv Distance: {type(distance)}")

@@ -30,6 +30,7 @@ class FunctionDistance(Distance):
     """
 
     squared_euclidean = False
+    caches = ("_tried",)
 
     def __init__(self, function: Function, *, name: str, normalize: bool = False) -> None:
         super().__init__(normalize=normalize)

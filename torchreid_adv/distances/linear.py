@@ -24,6 +24,7 @@ class LinearDistance(Distance):
         normalize: L2-normalize features first.
     """
 
+    caches = ("_cast",)
     center: Tensor | None
     factor: Tensor | None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from contextlib import nullcontext
+import io
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.distances import FittedDistance
+from torchreid_adv.engines.before_training import check_batches, check_testable
 from torchreid_adv.engines.defended import defend_tests
 from torchreid_adv.engines.saving import whole_checkpoints
 from torchreid_adv.errors import ConfigError
@@ -54,6 +57,7 @@ class EvaluationMixin(Base):
     adv_config: AdvConfig
     defense_draws: int
     leads = True  # of several processes that train together, the one that writes
+    trains_network = True  # what is trained is the network, and so what checkpoints hold
 
     def adapt(self, cfg: AdvConfig) -> None:
         """Take the config; called once, when the engine is adapted.
@@ -67,6 +71,36 @@ class EvaluationMixin(Base):
         self.adv_config = cfg
         self.results = {}
         self.defense_draws = defend_tests(self, cfg)
+
+    def before_training(self) -> None:
+        """Refuse a training that would train by no batch, or could not be tested at its end.
+
+        Raises:
+            ConfigError: there are fewer training images than a batch takes.
+            DataError: no query of a test set has a match in its gallery.
+        """
+        check_batches(self.train_loader, self.datamanager.sources)
+        stock = torchreid_module("engine.engine").Engine._evaluate
+        if getattr(super()._evaluate, "__func__", None) is stock:
+            for name, loaders in self.test_loader.items():
+                check_testable(name, loaders["query"], loaders["gallery"])
+
+    def test(self, *args: Any, save_dir: str = "", **keywords: Any) -> float:
+        """Save what was trained so far, so that no failing test loses it, then evaluate."""
+        if self.trains_network and save_dir and "max_epoch" in vars(self):
+            with contextlib.redirect_stdout(io.StringIO()):  # it is saved again with its rank-1
+                self.save_before_test(save_dir)
+        rank1: float = super().test(*args, save_dir=save_dir, **keywords)
+        return rank1
+
+    def save_before_test(self, save_dir: str) -> None:
+        """Save the checkpoint of the epoch, whose rank-1 is not known yet."""
+        with (
+            whole_checkpoints(save_dir)
+            if self.leads
+            else contextlib.nullcontext(save_dir) as folder
+        ):
+            super().save_model(self.epoch, math.nan, folder)
 
     def extract_features(self, input: Tensor) -> Tensor:
         """Return features, averaged over the draws of a defense where it has several."""
@@ -222,5 +256,9 @@ class EvaluationMixin(Base):
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Save with rank-1 as a plain float, which current torch reads back without unpickling."""
-        with whole_checkpoints(save_dir) if self.leads else nullcontext(save_dir) as folder:
+        with (
+            whole_checkpoints(save_dir)
+            if self.leads
+            else contextlib.nullcontext(save_dir) as folder
+        ):
             super().save_model(epoch, float(rank1), folder, is_best=is_best)

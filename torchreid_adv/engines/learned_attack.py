@@ -59,6 +59,8 @@ class LearnedAttackMixin(MetricAttackMixin):
                 self.datamanager.train_loader = stock = loader_like(stock, joined, cfg)
         self.train_loader = Rounds(stock, chosen.iterations)
 
+    trains_network = False  # it stays as it is; what was learned is written by itself
+
     def train(self, *args: Any, **keywords: Any) -> None:
         """Learn for an epoch."""
         if self.fitting is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,22 @@ class ResumableMixin(Base):
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Save what the engine saves, and the state at the end of the epoch's training."""
+        with self._complete(epoch, save_dir) as folder:
+            super().save_model(epoch, rank1, folder, is_best=is_best)
+
+    def save_before_test(self, save_dir: str) -> None:
+        """Save the checkpoint of the epoch, and the same state."""
+        with self._complete(self.epoch, save_dir) as folder:
+            super().save_before_test(folder)
+
+    @contextlib.contextmanager
+    def _complete(self, epoch: int, save_dir: str) -> Iterator[str]:
+        """Give a folder whose checkpoints take their place with the state added."""
         if not self.leads:
-            super().save_model(epoch, rank1, save_dir, is_best=is_best)
+            yield save_dir
             return
         with whole_checkpoints(save_dir) as folder:
-            super().save_model(epoch, rank1, folder, is_best=is_best)
+            yield folder
             for name in self.get_model_names():
                 path = Path(folder) / name / f"model.pth.tar-{epoch + 1}"
                 if path.is_file():  # a learned attack saves no network

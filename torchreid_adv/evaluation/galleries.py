@@ -18,7 +18,8 @@ from torchreid_adv.registry import PROTOCOLS
 
 _ROWS = 256  # queries whose distances are held at a time
 
-Blocks = Callable[[Ints], Block]  # columns of a drawn gallery -> distances of queries to them
+# columns of a drawn gallery, None for all -> distances of queries to them
+Blocks = Callable[[Ints | None], Block]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from torchreid_adv.jobs.team import Team
@@ -24,6 +24,38 @@ class Shield:
         """Flush only; the stream may be gone when the interpreter ends."""
         with contextlib.suppress(ValueError):
             self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+class Said:
+    """A stream that passes on and remembers what is printed, until there is a log file for it.
+
+    Args:
+        stream: where it goes.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._parts = stream, list[str]()
+
+    def write(self, text: str) -> int:
+        """Print a text."""
+        self._parts.append(text)
+        self._stream.write(text)
+        return len(text)
+
+    def go_on(self, make: Callable[[], Any]) -> Any:
+        """Return a Logger that has what was printed until now in its file.
+
+        Args:
+            make: makes one of torchreid's, which prints on ``sys.stdout`` as it is then.
+        """
+        sys.stdout = self._stream
+        logger = make()
+        if logger.file is not None:
+            logger.file.write("".join(self._parts))
+        return logger
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

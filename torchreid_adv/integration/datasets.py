@@ -12,7 +12,7 @@ from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.names import unknown
 from torchreid_adv.integration.patching import Mirror, Replace
-from torchreid_adv.registry import DATASETS
+from torchreid_adv.registry import DATASETS, same_name
 
 TABLES = {"image": "__image_datasets", "video": "__video_datasets"}
 
@@ -49,20 +49,21 @@ def _make(kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def make(stock: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(stock)
         def init_dataset(name: str, **kwargs: Any) -> Any:
-            _check(name, kind)
-            return stock(name, **kwargs)
+            return stock(_checked(name, kind), **kwargs)
 
         return init_dataset
 
     return make
 
 
-def _check(name: str, kind: str) -> None:
+def _checked(name: str, kind: str) -> str:
+    """Return a data set's name as it is registered."""
     module = vars(torchreid_module("data.datasets"))
-    if name in module[TABLES[kind]]:
-        return
+    registered = same_name(name, module[TABLES[kind]])
+    if registered is not None:
+        return registered
     other = "image" if kind == "video" else "video"
-    if name in module[TABLES[other]]:
+    if same_name(name, module[TABLES[other]]) is not None:
         raise ConfigError(f"'{name}' is a data set of type {other}; set data.type to '{other}'")
     raise unknown(f"{kind} data set", name, module[TABLES[kind]])
 

@@ -7,6 +7,7 @@ own ``forward_backward`` unless ``adv.engine`` names a mixin that replaces it.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 from collections.abc import Callable
 from functools import cache, wraps
@@ -15,12 +16,14 @@ from typing import Any, TypeVar
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.patching import Replace
+from torchreid_adv.integration.resuming import check_unfinished
 from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.registry import ENGINES
 
 E = TypeVar("E")
 
 _MARK = "_adapted_by_torchreid_adv"
+_SPAN = ("start_epoch", "max_epoch", "test_only")  # of Engine.run
 _count = 0
 
 
@@ -93,14 +96,24 @@ def _combined(own: type, mixins: tuple[type, ...]) -> type:
 
 
 def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
+    signature = inspect.signature(stock)
+
     @wraps(stock)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        folder = kwargs.get("save_dir", args[0] if args else "log")
+        given = signature.bind(self, *args, **kwargs)
+        given.apply_defaults()
+        start, end, tests = (given.arguments.get(name, 0) for name in _SPAN)
+        trains = not tests and end > 0
+        if trains:
+            check_unfinished(start, end)
         with contextlib.ExitStack() as stack:
             # the first of several processes holds it for all
             if getattr(self, "leads", True) and os.environ.get("RANK", "0") == "0":
-                stack.enter_context(working_in(folder, wait=False))
-            return stock(adapt_engine(self), *args, **kwargs)
+                stack.enter_context(working_in(given.arguments.get("save_dir", "log"), wait=False))
+            adapted = adapt_engine(self)
+            if trains:
+                adapted.before_training()
+            return stock(adapted, *args, **kwargs)
 
     return run
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv import registry
+from torchreid_adv.errors import ConfigError
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
@@ -17,4 +18,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
             f"'{name}' was taken as a {kind}: a flag that takes several values swallows the "
             "'KEY VALUE' pairs after it; put another flag, such as --root, between them"
         )
-    return ConfigError(f"unknown {kind} '{name}'{suggest(name, known)}")
+    return registry.unknown(kind.removeprefix("image ").removeprefix("video "), name, known)

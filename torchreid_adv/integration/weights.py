@@ -6,22 +6,16 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import (
-    SHOWN,
-    check_match,
-    is_head,
     load_weights,
-    match_weights,
     read_checkpoint,
-    unwrap,
-    weights_in,
 )
 from torchreid_adv.integration.patching import Replace
+from torchreid_adv.integration.resuming import resume_from_checkpoint
 
 WEIGHT_KEYS = ("model.load_weights", "model.resume")
 
@@ -54,59 +48,6 @@ def _load_and_tell(model: nn.Module, path: str, *, strict: bool) -> None:
             "** The following layers are discarded "
             f"due to unmatched keys or layer size: {discarded}"
         )
-
-
-def resume_from_checkpoint(
-    fpath: str, model: nn.Module, optimizer: Any = None, scheduler: Any = None
-) -> int:
-    """Stand in for torchreid's function; a checkpoint from a GPU resumes on a CPU and back.
-
-    Returns:
-        the epoch to start from.
-
-    Raises:
-        ConfigError: not a training checkpoint, or one of another model or optimizer.
-    """
-    print(f'Loading checkpoint from "{fpath}"')
-    checkpoint = read_checkpoint(fpath)
-    epoch = checkpoint.get("epoch")
-    if not isinstance(epoch, (int, np.integer)) or epoch < 0:
-        raise ConfigError(
-            f"'{fpath}' is no training checkpoint, it has no epoch; "
-            "to start from its weights use model.load_weights instead of model.resume"
-        )
-    _resume_weights(fpath, model, checkpoint)
-    print("Loaded model weights")
-    for name, part in (("optimizer", optimizer), ("scheduler", scheduler)):
-        if part is not None and name in checkpoint:
-            _resume_part(fpath, name, part, checkpoint[name])
-            print(f"Loaded {name}")
-    print(f"Last epoch = {epoch}")
-    if isinstance(checkpoint.get("rank1"), (float, np.floating)):
-        print(f"Last rank1 = {checkpoint['rank1']:.1%}")
-    return int(epoch)
-
-
-def _resume_weights(fpath: str, model: nn.Module, checkpoint: dict[str, Any]) -> None:
-    match = match_weights(model, weights_in(checkpoint, fpath))
-    check_match(match, fpath, strict=True)
-    other = [*match.mismatched, *filter(is_head, match.missing)]
-    if other:
-        raise ConfigError(
-            f"'{fpath}' was trained on other data: its {', '.join(other[:SHOWN])} does not fit; "
-            "to start from its weights use model.load_weights instead of model.resume"
-        )
-    unwrap(model).load_state_dict(match.loaded, strict=False)
-
-
-def _resume_part(fpath: str, name: str, part: Any, state: Any) -> None:
-    try:
-        part.load_state_dict(state)
-    except Exception as error:  # the file says what is in there, so that anything may be missing
-        raise ConfigError(
-            f"the {name} in '{fpath}' is not this run's: {error}; resume with the config that it "
-            "was trained with"
-        ) from error
 
 
 def _checked_isfile(stock: Callable[[str], bool]) -> Callable[[str], bool]:

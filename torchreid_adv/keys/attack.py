@@ -6,8 +6,13 @@ from torchreid_adv.keys.declared import Key, between, gray_levels, one_of
 
 KEYS: tuple[Key, ...] = (
     Key("plugins", [], "modules imported before anything is looked up; they register entries"),
-    Key("engine", "", "what training or evaluation does besides the stock engine; '' = nothing"),
-    Key("attack.name", "ifgsm", "registered attack"),
+    Key(
+        "engine",
+        "",
+        "what training or evaluation does besides the stock engine; '' = nothing",
+        table="engines",
+    ),
+    Key("attack.name", "ifgsm", "registered attack", table="attacks"),
     Key("attack.eps", 5.0, "L-infinity bound, gray levels", gray_levels, unit="levels"),
     Key(
         "attack.step_size",
@@ -36,12 +41,15 @@ KEYS: tuple[Key, ...] = (
         "attack.metric",
         "",
         "distance to attack, registered or module:function; '' = the one of the evaluation",
+        table="distances",
     ),
     Key("attack.targeted", False, "pull towards another identity instead of pushing away"),
     Key(
         "attack.target_map",
         "random",
-        "targeted: 'random' (seeded), one pid, or a JSON file {image_id or pid: pid}",
+        "targeted: 'random' (seeded), one pid, or a JSON file {image_id or pid: pid}; an image "
+        "that it gives no other identity is left as it is",
+        path=True,
     ),
     Key(
         "attack.side",
@@ -73,6 +81,7 @@ KEYS: tuple[Key, ...] = (
         "attack.weights",
         "",
         "file of an attack that was learned before ('universal', 'mis_ranking'), applied as it is",
+        path=True,
     ),
     Key("attack.seed", 0, "seed of every random draw of the attack", between(0, 2**63 - 1)),
     Key(
@@ -85,6 +94,7 @@ KEYS: tuple[Key, ...] = (
         "attack.models",
         [],
         "attacked together instead of model.name: ['name:weights', 'name@160x64:weights', ...]",
+        path=True,
     ),
     Key("attack.options", {}, "further keywords of the registered attack"),
 )

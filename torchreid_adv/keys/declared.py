@@ -67,9 +67,13 @@ class Key:
         default: value and, unless None, type.
         meaning: what it does, with its unit.
         check: what a value may be.
-        kind: the type where the default is None.
+        kind: the type where the default is None; the type of the items where the default is []
+            and they are not strings.
         unit: "levels" for a value in gray levels, which is converted once on use; else what a
             number counts, for the reference.
+        path: the value names a file or a folder, or several, alone or at the end of an entry such
+            as ``label=name:path``; ``~`` in front of it is the home folder.
+        table: the value names entries of this registry, a key of :data:`registry.TABLES`.
     """
 
     name: str
@@ -78,3 +82,5 @@ class Key:
     check: Check = anything
     kind: type = object
     unit: str = ""
+    path: bool = False
+    table: str = ""

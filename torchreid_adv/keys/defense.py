@@ -10,6 +10,7 @@ KEYS: tuple[Key, ...] = (
         "",
         "registered test-time defense of queries and gallery; attacked without and through it; "
         "'' = none",
+        table="defenses",
     ),
     Key("defense.preset", "", "preset of a defense that has some; '' = its own"),
     Key("defense.options", {}, "further keywords of the registered defense"),

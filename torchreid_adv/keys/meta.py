@@ -35,7 +35,12 @@ KEYS: tuple[Key, ...] = (
         "the virtual set",
         one_of("meta", "source", "joined", "virtual"),
     ),
-    Key("meta.virtual", "virtual_b", "the data set of the meta-test, usually a virtual one"),
+    Key(
+        "meta.virtual",
+        "virtual_b",
+        "the data set of the meta-test, usually a virtual one",
+        table="datasets",
+    ),
     Key(
         "meta.loss",
         "triplet",

@@ -10,6 +10,7 @@ KEYS: tuple[Key, ...] = (
         [],
         "models drawn side by side, the normal one first: ['label=name:weights', ...]; [] with "
         "adv.virtual.train_model = N and DL, trained for it",
+        path=True,
     ),
     Key(
         "pictures.rows",
@@ -36,12 +37,14 @@ KEYS: tuple[Key, ...] = (
         "models it evaluates: ['label=name@HEIGHTxWIDTH@MEAN/STD:weights', ...], of which size, "
         "mean and std may be left to data.*; name = a network's, or torchscript, export, onnx with "
         "a file in the place of weights, python with module:function; [] = model.name",
+        path=True,
     ),
     Key(
         "standard.surrogates",
         [],
         "two other models or more, on which transferred attacks are made; without weights where "
         "adv.virtual.train_model trains them",
+        path=True,
     ),
     Key(
         "standard.tracks",

@@ -5,7 +5,12 @@ from __future__ import annotations
 from torchreid_adv.keys.declared import Key, between, one_of
 
 KEYS: tuple[Key, ...] = (
-    Key("data.adversarial_dir", "", "folder holding a manifest.jsonl, for the set 'adversarial'"),
+    Key(
+        "data.adversarial_dir",
+        "",
+        "folder holding a manifest.jsonl, for the set 'adversarial'",
+        path=True,
+    ),
     Key(
         "data.max_pixels",
         25_000_000,

@@ -9,6 +9,7 @@ KEYS: tuple[Key, ...] = (
         "transfer.models",
         [],
         "the models of a transfer table: ['label=name@HEIGHTxWIDTH:weights', ...]",
+        path=True,
     ),
     Key(
         "transfer.attacked",
@@ -22,20 +23,27 @@ KEYS: tuple[Key, ...] = (
         "a paper's table to print beside ours where labels agree: 'bai2019.table2', table3, table4",
     ),
     Key("transfer.tested", [], "labels of the models that are tested; [] = all"),
-    Key("transfer.attacks", ["fgsm", "ifgsm", "mifgsm"], "attacks of a transfer table or sweep"),
+    Key(
+        "transfer.attacks",
+        ["fgsm", "ifgsm", "mifgsm"],
+        "attacks of a transfer table or sweep",
+        table="attacks",
+    ),
     Key(
         "transfer.eps",
         [],
         "bounds, gray levels; [] = adv.attack.eps",
         each(gray_levels),
         unit="gray levels",
+        kind=float,
     ),
-    Key("transfer.metrics", [], "attacked metrics; [] = adv.attack.metric"),
+    Key("transfer.metrics", [], "attacked metrics; [] = adv.attack.metric", table="distances"),
     Key(
         "selection.data",
         "",
         "data set on whose training identities checkpoints are compared during training; neither "
         "trained nor tested on; '' = none",
+        table="datasets",
     ),
     Key("selection.every", 5, "epochs between two looks", between(1, 10**6), unit="epochs"),
     Key(
@@ -60,6 +68,7 @@ KEYS: tuple[Key, ...] = (
         "",
         "image set on which the video studies train the backbone that all their networks start "
         "from; '' = they start as model.pretrained says",
+        table="datasets",
     ),
     Key(
         "study.still_epochs",
@@ -86,6 +95,7 @@ KEYS: tuple[Key, ...] = (
         "the models of scenarios, each called after the data set it was trained on: "
         "['label-DATA=name@HEIGHTxWIDTH:weights', ...]; [] = adv.study.models, trained on each of "
         "data.sources and data.targets",
+        path=True,
     ),
     Key(
         "scenarios.learned",
@@ -108,12 +118,14 @@ KEYS: tuple[Key, ...] = (
         "further bounds, gray levels, at which the last perturbation is learned the last way",
         each(gray_levels),
         unit="gray levels",
+        kind=float,
     ),
     Key(
         "scenarios.files",
         [],
         "attacks learned before, each against one of the models: "
         "['way.label-DATA=attack:FILE', ...]",
+        path=True,
     ),
     Key("scenarios.extra", [], "meta-test sets of the papers' tables that compare several"),
     Key("scenarios.epochs", 10, "of learning a perturbation", between(1, 10**6), unit="epochs"),

@@ -25,8 +25,14 @@ KEYS: tuple[Key, ...] = (
         "",
         "objective 'universal': file of a universal perturbation or of a generator, of the bound "
         "adv.training.eps",
+        path=True,
     ),
-    Key("training.attack", "ifgsm", "offline: registered attack of the training set"),
+    Key(
+        "training.attack",
+        "ifgsm",
+        "offline: registered attack of the training set",
+        table="attacks",
+    ),
     Key("training.options", {}, "offline: further keywords of that attack"),
     Key(
         "training.eps",
@@ -96,6 +102,7 @@ KEYS: tuple[Key, ...] = (
         "training.weights",
         "",
         "checkpoint of the clean network: attacked offline, and for the report's oblivious rows",
+        path=True,
     ),
     Key(
         "training.init",
@@ -108,6 +115,7 @@ KEYS: tuple[Key, ...] = (
         "",
         "offline: folder of the adversarial training set; '' = adversarial_train below "
         "data.save_dir",
+        path=True,
     ),
     Key(
         "training.evaluate",
@@ -118,5 +126,6 @@ KEYS: tuple[Key, ...] = (
         "training.report",
         [],
         "attacks of the table that is made of the trained checkpoint at the end; [] = no table",
+        table="attacks",
     ),
 )

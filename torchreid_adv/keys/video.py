@@ -22,6 +22,7 @@ KEYS: tuple[Key, ...] = (
         "",
         "checkpoint of the video network's ResNet to start from in place of ImageNet's, as "
         "torchvision or torchreid saves one",
+        path=True,
     ),
     Key("video.attack", True, "the video network has the self-attack (ASAM)"),
     Key("video.defense", True, "the video network's defender has cross-attention (CMCA of ADM)"),

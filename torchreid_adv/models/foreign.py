@@ -43,6 +43,10 @@ class FileNetwork(nn.Module):
         self.place = nn.Parameter(torch.zeros(0), requires_grad=False)  # has device and format
         self.register_buffer("file", torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8))
 
+    def key_facts(self) -> dict[str, Any]:
+        """Return what decides the features: the file, and how it is read."""
+        return {"class": type(self.network).__name__, "file": bytes(self.file.tolist()).hex()}
+
     def train(self, mode: bool = True) -> FileNetwork:
         """Set the flag of this module alone: a program cannot be changed any more."""
         self.training = mode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.core.facts import tensors_digest
 from torchreid_adv.integration.checkpoints import (
     is_head,
     load_weights,
@@ -18,10 +17,11 @@ from torchreid_adv.integration.checkpoints import (
     weights_in,
 )
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.models import check_size
 from torchreid_adv.models.foreign import FORMATS, load_foreign
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
 from torchreid_adv.models.tracklet_model import TrackletModel, takes_tracklets
-from torchreid_adv.registry import MODELS
+from torchreid_adv.registry import MODELS, same_name, unknown
 
 
 def load_model(
@@ -50,29 +50,27 @@ def load_model(
             network from images to features.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = same_name(name, FORMATS) or name
     if name in FORMATS:
         return load_foreign(name, weights, size=size, mean=mean, std=std, device=device)
+    check_size(name, size)
     state = weights_in(read_checkpoint(weights), weights)
     known = MODELS.facts(name).get("parts") if name in MODELS else None
     options = {} if known is None else {"parts": known(state)}  # those of the checkpoint
-    network = build_network(name, classes=_classes(state), **options)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # a classifier that the checkpoint lacks is the same in every load
+        network = build_network(name, classes=_classes(state), **options)
     load_weights(network, weights, strict=True, state=state)
     kind = TrackletModel if takes_tracklets(network) else PixelModel
     return kind(network, size=size, mean=mean, std=std).to(device).eval()
 
 
 def fingerprint(network: nn.Module) -> str:
-    """Return the SHA-256 of what a network's features come from, whatever file it came from.
+    """Return the SHA-256 of a network's weights and buffers, whatever file they came from.
 
-    Classifiers are left out: one whose size does not fit the checkpoint is random.
+    Classifiers count, because attacks on training identities depend on them.
     """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        if is_head(name):
-            continue
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
+    return tensors_digest(network)
 
 
 def _classes(state: Mapping[str, Tensor]) -> int:
@@ -95,9 +93,10 @@ def build_network(name: str, *, classes: int = 1, **options: Any) -> nn.Module:
     models = torchreid_module("models")
     factory = dict(vars(models)["__model_factory"])
     factory.update({entry: MODELS.get(entry) for entry in MODELS})
-    if name not in factory:
-        raise ConfigError(f"unknown model '{name}'{suggest(name, [*factory, *FORMATS])}")
-    network: nn.Module = factory[name](
+    registered = same_name(name, factory)
+    if registered is None:
+        raise unknown("model", name, [*factory, *FORMATS])
+    network: nn.Module = factory[registered](
         num_classes=classes,
         loss="softmax",
         pretrained=False,

@@ -34,6 +34,8 @@ class PixelModel(ImageModel):
         >>> features = model(torch.rand(4, 3, 128, 64))
     """
 
+    caches = ("_moments",)
+
     def __init__(
         self,
         network: nn.Module,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
-from torchreid_adv.attacks import Attack, GradientAttack, LinfDelta, MetricDistance, Objective
-from torchreid_adv.attacks.auto_step import AutoStep
+from torchreid_adv.attacks import Attack, MetricDistance, Objective
 from torchreid_adv.attacks.best_of import BestOf
 from torchreid_adv.attacks.nearest_wrong import PullToNearest
+from torchreid_adv.attacks.pgd import apgd_of as apgd
 from torchreid_adv.attacks.queries import QueryAttack
 from torchreid_adv.attacks.rank_margin import RankLoss, RankMargin
 from torchreid_adv.attacks.self_reference import (
@@ -56,24 +55,6 @@ MEMBERS = (
 )
 WHITE_BOX = ("push", "margin", "self", "pull")
 BLACK_BOX = ("square", "transfer")
-
-
-def apgd(
-    objective: Objective, eps: float, steps: int, *, start: str = "zero", seed: int = 0
-) -> GradientAttack:
-    """Return APGD on an objective: steps of twice the bound that halve, the best point kept.
-
-    Args:
-        objective: what grows.
-        eps: L-infinity bound, pixel units of [0, 1].
-        steps: how many.
-        start: ``zero`` or ``random``.
-        seed: of the random start.
-    """
-    rule = functools.partial(AutoStep, lr=2 * eps, steps=steps)
-    return GradientAttack(
-        objective, LinfDelta(eps), rule, steps, start=start, keep="best", seed=seed
-    )
 
 
 def push(version: Version, eps: float, distance: Distance) -> Attack:

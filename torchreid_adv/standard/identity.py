@@ -14,21 +14,26 @@ import numpy as np
 import torch
 from torch import nn
 
+from torchreid_adv.core.cache import RUN, Cache, Key
+from torchreid_adv.core.contents import Contents
+from torchreid_adv.data.contents import digest_of_records, note_of, noted_images
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, LinearDistance
-from torchreid_adv.errors import AdvError, ConfigError
+from torchreid_adv.errors import AdvError
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.integration.checkpoints import is_head
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, sha256
 from torchreid_adv.models import PixelModel, fingerprint
 from torchreid_adv.models.base import ImageModel, black_box
+from torchreid_adv.models.extract import device_of
 from torchreid_adv.standard.versions import Version
 from torchreid_adv.version import __version__
 
-FILE_NAME = "run.json"
+FILE_NAME = RUN
 KEPT = ".job"  # folder of what a run keeps beside its results
+IMAGES = "images.json"  # what the images held when the run began
 
 
 def run_identity(
@@ -39,8 +44,31 @@ def run_identity(
     protocol: Protocol,
     attacked: Distance,
     name: str,
-) -> dict[str, Any]:
+    contents: Contents,
+) -> Key:
     """Return what makes a run the same run: everything that decides a byte of it."""
+    return Key.of(
+        machinery={
+            "device": device_of(model).type,
+            "network": model,
+            "surrogates": list(surrogates),
+            "distances": [protocol.distance, attacked],
+        },
+        **_told(model, data, version, surrogates, protocol, attacked, name, contents),
+    )
+
+
+def _told(
+    model: ImageModel,
+    data: ReIDData,
+    version: Version,
+    surrogates: Sequence[PixelModel],
+    protocol: Protocol,
+    attacked: Distance,
+    name: str,
+    contents: Contents,
+) -> dict[str, Any]:
+    """Return the facts that ``standard.json`` tells, too."""
     return {
         "version": __version__,
         "torch": torch.__version__,
@@ -65,7 +93,7 @@ def run_identity(
             "query": len(data.query),
             "gallery": len(data.gallery),
             "train": len(data.train),
-            "listing": listing(data),
+            "listing": listing(data, contents),
         },
     }
 
@@ -75,10 +103,10 @@ def model_digest(model: nn.Module) -> str:
     return fingerprint(getattr(model, "network", model))
 
 
-def listing(data: ReIDData) -> str:
-    """Return the hash of a data set's names, identities and cameras."""
-    rows = [(r.image_id, r.pid, r.camid) for side in SIDES for r in data.side(side)]
-    return sha256(json.dumps(rows).encode())
+def listing(data: ReIDData, contents: Contents) -> str:
+    """Return the hash of a data set's names, identities, cameras and image files."""
+    sides = [digest_of_records(data.side(side), contents) for side in SIDES]
+    return sha256("\n".join(sides).encode())
 
 
 def parameters(model: nn.Module) -> int:
@@ -88,25 +116,31 @@ def parameters(model: nn.Module) -> int:
 
 
 @contextlib.contextmanager
-def claimed(out: Path, identity: dict[str, Any]) -> Iterator[None]:
+def claimed(out: Path, key: Key, data: ReIDData, contents: Contents) -> Iterator[None]:
     """Make a folder a run's; a run that is refused inside the block leaves nothing there.
+
+    Args:
+        out: the folder.
+        key: of the run.
+        data: its data set.
+        contents: knows the files.
 
     Raises:
         ConfigError: it holds another run.
+        DataError: it holds this run of other images.
     """
-    path = out / FILE_NAME
-    new = not path.exists()
-    if not new and path.read_text(encoding="utf-8") != _text(identity):
-        raise ConfigError(
-            f"'{path}' belongs to another run; choose another data.save_dir or remove it"
-        )
-    write_text(path, _text(identity))
+    cache, note = Cache(out), out / KEPT / IMAGES
+    noted_images(note, data, contents, out)
+    new = not cache.check(key)
+    cache.claim(key)
+    write_text(note, json.dumps(note_of(data, contents)) + "\n")
+    contents.keep()
     try:
         yield
     except AdvError:
         if new:
             shutil.rmtree(out / KEPT, ignore_errors=True)
-            path.unlink()
+            (out / FILE_NAME).unlink()
         raise
 
 
@@ -129,7 +163,3 @@ def environment() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "",
     }
-
-
-def _text(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=1, sort_keys=True) + "\n"

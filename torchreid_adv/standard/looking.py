@@ -17,7 +17,7 @@ from torchreid_adv.pixels import from_levels
 from torchreid_adv.standard import inspection
 from torchreid_adv.standard.flags import Looks
 from torchreid_adv.standard.identity import metric_facts
-from torchreid_adv.standard.stages import Setting, kept
+from torchreid_adv.standard.stages import Setting
 from torchreid_adv.standard.tables import Scores
 from torchreid_adv.standard.trials import batches
 
@@ -35,8 +35,7 @@ def look(
         clean: scores without an attack.
         chance: (Q,) expected average precision of a random order; NaN where there is no match.
     """
-    path = setting.job / "looks.json"
-    seen = setting.team.first(lambda: kept(path, "", lambda: _seen(setting, sample)))
+    seen = setting.team.first(lambda: setting.kept("looks", "", lambda: _seen(setting, sample)))
     model = setting.model
     defense = model.defense if isinstance(model, Defended) else None
     assert defense is None or isinstance(defense, Defense)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchreid_adv.core.cache import Key
+from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.loading import check_images, refuse
 from torchreid_adv.defenses import Defended
@@ -21,7 +23,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.lock import working_in
-from torchreid_adv.jobs.manifest import SIDES, sha256
+from torchreid_adv.jobs.manifest import SIDES
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.base import ImageModel, black_box
@@ -33,7 +35,7 @@ from torchreid_adv.standard.looking import look
 from torchreid_adv.standard.reading import RESULT, sealed
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
 from torchreid_adv.standard.scoring import Judge
-from torchreid_adv.standard.stages import Setting, kept
+from torchreid_adv.standard.stages import Setting
 from torchreid_adv.standard.tables import Scores
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
 from torchreid_adv.standard.trials import clean_facts, measured, run_trials, sample
@@ -89,16 +91,16 @@ def evaluate_standard(
     _check(distance, tracks, surrogates)
     inspection.refuse_model(model)
     model = _averaged(model, version)
-    facts = identities.run_identity(
-        model, data, version, surrogates, protocol, attacked or distance, name
+    contents = Contents(Path(out) / identities.KEPT)
+    key = identities.run_identity(
+        model, data, version, surrogates, protocol, attacked or distance, name, contents
     )
     setting = _setting(model, data, Path(out), version, surrogates, protocol, workers)
-    identity = {"run": sha256(json.dumps(facts, sort_keys=True).encode())}
     setting = dataclasses.replace(
-        setting, attacked=attacked or distance, identity=identity, team=team
+        setting, attacked=attacked or distance, identity={"run": key.digest}, team=team
     )
     with working_in(setting.out, team), repeatable():
-        return _evaluate(setting, facts, tracks)
+        return _evaluate(setting, key, contents, tracks)
 
 
 def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData) -> Protocol:
@@ -183,10 +185,12 @@ def _setting(
     )
 
 
-def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str]) -> dict[str, Any]:
+def _evaluate(
+    setting: Setting, key: Key, contents: Contents, tracks: Sequence[str]
+) -> dict[str, Any]:
     """Do what is not done yet, and return the result."""
-    team = setting.team
-    scores, chance = team.first(lambda: _begun(setting, identity))
+    team, identity = setting.team, dict(key.facts)
+    scores, chance = team.first(lambda: _begun(setting, key, contents))
     for judge in filter(None, (setting.judge, setting.surrogate_judge, setting.twin_judge)):
         team.first(functools.partial(getattr, judge, "clean"))
     chosen = sample(setting.data.query, ~np.isnan(scores.ap), setting.version.sample)
@@ -211,18 +215,18 @@ def _evaluate(setting: Setting, identity: dict[str, Any], tracks: Sequence[str])
     return found
 
 
-def _begun(setting: Setting, identity: dict[str, Any]) -> tuple[Scores, NDArray[np.float64]]:
+def _begun(setting: Setting, key: Key, contents: Contents) -> tuple[Scores, NDArray[np.float64]]:
     """Take the folder; return the clean scores and chance, once nothing is wrong."""
     alone = dataclasses.replace(setting, team=ALONE)  # others wait for this as a whole
-    with identities.claimed(setting.out, identity):
+    with identities.claimed(setting.out, key, setting.data, contents):
         return _checked(alone)
 
 
 def _checked(setting: Setting) -> tuple[Scores, NDArray[np.float64]]:
     """Return the clean scores and chance (Q,), once nothing is wrong with images and features."""
     listed = [record for side in SIDES for record in setting.data.side(side)]
-    path = setting.job / "images.json"
-    refuse(kept(path, "", lambda: check_images(listed, workers=setting.workers)[0]), len(listed))
+    bad = setting.kept("checked", "", lambda: check_images(listed, workers=setting.workers)[0])
+    refuse(bad, len(listed))
     clean = setting.judge.clean[0]
     for side in clean.values():
         inspection.refuse_features(side)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from torchreid_adv.attacks import Attack, References
 from torchreid_adv.attacks.references import SIDE_RULES
 from torchreid_adv.attacks.transferred import Transferred
 from torchreid_adv.attacks.variant import VariantWriter
+from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import Distance
-from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import Entry
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble
@@ -173,29 +172,12 @@ class Setting:
 
     def scored(self, name: str, stored: str, compute: Callable[[], Scores]) -> Scores:
         """Return kept scores of what has a manifest's root, or compute and keep them."""
-        path = self.job / f"{name}.json"
-        facts = self.team.first(lambda: kept(path, stored, lambda: compute().to_dict()))
+        facts = self.team.first(lambda: self.kept(name, stored, lambda: compute().to_dict()))
         return Scores.of(facts)
 
-
-def kept(path: Path, key: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what a file says under a key, computed and written where it does not.
-
-    Args:
-        path: JSON file.
-        key: what the content depends on.
-        compute: gives plain values.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["key"] == key:
-            found: dict[str, Any] = content["facts"]
-            return found
-    except (FileNotFoundError, ValueError, LookupError, TypeError):
-        pass
-    found = compute()
-    write_text(path, json.dumps({"key": key, "facts": found}) + "\n")
-    return found
+    def kept(self, name: str, stored: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return kept facts of this run and of what has a manifest's root, computed if need be."""
+        return Cache(self.job).json(name, Key.of(**self.identity, stored=stored), compute)
 
 
 def _facts(attack: Attack) -> dict[str, Any]:

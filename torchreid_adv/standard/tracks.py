@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,8 +194,8 @@ def compose(setting: Setting, place: str, entries: dict[str, tuple[Entry, Path]]
         with removed_after(scratch):
             write_together(contents, folder, scratch)
     track, eps = place.split("-eps")
-    header = {"data": setting.data.name, "protocol": setting.data.protocol, "track": track}
-    header |= setting.identity
+    header: dict[str, Any] = {"data": setting.data.name, "protocol": setting.data.protocol}
+    header |= {"track": track, **setting.identity}
     header["attack"] = {"name": "the worst of the ensemble", "eps": float(eps)}
     manifest = Manifest(header, tuple(entry for _, (entry, _) in sorted(entries.items())))
     if setting.team.leads:

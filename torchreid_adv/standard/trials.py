@@ -17,14 +17,15 @@ from torchreid_adv.attacks import GradientAttack, LinfDelta, MetricDistance, Sig
 from torchreid_adv.attacks.rank_margin import RankMargin
 from torchreid_adv.data.batch import Batch
 from torchreid_adv.data.datasets import Record
-from torchreid_adv.data.loading import make_batch, read_groups
-from torchreid_adv.jobs.chunks import chunks, filled
+from torchreid_adv.data.loading import batches as parts_of
+from torchreid_adv.data.loading import read_groups
+from torchreid_adv.jobs.chunks import chunks
 from torchreid_adv.jobs.team import ALONE
 from torchreid_adv.models.extract import device_of
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.standard.ensemble import apgd
 from torchreid_adv.standard.flags import Trials
-from torchreid_adv.standard.stages import Setting, kept
+from torchreid_adv.standard.stages import Setting
 from torchreid_adv.standard.tables import Scores, median_breaking_bound
 
 _LAST = 10  # steps that should no longer move much
@@ -42,8 +43,8 @@ def batches(setting: Setting, records: Sequence[Record]) -> list[tuple[Batch, li
     groups = chunks(records, setting.version.chunk)
     device, found = device_of(setting.model), []
     for group, images in zip(groups, read_groups(groups, workers=setting.workers), strict=True):
-        batch = make_batch(group, filled(images, setting.version.chunk))
-        found.append((batch.to(device), images))
+        for rows, batch in parts_of(group, images, setting.version.chunk):
+            found.append((batch.to(device), images[rows]))
     return found
 
 
@@ -189,7 +190,7 @@ def _point(
                 ap, hits = np.fmin(ap, own), np.fmin(hits, found.scores.hits[rows, 0])
         return {**facts, "ap": ap.tolist(), "hits": hits.tolist()}
 
-    return kept(setting.job / "trials" / f"eps{bound}-steps{steps}.json", "", compute)
+    return setting.kept(f"trials/eps{bound}-steps{steps}", "", compute)
 
 
 def _single(setting: Setting, records: Sequence[Record], rows: np.ndarray, bound: int) -> float:
@@ -203,4 +204,4 @@ def _single(setting: Setting, records: Sequence[Record], rows: np.ndarray, bound
         attack = GradientAttack(MetricDistance(setting.attacked), LinfDelta(eps), rule, 1)
         return {"mAP": float(attacked(setting, records, attack).scores.ap[rows].mean())}
 
-    return float(kept(setting.job / "trials" / f"single-eps{bound}.json", "", compute)["mAP"])
+    return float(setting.kept(f"trials/single-eps{bound}", "", compute)["mAP"])

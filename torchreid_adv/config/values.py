@@ -1,0 +1,175 @@
+"""What a config value means: its spelling is read as the type that its key is declared with."""
+
+from __future__ import annotations
+
+import ast
+import math
+import os
+import re
+from typing import Any
+
+from torchreid_adv.config.yaml_file import Scalar, read_list, values
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.keys import KEYS, PATHS, STOCK_LISTS, Key
+
+SHOWN = 80  # characters of a value in an error
+DECLARED: dict[str, Key] = {f"adv.{key.name}": key for key in KEYS}
+BOOLS = {
+    **dict.fromkeys(("true", "yes", "on"), True),
+    **dict.fromkeys(("false", "no", "off"), False),
+}
+WORDS = {bool: "a bool (True or False)", int: "an int (a whole number)", str: "a str (text)"}
+_MOST_BITS = 1024  # of a whole number; beyond it no float holds it
+_HOME = re.compile(r"(?:(?<=:)|^)~[^/:\\]*(?=[/\\]|$)")  # ~ or ~user, also after 'label=name:'
+
+
+def coerce(value: Any, present: Any, key: str) -> Any:
+    """Return a value as the type of the one that is present, or of the key's declaration.
+
+    Args:
+        value: from Python, from YAML (see :class:`Scalar`), or the characters of a command line.
+            A key that takes a string takes the characters as they are.
+        present: the value that the key has.
+        key: dotted.
+
+    Raises:
+        ConfigError: it is of another type, or a number that is too large.
+    """
+    declared = DECLARED.get(key)
+    optional = declared is not None and declared.default is None
+    kind = declared.kind if declared and optional else type(present)
+    if kind is type(None) and key in PATHS:
+        kind = str  # a keyword of a registered entry
+    if kind is str:
+        read = _text(value, key)
+    elif kind in (list, tuple):
+        read = _sequence(value, kind, key)
+    else:
+        read = literal(value)
+        if kind is bool and isinstance(value, str):
+            read = BOOLS.get(value.lower(), read)
+    _refuse_huge(read, key)
+    if kind is float and type(read) is int:
+        read = float(read)
+    if type(read) is kind or (optional and read is None) or kind in (object, type(None)):
+        return expanded(key, read)
+    hint = ", in gray levels: write 8, not 8/255" if declared and declared.unit == "levels" else ""
+    takes = WORDS.get(kind, f"a {kind.__name__}")
+    raise ConfigError(f"config key '{key}' takes {takes}{hint}; got {shown(values(value))}")
+
+
+def literal(value: Any) -> Any:
+    """Read a string as the Python literal it spells ("5", "None", "['a']"), else keep it."""
+    if not isinstance(value, str):
+        return values(value)
+    try:
+        return ast.literal_eval(value.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
+
+
+def _text(value: Any, key: str) -> Any:
+    if isinstance(value, Scalar):
+        if value.value is None:
+            return value.text if value.text == "~" and key in PATHS else ""
+        return value.text
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        raise ConfigError(
+            f"config key '{key}' takes a str (text), and a number may be written in several ways; "
+            f"put quotes around {value!r}"
+        )
+    return str(value) if isinstance(value, (int, bool)) and _fits(value) else value
+
+
+def _sequence(value: Any, kind: type, key: str) -> Any:
+    """Return a list of what is given as one, or as text: ``[a, b]``, ``"['a', 'b']"``, ``a``."""
+    if isinstance(value, str):
+        read = literal(value)
+        value = read if isinstance(read, (list, tuple)) else read_list(value) or [_item(value, key)]
+    if not isinstance(value, (list, tuple)):
+        return values(value)
+    items = kind(values(list(value)))
+    odd = next((item for item in items if _item_kind(key) is str and _is_number(item)), None)
+    if odd is not None:
+        raise ConfigError(
+            f"config key '{key}' takes a list of strings, got the number {shown(odd)}; put quotes "
+            f"around it"
+        )
+    return items
+
+
+def _item(text: str, key: str) -> Any:
+    """Return what one word means where a list is expected."""
+    return text if _item_kind(key) is str else literal(text)
+
+
+def _item_kind(key: str) -> type:
+    declared = DECLARED.get(key)
+    if declared is None:
+        return STOCK_LISTS.get(key, object)
+    if declared.default:
+        return type(declared.default[0])
+    return str if declared.kind is object else declared.kind
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _refuse_huge(value: Any, key: str) -> None:
+    if isinstance(value, int) and not _fits(value):
+        raise ConfigError(f"config key '{key}' is set to {shown(value)}, which is too large")
+    children = value.values() if isinstance(value, dict) else value
+    for child in children if isinstance(value, (list, tuple, set, dict)) else ():
+        _refuse_huge(child, key)
+
+
+def _fits(value: int) -> bool:
+    return int(value).bit_length() < _MOST_BITS
+
+
+def finite(value: Any) -> bool:
+    """Return whether no number in a value is NaN or infinite."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    children = value.values() if isinstance(value, dict) else value
+    return not isinstance(value, (list, tuple, dict)) or all(map(finite, children))
+
+
+def expanded(key: str, value: Any) -> Any:
+    """Return the value of a key that names files with ``~`` and ``~user`` written out.
+
+    Args:
+        key: dotted; one that names no file keeps its value.
+        value: a path, an entry such as ``label=name:path``, or a list of those.
+
+    Raises:
+        ConfigError: ``~user`` of somebody who has no home folder on this machine.
+    """
+    if key not in PATHS:
+        return value
+    if isinstance(value, (list, tuple)):
+        return type(value)(expanded(key, item) for item in value)
+    return _HOME.sub(lambda found: _home(found[0], key), value) if isinstance(value, str) else value
+
+
+def _home(name: str, key: str) -> str:
+    home = os.path.expanduser(name)
+    if home == name:
+        raise ConfigError(
+            f"{key} names the home folder of '{name[1:]}', who is not known on this machine; for "
+            f"a folder of that name write './{name}'"
+        )
+    return home
+
+
+def shown(value: Any) -> str:
+    """Return a value as an error shows it, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write out a number of many digits
+        bits = value.bit_length() if isinstance(value, int) else 0
+        return f"a number of {bits} bits" if bits else "a number of thousands of digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

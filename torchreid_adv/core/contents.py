@@ -1,0 +1,132 @@
+"""What files hold: each is read once, and again only when it may have changed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.files import write_text
+
+FILE_NAME = "files.json"
+FORMAT = 1
+_PIECE = 2**20  # bytes read at a time
+SETTLED = 2_000_000_000  # ns: a younger file could change again within the clock's resolution
+
+Stamp = tuple[int, ...]  # changes whenever the file is replaced or written
+_known: dict[str, tuple[Stamp, str]] = {}  # path -> stamp and SHA-256, for this process
+
+
+def stamp_of(path: str | Path) -> Stamp:
+    """Return the size, times and number of a file; () where there is none.
+
+    ``mtime`` alone can be set to an old value (``cp -p``); ``ctime`` cannot.
+    """
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def digest_of(path: str | Path) -> str:
+    """Return the SHA-256 of a regular file, hex; "" for one that cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            return ""
+        with open(path, "rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    except (OSError, ValueError):
+        return ""
+    return digest.hexdigest()
+
+
+def file_digest(path: str | Path, what: str) -> str:
+    """Return the SHA-256 of a file that a config names.
+
+    Args:
+        path: the file.
+        what: what it is, for the error.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    found = Contents().of([Path(path).expanduser()])[0]
+    if not found:
+        raise ConfigError(f"cannot read {what} '{path}'; check the path")
+    return found
+
+
+class Contents:
+    """The SHA-256 of files, remembered with size and times, in this process and in a file.
+
+    Args:
+        folder: holds ``files.json``, which earlier runs wrote; None = this process only.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.store = None if folder is None else folder / FILE_NAME
+        stored = _stored(self.store)
+        self._asked = set(stored)
+        self._written = {path: (tuple(stamp), digest) for path, (stamp, digest) in stored.items()}
+        for path, known in self._written.items():
+            _known.setdefault(path, known)
+
+    def of(self, paths: Iterable[str | Path]) -> list[str]:
+        """Return the SHA-256 of each file, "" for one that cannot be read."""
+        return [self._one(os.path.abspath(path)) for path in paths]
+
+    def learn(self, path: str | Path, stamp: Sequence[int], digest: str) -> None:
+        """Remember what was found on the way, when the file was read for another reason.
+
+        Args:
+            path: the file.
+            stamp: of it, taken before it was read.
+            digest: SHA-256, hex.
+        """
+        name = os.path.abspath(path)
+        self._asked.add(name)
+        if digest and stamp and time.time_ns() - max(stamp[1:3]) > SETTLED:
+            _known[name] = (tuple(stamp), digest)
+
+    def keep(self) -> None:
+        """Write what is known of the files that were asked for.
+
+        In a folder that cannot be written they are read again next time.
+        """
+        files = {name: _known[name] for name in sorted(self._asked) if name in _known}
+        if self.store is None or files == self._written:
+            return
+        with contextlib.suppress(OSError):
+            write_text(self.store, json.dumps({"format": FORMAT, "files": files}) + "\n")
+            self._written = files
+
+    def _one(self, name: str) -> str:
+        self._asked.add(name)
+        stamp = stamp_of(name)
+        if name in _known and _known[name][0] == stamp:
+            return _known[name][1]
+        digest = digest_of(name)
+        self.learn(name, stamp, digest)
+        return digest
+
+
+def _stored(path: Path | None) -> dict[str, tuple[list[int], str]]:
+    """Return what a file of an earlier run remembers; nothing of one that is damaged."""
+    if path is None:
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        files: dict[str, tuple[list[int], str]] = content["files"]
+        good = content["format"] == FORMAT and all(len(pair) == 2 for pair in files.values())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
+    return files if good else {}

@@ -1,0 +1,134 @@
+"""What a data set consists of, the contents of its image files included."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.core.cache import read_json
+from torchreid_adv.core.contents import Contents
+from torchreid_adv.core.facts import facts_of
+from torchreid_adv.data.datasets import ReIDData, open_dataset
+from torchreid_adv.data.records import Record
+from torchreid_adv.errors import DataError
+from torchreid_adv.jobs.manifest import SIDES
+
+_PLACE = ("path", "frames")  # fields of a record that say where it lies, or are described apart
+
+
+def data_facts(data: ReIDData, contents: Contents) -> dict[str, Any]:
+    """Return what tells a data set from any other one: its name and a hash of each side.
+
+    All of each record counts but its place on the disk, and what its files hold.
+
+    Args:
+        data: the data set.
+        contents: knows or reads the files.
+    """
+    sides = {side: digest_of_records(data.side(side), contents) for side in SIDES}
+    return {"name": data.name, **sides}
+
+
+def digest_of_records(records: Sequence[Record], contents: Contents) -> str:
+    """Return a hash of images or tracklets with their labels and contents, in their order."""
+    return _digest([_described(record, contents) for record in records])
+
+
+def image_facts(records: Sequence[Record], contents: Contents) -> dict[str, list[Any]]:
+    """Return image_id -> [pid, camid, SHA-256 of the file] of some image files."""
+    digests = contents.of(record.path for record in records)
+    return {r.image_id: [r.pid, r.camid, d] for r, d in zip(records, digests, strict=True)}
+
+
+def changed_image(old: dict[str, list[Any]], new: dict[str, list[Any]]) -> str:
+    """Say which image differs between two answers of :func:`image_facts`, "" for none."""
+    names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    if not names:
+        return ""
+    first, more = names[0], f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    if first not in new:
+        return f"'{first}' is gone{more}"
+    if first not in old:
+        return f"'{first}' is new{more}"
+    if old[first][2] == new[first][2]:
+        return f"'{first}' has another identity or camera{more}"
+    return f"'{first}' was replaced or changed{more}"
+
+
+def noted_images(path: Path, data: ReIDData, contents: Contents, out: Path) -> dict[str, Any]:
+    """Return what a run noted of its images when it began; {} where it notes nothing.
+
+    Args:
+        path: of the note.
+        data: the data set as it is now.
+        contents: knows or reads the files.
+        out: folder of the run, for the error.
+
+    Raises:
+        DataError: the images are not those that the run began with.
+    """
+    noted = read_json(path)
+    here = note_of(data, contents) if noted else {}
+    if any(noted.get(name) != value for name, value in here.items()):
+        change = changed_image(noted.get("images", {}), here["images"])
+        raise DataError(
+            f"the images of '{data.name}' are not those that the run in '{out}' began with: "
+            f"{change or 'they are grouped or labeled in another way'}; put them back, or choose "
+            "another data.save_dir"
+        )
+    return noted
+
+
+def note_of(data: ReIDData, contents: Contents) -> dict[str, Any]:
+    """Return what a run notes of its images."""
+    return {"data": data_facts(data, contents), "images": image_facts(data.files(), contents)}
+
+
+def training_facts(
+    name: str, root: str | Path, contents: Contents, *, combineall: bool = False, **options: Any
+) -> dict[str, Any]:
+    """Return what tells a training set from any other one: its name and a hash.
+
+    Args:
+        name: of the data set.
+        root: data root.
+        contents: knows or reads the files.
+        combineall: query and gallery are trained on, too.
+        options: of the data set, see :func:`load_dataset`.
+
+    Raises:
+        ConfigError: unknown name.
+        DataError: the data set is not there or cannot be read.
+    """
+    dataset, sides = open_dataset(name, root, **options), SIDES if combineall else ("train",)
+    rows = {side: list(_rows(getattr(dataset, side), Path(root), contents)) for side in sides}
+    return {"name": name, **{side: _digest(found) for side, found in rows.items()}}
+
+
+def _rows(items: Sequence[Any], root: Path, contents: Contents) -> Iterator[Any]:
+    """Yield torchreid's tuples (path or paths, pid, camid...) with names below the data root."""
+    for first, *labels in items:
+        paths = [first] if isinstance(first, str) else list(first)
+        names = [os.path.relpath(path, os.path.expanduser(root)) for path in paths]
+        yield [names, contents.of(paths), facts_of(labels)]
+
+
+def _described(record: Record, contents: Contents) -> Any:
+    labels = {
+        field.name: facts_of(getattr(record, field.name))
+        for field in dataclasses.fields(record)
+        if field.name not in _PLACE
+    }
+    if record.frames:
+        return [labels, [_described(frame, contents) for frame in record.frames]]
+    return [labels, *contents.of([record.path])]
+
+
+def _digest(rows: Any) -> str:
+    text = json.dumps(rows, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,69 @@
+"""What a training refuses before its first batch, because it would be lost at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from torchreid_adv.distances import build_distance
+from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.evaluation import Protocol
+from torchreid_adv.evaluation.matches import Labels
+from torchreid_adv.models.features import Features
+
+
+def check_batches(loader: Any, sources: Sequence[str]) -> None:
+    """Refuse to train by no batch at all, which torchreid does without a word.
+
+    Args:
+        loader: of the training images; a short batch at the end is dropped.
+        sources: names of the training sets.
+
+    Raises:
+        ConfigError: there are fewer training images than a batch takes.
+    """
+    if not len(loader):
+        raise ConfigError(
+            f"{', '.join(sources)} holds {len(loader.dataset)} training images or tracklets, "
+            f"fewer than the {loader.batch_size} of a batch; lower train.batch_size"
+        )
+
+
+def check_testable(name: str, query: Any, gallery: Any) -> None:
+    """Refuse a test set of which no query can be scored, by the rules of its own evaluation.
+
+    Args:
+        name: of the data set.
+        query: loader of the queries.
+        gallery: loader of the gallery.
+
+    Raises:
+        DataError: no query has a match: a gallery image of its identity under another camera.
+    """
+    sides = [_labels(loader.dataset) for loader in (query, gallery)]
+    own = getattr(gallery.dataset, "protocol", "")
+    try:
+        if own:
+            Protocol(distance=build_distance("euclidean"), name=own).evaluate(*sides)
+        else:
+            (_, pids, camids), (_, others, cameras) = ((s.values, s.pids, s.camids) for s in sides)
+            Labels(pids, others, camids, cameras).require_a_positive()
+    except DataError as error:
+        raise DataError(
+            f"the test on '{name}' at the end of the training cannot be made, so nothing was "
+            f"trained: {error}; give test images of several cameras, or another -t"
+        ) from error
+
+
+def _labels(dataset: Any) -> Features:
+    """Return identities and cameras of a side of a data set, with features that say nothing."""
+    rows = [(row[0], row[1], row[2]) for row in dataset.data]
+    names, pids, camids = zip(*rows, strict=True) if rows else ((), (), ())
+    values = torch.arange(len(rows), dtype=torch.float32)[:, None]
+    return Features(values, torch.tensor(pids), torch.tensor(camids), tuple(map(_name, names)))
+
+
+def _name(path: Any) -> str:
+    return path if isinstance(path, str) else str(path[0])  # a tracklet's first frame

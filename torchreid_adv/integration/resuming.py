@@ -1,0 +1,193 @@
+"""``model.resume``: a checkpoint is held against the run that is to go on from it, then loaded."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.checkpoints import (
+    SHOWN,
+    Match,
+    check_match,
+    is_head,
+    match_weights,
+    read_checkpoint,
+    unwrap,
+    weights_in,
+)
+
+INSTEAD = "to start from its weights use model.load_weights instead of model.resume"
+SAME = "resume with the config that it was trained with"
+# options by which optimizers differ: a group that has others is another optimizer's
+_OF_KINDS = ("betas", "amsgrad", "momentum", "dampening", "nesterov", "alpha", "centered", "rho")
+# what the schedule moves, what the parameters are called, and how a step is computed
+_FREE = (
+    *("lr", "params", "param_names", "buffer", "foreach", "fused", "capturable", "differentiable"),
+    *("maximize", "decoupled_weight_decay"),
+)
+# a scheduler's state that moves as epochs pass
+_MOVES = ("last_epoch", "verbose", "base_lrs", "optimizer")
+KEYS = {"optimizer": "train.optim and its keys", "scheduler": "train.lr_scheduler and its keys"}
+
+
+def resume_from_checkpoint(
+    fpath: str, model: nn.Module, optimizer: Any = None, scheduler: Any = None
+) -> int:
+    """Stand in for torchreid's function; a checkpoint from a GPU resumes on a CPU and back.
+
+    Nothing is loaded unless all of it fits.
+
+    Args:
+        fpath: the checkpoint of an epoch.
+        model: as built for this run.
+        optimizer: the same; None = only weights are asked for.
+        scheduler: the same.
+
+    Returns:
+        the epoch to start from.
+
+    Raises:
+        ConfigError: not a training checkpoint, or one of another model, of another number of
+            identities, or of another optimizer or schedule.
+    """
+    print(f'Loading checkpoint from "{fpath}"')
+    checkpoint = read_checkpoint(fpath)
+    epoch = _epoch(fpath, checkpoint)
+    match = _match(fpath, model, checkpoint)
+    parts = {"optimizer": optimizer, "scheduler": scheduler}
+    parts = {name: part for name, part in parts.items() if part is not None}
+    for name, part in parts.items():
+        _check_part(fpath, name, part, checkpoint.get(name))
+    unwrap(model).load_state_dict(match.loaded, strict=False)
+    print("Loaded model weights")
+    for name, part in parts.items():
+        _load_part(fpath, name, part, checkpoint[name])
+        print(f"Loaded {name}")
+    print(f"Last epoch = {epoch}")
+    if isinstance(checkpoint.get("rank1"), (float, np.floating)):
+        print(f"Last rank1 = {checkpoint['rank1']:.1%}")
+    return epoch
+
+
+def check_unfinished(start: int, end: int) -> None:
+    """Refuse to train no epoch at all, after which torchreid saves its weights as epoch 1's.
+
+    Args:
+        start: epochs that were trained before.
+        end: ``train.max_epoch``.
+
+    Raises:
+        ConfigError: no epoch is left.
+    """
+    if start >= end > 0:
+        raise ConfigError(
+            f"nothing is left to train: {start} epochs are done and train.max_epoch is {end}; to "
+            "test the checkpoint set test.evaluate True with model.load_weights, to train on raise "
+            "train.max_epoch"
+        )
+
+
+def _epoch(fpath: str, checkpoint: Mapping[str, Any]) -> int:
+    epoch = checkpoint.get("epoch")
+    if isinstance(epoch, bool) or not isinstance(epoch, (int, np.integer)) or epoch < 0:
+        raise ConfigError(f"'{fpath}' is no training checkpoint, it has no epoch; {INSTEAD}")
+    return int(epoch)
+
+
+def _match(fpath: str, model: nn.Module, checkpoint: dict[str, Any]) -> Match:
+    match = match_weights(model, weights_in(checkpoint, fpath))
+    check_match(match, fpath, strict=True)
+    other = [*match.mismatched, *filter(is_head, match.missing)]
+    if other:
+        raise ConfigError(
+            f"'{fpath}' was trained on other data: its {', '.join(other[:SHOWN])} does not fit; "
+            f"{INSTEAD}"
+        )
+    return match
+
+
+def _check_part(fpath: str, name: str, part: Any, state: Any) -> None:
+    if state is None:
+        raise ConfigError(
+            f"'{fpath}' holds no {name}, without which a training cannot go on; {INSTEAD}"
+        )
+    try:
+        check = _optimizer_difference if name == "optimizer" else _scheduler_difference
+        difference, kept = check(part.state_dict(), state)
+    except Exception as error:  # the file says what is in there, so that anything may be missing
+        raise _misfit(fpath, name, error) from error
+    if difference:
+        raise ConfigError(
+            f"the {name} in '{fpath}' is not this run's: {difference}; {SAME} ({KEYS[name]})"
+        )
+    if kept:
+        warnings.warn(
+            f"the run goes on by the {name} of the checkpoint: {'; '.join(kept)}", stacklevel=3
+        )
+
+
+def _load_part(fpath: str, name: str, part: Any, state: Any) -> None:
+    try:
+        part.load_state_dict(state)
+    except Exception as error:  # as above
+        raise _misfit(fpath, name, error) from error
+
+
+def _misfit(fpath: str, name: str, error: Exception) -> ConfigError:
+    return ConfigError(f"the {name} in '{fpath}' is not this run's: {error}; {SAME}")
+
+
+Difference = tuple[str, list[str]]  # what makes it another one, "" for nothing; other values
+
+
+def _optimizer_difference(mine: dict[str, Any], saved: dict[str, Any]) -> Difference:
+    """Return what makes an optimizer another one, and which of its values are the file's."""
+    counts = [[len(group["params"]) for group in s["param_groups"]] for s in (mine, saved)]
+    if counts[0] != counts[1]:
+        return f"it moves groups of {counts[1]} parameters, this one groups of {counts[0]}", []
+    kept: list[str] = []
+    for own, group in zip(mine["param_groups"], saved["param_groups"], strict=True):
+        kinds = [{option for option in _OF_KINDS if option in g} for g in (own, group)]
+        if kinds[0] != kinds[1]:
+            return f"its options are {_listed(kinds[1])}, of this one {_listed(kinds[0])}", []
+        flags, values = _differences(own, group, _FREE)
+        if flags:
+            return flags[0], []
+        kept += [value for value in values if value not in kept]
+    return "", kept
+
+
+def _scheduler_difference(mine: dict[str, Any], saved: dict[str, Any]) -> Difference:
+    """Return what makes a schedule another one, and which of its values are the file's."""
+    own, other = ({key for key in s if key[0] != "_"} - set(_MOVES) for s in (mine, saved))
+    if own != other:
+        return f"its settings are {_listed(other)}, of this one {_listed(own)}", []
+    return "", _differences(mine, saved, _MOVES)[1]
+
+
+def _differences(
+    mine: Mapping[str, Any], saved: Mapping[str, Any], free: tuple[str, ...]
+) -> tuple[list[str], list[str]]:
+    """Return the flags that differ, and the other values that do, each as ``a here, b there``."""
+    flags, kept = [], []
+    for option in sorted(mine.keys() & saved.keys()):
+        if option[0] == "_" or option in free:
+            continue
+        one, other = (_plain(values[option]) for values in (mine, saved))
+        if one != other:
+            found = flags if isinstance(one, bool) else kept
+            found.append(f"{option} is {other!r} there and {one!r} here")
+    return flags, kept
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _listed(options: set[str]) -> str:
+    return ", ".join(sorted(options)) or "none"
