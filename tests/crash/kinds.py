@@ -10,6 +10,7 @@ from torchreid_adv.jobs.ledger import _records
 
 PEOPLE = {"height": 64, "width": 32, "distractors": 1, "train_identities": 4}
 PEOPLE |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}
+NOTES = "files.json"  # digests of files that were not too young to be noted
 BY_TIME = ("train.log-", "test.log-", "events.out.tfevents.")  # and so new in every run
 VARIES = ("images_per_second", "seconds")
 ZOO = "{normal: {}, scaled: {adv.defense.name: bit_depth}}"
@@ -117,7 +118,9 @@ def kept(place):
     """Return what finished work left: name -> bytes, without what may differ."""
     contents = {}
     for path in sorted(place.rglob("*")):
-        if not path.is_file() or path.name.endswith(".ledger") or path.name.startswith(BY_TIME):
+        if path.suffix == ".ledger" or path.name == NOTES or not path.is_file():
+            continue
+        if path.name.startswith(BY_TIME):
             continue
         contents[path.relative_to(place).as_posix()] = _same(path, path.read_bytes())
     return contents

@@ -95,11 +95,7 @@ class EvaluationMixin(Base):
 
     def save_before_test(self, save_dir: str) -> None:
         """Save the checkpoint of the epoch, whose rank-1 is not known yet."""
-        with (
-            whole_checkpoints(save_dir)
-            if self.leads
-            else contextlib.nullcontext(save_dir) as folder
-        ):
+        with whole_checkpoints(save_dir, self.leads) as folder:
             super().save_model(self.epoch, math.nan, folder)
 
     def extract_features(self, input: Tensor) -> Tensor:
@@ -256,9 +252,5 @@ class EvaluationMixin(Base):
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Save with rank-1 as a plain float, which current torch reads back without unpickling."""
-        with (
-            whole_checkpoints(save_dir)
-            if self.leads
-            else contextlib.nullcontext(save_dir) as folder
-        ):
+        with whole_checkpoints(save_dir, self.leads) as folder:
             super().save_model(epoch, float(rank1), folder, is_best=is_best)

@@ -58,12 +58,9 @@ class ResumableMixin(Base):
     @contextlib.contextmanager
     def _complete(self, epoch: int, save_dir: str) -> Iterator[str]:
         """Give a folder whose checkpoints take their place with the state added."""
-        if not self.leads:
-            yield save_dir
-            return
-        with whole_checkpoints(save_dir) as folder:
+        with whole_checkpoints(save_dir, self.leads) as folder:
             yield folder
-            for name in self.get_model_names():
+            for name in self.get_model_names() if self.leads else ():
                 path = Path(folder) / name / f"model.pth.tar-{epoch + 1}"
                 if path.is_file():  # a learned attack saves no network
                     torch.save({**read_checkpoint(path), KEY: self.kept_state()}, path)

@@ -12,7 +12,7 @@ from torchreid_adv.jobs.held import require_held
 
 
 @contextlib.contextmanager
-def whole_checkpoints(save_dir: str) -> Iterator[str]:
+def whole_checkpoints(save_dir: str, leads: bool = True) -> Iterator[str]:
     """Give a folder to save checkpoints in; what is there at the end takes its place in another.
 
     torchreid writes a checkpoint at its place, where a process that is killed meanwhile leaves one
@@ -20,11 +20,15 @@ def whole_checkpoints(save_dir: str) -> Iterator[str]:
 
     Args:
         save_dir: where the checkpoints belong; lines that are printed name it.
+        leads: whether this process saves any; one that does not is given the same folder.
 
     Raises:
         OSError: the disk is full or cannot be written; older checkpoints stand as they were.
         DiskError: the folder was removed while this process worked in it.
     """
+    if not leads:
+        yield save_dir
+        return
     folder, said = Path(save_dir), io.StringIO()
     require_held(folder)
     folder.mkdir(parents=True, exist_ok=True)
