@@ -59,6 +59,11 @@ def test_files_that_vanish_are_made_again(jobs, whole, tmp_path):
     assert jobs.run(tmp_path) == [0]
     assert "recorded units are missing or changed" in jobs.said()
     assert left(tmp_path) == whole[0]
+    (tmp_path / "run.json").unlink()
+    assert jobs.run(tmp_path) == [2]
+    said = jobs.said()
+    assert f"'{tmp_path}/run.json' is missing" in said
+    assert "another run" not in said
 
 
 def test_a_shard_whose_folder_vanishes_is_not_done(jobs, tmp_path):
