@@ -38,8 +38,31 @@ def test_every_row_of_the_results_is_on_the_page(path):
     assert not missing
 
 
+NAMES = {"ifgsm": "I-FGSM", "mifgsm": "MI-FGSM"}
+
+
+def control_rows():
+    """The rows of networks with a start and one without: percent of clean mAP that is kept."""
+    cells = json.loads((ROOT / "docs" / "results" / "start_control.json").read_text())["cells"]
+    kept = {}
+    for cell in cells:
+        shares = kept.setdefault((cell["attacked"], NAMES[cell["attack"]]), {})
+        shares[cell["tested"]] = 100 * cell["adversarial"] / cell["clean"]
+    order = ("shufflenet", "shufflenet-2", "alone")
+    return {
+        f"| {attacked} | {attack} | {' | '.join(f'{shares[name]:.1f}' for name in order)} |"
+        for (attacked, attack), shares in kept.items()
+    }
+
+
+def test_the_control_is_on_the_page():
+    assert len(control_rows()) == 6
+    assert control_rows() <= set(rows(SECTION))
+
+
 def test_every_row_of_the_page_is_of_the_results():
-    known = {row for path in RESULTS for row in rows(facts.summary(readings_of(path)))}
+    known = control_rows() | {"| noise made on | attack | shufflenet | shufflenet-2 | alone |"}
+    known |= {row for path in RESULTS for row in rows(facts.summary(readings_of(path)))}
     known |= {row for path in RESULTS for row in rows(tables.markdown(readings_of(path)))}
     assert set(rows(SECTION)) <= known
 
