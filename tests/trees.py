@@ -546,9 +546,9 @@ def adversarial(root, name="adversarial"):
             track = {"tracklet": f"{side}/{pid}", "frame": number} if len(frames) > 1 else {}
             entries.append(
                 Entry(
-                    image_id=frame, source=frame, source_sha256="", source_mode="RGB",
+                    image_id=frame, source=frame, source_sha256="0" * 64, source_mode="RGB",
                     output=frame, size=(8, 4), side=side, pid=pid, camid=camid, attacked=True,
-                    linf=0, changed=False, sha256="", **track,
+                    linf=0, changed=False, sha256="0" * 64, **track,
                 )
             )  # fmt: skip
     Manifest({"protocol": ""}, tuple(entries)).write(root / tree.home)

@@ -126,7 +126,8 @@ def three_ways(value):
     if isinstance(value, int):
         return [value + 1, 0 if value else 7, REMOVED]
     if isinstance(value, float):
-        return [value - 0.001 if value > 0.001 else value + 0.001, (value + 1) / 2, REMOVED]
+        small = value - 0.001 if value > 0.001 else value + 0.001
+        return [small, (value + 1) / 2 if value < 0.9 else value / 2, REMOVED]
     if isinstance(value, str):
         digits = value and set(value) <= set("0123456789abcdef")
         other = "10"[value[0] == "1"] + value[1:] if digits else value + "x"

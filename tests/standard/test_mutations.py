@@ -205,7 +205,8 @@ def fitted(folder, path, results):
         attack = results["targets"]["market1501"]["attack"]
         run["attack"] = {key: attack[key] for key in run["attack"] if key in attack}
     (folder / RUN).write_text(json.dumps(run, indent=1, sort_keys=True) + "\n")
-    Manifest({"data": "market1501", **run}, read_manifest(variant).entries).write(variant)
+    manifest = read_manifest(variant)
+    Manifest({**manifest.header, **run}, manifest.entries).write(variant)
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -353,8 +353,14 @@ class AttackJob:
         records = data.side(self.side)
         targets: dict[str, int] = {}
         if self.target:
-            names = {"side": self.side, "left_out": self.left_out}
-            targets = target_map(self.target, records, other.pids, seed=self.seed, **names)
+            targets = target_map(
+                self.target,
+                records,
+                other.pids,
+                seed=self.seed,
+                side=self.side,
+                left_out=self.left_out,
+            )
             say_targets(self.side, len(targets), len(records))
         return VariantWriter(
             model,

@@ -121,17 +121,14 @@ def _read(name: str, folder: str | Path) -> tuple[Path, Manifest]:
     if not os.path.isdir(path):
         raise DataError(f"adv.data.adversarial_dir names '{place}', and there is no such folder")
     manifest = read_manifest(path)
-    _find_files(path, manifest)
+    _warn_of_others(path, manifest)
     return path, manifest
 
 
-def _find_files(folder: Path, manifest: Manifest) -> None:
-    """Refuse a manifest of files that are not there, and name images that it does not list."""
+def _warn_of_others(folder: Path, manifest: Manifest) -> None:
+    """Name images in the folders of a stored variant that its manifest does not list."""
     files = ListedFiles(folder, Layout(folder.name, f"the images that '{FILE_NAME}' lists"))
-    where = f"'{folder / FILE_NAME}'"
     for entry in manifest.stored:
-        if files.path(entry.output, where) != f"{folder}/{entry.output}":
-            raise DataError(
-                f"{where} names '{entry.output}', and there is another file of that name only"
-            )
-    files.warn_of_unlisted({entry.output.split("/")[0] for entry in manifest.stored})
+        files.leave_out(entry.output)
+    tops = {entry.output.split("/")[0] for entry in manifest.stored}
+    files.warn_of_unlisted(top for top in tops if not os.path.islink(folder / top))

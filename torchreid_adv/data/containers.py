@@ -142,7 +142,7 @@ def with_further_data(content: bytes) -> bytes:
             continue
         stop = _end_of_scan(content, start)
         data, count = _RESTART.subn(lambda marker: FURTHER + marker[0], content[start:stop])
-        further = FURTHER + bytes((0xFF, 0xD0 + count % 8)) + FURTHER if restarts else FURTHER
+        further = FURTHER + FILL + bytes([0xD0 + count % 8]) + FURTHER if restarts else FURTHER
         found += [content[place:start], data, further]
         place = stop
     return b"".join([*found, content[place:]])

@@ -178,7 +178,7 @@ def _fault(faults: Sequence[ConfigError], name: str, model: PixelModel) -> str:
 
 def _find_batch(model: PixelModel, images: Tensor) -> bool:
     """Set the length of batches that a file takes, and return whether there is one."""
-    network = model.network
+    network: Any = model.network
     own = getattr(network.network, "batch", 0)
     for batch in (own,) if own else BATCHES:
         network.batch = batch

@@ -83,7 +83,7 @@ def _of_tensor(message: memoryview) -> Iterator[str]:
         elif number == 14:
             external = value == 1
     for entry in entries if external else []:
-        key, name = (bytes(entry.get(n, b"")) for n in (1, 2))  # type: ignore[arg-type]
+        key, name = (bytes(entry.get(n, b"")) for n in (1, 2))
         if key == b"location":
             yield name.decode("utf-8", errors="surrogateescape")
 
