@@ -32,7 +32,9 @@ def test_there_are_results():
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_every_row_of_the_results_is_on_the_page(path):
     readings = readings_of(path)
-    wanted = rows(facts.summary(readings)) + rows(tables.markdown(readings))
+    wanted = rows(facts.summary(readings))
+    if not json.loads(path.read_text())["pairs"]:  # of the config as it is, all tables
+        wanted += rows(tables.markdown(readings))
     assert len(wanted) > 10
     missing = [row for row in wanted if row not in SECTION]
     assert not missing
