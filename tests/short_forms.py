@@ -8,6 +8,8 @@ PEOPLE = {"height": 64, "width": 32, "distractors": 1, "train_identities": 4, "f
 PEOPLE |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}
 LEARNING = {"adv.scenarios.batch": 8, "adv.scenarios.instances": 2, "adv.scenarios.epochs": 1}
 LEARNING |= {"adv.meta.iterations": 1}
+LEARNING |= {"adv.start.identities": 4, "adv.start.epochs": 2, "adv.start.half_size": 1}
+LEARNING |= {"adv.start.warmup": 1, "adv.start.batch": 8, "adv.schedule.warmup": 0}
 HERE = {"data.workers": 0, "use_gpu": False, "model.pretrained": False}  # nothing is fetched
 ALL = SIZES | LEARNING | HERE | {f"adv.virtual.{key}": value for key, value in PEOPLE.items()}
 

@@ -97,8 +97,14 @@ def zoo(command, printed):
 
 def study(command, printed):
     facts = content(command.out / "study.json")
-    assert facts["comparisons"]
+    assert facts["comparisons"] or facts["readings"]
     assert (command.out / "study.md").read_text().strip() in printed
+
+
+def start(command, printed):
+    for spec in parse_models(command.config.adv.study.models, trained=False):
+        (weights,) = re.findall(rf"^{spec.label}: (.+)$", printed, flags=re.MULTILINE)
+        assert Path(weights).is_file()
 
 
 def scenarios(command, printed):
@@ -150,6 +156,7 @@ CHECKS = {
     "robust-report": robust_report,
     "scenarios": scenarios,
     "standard": standard,
+    "start": start,
     "study": study,
     "train": train,
     "verify": verify,

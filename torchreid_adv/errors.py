@@ -98,7 +98,8 @@ _STEM, _SHORT = 4, 5  # letters that are enough to know a name by; letters of a 
 
 def _edits(one: str, two: str) -> int:
     """Return how many letters are missing, added, replaced or swapped with their neighbor."""
-    before, row = [], list(range(len(two) + 1))
+    before: list[int] = []
+    row = list(range(len(two) + 1))
     for i, letter in enumerate(one, 1):
         last, before, row = before, row, [i]
         for j, other in enumerate(two, 1):

@@ -34,6 +34,8 @@ SECTIONS = {
     "data": "Images and stored variants",
     "evaluation": "How a ranking is scored",
     "job": "The run: chunks, shares, bad files",
+    "schedule": "The learning rate",
+    "start": "The common start of a study's networks",
     "transfer": "Tables of several models",
     "selection": "Choosing checkpoints by another data set",
     "loss": "Losses of torchreid's engines",

@@ -285,6 +285,8 @@ TRANSFORMS = Registry("transform", "transforms")
 SAMPLERS = Registry("sampler", "data")
 # where images come from; torchreid ImageDataset / VideoDataset classes; facts: video = True | False
 DATASETS = Registry("data set", "data")
+# which images torchreid's own data sets have: reader(root, **options) -> train, query, gallery
+LAYOUTS = Registry("layout", "data.stock")
 # how an image file becomes pixels; torchreid's own reader is replaced by the entry "image"
 READERS = Registry("reader", "data")
 # networks under torchreid's factory signature (num_classes, loss, pretrained, use_gpu)

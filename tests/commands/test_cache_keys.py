@@ -156,6 +156,7 @@ OTHER = {
     "attack": lambda: adv.build_attack("fgsm", eps=4 / 255),
     "protocol": lambda: protocol(distance=build_distance("cosine")),
     "side": lambda: "query",
+    "target": lambda: "7",
     "defense": lambda: __import__(
         "torchreid_adv.commands.defended", fromlist=["DefenseTest"]
     ).DefenseTest("jpeg", adv.build_defense("jpeg")),
@@ -164,9 +165,12 @@ OTHER = {
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(AttackJob)])
 def test_each_field_of_a_job_decides_the_images_or_the_scores(field):
-    model = PixelModel(Tiny().eval(), size=(8, 4))
-    before, value = job(), OTHER.get(field, lambda: other(getattr(job(), field)))()
-    after = job(**{field: value})
+    model, pulled = PixelModel(Tiny().eval(), size=(8, 4)), {}
+    if field == "target":
+        attack = adv.build_attack("fgsm", eps=8 / 255, targeted=True)
+        pulled = {"attack": attack, "target": "random"}
+    before, value = job(**pulled), OTHER.get(field, lambda: other(getattr(job(), field)))()
+    after = job(**{**pulled, field: value})
     images = Key.of(**before.facts(model)).digest != Key.of(**after.facts(model)).digest
     scores = Key.of(**before.score_facts()).digest != Key.of(**after.score_facts()).digest
     assert images == (field not in SCORED + SPEED)

@@ -105,7 +105,9 @@ def test_batches_that_cannot_be_filled_are_refused(settings, pairs, words, tmp_p
 
 def test_what_torchreid_asserts_without_a_word_is_told(settings):
     pairs = ["sampler.train_sampler", "RandomDomainSampler", "sampler.num_cams", "3"]
-    with pytest.raises(DataError, match=r"'batch_size % n_domain == 0' does not hold in torchreid"):
+    with pytest.raises(
+        ConfigError, match=r"of 3 cameras into a batch of \d+, and the training set"
+    ):
         main([*settings, *pairs])
 
 

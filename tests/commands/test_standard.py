@@ -69,7 +69,7 @@ def check_verified(place, run, capsys):
     """Score a run again by its own model, and by another one."""
     common = ["-t", "market1501", "--root", str(place / "data"), *SMALL]
     for label, code, sentence in (
-        ("a", 0, "scored again, they give its figures"),
+        ("a", 0, "values exactly"),
         ("b", 2, "in its weights"),
     ):
         config.forget()

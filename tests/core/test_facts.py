@@ -160,6 +160,7 @@ IDLE = {
     ("spsa", "temperature"): "of score rank_score only",
     ("square", "temperature"): "of score rank_score only",
     ("tifgsm", "smallest"): "of an input diversity that it does not have",
+    ("circuitous_scaling", "proportional"): "the default size is the one that presets are of",
 }
 WORDS = ("bf16", "zero", "random", "best", "last", "self", "minus", "plus", "PGD", "bilinear")
 

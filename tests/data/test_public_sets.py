@@ -129,8 +129,8 @@ def test_unrealperson_s_list_is_followed(tmp_path):
     [
         ("unreal_v1.1/images/5_c001_1.jpg 1", "line 1 of .* path below the folder"),
         ("../secret.jpg 1 1", "line 1 of"),
-        ("unreal_v9.1/images/5_c001_1.jpg 1 1", "which is not there; unpack"),
-        ("", "is empty; remove it"),
+        ("unreal_v9.1/images/5_c001_1.jpg 1 1", "has no such image file"),
+        ("", "is empty"),
     ],
 )
 def test_a_list_of_unrealperson_that_is_wrong_is_named(tmp_path, line, says):

@@ -46,8 +46,8 @@ def listing(folder):
 
 def entries(outputs):
     facts = {
-        "source": "a.jpg", "source_sha256": "", "source_mode": "RGB", "size": (64, 32), "pid": 1,
-        "camid": 0, "attacked": True, "linf": 1, "changed": True, "sha256": "",
+        "source": "a.jpg", "source_sha256": "0" * 64, "source_mode": "RGB", "size": (64, 32),
+        "pid": 1, "camid": 0, "attacked": True, "linf": 1, "changed": True, "sha256": "0" * 64,
     }  # fmt: skip
     return [
         Entry(image_id=f"{side}/{n}.jpg", side=side, output=output, **facts)
@@ -64,7 +64,7 @@ def is_within(folder, path):
 def test_no_file_outside_of_a_folder(folder, tally, name):
     name = named(name, folder)
     before = listing(folder)
-    Manifest({}, tuple(entries([name]))).write(folder)
+    Manifest({"protocol": ""}, tuple(entries([name]))).write(folder)
     try:
         data = Adversarial(folder=folder, mode="query", verbose=False)
         paths = [row[0] for side in (data.train, data.query, data.gallery) for row in side]

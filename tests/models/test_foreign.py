@@ -19,6 +19,7 @@ from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import Features, PixelModel, fingerprint, load_model
 from torchreid_adv.models.base import black_box
+from torchreid_adv.models.onnx_weights import external_weights
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.models.specs import parse_models
 
@@ -149,7 +150,7 @@ class Rows(nn.Module):
 @pytest.mark.parametrize(
     ("end", "reason"),
     [
-        (lambda x: (x, x), "gives a tuple|has the inputs"),
+        (lambda x: (x, x), "gives a tuple|gives a dict"),
         (lambda x: x[:, :, None, None], r"gives float32 \(3, 6, 1, 1\)"),
         (lambda x: x.argmax(1, keepdim=True), r"gives int64 \(3, 1\)|in float32"),
         (lambda x: x.mean(0), r"gives float32 \(6,\)"),
@@ -163,11 +164,17 @@ def test_answers_that_are_no_features_are_refused(kind, end, reason, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_that_is_not_dynamic_is_refused(kind, tmp_path):
+def test_a_file_of_fixed_batches_is_asked_for_groups_of_their_length(kind, tmp_path):
     network = Rows() if kind == "torchscript" else Small().eval()
     path = write(network, kind, tmp_path / f"net{SUFFIX[kind]}", dynamic=False)
-    with pytest.raises(ConfigError, match="batch"):
-        load(kind, path)
+    model = load(kind, path)
+    assert model.network.batch == 2
+    images = torch.rand(5, 3, *SIZE)
+    with torch.no_grad():
+        expected = [PixelModel(network, size=SIZE).eval()(images[[n, n]])[0] for n in range(5)]
+        for count in (1, 2, 5):
+            found = model(images[:count])
+            assert torch.allclose(found, torch.stack(expected[:count]), atol=TOLERANCE[kind])
 
 
 def test_a_network_written_in_train_mode_is_refused(tmp_path):
@@ -332,3 +339,60 @@ def test_a_label_says_size_and_normalization(networks):
     for wrong in ("a=onnx@0.5:net.onnx", "a=onnx@1/2,3:net.onnx", "a=onnx@-1/2:net.onnx"):
         with pytest.raises(ConfigError, match="names no model"):
             parse_models([wrong])
+
+
+def test_size_and_normalization_may_stand_in_the_name(networks):
+    model = load_model("python@32x16@0.5/0.25", "my_networks:build", device="cpu")
+    assert (model.size, model.mean, model.std) == ((32, 16), (0.5,) * 3, (0.25,) * 3)
+    with pytest.raises(ConfigError, match="says another size than size="):
+        load_model("python@32x16", "my_networks:build", size=(64, 32), device="cpu")
+    with pytest.raises(ConfigError, match="key chooses weights in a checkpoint"):
+        load_model("python", "my_networks:build", size=SIZE, device="cpu", key="ema")
+
+
+def test_an_output_of_a_program_is_chosen(tmp_path):
+    path = write(Small(end=lambda x: (x * 2, x)).eval(), "torchscript", tmp_path / "net.pt")
+    images = torch.rand(3, 3, *SIZE)
+    expected = PixelModel(Small(), size=SIZE).eval()(images)
+    assert torch.allclose(load("torchscript", path, output=1)(images), expected, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_onnx_weights_beside_the_file_are_read_from_its_own_folder(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    places = [tmp_path / name for name in ("a", "b")]
+    hashes, images = set(), torch.rand(2, 3, *SIZE)
+    for seed, place in enumerate(places):
+        place.mkdir()
+        whole = write(Small(seed=seed).eval(), "onnx", place / "whole.onnx")
+        onnx.save(
+            onnx.load(whole),
+            place / "net.onnx",
+            save_as_external_data=True,
+            location="net.data",
+            size_threshold=0,
+        )
+    for stand in (tmp_path, *places):
+        monkeypatch.chdir(stand)
+        for seed, place in enumerate(places):
+            model = load("onnx", place / "net.onnx")
+            expected = PixelModel(Small(seed=seed), size=SIZE).eval()(images)
+            assert float((model(images) - expected).detach().abs().max()) < 1e-5
+            hashes.add(fingerprint(model.network))
+    assert len(hashes) == 2
+    assert (
+        places[0].joinpath("net.onnx").read_bytes() == places[1].joinpath("net.onnx").read_bytes()
+    )
+    places[0].joinpath("net.data").unlink()
+    with pytest.raises(ConfigError, match=r"external_data.*write one file"):
+        load("onnx", places[0] / "net.onnx")
+
+
+@pytest.mark.parametrize("name", ["../x.data", "/etc/passwd", "C:\\x", "a/../../x"])
+def test_onnx_weights_elsewhere_are_refused(name, tmp_path):
+    entry = lambda number, value: bytes([number << 3 | 2, len(value)]) + value  # noqa: E731
+    pair = entry(1, b"location") + entry(2, name.encode())
+    tensor = entry(5, bytes([13 << 3 | 2, len(pair)]) + pair + bytes([14 << 3, 1]))
+    with pytest.raises(ConfigError, match="not below its own folder"):
+        external_weights(tmp_path / "net.onnx", entry(7, tensor))

@@ -1,7 +1,7 @@
 """The victims: shapes, counts, layers against loops, weights, and training by torchreid."""
 
+import hashlib
 import math
-from urllib.error import URLError
 
 import pytest
 import torch
@@ -223,30 +223,36 @@ def test_ibn_norms_half_by_image_and_half_by_batch():
     assert type(Trunk(**SMALL, ibn=True).layer4[0].bn1) is nn.BatchNorm2d
 
 
-def test_weights_of_imagenet_come_from_where_they_are_published(monkeypatch):
-    def fetched(url, **_):
-        assert url.endswith("resnet50-0676ba61.pth")
-        torch.manual_seed(3)
-        return ResNet(Bottleneck, [1, 2, 1, 1], width_per_group=4).state_dict()
+def kept(folder, monkeypatch, network):
+    """Write weights where torch's hub keeps those of ResNet-50, under a name with their hash."""
+    monkeypatch.setenv("TORCH_HOME", str(folder))
+    path = folder / "hub" / "checkpoints" / "resnet50.pth"
+    path.parent.mkdir(parents=True)
+    torch.save(network.state_dict(), path)
+    name = f"resnet50-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth"
+    monkeypatch.setitem(trunk.WEIGHTS, "resnet50", f"https://example.com/models/{name}")
+    return path.rename(path.with_name(name))
 
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", fetched)
+
+def test_weights_of_imagenet_are_read_where_the_hub_keeps_them(monkeypatch, tmp_path):
+    torch.manual_seed(3)
+    published = ResNet(Bottleneck, [1, 2, 1, 1], width_per_group=4)
+    path = kept(tmp_path, monkeypatch, published)
     ours = Trunk(**SMALL, non_local=(0, 1, 0, 0))
     trunk.load_imagenet(ours, "resnet50")
-    assert torch.equal(
-        ours.layer2[1].conv2.weight, fetched("resnet50-0676ba61.pth")["layer2.1.conv2.weight"]
-    )
+    assert torch.equal(ours.layer2[1].conv2.weight, published.layer2[1].conv2.weight)
     with pytest.raises(
         ConfigError, match=r"do not fit this network, for example layer1\.0\.bn1\.IN"
     ):
         trunk.load_imagenet(Trunk(**SMALL, ibn=True), "resnet50")
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(ConfigError, match="is damaged: its SHA-256"):
+        trunk.load_imagenet(ours, "resnet50")
 
 
-def test_without_a_network_the_weights_to_fetch_are_named(monkeypatch):
-    def offline(*_, **__):
-        raise URLError("no route to host")
-
-    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
-    with pytest.raises(ConfigError, match=r"no route to host.*; put https://.*resnet50-0676ba61"):
+def test_weights_that_are_not_there_are_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"resnet50-0676ba61\.pth' is missing.*put https://"):
         trunk.load_imagenet(Trunk(**SMALL), "resnet50")
 
 

@@ -15,7 +15,7 @@ from torchreid_adv.evaluation import Protocol
 from torchreid_adv.standard.flags import Trials, of_model, of_table, of_trials
 from torchreid_adv.standard.looking import look
 from torchreid_adv.standard.result import why_not
-from torchreid_adv.standard.run import _checked, _setting, evaluate_standard
+from torchreid_adv.standard.run import _checked, evaluate_standard, make_setting
 from torchreid_adv.standard.tables import Scores, Table
 from torchreid_adv.standard.trials import sample
 from torchreid_adv.standard.versions import LITE, STANDARD
@@ -114,7 +114,7 @@ def raised_of(checks):
 def looked(model, data, out, **settings):
     """Flag name -> level, of what is seen before any attack."""
     distance = build_distance("euclidean", normalize=True)
-    setting = _setting(model, data, out, SHORT, (), Protocol(distance=distance), 0)
+    setting = make_setting(model, data, out, SHORT, (), Protocol(distance=distance), 0)
     setting = dataclasses.replace(setting, **settings)
     scores, chance = _checked(setting)
     chosen = sample(data.query, ~np.isnan(scores.ap), 6)

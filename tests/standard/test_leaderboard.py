@@ -7,7 +7,7 @@ import re
 
 import pytest
 from report.test_report_page import HOSTILE, read
-from results import digest, flag, result, track, write
+from results import digest, flag, result, write
 
 from torchreid_adv import cli
 from torchreid_adv.errors import DataError, printable
@@ -25,8 +25,8 @@ def ranks(group):
 
 def test_lines_are_ranked_by_attacked_queries_then_gallery_and_equals_share_a_rank():
     (first, _) = found(
-        result("a", robust=0.1), result("b", robust=0.3, gallery=0.1),
-        result("c", robust=0.3, gallery=0.2), result("d", robust=0.1),
+        result("a", robust=0.1), result("b", robust=0.3, gallery_mAP=0.1),
+        result("c", robust=0.3, gallery_mAP=0.2), result("d", robust=0.1),
     )  # fmt: skip
     assert first.title == "market1501, SRR-lite, eps 8"
     assert ranks(first) == [(1, "c"), (2, "b"), (3, "a"), (3, "d")]
@@ -49,7 +49,7 @@ def test_a_red_flag_or_a_fault_takes_the_rank_and_amber_does_not():
     red = {"flags": [flag(), flag("PERQ", "AMBER")], "standard__called_standard": False}
     results = [
         Result(result("red", robust=0.7, **red), "a"),
-        Result(result("false", robust=0.6), "b", verified="no", fault="other bytes"),
+        Result(result("false", robust=0.6), "b", files="no", fault="other bytes"),
         Result(result("amber", robust=0.2, flags=[flag("CONV", "AMBER")]), "c"),
         Result(result("honest", robust=0.1), "d"),
     ]
@@ -62,15 +62,9 @@ def test_a_red_flag_or_a_fault_takes_the_rank_and_amber_does_not():
 
 @pytest.fixture
 def runs(tmp_path):
-    rows = {"undefended": 0.05, "oblivious": 0.6, "adaptive": 0.2}
-    defended = {"8": track(0.8, 0.2, "x", defense=rows, best_attack="pull")}
     write(tmp_path / "market1501" / "plain", result("plain", robust=0.05))
-    write(tmp_path / "market1501" / "safe", result("safe", eps=("8",), tracks__Q=defended))
-    headline = {"standard__headline": "The model is an ONNX file, which has no gradient."}
-    reasons = {"standard__called_standard": False, "standard__reasons": ["a reason"]}
-    black = result("onnx", standard__name="SRR-lite-black-box", **headline, **reasons,
-                   model__parameters=None)  # fmt: skip
-    write(tmp_path / "other" / "onnx", black)
+    write(tmp_path / "market1501" / "safe", result("safe", best="pull", defended=True))
+    write(tmp_path / "other" / "onnx", result("onnx", black_box="an ONNX file"))
     return tmp_path
 
 
@@ -80,14 +74,16 @@ def test_the_command_writes_a_page_and_markdown(runs, capsys):
     text = (runs / "leaderboard.md").read_text()
     assert text.strip() in said
     assert "| 1 | safe | 80.0% | 80.0% | 20.0% | 15.0% to 25.0% | 10.0% |" in text
-    assert "5.0% / 60.0% / 20.0% | pull, composed | none | yes | not checked | 1,234,567 |" in text
+    assert "| pull, composed | none | yes | yes | not checked | not scored | 1,234,567 |" in text
+    assert "5.0% / 60.0% / 20.0%" in text
     page = read(runs / "leaderboard.html")
     for words in ("market1501, SRR-lite, eps 8", "market1501, SRR-lite, eps 5", "pull, composed",
-                  "The model is an ONNX file", "not called standard: a reason", "not checked",
+                  "The model is an ONNX file", "not called standard: attacks by gradients",
+                  "not checked", "not scored", "A weak or missing attack cannot be seen from files",
                   "1,234,567", result("plain")["manifest"][:10]):  # fmt: skip
         assert words in page.said
     rows = [tag for tag, _ in page.nodes].count("tr")
-    assert rows == 4 + 5  # heads and lines: eps 8 and 5 of two models, eps 8 of one
+    assert rows == 4 + 6  # heads and lines: eps 8 and 5 of three models
 
 
 def test_the_page_needs_nothing_else_and_runs_its_own_script_alone(runs):
@@ -113,7 +109,7 @@ def hostile(word, folder):
         standard__reasons=[word], standard__called_standard=False, version=word,
     )  # fmt: skip
     content["tracks"]["Q"]["8"]["best_attack"] = word
-    return write_leaderboard(folder, [Result(content, word, "no", word)], [word])
+    return write_leaderboard(folder, [Result(content, word, "no", "no", word, word)], [word])
 
 
 @pytest.mark.parametrize("word", HOSTILE, ids=ascii)
@@ -165,12 +161,12 @@ def edited(path):
 
 def better_than_clean(path):
     path.write_text(json.dumps(result(robust=0.9)))
-    return "robust mAP is above the clean one"
+    return "robust mAP is not above the clean one"
 
 
 def whitewashed(path):
     path.write_text(json.dumps(result(flags=[flag()])))
-    return "calls itself standard against its flags"
+    return "its flags are the checks that are raised"
 
 
 def nan(path):
@@ -197,6 +193,12 @@ BAD = [broken, foreign, lacking, newer, edited, better_than_clean, whitewashed, 
        bytes_of_an_image]  # fmt: skip
 
 
+def printed(folder):
+    """Whether the sentence is on the page, and how many results are in its table."""
+    text = (folder / "leaderboard.md").read_text()
+    return ["## Refused" in text, len(re.findall(r"^\| 1 \| model", text, re.MULTILINE)) // 2]
+
+
 @pytest.mark.parametrize("spoil", BAD)
 def test_what_is_no_result_is_refused_in_a_sentence(spoil, tmp_path, capsys):
     write(tmp_path / "good", result())
@@ -206,7 +208,8 @@ def test_what_is_no_result_is_refused_in_a_sentence(spoil, tmp_path, capsys):
     error = capsys.readouterr().err
     assert said in error
     assert str(bad) in error
-    assert not (tmp_path / "leaderboard.html").exists()
+    assert printed(tmp_path) == [True, 1]
+    assert said in read(tmp_path / "leaderboard.html").said
     assert cli.main(["leaderboard", str(tmp_path), "--quarantine"]) == 4
     assert said in read(tmp_path / "leaderboard.html").said
     with pytest.raises(DataError):

@@ -137,7 +137,7 @@ def test_a_run_that_is_there_is_read_back(run, data, monkeypatch):
 
     monkeypatch.setattr(VariantWriter, "_result", forbidden)
     monkeypatch.setattr("torchreid_adv.standard.trials.attacked", forbidden)
-    monkeypatch.setattr("torchreid_adv.standard.scoring.evaluate", forbidden)
+    monkeypatch.setattr("torchreid_adv.evaluation.Protocol.evaluate", forbidden)
     again = evaluate_standard(
         pixel_model(Stripes()), data, out=out, version=TOY, surrogates=surrogates()
     )

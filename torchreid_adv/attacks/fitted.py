@@ -51,6 +51,7 @@ class Fitted(Generic[T]):
     """
 
     name = "universal"
+    needs_gradient = False  # any more
 
     def __init__(
         self,

@@ -94,6 +94,8 @@ class QueryAttack:
         ConfigError: the budget does not suffice for one proposal.
     """
 
+    needs_gradient = False
+
     def __init__(
         self,
         objective: Objective,

@@ -16,7 +16,7 @@ from torchreid_adv.data.datasets import Record
 from torchreid_adv.data.images import FORMATS, encode_png
 from torchreid_adv.jobs.files import write_together
 from torchreid_adv.jobs.ledger import Ledger
-from torchreid_adv.jobs.manifest import Entry, sha256
+from torchreid_adv.jobs.manifest import LEFT_OUT, Entry, sha256
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _stored(
         mode = header.mode
     entry = Entry(
         image_id=record.image_id,
-        source=_source_of(record.path, root),
+        source=source_of(record.path, root),
         source_sha256=sha256(source),
         source_mode=mode,
         output=str(output_of(record.image_id)),
@@ -86,7 +86,7 @@ def left_out(record: Record, side: str, root: Path, reason: str) -> Entry:
     """Return the entry of an image that is bad, and of which nothing is stored."""
     return Entry(
         image_id=record.image_id,
-        source=_source_of(record.path, root),
+        source=source_of(record.path, root),
         source_sha256="",
         source_mode="",
         output=str(output_of(record.image_id)),
@@ -98,16 +98,20 @@ def left_out(record: Record, side: str, root: Path, reason: str) -> Entry:
         linf=0,
         changed=False,
         sha256="",
-        status=f"left out: {reason}",
+        status=f"{LEFT_OUT}{reason}",
         modality=record.modality,
         tracklet=record.tracklet,
         frame=record.number,
     )
 
 
-def _source_of(path: Path, root: Path) -> str:
-    """Return a source file's name, relative to the data root where it lies below that."""
-    try:
-        return path.resolve().relative_to(root.resolve()).as_posix()
-    except ValueError:
-        return path.as_posix()
+def source_of(path: Path, root: Path) -> str:
+    """Return a source file's name, relative to the data root where it lies below that.
+
+    Folders below the root may be symbolic links: the name is the one that the data set uses.
+    """
+    pairs = (root.absolute(), path.absolute()), (root.resolve(), path.resolve())
+    for base, file in pairs:
+        if file.is_relative_to(base):
+            return file.relative_to(base).as_posix()
+    return path.as_posix()

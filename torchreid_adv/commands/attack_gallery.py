@@ -10,6 +10,7 @@ from torch.nn import Identity
 
 from torchreid_adv import config
 from torchreid_adv.attacks import Attack, configured_attack
+from torchreid_adv.attacks.answers import check_gradient
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_job import AttackJob
 from torchreid_adv.commands.defended import DefenseTest
@@ -84,9 +85,10 @@ def main(arguments: list[str], *, name: str = "attack-gallery", config_file: str
 
 def attack_gallery(cfg: AdvConfig, team: Team = ALONE) -> Outcome | None:
     """Attack every target of a config; None for a shard of a job array."""
-    configured_job(cfg)  # what is wrong with it is said before a model is trained
+    job = configured_job(cfg)  # what is wrong with it is said before a model is trained
     names = list(dict.fromkeys(cfg.data.targets))
     model, facts = team.first(lambda: configured_model(cfg))
+    check_gradient(model, job.attack)
     targets = team.first(lambda: [configured_dataset(cfg, name, tracklets=True) for name in names])
     return attack_targets(cfg, model, facts, targets, Path(cfg.data.save_dir), team)
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from torchreid_adv.attacks import Attack, References
+from torchreid_adv.attacks.answers import check_gradient
 from torchreid_adv.attacks.references import SIDE_RULES
 from torchreid_adv.attacks.storing import left_out
 from torchreid_adv.attacks.targets import map_facts, target_map
@@ -167,7 +168,8 @@ class AttackJob:
             None for a shard of a job array while other shards are not done.
 
         Raises:
-            ConfigError: the folder holds another run, or a protocol that is not the data set's.
+            ConfigError: the folder holds another run, a protocol that is not the data set's, or a
+                gradient is needed and there is none.
             DataError: an image that cannot be used, features that are not finite, no query with a
                 positive; nothing is written then.
             DiskError: there is not enough room.
@@ -176,6 +178,7 @@ class AttackJob:
         folder.check_free()
         attacked_size(self.space, model)  # one that cannot be is said now
         check_tracklets(self.attack, model, data)
+        check_gradient(model, self.attack)
         print(f"##### Attacking {data.name} ({self.side}) #####")
         bad, pixels = folder.checked(data, self.workers)
         names = {record.image_id for record in data.side(self.side)}
@@ -350,8 +353,14 @@ class AttackJob:
         records = data.side(self.side)
         targets: dict[str, int] = {}
         if self.target:
-            names = {"side": self.side, "left_out": self.left_out}
-            targets = target_map(self.target, records, other.pids, seed=self.seed, **names)
+            targets = target_map(
+                self.target,
+                records,
+                other.pids,
+                seed=self.seed,
+                side=self.side,
+                left_out=self.left_out,
+            )
             say_targets(self.side, len(targets), len(records))
         return VariantWriter(
             model,

@@ -80,11 +80,17 @@ TRAINING = (
         "this training has no meta-test",
         lambda cfg: cfg.adv.engine != "defense_progress",
     ),
+    LeftOut(
+        ("adv.start",),
+        "a network that starts from a start's weights depends on these weights alone",
+        lambda cfg: cfg.adv.engine != "kept_progress",
+    ),
     LeftOut(("adv.video",), "it is of images", lambda cfg: cfg.adv.engine != "video_progress"),
 )
 LEARNING = (
     *PLACES,
     *_SHOWN,
+    LeftOut(("adv.start",), "the network's weights count"),
     LeftOut(
         ("adv.training", "adv.video", "adv.mis_ranking", "adv.job", "adv.defense"),
         "other engines and the runs that apply what was learned read them",

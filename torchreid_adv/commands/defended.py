@@ -112,8 +112,7 @@ class DefendedRun:
         if undefended is None or (adaptive is None and not obstacle):
             return None
         report, variant = undefended
-        facts = self._facts(defended, variant, adaptive)
-        facts["adaptive_reason"] = obstacle
+        facts = self.facts(variant, adaptive)
         _print_table(report.results, facts)
         return dataclasses.replace(report, results={**report.results, "defense": facts}), variant
 
@@ -130,10 +129,14 @@ class DefendedRun:
         print(f"##### Attacking {self.data.name} ({self.side}) through {self.test.name} #####")
         return writer.write(self.data, {"data": self.data.name, **folder.identity}, missing)
 
-    def _facts(
-        self, defended: Defended, oblivious: Variant, adaptive: Variant | None
-    ) -> dict[str, Any]:
-        """Score clean, oblivious and adaptive, over seeds where the defense is random."""
+    def facts(self, oblivious: Variant, adaptive: Variant | None) -> dict[str, Any]:
+        """Score clean, oblivious and adaptive, over seeds where the defense is random.
+
+        Args:
+            oblivious: made on the undefended model.
+            adaptive: made through the defense; None where that cannot be.
+        """
+        defended = self.test.of(self.model)
         variants = {"clean": None, "oblivious": oblivious, "adaptive": adaptive}
         names = [name for name in variants if name != "adaptive" or adaptive is not None]
         random = self.test.defense.random
@@ -149,7 +152,8 @@ class DefendedRun:
         facts |= {name: _mean(measures) for name, measures in found.items()}
         if not isinstance(self.attack, GradientAttack):
             facts.pop("eot_samples", None)  # the gradient loop's
-        return {**facts, "draws": _spread(found) if random else None}
+        facts["draws"] = _spread(found) if random else None
+        return {**facts, "adaptive_reason": self.test.obstacle(self.attack)}
 
     def _after(
         self, model: Defended, clean: dict[str, Features], variant: Variant | None

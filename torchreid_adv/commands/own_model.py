@@ -17,6 +17,7 @@ from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.contents import training_facts
+from torchreid_adv.engines.kept_progress import unfinished_file
 from torchreid_adv.engines.selection import BEST
 from torchreid_adv.errors import ConfigError
 
@@ -25,6 +26,7 @@ WITHIN = {  # engine -> the same inside a job
     "meta_defense": "defense_progress",
     "vi_self_attack": "video_progress",
 }
+KEPT = "kept_progress"  # the engine whose training goes on after a kill
 FOLDER = "models"  # below the data root
 
 
@@ -106,8 +108,13 @@ def set_facts(
 def _train(settings: AdvConfig, folder: Path) -> None:
     own = settings.clone()
     own.data.save_dir = str(folder)
+    unfinished = unfinished_file(folder)
+    if own.adv.engine == KEPT and unfinished.is_file():
+        print(f"=> Going on after the last whole epoch: {unfinished}")
+        own.model.resume = str(unfinished)
     train_quietly(own)
     assert weights_path(own).is_file()
+    unfinished.unlink(missing_ok=True)
 
 
 def train_quietly(cfg: AdvConfig) -> Any:

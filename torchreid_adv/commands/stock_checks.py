@@ -244,7 +244,8 @@ def _names_of(cfg: CfgNode) -> dict[str, tuple[str, list[str]]]:
     factory = vars(torchreid_module("models"))["__model_factory"]
     return {
         "model.name": ("model", [*factory, *MODELS, *FORMATS]),
-        **dict.fromkeys(("data.sources", "data.targets", "adv.selection.data"), ("data set", sets)),
+        **dict.fromkeys(("data.sources", "data.targets"), ("data set", sets)),
+        **dict.fromkeys(("adv.selection.data", "adv.start.sources"), ("data set", sets)),
         "sampler.train_sampler": ("sampler", samplers),
         "sampler.train_sampler_t": ("sampler", samplers),
         "data.transforms": ("transform", [*STOCK, *TRANSFORMS]),

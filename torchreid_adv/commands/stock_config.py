@@ -240,7 +240,8 @@ def pairs_of(words: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: a flag among them, or a key without a value.
     """
-    pairs, rest = [], list(words)
+    pairs: list[str] = []
+    rest = list(words)
     while rest:
         key, assigned, value = rest.pop(0).partition("=")
         if key.startswith("-"):

@@ -10,6 +10,7 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.own_model import trained_weights
+from torchreid_adv.commands.start import check_start, start_weights
 from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
@@ -66,6 +67,7 @@ def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
         )
     if cfg.adv.defense.name:
         raise ConfigError("a study sets its defenses itself; leave adv.defense.name empty")
+    check_start(cfg)
     cfg.adv.report.page = cfg.adv.job.copies = False
     if "prepare" in STUDIES.facts(name):
         STUDIES.facts(name)["prepare"](cfg)
@@ -111,6 +113,7 @@ def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int) -> ModelSpec:
     own.model.name, own.train.seed = spec.name, seed
     if spec.size:
         own.data.height, own.data.width = spec.size
+    own.model.load_weights = start_weights(cfg, spec)
     return ModelSpec(spec.label, spec.name, str(trained_weights(own)), spec.size)
 
 

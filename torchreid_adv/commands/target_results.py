@@ -60,7 +60,7 @@ def target_report(
     paths = {r.image_id: r.path for s in scored.clean for r in data.side(s)}
     return TargetReport(
         name=data.name,
-        results=_results(variant, scored),
+        results=measured(variant, scored),
         query=scored.clean["query"],
         gallery=scored.clean["gallery"],
         query_after=scored.after["query"],
@@ -75,7 +75,8 @@ def target_report(
     )
 
 
-def _results(variant: Variant, scored: Scored) -> dict[str, Any]:
+def measured(variant: Variant, scored: Scored) -> dict[str, Any]:
+    """Return what results.json says of a data set."""
     measures = {name: score.to_dict() for name, score in scored.scores.items()}
     clean, after = measures["clean"]["mAP"], measures["adversarial"]["mAP"]
     return {

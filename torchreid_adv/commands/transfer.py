@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torchreid_adv.attacks.answers import check_gradient
 from torchreid_adv.commands import stock_config
 from torchreid_adv.commands.attack_gallery import (
     configured_dataset,
@@ -35,6 +36,7 @@ from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract
+from torchreid_adv.models.foreign import FORMATS
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.report.matrix import Cell, markdown, write_matrix
@@ -108,10 +110,12 @@ def transfer(
     paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
     specs, tested = _models(cfg)
     out, table = Path(cfg.data.save_dir), Table(cfg, behind)
+    crossed = list(crossings(cfg, specs))
+    table.check_gradients(crossed, out)
     targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
     cells = []
     with working_in(out):
-        for crossing in crossings(cfg, specs):
+        for crossing in crossed:
             table.attack(crossing, targets, out)
             columns = [s for s in tested if wanted(crossing.label, s.label)]
             together = [None] if len(crossing.attacked) > 1 else []
@@ -161,6 +165,14 @@ class Table:
         self._facts = functools.cache(lambda specs: facts_of(self._plain(specs)))
         self.tested_facts = functools.cache(lambda specs: facts_of(self._of(specs)))
         self._data_facts: dict[str, dict[str, Any]] = {}
+
+    def check_gradients(self, crossed: Sequence[Crossing], out: Path) -> None:
+        """Refuse attacks by gradients on networks from elsewhere that have none."""
+        for crossing in crossed:
+            attack = configured_job(crossing.config(self.cfg, out)).attack
+            for spec in crossing.attacked:
+                if spec.name in FORMATS:
+                    check_gradient(self.model(spec), attack)
 
     def attack(self, crossing: Crossing, targets: Sequence[ReIDData], out: Path) -> None:
         """Run an attack on all data sets, unless its results are there; else it goes on."""

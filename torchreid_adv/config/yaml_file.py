@@ -93,8 +93,9 @@ class _Loader(yaml.SafeLoader):
         plain = isinstance(node, yaml.ScalarNode) and not isinstance(value, (str, Scalar))
         return Scalar(node.value, value) if plain and node not in self._keys else value
 
-    def construct_mapping(self, node: yaml.Node, deep: bool = False) -> Any:
-        self._keys |= {key for key, _ in node.value} if isinstance(node.value, list) else set()
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            self._keys |= {key for key, _ in node.value}
         return super().construct_mapping(node, deep)
 
     def __init__(self, stream: Any) -> None:

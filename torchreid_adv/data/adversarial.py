@@ -10,10 +10,11 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.data.cross_modality.modality import VISIBLE
 from torchreid_adv.data.cross_modality.tracklets import Item, TrackletDataset
+from torchreid_adv.data.listing import Layout, ListedFiles
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.datasets import TABLES
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.manifest import SIDES, Entry, Manifest, read_manifest
+from torchreid_adv.jobs.manifest import FILE_NAME, SIDES, Entry, Manifest, read_manifest
 from torchreid_adv.jobs.paths import inside
 from torchreid_adv.registry import DATASETS
 
@@ -119,4 +120,15 @@ def _read(name: str, folder: str | Path) -> tuple[Path, Manifest]:
     path = Path(os.path.expanduser(place))
     if not os.path.isdir(path):
         raise DataError(f"adv.data.adversarial_dir names '{place}', and there is no such folder")
-    return path, read_manifest(path)
+    manifest = read_manifest(path)
+    _warn_of_others(path, manifest)
+    return path, manifest
+
+
+def _warn_of_others(folder: Path, manifest: Manifest) -> None:
+    """Name images in the folders of a stored variant that its manifest does not list."""
+    files = ListedFiles(folder, Layout(folder.name, f"the images that '{FILE_NAME}' lists"))
+    for entry in manifest.stored:
+        files.leave_out(entry.output)
+    tops = {entry.output.split("/")[0] for entry in manifest.stored}
+    files.warn_of_unlisted(top for top in tops if not os.path.islink(folder / top))

@@ -12,7 +12,7 @@ from typing import Any
 
 from torchreid_adv.data.records import Record, image_records, tracklet_records
 from torchreid_adv.errors import AdvError, ConfigError, DataError
-from torchreid_adv.integration.datasets import TABLES, no_download
+from torchreid_adv.integration.datasets import CLASSES, TABLES, check_files, checked_sets
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.jobs.manifest import SIDES
 from torchreid_adv.registry import DATASETS, same_name, unknown
@@ -92,7 +92,12 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> Any:
     if name not in DATASETS and not os.path.isdir(root):
         raise DataError(f"the data root '{root}' does not exist; give it with --root")
     with reading(f"the data set '{name}' below '{root}'"):
-        return factory(root=str(root), mode="query", verbose=False, transform=_unchanged, **options)
+        dataset = factory(
+            root=str(root), mode="query", verbose=False, transform=_unchanged, **options
+        )
+        if name not in CLASSES:
+            check_files(dataset)
+    return dataset
 
 
 def _unchanged(image: Any) -> Any:
@@ -102,43 +107,33 @@ def _unchanged(image: Any) -> Any:
 
 @contextlib.contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Turn what torchreid's data set classes raise into sentences, and fetch nothing.
+    """Check what data set classes return, turn what they raise into sentences, fetch nothing.
 
     Args:
         what: is read, with its place.
 
     Raises:
-        DataError: a folder is missing, a split is empty, or file names that cannot be understood.
+        DataError: a folder or file is missing, a split is empty, a file name that cannot be
+            understood, or whatever else the class of a data set raises.
     """
     try:
-        with no_download():
+        with checked_sets():
             yield
     except AdvError:
         raise
-    except IndexError as error:
-        raise DataError(f"{what} has an empty split") from error
-    except (RuntimeError, OSError, AssertionError, AttributeError, ValueError) as error:
-        name = _name_at(error)
-        if name and not isinstance(error, OSError):
-            raise DataError(
-                f"cannot read {what}: the file name '{name}' does not tell identity and camera as "
-                "those of this data set do; rename or remove it"
-            ) from error
-        raise DataError(f"cannot read {what}: {str(error) or _asserted(error)}") from error
+    except _RAISED as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise DataError(
+            f"cannot read {what}: {str(error) or type(error).__name__} (at '{last.line}' in "
+            f"{last.name}, line {last.lineno} of '{last.filename}')"
+        ) from error
 
 
-def _asserted(error: BaseException) -> str:
-    """Return the line that raised an error without words, as torchreid's assertions are."""
-    line = traceback.extract_tb(error.__traceback__)[-1].line or type(error).__name__
-    return f"'{line.removeprefix('assert ')}' does not hold in torchreid"
-
-
-def _name_at(error: BaseException) -> str:
-    """Return the file that a data set class was looking at; all of torchreid's call it so."""
-    frame = error.__traceback__
-    while frame and frame.tb_next:
-        frame = frame.tb_next
-    return str(frame.tb_frame.f_locals.get("img_path", "")) if frame else ""
+# by the classes of data sets, which are the user's own where they are none of torchreid's
+_RAISED = (
+    *(RuntimeError, OSError, AssertionError, AttributeError, ValueError, LookupError, TypeError),
+    *(ArithmeticError, ImportError),
+)
 
 
 def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:

@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv.data.layouts import Item, home_of, numbered
-from torchreid_adv.errors import ConfigError, DataError, printable
+from torchreid_adv.data.listing import Layout, ListedFiles
+from torchreid_adv.data.lists import lines_of
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.paths import name_fault
 from torchreid_adv.registry import DATASETS
 
 ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
 SPLITS = ("test", "val")
 
-_LAYOUT = (
+_LAYOUT = Layout(
+    "deepchange",
     "train-set, val-set-query, val-set-gallery, test-set-query and test-set-gallery, each with a "
-    "list beside it such as train-set-bbox.txt, of lines P<pid>_C<camera>_<clothes>_...,<tracklet>"
+    "list beside it such as train-set-bbox.txt, of lines P<pid>_C<camera>_<clothes>_...,<tracklet>",
 )
-_LINE = re.compile(r"(?P<name>P(?P<pid>\d+)_C\d+_(?P<clothes>[^_.,]+)[^,]*),(?P<tracklet>\d+)")
+_LINE = re.compile(
+    r"(?P<name>P(?P<pid>\d+)_C\d+_(?P<clothes>[^_.,]+)[^,]*),(?P<tracklet>\d+)", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class DeepChange(ImageDataset):
                 f"data.split_id of deepchange is 0 (test) or 1 (validation), got {split_id!r}"
             )
         places = ("DeepChangeDataset", "deepchange/DeepChangeDataset")
-        folder = home_of("deepchange", root, places, _LAYOUT)
+        folder = home_of("deepchange", root, places, _LAYOUT.text)
         self.dataset_dir = str(folder)
         train = list(_listed(folder, "train-set"))
         query, gallery = (
@@ -85,19 +89,14 @@ def _items(seen: Iterable[_Seen], tracklets: dict[int, int]) -> list[Item]:
 
 def _listed(folder: Path, split: str) -> Iterator[_Seen]:
     """Yield the images that the list of a split names, in its order."""
-    place = folder / f"{split}-bbox.txt"
-    if not place.is_file() or not (folder / split).is_dir():
-        missing = place if (folder / split).is_dir() else folder / split
-        raise DataError(f"'{missing}' is missing; the public layout is {_LAYOUT}")
-    lines = place.read_text(encoding="utf-8").splitlines()
-    if not any(map(str.strip, lines)):
-        raise DataError(f"'{place}' is empty; the public layout is {_LAYOUT}")
-    for number, line in enumerate(lines, 1):
-        found = _LINE.fullmatch(line.strip())
-        if found and not name_fault(found["name"]):
-            path = f"{folder / split}/{found['name']}"
-            yield _Seen(path, int(found["pid"]), int(found["tracklet"]), found["clothes"])
-        elif line.strip():
-            raise DataError(
-                f"line {number} of '{place}' is '{printable(line)}'; the public layout is {_LAYOUT}"
-            )
+    for missing in (folder / split, folder / f"{split}-bbox.txt"):
+        if not missing.exists():
+            raise _LAYOUT.error(f"'{missing}' is missing")
+    files = ListedFiles(folder / split, _LAYOUT)
+    for line in lines_of(folder / f"{split}-bbox.txt", _LAYOUT):
+        match = _LINE.fullmatch(line.text)
+        if match is None:
+            raise _LAYOUT.error(f"{line.where} is '{line.text[:80]}'")
+        path = files.path(match["name"], line.where)
+        yield _Seen(path, int(match["pid"]), int(match["tracklet"]), match["clothes"])
+    files.warn_of_unlisted()

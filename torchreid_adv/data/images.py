@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from torchreid_adv import config
-from torchreid_adv.data.containers import fault
+from torchreid_adv.data.containers import fault, lacks_scans, png_ends_early, with_further_data
 from torchreid_adv.errors import DataError
 from torchreid_adv.jobs.files import write_bytes
 from torchreid_adv.pixels import LEVELS
@@ -33,10 +33,23 @@ def read_image(path: str | Path) -> Image.Image:
     with several pictures (MPO) the first counts, as for every JPEG reader.
 
     Raises:
-        DataError: no regular file, no JPEG, PNG, BMP or WebP, cut off, damaged where the format can
-            tell (a JPEG has no checksum), animated, too large, 16 bits per channel, or transparent.
+        DataError: no regular file, no JPEG, PNG, BMP or WebP, cut off, pixel data that end before
+            the last row, damaged where the format can tell (a JPEG has no checksum), animated, too
+            large, 16 bits per channel, or transparent.
     """
-    content = _content(path)
+    return decode_image(_content(path), path)
+
+
+def decode_image(content: bytes, path: str | Path) -> Image.Image:
+    """Decode the content of an image file, as :func:`read_image` does.
+
+    Args:
+        content: of the file.
+        path: its name, for errors.
+    """
+    wrong = fault(content)
+    if wrong:
+        raise DataError(f"cannot decode image '{path}': {wrong}; remove or replace it")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -44,6 +57,7 @@ def read_image(path: str | Path) -> Image.Image:
                 _check_header(image, path)
                 image.load()
                 _check_alpha(image, path)
+                _check_rows(image, content, path)
                 return image.convert("RGB")
     except DataError:
         raise
@@ -76,10 +90,20 @@ def _content(path: str | Path) -> bytes:
         raise DataError(f"there is no image '{path}'") from error
     except (OSError, ValueError) as error:  # ValueError: no path at all, for its characters
         raise DataError(f"cannot open image '{path}': {error}; remove or replace it") from error
-    wrong = fault(content)
-    if wrong:
-        raise DataError(f"cannot decode image '{path}': {wrong}; remove or replace it")
     return content
+
+
+def _check_rows(image: Image.Image, content: bytes, path: str | Path) -> None:
+    """Refuse a file whose pixel data end before the last pixel; Pillow makes up the rest."""
+    early = image.format == "PNG" and png_ends_early(content)
+    if image.format in ("JPEG", "MPO"):
+        with Image.open(io.BytesIO(with_further_data(content)), formats=("JPEG",)) as further:
+            early = lacks_scans(content) or further.tobytes() != image.tobytes()
+    if early:
+        raise DataError(
+            f"cannot decode image '{path}': its pixel data end before the last row; remove or "
+            "replace it"
+        )
 
 
 def _check_header(image: Image.Image, path: str | Path) -> None:

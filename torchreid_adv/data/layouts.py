@@ -1,4 +1,4 @@
-"""What loaders of public data sets share: finding the folder, reading file names, numbering."""
+"""What readers of public layouts share: finding the folder, reading file names, numbering."""
 
 from __future__ import annotations
 
@@ -6,18 +6,35 @@ import os
 import re
 from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from torchreid_adv.errors import DataError, printable
+from torchreid_adv.data.listing import Layout, images_at
+from torchreid_adv.errors import ConfigError, DataError
 
 Item = tuple[str, int, int]  # path, identity, camera from 0, as torchreid's data sets take it
 
 K = TypeVar("K", bound=Hashable)
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+LARGEST = 2**31 - 1  # of a number in a file name
 
 
-def home_of(name: str, root: str, places: Iterable[str], layout: str) -> Path:
+class Sides(NamedTuple):
+    """What a reader of a layout returns: rows (path or paths, identity, camera from 0)."""
+
+    train: list[Any]
+    query: list[Any]
+    gallery: list[Any]
+
+
+class Named(NamedTuple):
+    """An image file and the numbers that its own name tells."""
+
+    path: str
+    pid: int
+    camera: int
+
+
+def home_of(name: str, root: str | Path, places: Iterable[str], layout: str) -> Path:
     """Return the first of some folders below the data root that is there.
 
     Args:
@@ -29,42 +46,101 @@ def home_of(name: str, root: str, places: Iterable[str], layout: str) -> Path:
     Raises:
         DataError: none of them is there.
     """
-    folders = [Path(os.path.expanduser(root)).absolute() / place for place in places]
-    for folder in folders:
-        if folder.is_dir():
-            return folder
+    top, places = Path(os.path.abspath(os.path.expanduser(root))), list(places)
+    for place in places:
+        if (top / place).is_dir():
+            return top / place
     raise DataError(
-        f"the data set '{name}' is not there: folder '{folders[0]}' is missing; unpack it there, "
-        f"so that it holds {layout}, or give another --root"
+        f"the data set '{name}' is not there: folder '{top / places[0]}' is missing; put it there, "
+        f"so that it holds {layout}, or give another --root{other_root(top, places)}"
     )
 
 
+def other_root(top: Path, places: list[str]) -> str:
+    """Return the question for the root that was meant, "" where the set is nowhere near.
+
+    Args:
+        top: the root that was given, which may be too deep or too high.
+        places: where the set lies below a root.
+    """
+    try:
+        below = [path for path in sorted(top.iterdir()) if path.is_dir()]
+    except OSError:
+        below = []
+    for near in (*list(top.parents)[:3], *below):
+        if any((near / place).is_dir() for place in places):
+            return f"; did you mean --root '{near}'?"
+    for place in places:
+        name = Path(place).name
+        if place != name and (top / name).is_dir():
+            return f"; there is '{top / name}', move it to '{top / place}'"
+    return ""
+
+
+def named_images(
+    folder: str | Path, pattern: re.Pattern[str], layout: Layout, *, first_camera: int = 1
+) -> Iterator[Named]:
+    """Yield the images of a folder with what their names tell, in the order of the directory.
+
+    Args:
+        folder: its sub-folders hold no images.
+        pattern: what a file name starts with, with groups ``pid`` and ``camera``.
+        layout: for errors.
+        first_camera: the number of the first camera.
+
+    Raises:
+        DataError: see :func:`listing.images_at`, and a name that does not match.
+    """
+    for path, match in matched(images_at(folder, layout), pattern, layout):
+        camera = int(match["camera"])
+        if camera < first_camera:
+            raise layout.error(f"'{path}' is of camera {camera}; cameras start from {first_camera}")
+        yield Named(path, int(match["pid"]), camera)
+
+
 def images_in(
-    folder: Path, pattern: re.Pattern[str], layout: str
+    folder: Path, pattern: re.Pattern[str], layout: Layout
 ) -> Iterator[tuple[str, re.Match[str]]]:
     """Yield path and matched name of the image files of a folder, sorted by name.
 
-    Args:
-        folder: its sub-folders are not looked into.
-        pattern: what a file name starts with.
-        layout: the public layout, for the error.
+    Raises:
+        DataError: see :func:`named_images`.
+    """
+    yield from matched(sorted(images_at(folder, layout)), pattern, layout)
+
+
+def matched(
+    paths: Iterable[str], pattern: re.Pattern[str], layout: Layout
+) -> Iterator[tuple[str, re.Match[str]]]:
+    """Yield paths and how the files' own names, not the folders above them, match a pattern.
 
     Raises:
-        DataError: no such folder, no image in it, or one whose name does not match.
+        DataError: a name that does not, or numbers in it that are too large.
     """
-    if not folder.is_dir():
-        raise DataError(f"folder '{folder}' is missing; the public layout is {layout}")
-    names = sorted(n for n in os.listdir(folder) if n.lower().endswith(_SUFFIXES))
-    if not names:
-        raise DataError(f"folder '{folder}' holds no images; the public layout is {layout}")
-    for name in names:
+    for path in paths:
+        folder, name = os.path.split(path)
         match = pattern.match(name)
         if match is None:
-            raise DataError(
-                f"the file name '{printable(name)}' in '{folder}' does not tell identity and "
-                f"camera; the public layout is {layout}"
+            raise layout.error(
+                f"the file name '{name}' in '{folder}' does not tell identity and camera"
             )
-        yield f"{folder}{os.sep}{name}", match
+        for number in filter(None, match.groups()):
+            if number.isdecimal() and int(number) > LARGEST:
+                raise layout.error(f"'{path}' has the number {number}; the largest is {LARGEST}")
+        yield path, match
+
+
+def one_of(splits: list[Any], split_id: int, name: str) -> Any:
+    """Return the split of a data set that ``data.split_id`` names.
+
+    Raises:
+        ConfigError: there are fewer.
+    """
+    if split_id not in range(len(splits)):
+        raise ConfigError(
+            f"data.split_id of {name} is 0 to {len(splits) - 1}, got {split_id}; choose one of them"
+        )
+    return splits[split_id]
 
 
 def numbered(keys: Iterable[K]) -> dict[K, int]:
@@ -78,3 +154,22 @@ def relabeled(items: Iterable[tuple[str, K, K]]) -> list[Item]:
     pids = numbered(pid for _, pid, _ in rows)
     camids = numbered(camid for _, _, camid in rows)
     return [(path, pids[pid], camids[camid]) for path, pid, camid in rows]
+
+
+def from_0(rows: Iterable[tuple[Any, K, int]]) -> list[tuple[Any, int, int]]:
+    """Return rows with identities numbered from 0 in sorted order; cameras stay."""
+    rows = list(rows)
+    labels = numbered(pid for _, pid, _ in rows)
+    return [(place, labels[pid], camid) for place, pid, camid in rows]
+
+
+def labeled_as_torchreid(rows: Iterable[tuple[Any, K, int]]) -> list[tuple[Any, int, int]]:
+    """Return rows with identities numbered from 0 in the order of a Python set.
+
+    Torchreid numbers them so, and what the outputs of a trained classifier stand for depends on it.
+    """
+    rows, people = list(rows), set()
+    for _, pid, _ in rows:
+        people.add(pid)
+    labels = {pid: label for label, pid in enumerate(people)}
+    return [(place, labels[pid], camid) for place, pid, camid in rows]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from torchreid_adv.data.layouts import Item, home_of, images_in, numbered
+from torchreid_adv.data.layouts import from_0, home_of, images_in, numbered
+from torchreid_adv.data.listing import Layout
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
 
@@ -13,8 +14,10 @@ ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
 SCENES = ("4", "5", "6")
 
-_LAYOUT = "{4,5,6}/{bounding_box_train,query,bounding_box_test}/<pid>_c<camera>...jpg"
-_NAME = re.compile(r"(?P<pid>-?\d+)_c(?P<camera>\d+)")
+_LAYOUT = Layout(
+    "personx_456", "{4,5,6}/{bounding_box_train,query,bounding_box_test}/<pid>_c<camera>...jpg"
+)
+_NAME = re.compile(r"(?P<pid>-1|\d+)_c(?P<camera>\d+)", re.ASCII)
 _NOBODY = -1
 
 _Row = tuple[str, int, tuple[str, int]]
@@ -41,7 +44,7 @@ class PersonX456(ImageDataset):
 
     def __init__(self, root: str = "", **kwargs: Any) -> None:
         places = ("personx/PersonX_v1", "PersonX_v1")
-        folder = home_of("personx_456", root, places, _LAYOUT)
+        folder = home_of("personx_456", root, places, _LAYOUT.text)
         self.dataset_dir = str(folder)
         sides: list[list[_Row]] = []
         for split in ("bounding_box_train", "query", "bounding_box_test"):
@@ -55,9 +58,4 @@ class PersonX456(ImageDataset):
         train, query, gallery = (
             [(path, pid, cameras[camera]) for path, pid, camera in rows] for rows in sides
         )
-        super().__init__(_from_0(train), query, gallery, **kwargs)
-
-
-def _from_0(train: list[Item]) -> list[Item]:
-    labels = numbered(pid for _, pid, _ in train)
-    return [(path, labels[pid], camid) for path, pid, camid in train]
+        super().__init__(from_0(train), query, gallery, **kwargs)

@@ -8,25 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv.data.layouts import Item, home_of, images_in, relabeled
-from torchreid_adv.errors import DataError, printable
+from torchreid_adv.data.listing import Layout, ListedFiles, subfolders
+from torchreid_adv.data.lists import lines_of
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.paths import name_fault
 from torchreid_adv.registry import DATASETS
 
 ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
 # RandPerson's cameras before those of each of its scenes
 _CAMERAS_BEFORE = (0, 2, 4, 6, 8, 9, 10, 12, 13, 14, 15)
-_RAND_LAYOUT = "*.jpg named <pid>_s<scene>_c<camera>_f<frame>.jpg"
+_RAND_LAYOUT = Layout("randperson", "*.jpg named <pid>_s<scene>_c<camera>_f<frame>.jpg")
 # newer releases name the scene first, older ones the camera
 _RAND_NAME = re.compile(
-    r"(?P<pid>\d+)_(?:s(?P<scene>\d+)_c(?P<camera>\d+)|c(?P<camera_old>\d+)_s(?P<scene_old>\d+))_"
+    r"(?P<pid>\d+)_(?:s(?P<scene>\d+)_c(?P<camera>\d+)|c(?P<camera_old>\d+)_s(?P<scene_old>\d+))_",
+    re.ASCII,
 )
 
 _LIST = "list_unreal_train.txt"
-_UNREAL_LAYOUT = f"unreal_v<X>.<Y>/images/<pid>_c<camera>_<frame>.jpg, and {_LIST} if you have it"
-_UNREAL_FOLDER = re.compile(r"unreal_v(?P<world>\d+)\.(?P<version>\d+)")
-_UNREAL_NAME = re.compile(r"(?P<pid>\d+)_c(?P<camera>\d+)_")
+_UNREAL_LAYOUT = Layout(
+    "unrealperson",
+    f"unreal_v<X>.<Y>/images/<pid>_c<camera>_<frame>.jpg, and {_LIST} if you have it",
+)
+_UNREAL_FOLDER = re.compile(r"unreal_v(?P<world>\d+)\.(?P<version>\d+)", re.ASCII)
+_UNREAL_NAME = re.compile(r"(?P<pid>\d+)_c(?P<camera>\d+)_", re.ASCII)
 
 
 class TrainOnly(ImageDataset):
@@ -60,7 +64,7 @@ class RandPerson(TrainOnly):
 
     def __init__(self, root: str = "", **kwargs: Any) -> None:
         places = ("randperson/randperson_subset", "randperson_subset/randperson_subset")
-        folder = home_of("randperson", root, (*places, "randperson_subset"), _RAND_LAYOUT)
+        folder = home_of("randperson", root, (*places, "randperson_subset"), _RAND_LAYOUT.text)
         self.dataset_dir = str(folder)
         super().__init__(relabeled(_rand_people(folder)), **kwargs)
 
@@ -83,7 +87,7 @@ class UnrealPerson(TrainOnly):
     """
 
     def __init__(self, root: str = "", **kwargs: Any) -> None:
-        folder = home_of("unrealperson", root, ("unrealperson", "unreal"), _UNREAL_LAYOUT)
+        folder = home_of("unrealperson", root, ("unrealperson", "unreal"), _UNREAL_LAYOUT.text)
         self.dataset_dir = str(folder)
         listed = (folder / _LIST).is_file()
         people = _listed_people(folder) if listed else _unreal_people(folder)
@@ -95,19 +99,21 @@ def _rand_people(folder: Path) -> Iterator[tuple[str, int, int]]:
         scene = int(name["scene"] or name["scene_old"])
         camera = int(name["camera"] or name["camera_old"])
         if scene >= len(_CAMERAS_BEFORE):
-            raise DataError(
+            raise _RAND_LAYOUT.error(
                 f"'{path}' is of scene {scene}, and RandPerson has scenes 0 to "
-                f"{len(_CAMERAS_BEFORE) - 1}; the public layout is {_RAND_LAYOUT}"
+                f"{len(_CAMERAS_BEFORE) - 1}"
             )
         yield path, int(name["pid"]), _CAMERAS_BEFORE[scene] + camera
 
 
 def _unreal_people(folder: Path) -> Iterator[tuple[str, tuple[int, int], tuple[int, int]]]:
-    worlds = [(p, m) for p in sorted(folder.iterdir()) if (m := _UNREAL_FOLDER.fullmatch(p.name))]
+    worlds = [
+        (folder / name, world)
+        for name in subfolders(folder, _UNREAL_LAYOUT)
+        if (world := _UNREAL_FOLDER.fullmatch(name))
+    ]
     if not worlds:
-        raise DataError(
-            f"'{folder}' holds no folder unreal_v<X>.<Y>; the layout is {_UNREAL_LAYOUT}"
-        )
+        raise _UNREAL_LAYOUT.error(f"'{folder}' holds no folder unreal_v<X>.<Y>")
     for place, world in worlds:
         for path, name in images_in(place / "images", _UNREAL_NAME, _UNREAL_LAYOUT):
             person = (int(world["version"]), int(name["pid"]))
@@ -115,21 +121,13 @@ def _unreal_people(folder: Path) -> Iterator[tuple[str, tuple[int, int], tuple[i
 
 
 def _listed_people(folder: Path) -> Iterator[tuple[str, int, int]]:
-    lines = (folder / _LIST).read_text(encoding="utf-8").splitlines()
-    rows = [(number, line.split()) for number, line in enumerate(lines, 1) if line.strip()]
-    if not rows:
-        raise DataError(f"'{folder / _LIST}' is empty; remove it to read all images")
-    for number, fields in rows:
-        good = len(fields) == 3 and fields[1].isdecimal() and fields[2].isdecimal()
-        if not good or name_fault(fields[0]):
-            raise DataError(
-                f"line {number} of '{folder / _LIST}' is '{printable(' '.join(fields))}'; "
-                "a line is: path below the folder, identity, camera"
+    """Yield what the list names; it leaves most images of the full release out."""
+    files = ListedFiles(folder, _UNREAL_LAYOUT)
+    for line in lines_of(folder / _LIST, _UNREAL_LAYOUT):
+        fields = line.text.split()
+        if len(fields) != 3 or not all(f.isascii() and f.isdecimal() for f in fields[1:]):
+            raise _UNREAL_LAYOUT.error(
+                f"{line.where} is '{line.text[:80]}'; a line is: path below the folder, identity, "
+                "camera"
             )
-    if not (folder / rows[0][1][0]).is_file():
-        raise DataError(
-            f"'{folder / _LIST}' names '{rows[0][1][0]}', which is not there; unpack the folders "
-            "unreal_v<X>.<Y> beside it"
-        )
-    for _, (name, pid, camid) in rows:
-        yield f"{folder}/{name}", int(pid), int(camid)
+        yield files.path(fields[0], line.where), int(fields[1]), int(fields[2])

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from torchreid_adv.engines.mixture import Mixture
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.integration.checkpoints import is_head
+from torchreid_adv.integration.heads import identity_layers
 
 
 class Consistency:
@@ -31,9 +31,7 @@ class Consistency:
     """
 
     def __init__(self, network: nn.Module, weight: float) -> None:
-        self.heads = [
-            m for name, m in network.named_modules() if is_head(name) and isinstance(m, nn.Linear)
-        ]
+        self.heads = list(identity_layers(network).values())
         if not self.heads:
             raise ConfigError(
                 "adv.training.consistency compares what enters the network's classifiers, linear "

@@ -21,6 +21,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol, RetrievalResult
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.features import Features
+from torchreid_adv.models.output import features_in
 from torchreid_adv.registry import ENGINES, PROTOCOLS
 
 if TYPE_CHECKING:
@@ -222,7 +223,8 @@ class EvaluationMixin(Base):
         for data in loader:
             images, *labels = self.parse_data_for_eval(data)
             images = images.cuda() if self.use_gpu else images
-            values.append(self.extract_features(images).cpu())
+            answer = self.extract_features(images)
+            values.append(features_in(answer, None, len(images)).cpu())
             pids.append(torch.as_tensor(labels[0]))
             camids.append(torch.as_tensor(labels[1]))
             names += data.get("impath") or range(len(names), len(names) + len(pids[-1]))

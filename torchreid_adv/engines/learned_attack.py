@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from torchreid_adv.attacks.answers import check_gradient
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.batch import Batch
@@ -64,6 +65,7 @@ class LearnedAttackMixin(MetricAttackMixin):
     def train(self, *args: Any, **keywords: Any) -> None:
         """Learn for an epoch."""
         if self.fitting is None:
+            check_gradient(pixel_model(self))
             self.fitting = self.begin_learning()
             self._check_free(Path(lookup(self.learning_config, "data.save_dir", "") or "log"))
         super().train(*args, **keywords)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from torchreid_adv.data.batch import generator
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.integration.checkpoints import is_head
+from torchreid_adv.integration.heads import identity_layers
 
 SPREAD = 0.01  # of new identity layers, as in torchreid's networks
 
@@ -36,9 +36,10 @@ class VirtualHead:
         self, network: nn.Module, optimizer: Any, *, own: int, count: int, seed: int = 0
     ) -> None:
         self.parameters: dict[str, nn.Parameter] = {}
-        for name, value in network.named_parameters():
-            if is_head(name) and len(value) == own:
-                self.parameters[name] = nn.Parameter(_fresh(name, value, count, seed))
+        for layer, module in identity_layers(network).items():
+            for part, value in module.named_parameters(prefix=layer):
+                if len(value) == own:
+                    self.parameters[part] = nn.Parameter(_fresh(part, value, count, seed))
         if not self.parameters:
             raise ConfigError(
                 "MetaDefense gives the virtual set identity layers of its own in the places of the "

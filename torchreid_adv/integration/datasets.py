@@ -1,44 +1,168 @@
-"""Hook: our names in ``data.sources`` and ``data.targets``."""
+"""Hook: our data sets by their names, and every set checked: labels, sides, files, no download."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
+from torchreid_adv import config
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.names import unknown
-from torchreid_adv.integration.patching import Mirror, Replace
-from torchreid_adv.registry import DATASETS, same_name
+from torchreid_adv.integration.patching import Bridge, Mirror, Replace
+from torchreid_adv.registry import DATASETS, LAYOUTS, same_name
 
 TABLES = {"image": "__image_datasets", "video": "__video_datasets"}
+# torchreid's classes, whose records are read by the layouts of these names
+CLASSES = {
+    "cuhk01": "CUHK01",
+    "cuhk02": "CUHK02",
+    "cuhk03": "CUHK03",
+    "cuhksysu": "CUHKSYSU",
+    "dukemtmcreid": "DukeMTMCreID",
+    "dukemtmcvidreid": "DukeMTMCVidReID",
+    "grid": "GRID",
+    "ilids": "iLIDS",
+    "ilidsvid": "iLIDSVID",
+    "market1501": "Market1501",
+    "mars": "Mars",
+    "msmt17": "MSMT17",
+    "prid": "PRID",
+    "prid2011": "PRID2011",
+    "sensereid": "SenseReID",
+    "university1652": "University1652",
+    "viper": "VIPeR",
+}
 
 
 @contextlib.contextmanager
-def no_download() -> Iterator[None]:
-    """Keep torchreid from fetching a data set that is not there over the network.
+def checked_sets() -> Iterator[None]:
+    """Hold the hooks of data set classes for a block, where :func:`hooks.install` is not in place.
 
-    Raises:
-        DataError: when the folder of a data set is missing.
+    Torchreid's classes return records that are checked against the files, and fetch nothing.
     """
-
-    def refuse(self: Any, dataset_dir: str, dataset_url: str) -> None:
-        if not os.path.exists(dataset_dir):
-            raise DataError(
-                f"the data set {type(self).__name__} is not there: folder '{dataset_dir}' is "
-                "missing; put it there or give another --root"
-            )
-
-    base: Any = torchreid_module("data.datasets.dataset").Dataset
-    stock = base.download_dataset
-    base.download_dataset = refuse
+    with _lock:
+        if not _depth:
+            _bridge.apply()
+        _depth.append(None)
     try:
         yield
     finally:
-        base.download_dataset = stock
+        with _lock:
+            _depth.pop()
+            if not _depth:
+                _bridge.revert()
+
+
+def _reads(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what makes a torchreid class take its records from the layout of a name."""
+
+    def make(stock: Callable[..., None]) -> Callable[..., None]:
+        @wraps(stock)
+        def init(self: Any, root: str = "", *args: Any, **kwargs: Any) -> None:
+            kind = getattr(torchreid_module("data.datasets"), CLASSES[name])
+            if args or not _reads_alike(type(self), kind):  # a class that reads by itself
+                stock(self, root, *args, **kwargs)
+                return
+            sides = LAYOUTS.get(name)(root, **kwargs)
+            self.root = os.path.abspath(os.path.expanduser(root))
+            self.dataset_dir = os.path.join(self.root, kind.dataset_dir)
+            super(kind, self).__init__(*sides, **kwargs)
+
+        return init
+
+    return make
+
+
+def _reads_alike(kind: type, stock: type) -> bool:
+    """Tell whether a class is one of torchreid's, or one of the user's that reads as that does."""
+    own = [name for name in vars(stock) if not name.startswith("__")]
+    return all(getattr(kind, name, None) is vars(stock)[name] for name in own)
+
+
+def _checks(stock: Callable[..., None]) -> Callable[..., None]:
+    """Make ``Dataset.__init__`` refuse what cannot be trained or tested on."""
+
+    @wraps(stock)
+    def init(self: Any, train: Any, query: Any, gallery: Any, *args: Any, **kwargs: Any) -> None:
+        for side, rows in (("train", train), ("query", query), ("gallery", gallery)):
+            if not rows:
+                raise DataError(
+                    f"the data set {type(self).__name__} has an empty split: no {side} images; its "
+                    f"folder is '{getattr(self, 'dataset_dir', '')}'"
+                )
+        stock(self, _labels_from_0(train), query, gallery, *args, **kwargs)
+
+    return init
+
+
+def _labels_from_0(rows: Any) -> Any:
+    """Return training rows whose identities are numbered from 0, in the order of their pids."""
+    pids = sorted({row[1] for row in rows})
+    if pids == list(range(len(pids))):
+        return rows
+    labels = {pid: label for label, pid in enumerate(pids)}
+    return [(row[0], labels[row[1]], *row[2:]) for row in rows]
+
+
+def _combine_all(self: Any) -> None:
+    """Stand in for torchreid's method, which needs each query's identity in the gallery.
+
+    Identities of the gallery become training identities, numbered on in torchreid's order, and then
+    those that queries alone have; junk is left out.
+    """
+    if self._train_only:
+        return
+    query, gallery = (
+        [row for row in side if row[1] not in self._junk_pids]
+        for side in (self.query, self.gallery)
+    )
+    people = set()
+    for row in gallery:
+        people.add(row[1])
+    alone = sorted({row[1] for row in query} - people)
+    labels = {pid: self.num_train_pids + n for n, pid in enumerate([*people, *alone])}
+    combined = [(row[0], labels[row[1]], *row[2:]) for row in (*query, *gallery)]
+    self.train = [*self.train, *combined]
+    self.num_train_pids = self.get_num_pids(self.train)
+
+
+def _refuse_download(self: Any, dataset_dir: str, dataset_url: str | None) -> None:
+    """Stand in for torchreid's method: what is not there is named."""
+    if not os.path.exists(dataset_dir):
+        raise DataError(
+            f"the data set {type(self).__name__} is not there: folder '{dataset_dir}' is "
+            "missing; put it there or give another --root"
+        )
+
+
+def _refuse_url(url: str, dst: str) -> None:
+    """Stand in for torchreid's function that downloads a file."""
+    raise DataError(f"'{dst}' is missing, and nothing is fetched; get {url} and put it there")
+
+
+def check_files(dataset: Any) -> None:
+    """Refuse a data set of a user's own class that names files that are not there.
+
+    Where ``adv.job.quarantine`` is set they are left to the check of all images.
+
+    Raises:
+        DataError: a file is missing.
+    """
+    if config.current().adv.job.quarantine:
+        return
+    for side in ("train", "query", "gallery"):
+        for row in getattr(dataset, side):
+            for path in (row[0],) if isinstance(row[0], str) else row[0]:
+                if not os.path.isfile(path):
+                    raise DataError(
+                        f"the {side} images of the data set {type(dataset).__name__} name "
+                        f"'{path}', and there is no such file"
+                    )
 
 
 def _is_video(name: str) -> bool:
@@ -49,7 +173,11 @@ def _make(kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def make(stock: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(stock)
         def init_dataset(name: str, **kwargs: Any) -> Any:
-            return stock(_checked(name, kind), **kwargs)
+            registered = _checked(name, kind)
+            dataset = stock(registered, **kwargs)
+            if registered not in CLASSES:
+                check_files(dataset)
+            return dataset
 
         return init_dataset
 
@@ -68,10 +196,31 @@ def _checked(name: str, kind: str) -> str:
     raise unknown(f"{kind} data set", name, module[TABLES[kind]])
 
 
-REPLACES = tuple(
-    Replace(("data.datamanager",), f"init_{kind}_dataset", _make(kind)) for kind in TABLES
+_BASE = "data.datasets.dataset"
+_SET_REPLACES = (
+    Replace((_BASE,), "Dataset.__init__", _checks, prepare=False),
+    Replace((_BASE,), "Dataset.combine_all", lambda stock: _combine_all, prepare=False),
+    Replace((_BASE,), "Dataset.download_dataset", lambda stock: _refuse_download, prepare=False),
+    Replace(
+        (_BASE, "utils", "utils.tools"), "download_url", lambda stock: _refuse_url, prepare=False
+    ),
+    *(
+        Replace(("data.datasets",), f"{kind}.__init__", _reads(name), prepare=False)
+        for name, kind in CLASSES.items()
+    ),
+)
+REPLACES = (
+    *_SET_REPLACES,
+    *(
+        Replace(("data.datasets", "data.datamanager"), f"init_{kind}_dataset", _make(kind))
+        for kind in TABLES
+    ),
 )
 MIRRORS = (
     Mirror("data.datasets", TABLES["image"], DATASETS, lambda name: not _is_video(name)),
     Mirror("data.datasets", TABLES["video"], DATASETS, _is_video),
 )
+
+_bridge = Bridge(_SET_REPLACES, (), module=torchreid_module, prepare=lambda: None)
+_lock = threading.RLock()
+_depth: list[None] = []

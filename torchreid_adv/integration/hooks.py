@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from torchreid_adv import config
 from torchreid_adv.integration import (
     datasets,
+    downloads,
     engine,
     extractor,
     models,
     reading,
     samplers,
+    schedules,
     transforms,
     weights,
 )
@@ -24,9 +26,11 @@ _bridge = Bridge(
         *reading.REPLACES,
         *transforms.REPLACES,
         *samplers.REPLACES,
+        *schedules.REPLACES,
         *datasets.REPLACES,
         *models.REPLACES,
         *weights.REPLACES,
+        *downloads.REPLACES,
         *engine.REPLACES,
         *extractor.REPLACES,
     ),
@@ -40,7 +44,8 @@ def install() -> None:
     """Hook this package into torchreid; calling it again adds what was registered since.
 
     Our transforms, samplers, data sets and models become names that torchreid knows, unknown names
-    become errors, checkpoints are read safely and checked, ``Engine.run`` adapts its engine.
+    become errors, data sets and checkpoints are read safely and checked, nothing is fetched,
+    ``Engine.run`` adapts its engine.
 
     Raises:
         ConfigError: torchreid is not installed, or an entry has the name of one of torchreid's.

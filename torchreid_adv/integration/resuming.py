@@ -10,16 +10,9 @@ import numpy as np
 from torch import nn
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.integration.checkpoints import (
-    SHOWN,
-    Match,
-    check_match,
-    is_head,
-    match_weights,
-    read_checkpoint,
-    unwrap,
-    weights_in,
-)
+from torchreid_adv.integration.checkpoints import check_match, read_checkpoint
+from torchreid_adv.integration.heads import counters
+from torchreid_adv.integration.matching import SHOWN, Match, match_weights, unwrap, weights_in
 
 INSTEAD = "to start from its weights use model.load_weights instead of model.resume"
 SAME = "resume with the config that it was trained with"
@@ -100,9 +93,10 @@ def _epoch(fpath: str, checkpoint: Mapping[str, Any]) -> int:
 
 
 def _match(fpath: str, model: nn.Module, checkpoint: dict[str, Any]) -> Match:
-    match = match_weights(model, weights_in(checkpoint, fpath))
+    match = match_weights(model, weights_in(checkpoint, fpath), fpath)
     check_match(match, fpath, strict=True)
-    other = [*match.mismatched, *filter(is_head, match.missing)]
+    needless = counters(unwrap(model))
+    other = [*match.mismatched, *(name for name in match.missing if name not in needless)]
     if other:
         raise ConfigError(
             f"'{fpath}' was trained on other data: its {', '.join(other[:SHOWN])} does not fit; "
@@ -174,7 +168,8 @@ def _differences(
     mine: Mapping[str, Any], saved: Mapping[str, Any], free: tuple[str, ...]
 ) -> tuple[list[str], list[str]]:
     """Return the flags that differ, and the other values that do, each as ``a here, b there``."""
-    flags, kept = [], []
+    flags: list[str] = []
+    kept: list[str] = []
     for option in sorted(mine.keys() & saved.keys()):
         if option[0] == "_" or option in free:
             continue

@@ -10,10 +10,7 @@ from torch import nn
 
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.integration.checkpoints import (
-    load_weights,
-    read_checkpoint,
-)
+from torchreid_adv.integration.checkpoints import load_weights, read_checkpoint
 from torchreid_adv.integration.patching import Replace
 from torchreid_adv.integration.resuming import resume_from_checkpoint
 

@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from torchreid_adv.errors import DataError
+from torchreid_adv.errors import DataError, printable
 from torchreid_adv.jobs.files import write_text
-from torchreid_adv.jobs.paths import name_fault
+from torchreid_adv.jobs.paths import inside, name_fault
+from torchreid_adv.jobs.untrusted import open_regular, parse_json
 
 FILE_NAME = "manifest.jsonl"
 RUN = "run.json"  # what makes a run the same run, in its folder
 FORMAT = 2
 SIDES = ("train", "query", "gallery")
 OK = "ok"
+LEFT_OUT = "left out: "  # a status begins with it where nothing of an image is stored
+LARGEST = 512 * 2**20  # bytes of a manifest, about a million images
+LONGEST = 64 * 2**10  # bytes of one line
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,8 @@ def read_manifest(folder: Path) -> Manifest:
     """Read a folder's manifest and check that it is whole.
 
     Raises:
-        DataError: none there, cut off, changed by hand, or a path that leaves the folder.
+        DataError: none there, cut off, changed by hand, a line that is no entry, or a path that
+            leaves the folder.
     """
     path = folder / FILE_NAME
     if not path.is_file():
@@ -123,22 +129,124 @@ def read_manifest(folder: Path) -> Manifest:
             "give the folder that attack-gallery wrote (.../<data set>/adversarial)"
         )
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        header, footer = json.loads(lines[0]), json.loads(lines[-1])
-        whole = (footer["images"], footer["sha256"]) == (len(lines) - 2, _digest(lines[:-1]))
-        known = header.pop("manifest", None) == FORMAT
-        entries = tuple(Entry.of(json.loads(line)) for line in lines[1:-1]) if known else ()
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        header, rows, footer, digest = _parsed(inside(folder, FILE_NAME))
+    except (ValueError, OSError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(f"'{path}' is no manifest of ours, or is cut off: {error}") from error
-    if not known:
+    if header.pop("manifest", None) != FORMAT:
         raise DataError(f"'{path}' is a manifest of another version; write the data set again")
-    if not whole:
+    for number, row in enumerate(rows, start=2):
+        fault = next(_entry_faults(row), "")
+        if fault:
+            raise DataError(f"'{path}' is no manifest of ours: in line {number}, {fault}")
+    manifest = Manifest(header, tuple(map(Entry.of, rows)))
+    if footer != {"images": len(rows), "root": manifest.root, "sha256": digest}:
         raise DataError(f"'{path}' is cut off or was changed by hand; write the data set again")
-    for entry in entries:
-        fault = name_fault(entry.output)
-        if fault or entry.side not in SIDES:
-            raise DataError(f"'{path}' names a file that cannot be: {entry.output!r} {fault}")
-    return Manifest(header, entries)
+    return manifest
+
+
+def _parsed(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any], str]:
+    """Return header, entries, footer, and the hash of all lines but the last."""
+    objects, digest, last = [], hashlib.sha256(), b""
+    for number, line in enumerate(_lines(path)):
+        if number:
+            digest.update(b"\n" * (number > 1) + last)
+        value = parse_json(line)
+        if not isinstance(value, dict):
+            raise ValueError(f"line {number + 1} is no JSON object")
+        objects.append(value)
+        last = line
+    if len(objects) < 2:
+        raise ValueError("it has no footer")
+    header, *rows, footer = objects
+    return header, rows, footer, digest.hexdigest()
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file, none longer than a manifest's are."""
+    with open_regular(path, LARGEST) as file:
+        while line := file.readline(LONGEST + 1):
+            if len(line) > LONGEST:
+                raise ValueError(f"a line has more than {LONGEST} bytes")
+            if not line.endswith(b"\n"):
+                raise ValueError("its last line does not end")
+            yield line[:-1]
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether a value from JSON is an integer, 0 or more."""
+    return type(value) is int and value >= 0
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether a value from JSON is a finite number."""
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def is_digest(value: Any) -> bool:
+    """Tell whether a value from JSON is a SHA-256 in lower-case hex digits."""
+    return isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(is_count, value))
+
+
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "image_id": (_is_text, "a name"),
+    "source": (_is_text, "a name"),
+    "source_sha256": (_is_text, "a hash"),
+    "source_mode": (_is_text, "a mode"),
+    "output": (_is_text, "a name"),
+    "size": (_is_size, "height and width"),
+    "side": (lambda value: value in SIDES, f"one of {', '.join(SIDES)}"),
+    "pid": (lambda value: type(value) is int, "an integer"),
+    "camid": (is_count, "an integer, 0 or more"),
+    "attacked": (lambda value: isinstance(value, bool), "true or false"),
+    "linf": (is_count, "an integer, 0 or more"),
+    "changed": (lambda value: isinstance(value, bool), "true or false"),
+    "sha256": (_is_text, "a hash"),
+    "status": (_is_text, "a status"),
+    "modality": (lambda value: type(value) is int and value in (0, 1), "0 or 1"),
+    "tracklet": (lambda value: _is_text(value) and bool(value), "a name"),
+    "frame": (is_count, "an integer, 0 or more"),
+}
+
+
+def _entry_faults(row: dict[str, Any]) -> Iterator[str]:
+    """Yield what keeps a JSON object from being an entry."""
+    unknown = next((key for key in row if key not in _FIELDS), None)
+    if unknown is not None:
+        yield f"there is an unknown field '{printable(unknown[:80])}'"
+    needed = [field.name for field in fields(Entry) if field.default is MISSING]
+    for name, (test, what) in _FIELDS.items():
+        if name not in row and name in needed:
+            yield f"'{name}' is missing"
+        elif name in row and not test(row[name]):
+            yield f"'{name}' has to be {what}"
+    if row.get("status", OK) == OK:
+        yield from _stored_faults(row)
+    elif not row["status"].startswith(LEFT_OUT):
+        yield f"the status is neither '{OK}' nor '{LEFT_OUT}...'"
+    elif row["sha256"] or row["source_sha256"] or row["attacked"] or row["changed"] or row["linf"]:
+        yield "an image that was left out has hashes or was attacked"
+
+
+def _stored_faults(row: dict[str, Any]) -> Iterator[str]:
+    for name in ("image_id", "output"):
+        fault = name_fault(row[name])
+        if fault:
+            yield f"a name cannot be: {printable(row[name][:80])!r} {fault}"
+    for name in ("sha256", "source_sha256"):
+        if not is_digest(row[name]):
+            yield f"'{name}' has to be 64 hex digits"
+    if not all(row["size"]):
+        yield "an image has no pixels"
 
 
 def sha256(content: bytes) -> str:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.features import check_scale
 from torchreid_adv.models.pixel_model import PixelModel
 
 
@@ -62,12 +63,19 @@ class Ensemble(ImageModel):
         return Each([member.file_transform() for member in self._members()])
 
     def of_files(self, inputs: Sequence[list[Tensor]], *, modality: Tensor | None = None) -> Tensor:
-        """Return the features (N, D) of what the file transform gave for N images."""
+        """Return the features (N, D) of what the file transform gave for N images.
+
+        Raises:
+            DataError: a member's features are not finite, or of a length that cannot be normalized.
+        """
         own = zip(*inputs, strict=True)
         members = zip(self._members(), own, strict=True)
-        return self._joined(
-            [member.of_files(images, modality=modality) for member, images in members]
-        )
+        parts = [member.of_files(images, modality=modality) for member, images in members]
+        for part in parts:  # what is normalized here hides it
+            if not part.isfinite().all():
+                raise DataError("features of a member of the ensemble hold NaN or infinity")
+            check_scale(part)
+        return self._joined(parts)
 
     def _members(self) -> list[PixelModel]:
         return [member for member in self.members if isinstance(member, PixelModel)]

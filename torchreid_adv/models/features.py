@@ -12,6 +12,9 @@ from torchreid_adv.data.datasets import Record
 from torchreid_adv.errors import DataError
 
 _PIECE = 4096
+# lengths of features in which squared distances of float32 neither overflow nor vanish, and below
+# which normalizing does not give unit length (the eps of torch's F.normalize)
+SHORTEST, LONGEST = 1e-12, 1e18
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Features:
         image_ids: R names, unique.
 
     Raises:
-        DataError: nothing in it, lengths that differ, or features that are not finite.
+        DataError: nothing in it, lengths that differ, or features that are not finite, all zero,
+            or so large or small that float32 cannot tell them apart.
     """
 
     values: Tensor
@@ -52,6 +56,7 @@ class Features:
                 f"{bad} of {len(self)} features hold NaN or infinity (first: {first}); "
                 "the model's weights are broken or the network overflows"
             )
+        check_scale(self.values, self.image_ids)
 
     @classmethod
     def of(cls, records: Sequence[Record], values: Tensor) -> Features:
@@ -72,3 +77,29 @@ class Features:
         values = self.values.clone()
         values[[rows[image_id] for image_id in other.image_ids]] = other.values.to(values)
         return Features(values, self.pids, self.camids, self.image_ids)
+
+
+def check_scale(values: Tensor, names: Sequence[str] = ()) -> None:
+    """Refuse features whose squares overflow or vanish in float32: their distances would be equal.
+
+    Args:
+        values: (R, D), finite.
+        names: of the R images.
+
+    Raises:
+        DataError: with the first length that is too large or too small. A feature of zeros beside
+            others that are not is allowed.
+    """
+    lengths = torch.cat([piece.double().norm(dim=1) for piece in values.split(_PIECE)])
+    bad = (lengths > LONGEST) | ((lengths > 0) & (lengths < SHORTEST))
+    if not bool(lengths.any()):
+        bad = torch.ones_like(bad)
+    if not bool(bad.any()):
+        return
+    row = int(bad.nonzero()[0])
+    name = f" (first: {names[row]})" if len(names) else ""
+    raise DataError(
+        f"{int(bad.sum())} of {len(values)} features have a length of {float(lengths[row]):.3g}"
+        f"{name}; distances in float32 need lengths from {SHORTEST:g} to {LONGEST:g}. Scale what "
+        "the network returns, for example by a constant, or compute it in float32"
+    )

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils._pytree import tree_map
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.manifest import sha256
 from torchreid_adv.models.onnx_file import read_onnx
+from torchreid_adv.models.output import NetworkError, Output, in_format
 from torchreid_adv.models.pixel_model import PixelModel
 from torchreid_adv.models.program_files import read_exported, read_torchscript
 from torchreid_adv.registry import resolve
@@ -24,6 +26,7 @@ FILES: dict[str, Callable[[Path, bytes, torch.device], nn.Module]] = {
 }
 PYTHON = "python"
 FORMATS = (*FILES, PYTHON)  # names that stand for no network of torchreid's
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)  # lengths of batches that are tried
 _ALONE = 1e-3  # of unit features: more between alone and in a batch is no rounding
 
 
@@ -36,6 +39,7 @@ class FileNetwork(nn.Module):
     """
 
     file: Tensor
+    batch = 0  # images that it takes at a time, no more and no less; 0 = any number
 
     def __init__(self, network: nn.Module, digest: str) -> None:
         super().__init__()
@@ -54,9 +58,20 @@ class FileNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Any:
         """Return features (N, D) in the format the images came in."""
-        found = self.network(images.to(self.place.dtype).contiguous())
-        floats = isinstance(found, Tensor) and found.is_floating_point()
-        return found.to(images.dtype) if floats else found  # the rest is refused when it is tried
+        inputs = images.to(self.place.dtype).contiguous()
+        answer = self._in_groups(inputs) if self.batch else self.network(inputs)
+        return in_format(answer, images.dtype)
+
+    def _in_groups(self, inputs: Tensor) -> Any:
+        """Ask for groups of the one length that the file takes; the last one is filled up."""
+        missing = -len(inputs) % self.batch
+        filled = torch.cat([inputs, inputs[-1:].expand(missing, -1, -1, -1)])
+        answers = [self.network(group) for group in filled.split(self.batch)]
+
+        def joined(*parts: Any) -> Any:
+            return torch.cat(parts)[: len(inputs)] if isinstance(parts[0], Tensor) else parts[0]
+
+        return tree_map(joined, *answers)
 
 
 def load_foreign(
@@ -67,6 +82,7 @@ def load_foreign(
     mean: Sequence[float],
     std: Sequence[float],
     device: str | torch.device,
+    output: Output = None,
 ) -> PixelModel:
     """Load a network of one of :data:`FORMATS`, in eval mode, and try it on random pixels.
 
@@ -78,20 +94,21 @@ def load_foreign(
         mean: normalization of its input.
         std: normalization of its input.
         device: where to put it.
+        output: which of several results are the features, see :class:`PixelModel`.
 
     Raises:
         ConfigError: no such file or function, a file of another format, or a network that does not
-            take batches of such images or gives no features (N, D) for them.
+            take such images or gives no features (N, D) for them.
     """
     device = torch.device(device)
     if kind == PYTHON:
         network = _called(str(source))
     else:
-        content = _content(kind, Path(source))
-        network = FileNetwork(FILES[kind](Path(source), content, device), sha256(content))
+        path = Path(source).expanduser()
+        network = FileNetwork(*_opened(kind, path, device))
     model = network
     if not isinstance(model, PixelModel):
-        model = PixelModel(network, size=size, mean=mean, std=std)
+        model = PixelModel(network, size=size, mean=mean, std=std, output=output)
     model = model.to(device).eval()
     _try(model, f"'{source}'", device)
     return model
@@ -113,32 +130,30 @@ def _called(source: str) -> nn.Module:
     return network
 
 
-def _content(kind: str, path: Path) -> bytes:
+def _opened(kind: str, path: Path, device: torch.device) -> tuple[nn.Module, str]:
+    """Return the network in a file, and the hash of all files that it is read from."""
     if not path.is_file():
         raise ConfigError(f"there is no {kind} file '{path}'")
-    return path.read_bytes()
+    content = path.read_bytes()
+    network = FILES[kind](path, content, device)
+    return network, sha256(content + getattr(network, "further", b""))
 
 
 def _try(model: PixelModel, name: str, device: torch.device) -> None:
-    """Refuse a network whose answers are no features, or depend on the batch."""
+    """Refuse a network whose answers are no features, or depend on the batch.
+
+    A file that takes batches of one length only is asked for groups of that length from now on.
+    """
     draws = torch.Generator().manual_seed(0)
     images = torch.rand(3, 3, *model.size, generator=draws).to(device)
-    trials = {count: _tried(model, images[:count]) for count in (3, 1)}
-    bad = {count: fault for count, (_, fault) in trials.items() if fault}
-    shape = f"{model.size[0]}x{model.size[1]}"
-    if len(bad) == 1:
-        ((count, fault),) = bad.items()
-        raise ConfigError(
-            f"{name} takes batches of one size only, and none of {count}: {fault}; write it with a "
-            "batch dimension that is dynamic"
-        )
-    if bad:
-        raise ConfigError(
-            f"{name} gives no features for images of {shape} pixels: {bad[3]}; does it take this "
-            "size (data.height and data.width, or label=name@HEIGHTxWIDTH:file) and batches of any "
-            "length?"
-        )
-    together, alone = (F.normalize(trials[count][0].float(), dim=1) for count in (3, 1))
+    trials = _trials(model, images)
+    faults = [error for _, error in trials if error is not None]
+    if faults and isinstance(model.network, FileNetwork) and _find_batch(model, images):
+        trials = _trials(model, images)
+        faults = [error for _, error in trials if error is not None]
+    if faults:
+        raise ConfigError(_fault(faults, name, model)) from faults[0]
+    together, alone = (F.normalize(features.float(), dim=1) for features, _ in trials)
     if isinstance(model.network, FileNetwork) and not _same(model, images, together, alone):
         raise ConfigError(
             f"{name} gives an image another feature in a batch than alone; was it written in train "
@@ -146,25 +161,48 @@ def _try(model: PixelModel, name: str, device: torch.device) -> None:
         )
 
 
-def _tried(model: PixelModel, images: Tensor) -> tuple[Tensor, str]:
-    """Return the features (N, D) of random pixels, and what is wrong with them, "" for nothing."""
+def _fault(faults: Sequence[ConfigError], name: str, model: PixelModel) -> str:
+    if len(faults) == 1:
+        return (
+            f"{name} takes batches of some lengths only: {faults[0]}; write it with a batch "
+            "dimension that is dynamic"
+        )
+    if not isinstance(faults[0], NetworkError):
+        return f"{name} gives no features: {faults[0]}"
+    return (
+        f"{name} gives no features for images of {model.size[0]}x{model.size[1]} pixels: "
+        f"{faults[0]} Size and normalization are data.height, data.width, data.norm_mean and "
+        "data.norm_std, or stand in the name: onnx@HEIGHTxWIDTH"
+    )
+
+
+def _find_batch(model: PixelModel, images: Tensor) -> bool:
+    """Set the length of batches that a file takes, and return whether there is one."""
+    network: Any = model.network
+    own = getattr(network.network, "batch", 0)
+    for batch in (own,) if own else BATCHES:
+        network.batch = batch
+        if not any(error for _, error in _trials(model, images[:1])):
+            return True
+    network.batch = 0
+    return False
+
+
+def _trials(model: PixelModel, images: Tensor) -> list[tuple[Tensor, ConfigError | None]]:
+    """Return the features of all images together and of the first alone, or why there are none."""
+    return [_tried(model, images), _tried(model, images[:1])]
+
+
+def _tried(model: PixelModel, images: Tensor) -> tuple[Tensor, ConfigError | None]:
     none = images.new_zeros(0)
     try:
         with torch.no_grad():
-            found: Any = model(images)
-    except ConfigError:
-        raise
-    except Exception as error:  # whatever a network or its runtime raises
-        reason = " ".join(str(error).split())[:200]
-        return none, f"it fails with '{reason or type(error).__name__}'"
-    if not isinstance(found, Tensor):
-        return none, f"it gives a {type(found).__name__}, and features are one tensor"
-    if found.ndim != 2 or len(found) != len(images) or not found.is_floating_point():
-        given = f"{str(found.dtype).removeprefix('torch.')} {tuple(found.shape)}"
-        return none, f"it gives {given}, and features are floats ({len(images)}, D)"
-    if not bool(found.isfinite().all()):
-        return none, "it gives NaN or infinity"
-    return found, ""
+            features: Tensor = model(images)
+    except ConfigError as error:
+        return none, error
+    if not bool(features.isfinite().all()):
+        return none, ConfigError("the network gives NaN or infinity")
+    return features, None
 
 
 def _same(model: PixelModel, images: Tensor, together: Tensor, alone: Tensor) -> bool:

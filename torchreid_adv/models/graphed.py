@@ -35,6 +35,7 @@ class Graphed(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.training = network.training
         self._seen: Counter[Any] = Counter()
         self._graphs: dict[Any, _Graph | None] = {}
 

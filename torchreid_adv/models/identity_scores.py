@@ -52,7 +52,7 @@ def check_identities(model: PixelModel) -> None:
 def _answering(model: nn.Module) -> Iterator[None]:
     """Inside the block networks are in training mode at their root, and nowhere below it."""
     parts = [part.network for part in model.modules() if isinstance(part, PixelModel)]
-    roots = [part.network if isinstance(part, InFormat) else part for part in parts]
+    roots = [*parts, *(part.network for part in parts if isinstance(part, InFormat))]
     flags = [root.training for root in roots]
     try:
         for root in roots:

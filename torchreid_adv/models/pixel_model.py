@@ -12,6 +12,7 @@ from torchvision import transforms as T
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.output import Output, asked, features_in
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -25,9 +26,12 @@ class PixelModel(ImageModel):
         size: height and width of the network's input.
         mean: of the training pixels, three numbers in [0, 1].
         std: of the training pixels, three positive numbers.
+        output: which of several results are the features: an index where the network returns a
+            list or tuple, a key where it returns a dict; None = it returns one tensor.
 
     Raises:
-        ConfigError: a size, mean or std that cannot be used.
+        ConfigError: a size, mean or std that cannot be used; when it is called, images or an answer
+            of the network that cannot be.
 
     Example:
         >>> model = PixelModel(network, size=(256, 128))
@@ -43,6 +47,7 @@ class PixelModel(ImageModel):
         size: Sequence[int] = (256, 128),
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
+        output: Output = None,
     ) -> None:
         super().__init__()
         if len(size) != 2 or min(size) < 1:
@@ -52,6 +57,7 @@ class PixelModel(ImageModel):
                 f"mean and std are three numbers each, std positive, got {mean}, {std}"
             )
         self.network = network
+        self.output = output
         self.size = (int(size[0]), int(size[1]))
         self.mean = tuple(float(v) for v in mean)
         self.std = tuple(float(v) for v in std)
@@ -70,7 +76,17 @@ class PixelModel(ImageModel):
         if images.ndim == 5:
             images = images.flatten(0, 1)
             sizes = None if sizes is None else sizes.flatten(0, 1)
-        return self.network(self.normalize(self.resize(images, sizes)))
+        return self.ask(self.normalize(self.resize(checked(images), sizes)))
+
+    def ask(self, inputs: Tensor, *further: Any) -> Any:
+        """Return the features (N, D) that the network has for normalized inputs (N, ...).
+
+        A network in train mode answers as it does in training, which is handed on as it is.
+        """
+        answer = asked(self.network, inputs, *further)
+        if self.network.training:
+            return answer
+        return features_in(answer, self.output, len(inputs))
 
     def resize(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
         """Resize each image from its own size to the network's, as Pillow's bilinear does.
@@ -117,5 +133,24 @@ class PixelModel(ImageModel):
     def of_files(self, inputs: Sequence[Tensor], *, modality: Tensor | None = None) -> Tensor:
         """Return the features (N, D) of what the file transform gave for N images."""
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
-        features: Tensor = self.network(torch.stack(list(inputs)).to(device))
+        features: Tensor = self.ask(torch.stack(list(inputs)).to(device))
         return features
+
+
+def checked(images: Tensor) -> Tensor:
+    """Return images (..., 3, H, W) in [0, 1] as they are.
+
+    Raises:
+        ConfigError: other channels, or whole numbers.
+    """
+    if not images.is_floating_point():
+        raise ConfigError(
+            f"images are floats in [0, 1], got {str(images.dtype).removeprefix('torch.')}; divide "
+            "levels of 0 to 255 by 255"
+        )
+    if images.ndim < 4 or images.shape[-3] != 3:
+        raise ConfigError(
+            f"images are (N, 3, height, width), or (N, T, 3, height, width) of tracklets, got "
+            f"{tuple(images.shape)}"
+        )
+    return images

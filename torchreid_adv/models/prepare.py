@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.base import black_box
 from torchreid_adv.models.graphed import Graphed
+from torchreid_adv.models.output import NetworkError, in_format, out_of_memory
 from torchreid_adv.models.pixel_model import PixelModel
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -47,12 +50,16 @@ class Prepared(Ready):
         images: (N, [T,] 3, H, W) in [0, 1]; one is used to see which BatchNorm follows which layer.
         precision: ``fp32`` or ``bf16``, the number format inside the networks.
         graphs: on a GPU, replay passes as CUDA graphs; not where a gradient is differentiated.
+
+    Raises:
+        ConfigError: a model that cannot be copied, that fails, or that has no such precision.
     """
 
     def __init__(
         self, model: nn.Module, images: Tensor, *, precision: str = "fp32", graphs: bool = True
     ) -> None:
-        super().__init__(copy.deepcopy(model).eval().requires_grad_(False))
+        _check_precision(model, precision)
+        super().__init__(_copied(model))
         self.model.zero_grad(set_to_none=True)
         pair = torch.cat([images[:1], images[:1]])  # one image hides layouts that do not fit
         fold_batchnorm(self.model, pair)
@@ -64,12 +71,25 @@ class Prepared(Ready):
         try:
             with torch.no_grad():
                 self.model(pair)
-        except RuntimeError:  # a network that views its maps as rows, such as PCB
+        except NetworkError:  # a network that views its maps as rows, such as PCB
             for part in formats:
                 part.layout(torch.contiguous_format)
         if graphs and images.is_cuda:
             for part in formats:
                 part.network = Graphed(part.network)
+
+
+def _check_precision(model: nn.Module, precision: str) -> None:
+    """Refuse a precision that a model would not compute in."""
+    if precision == "fp32":
+        return
+    parts = [part.network for part in model.modules() if isinstance(part, PixelModel)]
+    what = next(filter(None, map(black_box, parts)), "" if parts else type(model).__name__)
+    if what:
+        raise ConfigError(
+            f"adv.attack.precision {precision} has no effect on {what}, which computes in its own; "
+            "set adv.attack.precision fp32"
+        )
 
 
 def _layout(images: Tensor, precision: str) -> torch.memory_format:
@@ -91,6 +111,7 @@ class InFormat(nn.Module):
         self.dtype = dtype
         self.network = network if dtype == torch.float32 else network.to(dtype)
         self.layout(layout)
+        self.training = network.training
 
     def layout(self, memory_format: torch.memory_format) -> None:
         """Lay the weights, and from now on the images, out in a memory format."""
@@ -98,17 +119,11 @@ class InFormat(nn.Module):
         self.network.to(memory_format=memory_format)
 
     def forward(self, images: Tensor, *further: Any) -> Any:
-        """Return features, or whatever a network gives, in the format the images came in."""
+        """Return what the network gives, its floats in the format the images came in."""
         inside = images.dtype if self.dtype == torch.float32 else self.dtype
         own = self.memory_format if images.ndim == 4 else torch.contiguous_format  # tracklets
         answer = self.network(images.to(inside, memory_format=own), *further)
-        return _in_format(answer, images.dtype)
-
-
-def _in_format(answer: Any, dtype: torch.dtype) -> Any:
-    if isinstance(answer, (tuple, list)):
-        return type(answer)(_in_format(part, dtype) for part in answer)
-    return answer.to(dtype)
+        return in_format(answer, images.dtype)
 
 
 @contextlib.contextmanager
@@ -117,19 +132,43 @@ def prepared(
 ) -> Iterator[nn.Module]:
     """Give the prepared form of a model, made now unless it is ready already.
 
-    A model that cannot be copied is used itself: frozen and in eval mode inside the block, its
-    flags restored after it, also after an error.
+    A model that cannot be copied is used itself, in fp32: frozen and in eval mode inside the block,
+    its flags restored after it, also after an error.
+
+    Raises:
+        ConfigError: it cannot be copied, and another precision is asked for; or it fails.
     """
     if isinstance(model, Ready):
         yield model
         return
     try:
         ready = Prepared(model, images, precision=precision, graphs=graphs)
-    except (RuntimeError, TypeError, AttributeError):
+    except CopyError:
+        if precision != "fp32":
+            raise
         with frozen(model):
             yield model
         return
     yield ready
+
+
+class CopyError(ConfigError):
+    """A model that ``copy.deepcopy`` does not copy."""
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """Return a frozen copy in eval mode."""
+    try:
+        return copy.deepcopy(model).eval().requires_grad_(False)
+    except Exception as error:  # whatever a part of it raises
+        if out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise CopyError(
+            f"the network cannot be copied ({reason}), which adv.attack.precision bf16 and fitted "
+            "attacks need; set adv.attack.precision fp32, or make it a module that copy.deepcopy "
+            "copies"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -185,7 +224,7 @@ def _watch(model: nn.Module, images: Tensor) -> tuple[Tensor, list[tuple[nn.Modu
 
     def record(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         calls[module] = calls.get(module, 0) + 1
-        if isinstance(module, NORMS) and id(inputs[0]) in outputs:
+        if isinstance(module, NORMS) and inputs and id(inputs[0]) in outputs:
             pairs.append((outputs[id(inputs[0])], module))
         elif type(module) in FUSE:
             outputs[id(output)] = module

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.entries import parse_entry, settings_in, three
 from torchreid_adv.models.loading import load_model
 from torchreid_adv.models.pixel_model import PixelModel
-
-_NUMBER = r"\d*\.?\d+"
-_THREE = rf"{_NUMBER}(?:,{_NUMBER},{_NUMBER})?"  # one for each channel, or one for all
-_FORM = re.compile(
-    r"(?:(?P<label>[\w.+*-]+)=)?(?P<name>\w+)(?:@(?P<size>\d+x\d+))?"
-    rf"(?:@(?P<mean>{_THREE})/(?P<std>{_THREE}))?(?::(?P<weights>.+))?"
-)
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,7 @@ class ModelSpec:
         """Load it; size, mean and std hold where it has none of its own."""
         size = self.size or size
         if self.normalization:
-            mean, std = ((*part, *part, *part)[:3] for part in self.normalization)
+            mean, std = map(three, self.normalization)
         return load_model(self.name, self.weights, size=size, mean=mean, std=std, device=device)
 
 
@@ -78,19 +71,12 @@ def parse_models(entries: Sequence[str], *, trained: bool | None = True) -> list
 
 
 def _parse(entry: str, trained: bool | None) -> ModelSpec:
-    found = _FORM.fullmatch(str(entry))
+    found = parse_entry(str(entry))
     if not found or trained not in (None, bool(found["weights"])):
         end = "" if trained is False else ":weights"
         raise ConfigError(
             f"'{entry}' names no model; write name{end}, name@HEIGHTxWIDTH{end} or label=name{end}"
         )
-    size = None
-    if found["size"]:
-        height, width = found["size"].split("x")
-        size = int(height), int(width)
-    normalization = None
-    if found["mean"]:
-        mean, std = (tuple(map(float, found[key].split(","))) for key in ("mean", "std"))
-        normalization = mean, std
+    size, normalization = settings_in(found)
     label, weights = found["label"] or found["name"], found["weights"] or ""
     return ModelSpec(label, found["name"], weights, size, normalization)

@@ -11,7 +11,7 @@ from torchvision import transforms as T
 
 from torchreid_adv.data.cross_modality.frames import dense
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.pixel_model import PixelModel
+from torchreid_adv.models.pixel_model import PixelModel, checked
 
 POOLING = ("", "avg", "max")
 
@@ -25,7 +25,7 @@ class TrackletModel(PixelModel):
             averaged. 0 = all frames are one clip.
         pooling: features of single frames are pooled as torchreid's video engines do, ``avg`` or
             ``max``; "" = the network takes tracklets.
-        settings: ``size``, ``mean`` and ``std``, see :class:`PixelModel`.
+        settings: ``size``, ``mean``, ``std`` and ``output``, see :class:`PixelModel`.
 
     Raises:
         ConfigError: an unknown pooling, or a setting that cannot be used.
@@ -56,7 +56,7 @@ class TrackletModel(PixelModel):
                 fill the canvas.
             modality: (N,) 0 visible, 1 infrared; None = the network's own choice.
         """
-        if images.ndim == 4:
+        if checked(images).ndim == 4:
             images, sizes = images[:, None], None if sizes is None else sizes[:, None]
         if sizes is None or bool((sizes > 0).all()):
             flat = self.resize(images.flatten(0, 1), None if sizes is None else sizes.flatten(0, 1))
@@ -73,16 +73,16 @@ class TrackletModel(PixelModel):
     def described(self, clips: Tensor, modality: Tensor | None) -> Tensor:
         """Return the features (N, D) of normalized tracklets (N, T, 3, h, w), all of one length."""
         if self.pooling:
-            frames: Tensor = self.network(clips.flatten(0, 1))
+            frames: Tensor = self.ask(clips.flatten(0, 1))
             tracks = frames.unflatten(0, clips.shape[:2])
             return tracks.mean(1) if self.pooling == "avg" else tracks.amax(1)
         if not self.clip:
-            features: Tensor = self.network(clips, modality)
+            features: Tensor = self.ask(clips, modality)
             return features
         rows = dense(clips.shape[1], self.clip)
         cut = clips[:, rows].unflatten(1, (-1, self.clip))
         own = None if modality is None else modality.repeat_interleave(cut.shape[1])
-        parts: Tensor = self.network(cut.flatten(0, 1), own)
+        parts: Tensor = self.ask(cut.flatten(0, 1), own)
         return parts.unflatten(0, cut.shape[:2]).mean(1)
 
     def file_transform(self) -> Any:
@@ -123,7 +123,13 @@ def of_tracklets(model: PixelModel, *, clip: int = 0, pooling: str = "") -> Trac
     """
     own = "" if takes_tracklets(model.network) else pooling
     made = TrackletModel(
-        model.network, clip=clip, pooling=own, size=model.size, mean=model.mean, std=model.std
+        model.network,
+        clip=clip,
+        pooling=own,
+        size=model.size,
+        mean=model.mean,
+        std=model.std,
+        output=model.output,
     )
     return made.train(model.training)
 

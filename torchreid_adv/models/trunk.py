@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from http.client import HTTPException
-from pathlib import PurePosixPath
 
-import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.checkpoints import read_checkpoint
+from torchreid_adv.integration.downloads import published_weights
 from torchreid_adv.models.maps import InstanceBatchNorm, NonLocal
 
 RESNET50 = (3, 4, 6, 3)
@@ -100,26 +99,16 @@ class Trunk(ResNet):
 
 
 def load_imagenet(trunk: Trunk, name: str) -> None:
-    """Put the published weights of ImageNet into a trunk; they are fetched once and then kept.
+    """Put the published weights of ImageNet into a trunk; nothing is fetched.
 
     Args:
         trunk: of that network; its non-local blocks stay as they are.
         name: key of ``WEIGHTS``.
 
     Raises:
-        ConfigError: they cannot be fetched, or do not fit.
+        ConfigError: they are not where torch's hub keeps them, or do not fit.
     """
-    url = WEIGHTS[name]
-    try:
-        state = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", check_hash=True, weights_only=True
-        )
-    except (OSError, RuntimeError, HTTPException) as error:
-        raise ConfigError(
-            f"the weights of ImageNet for {name} cannot be fetched ({error}); put {url} into "
-            f"'{torch.hub.get_dir()}/checkpoints' as {PurePosixPath(url).name}, or set "
-            "model.pretrained False"
-        ) from error
+    state = read_checkpoint(published_weights(WEIGHTS[name]))
     found = trunk.load_state_dict(
         {key: value for key, value in state.items() if not key.startswith("fc.")}, strict=False
     )

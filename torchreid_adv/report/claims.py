@@ -40,6 +40,11 @@ class Comparison:
         """``holds``, ``fails``, ``ties``, or ``undefined`` where a figure is missing."""
         return _outcome(self.smaller, self.larger)
 
+    @property
+    def holds(self) -> bool:
+        """Whether the first figure is smaller than the second."""
+        return self.outcome == HOLDS
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -19,12 +19,25 @@ from torchreid_adv.report.words import DASH, percent
 from torchreid_adv.version import __version__
 
 SHORT = 10  # hex digits of a hash that a table shows
-UNCHECKED, FITS, DIFFERS = "not checked", "yes", "no"
+YES, NO = "yes", "no"
+UNCHECKED, UNSCORED = "not checked", "not scored"
+UNKNOWN = "yes, identities unknown"  # files fit, and the data set is not known here
+EXACTLY, CLOSELY = "yes, exactly", "yes, to 0.001"
+UNSEEN = "A weak or missing attack cannot be seen from files."
+WORDS = {
+    "sealed": "the file is whole, and what it says fits together; whoever knows the format can "
+    "write another one",
+    "files checked": "every stored image fits its original, its bound and its manifest, and the "
+    "result fits the images; whether the model gives these numbers is not known",
+    "scored again": "the model was given, and its numbers were computed once more from the stored "
+    "images: exactly on the machine that wrote them, to 0.001 elsewhere; the numbers of such a row "
+    "are those of this machine",
+}
 _ROWS = ("undefended", "oblivious", "adaptive")
 _HEADS = (
     *("rank", "model", "clean mAP", "clean Rank-1", "queries attacked, mAP", "95 % interval"),
     *("Rank-1", "gallery attacked, mAP", "95 % interval", "Rank-1", " / ".join(_ROWS)),
-    *("worst attacks", "flags", "standard", "verified", "parameters", "manifest"),
+    *("worst attacks", "flags", "standard", *WORDS, "parameters", "manifest"),
 )
 
 
@@ -33,16 +46,31 @@ class Result:
     """A result that was read.
 
     Args:
-        content: of its ``standard.json``.
+        content: of its ``standard.json``, whose seal fits; where it was scored again, the numbers
+            that came out.
         place: its folder, as the leaderboard calls it.
-        verified: ``yes``, ``no`` or ``not checked``.
-        fault: why it is not.
+        files: ``yes``, ``no``, ``not checked``, or yes but for the identities.
+        scored: ``yes`` with how closely, ``no`` or ``not scored``.
+        fault: what does not fit.
+        note: why it was not checked or scored as it was asked for.
     """
 
     content: dict[str, Any]
     place: str
-    verified: str = UNCHECKED
+    files: str = UNCHECKED
+    scored: str = UNSCORED
     fault: str = ""
+    note: str = ""
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing was found wrong."""
+        return NO not in (self.files, self.scored)
+
+    @property
+    def words(self) -> tuple[str, str, str]:
+        """Whether it is sealed, its files were checked, and it was scored again."""
+        return YES, self.files, self.scored
 
 
 @dataclass(frozen=True)
@@ -81,7 +109,7 @@ class Line:
     def void(self) -> bool:
         """Whether it is not ranked."""
         red = any(flag["level"] == "RED" for flag in self.content["flags"])
-        return red or self.result.verified == DIFFERS
+        return red or not self.result.fits
 
     @property
     def key(self) -> tuple[float, float, str]:
@@ -122,6 +150,8 @@ class Line:
             said.append(f"not called standard: {'; '.join(standard['reasons'])}")
         if self.result.fault:
             said.append(f"does not fit what is stored: {self.result.fault}")
+        if self.result.note:
+            said.append(self.result.note)
         return said
 
 
@@ -203,6 +233,7 @@ def write_leaderboard(out: Path, results: Sequence[Result], refused: Sequence[st
     found = groups(results)
     page = environment().get_template("leaderboard.html")
     facts = {"groups": found, "refused": refused, "version": __version__, "count": len(results)}
+    facts |= {"words": WORDS, "unseen": UNSEEN}
     write_text(out / "leaderboard.md", markdown(found, refused))
     write_text(out / "leaderboard.html", page.render(facts))
     return out / "leaderboard.html"
@@ -211,6 +242,9 @@ def write_leaderboard(out: Path, results: Sequence[Result], refused: Sequence[st
 def markdown(found: Sequence[Group], refused: Sequence[str] = ()) -> str:
     """Return the leaderboard as Markdown."""
     parts = ["# Robustness leaderboard"]
+    if found:
+        parts.append("\n".join(f"- {word}: {meaning}." for word, meaning in WORDS.items()))
+        parts.append(UNSEEN)
     for group in found:
         rows = ["| " + " | ".join(_HEADS) + " |", "|---" * len(_HEADS) + "|"]
         rows += ["| " + " | ".join(_cells(line)) + " |" for line in group.lines]
@@ -226,7 +260,7 @@ def markdown(found: Sequence[Group], refused: Sequence[str] = ()) -> str:
             *(["\n".join(said)] if said else []),
         ]
     if refused:
-        parts += ["## Left out", "\n".join(f"- {_plain(one)}" for one in refused)]
+        parts += ["## Refused", "\n".join(f"- {_plain(one)}" for one in refused)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -242,7 +276,7 @@ def _cells(line: Line) -> list[str]:
         cells += [percent(facts["robust"]["mAP"]), span, percent(facts["robust"]["cmc"]["1"])]
     cells.append(" / ".join(map(percent, line.defense)) if line.defense else DASH)
     cells += [_plain(line.worst) or DASH, _plain(line.flags) or "none"]
-    cells += ["yes" if content["standard"]["called_standard"] else "no", line.result.verified]
+    cells += ["yes" if content["standard"]["called_standard"] else "no", *line.result.words]
     parameters = content["model"]["parameters"]
     return [*cells, DASH if parameters is None else f"{parameters:,}", content["manifest"][:SHORT]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,13 @@ class Trials:
     moving: float
     silent: int
     chance: float
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Trials:
+        """Return what a result says of its trials, under ``curve``."""
+        names = [field.name for field in fields(cls) if field.name != "curve"]
+        curve = {int(bound): value for bound, value in facts["curve"].items()}
+        return cls(curve=curve, **{name: facts[name] for name in names})
 
 
 def of_model(looks: Looks) -> Iterator[Check]:

@@ -22,7 +22,7 @@ from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, LinearDistance
 from torchreid_adv.errors import AdvError
 from torchreid_adv.evaluation import Protocol
-from torchreid_adv.integration.checkpoints import is_head
+from torchreid_adv.integration.heads import identity_layers
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.manifest import SIDES, sha256
 from torchreid_adv.models import PixelModel, fingerprint
@@ -111,8 +111,15 @@ def listing(data: ReIDData, contents: Contents) -> str:
 
 def parameters(model: nn.Module) -> int:
     """Return how many numbers of a model were learned, its classifier left out."""
-    named = getattr(model, "network", model).named_parameters()
-    return sum(weight.numel() for name, weight in named if not is_head(name))
+    network = getattr(model, "network", model)
+    networks = list(network) if isinstance(network, nn.ModuleList) else [network]
+    heads = {
+        id(weight)
+        for part in networks
+        for layer in identity_layers(getattr(part, "network", part)).values()
+        for weight in layer.parameters()
+    }
+    return sum(weight.numel() for weight in network.parameters() if id(weight) not in heads)
 
 
 @contextlib.contextmanager

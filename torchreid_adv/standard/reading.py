@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.errors import DataError
-from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.errors import DataError, printable
+from torchreid_adv.jobs.manifest import is_count, is_digest, is_number, sha256
+from torchreid_adv.jobs.untrusted import read_json
 from torchreid_adv.pixels import LEVELS
+from torchreid_adv.standard.relations import broken, manifest_hash, share
+
+__all__ = ["LARGEST", "RESULT", "SCHEMA", "SEAL", "manifest_hash", "read_result", "sealed"]
 
 SCHEMA = 1
 RESULT = "standard.json"
 SEAL = "sha256"  # of all the rest
-LARGEST = 64 * 2**20  # bytes; a result has thousands of times fewer
-_HASH = 64  # hex digits
+LARGEST = 16 * 2**20  # bytes; a result has thousands of times fewer
 
 Test = Callable[[Any], bool]
 
@@ -31,117 +34,143 @@ def read_result(path: Path) -> dict[str, Any]:
     """Read a ``standard.json``.
 
     Raises:
-        DataError: it cannot be read, is no result, one of a newer version, or was changed by hand.
+        DataError: it cannot be read, is no result, one of a newer version, says what cannot be, or
+            was changed by hand.
     """
-    found = _parsed(path)
+    found, shown = read_json(path, LARGEST), printable(str(path))
     if not isinstance(found, dict) or type(found.get("schema")) is not int:
-        raise DataError(f"'{path}' is no result of torchreid-adv standard: it lacks its schema")
+        raise DataError(f"'{shown}' is no result of torchreid-adv standard: it lacks its schema")
     if found["schema"] > SCHEMA:
         raise DataError(
-            f"'{path}' was written by a newer version (schema {found['schema']}, this one reads "
+            f"'{shown}' was written by a newer version (schema {found['schema']}, this one reads "
             f"{SCHEMA}); update torchreid_adv"
         )
     fault = next(_faults(found), "")
     if fault:
-        raise DataError(f"'{path}' is no result of torchreid-adv standard: {fault}")
-    fault = next(_contradictions(found), "")
+        raise DataError(f"'{shown}' is no result of torchreid-adv standard: {printable(fault)}")
+    fault = next(broken(found), "")
     if not fault and sealed(found)[SEAL] != found[SEAL]:
         fault = "its content does not fit its own hash"
     if fault:
         raise DataError(
-            f"'{path}' was changed by hand or by another program: {fault}; run the same "
-            "torchreid-adv standard once more to write it again"
+            f"'{shown}' was changed by hand or by another program: {printable(fault)}; run the "
+            "same torchreid-adv standard once more to write it again"
         )
     return found
-
-
-def manifest_hash(tracks: dict[str, dict[str, Any]]) -> str:
-    """Return the hash over the manifests of all tracks and bounds."""
-    roots = [f"{t}-eps{e} {facts['manifest']}" for t in tracks for e, facts in tracks[t].items()]
-    return sha256("\n".join(roots).encode())
-
-
-def _parsed(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise DataError(f"'{path}' has more than {LARGEST} bytes, and no result has")
-        return json.loads(content.decode("utf-8"), parse_constant=_refused)
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"'{path}' cannot be read as JSON: {error}") from error
-
-
-def _refused(word: str) -> Any:
-    raise ValueError(f"{word} is no number of JSON")
-
-
-def _share(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value <= 1
 
 
 def _text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _digest(value: Any) -> bool:
-    return _text(value) and len(value) == _HASH and set(value) <= set("0123456789abcdef")
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_text, value))
-
-
-def _interval(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(_share, value))
-
-
-def _count(value: Any) -> bool:
-    return value is None or (type(value) is int and value >= 0)
-
-
-def _defense(value: Any) -> bool:
-    if value is None:
-        return True
-    rows = ("undefended", "oblivious", "adaptive")
-    return isinstance(value, dict) and all(_share(value.get(row)) for row in rows)
-
-
-_TOP: dict[str, Test] = {
-    "version": _text,
-    "model.name": _text,
-    "model.sha256": _digest,
-    "model.parameters": _count,
-    "data.name": _text,
-    "data.listing": _digest,
-    "standard.name": _text,
-    "standard.headline": _text,
-    "standard.called_standard": lambda value: isinstance(value, bool),
-    "standard.reasons": _texts,
-    "standard.definition": lambda value: isinstance(value, dict) and _text(value.get("name")),
-    "metric.name": _text,
-    "tracks": lambda value: isinstance(value, dict) and bool(value) and set(value) <= {"Q", "G"},
-    "flags": lambda value: isinstance(value, list) and all(map(_flag, value)),
-    "manifest": _digest,
-    "environment": lambda value: isinstance(value, dict),
-    SEAL: _digest,
-}
-_TRACK: dict[str, Test] = {
-    "clean.mAP": _share,
-    "clean.cmc.1": _share,
-    "robust.mAP": _share,
-    "robust.cmc.1": _share,
-    "interval": _interval,
-    "manifest": _digest,
-}
+def _name(value: Any) -> bool:
+    return _text(value) and bool(value)
 
 
 def _flag(value: Any) -> bool:
-    levels = ("RED", "AMBER")
-    words = isinstance(value, dict) and all(_text(value.get(k)) for k in ("name", "meaning"))
-    return words and value.get("level") in levels and _text(value.get("where"))
+    return isinstance(value, bool)
+
+
+def _list_of(test: Test) -> Test:
+    return lambda value: isinstance(value, list) and all(map(test, value))
+
+
+def _table_of(test: Test) -> Test:
+    return lambda value: isinstance(value, dict) and all(map(test, value.values()))
+
+
+def _or_none(test: Test) -> Test:
+    return lambda value: value is None or test(value)
+
+
+def _rows(tests: Mapping[str, Test]) -> Test:
+    return lambda value: isinstance(value, dict) and not [*_wrong(value, tests)]
+
+
+def _interval(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(share, value))
+
+
+_table = _table_of(lambda value: True)
+_level = {"RED": True, "AMBER": True}.__contains__
+_CHECK: dict[str, Test] = {
+    "name": _text,
+    "level": lambda value: _text(value) and _level(value),
+    "raised": _flag,
+    "value": is_number,
+    "threshold": is_number,
+    "meaning": _text,
+    "where": _text,
+}
+_TOP: dict[str, Test] = {
+    "schema": lambda value: value == SCHEMA,
+    "version": _name,
+    "model.name": _name,
+    "model.sha256": is_digest,
+    "model.parameters": _or_none(is_count),
+    "model.size": _list_of(is_count),
+    "model.defense": _or_none(_table),
+    "data.name": _name,
+    "data.listing": is_digest,
+    "data.query": is_count,
+    "data.gallery": is_count,
+    "data.train": is_count,
+    "standard.name": _name,
+    "standard.headline": _text,
+    "standard.called_standard": _flag,
+    "standard.reasons": _list_of(_text),
+    "standard.escalated": _text,
+    "standard.definition": lambda value: _table(value) and _name(value.get("name")),
+    "threat": _table_of(_text),
+    "metric.name": _name,
+    "metric.normalized": _flag,
+    "protocol.name": _name,
+    "protocol.ap_rule": _name,
+    "surrogates": _list_of(_rows({"network": _name, "sha256": is_digest})),
+    "tracks": lambda value: _table(value) and bool(value) and set(value) <= {"Q", "G"},
+    "curve.curve": _table_of(share),
+    "curve.rank1": _table_of(share),
+    "curve.chance": share,
+    "curve.queries": is_count,
+    **dict.fromkeys(("looks.repeats", "looks.alone", "looks.cosine"), is_number),
+    **dict.fromkeys(("looks.no_gradient", "looks.clean", "looks.chance"), share),
+    **dict.fromkeys(("looks.autograd", "looks.same_metric"), _flag),
+    **dict.fromkeys(("looks.averaged", "looks.declared"), _flag),
+    "looks.black_box": _text,
+    "flags": _list_of(_rows(_CHECK)),
+    "checks": _list_of(_rows(_CHECK)),
+    "manifest": is_digest,
+    "environment": _table_of(lambda value: _text(value) or is_count(value)),
+    SEAL: is_digest,
+}
+_MEASURES: dict[str, Test] = {"mAP": share, "cmc": _table_of(share)}
+_TRACK: dict[str, Test] = {
+    "clean.mAP": share,
+    "clean.cmc.1": share,
+    "robust.mAP": share,
+    "robust.cmc.1": share,
+    "interval": _interval,
+    "rank1_interval": _interval,
+    "map_ratio": _or_none(is_number),
+    "queries": is_count,
+    "skipped": is_count,
+    "manifest": is_digest,
+}
+_ATTACK: dict[str, Test] = {"queries": is_count, "before": share, "won": is_count, "left": share}
+_BY_TRACK: dict[str, dict[str, Test]] = {
+    "Q": {
+        "best_attack": _name,
+        "attacks": _table_of(_rows({**_MEASURES, **_ATTACK, "draws": _list_of(share)})),
+        "wins": _table_of(_table_of(is_count)),
+        "defense": _or_none(_table_of(_or_none(share))),
+    },
+    "G": {
+        "gallery": _name,
+        "galleries": _table_of(_rows({**_MEASURES, "draws": _list_of(share)})),
+        "identities": _table_of(is_count),
+        "attacked": share,
+    },
+}
 
 
 def _at(content: Any, key: str) -> Any:
@@ -152,7 +181,7 @@ def _at(content: Any, key: str) -> Any:
     return content
 
 
-def _wrong(content: dict[str, Any], tests: dict[str, Test], where: str = "") -> Iterator[str]:
+def _wrong(content: Any, tests: Mapping[str, Test], where: str = "") -> Iterator[str]:
     for key, test in tests.items():
         try:
             if not test(_at(content, key)):
@@ -168,23 +197,11 @@ def _faults(found: dict[str, Any]) -> Iterator[str]:
         if not isinstance(bounds, dict) or not bounds:
             yield f"track {track} has no bounds"
         for eps, facts in bounds.items():
-            where = f"tracks.{track}.{eps}."
-            if not (eps.isascii() and eps.isdecimal() and int(eps) <= LEVELS):
-                yield f"'tracks.{track}' has the bound '{eps}', and bounds are gray levels"
-            yield from _wrong(facts, _TRACK, where)
-            if not _defense(facts.get("defense")):
-                yield f"'{where}defense' is not what it has to be"
+            if not _is_bound(eps):
+                yield f"'tracks.{track}' has the bound '{eps[:20]}', and bounds are gray levels"
+            yield from _wrong(facts, {**_TRACK, **_BY_TRACK[track]}, f"tracks.{track}.{eps}.")
 
 
-def _contradictions(found: dict[str, Any]) -> Iterator[str]:
-    """Yield where a result says two things that cannot both be."""
-    standard = found["standard"]
-    red = any(flag["level"] == "RED" for flag in found["flags"])
-    if standard["called_standard"] and (red or standard["reasons"]):
-        yield "it calls itself standard against its flags or reasons"
-    for track, bounds in found["tracks"].items():
-        for eps, facts in bounds.items():
-            if facts["robust"]["mAP"] > facts["clean"]["mAP"] + 1e-9:
-                yield f"track {track}, eps {eps}: robust mAP is above the clean one"
-    if manifest_hash(found["tracks"]) != found["manifest"]:
-        yield "its manifest hash is not that of its tracks' manifests"
+def _is_bound(eps: str) -> bool:
+    """Tell whether a text is a whole number of gray levels, as Python writes it."""
+    return len(eps) <= 3 and eps in map(str, range(LEVELS + 1))

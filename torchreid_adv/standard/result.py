@@ -8,27 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from torchreid_adv.evaluation import Protocol
-from torchreid_adv.standard.flags import RED, Check, Looks
+from torchreid_adv.standard.called import THREAT, headline, name_of, other_models, why_not
+from torchreid_adv.standard.flags import Check, Looks
 from torchreid_adv.standard.identity import environment, metric_facts
 from torchreid_adv.standard.reading import SCHEMA, manifest_hash
 from torchreid_adv.standard.stages import Setting
 from torchreid_adv.standard.tables import Scores, Table, interval, summary
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
-from torchreid_adv.standard.versions import VERSIONS, Version
+from torchreid_adv.standard.versions import Version
 from torchreid_adv.version import __version__
-
-BLACK_BOX = "black-box"
-SURROGATES = 2  # other models that a run called standard needs
-
-THREAT = {
-    "bound": "L-infinity on the stored 8-bit images; the resize belongs to the model",
-    "goal": "no right match near the top of the list",
-    "Q": "each query is attacked by itself, the gallery is clean",
-    "G": "the gallery images of all queries' identities are attacked, the queries are clean",
-    "knowledge": "weights, metric, defense and the clean features of the other side",
-    "scored": "stored PNG files, through the test transform",
-}
 
 
 def query_facts(setting: Setting, track: QueryTrack) -> dict[str, Any]:
@@ -59,16 +47,21 @@ def defense_rows(setting: Setting, track: QueryTrack) -> dict[str, Any] | None:
 
 
 def gallery_facts(setting: Setting, track: GalleryTrack) -> dict[str, Any]:
-    """Return the figures of one gallery that serves all queries, scored end to end."""
+    """Return the figures of one gallery that serves all queries, scored end to end.
+
+    An attacker may leave the gallery as it is, so that no Rank-k is above the clean one.
+    """
     table, (name, scores) = track.table, track.robust()
     held, chosen = table.valid, list(track.chosen.values())
     attacked = {r.image_id for stored in track.stored.values() for r in stored.records}
     clean, robust = table.mean_precision(()), float(scores.ap[held].mean())
+    clean_cmc, cmc = table.survival(()), _cmc(scores, held)
+    first = table.clean if clean_cmc["1"] < cmc["1"] else scores
     return {
-        "clean": {"mAP": clean, "cmc": table.survival(())},
-        "robust": {"mAP": robust, "cmc": _cmc(scores, held)},
+        "clean": {"mAP": clean, "cmc": clean_cmc},
+        "robust": {"mAP": robust, "cmc": {k: min(cmc[k], clean_cmc[k]) for k in cmc}},
         "interval": list(interval(scores.ap, table.pids, setting.version.bootstrap)),
-        "rank1_interval": list(interval(scores.hits[:, 0], table.pids, setting.version.bootstrap)),
+        "rank1_interval": list(interval(first.hits[:, 0], table.pids, setting.version.bootstrap)),
         "map_ratio": robust / clean if clean else None,
         "queries": int(held.sum()),
         "skipped": int((~held).sum()),
@@ -108,17 +101,16 @@ def result(
         checks: all that were made; those that were raised are the flags.
     """
     flags = [check for check in checks if check.raised]
-    others = {one["sha256"] for one in identity["surrogates"]} - {identity["model"]["sha256"]}
+    others = other_models(identity["surrogates"], identity["model"])
     protocol = setting.judge.protocol
-    reasons = why_not(version, len(others), flags, looks.black_box, protocol)
-    kind = f"-{BLACK_BOX}" if looks.black_box else ""
+    reasons = why_not(version, others, flags, looks.black_box, tracks, protocol.ap_rule)
     return {
         "schema": SCHEMA,
         "version": __version__,
         "model": identity["model"],
         "data": identity["data"],
         "standard": {
-            "name": f"SRR-{version.name}{kind}",
+            "name": name_of(version, looks.black_box),
             "headline": headline(looks.black_box),
             "called_standard": not reasons,
             "reasons": reasons,
@@ -137,49 +129,6 @@ def result(
         "manifest": manifest_hash(tracks),
         "environment": environment(),
     }
-
-
-def headline(black_box: str) -> str:
-    """Return what has to be known before any figure is read, "" for nothing."""
-    if not black_box:
-        return ""
-    return (
-        f"The model is {black_box}, which has no gradient: only attacks that ask for answers and "
-        "transferred ones were made. Who holds the network itself can do more."
-    )
-
-
-def why_not(
-    version: Version,
-    surrogates: int,
-    flags: Sequence[Check],
-    black_box: str = "",
-    protocol: Protocol | None = None,
-) -> list[str]:
-    """Return why a result is not called standard; nothing where it is.
-
-    Args:
-        version: that was run.
-        surrogates: how many there were, the model itself and repeated ones not counted.
-        flags: that were raised.
-        black_box: why attacks by gradients were not made; "" where they were.
-        protocol: rules of the scores.
-    """
-    found = [f"attacks by gradients are missing, because the model is {black_box}"] * bool(
-        black_box
-    )
-    if VERSIONS.get(version.name) != version:
-        found.append(f"its budgets are those of none of {', '.join(VERSIONS)}")
-    if surrogates < SURROGATES:
-        found.append(
-            f"transferred attacks need {SURROGATES} other models, and there were {surrogates}"
-        )
-    if protocol is not None and protocol.ap_rule != "standard":
-        found.append(f"average precision is by the rule '{protocol.ap_rule}', not by torchreid's")
-    red = dict.fromkeys(flag.name for flag in flags if flag.level == RED)
-    if red:
-        found.append(f"red flags: {', '.join(red)}")
-    return found
 
 
 def _cmc(scores: Scores, held: np.ndarray) -> dict[str, float]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchreid_adv.attacks.answers import check_gradient
 from torchreid_adv.core.cache import Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.datasets import ReIDData
@@ -30,7 +31,7 @@ from torchreid_adv.models.base import ImageModel, black_box
 from torchreid_adv.models.kernels import repeatable
 from torchreid_adv.standard import identity as identities
 from torchreid_adv.standard import inspection
-from torchreid_adv.standard.flags import Check, of_model, of_table, of_trials
+from torchreid_adv.standard.flags import Check, Trials, of_model, of_table, of_trials
 from torchreid_adv.standard.looking import look
 from torchreid_adv.standard.reading import RESULT, sealed
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
@@ -38,7 +39,7 @@ from torchreid_adv.standard.scoring import Judge
 from torchreid_adv.standard.stages import Setting
 from torchreid_adv.standard.tables import Scores
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
-from torchreid_adv.standard.trials import clean_facts, measured, run_trials, sample
+from torchreid_adv.standard.trials import clean_facts, run_trials, sample
 from torchreid_adv.standard.versions import PLUS, STANDARD, TRACKS, Version, version_of
 
 
@@ -88,14 +89,14 @@ def evaluate_standard(
     version = version_of(version) if isinstance(version, str) else version
     protocol = _rules(protocol, distance, data)
     distance = protocol.distance
-    _check(distance, tracks, surrogates)
+    _check(model, distance, tracks, surrogates)
     inspection.refuse_model(model)
-    model = _averaged(model, version)
+    model = averaged_model(model, version)
     contents = Contents(Path(out) / identities.KEPT)
     key = identities.run_identity(
         model, data, version, surrogates, protocol, attacked or distance, name, contents
     )
-    setting = _setting(model, data, Path(out), version, surrogates, protocol, workers)
+    setting = make_setting(model, data, Path(out), version, surrogates, protocol, workers)
     setting = dataclasses.replace(
         setting, attacked=attacked or distance, identity={"run": key.digest}, team=team
     )
@@ -125,7 +126,14 @@ def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData)
     return protocol.of(data)
 
 
-def _check(distance: Distance, tracks: Sequence[str], surrogates: Sequence[PixelModel]) -> None:
+def _check(
+    model: ImageModel,
+    distance: Distance,
+    tracks: Sequence[str],
+    surrogates: Sequence[PixelModel],
+) -> None:
+    if not black_box(model):  # a black box is attacked by its answers alone
+        check_gradient(model)
     unfitted = isinstance(distance, FittedDistance) and not distance.fitted
     if not distance.squared_euclidean or unfitted:
         raise ConfigError(
@@ -142,7 +150,7 @@ def _check(distance: Distance, tracks: Sequence[str], surrogates: Sequence[Pixel
         )
 
 
-def _averaged(model: ImageModel, version: Version) -> ImageModel:
+def averaged_model(model: ImageModel, version: Version) -> ImageModel:
     """Return the model with the version's draws for attacks through a random defense."""
     if not (isinstance(model, Defended) and model.defense.random):
         return model
@@ -150,7 +158,7 @@ def _averaged(model: ImageModel, version: Version) -> ImageModel:
     return Defended(model.defense, model.model, draws=model.draws, eot_samples=samples)
 
 
-def _setting(
+def make_setting(
     model: ImageModel,
     data: ReIDData,
     out: Path,
@@ -158,8 +166,21 @@ def _setting(
     surrogates: Sequence[PixelModel],
     protocol: Protocol,
     workers: int,
+    job: Path | None = None,
 ) -> Setting:
-    folder = out / identities.KEPT / "features"
+    """Return the setting of a run before its identity is known.
+
+    Args:
+        model: with the draws of its version, see :func:`averaged_model`.
+        data: the data set.
+        out: folder of the run.
+        version: budgets.
+        surrogates: other models.
+        protocol: rules of the scores.
+        workers: processes that read images.
+        job: folder of what is kept; None = the run's own.
+    """
+    folder = (job or out / identities.KEPT) / "features"
 
     def judge(of: ImageModel | None, label: str) -> Judge | None:
         if of is None:
@@ -202,11 +223,11 @@ def _evaluate(
         trials = clean_facts(scores, rows, float(chance[rows].mean()))
     else:
         trials = run_trials(setting, chosen, float(chance[rows].mean()))
-        checks += of_trials(measured(trials))
+        checks += of_trials(Trials.of(trials))
     asked = setting.version
     if asked == STANDARD and any(check.name == "CONV" and check.raised for check in checks):
         setting = dataclasses.replace(setting, version=PLUS)
-    facts, further = _run_tracks(setting, tracks, looks.chance)
+    facts, further = run_tracks(setting, tracks, looks.chance)
     checks += further
     found = sealed(result(setting, identity, asked, facts, looks, trials, checks))
     if team.leads:
@@ -233,7 +254,7 @@ def _checked(setting: Setting) -> tuple[Scores, NDArray[np.float64]]:
     return setting.clean(), setting.judge.chances()
 
 
-def _run_tracks(
+def run_tracks(
     setting: Setting, tracks: Sequence[str], chance: float
 ) -> tuple[dict[str, dict[str, Any]], list[Check]]:
     """Return the facts by track and bound, and what comparing their attacks showed."""

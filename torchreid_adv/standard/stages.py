@@ -16,7 +16,9 @@ from torchreid_adv.attacks.variant import VariantWriter
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import Distance
-from torchreid_adv.jobs.manifest import Entry
+from torchreid_adv.jobs.chunks import chunks
+from torchreid_adv.jobs.files import holds, removed_after, unfinished_name, write_together
+from torchreid_adv.jobs.manifest import Entry, Manifest
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble
 from torchreid_adv.models.base import ImageModel, black_box
@@ -25,9 +27,12 @@ from torchreid_adv.standard import ensemble
 from torchreid_adv.standard.ensemble import MEMBERS, Member
 from torchreid_adv.standard.identity import KEPT
 from torchreid_adv.standard.scoring import Judge
-from torchreid_adv.standard.tables import Scores
+from torchreid_adv.standard.tables import COMPOSED, Scores
 from torchreid_adv.standard.universal import universal
 from torchreid_adv.standard.versions import SIDES, Version
+
+WORST = "the worst of the ensemble"  # as the manifest of composed images names its attack
+_TOGETHER = 256  # files that are flushed together
 
 
 @dataclass(frozen=True)
@@ -86,10 +91,15 @@ class Setting:
         """Folder of what a run keeps beside its results."""
         return self.out / KEPT
 
+    @property
+    def transfers(self) -> bool:
+        """Whether attacks are transferred from surrogates."""
+        return self.surrogates is not None
+
     def members(self) -> list[Member]:
         """Return the attacks that can be made, in their order."""
         found = [m for m in MEMBERS if self.gradient or not m.gradient]
-        if self.surrogates is None:
+        if not self.transfers:
             found = [m for m in found if m.name != "transfer"]
         if self.twin_judge is None or black_box(self.model):
             found = [m for m in found if m.name != "oblivious"]
@@ -166,6 +176,32 @@ class Setting:
         entries = {e.image_id: (e, variant.folder) for e in variant.manifest.side(side)}
         return Stored(variant.data(data).side(side), entries, variant.manifest.root)
 
+    def compose(self, place: str, entries: dict[str, tuple[Entry, Path]]) -> str:
+        """Copy the chosen files into one folder with a manifest, and return its root.
+
+        Args:
+            place: track and bound.
+            entries: image_id -> what the manifest says of the file, and the folder it lies in.
+        """
+        folder, team = self.out / place / COMPOSED, self.team
+        scratch = self.job / place / unfinished_name()
+        for group in chunks(list(entries.values()), _TOGETHER) if team.leads else []:
+            contents = {folder / e.output: (source / e.output).read_bytes() for e, source in group}
+            if all(holds(path, content) for path, content in contents.items()):
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            with removed_after(scratch):
+                write_together(contents, folder, scratch)
+        track, eps = place.split("-eps")
+        header: dict[str, Any] = {"data": self.data.name, "protocol": self.data.protocol}
+        header |= {"track": track, **self.identity}
+        header["attack"] = {"name": WORST, "eps": float(eps)}
+        manifest = Manifest(header, in_order(entries))
+        if team.leads:
+            manifest.write(folder)
+        team.wait()
+        return manifest.root
+
     def clean(self) -> Scores:
         """Return the scores without an attack, kept."""
         return self.scored("clean", self.judge.name, lambda: self.judge.score("query"))
@@ -178,6 +214,11 @@ class Setting:
     def kept(self, name: str, stored: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return kept facts of this run and of what has a manifest's root, computed if need be."""
         return Cache(self.job).json(name, Key.of(**self.identity, stored=stored), compute)
+
+
+def in_order(entries: dict[str, tuple[Entry, Path]]) -> tuple[Entry, ...]:
+    """Return the entries of composed images as their manifest holds them."""
+    return tuple(entry for _, (entry, _) in sorted(entries.items()))
 
 
 def _facts(attack: Attack) -> dict[str, Any]:

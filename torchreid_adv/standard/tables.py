@@ -14,6 +14,7 @@ from torchreid_adv.errors import DataError
 
 RANKS = (1, 5, 10)
 CLEAN = "clean"
+COMPOSED = "composed"  # what the attacks of a track make together: a gallery, and its folder
 INTERVAL = (2.5, 97.5)  # percent
 
 Floats = NDArray[np.float64]

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_adv.data.datasets import Record
-from torchreid_adv.jobs.chunks import chunks
-from torchreid_adv.jobs.files import holds, removed_after, unfinished_name, write_together
-from torchreid_adv.jobs.manifest import Entry, Manifest, sha256
+from torchreid_adv.jobs.manifest import Entry, sha256
 from torchreid_adv.standard.chance import BROKEN
 from torchreid_adv.standard.stages import Setting, Stored
-from torchreid_adv.standard.tables import CLEAN, Scores, Table
-
-COMPOSED = "composed"
-_TOGETHER = 256  # files that are flushed together
+from torchreid_adv.standard.tables import CLEAN, COMPOSED, Scores, Table
 
 
 class QueryTrack:
@@ -43,7 +37,7 @@ class QueryTrack:
             left = self.table.valid & (member.everywhere | ~self.broken())
             if left.any():
                 self._attack(member.name, left)
-        self.root = compose(self.setting, f"Q-eps{self.eps:g}", self.entries())
+        self.root = self.setting.compose(f"Q-eps{self.eps:g}", self.entries())
         return self.table
 
     def broken(self) -> NDArray[np.bool_]:
@@ -113,7 +107,7 @@ class GalleryTrack:
         self._score(COMPOSED, dict(self.chosen))
         best, _ = self.robust()
         entries = self.entries(self.present[best])
-        self.root = compose(self.setting, f"G-eps{self.eps:g}", entries)
+        self.root = self.setting.compose(f"G-eps{self.eps:g}", entries)
         return self.table
 
     def robust(self) -> tuple[str, Scores]:
@@ -173,32 +167,3 @@ class GalleryTrack:
         )
         self.table.scores[name], self.present[name] = scores, present
         return scores
-
-
-def compose(setting: Setting, place: str, entries: dict[str, tuple[Entry, Path]]) -> str:
-    """Copy the chosen files into one folder with a manifest, and return its root.
-
-    Args:
-        setting: of the run.
-        place: track and bound.
-        entries: image_id -> what the manifest says of the file, and the folder it lies in.
-    """
-    folder = setting.out / place / COMPOSED
-    scratch = setting.job / place / unfinished_name()
-    groups = chunks(list(entries.values()), _TOGETHER) if setting.team.leads else []
-    for group in groups:
-        contents = {folder / e.output: (source / e.output).read_bytes() for e, source in group}
-        if all(holds(path, content) for path, content in contents.items()):
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        with removed_after(scratch):
-            write_together(contents, folder, scratch)
-    track, eps = place.split("-eps")
-    header: dict[str, Any] = {"data": setting.data.name, "protocol": setting.data.protocol}
-    header |= {"track": track, **setting.identity}
-    header["attack"] = {"name": "the worst of the ensemble", "eps": float(eps)}
-    manifest = Manifest(header, tuple(entry for _, (entry, _) in sorted(entries.items())))
-    if setting.team.leads:
-        manifest.write(folder)
-    setting.team.wait()
-    return manifest.root

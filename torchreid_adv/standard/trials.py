@@ -24,7 +24,6 @@ from torchreid_adv.jobs.team import ALONE
 from torchreid_adv.models.extract import device_of
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.standard.ensemble import apgd
-from torchreid_adv.standard.flags import Trials
 from torchreid_adv.standard.stages import Setting
 from torchreid_adv.standard.tables import Scores, median_breaking_bound
 
@@ -153,20 +152,6 @@ def clean_facts(clean: Scores, rows: np.ndarray, chance: float) -> dict[str, Any
         "chance": chance,
         "queries": int(rows.sum()),
     }
-
-
-def measured(facts: dict[str, Any]) -> Trials:
-    """Return what flags look at."""
-    return Trials(
-        curve={int(bound): value for bound, value in facts["curve"].items()},
-        single=facts["single"],
-        iterative=facts["iterative"],
-        converged=facts["converged"],
-        doubled=facts["doubled"],
-        moving=facts["moving"],
-        silent=facts["silent"],
-        chance=facts["chance"],
-    )
 
 
 def _point(

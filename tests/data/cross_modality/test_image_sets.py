@@ -73,7 +73,7 @@ def test_lists_of_something_else_are_refused(tmp_path):
     with pytest.raises(DataError, match="no list of identities"):
         opened(tmp_path, "sysu_mm01")
     (tmp_path / "SYSU-MM01" / "exp" / "test_id.txt").write_text("99")
-    with pytest.raises(DataError, match="has no query images"):
+    with pytest.raises(DataError, match="identity 99 of the lists has no folder"):
         opened(tmp_path, "sysu_mm01")
     write_regdb(tmp_path)
     (tmp_path / "RegDB" / "idx" / "test_thermal_1.txt").write_text("Thermal/1.bmp\n")

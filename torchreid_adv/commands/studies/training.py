@@ -9,6 +9,7 @@ from typing import Any
 
 from torchreid_adv.commands.own_model import trained_weights
 from torchreid_adv.commands.robust_report import robust_report
+from torchreid_adv.commands.start import start_weights
 from torchreid_adv.commands.transfer import transfer
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.models.specs import ModelSpec
@@ -97,6 +98,7 @@ def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int, way: str) -> ModelSpec:
     own.model.name, own.train.seed = spec.name, seed
     if spec.size:
         own.data.height, own.data.width = spec.size
+    own.model.load_weights = start_weights(cfg, spec)  # that of the normal network
     own.adv.engine = "adversarial_training"
     for key, value in WAYS[way].items():
         own.adv.training[key] = value

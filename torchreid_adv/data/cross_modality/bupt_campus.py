@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,21 @@ from torchreid_adv.data.cross_modality.modality import (
     sides,
 )
 from torchreid_adv.data.cross_modality.tracklets import Item, TrackletDataset
+from torchreid_adv.data.layouts import home_of
+from torchreid_adv.data.listing import Layout, ListedFiles
+from torchreid_adv.data.lists import Line, json_of, lines_of
 from torchreid_adv.errors import DataError
 
 CAMERAS = ("LS3", "G25", "CQ1", "W4", "TSG1", "TSG2")  # camid 0 to 5
 SPECTRA = {"RGB": VISIBLE, "IR": INFRARED}
 BOTH = "RGB/IR"  # in the list of training tracklets
+
+LAYOUT = Layout(
+    "BUPTCampus",
+    "train.txt, query.txt and gallery.txt of lines 'identity spectrum camera tracklet', "
+    "data_paths.json with the frames of each, and DATA with these frames; get BUPTCampus from its "
+    "authors (academic use only)",
+)
 
 
 class BUPTCampus(TrackletDataset):
@@ -43,73 +52,73 @@ class BUPTCampus(TrackletDataset):
     protocol = "bupt_campus"
 
     def __init__(self, root: str = "", *, direction: str, **kwargs: Any) -> None:
-        base = Path(root).expanduser().absolute() / "BUPTCampus"
-        if not base.is_dir():
-            raise DataError(
-                f"the folder '{base}' is missing; get BUPTCampus from its authors (academic use "
-                "only) and put it there, or give another --root"
-            )
+        base = home_of("bupt_campus", root, ("BUPTCampus",), LAYOUT.text)
         self.dataset_dir = str(base)
-        frames = _frames(base)
-        train = relabeled(list(_items(base, "train.txt", frames)))
+        reader = _Reader(base)
+        train = relabeled(list(reader.items("train.txt")))
         query, gallery = (
-            [item for item in _items(base, name, frames) if item[3] == side]
+            [item for item in reader.items(name) if item[3] == side]
             for name, side in zip(("query.txt", "gallery.txt"), sides(direction), strict=True)
         )
+        reader.warn_of_unlisted()
         for items, side in zip((query, gallery), sides(direction), strict=True):
             if not items:
                 raise DataError(f"the test tracklets of '{base}' have no {WORDS[side]}")
         super().__init__(train, query, gallery, **kwargs)
 
 
-def _frames(base: Path) -> dict[str, Any]:
-    path = base / "data_paths.json"
-    try:
-        frames = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"'{path}' cannot be read ({error}); put it there") from error
-    if not isinstance(frames, dict):
-        raise DataError(f"'{path}' holds no frames by identity; is it BUPTCampus's?")
-    return frames
+class _Reader:
+    """The lists of a folder, and the frames that they name."""
 
+    def __init__(self, base: Path) -> None:
+        self.base, self.path = base, base / "data_paths.json"
+        self.files = ListedFiles(base / "DATA", LAYOUT)
+        self.frames = json_of(self.path, LAYOUT)
+        if not isinstance(self.frames, dict):
+            raise LAYOUT.error(f"'{self.path}' holds no frames by identity; is it BUPTCampus's?")
 
-def _items(base: Path, name: str, frames: dict[str, Any]) -> Iterator[Item]:
-    """Yield the tracklets of a list, those that name both spectra as two."""
-    try:
-        lines = (base / name).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"the list '{base / name}' cannot be read ({error}); put it there"
-        ) from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where, words = f"line {number} of '{base / name}'", line.split()
-        known = len(words) == 4 and words[0].isdigit() and words[2] in CAMERAS
-        if not known or words[1] not in (BOTH, *SPECTRA):
-            raise DataError(
-                f"{where} is '{line[:60]}', not 'identity RGB|IR|RGB/IR camera tracklet' with one "
-                f"of the cameras {', '.join(CAMERAS)}; is it BUPTCampus's?"
+    def items(self, name: str) -> Iterator[Item]:
+        """Yield the tracklets of a list, those that name both spectra as two."""
+        for line in lines_of(self.base / name, LAYOUT):
+            words = line.text.split()
+            known = len(words) == 4 and words[0].isdecimal() and words[2] in CAMERAS
+            if not known or words[1] not in (BOTH, *SPECTRA):
+                raise LAYOUT.error(
+                    f"{line.where} is '{line.text[:60]}', not 'identity RGB|IR|RGB/IR camera "
+                    f"tracklet' with one of the cameras {', '.join(CAMERAS)}; is it BUPTCampus's?"
+                )
+            pid, spectra, camera, tracklet = words
+            for spectrum in SPECTRA if spectra == BOTH else (spectra,):
+                paths = self._paths((pid, spectrum, camera, tracklet), line)
+                yield paths, int(pid), CAMERAS.index(camera), SPECTRA[spectrum]
+
+    def warn_of_unlisted(self) -> None:
+        """Name the images beside listed frames that data_paths.json does not have."""
+        for frame in _texts(self.frames):
+            self.files.leave_out(frame)
+        self.files.warn_of_unlisted(self.files.visited())
+
+    def _paths(self, words: tuple[str, ...], line: Line) -> tuple[str, ...]:
+        frames: Any = self.frames
+        for word in words:
+            frames = frames.get(word) if isinstance(frames, dict) else None
+        if (
+            not isinstance(frames, list)
+            or not frames
+            or not all(isinstance(f, str) for f in frames)
+        ):
+            raise LAYOUT.error(
+                f"{line.where} names a tracklet that data_paths.json has no frames of; are both "
+                "files of the same release?"
             )
-        pid, spectrum, camera, tracklet = words
-        for one in SPECTRA if spectrum == BOTH else (spectrum,):
-            yield (
-                _paths(base, frames, (pid, one, camera, tracklet), where),
-                int(pid),
-                CAMERAS.index(camera),
-                SPECTRA[one],
-            )
+        where = f"'{self.path}', for {line.where},"
+        return tuple(self.files.path(frame, where) for frame in frames)
 
 
-def _paths(
-    base: Path, frames: dict[str, Any], words: tuple[str, ...], where: str
-) -> tuple[str, ...]:
-    found: Any = frames
-    for word in words:
-        found = found.get(word) if isinstance(found, dict) else None
-    if not isinstance(found, list) or not found or not all(isinstance(f, str) for f in found):
-        raise DataError(
-            f"{where} names a tracklet that data_paths.json has no frames of; are both files of "
-            "the same release?"
-        )
-    return tuple(str(base / "DATA" / frame) for frame in found)
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts at any level of a JSON value."""
+    for part in value.values() if isinstance(value, dict) else value:
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, (dict, list)):
+            yield from _texts(part)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,35 @@ from torchreid_adv.data.cross_modality.modality import (
     require_modalities,
     sides,
 )
+from torchreid_adv.data.layouts import home_of
+from torchreid_adv.data.listing import Layout, ListedFiles, images_at, subfolders
+from torchreid_adv.data.lists import lines_of, words_of
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 
 ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
 Item = tuple[str, int, int, int]  # path, pid, camid, dsetid
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
-_CAMERA = re.compile(r"cam(\d)|_c0?(\d)")
+_CAMERA_FOLDER = re.compile(r"cam([1-9]\d*)", re.ASCII)
+_CAMERA = re.compile(r"_c(\d+)", re.ASCII)
+
+SYSU = Layout(
+    "sysu_mm01",
+    "cam1 to cam6 with <pid, 4 digits>/*.jpg, and exp/train_id.txt, exp/val_id.txt and "
+    "exp/test_id.txt with identities such as '1,2,4'",
+)
+REGDB = Layout(
+    "regdb",
+    "idx/{train,test}_{visible,thermal}_<trial>.txt of lines '<path> <label>', and these paths",
+)
+LLCM_LAYOUT = Layout(
+    "llcm",
+    "idx/train_vis.txt and idx/train_nir.txt of lines '<path> <label>', idx/test_id.txt, and "
+    "test_vis and test_nir with cam<n>/<pid, 4 digits>/*",
+)
+
+
+_SYSU_VISIBLE, _SYSU_INFRARED = (1, 2, 4, 5), (3, 6)  # cameras; the first two are indoors
 
 
 class CrossModalityImages(ImageDataset):
@@ -79,14 +100,19 @@ class SYSUMM01(CrossModalityImages):
     protocol = "sysu_mm01"
 
     def __init__(self, root: str = "", *, indoor: bool = False, **kwargs: Any) -> None:
-        base = _folder(root, "SYSU-MM01")
+        base = _folder(root, "SYSU-MM01", SYSU)
         self.dataset_dir = str(base)
-        train = [*_ids(base / "exp/train_id.txt"), *_ids(base / "exp/val_id.txt")]
-        test = sorted(_ids(base / "exp/test_id.txt"))
+        train = [*_ids(base / "exp/train_id.txt", SYSU), *_ids(base / "exp/val_id.txt", SYSU)]
+        test = sorted(_ids(base / "exp/test_id.txt", SYSU))
+        cameras = _camera_folders(base, {*train, *test}, SYSU)
+        for number, folder in cameras.items():
+            if number not in (*_SYSU_VISIBLE, *_SYSU_INFRARED):
+                raise SYSU.error(f"'{folder}' is of a camera that the set does not have")
+        searched = _SYSU_VISIBLE[:2] if indoor else _SYSU_VISIBLE
         super().__init__(
-            list(_of_cameras(base, train, (1, 2, 3, 4, 5, 6))),
-            list(_of_cameras(base, test, (3, 6))),
-            list(_of_cameras(base, test, (1, 2) if indoor else (1, 2, 4, 5))),
+            list(_of_cameras(cameras, train, sorted(cameras))),
+            list(_of_cameras(cameras, test, _SYSU_INFRARED)),
+            list(_of_cameras(cameras, test, searched)),
             **kwargs,
         )
 
@@ -112,15 +138,16 @@ class RegDB(CrossModalityImages):
     def __init__(self, root: str = "", *, direction: str, split_id: int = 0, **kwargs: Any) -> None:
         if not 0 <= split_id <= 9:
             raise ConfigError(f"RegDB has the trials data.split_id 0 to 9, got {split_id}")
-        base = _folder(root, "RegDB")
-        self.dataset_dir = str(base)
+        base = _folder(root, "RegDB", REGDB)
+        self.dataset_dir, files = str(base), ListedFiles(base, REGDB)
         lists = {
             (split, modality): _listed(
-                base, f"{split}_{('visible', 'thermal')[modality]}_{split_id + 1}.txt", modality
+                files, f"{split}_{('visible', 'thermal')[modality]}_{split_id + 1}.txt", modality
             )
             for split in ("train", "test")
             for modality in (VISIBLE, INFRARED)
         }
+        files.warn_of_unlisted()
         query, gallery = (lists["test", side] for side in sides(direction))
         super().__init__(
             lists["train", VISIBLE] + lists["train", INFRARED], query, gallery, **kwargs
@@ -145,80 +172,99 @@ class LLCM(CrossModalityImages):
     protocol = "llcm"
 
     def __init__(self, root: str = "", *, direction: str, **kwargs: Any) -> None:
-        base = _folder(root, "LLCM")
-        self.dataset_dir = str(base)
-        train = _listed(base, "train_vis.txt", VISIBLE) + _listed(base, "train_nir.txt", INFRARED)
-        test = sorted(_ids(base / "idx/test_id.txt"))
+        base = _folder(root, "LLCM", LLCM_LAYOUT)
+        self.dataset_dir, files = str(base), ListedFiles(base, LLCM_LAYOUT)
+        train = _listed(files, "train_vis.txt", VISIBLE) + _listed(files, "train_nir.txt", INFRARED)
+        files.warn_of_unlisted(("vis", "nir"))
+        test = sorted(_ids(base / "idx/test_id.txt", LLCM_LAYOUT))
         query, gallery = (
-            list(_of_cameras(base / ("test_vis", "test_nir")[side], test, range(1, 10), side))
+            _llcm_side(base / ("test_vis", "test_nir")[side], test, side)
             for side in sides(direction)
         )
         super().__init__(train, query, gallery, **kwargs)
 
 
-def _folder(root: str, name: str) -> Path:
-    base = Path(root).expanduser().absolute() / name
-    if not base.is_dir():
-        raise DataError(
-            f"the folder '{base}' is missing; put the data set there or give another --root"
-        )
-    return base
+def _folder(root: str, name: str, layout: Layout) -> Path:
+    return home_of(layout.name, root, (name,), layout.text)
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the list '{path}' cannot be read ({error}); put it there") from error
-
-
-def _ids(path: Path) -> list[int]:
+def _ids(path: Path, layout: Layout) -> list[int]:
     """Return the identities of a list of numbers between commas."""
-    words = [word.strip() for word in _text(path).replace("\n", ",").split(",")]
-    words = [word for word in words if word]
-    if not words or not all(word.isdigit() for word in words):
-        raise DataError(f"'{path}' is no list of identities such as '1,2,4'; is it the set's own?")
+    words = [word for word in words_of(path, layout) if word]
+    if not all(word.isascii() and word.isdecimal() for word in words):
+        raise layout.error(f"'{path}' is no list of identities such as '1,2,4'")
     return [int(word) for word in words]
 
 
+def _llcm_side(base: Path, pids: list[int], modality: int) -> list[Item]:
+    cameras = _camera_folders(base, pids, LLCM_LAYOUT)
+    return list(_of_cameras(cameras, pids, sorted(cameras), modality))
+
+
+def _camera_folders(base: Path, pids: Collection[int], layout: Layout) -> dict[int, Path]:
+    """Return camera -> its folder, after a look at the folders of identities in each.
+
+    Raises:
+        DataError: an identity without images, or folders of none that the lists name.
+    """
+    cameras = {
+        int(match[1]): base / name
+        for name in subfolders(base, layout)
+        if (match := _CAMERA_FOLDER.fullmatch(name))
+    }
+    known, seen, others = {f"{pid:04d}" for pid in pids}, set(), []
+    for folder in cameras.values():
+        names = set(subfolders(folder, layout))
+        for name in sorted(names - known):
+            if not (len(name) == 4 and name.isdecimal()):
+                raise layout.error(f"'{folder / name}' is not named by four digits")
+            others.append(f"{folder.name}/{name}")
+        seen |= names
+    ListedFiles(base, layout).warn_of_unlisted(others)
+    for pid in pids:
+        if f"{pid:04d}" not in seen:
+            raise layout.error(f"identity {pid} of the lists has no folder '{pid:04d}' in '{base}'")
+    return cameras
+
+
 def _of_cameras(
-    base: Path, pids: Iterable[int], cameras: Iterable[int], modality: int | None = None
+    folders: dict[int, Path],
+    pids: Collection[int],
+    cameras: Collection[int],
+    modality: int | None = None,
 ) -> Iterator[Item]:
     """Yield images in the order of identity, camera and name, on which drawn galleries depend.
 
     Args:
-        base: folder that holds ``cam<n>``.
+        folders: of the cameras, by their numbers from 1.
         pids: identities.
-        cameras: numbers from 1.
+        cameras: which of them.
         modality: of all cameras; None = as SYSU-MM01's.
     """
-    cameras = list(cameras)
+    layout = SYSU if modality is None else LLCM_LAYOUT
     for pid in pids:
         for camera in cameras:
-            own = (INFRARED if camera in (3, 6) else VISIBLE) if modality is None else modality
-            folder = base / f"cam{camera}" / f"{pid:04d}"
-            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-                if path.suffix.lower() in _SUFFIXES:
-                    yield str(path), pid, camera - 1, own
+            infrared = camera in _SYSU_INFRARED if modality is None else modality == INFRARED
+            folder = folders.get(camera, Path()) / f"{pid:04d}"
+            if camera in folders and folder.is_dir():
+                for path in sorted(images_at(folder, layout)):
+                    yield path, pid, camera - 1, INFRARED if infrared else VISIBLE
 
 
-def _listed(base: Path, name: str, modality: int) -> list[Item]:
+def _listed(files: ListedFiles, name: str, modality: int) -> list[Item]:
     """Return the images of a list with lines ``path label``."""
     items = []
-    for number, line in enumerate(_text(base / "idx" / name).splitlines(), 1):
-        if not line.strip():
-            continue
-        path, _, label = line.strip().rpartition(" ")
-        if not path or not label.isdigit():
-            raise DataError(
-                f"line {number} of '{base / 'idx' / name}' is '{line[:60]}', not 'path label'; is "
-                "it the set's own?"
-            )
-        items.append((str(base / path), int(label), _camera(path, modality), modality))
+    for line in lines_of(Path(files.folder) / "idx" / name, files.layout):
+        path, _, label = line.text.rpartition(" ")
+        if not path or not (label.isascii() and label.isdecimal()):
+            raise files.layout.error(f"{line.where} is '{line.text[:80]}', not 'path label'")
+        place = files.path(path.strip(), line.where)
+        items.append((place, int(label), _camera(path, modality), modality))
     return items
 
 
 def _camera(path: str, modality: int) -> int:
-    """Return the camera that a path names; in a set that names none, each modality is one."""
-    match = _CAMERA.search(path)
-    return int(match[1] or match[2]) - 1 if match else modality
+    """Return the camera that a file or its folder names; where none does, each modality is one."""
+    *folders, name = path.split("/")
+    found = _CAMERA.search(name) or next(filter(None, map(_CAMERA_FOLDER.fullmatch, folders)), None)
+    return int(found[1]) - 1 if found and int(found[1]) else modality

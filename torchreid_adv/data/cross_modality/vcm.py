@@ -9,6 +9,7 @@ from torchreid_adv import config
 from torchreid_adv.data.cross_modality.modality import WORDS, relabeled, sides
 from torchreid_adv.data.cross_modality.tracklets import Item, TrackletDataset
 from torchreid_adv.data.cross_modality.vcm_lists import SPLITS, Track, VCMFiles
+from torchreid_adv.data.layouts import other_root
 from torchreid_adv.errors import DataError
 
 FOLDERS = ("HITSZ-VCM", "vcm")  # below the data root
@@ -49,6 +50,7 @@ class VCM(TrackletDataset):
             if not items:
                 raise DataError(f"the test tracklets of '{self.dataset_dir}' have no {WORDS[side]}")
         train = relabeled(_items(files, "train", tracks["train"]))
+        files.warn_of_unlisted()
         super().__init__(train, query, gallery, **kwargs)
 
     def folder(self, root: Path) -> Path:
@@ -63,6 +65,7 @@ class VCM(TrackletDataset):
         raise DataError(
             f"HITSZ-VCM is not below '{root}': no train_name.txt in HITSZ-VCM/info or HITSZ-VCM; "
             "get it from its authors (academic use only), unpack it there or give another --root"
+            f"{other_root(root, [f'{f}/{b}' for f in FOLDERS for b in ('info', 'Train')])}"
         )
 
 
@@ -79,7 +82,13 @@ def _long_enough(files: VCMFiles, split: str, shortest: int) -> list[Track]:
 
 
 def _items(files: VCMFiles, split: str, tracks: list[Track]) -> list[Item]:
+    frames = files.files(split)
     return [
-        (tuple(files.path(split, name) for name in t.names), t.pid, t.camid, t.modality)
-        for t in tracks
+        (
+            tuple(frames.path(files.frame(line.text), line.where) for line in track.names),
+            track.pid,
+            track.camid,
+            track.modality,
+        )
+        for track in tracks
     ]

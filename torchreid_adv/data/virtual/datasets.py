@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv import config
+from torchreid_adv.data.layouts import Item, from_0, named_images
+from torchreid_adv.data.listing import Layout
+from torchreid_adv.data.lists import json_of
+from torchreid_adv.data.virtual.folder import RECORD
 from torchreid_adv.data.virtual.options import VirtualOptions
 from torchreid_adv.data.virtual.plan import GALLERY, QUERY, TRAIN
 from torchreid_adv.data.virtual.render import render_dataset
@@ -15,9 +19,8 @@ from torchreid_adv.integration.layout import torchreid_module
 
 ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
-_NAME = re.compile(r"(\d{4})_c(\d)s")
-
-Item = tuple[str, int, int]
+LAYOUT = Layout("virtual people", f"{TRAIN}, {QUERY} and {GALLERY} as they were rendered")
+_NAME = re.compile(r"(?P<pid>\d{4,})_c(?P<camera>\d+)s", re.ASCII)
 
 
 def configured_options() -> VirtualOptions:
@@ -57,14 +60,10 @@ class VirtualPeople(ImageDataset):
         self.root = str(Path(root).expanduser().absolute())
         options = options or configured_options()
         self.dataset_dir = str(render_dataset(Path(self.root), self.style, options, workers))
-        train = _items(Path(self.dataset_dir) / TRAIN)
-        label = {pid: index for index, pid in enumerate(sorted({pid for _, pid, _ in train}))}
-        super().__init__(
-            [(path, label[pid], camid) for path, pid, camid in train],
-            _items(Path(self.dataset_dir) / QUERY),
-            _items(Path(self.dataset_dir) / GALLERY),
-            **kwargs,
+        train, query, gallery = (
+            _items(Path(self.dataset_dir) / side) for side in (TRAIN, QUERY, GALLERY)
         )
+        super().__init__(from_0(train), query, gallery, **kwargs)
 
 
 class VirtualA(VirtualPeople):
@@ -92,10 +91,16 @@ class VirtualCLong(VirtualPeople):
 
 
 def _items(folder: Path) -> list[Item]:
-    """Return path, pid and camera (from 0) of the images of a folder, sorted by name."""
-    items = []
-    for path in sorted(folder.glob("*.jpg")):
-        match = _NAME.match(path.name)
-        if match:
-            items.append((str(path), int(match[1]), int(match[2]) - 1))
-    return items
+    """Return path, pid and camera (from 0) of the images of a folder, sorted by name.
+
+    Raises:
+        DataError: others than were rendered.
+    """
+    images = sorted(named_images(folder, _NAME, LAYOUT))
+    rendered = json_of(folder.parent / RECORD, LAYOUT)["counts"].get(folder.name)
+    if len(images) != rendered:
+        raise LAYOUT.error(
+            f"'{folder}' holds {len(images)} images, and {rendered} were rendered; remove "
+            f"'{folder.parent}', and it is rendered again"
+        )
+    return [(image.path, image.pid, image.camera - 1) for image in images]

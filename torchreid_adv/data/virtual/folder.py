@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 import json
 import os
@@ -17,6 +18,8 @@ from torchreid_adv.jobs.lock import making
 RECORD = "render.json"
 # to be raised with every change to what is drawn
 VERSION = 3
+
+_MAY_RENDER = contextvars.ContextVar("_MAY_RENDER", default=True)
 
 
 class Options(Protocol):
@@ -89,6 +92,20 @@ def rendered_once(folder: Path, record: dict[str, Any], render: Callable[[Path],
 
 
 @contextlib.contextmanager
+def nothing_rendered() -> Iterator[None]:
+    """Keep sets that are not there from being rendered inside the block.
+
+    Raises:
+        ConfigError: when one would be.
+    """
+    token = _MAY_RENDER.set(False)
+    try:
+        yield
+    finally:
+        _MAY_RENDER.reset(token)
+
+
+@contextlib.contextmanager
 def new_folder(folder: Path, record: dict[str, Any]) -> Iterator[Path]:
     """Give a temporary folder that becomes ``folder`` when the block ends without an error.
 
@@ -97,6 +114,11 @@ def new_folder(folder: Path, record: dict[str, Any]) -> Iterator[Path]:
     Raises:
         ConfigError: the root cannot be written, or something else took the name meanwhile.
     """
+    if not _MAY_RENDER.get():
+        raise ConfigError(
+            f"the virtual people of '{folder}' are not rendered yet; give the flags of the run "
+            "that used them (adv.virtual.*), or another --root"
+        )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         sweep(folder.parent, folder.name)

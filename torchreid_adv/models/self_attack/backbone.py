@@ -8,7 +8,8 @@ from torch import nn
 from torchvision import models
 
 from torchreid_adv.errors import ConfigError, suggest
-from torchreid_adv.integration.checkpoints import load_weights
+from torchreid_adv.integration.checkpoints import load_weights, read_checkpoint
+from torchreid_adv.integration.downloads import published_weights
 
 WEIGHTS = {
     "resnet18": models.ResNet18_Weights.IMAGENET1K_V1,
@@ -22,16 +23,17 @@ def resnet(name: str, *, pretrained: bool, weights: str = "") -> Any:
 
     Args:
         name: ``resnet18``, ``resnet34`` or ``resnet50``.
-        pretrained: with ImageNet weights, which torchvision fetches.
+        pretrained: with torchvision's ImageNet weights, from where torch's hub keeps them.
         weights: checkpoint of the same ResNet to take in their place.
 
     Raises:
-        ConfigError: another name, or a checkpoint of something else.
+        ConfigError: another name, weights that are not there, or a checkpoint of something else.
     """
     if name not in WEIGHTS:
         raise ConfigError(f"unknown backbone '{name}'{suggest(name, WEIGHTS)}")
-    fetched = WEIGHTS[name] if pretrained and not weights else None
-    network = getattr(models, name)(weights=fetched)
+    network = getattr(models, name)(weights=None)
+    if pretrained and not weights:
+        network.load_state_dict(read_checkpoint(published_weights(WEIGHTS[name].url)))
     if weights:
         network.fc = nn.Identity()  # the classifier, by torchvision's name
         load_weights(network, weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from torchreid_adv.errors import ConfigError, suggest
@@ -38,10 +39,11 @@ def parts_in(names: Iterable[str]) -> dict[str, Any]:
     """Return the same for the network that a checkpoint's tensors belong to.
 
     Args:
-        names: of the tensors; what DataParallel puts before them is ignored.
+        names: of the tensors; what wrappers put before them is ignored.
     """
-    own = [name.removeprefix("module.").split(".") for name in names]
-    there = {name[0] for name in own} | {".".join(name[:2]) for name in own}
+    parts = [name.replace("/", ".").split(".") for name in names]
+    there = {part for name in parts for part in name}
+    there |= {".".join(pair) for name in parts for pair in pairwise(name)}
     guidance = "none"
     if "guidance" in there:
         guidance = "temporal"

@@ -1,0 +1,259 @@
+"""The image files of a data set's folders: each is listed, or named with what is wrong.
+
+What is not data is passed over: hidden files (``.DS_Store``, ``._x.jpg``), ``Thumbs.db``, and files
+that are no images.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import unicodedata
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchreid_adv import config
+from torchreid_adv.errors import DataError, printable
+from torchreid_adv.jobs.paths import name_fault
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # in any case
+_UNREADABLE = (
+    *(".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jfif", ".jpe", ".jp2", ".jxl", ".heic"),
+    *(".heif", ".avif", ".tga", ".pcx", ".ico", ".dib"),
+)
+_SYSTEM = ("thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin")
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the folders of a data set hold, for error messages.
+
+    Args:
+        name: of the data set.
+        text: its public layout.
+    """
+
+    name: str
+    text: str
+
+    def error(self, message: str) -> DataError:
+        """Return the error that says what is wrong and what the layout is."""
+        return DataError(
+            f"cannot read the data set '{self.name}': {printable(message)}; the public layout is "
+            f"{self.text}"
+        )
+
+
+def images_at(folder: str | Path, layout: Layout, *, depth: int = 0) -> list[str]:
+    """Return the paths of all image files of a folder, in the order of its directory.
+
+    Args:
+        folder: where.
+        layout: for errors.
+        depth: how many levels of folders lie between it and the images.
+
+    Raises:
+        DataError: no such folder, no image in it, an image at another level, a link to nothing, or
+            an image that cannot be read for its format or suffix.
+    """
+    if not os.path.isdir(folder):
+        raise layout.error(f"folder '{folder}' is missing")
+    paths = list(_images(str(folder), depth, layout))
+    if not paths:
+        raise layout.error(f"there is an empty split, folder '{folder}' holds no images")
+    return paths
+
+
+def subfolders(folder: str | Path, layout: Layout) -> list[str]:
+    """Return the names of the folders in a folder, sorted.
+
+    Raises:
+        DataError: no such folder, or an image beside the folders.
+    """
+    if not os.path.isdir(folder):
+        raise layout.error(f"folder '{folder}' is missing")
+    names = []
+    for entry in _entries(str(folder), layout):
+        if entry.is_dir():
+            names.append(entry.name)
+        elif is_image(entry, layout):
+            raise layout.error(f"'{entry.path}' lies beside the folders, not in one of them")
+    return sorted(names)
+
+
+def is_image(entry: os.DirEntry[str], layout: Layout) -> bool:
+    """Tell whether a file that is no folder is an image.
+
+    Raises:
+        DataError: it is one that cannot be read.
+    """
+    suffix = os.path.splitext(entry.name)[1].lower()
+    if suffix in SUFFIXES:
+        if not entry.is_file():
+            raise layout.error(f"'{entry.path}' is a link to nothing, or no regular file")
+        return True
+    if suffix in _UNREADABLE or _looks_like_image(entry):
+        raise layout.error(
+            f"'{entry.path}' is an image whose name does not end with one of "
+            f"{', '.join(SUFFIXES)}; convert or rename it, or remove it"
+        )
+    return False
+
+
+def _images(folder: str, depth: int, layout: Layout) -> Iterator[str]:
+    for entry in _entries(folder, layout):
+        if entry.is_dir():
+            if depth:
+                yield from _images(entry.path, depth - 1, layout)
+            else:
+                _check_folder(entry.path, layout)
+        elif is_image(entry, layout):
+            if depth:
+                raise layout.error(f"'{entry.path}' lies beside the folders, not in one of them")
+            yield entry.path
+
+
+def _check_folder(path: str, layout: Layout) -> None:
+    """Refuse a folder among images that is named like one, or holds some."""
+    if os.path.splitext(path)[1].lower() in SUFFIXES:
+        raise layout.error(f"'{path}' is a folder with the name of an image; rename or remove it")
+    inside = next(_every_image(path), None)
+    if inside is not None:
+        raise layout.error(
+            f"the folder '{path}' holds images, such as '{inside}', where none are read; move "
+            "them up or elsewhere"
+        )
+
+
+def _entries(folder: str, layout: Layout) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not _ignored(entry.name)]
+    except OSError as error:
+        raise layout.error(f"folder '{folder}' cannot be listed ({error.strerror})") from error
+
+
+def _ignored(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def _every_image(folder: str) -> Iterator[str]:
+    """Yield whatever is an image by its suffix, at any level."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not _ignored(name)]
+        for name in names:
+            suffix = os.path.splitext(name)[1].lower()
+            if not _ignored(name) and suffix in (*SUFFIXES, *_UNREADABLE):
+                yield f"{place}/{name}"
+
+
+def _looks_like_image(entry: os.DirEntry[str]) -> bool:
+    """Tell by the first bytes of a regular file."""
+    try:
+        if not entry.is_file():
+            return False
+        with open(entry.path, "rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    webp = start.startswith(b"RIFF") and start[8:] == b"WEBP"
+    bmp = start.startswith(b"BM") and start[6:10] == bytes(4)
+    return webp or bmp or start.startswith(_MAGIC)
+
+
+class ListedFiles:
+    """Image files below a folder, found by the names that the lists of a data set have for them.
+
+    A file counts as listed when it has another image suffix than the list says, another case or
+    another Unicode form.
+
+    Args:
+        folder: that listed names start from.
+        layout: for errors.
+    """
+
+    def __init__(self, folder: str | Path, layout: Layout) -> None:
+        self.folder, self.layout = str(folder), layout
+        self._folders: dict[str, dict[str, list[str]]] = {}
+        self._listed: set[str] = set()
+
+    def path(self, name: str, where: str) -> str:
+        """Return the path of a listed file.
+
+        A file that is not there keeps its listed path where ``adv.job.quarantine`` is set: the run
+        leaves it out then, and says so.
+
+        Args:
+            name: relative to the folder, parts separated by ``/``.
+            where: what names it, such as ``line 3 of 'list.txt'``.
+
+        Raises:
+            DataError: no such file, several that it could be, or a name that leads elsewhere.
+        """
+        fault = name_fault(name)
+        if fault:
+            raise self.layout.error(f"{where} names '{name}', which {fault}")
+        folder, base = posixpath.split(name)
+        same = self._files(folder).get(_key(base), [])
+        files = [base] if base in same else same
+        if len(files) > 1:
+            raise self.layout.error(
+                f"{where} names '{name}', and there are {' and '.join(sorted(files))}; remove "
+                "all but one"
+            )
+        if not files and not config.current().adv.job.quarantine:
+            raise self.layout.error(
+                f"{where} names '{name}', and '{self.folder}' has no such image file"
+            )
+        found = posixpath.join(folder, files[0] if files else base)
+        self._listed.add(found)
+        return f"{self.folder}/{found}"
+
+    def leave_out(self, name: str) -> None:
+        """Note a name that is listed, and that the layout leaves out, so that none is missed."""
+        self._listed.add(name)
+
+    def unlisted(self, below: Iterable[str] = ("",)) -> list[str]:
+        """Return the image files that have not been asked for, by their paths.
+
+        Args:
+            below: folders to look into, relative to the folder.
+        """
+        listed = {f"{self.folder}/{name}" for name in self._listed}
+        places = [f"{self.folder}/{place}".rstrip("/") for place in below]
+        return sorted(p for place in places for p in _every_image(place) if p not in listed)
+
+    def visited(self) -> list[str]:
+        """Return the folders that listed files have been looked for in."""
+        return sorted(self._folders)
+
+    def warn_of_unlisted(self, below: Iterable[str] = ("",)) -> None:
+        """Name the image files that no list names, if there are any: they are not read."""
+        left = self.unlisted(below)
+        if left:
+            names = ", ".join(f"'{printable(path)}'" for path in left[:_SHOWN])
+            more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+            warnings.warn(
+                f"the lists of the data set '{self.layout.name}' do not name {len(left)} image "
+                f"files, which are not read: {names}{more}",
+                stacklevel=2,
+            )
+
+    def _files(self, folder: str) -> dict[str, list[str]]:
+        """Return the names of the image files in a folder, by what they are found by."""
+        if folder not in self._folders:
+            names: dict[str, list[str]] = {}
+            place = f"{self.folder}/{folder}" if folder else self.folder
+            for entry in _entries(place, self.layout) if os.path.isdir(place) else ():
+                if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+                    names.setdefault(_key(entry.name), []).append(entry.name)
+            self._folders[folder] = names
+        return self._folders[folder]
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", os.path.splitext(name)[0]).casefold()

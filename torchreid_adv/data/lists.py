@@ -1,0 +1,127 @@
+"""Files beside the images that say which images a data set has: text, JSON and MATLAB."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from torchreid_adv.data.listing import Layout
+
+# the longer marks first: that of UTF-32 starts with that of UTF-16
+_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+
+
+class Line(NamedTuple):
+    """A line of a list that is not blank.
+
+    Args:
+        text: without blanks around it.
+        where: its number and its list, for errors.
+    """
+
+    text: str
+    where: str
+
+
+def lines_of(path: Path, layout: Layout) -> list[Line]:
+    """Return the lines of a list; blank ones are skipped, ends may be those of any system.
+
+    Raises:
+        DataError: no such file, no text, or nothing in it.
+    """
+    rows = re.split(r"\r\n|\r|\n", text_of(path, layout))
+    lines = [
+        Line(row.strip(), f"line {number} of '{path}'")
+        for number, row in enumerate(rows, 1)
+        if row.strip()
+    ]
+    if not lines:
+        raise layout.error(f"the list '{path}' is empty")
+    return lines
+
+
+def text_of(path: Path, layout: Layout) -> str:
+    """Return the text of a file in UTF-8, UTF-16, UTF-32 or Latin-1, with or without a mark.
+
+    Raises:
+        DataError: no such file, or no text.
+    """
+    try:
+        return _decoded(path.read_bytes())
+    except OSError as error:
+        missing = not path.exists()
+        reason = "it is missing" if missing else error.strerror or str(error)
+        raise layout.error(f"the list '{path}' cannot be read ({reason}); put it there") from error
+    except UnicodeError as error:
+        raise layout.error(f"the list '{path}' cannot be read: it is not text") from error
+
+
+def json_of(path: Path, layout: Layout) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        DataError: no such file, or no JSON.
+    """
+    try:
+        return json.loads(text_of(path, layout))
+    except (ValueError, RecursionError) as error:
+        raise layout.error(f"'{path}' cannot be read: it is no JSON ({error})") from error
+
+
+def matlab_of(path: Path, variable: str, layout: Layout) -> np.ndarray:
+    """Return a variable of a MATLAB file.
+
+    Raises:
+        DataError: no such file, another format, or no such variable.
+    """
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise layout.error(f"'{path}' is missing")
+    try:
+        content = loadmat(path)
+    except Exception as error:  # its reader raises what it likes on a broken file
+        raise layout.error(
+            f"'{path}' cannot be read as a MATLAB file ({str(error) or type(error).__name__})"
+        ) from error
+    if variable not in content:
+        names = [name for name in content if not name.startswith("__")]
+        raise layout.error(f"'{path}' has no variable '{variable}', only {', '.join(names)}")
+    return np.asarray(content[variable])
+
+
+def numbers_of(path: Path, variable: str, layout: Layout) -> np.ndarray:
+    """Return a variable of a MATLAB file as whole numbers; errors as :func:`matlab_of`."""
+    values = matlab_of(path, variable, layout)
+    if values.dtype.kind not in "iuf" or not (values == np.floor(values)).all():
+        raise layout.error(f"'{variable}' in '{path}' does not hold whole numbers")
+    return values.astype(np.int64)
+
+
+def _decoded(content: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return content.decode(encoding)
+    if b"\0" in content[:64]:  # UTF-16 without a mark
+        return content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def words_of(path: Path, layout: Layout) -> Iterator[str]:
+    """Yield what stands between commas and blanks of a list; errors as :func:`lines_of`."""
+    for line in lines_of(path, layout):
+        yield from re.split(r"[,\s]+", line.text.strip(", \t"))

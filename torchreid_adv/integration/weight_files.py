@@ -1,0 +1,169 @@
+"""What a file is that is given as weights: told by its content, never by its suffix."""
+
+from __future__ import annotations
+
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from torchreid_adv.errors import printable
+
+HEAD = 1024  # bytes that tell most kinds of files apart
+UNFOLDS = 16  # times its size that an archive may hold; torch.save does not compress
+WEIGHTS = (".pth", ".pt", ".tar", ".safetensors", ".ckpt", ".bin")
+
+_LFS = b"version https://git-lfs"
+_ONNX = "an ONNX network, not weights: use the format onnx, as in load_model('onnx', path)"
+_SCRIPT = (
+    "a TorchScript program, not weights: use the format torchscript, as in "
+    "load_model('torchscript', path)"
+)
+_EXPORTED = (
+    "an exported program, not weights: use the format export, as in load_model('export', path)"
+)
+_STARTS: tuple[tuple[bytes, str], ...] = (
+    (_LFS, "a Git LFS pointer, not the weights themselves; run 'git lfs pull' where it is"),
+    (b"\x1f\x8b", "a gzip archive; unpack it and give the file inside"),
+    (b"BZh", "a bzip2 archive; unpack it and give the file inside"),
+    (b"\xfd7zXZ", "an xz archive; unpack it and give the file inside"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive; unpack it and give the file inside"),
+    (b"7z\xbc\xaf", "a 7-Zip archive; unpack it and give the file inside"),
+    (b"Rar!", "a RAR archive; unpack it and give the file inside"),
+    (b"\x89HDF", "an HDF5 file, as Keras and MATLAB write; give weights that torch.save wrote"),
+    (b"\x93NUMPY", "a NumPy array; give weights that torch.save wrote"),
+    (b"GGUF", "a GGUF file; give weights that torch.save wrote"),
+    (b"%PDF", "a PDF document"),
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"\x7fELF", "a program for Linux"),
+    (b"MZ", "a program for Windows"),
+)
+
+
+def fault_of(file: BinaryIO, size: int) -> str:
+    """Return what keeps an open file from being weights, "" where nothing is seen to.
+
+    An archive of torch.save is read through once, and its own checksums (CRC-32) are compared:
+    PyTorch does not. Older files of torch.save and safetensors hold no checksums.
+
+    Args:
+        file: open for reading; it is left at its start.
+        size: in bytes.
+    """
+    file.seek(0)
+    head = file.read(HEAD)
+    try:
+        return _fault(file, head, size)
+    finally:
+        file.seek(0)
+
+
+def is_safetensors(head: bytes, size: int) -> bool:
+    """Return whether a file starts as safetensors does: the length of a JSON header, and it."""
+    if len(head) < 9 or head[8:9] != b"{":
+        return False
+    return 2 <= struct.unpack("<Q", head[:8])[0] <= size - 8
+
+
+def is_archive(head: bytes) -> bool:
+    """Return whether a file starts as a ZIP archive, which torch.save writes since PyTorch 1.6."""
+    return head.startswith(b"PK")
+
+
+def folder_fault(path: Path) -> str:
+    """Return what to do about a folder that is given as weights."""
+    inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in WEIGHTS)[:3]
+    names = ", ".join(map(repr, inside))
+    return f"is a folder; give the file inside{f', such as {names}' if names else ''}"
+
+
+def _fault(file: BinaryIO, head: bytes, size: int) -> str:
+    if not size:
+        return "it is empty (0 bytes); was its download or copy interrupted?"
+    if is_safetensors(head, size):
+        return ""
+    found = next((what for start, what in _STARTS if head.startswith(start)), "")
+    if found:
+        return f"it is {found}"
+    if is_archive(head):
+        return _archive_fault(file, size)
+    if head[257:262] == b"ustar":
+        return _tar_fault(file)
+    if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42"):
+        return f"it is {_ONNX}"
+    return _text_fault(head)
+
+
+def _text_fault(head: bytes) -> str:
+    """Name a page or another text; a cut character at the end of the head is none."""
+    text = head.decode("utf-8", errors="ignore").lstrip("\ufeff \t\r\n")
+    if len(text) < 0.9 * len(head.strip()) or any(c < " " and c not in "\t\r\n\f" for c in text):
+        return ""
+    start = text[:200].lower()
+    if start.startswith(("<!doctype", "<html", "<head", "<?xml", "<!--")):
+        return (
+            "it is a web page, not weights: the link leads to a page about the file; download the "
+            "file itself"
+        )
+    return f"it is a text that begins with '{printable(text[:40].splitlines()[0])}'"
+
+
+def _tar_fault(file: BinaryIO) -> str:
+    """Name a TAR archive, unless it is one of the first versions of torch.save."""
+    try:
+        file.seek(0)
+        with tarfile.open(fileobj=file, mode="r:") as archive:
+            names = [member.name for _, member in zip(range(8), archive, strict=False)]
+    except (tarfile.TarError, OSError, ValueError) as error:
+        return f"it is a damaged TAR archive ({error})"
+    return "" if "storages" in names else f"it is a TAR archive of {_some(names)}; unpack it"
+
+
+def _archive_fault(file: BinaryIO, size: int) -> str:
+    file.seek(0)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+            kind = _archive_kind(names)
+            if kind:
+                return f"it is {kind}"
+            if len(set(names)) < len(names):
+                return "it is a damaged archive: it holds two entries of one name"
+            if sum(entry.file_size for entry in archive.infolist()) > UNFOLDS * size:
+                return "it unfolds to far more than its size"
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, LookupError) as error:
+        return (
+            f"it is a damaged or incomplete archive ({printable(str(error))[:120]}); get it again"
+        )
+    except (RuntimeError, NotImplementedError) as error:  # encrypted, or of an unknown compression
+        return f"it is an archive that cannot be read ({printable(str(error))[:120]}); get it again"
+    if damaged is not None:
+        return (
+            f"it is damaged: the checksum (CRC-32) of '{printable(damaged)}' in it does not match; "
+            "get the file again (or, where it was saved with set_crc32_options(False), save it "
+            "with True)"
+        )
+    return ""
+
+
+def _archive_kind(names: Sequence[str]) -> str:
+    """Name a ZIP archive that torch.save did not write, "" for one that it did."""
+    inner = {name.partition("/")[2] for name in names}
+    if "archive_format" in inner or "serialized_exported_program.json" in names:
+        return _EXPORTED
+    if "constants.pkl" in inner or any(name.startswith("code/") for name in inner):
+        return _SCRIPT
+    if "data.pkl" in inner:
+        return ""
+    if names and all(name.endswith(".npy") for name in names):
+        return "an archive of NumPy arrays; give weights that torch.save wrote"
+    return f"a ZIP archive of {_some(names)}, not one of torch.save; unpack it"
+
+
+def _some(names: Sequence[str]) -> str:
+    return printable(", ".join(f"'{name[:60]}'" for name in names[:3])) or "nothing"

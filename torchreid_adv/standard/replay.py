@@ -1,0 +1,266 @@
+"""A finished run scored again: every number of its result, from the images that it stored.
+
+The run is replayed with the model and the data set. Where an attack would be made, its stored
+images are taken; all that follows (features, rankings, which queries the next attack is run on,
+which gallery is composed) is computed as the run computed it, by the same code.
+
+On the machine and with the versions that wrote the result, features and numbers are the same bits:
+images are read and scored in the same chunks. Elsewhere features round differently.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from torchreid_adv.core.contents import Contents
+from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import VerificationError
+from torchreid_adv.evaluation import Protocol
+from torchreid_adv.jobs.manifest import Entry, Manifest, read_manifest
+from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.kernels import repeatable
+from torchreid_adv.pixels import from_levels
+from torchreid_adv.standard import ensemble
+from torchreid_adv.standard.flags import Trials, of_model, of_trials
+from torchreid_adv.standard.identity import environment, run_identity
+from torchreid_adv.standard.looking import look
+from torchreid_adv.standard.reading import SEAL
+from torchreid_adv.standard.relations import Told
+from torchreid_adv.standard.result import result as result_of
+from torchreid_adv.standard.run import averaged_model, make_setting, run_tracks
+from torchreid_adv.standard.stages import Setting, Stored, in_order
+from torchreid_adv.standard.trials import clean_facts, sample
+from torchreid_adv.standard.versions import SIDES
+
+TOLERANCE = 1e-3  # of shares, where another machine or version wrote the result
+CLAIMED = ("version", "environment", SEAL)  # what no model can tell
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """What scores a run again.
+
+    Args:
+        model: of the run; behind its defense as :class:`Defended`.
+        data: its data set.
+        protocol: by which it is scored.
+        attacked: the attacked metric, where it is another one.
+        surrogates: network and hash of each, as results hold them; None = not known, so that those
+            of the result are taken as they are told.
+        workers: processes that read images.
+    """
+
+    model: ImageModel
+    data: ReIDData
+    protocol: Protocol
+    attacked: Distance | None = None
+    surrogates: Sequence[dict[str, Any]] | None = None
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What scoring a run again gave.
+
+    Args:
+        content: the result that the stored images give, as ``standard.json`` would hold it.
+        faults: where the result that was told differs, a sentence each.
+        exact: compared to the last bit; else to 0.001, because another machine wrote the result.
+        numbers: how many were compared.
+    """
+
+    content: dict[str, Any]
+    faults: tuple[str, ...]
+    exact: bool
+    numbers: int
+
+
+@dataclass(frozen=True)
+class StoredSetting(Setting):
+    """The setting of a finished run: its attacks are read from their folders.
+
+    Args:
+        scratch: folder for what is kept meanwhile.
+        told: surrogates, as the result tells them.
+        tolerance: share of the images of an attack that may be others than the replay expects.
+    """
+
+    scratch: Path = Path()
+    told: Sequence[dict[str, Any]] = ()
+    tolerance: float = 0.0
+
+    @property
+    def job(self) -> Path:
+        """Folder of what is kept meanwhile; nothing is written into the run."""
+        return self.scratch
+
+    @property
+    def transfers(self) -> bool:
+        """Whether attacks were transferred from surrogates."""
+        return bool(self.told)
+
+    def run(self, name: str, track: str, eps: float, records: Sequence[Record]) -> Stored:
+        """Return what an attack stored.
+
+        Raises:
+            DataError: there is no whole manifest.
+            VerificationError: its images are not those that the attack has to be run on.
+        """
+        folder, side = self.out / f"{track}-eps{eps:g}" / name, SIDES[track]
+        manifest = read_manifest(folder)
+        entries = {entry.image_id: (entry, folder) for entry in manifest.side(side)}
+        wanted = {record.image_id for record in records}
+        wrong = len(wanted ^ entries.keys())
+        if wrong > self.tolerance * max(len(wanted), len(entries)):
+            raise VerificationError(
+                f"'{folder}' holds {len(entries)} images, and {name} has to be run on "
+                f"{len(wanted)}; {wrong} are others"
+            )
+        told, made = manifest.header.get("attack"), self._description(name, track, eps)
+        if made is not None and told != made:
+            raise VerificationError(
+                f"'{folder}' describes another attack than {name} of version {self.version.name}"
+            )
+        outputs = {image_id: entry.output for image_id, (entry, _) in entries.items()}
+        stored = tuple(r.moved(folder, outputs) for r in self.data.side(side) if r.is_of(outputs))
+        return Stored(stored, entries, manifest.root)
+
+    def _description(self, name: str, track: str, eps: float) -> dict[str, Any] | None:
+        """Return what the manifest of an attack says of it; None for one that was learned."""
+        if name == "universal":
+            return None
+        if name in ("transfer", "oblivious"):
+            build = ensemble.momentum if name == "transfer" else ensemble.oblivious
+            facts = build(self.version, from_levels(eps), self.attacked).describe()
+            facts = {**facts, "made_on": "surrogates"}
+        else:
+            facts = self.attack(name, track, eps).describe()
+        plain: dict[str, Any] = json.loads(json.dumps({**facts, "name": name, "eps": eps}))
+        return plain
+
+    def compose(self, place: str, entries: dict[str, tuple[Entry, Path]]) -> str:
+        """Return the root of the manifest that the composed images have to have."""
+        return Manifest({}, in_order(entries)).root
+
+
+def replay(folder: Path, told: dict[str, Any], scorer: Scorer) -> Replayed:
+    """Score a run again and compare its result with what comes out.
+
+    Args:
+        folder: of the run.
+        told: its ``standard.json``, as :func:`read_result` gives it.
+        scorer: its model and data set.
+
+    Raises:
+        DataError: an attack is missing, or an image cannot be read.
+        VerificationError: an attack was run on other images than the scores say.
+    """
+    exact = told["environment"] == json.loads(json.dumps(environment()))
+    tolerance = 0.0 if exact else TOLERANCE
+    with repeatable(), tempfile.TemporaryDirectory() as scratch:
+        content = _content(folder, told, scorer, Path(scratch), tolerance)
+    content |= {name: told[name] for name in CLAIMED}
+    faults = tuple(differences(told, content, tolerance, told["data"]["query"]))
+    return Replayed(content, faults, exact, sum(1 for _ in leaves(content)))
+
+
+def _content(
+    folder: Path, told: dict[str, Any], scorer: Scorer, scratch: Path, tolerance: float
+) -> dict[str, Any]:
+    """Return the result that the stored images give."""
+    result = Told(told)
+    asked, version = result.asked, result.run
+    model = averaged_model(scorer.model, version)
+    surrogates = told["surrogates"] if scorer.surrogates is None else list(scorer.surrogates)
+    attacked = scorer.attacked or scorer.protocol.distance
+    key = run_identity(
+        model, scorer.data, asked, (), scorer.protocol, attacked, told["model"]["name"], Contents()
+    )
+    identity = dict(key.facts)
+    identity["surrogates"] = surrogates
+    setting = make_setting(
+        model, scorer.data, folder, version, (), scorer.protocol, scorer.workers, scratch
+    )
+    facts = {field.name: getattr(setting, field.name) for field in dataclasses.fields(setting)}
+    stored = StoredSetting(
+        **{**facts, "attacked": attacked}, scratch=scratch, told=surrogates, tolerance=tolerance
+    )
+    return _replayed(stored, identity, result)
+
+
+def _replayed(setting: StoredSetting, identity: dict[str, Any], told: Told) -> dict[str, Any]:
+    scores, chance = setting.clean(), setting.judge.chances()
+    chosen = sample(setting.data.query, ~np.isnan(scores.ap), setting.version.sample)
+    looks = look(setting, chosen, scores, chance)
+    gradient = looks.no_gradient < 1
+    setting = dataclasses.replace(setting, gradient=gradient)
+    rows = np.isin(setting.judge.query.image_ids, [record.image_id for record in chosen])
+    trials = _trials(told, clean_facts(scores, rows, float(chance[rows].mean())))
+    checks = [*of_model(looks), *([] if looks.black_box else of_trials(Trials.of(trials)))]
+    tracks, further = run_tracks(setting, tuple(told.content["tracks"]), looks.chance)
+    found = result_of(setting, identity, told.asked, tracks, looks, trials, [*checks, *further])
+    content: dict[str, Any] = json.loads(json.dumps(found))
+    return content
+
+
+def _trials(told: Told, clean: dict[str, Any]) -> dict[str, Any]:
+    """Return the trials as they are told, with what of them the clean images give."""
+    trials = dict(told.content["curve"])
+    for name in ("curve", "rank1"):
+        if "0" in trials[name]:
+            trials[name] = {**trials[name], "0": clean[name][0]}
+    return {**trials, "chance": clean["chance"], "queries": clean["queries"]}
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted path and the value of everything in a tree that is no list or object."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and value:
+        for number, inner in enumerate(value):
+            yield from leaves(inner, f"{path}.{number}" if path else str(number))
+    else:
+        yield path, value
+
+
+def differences(told: Any, found: Any, tolerance: float, queries: int) -> Iterator[str]:
+    """Yield where a tree differs from the one that was computed, a sentence each.
+
+    Args:
+        told: as it is claimed.
+        found: as it was computed.
+        tolerance: of shares and other real numbers; counts of queries may differ by as large a
+            share of the queries.
+        queries: how many there are.
+    """
+    claimed, computed = dict(leaves(told)), dict(leaves(found))
+    for path in computed:
+        if path not in claimed:
+            yield f"{path} is {_shown(computed[path])}, and the result does not say so"
+        elif not _same(claimed[path], computed[path], tolerance, queries):
+            yield f"{path} is {_shown(computed[path])}, the result says {_shown(claimed[path])}"
+    yield from (f"{path} is not part of a result" for path in claimed if path not in computed)
+
+
+def _same(told: Any, found: Any, tolerance: float, queries: int) -> bool:
+    if type(told) is int and type(found) is int:
+        return abs(told - found) <= math.floor(tolerance * queries)
+    numbers = all(type(value) in (int, float) for value in (told, found))
+    if numbers and tolerance:
+        return bool(abs(told - found) <= tolerance)
+    return bool(told == found) and (numbers or type(told) is type(found))
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)[:80]
