@@ -36,6 +36,7 @@ class ToyClips(nn.Module):
 
     def forward(self, clips, modality=None):
         features = []
+        modality = torch.zeros(len(clips), dtype=torch.int64) if modality is None else modality
         for clip, kind in zip(clips, modality.tolist(), strict=True):
             maps = torch.tanh(self.stems[kind](clip))
             parts = self.last(F.adaptive_avg_pool2d(maps, (4, 2)).flatten(1))

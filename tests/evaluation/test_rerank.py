@@ -242,9 +242,8 @@ def test_faulty_features_are_named():
     short = features(gallery.values[:, :3], gallery.pids, gallery.camids)
     with pytest.raises(DataError, match="24 numbers and gallery features 3"):
         Reranking().blocks(query, short)
-    large = features(gallery.values * 1e25, gallery.pids, gallery.camids)
-    with pytest.raises(DataError, match="not finite"):
-        Reranking().blocks(query, large)
+    with pytest.raises(DataError, match="9 of 9 features have a length of"):
+        features(gallery.values * 1e25, gallery.pids, gallery.camids)
     same = [features(side.values * 0 + 0.3, side.pids, side.camids) for side in (query, gallery)]
     with pytest.raises(DataError, match="all features are the same"):
         Reranking().blocks(*same)

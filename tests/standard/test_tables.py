@@ -138,4 +138,4 @@ def test_versions_are_what_they_are_published_to_be():
     assert (PLUS.restarts, STANDARD.restarts, STANDARD.eot, STANDARD.draws) == (5, 1, 20, 10)
     assert STANDARD.eps == LITE.eps == (8, 5)
     with pytest.raises(ConfigError, match="did you mean 'lite'"):
-        version_of("light")
+        version_of("lites")

@@ -173,4 +173,4 @@ def _chance(loaders: dict[str, Any], protocol: Protocol) -> float:
 def _unseen(items: Sequence[Any]) -> Features:
     """Return labels of images or tracklets, with features that say nothing."""
     pids, camids = (torch.tensor([item[column] for item in items]) for column in (1, 2))
-    return Features(torch.zeros(len(items), 1), pids, camids, tuple(map(str, range(len(items)))))
+    return Features(torch.ones(len(items), 1), pids, camids, tuple(map(str, range(len(items)))))

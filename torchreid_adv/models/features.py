@@ -88,11 +88,11 @@ def check_scale(values: Tensor, names: Sequence[str] = ()) -> None:
 
     Raises:
         DataError: with the first length that is too large or too small. A feature of zeros beside
-            others that are not is allowed.
+            others that are not is allowed, and so is a single one.
     """
     lengths = torch.cat([piece.double().norm(dim=1) for piece in values.split(_PIECE)])
     bad = (lengths > LONGEST) | ((lengths > 0) & (lengths < SHORTEST))
-    if not bool(lengths.any()):
+    if len(lengths) > 1 and not bool(lengths.any()):
         bad = torch.ones_like(bad)
     if not bool(bad.any()):
         return
