@@ -10,7 +10,7 @@ USUAL = "model.pth.tar-60"
 VICTIM = f"log/osnet_x1_0/model/{USUAL}"
 CHECKPOINTS = {  # page -> checkpoint -> its network
     "README": {VICTIM: "osnet_x1_0"},
-    "meta_defense": {USUAL: "resnet50"},
+    "meta_defense": {USUAL: "ide_resnet50"},
     "ranking_robustness": {f"PATH/{USUAL}": "osnet_x1_0"},
     "reliability": {USUAL: "osnet_x1_0"},
     "robust_training": {"A.pth": "osnet_x1_0", "B.pth": "osnet_x1_0"},

@@ -5,6 +5,7 @@ from scripts.tiny_model import TinyClassifier
 from scripts.tiny_resnet import WIDTHS, TinyResNet
 from torch import nn
 
+from torchreid_adv.integration import models
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.self_attack import backbone
 from torchreid_adv.registry import MODELS
@@ -48,6 +49,7 @@ def swap(patch, *, victims=True):
     for name in set(stock) - set(MODELS):  # ours are there, too, while hooks are installed
         patch.setitem(stock, name, factory(name))
     patch.setitem(stock, "resnet18", Stills)
+    patch.setattr(models, "INPUT_SIZES", {})  # small ones take any size
     for name in ("resnet18", "resnet50"):
         patch.setattr(backbone.models, name, TinyResNet)
     for name in VICTIMS if victims else ():

@@ -67,7 +67,7 @@ def train(command, printed):
 
 def verify(command, printed):
     standard = (Path(command.words[1]) / "standard.json").is_file()
-    assert ("and these their originals" if standard else "are as the manifest says") in printed
+    assert ("images fit their originals" if standard else "are as the manifest says") in printed
     if "--config-file" in command.words:
         assert "scored again, they give its figures" in printed
 

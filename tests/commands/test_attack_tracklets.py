@@ -148,7 +148,8 @@ def test_scores_are_those_of_torchreid_s_engine_before_and_after(frames, place, 
 
 def test_verify_accepts_it_and_finds_one_changed_frame(frames, place):
     folder = frames / "vcm_i2v" / "adversarial"
-    assert verify(folder, place / "data").startswith("Files checked: 78 images are as the manifest says")
+    said = verify(folder, place / "data")
+    assert said.startswith("Files checked: 78 images are as the manifest says")
     entry = next(e for e in read_manifest(folder).entries if e.attacked)
     path = folder / entry.output
     content = path.read_bytes()

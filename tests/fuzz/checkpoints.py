@@ -214,6 +214,8 @@ def good():
         saved({"state_dict": state, "ema_state_dict": weights(9)}),
         state,
     )
+    yield "moving averages alone", saved({"ema_state_dict": state, "epoch": 1}), state
+    yield "model_ema alone", saved({"model_ema": {"module": state}}), state
     yield (
         "half",
         saved({k: v.half() for k, v in state.items()}),
@@ -257,8 +259,6 @@ def broken_weights():
     yield "one of another shape", saved(changed("conv.weight", torch.ones(8, 3, 1, 1)))
     yield "transposed", saved(changed("conv.weight", torch.ones(3, 8, 3, 3)))
     yield "another network", saved(dict(nn.LSTM(3, 4).state_dict()))
-    yield "moving averages alone", saved({"ema_state_dict": state, "epoch": 1})
-    yield "model_ema alone", saved({"model_ema": {"module": state}})
     yield "two values under two prefixes", saved({**state, **prefixed("module.", weights(9))})
     yield "two prefixes", saved({**prefixed("model."), **prefixed("module.", weights(9))})
     yield "a list", saved(list(state.values()))
