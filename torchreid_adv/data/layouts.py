@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from torchreid_adv.data.listing import Layout, images_at
+from torchreid_adv.data.lists import number_of
 from torchreid_adv.errors import ConfigError, DataError
 
 Item = tuple[str, int, int]  # path, identity, camera from 0, as torchreid's data sets take it
 
 K = TypeVar("K", bound=Hashable)
-
-LARGEST = 2**31 - 1  # of a number in a file name
 
 
 class Sides(NamedTuple):
@@ -125,8 +124,8 @@ def matched(
                 f"the file name '{name}' in '{folder}' does not tell identity and camera"
             )
         for number in filter(None, match.groups()):
-            if number.isdecimal() and int(number) > LARGEST:
-                raise layout.error(f"'{path}' has the number {number}; the largest is {LARGEST}")
+            if number.lstrip("-").isdecimal():
+                number_of(number, f"'{path}'", layout)
         yield path, match
 
 

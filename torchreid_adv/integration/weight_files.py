@@ -86,6 +86,8 @@ def _fault(file: BinaryIO, head: bytes, size: int) -> str:
         return "it is empty (0 bytes); was its download or copy interrupted?"
     if is_safetensors(head, size):
         return ""
+    if not any(head):
+        return "it begins with zeros; was its download interrupted?"
     found = next((what for start, what in _STARTS if head.startswith(start)), "")
     if found:
         return f"it is {found}"
