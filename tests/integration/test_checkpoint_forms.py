@@ -483,12 +483,12 @@ REFUSED = {
         put(lambda: collisions(6_000), _use_new_zipfile_serialization=False),
         "whole numbers",
     ),
-    "10,000 tensors": (
-        put(lambda: {f"t.{n}": torch.ones(1) for n in range(10_000)}),
+    "4,000 tensors": (
+        put(lambda: {f"t.{n}": torch.ones(1) for n in range(4_000)}),
         "not this model's",
     ),
-    "300 networks": (
-        put(lambda: {f"p{n}.{m}": v + n for n in range(300) for m, v in pairs()}),
+    "100 networks": (
+        put(lambda: {f"p{n}.{m}": v + n for n in range(100) for m, v in pairs()}),
         r"twice, with different values.*key=",
     ),
     "unnamed tensor": (put(lambda: {**state(), "": torch.ones(1)}), "not this model's"),

@@ -134,10 +134,14 @@ def one_of(splits: list[Any], split_id: int, name: str) -> Any:
 
     Raises:
         ConfigError: there are fewer.
+        DataError: there are none.
     """
+    if not splits:
+        raise DataError(f"the file of the splits of {name} holds none; remove it or get it again")
     if split_id not in range(len(splits)):
         raise ConfigError(
-            f"data.split_id of {name} is 0 to {len(splits) - 1}, got {split_id}; choose one of them"
+            f"data.split_id of {name} is 0 to {len(splits) - 1}, got {split_id!r}; choose one of "
+            "them"
         )
     return splits[split_id]
 

@@ -14,7 +14,7 @@ from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.names import unknown
 from torchreid_adv.integration.patching import Bridge, Mirror, Replace
-from torchreid_adv.integration.rows import check_rows
+from torchreid_adv.integration.rows import check_rows, one_identity
 from torchreid_adv.registry import DATASETS, LAYOUTS, same_name
 
 TABLES = {"image": "__image_datasets", "video": "__video_datasets"}
@@ -98,6 +98,7 @@ def _checks(stock: Callable[..., None]) -> Callable[..., None]:
                     f"the data set {type(self).__name__} has an empty split: no {side} images; its "
                     f"folder is '{getattr(self, 'dataset_dir', '')}'"
                 )
+        one_identity(train)
         stock(self, _labels_from_0(train), query, gallery, *args, **kwargs)
 
     return init

@@ -32,7 +32,8 @@ def numbers_fault(file: BinaryIO) -> str:
     try:
         for _ in range(_PICKLES):
             for opcode, value, _ in pickletools.genops(file):
-                count += opcode.name == "LONG1" and value.bit_length() > 8 * (LARGE - 1)
+                large = opcode.name == "LONG1" and int(value or 0).bit_length() > 8 * (LARGE - 1)
+                count += large
                 if count > MOST:
                     return (
                         f"it holds more than {MOST:,} whole numbers of over {8 * (LARGE - 1)} bits "

@@ -52,6 +52,23 @@ def once(name: str, rows: Iterable[Any], side: str) -> None:
         labels[key] = pid, camid
 
 
+def one_identity(rows: Iterable[Any]) -> None:
+    """Refuse training rows in which a file or tracklet is of two identities.
+
+    Raises:
+        DataError: with the file.
+    """
+    identities: dict[Any, int] = {}
+    for place, pid, *_ in rows:
+        key = place if isinstance(place, str) else tuple(place)
+        if identities.setdefault(key, pid) != pid:
+            raise DataError(
+                f"'{place if key is place else key[0]}' would be trained as two identities, "
+                f"{identities[key]} and {pid}; is a data set named twice in data.sources, or a "
+                "file twice in a list?"
+            )
+
+
 def apart(name: str, train: Iterable[Any], test: Iterable[Any]) -> None:
     """Refuse a data set that has the same file in training and in the test.
 

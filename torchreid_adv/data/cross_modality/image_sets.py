@@ -140,8 +140,8 @@ class RegDB(CrossModalityImages):
     protocol = "regdb"
 
     def __init__(self, root: str = "", *, direction: str, split_id: int = 0, **kwargs: Any) -> None:
-        if not 0 <= split_id <= 9:
-            raise ConfigError(f"RegDB has the trials data.split_id 0 to 9, got {split_id}")
+        if split_id not in range(10):
+            raise ConfigError(f"RegDB has the trials data.split_id 0 to 9, got {split_id!r}")
         base = _folder(root, "RegDB", REGDB)
         self.dataset_dir, files = str(base), ListedFiles(base, REGDB)
         lists = {
