@@ -31,7 +31,7 @@ LISTS = [
 ]  # fmt: skip
 SPELLINGS = (
     "2024.10", "1e5", "None", "True", "false", "[x]", "0x10", "1_000", "007", "1.0", "null", ".5",
-    "{a: 1}", "(1, 2)", "'quoted'", "b'x'", "nan", "-1", "1/2", "2024-10-01", "12:30:00", "yes",
+    "{a: 1}", "(1, 2)", "'", "it's", "b'x'", "nan", "-1", "1/2", "2024-10-01", "12:30:00", "yes",
     "9" * 5000, " x ", "#x", "a=b", "...", "",
 )  # fmt: skip
 # by these YAML means something else, unless they stand in quotes
@@ -55,6 +55,13 @@ def from_file(cfg, tmp_path, text):
     path = tmp_path / "c.yaml"
     path.write_text(text)
     cfg.merge_from_file(str(path))
+
+
+@pytest.mark.parametrize("text", ["'2024.10'", '"a b"', "'None'", '"it\'s"'])
+def test_quotes_around_a_value_are_not_part_of_it(cfg, text):
+    for key in ("data.save_dir", "model.name"):
+        cfg.merge_from_list([key, text])
+        assert config.lookup(cfg, key) == text[1:-1]
 
 
 def test_a_string_stays_what_was_written(cfg):

@@ -9,23 +9,14 @@ import sys
 from collections.abc import Sequence
 
 from torchreid_adv import config
-from torchreid_adv.errors import AdvError, ConfigError, printable, suggest
+from torchreid_adv.errors import AdvError, ConfigError, MachineError, printable, suggest
 from torchreid_adv.integration.layout import alias_from_environment
-from torchreid_adv.jobs.signals import Stopped, stoppable
+from torchreid_adv.jobs.faults import UNEXPECTED, Fault, explained, say, with_streams
+from torchreid_adv.jobs.signals import stoppable
 from torchreid_adv.keys import PATHS, WRITTEN
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.version import __version__
 
-# a full or broken disk, a folder that cannot be: nobody's mistake in the config or the data
-DISK = tuple(
-    getattr(errno, name)
-    for name in (
-        *("ENOSPC", "EDQUOT", "EFBIG", "EIO", "ESTALE", "EROFS", "EACCES", "EPERM"),
-        *("ENOENT", "ENOTDIR", "EISDIR", "ENOTEMPTY", "ENAMETOOLONG", "ELOOP", "EMFILE"),
-    )
-    if hasattr(errno, name)  # Windows lacks some
-)
-DISK_CODE = 5
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 _BETWEEN = re.compile(r"[=:,'\"\[\]\s]+")  # what stands around a file in 'label=name:FILE'
 UNREAD = 141  # as a shell says of what ended by SIGPIPE
@@ -61,26 +52,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: command and its arguments; None = those of the process.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with_streams()
     try:
         with stoppable():
             return _run(arguments)
-    except AdvError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-        return error.exit_code
-    except OSError as error:
-        if error.errno not in DISK:
+    except BrokenPipeError:  # nobody reads what is printed: the caller's to say
+        raise
+    except BaseException as error:
+        fault = _misnamed(error, arguments) or explained(error)
+        if fault.code == UNEXPECTED and not isinstance(error, SystemExit):
             raise
-        if _is_given(error, arguments):
-            name = printable(str(error.filename))
-            print(
-                f"error: '{name}' cannot be read: {error.strerror}; check its path", file=sys.stderr
-            )
-            return ConfigError.exit_code
-        print(f"error: {error}; nothing that was written before is lost", file=sys.stderr)
-        return DISK_CODE
-    except Stopped as stop:
-        print(f"stopped by {stop}; the same command goes on where this one ended", file=sys.stderr)
-        return stop.exit_code
+        if fault.sentence:
+            say(fault.sentence)
+        return fault.code
+
+
+def _misnamed(error: BaseException, arguments: list[str]) -> Fault | None:
+    """Explain a file that the user named and that is not there; None for any other error."""
+    if isinstance(error, AdvError) or not isinstance(error, OSError):
+        return None
+    if not _is_given(error, arguments):
+        return None
+    name = printable(str(error.filename))
+    sentence = f"error: '{name}' cannot be read: {error.strerror}; check its path"
+    return Fault(ConfigError.exit_code, sentence)
 
 
 def _is_given(error: OSError, arguments: list[str]) -> bool:
@@ -116,9 +111,18 @@ def entry() -> None:
         code = main()
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at exit it is flushed
+        _print_nowhere()
         code = UNREAD
+    except OSError as error:  # what is printed goes to a file on a full disk
+        _print_nowhere()
+        say(f"error: cannot print: {error}")
+        code = MachineError.exit_code
     sys.exit(code)
+
+
+def _print_nowhere() -> None:
+    """Drop what is still to be printed, which Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,12 @@ class DiskError(AdvError, OSError):
     exit_code = 5
 
 
+class MachineError(AdvError):
+    """Memory that ran out, or a process of the job that ended: no mistake in config or data."""
+
+    exit_code = 5
+
+
 class VerificationError(AdvError):
     """A stored data set that is not what its manifest says."""
 

@@ -347,7 +347,7 @@ def test_nan_features_are_refused(market, tmp_path, capsys):
 
 
 def test_a_full_disk_is_its_own_exit_code(market, weights, tmp_path, capsys, monkeypatch):
-    def full(contents, scratch):
+    def full(contents, top, scratch):
         raise OSError(errno.ENOSPC, "No space left on device", str(scratch))
 
     monkeypatch.setattr("torchreid_adv.attacks.storing.write_together", full)

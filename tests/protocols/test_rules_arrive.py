@@ -245,7 +245,7 @@ def test_queries_without_a_match_are_skipped(name):
 @pytest.mark.parametrize("name", ["market1501", "sysu_mm01", "llcm", "regdb"])
 def test_ties_are_in_the_order_of_the_gallery(name):
     query, gallery = sides()
-    values = torch.zeros_like(gallery.values)
+    values = torch.ones_like(gallery.values)
     same = Features(values, gallery.pids, gallery.camids, gallery.image_ids)
     first, last = (query.pids == pid for pid in (0, 5))
     _, hits = evaluate(query, same, protocol=name).of_queries()

@@ -48,7 +48,7 @@ class Result:
         """
         images = zip(self.unit.files, self.clean, self.images, strict=True)
         made = [_stored(self.unit, record, root, *pair) for record, *pair in images]
-        write_together({folder / entry.output: content for entry, content in made}, scratch)
+        write_together({folder / entry.output: content for entry, content in made}, folder, scratch)
         facts = {**self.facts, "entries": [vars(entry) for entry, _ in made]}
         ledger.append(self.unit.number, facts, self.features)
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import secrets
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -40,7 +38,9 @@ from torchreid_adv.data.batch import Batch
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.images import resized
 from torchreid_adv.data.loading import batches, read_groups
-from torchreid_adv.errors import DataError
+from torchreid_adv.errors import DataError, DiskError
+from torchreid_adv.jobs.files import removed_after, sweep, unfinished_name
+from torchreid_adv.jobs.held import require_held
 from torchreid_adv.jobs.ledger import Done, Ledger
 from torchreid_adv.jobs.manifest import SIDES, Entry, Manifest, sha256
 from torchreid_adv.jobs.space import require_space
@@ -50,7 +50,6 @@ from torchreid_adv.models.extract import device_of
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.prepare import prepared
 
-_SCRATCH = "unfinished-"
 Pixels = np.ndarray | list[np.ndarray]  # of an image, or of a tracklet's frames
 
 
@@ -149,18 +148,43 @@ class VariantWriter:
 
         Raises:
             DataError: no image of the side has a reference, or an image cannot be read.
+            DiskError: what was stored has been removed meanwhile.
         """
         targets, units = self.targets(data), self.units(data)
         with closing(Ledger(self.job)) as ledger:
-            done = self._kept(units, ledger.replay())
+            recorded = ledger.replay()
+            done = self._kept(units, recorded)
+            self._say_missing(recorded.keys() - done.keys())
             mine = [u for u in units if u.number not in done and self.team.does(u.number)]
             self._work(mine, data.root, ledger)
             self.team.wait()
-            done = ledger.replay()
-        if not all(unit.number in done for unit in units):
+            done = self._kept(units, ledger.replay())
+        self._require([unit for unit in units if unit.number not in done])
+        if len(done) < len(units):
             return None
         header = {**header, "protocol": data.protocol}
         return self._variant(targets, [done[unit.number] for unit in units], header, bad)
+
+    def _say_missing(self, numbers: Set[int]) -> None:
+        if numbers:
+            print(
+                f"The images of {len(numbers)} recorded units are missing or changed in "
+                f"'{self.folder}'; they are made again"
+            )
+
+    def _require(self, missing: Sequence[Unit]) -> None:
+        """Refuse to end when work that was done is gone.
+
+        Raises:
+            DiskError: units of this process, or of any where all are connected, are not there.
+        """
+        lost = [u for u in missing if self.team.whole or self.team.does(u.number)]
+        if lost:
+            raise DiskError(
+                f"{len(lost)} units of work are not in '{self.folder}' although they were done "
+                f"(first: {lost[0].outputs()[0]}): the folder or '{self.job}' was removed or "
+                "changed meanwhile. Run the same command again"
+            )
 
     def units(self, data: ReIDData) -> list[Unit]:
         """Return all units of the variant."""
@@ -229,9 +253,14 @@ class VariantWriter:
 
     def _work(self, units: Sequence[Unit], root: Path, ledger: Ledger) -> None:
         """Do units one after the other; each is stored while the next one is computed."""
-        scratch = self.job / f"{_SCRATCH}{secrets.token_hex(8)}"
+        if not units:
+            return
+        for folder in (self.job, self.folder):
+            require_held(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+        scratch = self.job / unfinished_name()
         storing: Future[None] | None = None
-        with ThreadPoolExecutor(1) as pool:
+        with removed_after(scratch), ThreadPoolExecutor(1) as pool:
             for result in itertools.chain(self._attacked(units), self._copied(units)):
                 if storing is not None:
                     storing.result()
@@ -298,8 +327,7 @@ class VariantWriter:
         manifest = Manifest(header, tuple(entries))
         if self.team.leads:
             manifest.write(self.folder)
-            for path in self.job.glob(f"{_SCRATCH}*"):
-                shutil.rmtree(path, ignore_errors=True)
+            sweep(self.job)
         self.team.wait()
         attacked = [unit for unit in done if unit.size]
         stuck = [own for unit in attacked for own in unit.facts["stuck"]]

@@ -26,6 +26,7 @@ from torchreid_adv.evaluation.of_models import protocol_of
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.integration.hooks import installed
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.kernels import on_configured_threads
@@ -161,12 +162,15 @@ def attack_targets(
     for data in targets:
         job.of(data)  # a protocol that does not fit the last one is said before the first
     identity = identity_of(job, model, facts, network)
-    done = [job.run(model, data, out, identity, team) for data in targets]
-    reports = [one[0] for one in done if one is not None]
-    if len(reports) < len(done):
-        return None
-    results = {"config": config.plain(cfg), "model": facts}
-    return finish(out, results, reports, team, page=cfg.adv.report.page)
+    for data in targets:  # another run's folder is refused now, not waited for
+        job.folder(out, data.name, identity, team).check_free()
+    with working_in(out, team):
+        done = [job.run(model, data, out, identity, team) for data in targets]
+        reports = [one[0] for one in done if one is not None]
+        if len(reports) < len(done):
+            return None
+        results = {"config": config.plain(cfg), "model": facts}
+        return finish(out, results, reports, team, page=cfg.adv.report.page)
 
 
 def identity_of(
@@ -265,7 +269,7 @@ def attack_dataset(
     protocol = protocol_of(distance, data, **rules)
     job, folder = AttackJob(attack, protocol, side, **settings), Path(out)
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
-    with joined() as team:
+    with joined() as team, working_in(folder, team):
         done = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)
         assert done is not None  # only a shard has nothing to return
         finish(folder, {"config": {}, "model": facts}, [done[0]], team)

@@ -27,6 +27,7 @@ from torchreid_adv.data.loading import refuse
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.console import only_leader_speaks
 from torchreid_adv.integration.hooks import installed
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models import PixelModel, extract
 from torchreid_adv.models.kernels import on_configured_threads, repeatable
@@ -88,6 +89,21 @@ def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> Varia
         attack.start = "if_stuck"
     chosen = share(data.train, cfg.adv.training.ratio, cfg.adv.attack.seed)
     folder = JobFolder(training_folder(cfg), data.name, _identity(cfg, model, attack), team)
+    folder.check_free()  # another run's folder is refused now, not waited for
+    with working_in(folder.out, team):
+        return _stored(cfg, data, chosen, folder, model, attack)
+
+
+def _stored(
+    cfg: AdvConfig,
+    data: ReIDData,
+    chosen: tuple[Record, ...],
+    folder: JobFolder,
+    model: PixelModel,
+    attack: Attack,
+) -> Variant | None:
+    """Attack the chosen images in a folder that is held, or go on with them."""
+    team = folder.team
     folder.check_free()
     print(f"##### Attacking {len(chosen)} training images of {data.name} #####")
     bad, pixels = folder.checked(data, cfg.data.workers)

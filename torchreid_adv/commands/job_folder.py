@@ -61,8 +61,8 @@ class JobFolder:
         """
         if not Cache(self.out).check(self.key) and self.variant.exists():
             raise ConfigError(
-                f"'{self.variant}' belongs to another run, whose '{RUN}' is gone; choose another "
-                "data.save_dir or remove it"
+                f"'{self.out / RUN}' is missing, so nothing says which run the images in "
+                f"'{self.variant}' are of; remove '{self.out}', or choose another data.save_dir"
             )
 
     def checked(self, data: ReIDData, workers: int) -> tuple[dict[str, str], int]:

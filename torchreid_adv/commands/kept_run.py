@@ -14,6 +14,7 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.cache import Cache, Key, read_json
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.errors import DataError
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.kernels import on_configured_threads
@@ -55,13 +56,14 @@ def kept_run(
     job = configured_job(cfg)
     identity = identity_of(job, model, facts, network)
     kept = [_Kept.of(job, data, folder, identity) for data in targets]
-    found = {one.place.name: one.find(RESULTS if scores else STORED) for one in kept}
-    if not all(found.values()):
-        print(f"\n##### {title} #####")
-        attack_targets(cfg, model, facts, targets, folder, network=identity["network"])
-        results = read_json(folder / "results.json")["targets"]
-        found = {one.place.name: one.keep(results[one.place.name]) for one in kept}
-    return found
+    with working_in(folder):
+        found = {one.place.name: one.find(RESULTS if scores else STORED) for one in kept}
+        if not all(found.values()):
+            print(f"\n##### {title} #####")
+            attack_targets(cfg, model, facts, targets, folder, network=identity["network"])
+            results = read_json(folder / "results.json")["targets"]
+            found = {one.place.name: one.keep(results[one.place.name]) for one in kept}
+        return found
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from torchreid_adv.defenses import Defense, build_defense
 from torchreid_adv.defenses.circuitous_scaling import A, B
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.files import write_bytes, write_text
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.pixels import from_levels
@@ -64,7 +65,7 @@ def main(arguments: list[str]) -> int:
     if cfg.adv.defense.name:
         raise ConfigError("'pictures' shows models without a defense; leave adv.defense.name empty")
     draw = tracklet_pictures if cfg.data.type == "video" else pictures
-    with ready(cfg):
+    with ready(cfg), working_in(cfg.data.save_dir):
         print(f"\nReport: {draw(cfg)}")
     return 0
 

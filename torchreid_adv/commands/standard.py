@@ -24,6 +24,7 @@ from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import Protocol, configured_metric
 from torchreid_adv.integration.console import only_leader_speaks
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.kernels import on_configured_threads
@@ -90,7 +91,8 @@ def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path
                 "surrogates": loaded,
                 "team": team,
             }
-            found.append(_one(cfg, spec, data, out, settings, command))
+            with working_in(out, team):
+                found.append(_one(cfg, spec, data, out, settings, command))
     return found
 
 

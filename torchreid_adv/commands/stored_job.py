@@ -27,7 +27,7 @@ from torchreid_adv.models.kernels import repeatable
 
 def stored_variant(folder: Path, manifest: Manifest) -> Variant:
     """Return a stored variant of which nothing else is known than its files."""
-    nothing = Features(torch.zeros(1, 1), torch.zeros(1), torch.zeros(1), ("",))
+    nothing = Features(torch.ones(1, 1), torch.zeros(1), torch.zeros(1), ("",))
     empty = torch.zeros(0)
     return Variant(folder, manifest, nothing, empty, empty, (), 0.0, {}, {})
 

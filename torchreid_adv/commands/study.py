@@ -15,6 +15,7 @@ from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.files import write_bytes
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS, STUDIES
 from torchreid_adv.report import readings as tables
@@ -51,7 +52,7 @@ def main(arguments: list[str]) -> int:
     cfg = stock_config.merged_config(chosen)
     if chosen.dry_run:
         return stock_config.print_config(cfg)
-    with ready(cfg):
+    with ready(cfg), working_in(cfg.data.save_dir):
         path = run_study(cfg, arguments[0], study)
     print(f"\n{path.read_text(encoding='utf-8')}\nStudy: {path}")
     return 0

@@ -27,6 +27,7 @@ from torchreid_adv.integration import engine, hooks
 from torchreid_adv.integration.console import Said, kept_console, only_leader_speaks
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.resuming import check_unfinished
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models.kernels import kept_kernels
 from torchreid_adv.registry import COMMANDS
@@ -66,7 +67,8 @@ def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
         config.setup(cfg)
         check_names(cfg)
         check_trainable(cfg)
-        built = _train(cfg, team)
+        with working_in(cfg.data.save_dir, team or ALONE, wait=False):
+            built = _train(cfg, team)
         engine.require_adapted(cfg, before)
     return built
 

@@ -33,6 +33,7 @@ from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.distances import Distance, FittedDistance, load_distance, save_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import Protocol
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract
 from torchreid_adv.models.foreign import FORMATS
@@ -81,7 +82,7 @@ def run_table(
             f"'{name}' attacks and tests models without a defense; leave adv.defense.name empty, "
             "or use attack-gallery"
         )
-    with ready(cfg):
+    with ready(cfg), working_in(cfg.data.save_dir):
         print(f"\n{work(cfg)}")
     return 0
 
@@ -113,11 +114,13 @@ def transfer(
     table.check_gradients(crossed, out)
     targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
     cells = []
-    for crossing in crossed:
-        table.attack(crossing, targets, out)
-        together = [None] if len(crossing.attacked) > 1 else []
-        columns = [s for s in tested if wanted(crossing.label, s.label)]
-        cells += [table.cell(crossing, s, d, out) for d in targets for s in [*columns, *together]]
+    with working_in(out):
+        for crossing in crossed:
+            table.attack(crossing, targets, out)
+            columns = [s for s in tested if wanted(crossing.label, s.label)]
+            together = [None] if len(crossing.attacked) > 1 else []
+            filled = [*columns, *together]
+            cells += [table.cell(crossing, s, d, out) for d in targets for s in filled]
     return cells if paper is None else paper.beside(cells)
 
 
@@ -130,7 +133,8 @@ def clean_cells(cfg: AdvConfig, *, behind: Defense | None = None) -> list[Cell]:
     """
     out, table = Path(cfg.data.save_dir), Table(cfg, behind)
     names = dict.fromkeys(cfg.data.targets)
-    return [table.clean_cell(s, table.data(n), out) for n in names for s in _models(cfg)[1]]
+    with working_in(out):
+        return [table.clean_cell(s, table.data(n), out) for n in names for s in _models(cfg)[1]]
 
 
 def _models(cfg: AdvConfig) -> tuple[list[ModelSpec], list[ModelSpec]]:

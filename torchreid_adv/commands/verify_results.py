@@ -143,7 +143,7 @@ def _run_faults(results: dict[str, Any], run: dict[str, Any]) -> Iterator[str]:
     name = model.get("name") if model.get("weights") or run.get("model") else ""
     size = model.get("size")
     sizes = size if isinstance(size, list) and size and isinstance(size[0], list) else [size]
-    pairs = {
+    pairs: dict[str, tuple[Any, Any]] = {
         "version": (run.get("version"), results["version"]),
         "model": (run.get("model"), name),
         "size": (sorted(map(list, network_sizes(run.get("network")))), sizes),
@@ -186,10 +186,8 @@ def _target_faults(
     manifest = variants["adversarial"].manifest
     for variant in variants.values():
         header = dict(variant.manifest.header)
-        protocol = header.pop("protocol", None), header.pop("data", None)
-        if header != run or protocol not in (
-            (one, name) for one in ("", facts["protocol"]["name"])
-        ):
+        header.pop("protocol", None)
+        if header.pop("data", None) != name or header != run:
             yield f"'{variant.folder}' is of another run than {RUN} says"
     broken = [sentence for sentence, test in RELATIONS if not _holds(test, facts, manifest)]
     yield from (f"it does not hold that {sentence}" for sentence in broken)
@@ -291,6 +289,10 @@ RELATIONS: tuple[tuple[str, Callable[[dict[str, Any], Manifest], bool]], ...] = 
             and is_number(f["images_per_second"])
             and f["images_per_second"] > 0
         ),
+    ),
+    (
+        "its protocol is the one of the manifest",
+        lambda f, m: m.header["protocol"] in ("", f["protocol"]["name"]),
     ),
     (
         "its AP rule is a known one",

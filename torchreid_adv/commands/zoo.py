@@ -16,6 +16,7 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.models.loading import build_network
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import COMMANDS
@@ -48,7 +49,8 @@ def main(arguments: list[str]) -> int:
         models = configured_zoo(cfg)
         if chosen.dry_run:
             return stock_config.print_config(cfg)
-        path = zoo(cfg, models)
+        with working_in(cfg.data.save_dir):
+            path = zoo(cfg, models)
     print(f"\n{path.read_text(encoding='utf-8')}\nTable: {path}")
     return 0
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from torchreid_adv.config.values import DECLARED, coerce, shown
+from torchreid_adv.config.values import DECLARED, coerce, shown, unquoted
 from torchreid_adv.config.yaml_file import read_scalars
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.examples import found
@@ -45,7 +45,7 @@ class AdvConfig(CfgNode):
                 f"config options come in pairs 'KEY VALUE'; '{items[-1]}' has no value"
             )
         for key, value in zip(items[::2], items[1::2], strict=True):
-            tree: Any = value
+            tree: Any = unquoted(value)
             for part in reversed(str(key).split(".")):
                 tree = {part: tree}
             self._adopt(tree, "")

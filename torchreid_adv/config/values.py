@@ -68,6 +68,13 @@ def literal(value: Any) -> Any:
         return value
 
 
+def unquoted(value: Any) -> Any:
+    """Return the text inside a value in quotes, such as ``"'a b'"``, as yacs reads it."""
+    quoted = isinstance(value, str) and len(value) > 1 and value[0] == value[-1] in ("'", '"')
+    read = literal(value) if quoted else value
+    return read if isinstance(read, str) else value
+
+
 def _text(value: Any, key: str) -> Any:
     if isinstance(value, Scalar):
         if value.value is None:

@@ -6,8 +6,6 @@ import functools
 import hashlib
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,8 @@ from typing import Any
 
 from torchreid_adv.core.facts import facts_of
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.jobs.files import flush_folder, write_text
+from torchreid_adv.jobs.files import flush_folder, removed_after, unfinished_name, write_text
+from torchreid_adv.jobs.lock import making
 
 FORMAT = 1  # of what is kept; another number is never found
 KEY = "key.json"  # in a kept folder, beside what it holds
@@ -111,8 +110,8 @@ class Cache:
     def folder(self, name: str, key: Key, make: Callable[[Path], Any]) -> Path:
         """Return a kept folder, or make and keep it.
 
-        It is renamed into place when it is complete and on disk. Of two processes that make the
-        same one, the second takes the first one's.
+        It is renamed into place when it is complete and on disk. Of two processes that want the
+        same one, the second waits for the first and takes what that one made.
 
         Args:
             name: what the folder's name begins with.
@@ -125,16 +124,19 @@ class Cache:
         path = self.path(name, key)
         if path.exists():
             return self._checked(path, key)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-        try:
-            unfinished.mkdir(parents=True)
+        with making(path):
+            if not path.exists():  # else made by a process that this one has waited for
+                self._make(path, key, make)
+        return self._checked(path, key)
+
+    def _make(self, path: Path, key: Key, make: Callable[[Path], Any]) -> None:
+        unfinished = path.with_name(unfinished_name(path.name))
+        with removed_after(unfinished):
+            unfinished.mkdir()
             make(unfinished)
             write_text(unfinished / KEY, key.text)
             _flush(unfinished)
             _into_place(unfinished, path)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        return self._checked(path, key)
 
     def path(self, name: str, key: Key) -> Path:
         """Return where a kept folder lies, whether it is there or not."""

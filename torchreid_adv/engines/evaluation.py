@@ -16,6 +16,7 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.distances import FittedDistance
 from torchreid_adv.engines.before_training import check_batches, check_testable
 from torchreid_adv.engines.defended import defend_tests
+from torchreid_adv.engines.saving import whole_checkpoints
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol, RetrievalResult
 from torchreid_adv.integration.layout import torchreid_module
@@ -95,7 +96,8 @@ class EvaluationMixin(Base):
 
     def save_before_test(self, save_dir: str) -> None:
         """Save the checkpoint of the epoch, whose rank-1 is not known yet."""
-        super().save_model(self.epoch, math.nan, save_dir)
+        with whole_checkpoints(save_dir, self.leads) as folder:
+            super().save_model(self.epoch, math.nan, folder)
 
     def extract_features(self, input: Tensor) -> Tensor:
         """Return features, averaged over the draws of a defense where it has several."""
@@ -252,4 +254,5 @@ class EvaluationMixin(Base):
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Save with rank-1 as a plain float, which current torch reads back without unpickling."""
-        super().save_model(epoch, float(rank1), save_dir, is_best=is_best)
+        with whole_checkpoints(save_dir, self.leads) as folder:
+            super().save_model(epoch, float(rank1), folder, is_best=is_best)

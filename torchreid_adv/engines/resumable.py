@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ import torch
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.engines.evaluation import Base
 from torchreid_adv.engines.randomness import kept_random_state, random_state, set_random_state
+from torchreid_adv.engines.saving import whole_checkpoints
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import read_checkpoint
-from torchreid_adv.jobs.files import atomic_file
 
 KEY = "adv_random"  # in a checkpoint
 
@@ -45,23 +47,23 @@ class ResumableMixin(Base):
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Save what the engine saves, and the state at the end of the epoch's training."""
-        super().save_model(epoch, rank1, save_dir, is_best=is_best)
-        self._add_state(epoch, save_dir)
+        with self._complete(epoch, save_dir) as folder:
+            super().save_model(epoch, rank1, folder, is_best=is_best)
 
     def save_before_test(self, save_dir: str) -> None:
         """Save the checkpoint of the epoch, and the same state."""
-        super().save_before_test(save_dir)
-        self._add_state(self.epoch, save_dir)
+        with self._complete(self.epoch, save_dir) as folder:
+            super().save_before_test(folder)
 
-    def _add_state(self, epoch: int, save_dir: str) -> None:
-        if not self.leads:
-            return
-        for name in self.get_model_names():
-            path = Path(save_dir) / name / f"model.pth.tar-{epoch + 1}"
-            if path.is_file():
-                content = {**read_checkpoint(path), KEY: self.kept_state()}
-                with atomic_file(path) as file:
-                    torch.save(content, file)
+    @contextlib.contextmanager
+    def _complete(self, epoch: int, save_dir: str) -> Iterator[str]:
+        """Give a folder whose checkpoints take their place with the state added."""
+        with whole_checkpoints(save_dir, self.leads) as folder:
+            yield folder
+            for name in self.get_model_names() if self.leads else ():
+                path = Path(folder) / name / f"model.pth.tar-{epoch + 1}"
+                if path.is_file():  # a learned attack saves no network
+                    torch.save({**read_checkpoint(path), KEY: self.kept_state()}, path)
 
     def kept_state(self) -> dict[str, Any]:
         """Return what a checkpoint holds beside weights: plain values and tensors."""

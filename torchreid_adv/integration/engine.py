@@ -6,7 +6,9 @@ own ``forward_backward`` unless ``adv.engine`` names a mixin that replaces it.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import os
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any, TypeVar
@@ -15,6 +17,7 @@ from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.patching import Replace
 from torchreid_adv.integration.resuming import check_unfinished
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.registry import ENGINES
 
 E = TypeVar("E")
@@ -103,10 +106,14 @@ def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
         trains = not tests and end > 0
         if trains:
             check_unfinished(start, end)
-        adapted = adapt_engine(self)
-        if trains:
-            adapted.before_training()
-        return stock(adapted, *args, **kwargs)
+        with contextlib.ExitStack() as stack:
+            # the first of several processes holds it for all
+            if getattr(self, "leads", True) and os.environ.get("RANK", "0") == "0":
+                stack.enter_context(working_in(given.arguments.get("save_dir", "log"), wait=False))
+            adapted = adapt_engine(self)
+            if trains:
+                adapted.before_training()
+            return stock(adapted, *args, **kwargs)
 
     return run
 

@@ -1,15 +1,25 @@
-"""Files that are whole or not there: written beside the target, flushed, then renamed."""
+"""Files that are whole or not there: written beside the target, flushed, then renamed.
+
+Unfinished files and folders carry the process that writes them in their names; nobody else removes
+them while that process runs.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
+from torchreid_adv.jobs.held import require_held
+from torchreid_adv.jobs.owner import abandoned, this_process
+
+_MAX_ENTRY = 100  # bytes; file systems take 255, and hosts have names
 _FLUSHERS = 8  # files flushed at a time: journals take several for the price of one
 
 
@@ -19,30 +29,98 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
     Raises:
         OSError: the folder cannot be written or the disk is full; the old file is left as it was.
+        DiskError: this process held the folder and has lost it.
     """
+    require_held(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    unfinished = path.with_name(unfinished_name())
     try:
-        with os.fdopen(handle, "wb") as file:
+        with unfinished.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        os.replace(unfinished, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            unfinished.unlink()
         raise
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed writers of :func:`atomic_file` left in a folder in which nobody writes."""
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+def unfinished_name(entry: str = "") -> str:
+    """Return a new name for a file or folder that is being written: hidden, with its owner.
+
+    Args:
+        entry: what it will be, where several things are made in one folder.
+    """
+    return f".{shortened(entry)}.{this_process().tag}~{secrets.token_hex(4)}.tmp"
+
+
+def shortened(name: str) -> str:
+    """Return a name that leaves room for an owner beside it; a long one as its hash."""
+    return name if len(name.encode()) <= _MAX_ENTRY else sha256(name.encode()).hexdigest()[:32]
+
+
+def sweep(folder: Path, entry: str = "", *, deep: bool = False) -> None:
+    """Remove the unfinished files and folders in a folder whose writers have ended.
+
+    Args:
+        folder: that is looked through.
+        entry: only what was to become this.
+        deep: look below it, too.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            mine = not entry or name.startswith(f".{shortened(entry)}.")
+            if mine and name.startswith(".") and name.endswith(".tmp"):
+                path = Path(place, name)
+                if abandoned(path):
+                    remove(path)
+        if not deep:
+            return
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole folder, or as much of it as can be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def move_files(source: Path, folder: Path) -> None:
+    """Move all files below one folder to the same places below another one, on the same disk.
+
+    Each is flushed first, and replaces an older file at once.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        place = folder / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _flush_file(path)
+        os.replace(path, place)
+        flush_folder(place.parent)
+
+
+@contextlib.contextmanager
+def removed_after(path: Path) -> Iterator[None]:
+    """Remove an unfinished file or folder when the block ends, in whatever way."""
+    try:
+        yield
+    finally:
+        remove(path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file or leave things as they were."""
+    """Write a whole file or leave things as they were.
+
+    A file that holds just this already is not touched, so that a finished run can be read on a disk
+    that cannot be written.
+    """
+    if holds(path, content):
+        return
     with atomic_file(path) as file:
         file.write(content)
 
@@ -52,22 +130,27 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8"))
 
 
-def write_together(contents: Mapping[Path, bytes], scratch: Path) -> None:
+def write_together(contents: Mapping[Path, bytes], top: Path, scratch: Path) -> None:
     """Write several files, each whole or not at all; all are on disk when this returns.
 
     Args:
         contents: of the files, by their paths; older files there are replaced.
-        scratch: folder on the same disk for unfinished files; a kill leaves them there.
+        top: folder that all of them lie below. It is not made: one that is gone was removed by
+            somebody, who does not want it back.
+        scratch: folder on the same disk for unfinished files, made here; a kill leaves it.
 
     Raises:
-        OSError: the disk is full or cannot be written; older files stand as they were.
+        OSError: the disk is full, or cannot be written, or ``top`` is gone; older files stand as
+            they were.
+        DiskError: this process held the folder and has lost it.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    unfinished = [scratch / f"{number}.tmp" for number in range(len(contents))]
+    require_held(top)
     folders = {path.parent for path in contents}
+    unfinished = [scratch / f"{number}.tmp" for number in range(len(contents))]
     try:
+        scratch.mkdir(exist_ok=True)
         for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_below(top, folder)
         for name, content in zip(unfinished, contents.values(), strict=True):
             name.write_bytes(content)
         with ThreadPoolExecutor(_FLUSHERS) as pool:
@@ -81,6 +164,13 @@ def write_together(contents: Mapping[Path, bytes], scratch: Path) -> None:
         raise
     for folder in folders:
         flush_folder(folder)
+
+
+def _make_below(top: Path, folder: Path) -> None:
+    """Make a folder and those between it and a folder that is there already."""
+    between = [place for place in folder.parents if top in place.parents]
+    for place in (*reversed(between), *([folder] if folder != top else [])):
+        place.mkdir(exist_ok=True)
 
 
 def flush_folder(folder: Path) -> None:
@@ -101,7 +191,9 @@ def _flush_file(path: Path) -> None:
         os.close(handle)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def holds(path: Path, content: bytes) -> bool:
+    """Tell whether a file is there and holds just these bytes."""
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from torchreid_adv.errors import DiskError
 from torchreid_adv.jobs.files import flush_folder
 
 MAGIC = b"adv1"
@@ -65,6 +66,7 @@ class Ledger:
 
         Raises:
             OSError: the disk is full or cannot be written.
+            DiskError: the ledger was removed while this process wrote it.
         """
         text = json.dumps({"unit": unit, **facts}, sort_keys=True).encode()
         checksum = zlib.crc32(data, zlib.crc32(text))
@@ -72,6 +74,11 @@ class Ledger:
         file.write(_HEAD.pack(MAGIC, checksum, len(text), len(data)) + text + data)
         file.flush()
         os.fsync(file.fileno())
+        if not os.fstat(file.fileno()).st_nlink:
+            raise DiskError(
+                f"'{file.name}', the record of what is done, was removed while this process wrote "
+                "it; run the same command again"
+            )
 
     def replay(self) -> dict[int, Done]:
         """Return every unit that any process has recorded, by its number."""

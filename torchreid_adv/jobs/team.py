@@ -19,11 +19,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
+from torch.distributed import PrefixStore
 
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.jobs.joining import MOST, local_rank, met, place_in
+from torchreid_adv.jobs.watch import watched
 
 T = TypeVar("T")
-# nobody waits for others but at the end, and then as long as the slowest takes
+# nobody waits for others but at the end, and then as long as the slowest takes; one that has ended
+# is noticed by the watch
 _PATIENCE = timedelta(days=7)
 
 
@@ -37,7 +41,7 @@ class Team:
         connected: whether they can exchange results (torchrun); shards of a job array cannot.
 
     Raises:
-        ConfigError: a rank that is not in 0..world - 1.
+        ConfigError: a rank that is not in 0..world - 1, or more processes than a job has.
     """
 
     rank: int = 0
@@ -45,6 +49,8 @@ class Team:
     connected: bool = False
 
     def __post_init__(self) -> None:
+        if self.world > MOST:
+            raise ConfigError(f"a job has at most {MOST} shards or processes, got {self.world}")
         if not 0 <= self.rank < self.world:
             raise ConfigError(
                 f"shard {self.rank}/{self.world} does not exist; the shards of n are 0/n to (n-1)/n"
@@ -98,7 +104,7 @@ class Team:
             rows: number of the first row -> some rows (n, D) that follow each other.
             count: of all rows.
         """
-        width = np.zeros(self.world, np.int64)
+        width = np.zeros(self.world if self.connected else 1, np.int64)
         width[self.rank if self.connected else 0] = next((p.shape[1] for p in rows.values()), 0)
         values = torch.zeros(count, int(self.total(width).max()))
         for start, part in rows.items():
@@ -110,7 +116,7 @@ class Team:
     def shared(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Return the union of what the connected processes found out, as JSON objects."""
         content = np.frombuffer(json.dumps(facts).encode(), np.uint8)
-        sizes = np.zeros(self.world, np.int64)
+        sizes = np.zeros(self.world if self.connected else 1, np.int64)
         sizes[self.rank if self.connected else 0] = len(content)
         sizes = self.total(sizes)
         union: dict[str, Any] = {}
@@ -133,23 +139,35 @@ def joined(shard: str = "") -> Iterator[Team]:
         shard: ``i/n`` of a job array, i from 0; "" = whatever torchrun says, else alone.
 
     Raises:
-        ConfigError: a shard of another form, or one inside of torchrun.
+        ConfigError: a shard of another form, or one inside of torchrun; variables of torchrun that
+            cannot be.
+        MachineError: a process of the job did not come within minutes, or ended before its end.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    rank, world = place_in(os.environ)
     if shard and world > 1:
         raise ConfigError("adv.job.shard is for job arrays; under torchrun leave it empty")
     if shard or world == 1:
         yield parse_shard(shard) if shard else ALONE
         return
-    mine = not distributed.is_initialized()
-    if mine:  # gloo, with GPUs too: what is exchanged are integers in main memory
-        distributed.init_process_group("gloo", timeout=_PATIENCE)
+    local = local_rank(os.environ)
     if torch.cuda.is_available():  # more processes than devices share them
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    try:
+        torch.cuda.set_device(local % torch.cuda.device_count())
+    if distributed.is_initialized():  # by a script, whose processes they are
         yield Team(distributed.get_rank(), distributed.get_world_size(), connected=True)
-    finally:
-        if mine:
+        return
+    store = met(rank, world)
+    with watched(store, rank, world):
+        # gloo, with GPUs too: what is exchanged are integers in main memory
+        distributed.init_process_group(
+            "gloo",
+            store=PrefixStore("gloo", store),
+            rank=rank,
+            world_size=world,
+            timeout=_PATIENCE,
+        )
+        try:
+            yield Team(rank, world, connected=True)
+        finally:
             distributed.destroy_process_group()
 
 
@@ -162,4 +180,6 @@ def parse_shard(shard: str) -> Team:
     numbers = shard.split("/")
     if len(numbers) != 2 or not all(n.isdecimal() and n.isascii() for n in numbers):
         raise ConfigError(f"a shard is i/n, for example 0/4 to 3/4 of four; got '{shard}'")
+    if max(map(len, numbers)) > len(str(MOST)):
+        raise ConfigError(f"a job has at most {MOST} shards, got '{shard[:60]}'")
     return Team(int(numbers[0]), int(numbers[1]))

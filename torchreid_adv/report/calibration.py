@@ -188,7 +188,9 @@ def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
             axes.plot(100 * value, place, "o", color=color, markersize=5, zorder=2)
     axes.set_yticks(range(len(found)), [a.fact.question for a in found], color=INK, fontsize=8)
     axes.invert_yaxis()
-    axes.set_xlabel("percent; bar: range on real weights, dots: seeds", color=INK)
+    axes.set_xlabel(
+        "percent; bars: ranges of real weights, widened by 2 points; dots: seeds", color=INK
+    )
     return {"ranges": figure}
 
 

@@ -23,6 +23,7 @@ from torchreid_adv.distances import Distance, FittedDistance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.manifest import SIDES
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble, PixelModel
@@ -99,7 +100,7 @@ def evaluate_standard(
     setting = dataclasses.replace(
         setting, attacked=attacked or distance, identity={"run": key.digest}, team=team
     )
-    with repeatable():
+    with working_in(setting.out, team), repeatable():
         return _evaluate(setting, key, contents, tracks)
 
 

@@ -17,7 +17,7 @@ from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import Distance
 from torchreid_adv.jobs.chunks import chunks
-from torchreid_adv.jobs.files import write_together
+from torchreid_adv.jobs.files import holds, removed_after, unfinished_name, write_together
 from torchreid_adv.jobs.manifest import Entry, Manifest
 from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble
@@ -184,9 +184,14 @@ class Setting:
             entries: image_id -> what the manifest says of the file, and the folder it lies in.
         """
         folder, team = self.out / place / COMPOSED, self.team
+        scratch = self.job / place / unfinished_name()
         for group in chunks(list(entries.values()), _TOGETHER) if team.leads else []:
             contents = {folder / e.output: (source / e.output).read_bytes() for e, source in group}
-            write_together(contents, self.job / place / COMPOSED)
+            if all(holds(path, content) for path, content in contents.items()):
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            with removed_after(scratch):
+                write_together(contents, folder, scratch)
         track, eps = place.split("-eps")
         header: dict[str, Any] = {"data": self.data.name, "protocol": self.data.protocol}
         header |= {"track": track, **self.identity}

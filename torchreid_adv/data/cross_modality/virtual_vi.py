@@ -8,7 +8,7 @@ from typing import Any
 
 from torchreid_adv import config
 from torchreid_adv.data.cross_modality.vcm import VCM
-from torchreid_adv.data.virtual.folder import folder_of, is_rendered, new_folder, record_of
+from torchreid_adv.data.virtual.folder import folder_of, record_of, rendered_once
 from torchreid_adv.data.virtual.folder import write_record as write_render_record
 from torchreid_adv.data.virtual.options import WalkOptions
 from torchreid_adv.data.virtual.render import render_files
@@ -77,11 +77,10 @@ def render_walks(root: Path, options: WalkOptions, workers: int = 0) -> Path:
         ConfigError: a folder of somebody else in the way, or a root that cannot be written.
     """
     record, folder = record_of(STYLE, options), folder_of(root, STYLE, options)
-    if is_rendered(folder, record):
-        return folder
-    tracks = plan_walks(style_named(STYLE), options)
-    planned = [frame for track in tracks for frame in track.frames]
-    with new_folder(folder, record) as work:
+
+    def render(work: Path) -> None:
+        tracks = plan_walks(style_named(STYLE), options)
+        planned = [frame for track in tracks for frame in track.frames]
         for parent in sorted({(work / one.path).parent for one in planned}):
             parent.mkdir(parents=True)
         (work / "info").mkdir()
@@ -91,4 +90,5 @@ def render_walks(root: Path, options: WalkOptions, workers: int = 0) -> Path:
         for name, content in lists(tracks):
             write_text(work / "info" / name, content)
         write_render_record(work, record, {"frames": len(planned), "tracklets": len(tracks)})
-    return folder
+
+    return rendered_once(folder, record, render)

@@ -7,15 +7,13 @@ import contextvars
 import dataclasses
 import json
 import os
-import secrets
-import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.jobs.files import write_text
+from torchreid_adv.jobs.files import removed_after, sweep, unfinished_name, write_text
+from torchreid_adv.jobs.lock import making
 
 RECORD = "render.json"
 # to be raised with every change to what is drawn
@@ -29,9 +27,6 @@ class Options(Protocol):
 
     def digest(self) -> str:
         """Return 8 hex digits that tell these options from others."""
-
-
-_STALE = 3600.0  # seconds after which an untouched temporary folder belongs to a dead run
 
 
 def folder_of(root: Path, style: str, options: Options) -> Path:
@@ -70,6 +65,32 @@ def is_rendered(folder: Path, record: dict[str, Any]) -> bool:
     return True
 
 
+def rendered_once(folder: Path, record: dict[str, Any], render: Callable[[Path], None]) -> Path:
+    """Render a set unless it is there already, and return its folder.
+
+    One process renders; another one that wants the same set waits, and then finds it.
+
+    Args:
+        folder: of the set.
+        record: what ``render.json`` says of it.
+        render: draws everything into the folder that it is given.
+
+    Raises:
+        ConfigError: something else has the folder's name, or the root cannot be written.
+    """
+    if is_rendered(folder, record):
+        return folder
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(making(folder))
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        if not is_rendered(folder, record):
+            with new_folder(folder, record) as work:
+                render(work)
+    return folder
+
+
 @contextlib.contextmanager
 def nothing_rendered() -> Iterator[None]:
     """Keep sets that are not there from being rendered inside the block.
@@ -100,20 +121,22 @@ def new_folder(folder: Path, record: dict[str, Any]) -> Iterator[Path]:
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(folder)
+        sweep(folder.parent, folder.name)
         # not by tempfile, whose folders only their owner can read
-        work = folder.parent / f".{folder.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        work = folder.with_name(unfinished_name(folder.name))
         work.mkdir()
     except OSError as error:
-        raise ConfigError(
-            f"virtual people cannot be rendered into '{folder.parent}' ({error.strerror}); "
-            "give a --root that can be written"
-        ) from error
-    try:
+        raise _unwritable(folder, error) from error
+    with removed_after(work):
         yield work
         _take_place(work, folder, record)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+
+
+def _unwritable(folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"virtual people cannot be rendered into '{folder.parent}' ({error.strerror or error}); "
+        "give a --root that can be written"
+    )
 
 
 def write_record(work: Path, record: dict[str, Any], counts: dict[str, int]) -> None:
@@ -129,12 +152,3 @@ def _take_place(work: Path, folder: Path, record: dict[str, Any]) -> None:
     except OSError:
         if not is_rendered(folder, record):
             raise
-
-
-def _remove_stale(folder: Path) -> None:
-    """Remove what killed runs left: temporary folders in which nothing was written for long."""
-    for work in folder.parent.glob(f".{folder.name}.*.tmp"):
-        with contextlib.suppress(OSError):
-            touched = max(path.stat().st_mtime for path in (work, *work.iterdir()))
-            if time.time() - touched > _STALE:
-                shutil.rmtree(work, ignore_errors=True)

@@ -18,9 +18,8 @@ import numpy as np
 
 from torchreid_adv.data.virtual.folder import (
     folder_of,
-    is_rendered,
-    new_folder,
     record_of,
+    rendered_once,
     write_record,
 )
 from torchreid_adv.data.virtual.image import Shot, render_image
@@ -56,9 +55,8 @@ def render_dataset(root: Path, style: str, options: VirtualOptions, workers: int
     """
     planned = plan(style_named(style), options)
     record, folder = record_of(style, options), folder_of(root, style, options)
-    if is_rendered(folder, record):
-        return folder
-    with new_folder(folder, record) as work:
+
+    def render(work: Path) -> None:
         for split in (TRAIN, QUERY, GALLERY):
             (work / split).mkdir()
         with progress_bar(f"rendering {style}", total=len(planned)) as bar:
@@ -66,7 +64,8 @@ def render_dataset(root: Path, style: str, options: VirtualOptions, workers: int
                 bar.update(done)
         counts = Counter(one.path.split("/")[0] for one in planned)
         write_record(work, record, dict(sorted(counts.items())))
-    return folder
+
+    return rendered_once(folder, record, render)
 
 
 def encode(style: str, seed: int, shot: Shot | Walk) -> bytes:
