@@ -146,7 +146,8 @@ def _every_image(folder: str, layout: Layout) -> Iterator[str]:
 
     Links to folders are followed, after all other folders, and no folder is listed twice.
     """
-    folders, links, seen = [folder], [], set()
+    folders, links = [folder], list[str]()
+    seen: set[str] = set()
     while folders or links:
         place = (folders or links).pop()
         real = os.path.realpath(place)
