@@ -224,7 +224,7 @@ def test_plugin_entries_work_in_the_data_managers(hooked, market):
 
 
 def test_two_sources_keep_our_transforms(hooked, market, tmp_path):
-    root = Path(shutil.copytree(market, tmp_path / "data"))
+    root = Path(shutil.copytree(market, tmp_path / "both"))
     duke = MAKERS["dukemtmcreid"](root)
     manager = datamanager(
         root, sources=["tiny_market", "dukemtmcreid"], targets="market1501", transforms="lgt"
