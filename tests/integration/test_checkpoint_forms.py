@@ -1,5 +1,6 @@
 """Forms in which people have weights: each loads whole, or is refused in a sentence."""
 
+import base64
 import bz2
 import copy
 import gzip
@@ -223,6 +224,39 @@ def twice(change):
     }
 
 
+def pairs():
+    return state().items()
+
+
+def flat():
+    """All weights of one type as views of one tensor, as optimizers keep them."""
+    values = {n: v for n, v in pairs() if v.is_floating_point()}
+    parts = torch.cat([v.flatten() for v in values.values()]).split(
+        [v.numel() for v in values.values()]
+    )
+    return {n: p.view(v.shape) for (n, v), p in zip(values.items(), parts, strict=True)}
+
+
+def collisions(count):
+    """Whole numbers that Python's dictionaries take a time for that grows with their square."""
+    return {number * (2**61 - 1): 0 for number in range(count)}
+
+
+def optimizer_alone():
+    network = source().train()
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.rand(2, 3, *SIZE)).sum().backward()
+    optimizer.step()
+    return {"optimizer": optimizer.state_dict(), "epoch": 3}
+
+
+def halves():
+    return {
+        "backbone": without("fc", "classifier"),
+        "head": without("conv", "norm"),
+    }
+
+
 WHOLE = {
     "state dict": put(state),
     "torchreid's checkpoint": put(
@@ -298,6 +332,30 @@ WHOLE = {
     ),
     "views of one storage": put(lambda: {n: torch.stack([v, v])[1] for n, v in state().items()}),
     "compressed again": compressed,
+    "unnamed dictionary": put(lambda: {"": state()}),
+    "names with slashes": put(lambda: {n.replace(".", "/"): v for n, v in state().items()}),
+    "prefix with a slash": put(lambda: state(prefix="net/")),
+    "three names, equal values": put(lambda: dict.fromkeys("abc", state())),
+    "itself inside": put(lambda: (whole := {"state_dict": state()}) | {"me": whole}),
+    "no value": put(lambda: {**state(), "scheduler": None}),
+    "keys that are no names": put(lambda: {**state(), ("a", 1): 0, 7: torch.ones(2)}),
+    "parameters that want gradients": put(lambda: dict(source().state_dict(keep_vars=True))),
+    "views of one tensor": put(flat),
+    "transposed": put(lambda: {n: v.T.contiguous().T if v.ndim == 2 else v for n, v in pairs()}),
+    "FSDP": put(lambda: {n.replace("fc.", "fc._fsdp_wrapped_module."): v for n, v in pairs()}),
+    "NumPy's numbers": put(
+        lambda: {
+            "state_dict": state(),
+            "best": [np.dtype(kind).type(1) for kind in "?bBhHiIlLqQefd"],
+        }
+    ),
+    "Python's random state": put(lambda: {"state_dict": state(), "random": random.getstate()}),
+    "numbers of one hash, few": put(lambda: {"state_dict": state(), **collisions(100)}),
+    "MMLab": put(lambda: {"meta": {"epoch": 1}, "state_dict": state(prefix="backbone.")}),
+    "of 100,000 identities": put(lambda: state(classes=100_000)),
+    "trailing bytes": lambda path: path.write_bytes(saved(state()) + b"more" * 9),
+    "safetensors with metadata": lambda path: save_file(state(), path, {"format": "pt"}),
+    "safetensors, DataParallel": lambda path: save_file(state(prefix="module."), path),
 }
 
 REFUSED = {
@@ -414,6 +472,64 @@ REFUSED = {
     "laughs": (put(laughs), "no weights"),
     "unfolds": (lambda path: compressed(path, {"a": torch.zeros(1000)}, ratio=3000), "unfolds"),
     "huge header": (huge, "safetensors"),
+    "optimizer alone": (put(optimizer_alone), "no weights, only: optimizer, epoch"),
+    "weights and averages of gradients": (
+        put(lambda: {"model": state(), "optimizer": {"exp_avg": state(5)}}),
+        r"twice.*key='model'",
+    ),
+    "halves": (put(halves), r"conv\.weight is in the file under 'backbone', not where the rest"),
+    "numbers of one hash": (put(lambda: {"state_dict": state(), **collisions(6_000)}), "numbers"),
+    "numbers of one hash, legacy": (
+        put(lambda: collisions(6_000), _use_new_zipfile_serialization=False),
+        "whole numbers",
+    ),
+    "4,000 tensors": (
+        put(lambda: {f"t.{n}": torch.ones(1) for n in range(4_000)}),
+        "not this model's",
+    ),
+    "100 networks": (
+        put(lambda: {f"p{n}.{m}": v + n for n in range(100) for m, v in pairs()}),
+        r"twice, with different values.*key=",
+    ),
+    "unnamed tensor": (put(lambda: {**state(), "": torch.ones(1)}), "not this model's"),
+    "list of networks": (put(lambda: {"models": [state()]}), "no weights, only: models"),
+    "NumPy's arrays": (put(lambda: {n: v.numpy() for n, v in pairs()}), "beside weights"),
+    "int8": (
+        put(lambda: {n: v.to(torch.int8) for n, v in pairs()}),
+        r"holds torch\.int8 in the file",
+    ),
+    "compressed sparse": (
+        put(lambda: {**state(), "fc.0.weight": torch.eye(6, 4).to_sparse_csr()}),
+        "plain tensors",
+    ),
+    "conjugate": (
+        put(lambda: {**state(), "fc.0.bias": torch.ones(6, dtype=torch.complex64).conj()}),
+        "plain tensors",
+    ),
+    "pruned": (
+        put(lambda: {**state(), "fc.0.weight_mask": torch.zeros(6, 4)}),
+        r"weight_mask is not in the model",
+    ),
+    "LoRA": (
+        put(lambda: {**state(), "fc.0.lora_A": torch.ones(2, 4), "fc.0.lora_B": torch.ones(6, 2)}),
+        r"lora_A is not in the model",
+    ),
+    "a 1x1 convolution": (
+        put(lambda: {**state(), "fc.0.weight": state()["fc.0.weight"][..., None, None]}),
+        r"fc\.0\.weight is \(6, 4, 1, 1\)",
+    ),
+    "zeros": (raw(bytes(5000)), "begins with zeros; was its download interrupted"),
+    "base64": (packed(base64.b64encode), "a text that begins with"),
+    "line ends changed": (
+        packed(lambda content: content.replace(b"\n", b"\r\n")),
+        "damaged or incomplete",
+    ),
+    "random bytes after a ZIP header": (
+        raw(b"PK\x03\x04" + random.Random(1).randbytes(5000)),
+        "damaged or incomplete",
+    ),
+    "random bytes": (raw(random.Random(2).randbytes(5000)), "is it whole"),
+    "deep pickle": (raw(b"\x80\x02" + b"(" * 200_000 + b"t" * 200_000 + b"."), "is it whole"),
     "another network": (put(nn.Linear(3, 2).state_dict), "not this model's"),
 }
 
@@ -444,6 +560,30 @@ def test_a_form_is_refused_in_a_sentence(form, tmp_path):
     assert time.monotonic() - started < SECONDS
     assert str(path) in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def test_weights_of_more_digits_are_rounded_with_a_word(tmp_path):
+    path = tmp_path / "double.pth"
+    double = {n: v.double() / 3 if v.is_floating_point() else v for n, v in state().items()}
+    torch.save(double, path)
+    network = Net(7)
+    with pytest.warns(UserWarning, match=r"tensors of .* are rounded, such as conv\.weight"):
+        load_weights(network, path)
+    assert torch.equal(network.conv.weight, double["conv.weight"].float())
+
+
+@pytest.mark.parametrize("kind", ["archive", "legacy", "safetensors"])
+def test_a_checkpoint_cut_anywhere_is_refused(kind, tmp_path):
+    content = {
+        "archive": saved(state()),
+        "legacy": saved(state(), _use_new_zipfile_serialization=False),
+        "safetensors": save(state()),
+    }[kind]
+    path = tmp_path / "cut.pth"
+    for length in range(0, len(content), len(content) // 100):
+        path.write_bytes(content[:length])
+        with pytest.raises(ConfigError):
+            load_weights(Net(7), path)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

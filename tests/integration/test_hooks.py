@@ -1,9 +1,12 @@
 import multiprocessing
 import pickle
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from torchvision.transforms import ToTensor
+from trees import MAKERS
 
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError, DataError
@@ -220,11 +223,14 @@ def test_plugin_entries_work_in_the_data_managers(hooked, market):
     assert next(iter(video.train_loader))["img"].shape == (4, 2, 3, 64, 32)
 
 
-def test_two_sources_keep_our_transforms(hooked, market):
+def test_two_sources_keep_our_transforms(hooked, market, tmp_path):
+    root = Path(shutil.copytree(market, tmp_path / "both"))
+    duke = MAKERS["dukemtmcreid"](root)
     manager = datamanager(
-        market, sources=["tiny_market", "market1501"], targets="market1501", transforms="lgt"
+        root, sources=["tiny_market", "dukemtmcreid"], targets="market1501", transforms="lgt"
     )
-    assert len(manager.train_loader.dataset) == 48
+    images = 24 + sum(row.side == "train" for row in duke.rows)
+    assert len(manager.train_loader.dataset) == images
     kinds = [type(t).__name__ for t in manager.train_loader.dataset.transform.transforms]
     assert "LocalGrayscale" in kinds
 

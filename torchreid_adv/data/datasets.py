@@ -12,7 +12,13 @@ from typing import Any
 
 from torchreid_adv.data.records import Record, image_records, tracklet_records
 from torchreid_adv.errors import AdvError, ConfigError, DataError
-from torchreid_adv.integration.datasets import CLASSES, TABLES, check_files, checked_sets
+from torchreid_adv.integration.datasets import (
+    CLASSES,
+    TABLES,
+    check_files,
+    check_own,
+    checked_sets,
+)
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.jobs.manifest import SIDES
 from torchreid_adv.registry import DATASETS, same_name, unknown
@@ -97,6 +103,7 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> Any:
         )
         if name not in CLASSES:
             check_files(dataset)
+            check_own(name, dataset)
     return dataset
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torchreid_adv.data.layouts import Item, home_of, numbered
 from torchreid_adv.data.listing import Layout, ListedFiles
-from torchreid_adv.data.lists import lines_of
+from torchreid_adv.data.lists import lines_of, number_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
@@ -98,5 +98,8 @@ def _listed(folder: Path, split: str) -> Iterator[_Seen]:
         if match is None:
             raise _LAYOUT.error(f"{line.where} is '{line.text[:80]}'")
         path = files.path(match["name"], line.where)
-        yield _Seen(path, int(match["pid"]), int(match["tracklet"]), match["clothes"])
+        pid, tracklet = (
+            number_of(match[name], line.where, _LAYOUT) for name in ("pid", "tracklet")
+        )
+        yield _Seen(path, pid, tracklet, match["clothes"])
     files.warn_of_unlisted()

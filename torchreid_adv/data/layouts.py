@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from torchreid_adv.data.listing import Layout, images_at
+from torchreid_adv.data.lists import number_of
 from torchreid_adv.errors import ConfigError, DataError
 
 Item = tuple[str, int, int]  # path, identity, camera from 0, as torchreid's data sets take it
 
 K = TypeVar("K", bound=Hashable)
-
-LARGEST = 2**31 - 1  # of a number in a file name
 
 
 class Sides(NamedTuple):
@@ -125,8 +124,8 @@ def matched(
                 f"the file name '{name}' in '{folder}' does not tell identity and camera"
             )
         for number in filter(None, match.groups()):
-            if number.isdecimal() and int(number) > LARGEST:
-                raise layout.error(f"'{path}' has the number {number}; the largest is {LARGEST}")
+            if number.lstrip("-").isdecimal():
+                number_of(number, f"'{path}'", layout)
         yield path, match
 
 
@@ -135,10 +134,14 @@ def one_of(splits: list[Any], split_id: int, name: str) -> Any:
 
     Raises:
         ConfigError: there are fewer.
+        DataError: there are none.
     """
+    if not splits:
+        raise DataError(f"the file of the splits of {name} holds none; remove it or get it again")
     if split_id not in range(len(splits)):
         raise ConfigError(
-            f"data.split_id of {name} is 0 to {len(splits) - 1}, got {split_id}; choose one of them"
+            f"data.split_id of {name} is 0 to {len(splits) - 1}, got {split_id!r}; choose one of "
+            "them"
         )
     return splits[split_id]
 

@@ -78,7 +78,7 @@ def subfolders(folder: str | Path, layout: Layout) -> list[str]:
         raise layout.error(f"folder '{folder}' is missing")
     names = []
     for entry in _entries(str(folder), layout):
-        if entry.is_dir():
+        if _is_folder(entry):
             names.append(entry.name)
         elif is_image(entry, layout):
             raise layout.error(f"'{entry.path}' lies beside the folders, not in one of them")
@@ -91,9 +91,9 @@ def is_image(entry: os.DirEntry[str], layout: Layout) -> bool:
     Raises:
         DataError: it is one that cannot be read.
     """
-    suffix = os.path.splitext(entry.name)[1].lower()
+    suffix = _suffix(entry)
     if suffix in SUFFIXES:
-        if not entry.is_file():
+        if not _is_file(entry):
             raise layout.error(f"'{entry.path}' is a link to nothing, or no regular file")
         return True
     if suffix in _UNREADABLE or _looks_like_image(entry):
@@ -106,7 +106,7 @@ def is_image(entry: os.DirEntry[str], layout: Layout) -> bool:
 
 def _images(folder: str, depth: int, layout: Layout) -> Iterator[str]:
     for entry in _entries(folder, layout):
-        if entry.is_dir():
+        if _is_folder(entry):
             if depth:
                 yield from _images(entry.path, depth - 1, layout)
             else:
@@ -121,7 +121,7 @@ def _check_folder(path: str, layout: Layout) -> None:
     """Refuse a folder among images that is named like one, or holds some."""
     if os.path.splitext(path)[1].lower() in SUFFIXES:
         raise layout.error(f"'{path}' is a folder with the name of an image; rename or remove it")
-    inside = next(_every_image(path), None)
+    inside = next(_every_image(path, layout), None)
     if inside is not None:
         raise layout.error(
             f"the folder '{path}' holds images, such as '{inside}', where none are read; move "
@@ -141,20 +141,48 @@ def _ignored(name: str) -> bool:
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
-def _every_image(folder: str) -> Iterator[str]:
-    """Yield whatever is an image by its suffix, at any level."""
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not _ignored(name)]
-        for name in names:
-            suffix = os.path.splitext(name)[1].lower()
-            if not _ignored(name) and suffix in (*SUFFIXES, *_UNREADABLE):
-                yield f"{place}/{name}"
+def _every_image(folder: str, layout: Layout) -> Iterator[str]:
+    """Yield whatever is an image by its suffix or content, at any level.
+
+    Links to folders are followed, after all other folders, and no folder is listed twice.
+    """
+    folders, links = [folder], list[str]()
+    seen: set[str] = set()
+    while folders or links:
+        place = (folders or links).pop()
+        real = os.path.realpath(place)
+        if real in seen or not os.path.isdir(place):
+            continue
+        seen.add(real)
+        for entry in _entries(place, layout):
+            if _is_folder(entry):
+                (links if entry.is_symlink() else folders).append(entry.path)
+            elif _suffix(entry) in (*SUFFIXES, *_UNREADABLE) or _looks_like_image(entry):
+                yield entry.path
+
+
+def _suffix(entry: os.DirEntry[str]) -> str:
+    return os.path.splitext(entry.name)[1].lower()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or to where nobody may look
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _looks_like_image(entry: os.DirEntry[str]) -> bool:
     """Tell by the first bytes of a regular file."""
     try:
-        if not entry.is_file():
+        if not _is_file(entry):
             return False
         with open(entry.path, "rb") as file:
             start = file.read(12)
@@ -179,6 +207,7 @@ class ListedFiles:
     def __init__(self, folder: str | Path, layout: Layout) -> None:
         self.folder, self.layout = str(folder), layout
         self._folders: dict[str, dict[str, list[str]]] = {}
+        self._real_folders: dict[str, str] = {}
         self._listed: set[str] = set()
 
     def path(self, name: str, where: str) -> str:
@@ -223,9 +252,10 @@ class ListedFiles:
         Args:
             below: folders to look into, relative to the folder.
         """
-        listed = {f"{self.folder}/{name}" for name in self._listed}
+        listed = {self._real(f"{self.folder}/{name}") for name in self._listed}
         places = [f"{self.folder}/{place}".rstrip("/") for place in below]
-        return sorted(p for place in places for p in _every_image(place) if p not in listed)
+        images = (path for place in places for path in _every_image(place, self.layout))
+        return sorted(path for path in images if self._real(path) not in listed)
 
     def visited(self) -> list[str]:
         """Return the folders that listed files have been looked for in."""
@@ -243,13 +273,20 @@ class ListedFiles:
                 stacklevel=2,
             )
 
+    def _real(self, path: str) -> str:
+        """Return a path without links to folders on its way; the file itself may be one."""
+        folder, name = os.path.split(path)
+        if folder not in self._real_folders:
+            self._real_folders[folder] = os.path.realpath(folder)
+        return f"{self._real_folders[folder]}/{name}"
+
     def _files(self, folder: str) -> dict[str, list[str]]:
         """Return the names of the image files in a folder, by what they are found by."""
         if folder not in self._folders:
             names: dict[str, list[str]] = {}
             place = f"{self.folder}/{folder}" if folder else self.folder
             for entry in _entries(place, self.layout) if os.path.isdir(place) else ():
-                if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+                if entry.name.lower().endswith(SUFFIXES) and _is_file(entry):
                     names.setdefault(_key(entry.name), []).append(entry.name)
             self._folders[folder] = names
         return self._folders[folder]

@@ -22,6 +22,9 @@ _MARKS = (
 )
 
 
+LARGEST = 2**31 - 1  # number of an identity, a camera or a line
+
+
 class Line(NamedTuple):
     """A line of a list that is not blank.
 
@@ -49,6 +52,48 @@ def lines_of(path: Path, layout: Layout) -> list[Line]:
     if not lines:
         raise layout.error(f"the list '{path}' is empty")
     return lines
+
+
+def number_of(digits: str, where: str, layout: Layout) -> int:
+    """Return the number that digits stand for, perhaps with a minus.
+
+    Args:
+        digits: decimal, ASCII.
+        where: what has them, such as ``line 3 of 'list.txt'``.
+        layout: for the error.
+
+    Raises:
+        DataError: it is larger than :data:`LARGEST`.
+    """
+    size = digits.lstrip("-").lstrip("0")
+    if len(size) > len(str(LARGEST)) or int(size or "0") > LARGEST:
+        raise layout.error(f"{where} has the number {digits[:24]}; the largest is {LARGEST}")
+    return int(digits)
+
+
+def rows_of(split: Any, side: str, path: Path, layout: Layout) -> list[tuple[str, int, int]]:
+    """Return the rows [path, identity, camera] that a split of torchreid's has for a side.
+
+    Raises:
+        DataError: it has no such rows.
+    """
+    rows = split.get(side) if isinstance(split, dict) else None
+    if not isinstance(rows, list) or not all(map(_is_row, rows)):
+        raise layout.error(
+            f"'{path}' has no rows of path, identity and camera for '{side}'; remove it, and the "
+            "splits are made again"
+        )
+    return [(place, pid, camid) for place, pid, camid in rows]
+
+
+def _is_row(row: Any) -> bool:
+    """Tell whether a value is of a path and two numbers."""
+    return (
+        isinstance(row, (list, tuple))
+        and len(row) == 3
+        and isinstance(row[0], str)
+        and all(type(number) is int and 0 <= number <= LARGEST for number in row[1:])
+    )
 
 
 def text_of(path: Path, layout: Layout) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torchreid_adv.data.layouts import Item, home_of, images_in, relabeled
 from torchreid_adv.data.listing import Layout, ListedFiles, subfolders
-from torchreid_adv.data.lists import lines_of
+from torchreid_adv.data.lists import lines_of, number_of
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
 
@@ -89,7 +89,7 @@ class UnrealPerson(TrainOnly):
     def __init__(self, root: str = "", **kwargs: Any) -> None:
         folder = home_of("unrealperson", root, ("unrealperson", "unreal"), _UNREAL_LAYOUT.text)
         self.dataset_dir = str(folder)
-        listed = (folder / _LIST).is_file()
+        listed = (folder / _LIST).exists()
         people = _listed_people(folder) if listed else _unreal_people(folder)
         super().__init__(relabeled(people), **kwargs)
 
@@ -130,4 +130,5 @@ def _listed_people(folder: Path) -> Iterator[tuple[str, int, int]]:
                 f"{line.where} is '{line.text[:80]}'; a line is: path below the folder, identity, "
                 "camera"
             )
-        yield files.path(fields[0], line.where), int(fields[1]), int(fields[2])
+        pid, camera = (number_of(field, line.where, _UNREAL_LAYOUT) for field in fields[1:])
+        yield files.path(fields[0], line.where), pid, camera

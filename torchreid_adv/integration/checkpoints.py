@@ -40,7 +40,7 @@ SHARE = 0.95  # of the backbone that weights to start training from must fill
 
 # what Engine.save_model stores beside tensors: rank1, a numpy scalar, under its numpy 1 and 2 names
 _SCALAR = np.float32(0).__reduce__()[0]
-_DTYPES = [type(np.dtype(t)) for t in ("float16", "float32", "float64", "int32", "int64", "bool")]
+_DTYPES = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]  # booleans and all numbers
 SAFE_GLOBALS: list[Any] = [
     (_SCALAR, "numpy._core.multiarray.scalar"),
     (_SCALAR, "numpy.core.multiarray.scalar"),
@@ -122,12 +122,15 @@ def _load(file: BinaryIO) -> Any:
 
 def _refusal(path: Path, error: Exception) -> str:
     blocked = re.search(r"GLOBAL (\S+)", str(error))
+    if not blocked and "legacy .tar format" in str(error):
+        return f"'{path}' is not a checkpoint that can be read: it is nothing that torch.save wrote"
     if not blocked:
         # PyTorch's own text advises to read the file unsafely
         reason = " ".join(str(error).partition("WeightsUnpickler error:")[2].split()[:12])
         if isinstance(error, MemoryError) or "allocate memory" in str(error):
             reason = "it unfolds to far more than its size"
         reason = reason or f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = reason.partition(" (Could this error message")[0]
         if "Unsupported operand" in reason:
             reason = "it was saved with another pickle_protocol than the one of torch.save's own"
         reason = printable(reason[:200])
@@ -191,6 +194,13 @@ def check_match(match: Match, path: str | Path, *, strict: bool) -> None:
         raise ConfigError(
             f"the weights in '{path}' hold NaN or infinity ({', '.join(broken[:SHOWN])}); "
             "use a checkpoint from before training diverged"
+        )
+    if match.rounded:
+        warnings.warn(
+            f"{len(match.rounded)} tensors of '{path}' are rounded, such as "
+            f"{printable(match.rounded[0])}: they hold more digits than the network, which "
+            "computes in a shorter type; features can differ in their last digits",
+            stacklevel=3,
         )
     left_out = [*faults, *match.layers]
     if left_out:

@@ -14,9 +14,11 @@ from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.names import unknown
 from torchreid_adv.integration.patching import Bridge, Mirror, Replace
+from torchreid_adv.integration.rows import check_rows, one_identity
 from torchreid_adv.registry import DATASETS, LAYOUTS, same_name
 
 TABLES = {"image": "__image_datasets", "video": "__video_datasets"}
+TEST_ONLY = ("sensereid",)  # what such a set has to train with are its test images
 # torchreid's classes, whose records are read by the layouts of these names
 CLASSES = {
     "cuhk01": "CUHK01",
@@ -69,6 +71,7 @@ def _reads(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                 stock(self, root, *args, **kwargs)
                 return
             sides = LAYOUTS.get(name)(root, **kwargs)
+            check_rows(name, *sides, shared=kind._train_only or name in TEST_ONLY)
             self.root = os.path.abspath(os.path.expanduser(root))
             self.dataset_dir = os.path.join(self.root, kind.dataset_dir)
             super(kind, self).__init__(*sides, **kwargs)
@@ -95,6 +98,7 @@ def _checks(stock: Callable[..., None]) -> Callable[..., None]:
                     f"the data set {type(self).__name__} has an empty split: no {side} images; its "
                     f"folder is '{getattr(self, 'dataset_dir', '')}'"
                 )
+        one_identity(train)
         stock(self, _labels_from_0(train), query, gallery, *args, **kwargs)
 
     return init
@@ -126,8 +130,12 @@ def _combine_all(self: Any) -> None:
         people.add(row[1])
     alone = sorted({row[1] for row in query} - people)
     labels = {pid: self.num_train_pids + n for n, pid in enumerate([*people, *alone])}
-    combined = [(row[0], labels[row[1]], *row[2:]) for row in (*query, *gallery)]
-    self.train = [*self.train, *combined]
+    self.train = list(self.train)
+    places = {row[0] for row in self.train}  # of a set for the test only: its test images
+    for row in (*query, *gallery):
+        if row[0] not in places:
+            places.add(row[0])
+            self.train.append((row[0], labels[row[1]], *row[2:]))
     self.num_train_pids = self.get_num_pids(self.train)
 
 
@@ -165,6 +173,13 @@ def check_files(dataset: Any) -> None:
                     )
 
 
+def check_own(name: str, dataset: Any) -> None:
+    """Check the records of a set of this package by :func:`check_rows`; a user's may be any."""
+    if type(dataset).__module__.split(".")[0] == __name__.split(".")[0]:
+        sides = (dataset.train, dataset.query, dataset.gallery)
+        check_rows(name, *sides, shared=dataset._train_only or dataset.combineall)
+
+
 def _is_video(name: str) -> bool:
     return bool(DATASETS.facts(name).get("video", False))
 
@@ -177,6 +192,7 @@ def _make(kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
             dataset = stock(registered, **kwargs)
             if registered not in CLASSES:
                 check_files(dataset)
+                check_own(registered, dataset)
             return dataset
 
         return init_dataset

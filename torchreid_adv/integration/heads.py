@@ -36,7 +36,11 @@ def identity_layers(network: nn.Module) -> dict[str, nn.Linear]:
 
 def counters(network: nn.Module) -> frozenset[str]:
     """Return the names of the batch counters of norm layers, which no test reads."""
-    norms = (name for name, module in network.named_modules() if isinstance(module, _NormBase))
+    norms = (
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, _NormBase) and module.num_batches_tracked is not None
+    )
     return frozenset(f"{name}.num_batches_tracked".lstrip(".") for name in norms)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,11 +64,11 @@ def _tensors(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tenso
         for name, value in mapping.items():
             if not isinstance(name, str) or not isinstance(value, (Tensor, Mapping)):
                 continue
-            full = f"{start}{name}" if len(start) + len(name) <= LONGEST else ""
-            if not full:
+            full = f"{start}{name}"
+            if len(full) > LONGEST:
                 raise ConfigError(
                     f"'{path}' is not a checkpoint: the name '{printable(name[:40])}...' in it has "
-                    f"{len(start) + len(name)} letters; names of weights have up to {LONGEST}"
+                    f"{len(full)} letters; names of weights have up to {LONGEST}"
                 )
             if isinstance(value, Tensor):
                 found[full] = value
@@ -96,6 +96,7 @@ class Match:
         heads: tensors that the network's features do not depend on, and that may therefore differ.
         untried: why the heads are not known, "" where they are or do not matter.
         layers: those of ``unexpected`` that are no classifier.
+        rounded: those of ``loaded`` whose values the network's type cannot hold exactly.
         names: of all tensors of the checkpoint, some of which are shown in an error.
     """
 
@@ -107,6 +108,7 @@ class Match:
     heads: frozenset[str] = frozenset()
     untried: str = ""
     layers: tuple[str, ...] = ()
+    rounded: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
 
     def faults(self) -> list[str]:
@@ -156,6 +158,7 @@ def match_weights(
     missing = tuple(name for name in wanted if name not in named)
     heads, untried = _heads(model, mismatched, {*missing, *doubtful})
     fitting = [name for name in shapes if name not in mismatched and name not in doubtful]
+    rounded = tuple(name for name in fitting if _rounds(named[name], wanted[name].dtype))
     return Match(
         loaded={name: named[name].to(wanted[name].dtype) for name in fitting},
         missing=missing,
@@ -165,6 +168,7 @@ def match_weights(
         heads=heads,
         untried=untried,
         layers=tuple(_beyond_classifiers(others)),
+        rounded=rounded,
         names=tuple(spelled(name.rpartition("/")[2]) for name in state),
     )
 
@@ -247,6 +251,8 @@ def _by_own_names(
             name in named and _same(named[name], state[raw], wanted[name]) for raw, name in pairs
         ):
             raise ConfigError(_two(path, rows.raw(prefix), rows.raw(other)))
+    for name, other in rows.elsewhere(named).items():
+        doubtful[name] = f"is in the file under '{other}', not where the rest of the network is"
     around = {raw.rpartition("/")[0] for raw, _ in rows.below(prefix)}
     taken = {raw for raw, _ in rows.below(prefix)}
     beside = {r: state[r] for r in state if r not in taken and r.rpartition("/")[0] in around}
@@ -274,10 +280,19 @@ class _Names:
         return max(votes, key=lambda prefix: (votes[prefix], -len(prefix)), default="")
 
     def rivals(self, prefix: str) -> list[str]:
-        """Return other prefixes behind which as good as all of a network is found."""
-        taken = {raw for raw, _ in self.below(prefix)}
-        votes = self._votes(row for row in self._rows if row[0] not in taken)
+        """Return other prefixes behind which as good as all of the same tensors is found."""
+        taken = dict(self.below(prefix))
+        votes = self._votes((row for row in self._rows if row[0] not in taken), set(taken.values()))
         return [other for other, count in votes.items() if count >= RIVAL * len(taken)]
+
+    def elsewhere(self, found: Mapping[str, Any]) -> dict[str, str]:
+        """Return names of the network that stand behind another prefix alone, with that prefix."""
+        left = {name for name in self._wanted.values() if name not in found}
+        votes = self._votes(self._rows, left) if left else Counter()
+        for prefix, _ in votes.most_common(1):
+            root = self.raw(prefix)
+            return {name: root for _, name in self.below(prefix) if name in left}
+        return {}
 
     def below(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Give the names in the checkpoint behind a prefix, each with the network's own."""
@@ -294,12 +309,16 @@ class _Names:
             raw = raw[: max(raw.rfind("."), raw.rfind("/"), 0)]
         return raw
 
-    def _votes(self, rows: Iterable[tuple[str, str]]) -> Counter[str]:
+    def _votes(
+        self, rows: Iterable[tuple[str, str]], only: Collection[str] | None = None
+    ) -> Counter[str]:
+        """Return how many of the network's names, or of some of them, stand behind prefixes."""
         votes: Counter[str] = Counter()
         for _, name in rows:
             start = 0
             for _ in range(DEEPEST + 1):
-                if name[start:] in self._wanted:
+                own = self._wanted.get(name[start:])
+                if own is not None and (only is None or own in only):
                     votes[name[:start]] += 1
                 start = name.find(".", start) + 1
                 if not start:
@@ -309,7 +328,7 @@ class _Names:
 
 def _two(path: str | Path, one: str, other: str) -> str:
     named = [f"under '{name}'" if name else "without a prefix" for name in (one, other)]
-    key = other or one
+    key = one or other
     inner = "".join(f"[{part!r}]" for part in key.split("/"))
     return printable(
         f"'{path}' holds the network twice, with different values: {named[0]} and {named[1]}; "
@@ -333,6 +352,14 @@ def _check_plain(
                 f"'{path}' is not a checkpoint of this model: {name} claims {tuple(value.shape)} "
                 f"values, and the file holds {value.untyped_storage().nbytes()} bytes of them"
             )
+
+
+def _rounds(value: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether floating-point values change when they are stored in another type."""
+    if not value.is_floating_point() or value.dtype == dtype:
+        return False
+    finite = value.isfinite()
+    return not torch.equal(value.to(dtype).to(value.dtype)[finite], value[finite])
 
 
 def _is_plain(value: Tensor) -> bool:

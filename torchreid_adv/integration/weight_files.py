@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import tarfile
 import zipfile
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from torchreid_adv.errors import printable
+from torchreid_adv.integration.pickles import numbers_fault
 
 HEAD = 1024  # bytes that tell most kinds of files apart
 UNFOLDS = 16  # times its size that an archive may hold; torch.save does not compress
 WEIGHTS = (".pth", ".pt", ".tar", ".safetensors", ".ckpt", ".bin")
 
+_PICKLE = b"\x80"
 _LFS = b"version https://git-lfs"
 _ONNX = "an ONNX network, not weights: use the format onnx, as in load_model('onnx', path)"
 _SCRIPT = (
@@ -86,6 +89,8 @@ def _fault(file: BinaryIO, head: bytes, size: int) -> str:
         return "it is empty (0 bytes); was its download or copy interrupted?"
     if is_safetensors(head, size):
         return ""
+    if not any(head):
+        return "it begins with zeros; was its download interrupted?"
     found = next((what for start, what in _STARTS if head.startswith(start)), "")
     if found:
         return f"it is {found}"
@@ -95,7 +100,9 @@ def _fault(file: BinaryIO, head: bytes, size: int) -> str:
         return _tar_fault(file)
     if head[:1] == b"\x08" and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42"):
         return f"it is {_ONNX}"
-    return _text_fault(head)
+    fault = _text_fault(head)
+    file.seek(0)
+    return fault or (numbers_fault(file) if head.startswith(_PICKLE) else "")
 
 
 def _text_fault(head: bytes) -> str:
@@ -136,6 +143,12 @@ def _archive_fault(file: BinaryIO, size: int) -> str:
             if sum(entry.file_size for entry in archive.infolist()) > UNFOLDS * size:
                 return "it unfolds to far more than its size"
             damaged = archive.testzip()
+            pickled = next((name for name in names if name.endswith("/data.pkl")), "")
+            fault = (
+                "" if damaged or not pickled else numbers_fault(io.BytesIO(archive.read(pickled)))
+            )
+            if fault:
+                return fault
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, LookupError) as error:
         return (
             f"it is a damaged or incomplete archive ({printable(str(error))[:120]}); get it again"

@@ -49,7 +49,7 @@ def test_a_direction_takes_queries_of_one_spectrum_and_the_gallery_of_the_other(
 
 def test_no_camera_is_left_out():
     """A match by the query's own camera counts, as in its authors' evaluation."""
-    values = torch.tensor([[0.0], [0.1], [0.5]])
+    values = torch.tensor([[0.1], [0.2], [0.6]])
     query = Features(values[:1], torch.tensor([7]), torch.tensor([3]), ("q",))
     gallery = Features(values[1:], torch.tensor([7, 8]), torch.tensor([3, 1]), ("a", "b"))
     found = evaluate(query, gallery, protocol="bupt_campus")

@@ -16,7 +16,7 @@ from torchreid_adv.data.cross_modality.modality import (
 from torchreid_adv.data.cross_modality.tracklets import Item, TrackletDataset
 from torchreid_adv.data.layouts import home_of
 from torchreid_adv.data.listing import Layout, ListedFiles
-from torchreid_adv.data.lists import Line, json_of, lines_of
+from torchreid_adv.data.lists import Line, json_of, lines_of, number_of
 from torchreid_adv.errors import DataError
 
 CAMERAS = ("LS3", "G25", "CQ1", "W4", "TSG1", "TSG2")  # camid 0 to 5
@@ -81,16 +81,17 @@ class _Reader:
         """Yield the tracklets of a list, those that name both spectra as two."""
         for line in lines_of(self.base / name, LAYOUT):
             words = line.text.split()
-            known = len(words) == 4 and words[0].isdecimal() and words[2] in CAMERAS
-            if not known or words[1] not in (BOTH, *SPECTRA):
+            known = len(words) == 4 and words[2] in CAMERAS and words[1] in (BOTH, *SPECTRA)
+            if not known or not (words[0].isascii() and words[0].isdecimal()):
                 raise LAYOUT.error(
                     f"{line.where} is '{line.text[:60]}', not 'identity RGB|IR|RGB/IR camera "
                     f"tracklet' with one of the cameras {', '.join(CAMERAS)}; is it BUPTCampus's?"
                 )
             pid, spectra, camera, tracklet = words
+            number = number_of(pid, line.where, LAYOUT)
             for spectrum in SPECTRA if spectra == BOTH else (spectra,):
                 paths = self._paths((pid, spectrum, camera, tracklet), line)
-                yield paths, int(pid), CAMERAS.index(camera), SPECTRA[spectrum]
+                yield paths, number, CAMERAS.index(camera), SPECTRA[spectrum]
 
     def warn_of_unlisted(self) -> None:
         """Name the images beside listed frames that data_paths.json does not have."""

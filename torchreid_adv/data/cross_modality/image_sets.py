@@ -16,13 +16,17 @@ from torchreid_adv.data.cross_modality.modality import (
 )
 from torchreid_adv.data.layouts import home_of
 from torchreid_adv.data.listing import Layout, ListedFiles, images_at, subfolders
-from torchreid_adv.data.lists import lines_of, words_of
+from torchreid_adv.data.lists import Line, lines_of, number_of, words_of
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 
 ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
 Item = tuple[str, int, int, int]  # path, pid, camid, dsetid
+_FOLDERS = {  # as those of a modality are called, in small letters
+    VISIBLE: {"visible", "vis", "rgb"},
+    INFRARED: {"thermal", "infrared", "nir", "ir"},
+}
 _CAMERA_FOLDER = re.compile(r"cam([1-9]\d*)", re.ASCII)
 _CAMERA = re.compile(r"_c(\d+)", re.ASCII)
 
@@ -136,8 +140,8 @@ class RegDB(CrossModalityImages):
     protocol = "regdb"
 
     def __init__(self, root: str = "", *, direction: str, split_id: int = 0, **kwargs: Any) -> None:
-        if not 0 <= split_id <= 9:
-            raise ConfigError(f"RegDB has the trials data.split_id 0 to 9, got {split_id}")
+        if split_id not in range(10):
+            raise ConfigError(f"RegDB has the trials data.split_id 0 to 9, got {split_id!r}")
         base = _folder(root, "RegDB", REGDB)
         self.dataset_dir, files = str(base), ListedFiles(base, REGDB)
         lists = {
@@ -193,7 +197,7 @@ def _ids(path: Path, layout: Layout) -> list[int]:
     words = [word for word in words_of(path, layout) if word]
     if not all(word.isascii() and word.isdecimal() for word in words):
         raise layout.error(f"'{path}' is no list of identities such as '1,2,4'")
-    return [int(word) for word in words]
+    return [number_of(word, f"'{path}'", layout) for word in words]
 
 
 def _llcm_side(base: Path, pids: list[int], modality: int) -> list[Item]:
@@ -259,12 +263,19 @@ def _listed(files: ListedFiles, name: str, modality: int) -> list[Item]:
         if not path or not (label.isascii() and label.isdecimal()):
             raise files.layout.error(f"{line.where} is '{line.text[:80]}', not 'path label'")
         place = files.path(path.strip(), line.where)
-        items.append((place, int(label), _camera(path, modality), modality))
+        other = _FOLDERS[VISIBLE if modality == INFRARED else INFRARED]
+        if other & {folder.lower() for folder in path.split("/")[:-1]}:
+            raise files.layout.error(
+                f"{line.where} is '{line.text[:80]}', of the other modality than its list"
+            )
+        pid = number_of(label, line.where, files.layout)
+        items.append((place, pid, _camera(path, modality, line, files.layout), modality))
     return items
 
 
-def _camera(path: str, modality: int) -> int:
+def _camera(path: str, modality: int, line: Line, layout: Layout) -> int:
     """Return the camera that a file or its folder names; where none does, each modality is one."""
     *folders, name = path.split("/")
     found = _CAMERA.search(name) or next(filter(None, map(_CAMERA_FOLDER.fullmatch, folders)), None)
-    return int(found[1]) - 1 if found and int(found[1]) else modality
+    number = number_of(found[1], line.where, layout) if found else 0
+    return number - 1 if number else modality

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torchreid_adv.data.cross_modality.modality import INFRARED, VISIBLE
 from torchreid_adv.data.listing import Layout, ListedFiles
-from torchreid_adv.data.lists import Line, lines_of
+from torchreid_adv.data.lists import Line, lines_of, number_of
 
 SPLITS = ("train", "test")
 FOLDERS = {"train": "Train", "test": "Test"}
@@ -101,18 +101,19 @@ class VCMFiles:
             DataError: they differ.
         """
         path = self._info / "query_IDX.txt"
-        if not path.is_file():
+        if not path.exists():
             return
         words = " ".join(line.text for line in lines_of(path, LAYOUT)).split()
         infrared = [n for n, t in enumerate(self.tracks("test"), 1) if t.modality == INFRARED]
-        if not all(word.isdecimal() for word in words) or sorted(map(int, words)) != infrared:
+        rows = {str(number) for number in infrared}
+        if len(words) != len(rows) or {word.lstrip("0") for word in words} != rows:
             raise LAYOUT.error(
                 f"'{path}' does not list the {len(infrared)} infrared test tracklets by their "
                 "1-based rows of track_test_info.txt; is it of another split?"
             )
 
     def _track(self, fields: list[str], names: list[Line], where: str) -> Track:
-        first, last, pid, camera = map(int, fields[1:])
+        first, last, pid, camera = (number_of(f, where, LAYOUT) for f in fields[1:])
         if not 1 <= first <= last <= len(names):
             raise LAYOUT.error(
                 f"{where} names frames {first} to {last} of a list of {len(names)} names; "

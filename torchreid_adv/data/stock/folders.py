@@ -19,6 +19,7 @@ from torchreid_adv.data.layouts import (
     numbered,
 )
 from torchreid_adv.data.listing import Layout, images_at
+from torchreid_adv.data.lists import number_of
 from torchreid_adv.registry import LAYOUTS
 
 JUNK = -1  # Market-1501's false detections, which its layout leaves out
@@ -134,6 +135,6 @@ def university1652(root: str, **_: Any) -> Sides:
 
 def _building(path: str) -> int:
     name = os.path.basename(os.path.dirname(path))
-    if not name.isdecimal():
+    if not (name.isascii() and name.isdecimal()):
         raise UNIVERSITY.error(f"'{path}' is in the folder '{name}', not in one with a number")
-    return int(name)
+    return number_of(name, f"the folder of '{path}'", UNIVERSITY)

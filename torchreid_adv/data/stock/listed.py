@@ -7,7 +7,7 @@ from typing import Any
 
 from torchreid_adv.data.layouts import Item, Sides, from_0, home_of, one_of
 from torchreid_adv.data.listing import Layout, ListedFiles
-from torchreid_adv.data.lists import Line, json_of, lines_of
+from torchreid_adv.data.lists import Line, json_of, lines_of, number_of, rows_of
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import LAYOUTS
 
@@ -56,9 +56,10 @@ def _msmt17_row(line: Line, files: ListedFiles) -> Item:
     camera = [*name.rpartition("/")[2].split("_"), "", "", ""][2]
     if not (pid.isascii() and pid.isdecimal() and camera.isascii() and camera.isdecimal()):
         raise MSMT17.error(f"{line.where} is '{line.text[:80]}', not '<path> <pid>'")
-    if not int(camera):
+    numbers = [number_of(digits, line.where, MSMT17) for digits in (pid, camera)]
+    if not numbers[1]:
         raise MSMT17.error(f"{line.where} is of camera 0; cameras start from 1")
-    return files.path(name.strip(), line.where), int(pid), int(camera) - 1
+    return files.path(name.strip(), line.where), numbers[0], numbers[1] - 1
 
 
 @LAYOUTS.register("cuhk03")
@@ -87,13 +88,7 @@ def cuhk03(
 
 
 def _cuhk03_rows(split: Any, side: str, path: Path, files: ListedFiles) -> list[Item]:
-    try:
-        rows = [(str(place), int(pid), int(camid)) for place, pid, camid in split[side]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise CUHK03.error(
-            f"'{path}' has no rows of path, identity and camera for '{side}'; remove it, and it is "
-            "made again"
-        ) from error
+    rows = rows_of(split, side, path, CUHK03)
     # paths are those of the root that the file was written in
     names = [place.replace("\\", "/").rpartition("/")[2] for place, _, _ in rows]
     return [

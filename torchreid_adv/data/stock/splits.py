@@ -32,7 +32,7 @@ from torchreid_adv.data.layouts import (
     one_of,
 )
 from torchreid_adv.data.listing import SUFFIXES, Layout, ListedFiles, images_at
-from torchreid_adv.data.lists import json_of, matlab_of
+from torchreid_adv.data.lists import json_of, matlab_of, rows_of
 from torchreid_adv.jobs.files import write_text
 from torchreid_adv.jobs.paths import inside
 from torchreid_adv.registry import LAYOUTS
@@ -311,13 +311,7 @@ def _rebased(split: Split, path: Path, files: ListedFiles, *, parts: int) -> Sid
     """
     sides = []
     for side in Sides._fields:
-        try:
-            rows = [(str(p), int(pid), int(camid)) for p, pid, camid in split[side]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise files.layout.error(
-                f"'{path}' has no rows of path, identity and camera for '{side}'; remove it, and "
-                "the splits are drawn again"
-            ) from error
+        rows = rows_of(split, side, path, files.layout)
         names = ["/".join(re.split(r"[\\/]+", place)[-parts:]) for place, _, _ in rows]
         sides.append(
             [

@@ -1,0 +1,95 @@
+"""Records of a data set as a whole: no file is there twice, or in training and in the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torchreid_adv.errors import DataError
+
+
+def check_rows(name: str, train: Any, query: Any, gallery: Any, *, shared: bool = False) -> None:
+    """Refuse records of a data set that have a file twice in a side, or on both sides.
+
+    Args:
+        name: of the data set.
+        train: rows of path or paths, identity, camera.
+        query: as train.
+        gallery: as train.
+        shared: training and test may share images, as where one stands in for the other.
+
+    Raises:
+        DataError: with the file.
+    """
+    for side, rows in (("training", train), ("query", query), ("gallery", gallery)):
+        once(name, rows, side)
+    if not shared:
+        apart(name, train, (*query, *gallery))
+
+
+def once(name: str, rows: Iterable[Any], side: str) -> None:
+    """Refuse rows of one side of a data set that have the same file or tracklet twice.
+
+    Args:
+        name: of the data set.
+        rows: path or paths, identity and camera, in this order, perhaps more.
+        side: what they are, for the error.
+
+    Raises:
+        DataError: the first that is there twice.
+    """
+    labels: dict[Any, tuple[int, int]] = {}
+    for place, pid, camid, *_ in rows:
+        key = place if isinstance(place, str) else tuple(place)
+        if key in labels:
+            first = labels[key]
+            same = first == (pid, camid)
+            said = "" if same else f", of identity {first[0]} and of identity {pid}"
+            raise DataError(
+                f"the data set '{name}' has '{place if key is place else key[0]}' twice among its "
+                f"{side} images{said}; do its lists have a line or a number twice?"
+            )
+        labels[key] = pid, camid
+
+
+def one_identity(rows: Iterable[Any]) -> None:
+    """Refuse training rows in which a file or tracklet is of two identities.
+
+    Raises:
+        DataError: with the file.
+    """
+    identities: dict[Any, int] = {}
+    for place, pid, *_ in rows:
+        key = place if isinstance(place, str) else tuple(place)
+        if identities.setdefault(key, pid) != pid:
+            raise DataError(
+                f"'{place if key is place else key[0]}' would be trained as two identities, "
+                f"{identities[key]} and {pid}; is a data set named twice in data.sources, or a "
+                "file twice in a list?"
+            )
+
+
+def apart(name: str, train: Iterable[Any], test: Iterable[Any]) -> None:
+    """Refuse a data set that has the same file in training and in the test.
+
+    Args:
+        name: of the data set.
+        train: rows of path or paths, identity...
+        test: rows of queries and gallery.
+
+    Raises:
+        DataError: the first such file.
+    """
+    trained = {path for row in train for path in paths_of(row)}
+    for row in test:
+        for path in paths_of(row):
+            if path in trained:
+                raise DataError(
+                    f"the data set '{name}' has '{path}' in training and in the test; is one of "
+                    "its lists, or the list of the split, that of another split?"
+                )
+
+
+def paths_of(row: Any) -> tuple[str, ...]:
+    """Return the files of a row: one, or the frames of a tracklet."""
+    return (row[0],) if isinstance(row[0], str) else tuple(row[0])
