@@ -31,7 +31,7 @@ from torchreid_adv.standard.versions import Version
 SIZE = (32, 16)
 PEOPLE = {"height": 64, "width": 32, "distractors": 2, "train_identities": 3}
 PEOPLE |= {"test_identities": 4, "cameras_per_identity": 2, "images_per_camera": 2}
-FEW = Version("lite", 1, 1, 1, 1, 1, 1, transfer_steps=1, epochs=1, eot=1, draws=1, sample=2,
+FEW = Version("lite", 1, 1, 1, 1, 2, 1, transfer_steps=1, epochs=1, eot=1, draws=1, sample=2,
               chunk=8, bootstrap=2, eps=(4,), curve=(4,))  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from paths import (
     write_weights,
 )
 from PIL import Image
+from trees import MAKERS
 from vcm import write_vcm
 
 import torchreid_adv as adv
@@ -30,6 +31,9 @@ from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.standard.versions import VERSIONS
 
 OWN = ("sysu", "regdb", "llcm")  # data sets with a protocol of their own
+FURTHER = ("cuhk01", "cuhk02", "grid", "ilids", "prid", "sensereid", "university1652")
+FURTHER += ("viper",)  # of torchreid, beside those of SETS; CUHK-SYSU has training images alone
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 QUICK = ("cuhk03 metric", "sysu_mm01", "adversarial llcm_v2i")
 
 
@@ -62,7 +66,7 @@ def adversarial_of(place, name):
 
 def configured(place, label, out):
     name, *_ = label.split()
-    keys = dict(SETS[label])
+    keys = dict(SETS.get(label, {}))
     if name == "adversarial":
         keys["adv.data.adversarial_dir"] = str(adversarial_of(place, label.split()[1]))
     return make_config(place / "data", place / "tiny.pth", name, out, **keys)
@@ -113,6 +117,34 @@ def test_clean_is_the_independent_number_of_all_sets(place, tmp_path):
         check(place, tmp_path / label, label, counted)
     print(f"{len(counted)} cells: {len(SETS)} data sets in {len(PATHS)} ways")
     assert len(counted) == len(SETS) * len(PATHS) == 85
+
+
+def made_noisy(root):
+    """Give every image below a folder noise of its own, so that no two are equally near."""
+    for number, path in enumerate(sorted(p for p in root.rglob("*") if p.suffix in IMAGES)):
+        draws, image = np.random.default_rng(number), np.asarray(Image.open(path).convert("RGB"))
+        image = image / 2 + 64 + draws.normal(0, 40, image.shape) + draws.normal(0, 30, 3)
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FURTHER)
+def test_clean_is_torchreid_s_of_every_other_set_of_torchreid(tmp_path, name):
+    (tmp_path / "data").mkdir()
+    MAKERS[name](tmp_path / "data")
+    made_noisy(tmp_path / "data")
+    write_weights(tmp_path / "tiny.pth")
+    counted = []
+    check(tmp_path, tmp_path / "out", name, counted)
+    assert len(counted) == len(PATHS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["virtual_b", "virtual_c", "virtual_c_long"])
+def test_clean_is_torchreid_s_of_every_style_of_virtual_people(place, tmp_path, name):
+    counted = []
+    check(place, tmp_path, name, counted)
+    assert len(counted) == len(PATHS)
 
 
 def write_tracklets(root):
