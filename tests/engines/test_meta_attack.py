@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from further_sets import write_duke
 from test_evaluation_mixin import make_engine
 
 import torchreid_adv as adv
@@ -69,7 +70,8 @@ def test_the_table_has_the_corners_that_are_asked_for_and_a_shift_is_one_color(
 
 @pytest.mark.parametrize("learning", LEARNING)
 def test_the_data_that_is_learned_from(market, learning):
-    engine = learned(market, **{"meta.learning": learning})
+    write_duke(market)
+    engine = learned(market, **{"meta.learning": learning, "meta.virtual": "dukemtmcreid"})
     pids = {row[1] for row in engine.train_loader.loader.dataset.train}
     assert len(pids) == (8 if learning == "joined" else 4)
     assert (engine.virtual is not None) == (learning == "meta")
@@ -77,7 +79,7 @@ def test_the_data_that_is_learned_from(market, learning):
     assert all(p.abs().max() > 0 for p in engine.fitting.perturbation.parameters())
     about = engine.about_learned()
     assert about["trained_on"] == ([] if learning == "virtual" else ["market1501"])
-    assert about["virtual"] == ("" if learning == "source" else "market1501")
+    assert about["virtual"] == ("" if learning == "source" else "dukemtmcreid")
 
 
 @pytest.mark.parametrize(

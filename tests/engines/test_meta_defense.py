@@ -1,11 +1,13 @@
 """``adv.engine: meta_defense``: its gradient, whose statistics it learns, what it is trained on."""
 
 import copy
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import standins
 import torch
+from further_sets import write_duke
 from markets import write_market
 from torch import nn
 
@@ -380,7 +382,8 @@ LEARNING = {
     "meta": {},
     "source": {"adv__meta__learning": "source"},
     "joined": {"adv__meta__learning": "joined",
-               "data__sources": "['market1501', 'tiny_market']"},
+               "adv__meta__virtual": "dukemtmcreid",
+               "data__sources": "['market1501', 'dukemtmcreid']"},
 }  # fmt: skip
 QUICK = [("softmax", "meta"), ("triplet alone", "meta"), ("both", "joined")]
 
@@ -395,6 +398,7 @@ QUICK = [("softmax", "meta"), ("triplet alone", "meta"), ("both", "joined")]
 )
 def test_the_ablations_of_tables_17_and_18(settings, loss, learning):
     off = {"adv__training__evaluate": False}
+    write_duke(Path(settings["data.root"]))
     engine = trained(settings, **LOSSES[loss], **LEARNING[learning], **off)
     classes = 8 if learning == "joined" else 4
     assert engine.model.classifier.out_features == classes

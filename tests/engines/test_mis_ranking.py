@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from further_sets import write_duke
 from test_evaluation_mixin import make_engine
 from test_meta_attack import meta_config
 
@@ -39,14 +40,16 @@ def trained(market, **keys):
 
 @pytest.mark.parametrize(("learning", "identities"), [("source", 4), ("joined", 8), ("virtual", 4)])
 def test_the_data_that_is_learned_from(market, learning, identities):
-    engine = trained(market, **{"meta.learning": learning, "attack.eps": 16.0})
+    write_duke(market)
+    keys = {"meta.learning": learning, "meta.virtual": "dukemtmcreid", "attack.eps": 16.0}
+    engine = trained(market, **keys)
     pids = {row[1] for row in engine.train_loader.loader.dataset.train}
     assert len(pids) == identities
     assert engine.fitting.steps == 2
     assert engine.fitting.noise.linf == pytest.approx(16 / 255)
     about = engine.about_learned()
     assert about["trained_on"] == ([] if learning == "virtual" else ["market1501"])
-    assert about["virtual"] == ("" if learning == "source" else "market1501")
+    assert about["virtual"] == ("" if learning == "source" else "dukemtmcreid")
 
 
 def test_a_run_trains_the_generator_alone_and_attacks_with_it(market, tmp_path, capsys):

@@ -88,7 +88,7 @@ def _sources(folder: Path, levels: np.ndarray) -> list[Record]:
 
 def _ours(folder: Path, records: list[Record], levels: np.ndarray) -> None:
     ledger = Ledger(folder / "job")
-    (folder / "variant").mkdir()
+    (folder / "variant").mkdir(parents=True, exist_ok=True)
     for number, chunk in enumerate(chunks(range(len(records)), _CHUNK)):
         unit = Unit(number, "gallery", tuple(records[row] for row in chunk), attacked=True)
         images, features = [levels[row] for row in chunk], bytes(_FEATURE * len(chunk))
