@@ -18,8 +18,9 @@ Every `adv.*` key, as declared: `torchreid-adv list --keys` prints this page.
   `True` or `False` in any case. A key that takes a string takes the characters as they are written:
   `data.save_dir 2024.10` is a folder of that name. A list is `[a, b]`, or one word.
 - `~` and `~user` in front of a path mean a home folder, in every key that names a file or a folder.
-- Names of attacks, defenses, data sets, models, engines... are known in any case. Common names of
-  other projects (`bim`, `market`, `vit_b_16`) are errors that say what to write here.
+- Names of attacks, defenses, data sets, models, engines... are matched without regard to case.
+  Common names of other projects (`bim`, `market`, `vit_b_16`) are errors that say what to write
+  here.
 - An unknown key, another type or a value out of range is an error before any data is read.
 - What is in gray levels is of 255; `--dry-run` also prints it in [0, 1].
 - torchreid's own keys keep their names and take ours, too: `data.transforms`, `data.sources`,

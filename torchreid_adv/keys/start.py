@@ -8,8 +8,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "schedule.warmup",
         0,
-        "epochs over which the learning rate rises linearly, before train.lr_scheduler has it to "
-        "itself; 0 = none",
+        "epochs over which the learning rate rises linearly, before train.lr_scheduler "
+        "takes over; 0 = none",
         between(0, 10**6),
         unit="epochs",
     ),

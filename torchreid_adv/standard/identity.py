@@ -54,48 +54,32 @@ def run_identity(
             "surrogates": list(surrogates),
             "distances": [protocol.distance, attacked],
         },
-        **_told(model, data, version, surrogates, protocol, attacked, name, contents),
-    )
-
-
-def _told(
-    model: ImageModel,
-    data: ReIDData,
-    version: Version,
-    surrogates: Sequence[PixelModel],
-    protocol: Protocol,
-    attacked: Distance,
-    name: str,
-    contents: Contents,
-) -> dict[str, Any]:
-    """Return the facts that ``standard.json`` tells, too."""
-    return {
-        "version": __version__,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "budget": version.facts(),
-        "metric": metric_facts(protocol.distance),
-        "protocol": protocol.facts(),
-        "attacked_metric": metric_facts(attacked),
-        "model": {
+        version=__version__,
+        torch=torch.__version__,
+        threads=torch.get_num_threads(),
+        budget=version.facts(),
+        metric=metric_facts(protocol.distance),
+        protocol=protocol.facts(),
+        attacked_metric=metric_facts(attacked),
+        model={
             "name": name,
             "sha256": model_digest(model),
             "parameters": None if black_box(model) else parameters(model),
             "size": list(getattr(model, "size", ())),
             "defense": model.describe() if isinstance(model, Defended) else None,
         },
-        "surrogates": [
+        surrogates=[
             {"network": type(one.network).__name__, "sha256": fingerprint(one.network)}
             for one in surrogates
         ],
-        "data": {
+        data={
             "name": data.name,
             "query": len(data.query),
             "gallery": len(data.gallery),
             "train": len(data.train),
             "listing": listing(data, contents),
         },
-    }
+    )
 
 
 def model_digest(model: nn.Module) -> str:
