@@ -227,6 +227,8 @@ def test_results_that_fit_nothing_stored_are_marked_and_end_with_6(runs, capsys)
     page = read(runs / "leaderboard.html")
     assert "Nothing here can be ranked." in page.said
     assert "does not fit what is stored" in page.said
+    assert "more, which torchreid-adv verify lists" in page.said
+    assert str(runs) not in page.said
 
 
 def test_markdown_of_nothing_is_a_heading():

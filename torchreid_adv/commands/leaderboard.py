@@ -29,6 +29,7 @@ from torchreid_adv.report.leaderboard import groups as grouped
 from torchreid_adv.standard.reading import RESULT, read_result
 
 _PROG = "torchreid-adv leaderboard"
+_SHOWN = 3  # faults of a result; the others are counted
 
 
 @COMMANDS.register("leaderboard", help="results of the standard evaluation side by side")
@@ -162,13 +163,21 @@ def _verified(result: Result, folder: Path, originals: Originals, cfg: AdvConfig
     except Exception as error:  # whatever one submission holds, the others are shown
         return replace(result, files=board.NO, fault=_sentence(error, folder))
     if checked.faults:
-        return replace(result, files=board.NO, fault=" ".join(" ".join(checked.faults).split()))
+        return replace(result, files=board.NO, fault=_faults(checked.faults, folder))
     if checked.unknown:
         note = f"identities, cameras and sides were not checked: {checked.unknown}"
         result = replace(result, files=board.UNKNOWN, note=note)
     else:
         result = replace(result, files=board.YES)
     return result if cfg is None else _scored(result, folder, originals, cfg)
+
+
+def _faults(faults: Sequence[str], folder: Path) -> str:
+    """Return the first faults of a run, its own folder left out of paths, and how many follow."""
+    shown = [" ".join(one.replace(f"{folder}/", "").split()) for one in faults[:_SHOWN]]
+    left = len(faults) - len(shown)
+    more = [f"and {left} more, which torchreid-adv verify lists"] if left else []
+    return "; ".join([*shown, *more])
 
 
 def _scored(result: Result, folder: Path, originals: Originals, cfg: AdvConfig) -> Result:
