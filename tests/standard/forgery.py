@@ -20,7 +20,7 @@ from torchreid_adv.jobs.manifest import FILE_NAME, Entry, Manifest, read_manifes
 from torchreid_adv.standard import replay
 from torchreid_adv.standard.called import other_models, why_not
 from torchreid_adv.standard.reading import RESULT, manifest_hash, read_result, sealed
-from torchreid_adv.standard.relations import Told
+from torchreid_adv.standard.told import Told
 from torchreid_adv.standard.versions import LITE, VERSIONS
 
 SHORT = {

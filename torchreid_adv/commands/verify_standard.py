@@ -17,11 +17,11 @@ from torchreid_adv.jobs.paths import inside
 from torchreid_adv.jobs.untrusted import read_json
 from torchreid_adv.standard.identity import FILE_NAME, listing
 from torchreid_adv.standard.reading import LARGEST, RESULT, read_result
-from torchreid_adv.standard.relations import Place, Told
 from torchreid_adv.standard.replay import TOLERANCE, Replayed, Scorer, replay
 from torchreid_adv.standard.scoring import Judge
 from torchreid_adv.standard.stages import WORST
 from torchreid_adv.standard.tables import CLEAN, COMPOSED
+from torchreid_adv.standard.told import Place, Told
 from torchreid_adv.standard.versions import SIDES
 
 _TOLD = ("model", "data", "surrogates", "metric", "protocol", "version")  # in run.json, too

@@ -11,7 +11,8 @@ from torchreid_adv.errors import DataError, printable
 from torchreid_adv.jobs.manifest import is_count, is_digest, is_number, sha256
 from torchreid_adv.jobs.untrusted import read_json
 from torchreid_adv.pixels import LEVELS
-from torchreid_adv.standard.relations import broken, manifest_hash, share
+from torchreid_adv.standard.relations import broken, share
+from torchreid_adv.standard.told import manifest_hash
 
 __all__ = ["LARGEST", "RESULT", "SCHEMA", "SEAL", "manifest_hash", "read_result", "sealed"]
 

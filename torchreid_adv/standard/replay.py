@@ -35,10 +35,10 @@ from torchreid_adv.standard.flags import Trials, of_model, of_trials
 from torchreid_adv.standard.identity import environment, run_identity
 from torchreid_adv.standard.looking import look
 from torchreid_adv.standard.reading import SEAL
-from torchreid_adv.standard.relations import Told
 from torchreid_adv.standard.result import result as result_of
 from torchreid_adv.standard.run import averaged_model, make_setting, run_tracks
 from torchreid_adv.standard.stages import Setting, Stored, in_order
+from torchreid_adv.standard.told import Told
 from torchreid_adv.standard.trials import clean_facts, sample
 from torchreid_adv.standard.versions import SIDES
 

@@ -1,0 +1,126 @@
+"""A result of the standard evaluation as its file tells it, before anything of it is believed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.standard.flags import Check, Looks, Trials, of_model, of_trials
+from torchreid_adv.standard.tables import CLEAN
+from torchreid_adv.standard.versions import STANDARD, Version
+
+
+@dataclass(frozen=True)
+class Told:
+    """A result as its file tells it.
+
+    Args:
+        content: parsed JSON.
+    """
+
+    content: dict[str, Any]
+
+    @cached_property
+    def run(self) -> Version:
+        """The version whose budgets were used."""
+        facts = self.content["standard"]["definition"]
+        bounds = {name: tuple(facts[name]) for name in ("eps", "curve")}
+        return Version(**{**facts, **bounds})
+
+    @property
+    def asked(self) -> Version:
+        """The version that was asked for."""
+        return STANDARD if self.content["standard"]["escalated"] else self.run
+
+    @cached_property
+    def looks(self) -> Looks:
+        """What was measured of the model before the attacks."""
+        return Looks(**self.content["looks"])
+
+    @cached_property
+    def checks(self) -> list[Check]:
+        """All checks, as they are told."""
+        return [Check(**row) for row in self.content["checks"]]
+
+    @property
+    def flags(self) -> list[Check]:
+        """The checks that are raised."""
+        return [check for check in self.checks if check.raised]
+
+    @cached_property
+    def given(self) -> list[Check]:
+        """The checks that looks and trials give."""
+        trials = [] if self.looks.black_box else of_trials(Trials.of(self.content["curve"]))
+        return [*of_model(self.looks), *trials]
+
+    @property
+    def places(self) -> list[tuple[str, str, dict[str, Any]]]:
+        """Track, bound and facts."""
+        tracks = self.content["tracks"]
+        return [(track, eps, tracks[track][eps]) for track in tracks for eps in tracks[track]]
+
+    @property
+    def clean(self) -> dict[str, Any]:
+        """Measures without an attack."""
+        clean: dict[str, Any] = self.places[0][2]["clean"]
+        return clean
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a result tells of one track at one bound.
+
+    Args:
+        told: the result.
+        track: ``Q`` or ``G``.
+        eps: bound, as it is written.
+        facts: of the place.
+    """
+
+    told: Told
+    track: str
+    eps: str
+    facts: dict[str, Any]
+
+    @property
+    def clean(self) -> dict[str, Any]:
+        """Measures without an attack."""
+        return {"mAP": self.facts["clean"]["mAP"], "cmc": self.facts["clean"]["cmc"]}
+
+    @property
+    def robust(self) -> dict[str, Any]:
+        """Measures under the worst attack."""
+        return {"mAP": self.facts["robust"]["mAP"], "cmc": self.facts["robust"]["cmc"]}
+
+    @property
+    def count(self) -> int:
+        """Queries that have a match."""
+        return int(self.facts["queries"])
+
+    @property
+    def attacks(self) -> dict[str, dict[str, Any]]:
+        """Attacks on queries, or galleries, in their order."""
+        rows: dict[str, dict[str, Any]] = self.facts[
+            "attacks" if self.track == "Q" else "galleries"
+        ]
+        return rows
+
+    @property
+    def worst_gallery(self) -> dict[str, Any]:
+        """Measures of the gallery that is called the worst."""
+        galleries = {CLEAN: self.clean, **self.attacks}
+        worst: dict[str, Any] = galleries[self.facts["gallery"]]
+        return worst
+
+    @property
+    def chain(self) -> list[float]:
+        """What is left after each attack on queries, clean first."""
+        return [self.clean["mAP"], *(row["left"] for row in self.attacks.values())]
+
+
+def manifest_hash(tracks: dict[str, dict[str, Any]]) -> str:
+    """Return the hash over the manifests of all tracks and bounds."""
+    roots = [f"{t}-eps{e} {facts['manifest']}" for t in tracks for e, facts in tracks[t].items()]
+    return sha256("\n".join(roots).encode("utf-8", "surrogatepass"))
