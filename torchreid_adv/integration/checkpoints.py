@@ -25,6 +25,7 @@ from torchreid_adv.integration.weight_files import (
     folder_fault,
     is_safetensors,
 )
+from torchreid_adv.jobs.faults import out_of_memory
 
 __all__ = [
     "check_match",
@@ -127,7 +128,7 @@ def _refusal(path: Path, error: Exception) -> str:
     if not blocked:
         # PyTorch's own text advises to read the file unsafely
         reason = " ".join(str(error).partition("WeightsUnpickler error:")[2].split()[:12])
-        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        if out_of_memory(error):
             reason = "it unfolds to far more than its size"
         reason = reason or f"{type(error).__name__}: {error}".splitlines()[0]
         reason = reason.partition(" (Could this error message")[0]

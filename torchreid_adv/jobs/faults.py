@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ _MEMORY = (
     *("out of memory", "not enough memory", "allocate memory", "bad_alloc", "insufficient memory"),
     *("alloc_failed", "failed to map segment", "can't start new thread"),
 )
+_ONEDNN = re.compile(r"could not (create|execute) a primitive$", re.MULTILINE)  # its word for it
 _READERS = ("dataloader worker", "a child process terminated abruptly")
 _CONNECTION = (
     *("connection closed by peer", "connection reset by peer", "gloo", "nccl"),
@@ -47,7 +49,7 @@ def explained(error: BaseException) -> Fault:
     if isinstance(error, SystemExit):
         return _exited(error)
     text = printable(" ".join(str(error).split())[:300])
-    if isinstance(error, MemoryError) or _says(text, _MEMORY):
+    if out_of_memory(error):
         return Fault(
             MachineError.exit_code,
             f"error: there is not enough memory ({text or type(error).__name__}); {KEPT}. Free "
@@ -68,6 +70,12 @@ def explained(error: BaseException) -> Fault:
             "error: a path of the config holds a NUL character, which no file name can; remove it",
         )
     return Fault(UNEXPECTED)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that the machine or one of its devices has no memory left."""
+    text = str(error)
+    return isinstance(error, MemoryError) or _says(text, _MEMORY) or bool(_ONEDNN.search(text))
 
 
 def is_lost_connection(error: BaseException) -> bool:

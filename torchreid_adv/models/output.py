@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from torchreid_adv.errors import AdvError, ConfigError, printable
+from torchreid_adv.jobs.faults import out_of_memory
 
 Output = str | int | None
 
@@ -71,14 +72,6 @@ def features_in(answer: Any, output: Output, count: int) -> Tensor:
         wanted = f"features are floats ({count}, D), one row for each image"
         raise ConfigError(f"the network gives {_described(found)}, and {wanted}{_advice(found)}")
     return found
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that a device or the machine has no memory left."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text
 
 
 def _chosen(answer: Any, output: Output) -> Tensor:
