@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def main(arguments: list[str], *, name: str = "attack-gallery", config_file: str
     with installed(), joined(cfg.adv.job.shard) as team, only_leader_speaks(team):
         config.setup(cfg)
         check_names(cfg)
-        outcome = attack_gallery(cfg, team)
+        outcome = attack_gallery(cfg, team, weights_of)
         if outcome is None:
             print(
                 f"Shard {cfg.adv.job.shard} is done. When all shards are, run the same command "
@@ -83,27 +83,55 @@ def main(arguments: list[str], *, name: str = "attack-gallery", config_file: str
     return outcome.exit_code
 
 
-def attack_gallery(cfg: AdvConfig, team: Team = ALONE) -> Outcome | None:
-    """Attack every target of a config; None for a shard of a job array."""
+def given_weights(cfg: AdvConfig) -> str:
+    """Return the weights that a config names.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if cfg.model.load_weights:
+        return str(cfg.model.load_weights)
+    raise ConfigError(
+        "model.load_weights is empty and random weights are not worth attacking; give a "
+        "checkpoint that torchreid wrote, or set adv.virtual.train_model True to train one"
+    )
+
+
+def attack_gallery(
+    cfg: AdvConfig, team: Team = ALONE, weights: Callable[[AdvConfig], str] = given_weights
+) -> Outcome | None:
+    """Attack every target of a config; None for a shard of a job array.
+
+    Args:
+        cfg: the whole config.
+        team: this process and those it shares the work with.
+        weights: finds the weights of ``model.name``, or trains them.
+    """
     job = configured_job(cfg)  # what is wrong with it is said before a model is trained
     names = list(dict.fromkeys(cfg.data.targets))
-    model, facts = team.first(lambda: configured_model(cfg))
+    model, facts = team.first(lambda: configured_model(cfg, weights))
     check_gradient(model, job.attack)
     targets = team.first(lambda: [configured_dataset(cfg, name, tracklets=True) for name in names])
     return attack_targets(cfg, model, facts, targets, Path(cfg.data.save_dir), team)
 
 
-def configured_model(cfg: AdvConfig) -> tuple[PixelModel | Ensemble, dict[str, Any]]:
+def configured_model(
+    cfg: AdvConfig, weights: Callable[[AdvConfig], str] = given_weights
+) -> tuple[PixelModel | Ensemble, dict[str, Any]]:
     """Return the model of a config, or several as one, and what results.json says of it.
+
+    Args:
+        cfg: the whole config.
+        weights: finds the weights of ``model.name``, or trains them.
 
     Raises:
         ConfigError: no weights, or weights of another network.
     """
     specs = parse_models(cfg.adv.attack.models)
     if not specs:
-        weights = weights_of(cfg)
-        model = load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, weights))
-        return model, {"name": cfg.model.name, "weights": weights, "size": list(model.size)}
+        file = weights(cfg)
+        model = load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, file))
+        return model, {"name": cfg.model.name, "weights": file, "size": list(model.size)}
     return ensemble_of(specs, [load_spec(cfg, spec) for spec in specs])
 
 
@@ -282,13 +310,8 @@ def weights_of(cfg: AdvConfig) -> str:
     Raises:
         ConfigError: none are given.
     """
-    if cfg.model.load_weights:
-        return str(cfg.model.load_weights)
-    if not cfg.adv.virtual.train_model:
-        raise ConfigError(
-            "model.load_weights is empty and random weights are not worth attacking; give a "
-            "checkpoint that torchreid wrote, or set adv.virtual.train_model True to train one"
-        )
+    if cfg.model.load_weights or not cfg.adv.virtual.train_model:
+        return given_weights(cfg)
     from torchreid_adv.commands.own_model import trained_weights  # imports the training stack
 
     return str(trained_weights(cfg))

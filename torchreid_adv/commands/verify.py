@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torchreid_adv.commands import stock_config
+from torchreid_adv.commands.attack_gallery import weights_of
 from torchreid_adv.commands.originals import Originals
 from torchreid_adv.commands.score_again import configured_originals, configured_scorer
 from torchreid_adv.commands.stock_checks import ready
@@ -56,7 +57,7 @@ def _verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
         scorer = None if cfg is None else configured_scorer(result, cfg, originals)
         return verify_run(folder, originals.root, scorer, originals=originals)
     if (folder / RESULTS).is_file():
-        scored = None if cfg is None else configured_replay(cfg, originals)
+        scored = None if cfg is None else configured_replay(cfg, originals, weights_of)
         return verify_results(folder, originals, scored)
     return verify(folder, originals.root, originals)
 

@@ -11,7 +11,12 @@ from typing import Any
 import torch
 
 from torchreid_adv.attacks.variant import Variant
-from torchreid_adv.commands.attack_gallery import configured_job, configured_model, identity_of
+from torchreid_adv.commands.attack_gallery import (
+    configured_job,
+    configured_model,
+    given_weights,
+    identity_of,
+)
 from torchreid_adv.commands.defended import ADAPTIVE
 from torchreid_adv.commands.originals import DataFiles, Originals
 from torchreid_adv.commands.outcome import SCHEMA
@@ -87,11 +92,19 @@ def tolerance(run: dict[str, Any]) -> float:
     return 0.0 if all(run.get(name) == value for name, value in here.items()) else TOLERANCE
 
 
-def configured_replay(cfg: AdvConfig, originals: Originals) -> Replay:
-    """Return what computes the results of a run once more, by the config of the run."""
+def configured_replay(
+    cfg: AdvConfig, originals: Originals, weights: Callable[[AdvConfig], str] = given_weights
+) -> Replay:
+    """Return what computes the results of a run once more, by the config of the run.
+
+    Args:
+        cfg: of the run.
+        originals: its data sets.
+        weights: finds the weights of ``model.name``, or trains them.
+    """
     job = configured_job(cfg)
     stored = StoredJob(**{field.name: getattr(job, field.name) for field in fields(job)})
-    model, facts = configured_model(cfg)
+    model, facts = configured_model(cfg, weights)
 
     def replay(
         run: dict[str, Any], name: str, variant: Variant, adaptive: Variant | None

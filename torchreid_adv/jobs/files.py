@@ -61,17 +61,17 @@ def shortened(name: str) -> str:
 
 
 def sweep(folder: Path, entry: str = "", *, deep: bool = False) -> None:
-    """Remove the unfinished files and folders in a folder whose writers have ended.
+    """Remove the unfinished files and folders, and the locks, of processes that have ended.
 
     Args:
         folder: that is looked through.
-        entry: only what was to become this.
+        entry: only what was to become this, and its locks.
         deep: look below it, too.
     """
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
             mine = not entry or name.startswith(f".{shortened(entry)}.")
-            if mine and name.startswith(".") and name.endswith(".tmp"):
+            if mine and name.startswith(".") and (name.endswith(".tmp") or ".lock." in name):
                 path = Path(place, name)
                 if abandoned(path):
                     remove(path)

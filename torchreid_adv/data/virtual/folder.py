@@ -79,6 +79,7 @@ def rendered_once(folder: Path, record: dict[str, Any], render: Callable[[Path],
         ConfigError: something else has the folder's name, or the root cannot be written.
     """
     if is_rendered(folder, record):
+        sweep(folder.parent, folder.name)  # a kill may have left the lock of who rendered it
         return folder
     with contextlib.ExitStack() as stack:
         try:
