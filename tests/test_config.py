@@ -4,9 +4,9 @@ import pytest
 from yacs.config import CfgNode
 
 from torchreid_adv import config
-from torchreid_adv.commands.stock_config import default_config
+from torchreid_adv.config.keys import KEYS
+from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.keys import KEYS
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from torchreid_adv import cli
+from torchreid_adv.core.faults import UNEXPECTED, explained, is_lost_connection
 from torchreid_adv.errors import DiskError, MachineError
-from torchreid_adv.jobs.faults import UNEXPECTED, explained, is_lost_connection
 from torchreid_adv.registry import COMMANDS
 
 HUGE = 2**55

@@ -27,7 +27,7 @@ METHODS = {"extractall", "_extract_member", "unpack_archive", "all_gather_object
            "broadcast_object_list", "gather_object", "scatter_object_list"}  # fmt: skip
 
 ALLOWED = {
-    "commands/run.py": ["imports runpy"],  # the launcher runs the script that its user names
+    "cli/run.py": ["imports runpy"],  # the launcher runs the script that its user names
     # networks that a config names as programs, see docs/threat_model.md
     "models/program_files.py": ["torch.jit.load", "torch.export.load"],
 }

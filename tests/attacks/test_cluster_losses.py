@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from torchreid_adv.attacks import SignStep, UniversalFit, UniversalPerturbation
-from torchreid_adv.attacks.cluster_losses import LabelHinge, ListReversal
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.attacks.learned.uap_retrieval import LabelHinge, ListReversal
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel

@@ -7,12 +7,11 @@ import torch
 from torch import nn
 
 from torchreid_adv.attacks import GradientAttack, LinfDelta, SignStep
-from torchreid_adv.attacks.fitting import UniversalFit
-from torchreid_adv.attacks.meta import InnerStep, meta
-from torchreid_adv.attacks.self_reference import SelfDistance
-from torchreid_adv.attacks.triplets import BatchTriplet, CentroidTriplet, cluster_centers
-from torchreid_adv.attacks.universal import UniversalPerturbation
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.attacks.learned.meta_attack import InnerStep, UniversalFit, meta
+from torchreid_adv.attacks.learned.triplets import BatchTriplet, CentroidTriplet, cluster_centers
+from torchreid_adv.attacks.learned.universal import UniversalPerturbation
+from torchreid_adv.attacks.sma import SelfDistance
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel

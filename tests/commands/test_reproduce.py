@@ -11,7 +11,7 @@ from scripts.tiny_model import Tiny
 import torchreid_adv as adv
 from torchreid_adv import cli, config
 from torchreid_adv.registry import REPRODUCTIONS
-from torchreid_adv.report.paper import paper_table
+from torchreid_adv.report.paper_table import paper_table
 
 LABELS = ("B1", "B2", "B3", "B4", "HA", "N")
 PAGE = Path(__file__).parents[2] / "docs" / "reproduction.md"

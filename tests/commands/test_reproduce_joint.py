@@ -10,10 +10,10 @@ from scripts.tiny_model import Tiny
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.attacks.generated import GeneratedNoise, save_generator
-from torchreid_adv.commands.reproductions import joint_defence
+from torchreid_adv.attacks.learned.generator import GeneratedNoise, save_generator
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.evaluation import Reranking
+from torchreid_adv.experiments.papers import joint_defence
 
 LABELS = ("N", "N2", "CF", "DL-star", "DL")
 TABLES = ("table3", "table4", "table5", "table6", "table9", "fig9")
@@ -188,7 +188,7 @@ def test_figure_5_trains_both_and_draws_their_curves(place):
     for again in (False, True):
         with pytest.MonkeyPatch.context() as patch:
             if again:
-                patch.setattr("torchreid_adv.commands.own_model._train", None)
+                patch.setattr("torchreid_adv.engines.trained._train", None)
             assert reproduce(place, "fig5", *recipe, source="virtual_a", target="virtual_a") == 0
     cells = {c["tested"]: c["ours"] for c in cells_of(place, "fig5")}
     assert set(cells) == {"DL*", "DL"}

@@ -9,8 +9,8 @@ import torch
 from scripts.tiny_model import TinyClassifier
 
 from torchreid_adv import cli, config
-from torchreid_adv.report.paper import paper_table
-from torchreid_adv.report.similarity import file_similarity
+from torchreid_adv.report.noise import file_similarity
+from torchreid_adv.report.paper_table import paper_table
 
 VIRTUAL = {"height": 64, "width": 32, "distractors": 1, "train_identities": 4}
 VIRTUAL |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}
@@ -69,7 +69,7 @@ def test_a_bound_and_a_network_trained_against_attacks_share_what_was_learned(pl
     scores = json.loads(run.read_text())["targets"][A]["adversarial"]
     assert found[(8.0,)]["ours"]["mAP"] == pytest.approx(scores["mAP"], abs=1e-6)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torchreid_adv.commands.universal_learning.train_quietly", None)
+        patch.setattr("torchreid_adv.experiments.learned.train_quietly", None)
         labels = ("IDE-virtual_a", "M_CD-virtual_a", "M_tri-virtual_a")
         assert reproduce(place, 18, labels=labels) == 0
     found = ours(place, 18, "tested")

@@ -9,12 +9,12 @@ from scripts.tiny_model import TinyClassifier
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config, errors
-from torchreid_adv.commands.universal_learning import victims
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.experiments.learned import victims
+from torchreid_adv.experiments.scenario_tables import Outcome, markdown, scenario_of
 from torchreid_adv.models.specs import ModelSpec
-from torchreid_adv.report.scenarios import Outcome, markdown, scenario_of
 
 VIRTUAL = {"height": 64, "width": 32, "distractors": 1, "train_identities": 4}
 VIRTUAL |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}
@@ -163,9 +163,9 @@ def test_the_same_command_computes_nothing_again(place, done, monkeypatch, capsy
     def forbidden(*arguments, **keywords):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("torchreid_adv.commands.universal_learning.train_quietly", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.transfer.extract", forbidden)
+    monkeypatch.setattr("torchreid_adv.experiments.learned.train_quietly", forbidden)
+    monkeypatch.setattr("torchreid_adv.runs.attack_dataset.attack_targets", forbidden)
+    monkeypatch.setattr("torchreid_adv.runs.grid.extract", forbidden)
     assert scenarios(place) == 0
     assert json.loads((place / "out" / "scenarios.json").read_text()) == done
     printed = capsys.readouterr().out

@@ -6,9 +6,9 @@ import pytest
 import toys
 
 from torchreid_adv import errors
-from torchreid_adv.commands.studies import defense
-from torchreid_adv.commands.studies.defense import claims, readings, scaling
 from torchreid_adv.defenses.circuitous_scaling import PRESETS
+from torchreid_adv.experiments.studies import defense
+from torchreid_adv.experiments.studies.defense import claims, readings, scaling
 
 ATTACKS = ("ifgsm", "lta")  # two of the three, for time
 

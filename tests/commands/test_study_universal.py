@@ -6,10 +6,10 @@ import pytest
 import toys
 
 from torchreid_adv import errors
-from torchreid_adv.commands.studies.universal import claims
-from torchreid_adv.commands.universal_learning import Victim
+from torchreid_adv.experiments.learned import Victim
+from torchreid_adv.experiments.scenario_tables import SCENARIOS
+from torchreid_adv.experiments.studies.universal import claims
 from torchreid_adv.models.specs import ModelSpec
-from torchreid_adv.report.scenarios import SCENARIOS
 
 KINDS = ("color", "delta", "both")
 
@@ -102,6 +102,6 @@ def test_claims_by_hand():
     ],
 )
 def test_what_cannot_be_is_a_sentence(tmp_path, capsys, monkeypatch, pairs, sentence):
-    monkeypatch.setattr("torchreid_adv.commands.study.trained_weights", lambda cfg: "w")
+    monkeypatch.setattr("torchreid_adv.experiments.study.trained_weights", lambda cfg: "w")
     assert study(tmp_path, *pairs) == errors.ConfigError.exit_code
     assert sentence in capsys.readouterr().err

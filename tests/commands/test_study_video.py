@@ -8,12 +8,11 @@ import toys
 import yaml
 
 from torchreid_adv import config, errors
-from torchreid_adv.commands import video_scoring
-from torchreid_adv.commands.stock_config import default_config
-from torchreid_adv.commands.studies.video import CHANCE, CLAIMS, claims
-from torchreid_adv.commands.studies.video_weights import of_factor
-from torchreid_adv.commands.video_scoring import ROWS
-from torchreid_adv.report.claims import Comparison
+from torchreid_adv.config.torchreid_keys import default_config
+from torchreid_adv.experiments.claims import Comparison
+from torchreid_adv.experiments.papers import vi_video
+from torchreid_adv.experiments.papers.vi_video import ROWS
+from torchreid_adv.experiments.studies.video import CHANCE, CLAIMS, claims, of_factor
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("virtual_vi_i2v", "virtual_vi_v2i")
@@ -124,11 +123,11 @@ def test_a_weight_is_held_against_the_printed_one():
 
 def test_the_backbone_is_trained_once_on_stills(monkeypatch):
     asked = []
-    monkeypatch.setattr(video_scoring, "trained_weights", lambda own: asked.append(own) or "w.pth")
+    monkeypatch.setattr(vi_video, "trained_weights", lambda own: asked.append(own) or "w.pth")
     cfg = default_config()
     cfg.merge_from_file(str(ROOT / "configs/study/video.yaml"))
-    video_scoring.started(cfg)
-    video_scoring.started(cfg)
+    vi_video.started(cfg)
+    vi_video.started(cfg)
     (own,) = asked
     assert cfg.adv.video.backbone == "w.pth"
     assert (own.model.name, own.data.type, own.data.sources) == ("resnet18", "image", ["virtual_a"])
@@ -150,6 +149,6 @@ def test_the_backbone_is_trained_once_on_stills(monkeypatch):
     ],
 )
 def test_what_cannot_be_is_a_sentence(name, pairs, message, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("torchreid_adv.commands.study.trained_weights", lambda cfg: "w")
+    monkeypatch.setattr("torchreid_adv.experiments.study.trained_weights", lambda cfg: "w")
     assert study(name, tmp_path, *pairs) == errors.ConfigError.exit_code
     assert message in capsys.readouterr().err

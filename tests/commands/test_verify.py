@@ -9,7 +9,7 @@ from PIL import Image
 
 import torchreid_adv as adv
 from torchreid_adv import cli
-from torchreid_adv.jobs.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
+from torchreid_adv.core.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
 
 
 def attacked_market(place, **settings):

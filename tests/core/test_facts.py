@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import torchreid_adv as adv
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.facts import facts_of, tensors_digest
-from torchreid_adv.data.batch import Batch
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import FunctionDistance, build_distance
 from torchreid_adv.models import Ensemble, PixelModel

@@ -9,10 +9,10 @@ from PIL import Image, ImageOps
 from scipy.fft import dctn, idctn
 from torch.nn import functional as F
 
+from torchreid_adv.core.pixels import to_tensor
 from torchreid_adv.defenses import build_defense
 from torchreid_adv.defenses.jpeg import _cosine_transform
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.pixels import to_tensor
 
 
 def smooth(height=70, width=45, seed=0):

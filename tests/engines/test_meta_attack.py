@@ -10,14 +10,14 @@ from test_evaluation_mixin import make_engine
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.attacks.cluster_losses import LabelHinge, ListReversal
-from torchreid_adv.attacks.self_reference import SelfDistance
-from torchreid_adv.attacks.triplets import BatchTriplet, CentroidTriplet
-from torchreid_adv.attacks.universal import load_universal
-from torchreid_adv.engines.rounds import Rounds
+from torchreid_adv.attacks.learned.triplets import BatchTriplet, CentroidTriplet
+from torchreid_adv.attacks.learned.uap_retrieval import LabelHinge, ListReversal
+from torchreid_adv.attacks.learned.universal import load_universal
+from torchreid_adv.attacks.sma import SelfDistance
+from torchreid_adv.core.manifest import read_manifest
+from torchreid_adv.engines.loaders import Rounds
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.hooks import installed
-from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.loading import build_network
 
 MODEL = "shufflenet_v2_x0_5"

@@ -10,11 +10,11 @@ from test_meta_attack import meta_config
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.attacks.generated import load_generator
+from torchreid_adv.attacks.learned.generator import load_generator
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.loading import build_network
 
 MODEL = "shufflenet_v2_x0_5"

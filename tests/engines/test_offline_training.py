@@ -5,14 +5,15 @@ import standins
 import torch
 from markets import write_market
 
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.attack_train import RULE, main, share
-from torchreid_adv.commands.train import train
+from torchreid_adv.cli.attack import ATTACK_TRAIN
+from torchreid_adv.config import torchreid_keys
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.images import read_pixels
+from torchreid_adv.engines.train import train
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.runs.training_set import RULE, share
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def settings(tmp_path, monkeypatch):
 
 
 def trained(settings, **changed):
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     more = {key.replace("__", "."): value for key, value in changed.items()}
     cfg.merge_from_list([word for pair in {**settings, **more}.items() for word in pair])
     return train(cfg)
@@ -80,14 +81,14 @@ def test_the_training_set_is_attacked_stored_and_merged(settings, tmp_path, caps
 
 def test_what_is_stored_is_not_computed_again(settings, tmp_path, monkeypatch):
     words = [str(word) for pair in settings.items() for word in pair]
-    assert main(words) == 0
+    assert ATTACK_TRAIN(words) == 0
     before = {path: path.stat().st_mtime_ns for path in stored(tmp_path).rglob("*.png")}
     assert len(before) == 13
 
     def forbidden(*arguments, **keywords):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("torchreid_adv.attacks.gradient_attack.GradientAttack._run", forbidden)
+    monkeypatch.setattr("torchreid_adv.attacks.loop.gradient_attack.GradientAttack._run", forbidden)
     trained(settings)
     assert before == {path: path.stat().st_mtime_ns for path in stored(tmp_path).rglob("*.png")}
 
@@ -100,10 +101,10 @@ def test_training_is_the_same_whether_the_set_was_there_or_not(settings, tmp_pat
 
 def test_the_images_are_those_of_the_attack_on_the_clean_network(settings, tmp_path):
     from torchreid_adv.attacks import References, build_attack
+    from torchreid_adv.core.pixels import quantize, to_uint8
     from torchreid_adv.data.datasets import load_dataset
     from torchreid_adv.data.loading import make_batch
     from torchreid_adv.models import extract, load_model
-    from torchreid_adv.pixels import quantize, to_uint8
 
     trained(settings)
     data = load_dataset("market1501", settings["data.root"])

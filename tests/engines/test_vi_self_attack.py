@@ -14,8 +14,12 @@ from torch.nn import functional as F
 from vcm import write_vcm
 from vi_runs import run, vi_settings
 
-from torchreid_adv.engines.self_attack_losses import batch_hard, confusion_loss, identity_loss
-from torchreid_adv.engines.vi_self_attack import VISelfAttackMixin
+from torchreid_adv.engines.self_attack_video import (
+    VISelfAttackMixin,
+    batch_hard,
+    confusion_loss,
+    identity_loss,
+)
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import evaluate_matrix
 from torchreid_adv.integration.layout import torchreid_module

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from torchreid_adv.core import lock, owner
 from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.files import sweep, unfinished_name, write_bytes, write_text
+from torchreid_adv.core.lock import making, working_in
+from torchreid_adv.core.owner import Owner, abandoned, this_process
+from torchreid_adv.core.processes import Team
 from torchreid_adv.data.virtual.folder import VERSION, rendered_once
 from torchreid_adv.errors import ConfigError, DiskError
-from torchreid_adv.jobs import lock, owner
-from torchreid_adv.jobs.files import sweep, unfinished_name, write_bytes, write_text
-from torchreid_adv.jobs.lock import making, working_in
-from torchreid_adv.jobs.owner import Owner, abandoned, this_process
-from torchreid_adv.jobs.team import Team
 
 
 def forked(work):

@@ -4,8 +4,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from torchreid_adv import pixels
-from torchreid_adv.data.batch import pad
+from torchreid_adv.core import pixels
+from torchreid_adv.core.batch import pad
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models import PixelModel

@@ -10,8 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.self_attack import SelfAttackVideo
-from torchreid_adv.models.self_attack.attention import ResidualAttention
-from torchreid_adv.models.self_attack.guidance import PARTS, SpatialTemporalGuidance
+from torchreid_adv.models.self_attack.layers import (
+    PARTS,
+    ResidualAttention,
+    SpatialTemporalGuidance,
+)
 from torchreid_adv.models.self_attack.parts import GROUPS, group_parameters, moved
 from torchreid_adv.registry import MODELS
 

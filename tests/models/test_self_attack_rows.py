@@ -3,7 +3,7 @@
 import pytest
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.self_attack.rows import BASELINE, WHOLE, parts_in, parts_of
+from torchreid_adv.models.self_attack.parts import BASELINE, WHOLE, parts_in, parts_of
 
 ROWS = {
     BASELINE: (False, False, "none"),

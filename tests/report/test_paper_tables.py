@@ -2,7 +2,7 @@ import pytest
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.report.matrix import Cell, markdown
-from torchreid_adv.report.paper import names, paper_table
+from torchreid_adv.report.paper_table import names, paper_table
 
 ATTACKED = ("B1", "B2", "B3", "B4")
 

@@ -23,9 +23,10 @@ from pathlib import Path
 import torch
 
 from torchreid_adv import cli
-from torchreid_adv.commands import attack_gallery, outcome, train  # noqa: F401 (imported once)
-from torchreid_adv.jobs import space
+from torchreid_adv.core import files
+from torchreid_adv.engines import train
 from torchreid_adv.registry import TABLES
+from torchreid_adv.runs import attack_dataset
 
 CANNOT = 77  # exit code of a process that may not mount
 
@@ -47,9 +48,9 @@ def child(order, environment, pipe):
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"],) * 2)
     if "free" in order:
         usage = shutil.disk_usage("/")._replace(free=order["free"])
-        space.shutil = type("Disk", (), {"disk_usage": staticmethod(lambda place: usage)})
+        files.shutil = type("Disk", (), {"disk_usage": staticmethod(lambda place: usage)})
     if not order.get("page"):  # pictures are not at stake
-        outcome.write_report = lambda out, *rest: out / "report.html"
+        attack_dataset.write_report = lambda out, *rest: out / "report.html"
     code = cli.main(order["arguments"])
     sys.stdout.flush()
     os._exit(code)

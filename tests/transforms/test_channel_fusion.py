@@ -7,8 +7,7 @@ import torch
 
 from torchreid_adv.registry import TRANSFORMS
 from torchreid_adv.transforms.boxes import Box
-from torchreid_adv.transforms.channels import Channels, Fusion
-from torchreid_adv.transforms.sketching import sketched
+from torchreid_adv.transforms.channels import Channels, Fusion, sketched
 
 VISIBLE = ("red", "green", "blue")
 BOTH = ("gray", "sketch")

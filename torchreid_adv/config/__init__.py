@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 
 from yacs.config import CfgNode
 
-from torchreid_adv import pixels
 from torchreid_adv.config.checks import (
     check_finite,
     check_names,
@@ -24,6 +23,7 @@ from torchreid_adv.config.checks import (
     set_engine,
     spell_names,
 )
+from torchreid_adv.config.keys import PATHS
 from torchreid_adv.config.tree import (
     DECLARED,
     AdvConfig,
@@ -34,9 +34,9 @@ from torchreid_adv.config.tree import (
     plain,
 )
 from torchreid_adv.config.values import expanded
-from torchreid_adv.config.yaml_file import read_yaml
+from torchreid_adv.config.yaml_files import read_yaml
+from torchreid_adv.core import pixels
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.keys import PATHS
 
 __all__ = [
     "AdvConfig",

@@ -7,10 +7,10 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from torchreid_adv.config.keys import KEYS
 from torchreid_adv.config.tree import AdvConfig, coerce, leaves, lookup, plain, shown
 from torchreid_adv.config.values import finite
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.keys import KEYS
 from torchreid_adv.registry import (
     ATTACKS,
     DEFENSES,

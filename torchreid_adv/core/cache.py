@@ -12,15 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv.core.facts import facts_of
+from torchreid_adv.core.files import flush_folder, removed_after, sweep, unfinished_name, write_text
+from torchreid_adv.core.lock import making
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.jobs.files import (
-    flush_folder,
-    removed_after,
-    sweep,
-    unfinished_name,
-    write_text,
-)
-from torchreid_adv.jobs.lock import making
 
 FORMAT = 1  # of what is kept; another number is never found
 KEY = "key.json"  # in a kept folder, beside what it holds

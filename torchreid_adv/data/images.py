@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from torchreid_adv import config
+from torchreid_adv.core.files import write_bytes
+from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.data.containers import fault, lacks_scans, png_ends_early, with_further_data
 from torchreid_adv.errors import DataError
-from torchreid_adv.jobs.files import write_bytes
-from torchreid_adv.pixels import LEVELS
 from torchreid_adv.registry import READERS
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchreid_adv import pixels
+from torchreid_adv.core import pixels
 from torchreid_adv.defenses.base import Defense, require
 
 MODES = {

@@ -9,17 +9,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from torchreid_adv.attacks.answers import check_gradient
-from torchreid_adv.attacks.build import configured_distance
+from torchreid_adv.attacks.build import check_gradient, configured_distance
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.manifest import RUN
+from torchreid_adv.core.tensor_file import settings_in
 from torchreid_adv.distances import FittedDistance
+from torchreid_adv.engines.batches import pixel_model, to_pixels
+from torchreid_adv.engines.loaders import Rounds, loader_like, training_set
 from torchreid_adv.engines.metric_attack import MetricAttackMixin
-from torchreid_adv.engines.normalized import pixel_model, to_pixels
-from torchreid_adv.engines.rounds import Rounds, loader_like, training_set
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.jobs.manifest import RUN
-from torchreid_adv.jobs.tensor_file import settings_in
 from torchreid_adv.models import fingerprint
 from torchreid_adv.models.prepare import Prepared
 from torchreid_adv.version import __version__

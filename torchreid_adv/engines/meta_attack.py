@@ -10,21 +10,20 @@ import torch
 from torch import nn
 
 from torchreid_adv.attacks.build import configured_distance
-from torchreid_adv.attacks.cluster_losses import LabelHinge, ListReversal
-from torchreid_adv.attacks.fitting import UniversalFit
-from torchreid_adv.attacks.meta import InnerStep
-from torchreid_adv.attacks.objectives import Objective
-from torchreid_adv.attacks.self_reference import SelfDistance
-from torchreid_adv.attacks.steps import SignStep
-from torchreid_adv.attacks.triplets import BatchTriplet, CentroidTriplet, cluster_centers
-from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
+from torchreid_adv.attacks.learned.meta_attack import InnerStep, UniversalFit
+from torchreid_adv.attacks.learned.triplets import BatchTriplet, CentroidTriplet, cluster_centers
+from torchreid_adv.attacks.learned.uap_retrieval import LabelHinge, ListReversal
+from torchreid_adv.attacks.learned.universal import UniversalPerturbation, save_universal
+from torchreid_adv.attacks.loop.objectives import Objective
+from torchreid_adv.attacks.loop.steps import SignStep
+from torchreid_adv.attacks.sma import SelfDistance
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import from_levels, to_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.engines.learned_attack import LearnedAttackMixin
 from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.pixels import from_levels, to_levels
 from torchreid_adv.registry import ENGINES
 
 FILE = "universal.safetensors"

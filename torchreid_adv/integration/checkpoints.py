@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
+from torchreid_adv.core.faults import out_of_memory
 from torchreid_adv.errors import ConfigError, printable
+from torchreid_adv.integration.console import limited_memory
 from torchreid_adv.integration.families import family
 from torchreid_adv.integration.matching import SHOWN, Match, match_weights, unwrap, weights_in
-from torchreid_adv.integration.memory import limited_memory
 from torchreid_adv.integration.weight_files import (
     HEAD,
     WEIGHTS,
@@ -25,7 +26,6 @@ from torchreid_adv.integration.weight_files import (
     folder_fault,
     is_safetensors,
 )
-from torchreid_adv.jobs.faults import out_of_memory
 
 __all__ = [
     "check_match",

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.features import check_scale
-from torchreid_adv.models.pixel_model import PixelModel
+from torchreid_adv.models.pixel_model import ImageModel, PixelModel
 
 
 class Ensemble(ImageModel):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from torchreid_adv.core.faults import out_of_memory
 from torchreid_adv.errors import AdvError, ConfigError, printable
-from torchreid_adv.jobs.faults import out_of_memory
 
 Output = str | int | None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +12,39 @@ from torch.nn import functional as F
 from torchvision import transforms as T
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.output import Output, asked, features_in
+
+
+class ImageModel(nn.Module, ABC):
+    """Images in [0, 1] of any size -> features; and the same for image files, as torchreid does."""
+
+    @abstractmethod
+    def file_transform(self) -> Callable[[Any], Any]:
+        """Return what is done to a PIL image in the process that reads it; picklable.
+
+        A model of tracklets is given the list of a clip's images.
+        """
+
+    @abstractmethod
+    def of_files(self, inputs: Sequence[Any], *, modality: Tensor | None = None) -> Tensor:
+        """Return the features (N, D) of what the file transform gave for N images or tracklets.
+
+        Args:
+            inputs: N of them.
+            modality: (N,) of each; None = not known.
+        """
+
+
+class BlackBox(nn.Module):
+    """A network that answers, and has no gradient; only attacks that ask can be made on it."""
+
+    what = "a black box"  # that it is, in a sentence
+
+
+def black_box(model: nn.Module) -> str:
+    """Return what keeps a model from having a gradient, "" where nothing is known to."""
+    return next((part.what for part in model.modules() if isinstance(part, BlackBox)), "")
+
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

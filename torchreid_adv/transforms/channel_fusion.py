@@ -69,3 +69,24 @@ class Color(RandomLook):
     ) -> None:
         probabilities = {"gray": gray, "gray_fusion": gray_fusion, "sketch_fusion": sketch_fusion}
         super().__init__(probabilities, Looks(mode=mode, keep_order=keep_order))
+
+
+@TRANSFORMS.register("sketch", stage="pil", paper=PAPER)
+class Sketch(RandomLook):
+    """Whole images become sketches: contours stay, color and flat areas go.
+
+    Args:
+        p: probability that an image is changed.
+
+    Raises:
+        ConfigError: p is no probability.
+
+    Example:
+        >>> from PIL import Image
+        >>> Sketch(p=1.0)(Image.new("RGB", (2, 2), "red")).getpixel((0, 0))
+        (255, 255, 255)
+    """
+
+    def __init__(self, *, p: float = 0.01) -> None:
+        self.p = check_probability("p", p)
+        super().__init__({"sketch": self.p}, Looks())

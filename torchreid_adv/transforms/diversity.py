@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from torchreid_adv.registry import TRANSFORMS
-from torchreid_adv.transforms.homogeneous import PAPER, Looks, Patch, RandomLook
-from torchreid_adv.transforms.lht import LocalHomogeneous
+from torchreid_adv.transforms.homogeneous import PAPER, LocalHomogeneous, Looks, Patch, RandomLook
 
 
 @TRANSFORMS.register(

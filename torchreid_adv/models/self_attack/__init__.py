@@ -16,7 +16,7 @@ from torch import nn
 
 from torchreid_adv import config
 from torchreid_adv.models.self_attack.network import SelfAttackVideo
-from torchreid_adv.models.self_attack.rows import parts_in
+from torchreid_adv.models.self_attack.parts import parts_in
 from torchreid_adv.registry import MODELS
 
 __all__ = ["SelfAttackVideo"]

@@ -7,9 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.self_attack.attention import ResidualAttention
-from torchreid_adv.models.self_attack.backbone import layers, resnet, stem, width
-from torchreid_adv.models.self_attack.guidance import SpatialTemporalGuidance
+from torchreid_adv.models.self_attack.layers import (
+    ResidualAttention,
+    SpatialTemporalGuidance,
+    layers,
+    resnet,
+    stem,
+    width,
+)
 
 Outputs = dict[str, Tensor]
 
