@@ -7,7 +7,7 @@ import pytest
 from torchreid_adv import cli, config, errors
 from torchreid_adv.config import yaml_files
 
-ROOT = Path(yaml_files.__file__).parents[1]
+ROOT = Path(yaml_files.__file__).parents[2]
 NAME = "configs/attack/ifgsm.yaml"
 
 
@@ -45,7 +45,7 @@ def test_an_installed_package_has_its_own(tmp_path, monkeypatch, capsys):
     installed = tmp_path / "site-packages" / "torchreid_adv"
     write(installed / NAME, 7)
     write(tmp_path / "site-packages" / NAME, 9)  # of somebody else
-    monkeypatch.setattr(yaml_files, "__file__", str(installed / "examples.py"))
+    monkeypatch.setattr(yaml_files, "__file__", str(installed / "config" / "yaml_files.py"))
     assert merged(NAME) == 7
     assert str(installed / NAME) in capsys.readouterr().err
 
@@ -53,7 +53,9 @@ def test_an_installed_package_has_its_own(tmp_path, monkeypatch, capsys):
 def test_a_folder_beside_an_installed_package_is_not_ours(tmp_path, monkeypatch):
     write(tmp_path / "site-packages" / NAME, 9)
     monkeypatch.setattr(
-        yaml_files, "__file__", str(tmp_path / "site-packages" / "torchreid_adv" / "examples.py")
+        yaml_files,
+        "__file__",
+        str(tmp_path / "site-packages" / "torchreid_adv" / "config" / "yaml_files.py"),
     )
     assert yaml_files.found(NAME) == Path(NAME)
     with pytest.raises(errors.ConfigError, match="cannot read config file"):

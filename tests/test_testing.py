@@ -69,6 +69,8 @@ DEFENSES = [
     ("circuitous_scaling", {"preset": "jad2", "randomized": 10}),
     ("circuitous_scaling", {"preset": "A", "mode": "bilinear", "exact": True, "randomized": 5}),
     ("rrp_paper", {"exact": True}),
+    ("rrp_paper", {"place": "random"}),
+    ("rrp_paper", {"place": "random", "exact": True}),
 ]
 
 

@@ -25,7 +25,6 @@ MOVED = {  # below torchreid_adv: before -> now
     "data.batch": "core.batch",
     "defenses.build": "defenses.defended",
     "evaluation.results": "evaluation.result",
-    "models.extract": "models.features",
     "pixels": "core.pixels",
     "report.robustness": "experiments.ranking_robustness",
 }

@@ -94,6 +94,16 @@ def test_claims_by_hand():
     assert all(worse[f"meta-learning leaves no more (unseen: {s})"] for s in ("model", "dataset"))
 
 
+def test_a_kept_step_is_held_against_as_many_plain_steps():
+    victim = Victim("a", "virtual_a", ModelSpec("a-virtual_a", "tiny", "w"))
+    means = {("two_step delta", "source"): 0.2, ("twice delta", "source"): 0.3}
+    means |= {("two_step both", "source"): 0.4, ("meta delta", "source"): 0.1}
+    found = [line for line in claims(means, victim) if "temporary step" in line[0]]
+    ((claim, case, smaller, larger),) = found
+    assert (case, smaller, larger) == ("a: delta", 0.2, 0.3)
+    assert "than as many plain steps (source)" in claim
+
+
 @pytest.mark.parametrize(
     ("pairs", "sentence"),
     [

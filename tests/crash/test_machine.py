@@ -154,7 +154,7 @@ def test_pairs_of_every_kind(kind, jobs, undisturbed, capsys):
     expected, seen = undisturbed(kind)[0], []
     for _ in range(20):
         place = jobs.fresh(kind)
-        codes = jobs.command(arguments(kind, jobs, place), [{}, {}])
+        codes = jobs.command(arguments(kind, jobs, place), [{}, {}], apart=True)
         assert sorted(codes) in ([0, 0], [0, 2]), jobs.said()
         found = kept(place)
         assert found == expected, [n for n in expected if found.get(n) != expected[n]]

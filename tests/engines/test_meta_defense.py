@@ -447,6 +447,8 @@ def run(settings, *pairs):
         (["adv.meta.learning", "source", "adv.meta.clip", "1"], "without adv.meta.learning meta"),
         (["adv.meta.learning", "joined"], "name 'tiny_market' in data.sources"),
         (["adv.meta.learning", "virtual"], "adv.meta.learning source"),
+        (["adv.meta.learning", "two_step"], "a way to learn a perturbation"),
+        (["adv.meta.learning", "twice"], "takes meta, source or joined"),
         (["adv.meta.defense_order", "3"], "must be one of '1', '2', 'fd'"),
         (["sampler.train_sampler", "RandomSampler"], "RandomIdentitySampler"),
         (["adv.meta.virtual", "virtual_d"], "virtual_"),

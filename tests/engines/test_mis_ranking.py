@@ -121,7 +121,10 @@ def test_a_run_trains_writes_and_attacks(market, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"meta.learning": "meta"}, "source, joined or virtual"),
+        *[
+            ({"meta.learning": way}, "source, joined or virtual")
+            for way in ("meta", "two_step", "twice")
+        ],
         ({"attack.step_size": 1.0}, r"adv\.mis_ranking\.lr"),
         ({"attack.steps": 3}, "mis_ranking takes"),
         ({"attack.metric": "xqda"}, "distance 'xqda'"),

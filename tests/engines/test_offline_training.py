@@ -1,10 +1,13 @@
 """Offline adversarial training: attacked once with a frozen network, stored, merged."""
 
+import json
+
 import pytest
 import standins
 import torch
 from markets import write_market
 
+from torchreid_adv.attacks.learned.generator import GeneratedNoise, save_generator
 from torchreid_adv.cli.attack import ATTACK_TRAIN
 from torchreid_adv.config import torchreid_keys
 from torchreid_adv.core.manifest import read_manifest
@@ -149,6 +152,52 @@ def test_an_identity_sampler_sees_the_merged_set(settings):
     assert sum(map(len, engine.train_loader.sampler.index_dic.values())) == 26
 
 
+@pytest.fixture
+def generator(tmp_path):
+    torch.manual_seed(7)
+    path = tmp_path / "generator.safetensors"
+    save_generator(path, GeneratedNoise(eps=5 / 255, size=(64, 32), filters=4, blocks=1))
+    return str(path)
+
+
+@pytest.mark.parametrize("key", ["adv__training__universal", "adv__attack__weights"])
+@pytest.mark.parametrize("evaluate", [False, True])
+def test_the_training_set_may_be_attacked_by_what_was_learned_before(
+    settings, tmp_path, generator, key, evaluate
+):
+    """Evaluations go on with their own attack, which takes no file."""
+    own = {"adv__training__attack": "mis_ranking", key: generator}
+    engine = trained(settings, adv__training__evaluate=evaluate, **own)
+    assert len(engine.train_loader.dataset) == 26
+    entries = read_manifest(stored(tmp_path)).entries
+    assert all(entry.changed and entry.linf <= 5 for entry in entries)
+    if evaluate:
+        assert set(engine.attacked_results) == {"market1501"}
+
+
+def test_the_attack_in_training_and_that_of_evaluations_have_files_of_their_own(
+    settings, generator
+):
+    own = {"adv__training__evaluate": True, "adv__attack__name": "mis_ranking"}
+    engine = trained(settings, adv__attack__weights=generator, **own)  # trained against ifgsm
+    assert set(engine.attacked_results) == {"market1501"}
+    with pytest.raises(ConfigError, match="'ifgsm' does not use adv"):
+        trained(settings, adv__training__universal=generator)
+
+
+def test_training_images_are_attacked_at_the_size_that_images_are_attacked_at(settings, tmp_path):
+    sizes = {}
+    for space in ("stored", "network"):
+        log = str(tmp_path / space)
+        trained(settings, adv__attack__space=space, data__save_dir=log, data__height=96)
+        entries = read_manifest(stored(tmp_path, space)).entries
+        sizes[space] = {read_pixels(stored(tmp_path, space) / e.output).shape for e in entries}
+    assert sizes["network"] == {(96, 32, 3)}
+    assert sizes["stored"] != sizes["network"]
+    with pytest.raises(ConfigError, match="belongs to another run"):
+        trained(settings, data__save_dir=str(tmp_path / "network"), data__height=96)
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -188,3 +237,15 @@ def test_a_report_is_made_of_the_last_checkpoint(settings, tmp_path, capsys):
     assert "| fgsm | adaptive |" in printed
     assert (tmp_path / "log" / "robustness" / "robustness.json").is_file()
     assert printed.count("Checkpoint saved") == 1
+
+
+def test_the_report_keeps_the_options_that_are_of_one_attack(settings, tmp_path):
+    options = {"lta": {"legacy": True, "steps": 2}}
+    trained(settings, adv__training__report="['fgsm', 'lta']", adv__attack__options=options)
+    attacks = tmp_path / "log" / "robustness" / "attacks"
+    found = [*attacks.glob("*/lta-eps5/results.json")]
+    assert found
+    for path in found:
+        content = json.loads(path.read_text())
+        assert content["config"]["adv"]["attack"]["options"] == options
+        assert {t["attack"]["steps"] for t in content["targets"].values()} == {2}

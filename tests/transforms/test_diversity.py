@@ -114,9 +114,8 @@ def test_a_patch_is_the_boxs_part_of_the_whole_images_look(image, look):
 
 
 def test_looks_of_lht_can_be_chosen():
-    drawn = draws(
-        "lht", 2000, p=1.0, gray=0.0, gray_fusion=0.5, sketch_fusion=0.0, augment=0.0, mode="paper"
-    )
+    options = {"gray": 0.0, "gray_fusion": 0.5, "sketch_fusion": 0.0, "augment": 0.0}
+    drawn = draws("lht", 2000, p=1.0, mode="one_modality", **options)
     found = Counter("nothing" if p is None else kind(p.look) for p in drawn)
     assert set(found) == {"nothing", "gray_fusion"}
     assert found["nothing"] / len(drawn) == pytest.approx(0.5, abs=0.05)

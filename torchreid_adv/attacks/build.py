@@ -10,7 +10,7 @@ from torch import nn
 
 from torchreid_adv.attacks.loop.gradient_attack import Attack
 from torchreid_adv.attacks.shared_noise import with_shared_noise
-from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.config import PER_ATTACK, AdvConfig, lookup, split_options
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
@@ -64,17 +64,23 @@ def build_attack(
 def configured_attack(cfg: AdvConfig) -> Attack:
     """Build the attack of ``adv.attack.*``; gray levels are converted here and nowhere else.
 
+    Options in a section called as an attack are of that attack alone, see
+    :func:`torchreid_adv.config.split_options`.
+
     Raises:
         ConfigError: a key is set that this attack does not use.
     """
-    chosen, options = cfg.adv.attack, dict(cfg.adv.attack.options)
+    chosen = cfg.adv.attack
+    common, single = split_options(chosen.options)
+    own = single.get(ATTACKS.name_of(chosen.name), {})
+    options = {**common, **{k: v for k, v in own.items() if k not in PER_ATTACK}}
     if chosen.tracklet == "shared" and lookup(cfg, "data.type", "image") != "video":
         raise ConfigError(
             "adv.attack.tracklet shared gives the frames of a tracklet one noise; set data.type "
             "video, or adv.attack.tracklet frames"
         )
     for key in ("step_size", "steps", "momentum"):
-        value = chosen[key]
+        value = own.get(key, chosen[key])
         if value is not None:
             if key not in ATTACKS.options(chosen.name):
                 raise ConfigError(f"the attack '{chosen.name}' does not use adv.attack.{key}")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from yacs.config import CfgNode
 
 from torchreid_adv.config.checks import (
+    PER_ATTACK,
     check_finite,
     check_names,
     check_selection,
@@ -22,6 +23,7 @@ from torchreid_adv.config.checks import (
     defense_options,
     set_engine,
     spell_names,
+    split_options,
 )
 from torchreid_adv.config.keys import PATHS
 from torchreid_adv.config.tree import (
@@ -39,6 +41,7 @@ from torchreid_adv.core import pixels
 from torchreid_adv.errors import ConfigError
 
 __all__ = [
+    "PER_ATTACK",
     "AdvConfig",
     "CfgNode",
     "add_adv_config",
@@ -57,6 +60,7 @@ __all__ = [
     "set_engine",
     "setup",
     "spell_names",
+    "split_options",
     "using",
 ]
 _current: AdvConfig | None = None

@@ -41,7 +41,7 @@ from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import Protocol, RetrievalResult
 from torchreid_adv.integration.checkpoints import load_weights, unwrap
 from torchreid_adv.models import Features
-from torchreid_adv.registry import ENGINES
+from torchreid_adv.registry import ATTACKS, ENGINES
 from torchreid_adv.runs.training_set import attack_training
 
 
@@ -251,7 +251,7 @@ class AdversarialTrainingMixin(ResumableMixin):
                 "evaluations during training attack without a target; set adv.attack.targeted "
                 "False, or adv.training.evaluate False"
             )
-        return SideAttack(configured_attack(cfg), cfg.adv.attack.side)
+        return SideAttack(configured_attack(_without_training_file(cfg)), cfg.adv.attack.side)
 
     def _check_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):
@@ -261,6 +261,20 @@ class AdversarialTrainingMixin(ResumableMixin):
                 f"{getattr(self, 'batch_idx', 0) + 1}; look at its images, or lower train.lr or "
                 f"adv.training.eps. Images of the batch: {files}"
             )
+
+
+def _without_training_file(cfg: AdvConfig) -> AdvConfig:
+    """Return a config whose ``adv.attack.weights`` is not the file of the offline attack."""
+    chosen = cfg.adv.training
+    takes = {
+        name: "weights" in ATTACKS.options(name) for name in (cfg.adv.attack.name, chosen.attack)
+    }
+    offline = chosen.mode == "offline" and takes[chosen.attack] and not chosen.universal
+    if takes[cfg.adv.attack.name] or not offline:
+        return cfg
+    own: AdvConfig = cfg.clone()
+    own.adv.attack.weights = ""
+    return own
 
 
 @ENGINES.register("robust_progress", internal=True)

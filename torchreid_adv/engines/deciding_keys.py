@@ -66,6 +66,11 @@ TRAINING = (
     *_SHOWN,
     LeftOut(("adv.mis_ranking",), "its engine trains no network of this kind"),
     LeftOut(
+        ("adv.data.interpolation",),
+        "torchreid's loaders resize what is trained on; a network that is attacked is loaded",
+        lambda cfg: not _attacks(cfg),
+    ),
+    LeftOut(
         ("adv.attack", "adv.training", "adv.job", "adv.distances", "adv.defense"),
         "this training attacks nothing and ranks nothing",
         lambda cfg: not _attacks(cfg),
@@ -86,11 +91,13 @@ TRAINING = (
         lambda cfg: cfg.adv.engine != "kept_progress",
     ),
     LeftOut(("adv.video",), "it is of images", lambda cfg: cfg.adv.engine != "video_progress"),
+    LeftOut(("adv.video.descriptor",), "it is how a trained network is asked"),
 )
 LEARNING = (
     *PLACES,
     *_SHOWN,
     LeftOut(("adv.start",), "the network's weights count"),
+    LeftOut(("adv.data.interpolation",), "torchreid's loaders resize what is learned from"),
     LeftOut(
         ("adv.training", "adv.video", "adv.mis_ranking", "adv.job", "adv.defense"),
         "other engines and the runs that apply what was learned read them",
@@ -98,7 +105,7 @@ LEARNING = (
     LeftOut(
         ("adv.meta.virtual", "adv.meta.inner", "adv.meta.order", "adv.meta.inner_step_size"),
         "there is no meta-test",
-        lambda cfg: cfg.adv.meta.learning == "source",
+        lambda cfg: cfg.adv.meta.learning in ("source", "twice"),
     ),
 )
 FILES = (  # keys that name a file, which counts by what it holds wherever it lies

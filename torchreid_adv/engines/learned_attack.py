@@ -23,6 +23,9 @@ from torchreid_adv.models import fingerprint
 from torchreid_adv.models.prepare import Prepared
 from torchreid_adv.version import __version__
 
+META = ("meta", "two_step")  # ways of adv.meta.learning with a meta-test
+ALONE = ("source", "twice")  # those that see the sources alone
+
 
 class LearnedAttackMixin(MetricAttackMixin):
     """Each batch moves what is learned; the network never changes.
@@ -50,9 +53,11 @@ class LearnedAttackMixin(MetricAttackMixin):
         check_learning(cfg)
         self.learning_config, self.virtual, self.fitting = cfg, None, None
         stock, chosen = self.train_loader, cfg.adv.meta
-        if chosen.learning != "source":
+        if chosen.learning == "twice":
+            self.virtual = Rounds(loader_like(stock, stock.dataset, cfg))
+        elif chosen.learning != "source":
             other = training_set(cfg, chosen.virtual, stock.dataset.transform)
-            if chosen.learning == "meta":
+            if chosen.learning in META:
                 self.virtual = Rounds(loader_like(stock, other, cfg))
             else:
                 joined = stock.dataset + other if chosen.learning == "joined" else other
@@ -120,7 +125,7 @@ class LearnedAttackMixin(MetricAttackMixin):
             "version": __version__,
             "space": "network",
             "trained_on": [] if chosen.learning == "virtual" else list(self.datamanager.sources),
-            "virtual": "" if chosen.learning == "source" else chosen.virtual,
+            "virtual": "" if chosen.learning in ALONE else chosen.virtual,
             "learning": chosen.learning,
             "model": lookup(cfg, "model.name", type(model.network).__name__),
             "model_sha256": fingerprint(model.network),

@@ -58,6 +58,11 @@ def check_meta_defense(engine: Any, cfg: AdvConfig) -> None:
             "adv.engine meta_defense trains against a universal perturbation that was learned "
             "before; set adv.attack.name universal and name its file in adv.attack.weights"
         )
+    if chosen.learning in ("two_step", "twice"):
+        raise ConfigError(
+            f"adv.meta.learning {chosen.learning} is a way to learn a perturbation (adv.engine "
+            "meta_attack); adv.engine meta_defense takes meta, source or joined"
+        )
     for section in USED:
         _check_unused(cfg, section, without=OF_META if chosen.learning != "meta" else ())
     if chosen.learning == "virtual":

@@ -91,7 +91,7 @@ class MisRankingMixin(LearnedAttackMixin):
 
 
 def _check(cfg: AdvConfig) -> None:
-    if cfg.adv.meta.learning == "meta":
+    if cfg.adv.meta.learning not in ("source", "joined", "virtual"):
         raise ConfigError(
             "adv.engine mis_ranking learns on one set; set adv.meta.learning source, joined or "
             "virtual"

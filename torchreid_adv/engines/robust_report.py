@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.config import AdvConfig
+from torchreid_adv.config import AdvConfig, split_options
 from torchreid_adv.core.files import write_text
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.report.text import percent
@@ -154,7 +154,8 @@ def report_after_training(cfg: AdvConfig, checkpoint: Path, out: Path) -> Path:
         own.adv.transfer[name] = []
     for name in ("step_size", "steps", "momentum"):  # the attacks' own, for there are several
         own.adv.attack[name] = None
-    own.adv.attack.options.clear()
+    for option in split_options(own.adv.attack.options)[0]:  # those of single attacks stay
+        del own.adv.attack.options[option]
     own.data.save_dir = str(out)
     path = robust_report(own, CLEAN if CLEAN in models else "")
     print(f"\n{path.read_text(encoding='utf-8')}\nReport: {path}")

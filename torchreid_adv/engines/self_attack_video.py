@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -132,7 +134,8 @@ class VISelfAttackMixin(TrackletEvaluationMixin, ResumableMixin):
         self._check_finite(summary)
         self._weighted(losses).backward()
         self._keep(moved(step, fixed=fixed))
-        self.optimizer.step()
+        with self._parts_at_own_rate():
+            self.optimizer.step()
         if "defense" in outputs:
             right = outputs["defense"].argmax(1) == pids
             summary["acc"] = 100 * float(right.float().mean())
@@ -171,6 +174,23 @@ class VISelfAttackMixin(TrackletEvaluationMixin, ResumableMixin):
         for parameter in network.parameters():
             if id(parameter) not in own:
                 parameter.grad = None
+
+    @contextlib.contextmanager
+    def _parts_at_own_rate(self) -> Iterator[None]:
+        """Let a step move the body parts' classifier at ``adv.video.parts_rate`` of its rate.
+
+        What torchreid's optimizers take from a weight is linear in the learning rate, momentum and
+        weight decay included.
+        """
+        rate = self.video_config.adv.video.parts_rate
+        network = unwrap(self.model)
+        assert isinstance(network, SelfAttackVideo)
+        own = [] if rate == 1 else group_parameters(network, ("classifier_parts",))
+        before = [parameter.detach().clone() for parameter in own]
+        yield
+        with torch.no_grad():
+            for parameter, old in zip(own, before, strict=True):
+                parameter.copy_(old + rate * (parameter - old))
 
     def _check_finite(self, losses: dict[str, float]) -> None:
         for name, loss in losses.items():

@@ -118,23 +118,36 @@ ROWS = 256
 
 
 @torch.no_grad()
-def positive_distance(query: Features, gallery: Features, protocol: Protocol) -> float:
+def positive_distance(
+    query: Features, gallery: Features, protocol: Protocol, *, squared: bool = True
+) -> float:
     """Return the mean distance of queries to the gallery images that are correct matches.
 
     Args:
         query: features of the queries.
         gallery: features of the gallery.
         protocol: how far two features are apart, and which matches count.
+        squared: Euclidean distances as they rank, squared; False = their roots, which are at most
+            2 between unit features.
 
     Returns:
         the mean over all such pairs, NaN when there is none.
+
+    Raises:
+        ConfigError: roots of distances that are no squares.
     """
+    own = protocol.distance
+    if not squared and not (own.squared_euclidean and own.scale == 1):
+        raise ConfigError(
+            f"'{own.name}' is no squared distance, so it has no root to take; leave squared True"
+        )
     distance, labels = protocol.distance, protocol.labels(query, gallery)
     mapped, total, count = distance.map(gallery.values), 0.0, 0
     for start in range(0, len(query), ROWS):
         rows = slice(start, min(start + ROWS, len(query)))
         pairs = labels.matches(rows)
         between = distance.between(distance.map(query.values[rows]), mapped).cpu()
-        total += float(between[pairs.rows, pairs.columns].double().sum())
+        found = between[pairs.rows, pairs.columns].double()
+        total += float((found if squared else found.clamp_min(0).sqrt()).sum())
         count += len(pairs.rows)
     return total / count if count else float("nan")

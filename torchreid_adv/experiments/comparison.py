@@ -22,7 +22,8 @@ class Finding:
         measures: by the names of the table, in [0, 1].
         kind: ``white``, ``gray``, ``black`` or ``oblivious``; "" where nothing was attacked.
         clean: the same measures without an attack, where there is one.
-        kinds: measure -> kind, for measures of another network than the first.
+        kinds: measure -> kind, where measures are of several networks; one that is not named is
+            of none, as a ratio of two is.
     """
 
     where: Mapping[str, Any]
@@ -33,7 +34,7 @@ class Finding:
 
     def kind_of(self, measure: str) -> str:
         """Return the kind of attack behind a measure."""
-        return self.kinds.get(measure, self.kind)
+        return self.kinds.get(measure, "") if self.kinds else self.kind
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,10 @@ NAMES = {
     "ssim": "SSIM",
     "seconds": "seconds",
     "metric_preserving_mAP": "mAP, metric-preserving",
+    "improvement": "#I",
+    "positive_distance": "mean distance to true positives",
 }
+_NUMBERS = ("positive_distance",)  # printed as they are, whatever the unit of the table
 _UNITS = {"percent": "in percent", "ratio": "adversarial over clean mAP", "number": "as it is"}
 _SAME = {
     "gray": "g: gray-box, the same network with other weights; b: black-box, another network",
@@ -272,7 +276,8 @@ def _head(column: str, measure: str, several: bool) -> str:
 def _cell(entry: Entry | None, measure: str, unit: str) -> str:
     if entry is None:
         return ""
-    digits, factor = (2, 100) if unit == "percent" else (3, 1)
+    percent = unit == "percent" and measure not in _NUMBERS
+    digits, factor = (2, 100) if percent else (3, 1)
     ours = entry.ours.measures.get(measure) if entry.ours else None
     said = DASH if ours is None else f"{factor * ours:.{digits}f}"
     kind = entry.ours.kind_of(measure) if entry.ours and ours is not None else ""
@@ -280,4 +285,7 @@ def _cell(entry: Entry | None, measure: str, unit: str) -> str:
         said = f"**{said}**" if kind == "white" else said
         said = f"{said} {KINDS[kind]}"
     printed = entry.paper.get(measure)
-    return said if printed is None else f"{said} [{printed:.{digits + 2}g}]"
+    if printed is None:
+        return said
+    shown = f"{printed:g}" if printed >= 10 ** (digits + 2) else f"{printed:.{digits + 2}g}"
+    return f"{said} [{shown}]"

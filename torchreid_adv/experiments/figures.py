@@ -182,7 +182,7 @@ def _draw(axes: Axes, lines: dict[str, list[Reading]]) -> None:
             fmt=f"{MARKS[number % len(MARKS)]}-",
             color=COLORS[number % len(COLORS)],
             capsize=3,
-            cell_label=name,
+            label=name,
         )
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.minorticks_off()

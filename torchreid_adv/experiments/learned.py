@@ -222,7 +222,7 @@ def learning_key(own: AdvConfig) -> Key:
     """
     contents = Contents(Path(own.data.root).expanduser() / FOLDER)
     names = [*own.data.sources]
-    names += [own.adv.meta.virtual] if own.adv.meta.learning != "source" else []
+    names += [own.adv.meta.virtual] if own.adv.meta.learning not in ("source", "twice") else []
     images = [
         set_facts(own, name, contents, combineall=bool(own.data.combineall)) for name in names
     ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.config import AdvConfig, lookup, plain
 from torchreid_adv.config.keys import KEYS
 from torchreid_adv.config.torchreid_keys import DEFAULTS
 from torchreid_adv.core.files import write_bytes, write_text
@@ -172,9 +172,14 @@ def rule_note(cfg: AdvConfig, table: PaperTable) -> str:
     """Say how precisions were averaged, and at which size images were attacked."""
     own = Protocol.configured(cfg).ap_rule
     as_paper = "as the paper's" if own == table.ap_rule else f"the paper's: {table.ap_rule}"
-    space = f" {SPACES[cfg.adv.attack.space]} It is scored from the stored 8-bit files."
+    space = (
+        f" {SPACES[cfg.adv.attack.space]} It is scored from the stored 8-bit files. Images are "
+        f"resized to the network's input by {cfg.adv.data.interpolation} interpolation."
+    )
     attacked = table.values("attack") or table.values("attacked")
-    return f"Average precision: {own}, {as_paper}.{space if attacked else ''}"
+    options = plain(cfg.adv.attack.options)
+    changed = f" Options of attacks that are not the paper's: {options}." if options else ""
+    return f"Average precision: {own}, {as_paper}.{space + changed if attacked else ''}"
 
 
 def _missing(table: PaperTable, labels: Sequence[str]) -> list[str]:

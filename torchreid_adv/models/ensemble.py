@@ -39,12 +39,21 @@ class Ensemble(ImageModel):
         super().__init__()
         if not members or not all(isinstance(member, PixelModel) for member in members):
             raise ConfigError("an ensemble has one PixelModel or more as members")
+        if len({member.interpolation for member in members}) > 1:
+            raise ConfigError(
+                "members of an ensemble resize images alike; load all with one interpolation"
+            )
         self.members = nn.ModuleList(members)
 
     @property
     def size(self) -> list[tuple[int, int]]:
         """Height and width of each member's input."""
         return [member.size for member in self._members()]
+
+    @property
+    def interpolation(self) -> str:
+        """How images are resized to the inputs, which all members do alike."""
+        return self._members()[0].interpolation
 
     @property
     def network(self) -> nn.Module:

@@ -83,6 +83,7 @@ def load_foreign(
     std: Sequence[float],
     device: str | torch.device,
     output: Output = None,
+    interpolation: str = "bilinear",
 ) -> PixelModel:
     """Load a network of one of :data:`FORMATS`, in eval mode, and try it on random pixels.
 
@@ -95,6 +96,8 @@ def load_foreign(
         std: normalization of its input.
         device: where to put it.
         output: which of several results are the features, see :class:`PixelModel`.
+        interpolation: how images are resized, see :class:`PixelModel`; a PixelModel that a
+            function returns resizes as it does.
 
     Raises:
         ConfigError: no such file or function, a file of another format, or a network that does not
@@ -108,7 +111,8 @@ def load_foreign(
         network = FileNetwork(*_opened(kind, path, device))
     model = network
     if not isinstance(model, PixelModel):
-        model = PixelModel(network, size=size, mean=mean, std=std, output=output)
+        settings: dict[str, Any] = {"size": size, "mean": mean, "std": std, "output": output}
+        model = PixelModel(network, interpolation=interpolation, **settings)
     model = model.to(device).eval()
     _try(model, f"'{source}'", device)
     return model

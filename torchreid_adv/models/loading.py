@@ -35,6 +35,7 @@ def load_model(
     device: str | torch.device | None = None,
     key: str | None = None,
     output: Output = None,
+    interpolation: str = "bilinear",
 ) -> PixelModel:
     """Load a network with its weights, in eval mode; one of tracklets takes tracklets.
 
@@ -52,6 +53,7 @@ def load_model(
         device: where to put it; None = the GPU if there is one.
         key: which part of a checkpoint that holds several networks, for example ``ema``.
         output: which of several results are the features, see :class:`PixelModel`.
+        interpolation: how images are resized to the input, ``bilinear`` or ``bicubic``.
 
     Raises:
         ConfigError: unknown name, no such file, weights of another network or of several, or a
@@ -60,18 +62,17 @@ def load_model(
     name, size, mean, std = _settings(name, size, mean, std)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     name = same_name(name, FORMATS) or name
+    settings: dict[str, Any] = {"size": size, "mean": mean, "std": std, "output": output}
     if name in FORMATS:
         if key is not None:
             raise ConfigError(f"key chooses weights in a checkpoint, and '{name}' files have none")
-        return load_foreign(
-            name, weights, size=size, mean=mean, std=std, device=device, output=output
-        )
+        return load_foreign(name, weights, device=device, interpolation=interpolation, **settings)
     check_size(name, size)
     state = weights_in(read_checkpoint(weights), weights, key=key)
     with torch.random.fork_rng(devices=[]):
         network = _loaded(name, weights, state)
     kind = TrackletModel if takes_tracklets(network) else PixelModel
-    return kind(network, size=size, mean=mean, std=std, output=output).to(device).eval()
+    return kind(network, interpolation=interpolation, **settings).to(device).eval()
 
 
 def _settings(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import transforms as T
 
+from torchreid_adv.data.images import RESAMPLING
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.output import Output, asked, features_in
 
@@ -60,10 +61,12 @@ class PixelModel(ImageModel):
         std: of the training pixels, three positive numbers.
         output: which of several results are the features: an index where the network returns a
             list or tuple, a key where it returns a dict; None = it returns one tensor.
+        interpolation: how images are resized to the input: ``bilinear``, as torchreid's test
+            transform, or ``bicubic``.
 
     Raises:
-        ConfigError: a size, mean or std that cannot be used; when it is called, images or an answer
-            of the network that cannot be.
+        ConfigError: an unknown interpolation, a size, mean or std that cannot be used; when it is
+            called, images or an answer of the network that cannot be.
 
     Example:
         >>> model = PixelModel(network, size=(256, 128))
@@ -71,6 +74,7 @@ class PixelModel(ImageModel):
     """
 
     caches = ("_moments",)
+    interpolation = "bilinear"  # an instance has its own where that differs
 
     def __init__(
         self,
@@ -80,8 +84,15 @@ class PixelModel(ImageModel):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         output: Output = None,
+        interpolation: str = "bilinear",
     ) -> None:
         super().__init__()
+        if interpolation not in RESAMPLING:
+            raise ConfigError(
+                f"interpolation is one of {', '.join(RESAMPLING)}, got {interpolation!r}"
+            )
+        if interpolation != self.interpolation:
+            self.interpolation = interpolation
         if len(size) != 2 or min(size) < 1:
             raise ConfigError(f"size is (height, width) in pixels, got {tuple(size)}")
         if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
@@ -121,7 +132,7 @@ class PixelModel(ImageModel):
         return features_in(answer, self.output, len(inputs))
 
     def resize(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
-        """Resize each image from its own size to the network's, as Pillow's bilinear does.
+        """Resize each image from its own size to the network's, as Pillow does.
 
         Antialiased, or a smaller target would sample single pixels and differ from what is scored.
         """
@@ -133,6 +144,8 @@ class PixelModel(ImageModel):
     def _interpolate(self, images: Tensor) -> Tensor:
         if tuple(images.shape[-2:]) == self.size:
             return images
+        if self.interpolation == "bicubic":
+            return bicubic(images, self.size)
         return F.interpolate(
             images, self.size, mode="bilinear", antialias=True, align_corners=False
         )
@@ -160,13 +173,31 @@ class PixelModel(ImageModel):
         This is what scores use: the resize there rounds to whole levels, the one of
         :meth:`forward` does not.
         """
-        return T.Compose([T.Resize(self.size), T.ToTensor(), T.Normalize(self.mean, self.std)])
+        resize = T.Resize(self.size, interpolation=T.InterpolationMode(self.interpolation))
+        return T.Compose([resize, T.ToTensor(), T.Normalize(self.mean, self.std)])
 
     def of_files(self, inputs: Sequence[Tensor], *, modality: Tensor | None = None) -> Tensor:
         """Return the features (N, D) of what the file transform gave for N images."""
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
         features: Tensor = self.ask(torch.stack(list(inputs)).to(device))
         return features
+
+
+def bicubic(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Return images (N, 3, H, W) in [0, 1] at another size, as Pillow's bicubic resizes them.
+
+    Along rows, then along columns: bicubic weights overshoot, and Pillow clips after both.
+
+    Args:
+        images: (N, 3, h, w) in [0, 1].
+        size: height and width, pixels.
+    """
+    for step in ((images.shape[-2], size[1]), tuple(size)):
+        if tuple(images.shape[-2:]) != step:
+            images = F.interpolate(
+                images, step, mode="bicubic", antialias=True, align_corners=False
+            ).clamp(0, 1)
+    return images
 
 
 def checked(images: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.entries import parse_entry, settings_in, three
@@ -44,12 +45,19 @@ class ModelSpec:
         mean: Sequence[float],
         std: Sequence[float],
         device: str | None = None,
+        interpolation: str = "bilinear",
     ) -> PixelModel:
         """Load it; size, mean and std hold where it has none of its own."""
         size = self.size or size
         if self.normalization:
             mean, std = map(three, self.normalization)
-        return load_model(self.name, self.weights, size=size, mean=mean, std=std, device=device)
+        settings: dict[str, Any] = {
+            "size": size,
+            "mean": mean,
+            "std": std,
+            "interpolation": interpolation,
+        }
+        return load_model(self.name, self.weights, device=device, **settings)
 
 
 def parse_models(entries: Sequence[str], *, trained: bool | None = True) -> list[ModelSpec]:

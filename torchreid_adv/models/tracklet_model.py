@@ -130,6 +130,7 @@ def of_tracklets(model: PixelModel, *, clip: int = 0, pooling: str = "") -> Trac
         mean=model.mean,
         std=model.std,
         output=model.output,
+        interpolation=model.interpolation,
     )
     return made.train(model.training)
 

@@ -75,6 +75,7 @@ def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
         cfg.data.norm_mean,
         cfg.data.norm_std,
         device="cuda" if cfg.use_gpu else "cpu",
+        interpolation=cfg.adv.data.interpolation,
     )
     if cfg.data.type == "image":
         return model

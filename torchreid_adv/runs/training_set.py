@@ -22,8 +22,10 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel, extract
 from torchreid_adv.models.cuda import on_configured_threads, repeatable
 from torchreid_adv.models.specs import ModelSpec
+from torchreid_adv.registry import ATTACKS
 from torchreid_adv.runs.folder import JobFolder, surroundings
 from torchreid_adv.runs.inputs import load_spec
+from torchreid_adv.runs.settings import attacked_size
 from torchreid_adv.runs.stored import Variant
 from torchreid_adv.runs.writer import VariantWriter
 
@@ -87,6 +89,7 @@ def _stored(
             chunk=cfg.adv.job.chunk,
             workers=cfg.data.workers,
             team=team,
+            size=attacked_size(cfg.adv.attack.space, model),
         )
         wanted = replace(data, train=chosen)
         writer.require_room(wanted, round(pixels * len(chosen) / len(data.train)))
@@ -100,6 +103,9 @@ def _stored(
 def training_attack(cfg: AdvConfig) -> Attack:
     """Return the attack of ``adv.training.attack`` and its keys.
 
+    One that was learned before comes from ``adv.training.universal``; without that from
+    ``adv.attack.weights``, which is otherwise the file of the evaluation's attack.
+
     Raises:
         ConfigError: a key is set that this attack does not use.
     """
@@ -108,10 +114,13 @@ def training_attack(cfg: AdvConfig) -> Attack:
     own.adv.attack.step_size, own.adv.attack.steps = chosen.step_size, chosen.steps
     own.adv.attack.momentum, own.adv.attack.targeted = None, False
     own.adv.attack.options = chosen.options
+    if chosen.universal or "weights" not in ATTACKS.options(chosen.attack):
+        own.adv.attack.weights = chosen.universal
     try:
         return configured_attack(own)
     except ConfigError as error:
-        raise ConfigError(str(error).replace("adv.attack.", "adv.training.")) from error
+        said = str(error).replace("adv.attack.weights", "adv.training.universal")
+        raise ConfigError(said.replace("adv.attack.", "adv.training.")) from error
 
 
 def training_folder(cfg: AdvConfig) -> Path:
@@ -142,8 +151,10 @@ def _lonely(records: Sequence[Record]) -> bool:
 
 def _identity(cfg: AdvConfig, model: PixelModel, attack: Attack) -> dict[str, Any]:
     """Return what makes a run the same run."""
+    space = {"space": cfg.adv.attack.space} if cfg.adv.attack.space != "stored" else {}
     return {
         **surroundings(model, cfg.adv.job.chunk),
+        **space,
         "attack": {"name": attack.name, **attack.describe(), "side": "train", "reference": RULE},
         "parts": attack,
         "ratio": [cfg.adv.training.ratio, cfg.adv.attack.seed],

@@ -30,7 +30,14 @@ from torchreid_adv.core.pixels import LEVELS, from_levels, whole_levels
 from torchreid_adv.core.processes import progress_bar
 from torchreid_adv.core.untrusted import read_regular
 from torchreid_adv.data.containers import PNG, png_size
-from torchreid_adv.data.images import BYTES_PER_PIXEL, FORMATS, decode_image, read_image, resized
+from torchreid_adv.data.images import (
+    BYTES_PER_PIXEL,
+    FORMATS,
+    RESAMPLING,
+    decode_image,
+    read_image,
+    resized,
+)
 from torchreid_adv.data.records import Record
 from torchreid_adv.errors import DataError, VerificationError, printable
 from torchreid_adv.runs.originals import DataFiles, Originals
@@ -138,7 +145,8 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
         for entry in good:
             try:
                 path = known.path(entry) if known else originals.path(entry)
-                found = [*_image_faults(folder, path, entry, bound, _scaled(manifest, entry))]
+                how = _scaled(manifest, entry), _interpolation(manifest)
+                found = [*_image_faults(folder, path, entry, bound, *how)]
             except DataError as error:
                 found = [str(error)]
             faults += [f"{entry.output}: {fault}" for fault in found]
@@ -255,6 +263,14 @@ def _scaled(manifest: Manifest, entry: Entry) -> tuple[int, int] | None:
     return entry.size
 
 
+def _interpolation(manifest: Manifest) -> str:
+    """Return how originals were resized to the size at which they were attacked."""
+    told = manifest.header.get("interpolation", "bilinear")
+    if told not in RESAMPLING:
+        raise DataError(f"is of a run that resized images by {told!r}, which nobody knows")
+    return str(told)
+
+
 def network_sizes(facts: Any) -> set[tuple[int, int]]:
     """Return the input sizes that a run's facts about its network, or networks, tell.
 
@@ -278,7 +294,12 @@ def _has_copies(manifest: Manifest) -> bool:
 
 
 def _image_faults(
-    folder: Path, path: Path, entry: Entry, bound: Bound, scaled: tuple[int, int] | None
+    folder: Path,
+    path: Path,
+    entry: Entry,
+    bound: Bound,
+    scaled: tuple[int, int] | None,
+    interpolation: str,
 ) -> Iterator[str]:
     """Yield what is wrong with the bytes and pixels of one image.
 
@@ -288,6 +309,7 @@ def _image_faults(
         entry: of the manifest.
         bound: how far it may be from its original.
         scaled: size that the original is brought to first; None = its own.
+        interpolation: how, ``bilinear`` or ``bicubic``.
     """
     limit = config.current().adv.data.max_pixels * BYTES_PER_PIXEL + _OVERHEAD
     source = read_regular(path, limit)
@@ -297,7 +319,7 @@ def _image_faults(
     with Image.open(io.BytesIO(source), formats=FORMATS) as header:
         if header.mode != entry.source_mode:
             yield f"its original is of mode {header.mode}, the manifest says {entry.source_mode}"
-    original = original if scaled is None else resized(original, scaled)
+    original = original if scaled is None else resized(original, scaled, interpolation)
     output = inside(folder, entry.output)
     content = read_regular(output, math.prod(original.shape) * BYTES_PER_PIXEL + _OVERHEAD)
     if sha256(content) != entry.sha256:

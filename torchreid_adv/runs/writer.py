@@ -224,7 +224,10 @@ class VariantWriter:
         with ExitStack() as stack:
             ready, started = None, time.perf_counter()
             for unit, read in zip(units, self._read(units, "attacking"), strict=True):
-                images = read if self.size is None else [_resized(i, self.size) for i in read]
+                if self.size is not None:
+                    own = getattr(self.model, "interpolation", "bilinear")
+                    read = [_resized(image, self.size, own) for image in read]
+                images = read
                 if ready is None:
                     _, batch = next(self._batches(unit, images))
                     precision = getattr(self.attack, "precision", "fp32")
@@ -324,10 +327,10 @@ def _joined(unit: Unit, parts: Sequence[_Part]) -> Result:
     )
 
 
-def _resized(image: Pixels, size: tuple[int, int]) -> Pixels:
+def _resized(image: Pixels, size: tuple[int, int], interpolation: str) -> Pixels:
     if isinstance(image, list):
-        return [resized(frame, size) for frame in image]
-    return resized(image, size)
+        return [resized(frame, size, interpolation) for frame in image]
+    return resized(image, size, interpolation)
 
 
 def _files(images: Sequence[Pixels]) -> list[np.ndarray]:

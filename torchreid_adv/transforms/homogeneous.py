@@ -51,7 +51,7 @@ class Looks:
     """Draws looks by name: 'gray', 'sketch', 'gray_fusion', 'sketch_fusion' or 'augment'.
 
     Args:
-        mode: of channel fusion, 'paper' or 'code'.
+        mode: of channel fusion, see ChannelFusion.
         keep_order: of channel fusion.
         legacy: AutoAugment as the published code has it.
 
@@ -117,7 +117,7 @@ class LocalHomogeneous(RandomHomogeneous):
         gray_fusion: share of fusion with gray.
         sketch_fusion: share of fusion with sketch.
         augment: share of AutoAugment; what is missing to 1 leaves the image as it is.
-        mode: of the fusion, 'paper' or 'code'.
+        mode: of the fusion, see ChannelFusion.
         keep_order: of the fusion.
         area_min: smallest area of the rectangle, share of the image.
         area_max: largest area of the rectangle, share of the image.

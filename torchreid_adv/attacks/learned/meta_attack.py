@@ -82,6 +82,9 @@ class UniversalFit:
 
         Returns:
             losses (N,) of the batch before the step.
+
+        Raises:
+            ConfigError: an inner step that is kept, and a model whose gradient is a mean of draws.
         """
         self.perturbation.to(batch.images.device)
         with (
@@ -90,10 +93,16 @@ class UniversalFit:
             seeded(self.seed, batch, self.steps),
         ):
             gradient = exact if virtual is None else self._meta(ready, virtual)
-            gradient = expectation(eot_samples(ready), of=gradient)
+            samples = eot_samples(ready)
+            if samples > 1 and virtual is not None and self.inner.kept:
+                raise ConfigError(
+                    "an inner step that is kept is taken once, and this defense's gradient is a "
+                    "mean of several draws; set adv.meta.learning meta, or one draw"
+                )
+            gradient = expectation(samples, of=gradient)
             losses = gradient(self._bound(ready, batch), self.perturbation, batch.images)
         self.rule.step(losses, self.perturbation.project)
-        self.steps += 1
+        self.steps += 2 if virtual is not None and self.inner.kept else 1
         return losses
 
     def fit(
@@ -159,6 +168,9 @@ class InnerStep:
         order: 2 differentiates through an ``sgd`` step. The slope of a sign is 0, so that through
             signed steps both orders are the same gradient, which is computed as the cheap one.
         step_size: pixel units of [0, 1]; None = the step rule's.
+        kept: the temporary step stays, so that each iteration takes two, as the released code does:
+            the first along the gradient of the meta-train alone, without memory, the second from
+            there along the sum of both gradients, with it.
 
     Raises:
         ConfigError: an unknown kind or order.
@@ -167,6 +179,7 @@ class InnerStep:
     kind: str = "sign"
     order: int = 1
     step_size: float | None = None
+    kept: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in INNER:
@@ -184,9 +197,9 @@ def meta(losses_of: Losses, images: Tensor, rule: StepRule, inner: InnerStep) ->
     """Return the gradient of eqs. 8 and 9: ``L_train(p) + L_test(p after a step on L_train)``.
 
     Yang et al., Towards Robust Person Re-identification by Defending Against Universal Attackers,
-    Algorithm 1. The temporary step is a copy, and the rule's memory is read, never written. (The
-    released code keeps the temporary step, and so takes two steps at a time.) Entries that the
-    temporary step would carry beyond their bounds get no gradient from the meta-test.
+    Algorithm 1. The temporary step is a copy, and the rule's memory is read, never written; the
+    released code keeps the step, see :class:`InnerStep`. Entries that it would carry beyond their
+    bounds get no gradient from the meta-test.
 
     Args:
         losses_of: of the meta-test images.
@@ -205,6 +218,10 @@ def meta(losses_of: Losses, images: Tensor, rule: StepRule, inner: InnerStep) ->
         other = torch.autograd.grad(tested.mean(), parameters)
         for parameter, here, there in zip(parameters, own, other, strict=True):
             parameter.grad = here.detach() + there
+        if inner.kept:
+            with torch.no_grad():
+                for name, parameter in perturbation.named_parameters():
+                    parameter.copy_(moved[name])
         return losses.detach()
 
     return gradient
@@ -221,7 +238,7 @@ def _stepped(
     limits, moved = perturbation.limits(), {}
     for (name, parameter), gradient in zip(perturbation.named_parameters(), gradients, strict=True):
         group = settings[parameter]
-        memory = rule.state[parameter].get("memory")
+        memory = None if inner.kept else rule.state[parameter].get("memory")
         direction = running(gradient, memory, group.get("momentum", 0))
         unit = direction.sign() if inner.kind == "sign" else _mean_one(direction)
         step = unit * (group["lr"] if inner.step_size is None else inner.step_size)

@@ -7,6 +7,7 @@ Li et al., Universal Perturbation Attack Against Image Retrieval, 2019. Its pair
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -122,3 +123,32 @@ class ListReversal(ClusterLoss):
 def _discount(rank: Tensor) -> Tensor:
     """Return what a place of a ranking counts, ranks from 0."""
     return 1 / torch.log2(rank + 2)
+
+
+class Summed(Objective):
+    """The sum of several objectives, each with the same weight.
+
+    UAP-Retrieval's pair-wise, label-wise and list-wise losses can be summed in its released code;
+    each reads the features by itself, so a step costs as many passes.
+
+    Args:
+        objectives: what is summed.
+    """
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self.objectives = tuple(objectives)
+        together = [one for one in objectives if one.scope == "batch"]
+        self.scope = "batch" if together else "image"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is summed."""
+        return {"sum": [objective.describe() for objective in self.objectives]}
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> the sums (N,) of the losses."""
+        bound = [objective.bind(embed, batch, references) for objective in self.objectives]
+
+        def losses(images: Tensor) -> Tensor:
+            return torch.stack([one(images) for one in bound]).sum(0)
+
+        return losses

@@ -96,5 +96,10 @@ KEYS: tuple[Key, ...] = (
         "attacked together instead of model.name: ['name:weights', 'name@160x64:weights', ...]",
         path=True,
     ),
-    Key("attack.options", {}, "further keywords of the registered attack"),
+    Key(
+        "attack.options",
+        {},
+        "further keywords of the registered attack; those of one of several attacks go below its "
+        "name, as {lta: {legacy: True}}, where step_size, steps and momentum may stand, too",
+    ),
 )

@@ -32,8 +32,10 @@ KEYS: tuple[Key, ...] = (
         "meta",
         "'meta' = Algorithms 1 and 2: each step is learned on the sources and tested on "
         "adv.meta.virtual; 'source' = the sources alone, 'joined' = both as one set, 'virtual' = "
-        "the virtual set",
-        one_of("meta", "source", "joined", "virtual"),
+        "the virtual set; meta_attack alone: 'two_step' = as 'meta', but the temporary step is "
+        "kept, as the released code does, 'twice' = 'source' with as many steps, two a batch of "
+        "the log",
+        one_of("meta", "source", "joined", "virtual", "two_step", "twice"),
     ),
     Key(
         "meta.virtual",
@@ -47,14 +49,14 @@ KEYS: tuple[Key, ...] = (
         "what is learned: reversed 'triplet' within a batch, 'self' = away from an image's own "
         "feature (SMA); of UAP-Retrieval, among cluster centers: pair-wise 'centroids' = the same "
         "triplet, label-wise 'labels' = out of the own cluster, list-wise 'list' = their ranking "
-        "reversed",
-        one_of("triplet", "self", "centroids", "labels", "list"),
+        "reversed, 'retrieval' = the sum of the three",
+        one_of("triplet", "self", "centroids", "labels", "list", "retrieval"),
     ),
     Key("meta.margin", 0.5, "of the triplets, in the attacked distance's unit", between(0, 1000)),
     Key(
         "meta.centroids",
         512,
-        "cluster centers of adv.meta.loss centroids, labels and list",
+        "cluster centers of adv.meta.loss centroids, labels, list and retrieval",
         between(2, 10**6),
         unit="clusters",
     ),

@@ -25,6 +25,13 @@ KEYS: tuple[Key, ...] = (
         one_of("standard", "trapezoid"),
     ),
     Key(
+        "data.interpolation",
+        "bilinear",
+        "how images are resized to a loaded model's input, also those attacked in space 'network': "
+        "'bilinear' as torchreid, 'bicubic' as the joint defense's code",
+        one_of("bilinear", "bicubic"),
+    ),
+    Key(
         "evaluation.rerank",
         False,
         "score after k-reciprocal re-ranking, too, as torchreid's test.rerank asks for",

@@ -78,6 +78,13 @@ KEYS: tuple[Key, ...] = (
         unit="epochs",
     ),
     Key(
+        "study.longer",
+        1.0,
+        "of the study defense: epochs of CF and DL over those of N; 2 in the paper, so that what "
+        "they gain or cost at 1 is not the schedule's",
+        between(1, 100),
+    ),
+    Key(
         "study.weights",
         [[0.1, 1.0, 9.0], [0.01, 0.5, 4.0], [0.1, 0.5, 5.0]],
         "of the study video_weights: what lambda 1, 2 and 3 of adv.video.weights are set to, one "

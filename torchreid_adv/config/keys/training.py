@@ -23,8 +23,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.universal",
         "",
-        "objective 'universal': file of a universal perturbation or of a generator, of the bound "
-        "adv.training.eps",
+        "objective 'universal', or offline an attack that was learned before: file of a universal "
+        "perturbation or of a generator, of the bound adv.training.eps",
         path=True,
     ),
     Key(

@@ -47,6 +47,27 @@ KEYS: tuple[Key, ...] = (
         one_of("self", "other"),
     ),
     Key(
+        "video.parts_neck",
+        "none",
+        "BatchNorm without bias on the descriptor of the body parts: 'none' as the paper prints "
+        "it, 'classifier' = before their classifier in training, 'descriptor' = at test, too",
+        one_of("none", "classifier", "descriptor"),
+    ),
+    Key(
+        "video.parts_rate",
+        1.0,
+        "vi_self_attack: learning rate of the body parts' classifier and its BatchNorm, times that "
+        "of the schedule",
+        between(0, 1000),
+    ),
+    Key(
+        "video.descriptor",
+        "whole",
+        "what describes a tracklet at test: 'whole' = by all that the network has, 'defender' = by "
+        "the defender's feature alone, 'stripes' = by its maps' six stripes, unguided and raw",
+        one_of("whole", "defender", "stripes"),
+    ),
+    Key(
         "video.update",
         "alternate",
         "vi_self_attack: 'alternate' = three updates a batch (Algorithm 1), 'joint' = one (eq. 17)",

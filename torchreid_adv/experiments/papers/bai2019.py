@@ -40,7 +40,9 @@ PROTOCOL: dict[str, Any] = {
     "adv.evaluation.ap_rule": "trapezoid",
     **dict.fromkeys(("adv.attack.metric", "adv.attack.reference", "adv.transfer.paper"), ""),
     **dict.fromkeys(("adv.attack.step_size", "adv.attack.steps", "adv.attack.momentum")),
+    "adv.data.interpolation": "bilinear",
     "adv.attack.side": "gallery",
+    "adv.attack.space": "stored",
     "adv.attack.targeted": False,
     "adv.attack.eps": 5.0,
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.defenses import Defense, build_defense
+from torchreid_adv.defenses.chain import Pad
 from torchreid_adv.defenses.circuitous_scaling import PRESETS, in_proportion
 from torchreid_adv.engines.progress import FILE as CURVES
 from torchreid_adv.engines.trained import trained_weights
@@ -33,6 +34,7 @@ ATTACK = {
     "test.normalize_feature": True,
     "test.dist_metric": "euclidean",
     "adv.evaluation.ap_rule": "trapezoid",
+    "adv.data.interpolation": "bicubic",  # the released code's, with and without a defense
     **dict.fromkeys(("adv.attack.metric", "adv.attack.reference", "adv.transfer.paper"), ""),
     "adv.attack.side": "query",
     "adv.attack.space": "network",  # the released code resizes first, then attacks
@@ -102,7 +104,8 @@ def table3(cfg: AdvConfig) -> Reproduction:
     models = chosen_models(cfg, _asking(table, "N", "DL"))
     settle(cfg, table.name, {**RERANKED, "adv.transfer.attacked": []})
     cells = [*scored(cfg, ["N"]), *scored(cfg, ["DL"], scaling(cfg), "JAD")]
-    return _compared(cfg, table, [f for c in cells for f in _both(c)], models.notes)
+    notes = [*models.notes, sizes_note(cfg, "jad")]
+    return _compared(cfg, table, [f for c in cells for f in _both(c)], notes)
 
 
 @REPRODUCTIONS.register("joint_defence.table4", title="attacks on queries of N and JAD")
@@ -112,7 +115,8 @@ def table4(cfg: AdvConfig) -> Reproduction:
     models = chosen_models(cfg, _asking(table, "N", "DL"))
     attacking(cfg, table, ATTACKS)
     cells = [*attacked_itself(cfg, ["N"]), *attacked_itself(cfg, ["DL"], scaling(cfg), "JAD")]
-    return _compared(cfg, table, [f for c in cells for f in _both(c)], models.notes)
+    notes = [*models.notes, sizes_note(cfg, "jad")]
+    return _compared(cfg, table, [f for c in cells for f in _both(c)], notes)
 
 
 @REPRODUCTIONS.register("joint_defence.table5", title="parts of the joint defense: CF, DL, JAD")
@@ -125,7 +129,7 @@ def table5(cfg: AdvConfig) -> Reproduction:
     for found in (scored, attacked_itself):
         cells += found(cfg, ["DL"], scaling(cfg), "JAD")
     findings = [finding(cell, reranked=True) for cell in cells]
-    return _compared(cfg, table, findings, models.notes)
+    return _compared(cfg, table, findings, [*models.notes, sizes_note(cfg, "jad")])
 
 
 @REPRODUCTIONS.register("joint_defence.table6", title="chains of resizing before N")
@@ -139,12 +143,13 @@ def table6(cfg: AdvConfig) -> Reproduction:
         for found in (scored, attacked_itself):
             cells += found(cfg, ["N"], scaling(cfg, preset), f"N+{chain}")
     findings = [finding(cell, reranked=True) for cell in cells]
-    return _compared(cfg, table, findings, models.notes)
+    notes = [*models.notes, sizes_note(cfg, "A", "B", "AB", "jad")]
+    return _compared(cfg, table, findings, notes)
 
 
 @REPRODUCTIONS.register("joint_defence.table9", title="examples of N2 and of DL, tested by N")
 def table9(cfg: AdvConfig) -> Reproduction:
-    """Attack another normal network and DL by SMA, test N."""
+    """Attack another normal network and DL by SMA; test N, without and with re-ranking."""
     table = paper_table("joint_defence.table9")
     asking = _asking(table, "N", "N2", "DL")
     models = chosen_models(cfg, asking)
@@ -153,7 +158,7 @@ def table9(cfg: AdvConfig) -> Reproduction:
         raise wanting(asking, "N is tested, one of N2 and DL at least is attacked")
     attacking(cfg, table, ["sma"])
     cfg.adv.transfer.attacked, cfg.adv.transfer.tested = attacked, ["N"]
-    findings = [finding(cell, reranked=True) for cell in transfer(cfg)]
+    findings = [found for cell in transfer(cfg) for found in _both(cell)]
     return _compared(cfg, table, findings, ["Ours is SMA.", *models.notes])
 
 
@@ -188,14 +193,12 @@ def fig9(cfg: AdvConfig) -> Reproduction:
     """Score networks behind resizing and a border of 0 to 10 pixels, clean and under SMA."""
     table = paper_table("joint_defence.fig9")
     models = chosen_models(cfg, table)
-    settings = {"adv.transfer.attacked": [], "adv.transfer.attacks": ["sma"]}
-    settle(cfg, table.name, {**ATTACK, **settings})
-    cfg.adv.attack.name = "sma"
+    attacking(cfg, table, ["sma"])
     findings = []
     for border in BORDERS:
         behind = padding(cfg, border)
         cells = [*scored(cfg, models.labels, behind), *attacked_itself(cfg, models.labels, behind)]
-        findings += [finding(cell, border=float(border)) for cell in cells]
+        findings += [finding(cell, reranked=True, border=float(border)) for cell in cells]
     drawn = {name: border_figure(findings, name) for name in dict.fromkeys(cfg.data.targets)}
     return Reproduction(_compared(cfg, table, findings, models.notes).comparison, drawn)
 
@@ -217,6 +220,25 @@ def scaling(cfg: AdvConfig, preset: str = "jad") -> Defense:
     """Return circuitous scaling by a preset, in proportion to the input size of a config."""
     final = (cfg.data.height, cfg.data.width)
     return build_defense("circuitous_scaling", preset=preset, final=final, proportional=True)
+
+
+def sizes_note(cfg: AdvConfig, *presets: str) -> str:
+    """Say which sizes images go through before the tested networks.
+
+    Args:
+        cfg: for the input size.
+        presets: names of chains of the scaling.
+    """
+    final = (cfg.data.height, cfg.data.width)
+    chains = []
+    for preset in presets:
+        steps = in_proportion(PRESETS[preset], final)
+        words = [f"pad {s.border}" if isinstance(s, Pad) else f"{s[0]}x{s[1]}" for s in steps]
+        chains.append(f"{preset} {', '.join(words)}")
+    return (
+        f"Sizes for an input of {final[0]}x{final[1]}, the paper's in proportion: "
+        f"{'; '.join(chains)}; then the input's."
+    )
 
 
 def padding(cfg: AdvConfig, border: int) -> Defense:

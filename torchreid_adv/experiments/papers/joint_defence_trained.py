@@ -19,6 +19,7 @@ from torchreid_adv.experiments.papers.joint_defence import (
     padding,
     scaling,
     scored,
+    sizes_note,
 )
 from torchreid_adv.experiments.reproduce import (
     Models,
@@ -98,7 +99,8 @@ def table7(cfg: AdvConfig) -> Reproduction:
         "AT is one network per attack, AT_ifgsm, AT_sma and AT_lta, each under its own attack; "
         "clean is their mean, also behind a defense. Attacks do not know of the defense."
     )
-    return Reproduction(_compared(cfg, printed, _row_means(cells), models, note))
+    sizes = sizes_note(cfg, "jad", "jad2", "jad3")
+    return Reproduction(_compared(cfg, printed, _row_means(cells), models, note, sizes))
 
 
 def _rows(cfg: AdvConfig) -> dict[str, tuple[str, Defense | None]]:
@@ -155,6 +157,10 @@ def _beside(cells: Sequence[Cell], base: Sequence[str]) -> list[Finding]:
             key = cell.target, attacked, cell.attack, label
             found.setdefault(key, {})[measure] = float(cell.adversarial["mAP"])
             kinds.setdefault(key, {})[measure] = cell.kind
+    for measures in found.values():
+        normal, preserving = measures.get("mAP"), measures.get("metric_preserving_mAP")
+        if normal and preserving is not None:
+            measures["improvement"] = preserving / normal - 1  # the paper's #I
     return [
         Finding(
             dict(zip(("target", "attacked", "attack", "tested"), key, strict=True)),
@@ -190,7 +196,7 @@ ATTACKED, GENERATOR, PRINTED = "R50", "mis_ranking", "dmr"
 NETWORKS = {
     "R50": ("ResNet-50 that the generator was trained against", "resnet50"),
     "N": ("normally trained network, no defense", "densenet121"),
-    "AT": ("trained offline against the generator", "densenet121"),
+    "AT_dmr": ("trained offline against the generator", "densenet121"),
     "DL": ("diversity learning in training", "densenet121"),
     "SB": ("strong baseline", "sb_resnet50"),
     "SB-DL": ("strong baseline, diversity learning in training", "sb_resnet50"),
@@ -229,7 +235,8 @@ def table8(cfg: AdvConfig) -> Reproduction:
                 cell = replace(cell, tested=row)
                 attack = PRINTED if cell.attack else ""
                 findings.append(finding(cell, reranked=True, attack=attack))
-    notes = [*chosen.notes, rule_note(cfg, table), f"Ours has eps {cfg.adv.attack.eps:g}."]
+    bound = f"Ours has eps {cfg.adv.attack.eps:g}."
+    notes = [*chosen.notes, rule_note(cfg, table), bound, sizes_note(cfg, "jad")]
     return Reproduction(compare(table, findings, notes=notes))
 
 
@@ -245,8 +252,8 @@ def _settle(cfg: AdvConfig, name: str) -> None:
 def _mis_ranking_rows(cfg: AdvConfig) -> dict[str, tuple[str, Defense | None]]:
     return {
         "N": ("N", None),
-        "AT": ("AT", None),
-        "RRP": ("AT", padding(cfg, 5)),
+        "AT": ("AT_dmr", None),
+        "RRP": ("AT_dmr", padding(cfg, 5)),
         "JAD": ("DL", scaling(cfg)),
         "SB": ("SB", None),
         "SB+JAD": ("SB-DL", scaling(cfg)),

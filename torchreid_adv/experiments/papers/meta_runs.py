@@ -28,12 +28,15 @@ TABLE = {
     "test.dist_metric": "euclidean",
     "test.normalize_feature": False,  # the paper ranks features as they are
     "adv.evaluation.ap_rule": "standard",
+    "adv.data.interpolation": "bilinear",
     "adv.attack.metric": "",
     "adv.attack.targeted": False,
     "adv.attack.side": "query",
     "adv.attack.space": "network",
     "adv.attack.eps": EPS,
     "adv.meta.loss": "triplet",
+    "adv.meta.margin": 0.5,
+    "adv.meta.cells": 25,
 }
 OTHERS: dict[str, dict[str, Any]] = {  # learned without meta-learning by other losses
     "UAP w/ SMA": {"perturbation": "delta", "learning": "source", "loss": "self"},

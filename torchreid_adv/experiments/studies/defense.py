@@ -29,7 +29,7 @@ Means = dict[tuple[str, str], float]  # (row, "clean" or attack) -> mAP
 def defense(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Attack queries of N, CF and DL on the weights, and of N and DL through the scaling, too.
 
-    All are trained equally long; the paper trains its own twice as long as N.
+    CF and DL are trained ``adv.study.longer`` times as long as N, twice in the paper.
 
     Args:
         cfg: its ``data.transforms`` are N's; ``adv.attack.*`` gives bound and steps.
@@ -58,6 +58,7 @@ def _trained(
         return specs
     own = cfg.clone()
     own.data.transforms = [*cfg.data.transforms, *extra]
+    own.train.max_epoch = round(cfg.adv.study.longer * cfg.train.max_epoch)
     return trained_models(own, seed)
 
 

@@ -21,6 +21,7 @@ CLEAN = "clean"
 PARTS = ("color", "delta")
 WHOLE = "both"
 META = "meta {}"
+KEPT_STEP, AS_MANY = "two_step {}", "twice {}"  # the same number of steps
 Means = dict[tuple[str, str], float]  # (way or "clean", scenario) -> mAP
 
 
@@ -88,6 +89,16 @@ def claims(means: Means, on: Victim) -> Iterator[Line]:
             pair = means.get((META.format(kind), scenario)), means.get((kind, scenario))
             if None not in pair:
                 claim = f"meta-learning leaves no more ({_words(scenario)})"
+                yield claim, f"{on.model}: {kind}", pair[0] or 0.0, pair[1] or 0.0
+            pair = (
+                means.get((KEPT_STEP.format(kind), scenario)),
+                means.get((AS_MANY.format(kind), scenario)),
+            )
+            if None not in pair:
+                claim = (
+                    "meta-learning that keeps its temporary step leaves no more than as many plain "
+                    f"steps ({_words(scenario)})"
+                )
                 yield claim, f"{on.model}: {kind}", pair[0] or 0.0, pair[1] or 0.0
 
 

@@ -11,12 +11,20 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.experiments.claims import Comparison, Reading
 from torchreid_adv.experiments.figures import factors_figure
-from torchreid_adv.experiments.papers.vi_video import ROWS, Scores, started, video_scores, with_row
+from torchreid_adv.experiments.papers.vi_video import (
+    ROWS,
+    Row,
+    Scores,
+    started,
+    video_scores,
+    with_row,
+)
 from torchreid_adv.experiments.study import Found, trained_models
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
 
 CHANCE = "random order"
+PARTS_APART = {"defender": "the defender's f_d alone", "stripes": "stripes of its maps, unguided"}
 CLAIMS = (  # the sentence, the row that should have less mAP, the other one
     ("the baseline ranks better than a random order", CHANCE, "baseline"),
     ("ASAM alone takes from the baseline", "asam", "baseline"),
@@ -60,16 +68,44 @@ def video(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
         specs: the networks with the config's own parts.
     """
     found: dict[str, dict[str, Scores]] = {spec.label: {} for spec in specs}
+    apart: dict[str, list[Reading]] = {spec.label: [] for spec in specs}
     for key, row in ROWS.items():
         own = with_row(cfg, row)
         for spec in trained_models(own, seed):
             folder = Path(cfg.data.save_dir) / spec.label / key
             found[spec.label][key] = video_scores(own, spec, folder)
+            prefix = f"{spec.label}: " if len(specs) > 1 else ""
+            apart[spec.label] += parts_apart(own, row, spec, folder, seed, prefix)
     results: list[Found] = []
     for label, scores in found.items():
         prefix = f"{label}: " if len(specs) > 1 else ""
-        results += [*readings(scores, seed, prefix), *claims(scores, seed, prefix)]
+        results += [*readings(scores, seed, prefix), *apart[label], *claims(scores, seed, prefix)]
     return results
+
+
+def parts_apart(
+    cfg: AdvConfig, row: Row, spec: ModelSpec, folder: Path, seed: int, prefix: str = ""
+) -> list[Reading]:
+    """Search by the parts of a network's descriptor alone.
+
+    Args:
+        cfg: of the network.
+        row: its parts; without guidance the defender's feature is the whole descriptor.
+        spec: the network with its weights.
+        folder: of the search by the whole descriptor.
+        seed: of the training.
+        prefix: of the table's title.
+    """
+    found: list[Reading] = []
+    for part, words in PARTS_APART.items():
+        if part == "defender" and row.guidance == "none":
+            continue
+        own = cfg.clone()
+        own.adv.video.descriptor = part
+        for target, measures in video_scores(own, spec, folder / part).items():
+            title, name = f"{prefix}mAP by parts of the descriptor", f"{row.title}: {words}"
+            found.append(Reading(title, name, target, seed, measures["mAP"]))
+    return found
 
 
 def readings(scores: dict[str, Scores], seed: int, prefix: str = "") -> Iterator[Reading]:

@@ -144,9 +144,8 @@ class SpatialTemporalGuidance(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return (N, 6 C) of maps (N, T, C, h, w)."""
-        count, frames = maps.shape[:2]
-        pooled = F.adaptive_avg_pool2d(maps.flatten(0, 1), (PARTS, 1))
-        stripes = pooled[..., 0].transpose(1, 2).unflatten(0, (count, frames))  # (N, T, K, C)
+        count = len(maps)
+        stripes = stripes_of(maps)
         moved = _steps(self.motion, stripes.transpose(1, 2).flatten(0, 1))
         moved = moved.unflatten(0, (count, PARTS)).transpose(1, 2)
         if self.gate is not None:
@@ -156,6 +155,12 @@ class SpatialTemporalGuidance(nn.Module):
             relation = relation.unsqueeze(1).expand_as(stripes)
             stripes = stripes * self.gate(torch.cat([stripes, relation], dim=3))
         return (stripes + moved).mean(1).flatten(1)
+
+
+def stripes_of(maps: Tensor) -> Tensor:
+    """Return the means (N, T, 6, C) of six horizontal stripes of maps (N, T, C, h, w)."""
+    pooled = F.adaptive_avg_pool2d(maps.flatten(0, 1), (PARTS, 1))
+    return pooled[..., 0].transpose(1, 2).unflatten(0, maps.shape[:2])
 
 
 def _steps(lstm: nn.LSTM, sequences: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "guidance": ("guidance",),  # E_lstm
     "classifier_attack": ("classifier_attack",),  # W_att
     "classifier": ("classifier",),  # W_def
-    "classifier_parts": ("classifier_parts",),  # W_se
+    "classifier_parts": ("neck_parts", "classifier_parts"),  # W_se, with a BN where it has one
 }
 _MOVED = {
     "defense": ("stems", "defender", "classifier"),
@@ -47,7 +47,7 @@ def moved(step: str, *, fixed: bool) -> tuple[str, ...]:
 
 def group_parameters(model: SelfAttackVideo, groups: tuple[str, ...]) -> list[nn.Parameter]:
     """Return the parameters of some groups; of modules that are switched off there are none."""
-    children = dict(model.named_children())
+    children = {name: child for name, child in model.named_children() if child is not None}
     names = [name for group in groups for name in GROUPS[group] if name in children]
     return [parameter for name in names for parameter in children[name].parameters()]
 
@@ -97,4 +97,5 @@ def parts_in(names: Iterable[str]) -> dict[str, Any]:
         "attack": "attacker" in there,
         "defense": "cross_middle" in there,
         "guidance": guidance,
+        "parts_neck": "classifier" if "neck_parts" in there else "none",
     }
