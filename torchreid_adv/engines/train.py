@@ -1,6 +1,6 @@
-"""``torchreid-adv train ...``: torchreid's training script for those who have none.
+"""torchreid's training script as functions of a config: data, network, engine.
 
-Flags, config keys, log lines and output folders are those of ``scripts/main.py`` in its repository.
+Config keys, log lines and output folders are those of ``scripts/main.py`` in its repository.
 """
 
 from __future__ import annotations

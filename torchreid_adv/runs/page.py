@@ -1,4 +1,4 @@
-"""All that a page says of one data set: computed here, worded in the template."""
+"""The page of a run: a section for each data set, its figures, report.html."""
 
 from __future__ import annotations
 
