@@ -76,6 +76,50 @@ def test_links_anchors_and_configs_exist(path):
         assert (ROOT / name).is_file(), name
 
 
+NAMED = re.compile(
+    r"`([a-z_]+/(?:[\w-]+/)*(?:[\w-]+\.\w+)?)`"
+)  # a file or folder, between backticks
+PLACES = (ROOT, ROOT / "torchreid_adv", ROOT / "torchreid_adv" / "data")
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md", "tests/README.md"])
+def test_paths_of_the_code_exist(name):
+    found = NAMED.findall((ROOT / name).read_text())
+    places = (*PLACES, ROOT / "tests") if name.startswith("tests") else PLACES
+    assert found or name == "CONTRIBUTING.md"
+    assert not [path for path in found if not any((place / path).exists() for place in places)]
+    for target, anchor in links(ROOT / name):
+        assert not target or (ROOT / name).parent.joinpath(target).exists(), f"{target}#{anchor}"
+
+
+def test_paths_with_the_package_before_them_exist():
+    """``torchreid_adv.a.b`` and ``torchreid_adv/a/b.py`` in code, documents and configs."""
+    kinds = ("torchreid_adv/**/*.py", "configs/**/*.yaml", "docs/*.md", "tools/*.py", "*.md")
+    files = [path for kind in kinds for path in ROOT.glob(kind) if path.name != "CHANGELOG.md"]
+    gone = set()
+    for path in files:
+        text = path.read_text()
+        named = re.findall(r"\btorchreid_adv/[\w/]+(?:\.\w+)?", text)
+        gone |= {f"{path.name}: {one}" for one in named if not (ROOT / one).exists()}
+        dotted = set(re.findall(r"\btorchreid_adv(?:\.[a-zA-Z_]\w*)+", text))
+        gone |= {f"{path.name}: {one}" for one in dotted if not _is_in_the_package(one)}
+    assert not gone
+
+
+def _is_in_the_package(dotted):
+    """Tell whether a dotted path leads to a module, or to a name that its source has."""
+    place = ROOT / "torchreid_adv"
+    for name in dotted.split(".")[1:]:
+        if (place / name).is_dir():
+            place = place / name
+        elif (place / f"{name}.py").is_file():
+            place = place / f"{name}.py"
+        else:
+            source = place if place.is_file() else place / "__init__.py"
+            return re.search(rf"\b{name}\b", source.read_text()) is not None
+    return True
+
+
 def test_the_readme_lists_the_first_keys_as_declared():
     found = re.search(r"<!-- keys -->\n(.*?)<!-- /keys -->", (ROOT / "README.md").read_text(), re.S)
     assert found
@@ -87,7 +131,7 @@ def test_the_reference_of_keys_is_up_to_date():
     assert page == reference(), "run: torchreid-adv list --keys > docs/config.md"
     assert all(f"| `adv.{key.name}` |" in page for key in KEYS)
     sections = {key.name.split(".")[0] for key in KEYS if "." in key.name or key.default == {}}
-    assert sections == set(SECTIONS) - {""}, "key_reference.SECTIONS says what a section is"
+    assert sections == set(SECTIONS) - {""}, "config.reference.SECTIONS says what a section is"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -35,7 +35,7 @@ def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
     """Train and test as the config says; hooks, console, generators and kernels are put back.
 
     Args:
-        cfg: the whole config, see :func:`stock_config.default_config`.
+        cfg: the whole config, see :func:`torchreid_adv.config.torchreid_keys.default_config`.
         team: processes that train together, by one seeded plan; None = as torchreid does it.
 
     Returns:
