@@ -1,9 +1,10 @@
 """What the documents show is run, and what they name exists."""
 
 import copy
-import importlib
+import importlib.util
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -107,17 +108,21 @@ def test_paths_with_the_package_before_them_exist():
 
 
 def _is_in_the_package(dotted):
-    """Tell whether a dotted path leads to a module, or to a name that its source has."""
-    place = ROOT / "torchreid_adv"
-    for name in dotted.split(".")[1:]:
-        if (place / name).is_dir():
-            place = place / name
-        elif (place / f"{name}.py").is_file():
-            place = place / f"{name}.py"
-        else:
-            source = place if place.is_file() else place / "__init__.py"
-            return re.search(rf"\b{name}\b", source.read_text()) is not None
-    return True
+    """Tell whether a dotted path leads to a module of today, or to a name that its source has."""
+    module, names = "torchreid_adv", dotted.split(".")[1:]
+    while names and (spec := importlib.util.find_spec(f"{module}.{names[0]}")) and spec.origin:
+        module = f"{module}.{names.pop(0)}"
+        if spec.submodule_search_locations is None:
+            break
+    source = Path(importlib.util.find_spec(module).origin).read_text()
+    return not names or re.search(rf"\b{names[0]}\b", source) is not None
+
+
+def test_a_path_that_is_no_more_is_told():
+    assert _is_in_the_package("torchreid_adv.core.batch.Batch")
+    assert _is_in_the_package("torchreid_adv.evaluate")
+    assert not _is_in_the_package("torchreid_adv.data.batch.Batch")  # answered, and yet of before
+    assert not _is_in_the_package("torchreid_adv.core.batch.Bach")
 
 
 def test_the_readme_lists_the_first_keys_as_declared():
