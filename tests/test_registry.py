@@ -206,8 +206,8 @@ def test_names_of_other_projects_point_to_ours(cfg, kind):
 @pytest.mark.parametrize(
     ("key", "name", "wrong"),
     [
-        ("data.targets", "veri776", "viper"),
-        ("data.targets", "vehicleid", "did you mean"),
+        ("data.targets", "vric", "viper"),
+        ("data.targets", "aicity", "did you mean"),
         ("data.targets", "grids", "prid"),
         ("data.targets", "pride", "grid"),
         ("data.targets", "imagenet", "did you mean"),

@@ -42,7 +42,10 @@ def _ranks(cfg: AdvConfig) -> bool:
 
 PLACES = (
     LeftOut(("data.save_dir", "adv.training.folder"), "where files are written"),
-    LeftOut(("data.root", "adv.data.adversarial_dir"), "a place; the images there count"),
+    LeftOut(
+        ("data.root", "adv.data.adversarial_dir", "adv.data.lists"),
+        "a place; the images there count",
+    ),
     LeftOut(
         ("adv.study", "adv.scenarios", "adv.transfer", "adv.pictures", "adv.standard", "adv.zoo"),
         "what is done with models once they are trained",

@@ -239,7 +239,8 @@ class Table:
         )
 
         def fit(folder: Path) -> None:
-            train = extract(self._of(specs), data.train, workers=job.workers)
+            records = data.training(f"fit the distance '{distance.name}' to")
+            train = extract(self._of(specs), records, workers=job.workers)
             print(f"Fitting {distance.name} to {len(train)} training images of {data.name}")
             distance.fit(train.values, train.pids, train.camids)
             save_distance(folder / FITTED, distance)

@@ -15,6 +15,7 @@ from torchreid_adv.config import lookup
 from torchreid_adv.config.keys import Check, between, one_of
 from torchreid_adv.data.cross_modality.frames import METHODS, WHOLE
 from torchreid_adv.data.cross_modality.frames import STOCK as STOCK_METHODS
+from torchreid_adv.data.own import resolve
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
@@ -102,6 +103,7 @@ def check(cfg: CfgNode) -> None:
         ConfigError: a value out of its range, keys that exclude each other, or weights that are
             not there.
     """
+    resolve(cfg)
     spell_stock_names(cfg)
     for key, check_value in CHECKS.items():
         value = lookup(cfg, key)
@@ -228,7 +230,18 @@ def check_names(cfg: CfgNode) -> None:
         value = lookup(cfg, key)
         for name in value if isinstance(value, list) else filter(None, [value]):
             if name not in known:
-                raise unknown(kind, name, known)
+                raise _of_other_type(cfg, key, name) or unknown(kind, name, known)
+
+
+def _of_other_type(cfg: CfgNode, key: str, name: str) -> ConfigError | None:
+    """Return the error for one of torchreid's sets of another ``data.type``, None for others."""
+    other = "image" if cfg.data.type == "video" else "video"
+    if name not in vars(torchreid_module("data.datasets")).get(f"__{other}_datasets", ()):
+        return None
+    return ConfigError(
+        f"{key} names '{name}', a data set of type {other}, and data.type is '{cfg.data.type}'; "
+        f"name another one in {key}, or set data.type {other}"
+    )
 
 
 def spell_stock_names(cfg: CfgNode) -> None:

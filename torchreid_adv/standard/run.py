@@ -108,7 +108,8 @@ def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData)
     """Return the rules of the scores on a data set.
 
     Raises:
-        ConfigError: two distances, re-ranking, or a protocol that is not the data set's.
+        ConfigError: two distances, re-ranking, or a protocol that is not the data set's, or that
+            does not count all queries alike.
     """
     if protocol is None:
         distance = distance or build_distance("euclidean", normalize=True)
@@ -123,7 +124,14 @@ def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData)
             "the standard evaluation ranks without re-ranking; set test.rerank and "
             "adv.evaluation.rerank False"
         )
-    return protocol.of(data)
+    protocol = protocol.of(data)
+    if protocol.galleries.uneven:
+        raise ConfigError(
+            f"the standard evaluation counts every query alike, and by the protocol "
+            f"'{protocol.name}' a query counts in those galleries only that it was not drawn for; "
+            "use attack-gallery or transfer on this data set"
+        )
+    return protocol
 
 
 def _check(
