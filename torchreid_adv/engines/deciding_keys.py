@@ -46,6 +46,7 @@ PLACES = (
         ("data.root", "adv.data.adversarial_dir", "adv.data.lists"),
         "a place; the images there count",
     ),
+    LeftOut(("adv.data.camera", "adv.mot"), "which images a set of one's own has, and those count"),
     LeftOut(
         ("adv.study", "adv.scenarios", "adv.transfer", "adv.pictures", "adv.standard", "adv.zoo"),
         "what is done with models once they are trained",
