@@ -49,7 +49,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # installed again when the code or what it needs changes
-SOURCES := pyproject.toml setup.py $(shell find torchreid_adv configs -name '*.py' -o -name '*.html' -o -name '*.js' -o -name '*.json' -o -name '*.yaml')
+SOURCES := pyproject.toml setup.py $(shell find torchreid_adv benchmarks configs -name '*.py' -o -name '*.html' -o -name '*.js' -o -name '*.json' -o -name '*.yaml')
 
 $(VENV)/.demo: $(VENV)/bin/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet '.[cpu]'
