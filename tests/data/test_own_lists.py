@@ -13,6 +13,7 @@ import torchreid_adv as adv
 from torchreid_adv import config
 from torchreid_adv.data.own import entry_of
 from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.runs import torchreid_checks
 
 HEAD = ["path", "pid", "camid", "split"]
 ROWS = [
@@ -548,23 +549,22 @@ def test_a_list_named_like_a_known_set_gets_a_name_of_its_own(tmp_path):
 
 
 def test_a_config_may_name_a_list_as_it_likes(tmp_path):
-    from torchreid_adv.cli import command
     from torchreid_adv.config import torchreid_keys
 
     one = List(tmp_path)
     one.write()
     cfg = torchreid_keys.default_config()
     cfg.merge_from_list(["adv.data.lists", [f"shop={one.path}"], "data.targets", ["shop"]])
-    command.check(cfg)
+    torchreid_checks.check(cfg)
     assert cfg.data.targets == ["shop"]
     assert seen(adv.load_dataset("shop", root=tmp_path)) == TRUTH
     for item in ("shop", "shop=market1501", "=people.csv", "my shop=people.csv", "a/b=people.csv"):
         cfg.merge_from_list(["adv.data.lists", [item]])
         with pytest.raises(ConfigError, match=r"adv.data.lists has .*; write NAME=FILE.csv"):
-            command.check(cfg)
+            torchreid_checks.check(cfg)
     cfg.merge_from_list(["adv.data.lists", [f"market1501={one.path}"]])
     with pytest.raises(ConfigError, match="'market1501' is a registered data set; give"):
-        command.check(cfg)
+        torchreid_checks.check(cfg)
     config.forget()
 
 
