@@ -291,6 +291,9 @@ LAYOUTS = Registry("layout", "data.stock")
 READERS = Registry("reader", "data")
 # networks under torchreid's factory signature (num_classes, loss, pretrained, use_gpu)
 MODELS = Registry("model", "models")
+# networks from elsewhere: loader(request) -> the network and its preprocessing; facts: example,
+# options = those that it takes besides the common ones, weights = True where it reads checkpoints
+LOADERS = Registry("format", "models.formats")
 # how far two features are apart, for attacks and for evaluation
 DISTANCES = Registry("distance", "distances")
 # test-time wrappers, pixels -> pixels
@@ -315,6 +318,7 @@ TABLES: dict[str, Registry] = {
     "defenses": DEFENSES,
     "distances": DISTANCES,
     "engines": ENGINES,
+    "formats": LOADERS,
     "models": MODELS,
     "protocols": PROTOCOLS,
     "reproductions": REPRODUCTIONS,

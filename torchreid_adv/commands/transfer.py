@@ -36,9 +36,8 @@ from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract
-from torchreid_adv.models.foreign import FORMATS
 from torchreid_adv.models.specs import ModelSpec, parse_models
-from torchreid_adv.registry import COMMANDS
+from torchreid_adv.registry import COMMANDS, LOADERS
 from torchreid_adv.report.matrix import Cell, markdown, write_matrix
 from torchreid_adv.report.paper import paper_table
 
@@ -171,7 +170,7 @@ class Table:
         for crossing in crossed:
             attack = configured_job(crossing.config(self.cfg, out)).attack
             for spec in crossing.attacked:
-                if spec.name in FORMATS:
+                if spec.name in LOADERS:
                     check_gradient(self.model(spec), attack)
 
     def attack(self, crossing: Crossing, targets: Sequence[ReIDData], out: Path) -> None:

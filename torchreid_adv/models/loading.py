@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,26 @@ from torchreid_adv.integration.checkpoints import load_weights, read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.matching import identities, spelled, weights_in
 from torchreid_adv.integration.models import check_size
-from torchreid_adv.models.entries import parse_name, settings_in, three
-from torchreid_adv.models.foreign import FORMATS, load_foreign
-from torchreid_adv.models.output import Output
+from torchreid_adv.models.entries import Entry, parse_entry
+from torchreid_adv.models.foreign import OneByOne, try_model
+from torchreid_adv.models.hub import local_file
+from torchreid_adv.models.loaders import Loaded, Request
+from torchreid_adv.models.output import LOG, Output
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
+from torchreid_adv.models.stated import check_options, known_settings, said_by
 from torchreid_adv.models.tracklet_model import TrackletModel, takes_tracklets
-from torchreid_adv.registry import MODELS, same_name, unknown
+from torchreid_adv.registry import LOADERS, MODELS, same_name, unknown
 
 SIZE = (256, 128)
 
 
 def load_model(
-    name: str,
-    weights: str | Path,
+    name: str | nn.Module,
+    weights: str | Path = "",
     *,
-    size: Sequence[int] = SIZE,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
+    size: Sequence[int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     device: str | torch.device | None = None,
     key: str | None = None,
     output: Output = None,
@@ -41,52 +45,158 @@ def load_model(
     Whatever the features depend on comes from the file, or the file is refused.
 
     Args:
-        name: of torchreid's model factory or of :data:`torchreid_adv.MODELS`; or the format of a
-            network from elsewhere, ``torchscript``, ``export``, ``onnx`` or ``python``. Size and
-            normalization may follow, as in ``onnx@256x128@0.5/0.25``.
-        weights: checkpoint that torchreid wrote, or a .safetensors file; of another format its
-            file, or ``module:function``.
-        size: height and width the network was trained at.
-        mean: normalization the network was trained with.
-        std: normalization the network was trained with.
+        name: an entry, ``[label=]name[@option]...[:source]``, as in every list of models: ``name``
+            is of torchreid's model factory, of :data:`torchreid_adv.MODELS`, or a format of
+            :data:`torchreid_adv.LOADERS`. Or a module, which is wrapped where its size and
+            normalization are given or known.
+        weights: the source, where the entry has none: a checkpoint that torchreid wrote, a
+            .safetensors file, or what the format takes.
+        size: height and width the network was trained at; None = those of the format's file, or
+            256 x 128. What the entry says wins.
+        mean: normalization the network was trained with; None = the same, or ImageNet's.
+        std: the same.
         device: where to put it; None = the GPU if there is one.
         key: which part of a checkpoint that holds several networks, for example ``ema``.
         output: which of several results are the features, see :class:`PixelModel`.
 
     Raises:
-        ConfigError: unknown name, no such file, weights of another network or of several, or a
-            file that is no network from images to features.
+        ConfigError: unknown name, no such file, weights of another network or of several, a package
+            that is not installed, or a file that is no network from images to features.
+
+    Example:
+        >>> model = load_model("osnet_x1_0:model.pth.tar-60")
+        >>> model = load_model("fastreid:sbs_R50.yml:market_sbs_R50.pth")
     """
-    name, size, mean, std = _settings(name, size, mean, std)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    name = same_name(name, FORMATS) or name
-    if name in FORMATS:
-        if key is not None:
-            raise ConfigError(f"key chooses weights in a checkpoint, and '{name}' files have none")
-        return load_foreign(
-            name, weights, size=size, mean=mean, std=std, device=device, output=output
-        )
-    check_size(name, size)
-    state = weights_in(read_checkpoint(weights), weights, key=key)
-    with torch.random.fork_rng(devices=[]):
-        network = _loaded(name, weights, state)
-    kind = TrackletModel if takes_tracklets(network) else PixelModel
-    return kind(network, size=size, mean=mean, std=std, output=output).to(device).eval()
-
-
-def _settings(
-    name: str, size: Sequence[int], mean: Sequence[float], std: Sequence[float]
-) -> tuple[str, Sequence[int], Sequence[float], Sequence[float]]:
-    """Return a name without the size and normalization that it says, and those."""
-    found = parse_name(str(name))
-    if found is None or "@" not in str(name):
-        return name, size, mean, std
-    own, normalization = settings_in(found)
-    if own and tuple(size) not in (SIZE, own):
+    given = {"size": size, "mean": mean, "std": std, "output": output}
+    if isinstance(name, nn.Module):
+        return as_model(name, device=device, **given)
+    entry = parse_entry(str(name))
+    if weights:
+        if entry.source:
+            raise ConfigError(f"'{name}' names a source, and weights='{weights}' another; give one")
+        entry = replace(entry, source=str(weights))
+    if size is not None and entry.size and tuple(size) != entry.size:
         raise ConfigError(f"'{name}' says another size than size={tuple(size)}; give one of them")
-    if normalization:
-        mean, std = map(three, normalization)
-    return found["name"], own or size, mean, std
+    return load_entry(entry, stated=given, device=device, key=key)
+
+
+def load_entry(
+    entry: Entry,
+    *,
+    size: Sequence[int] = SIZE,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    stated: Mapping[str, Any] | None = None,
+    device: str | torch.device | None = None,
+    key: str | None = None,
+) -> PixelModel:
+    """Load the network of an entry.
+
+    What the entry says wins over what the caller states, that over the format's file, and that over
+    size, mean and std. Where the first contradicts the file, the log says so.
+
+    Args:
+        entry: see :func:`parse_entry`.
+        size: where nobody says another one.
+        mean: the same.
+        std: the same.
+        stated: settings of :class:`PixelModel` by name; those that are None are not stated.
+        device: where to put it; None = the GPU if there is one.
+        key: which part of a checkpoint that holds several networks.
+
+    Raises:
+        ConfigError: see :func:`load_model`.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    said = {k: v for k, v in (stated or {}).items() if v is not None} | said_by(entry)
+    key = key if key is not None else entry.options.get("weights")
+    known = {"size": tuple(size), "mean": tuple(mean), "std": tuple(std)}
+    loader = same_name(entry.name, LOADERS)
+    check_options(entry, loader)
+    if loader is None:
+        return _of_torchreid(entry, {**known, **said}, device, key)
+    if key is not None and not LOADERS.facts(loader).get("weights"):
+        raise ConfigError(f"key chooses weights in a checkpoint, and '{loader}' files have none")
+    wanted = said.get("size", known["size"] if LOADERS.facts(loader).get("sized") else None)
+    loaded: Loaded = LOADERS.get(loader)(Request(entry, device, key, wanted))
+    _tell(entry, said, loaded.settings)
+    settings = {**known, **loaded.settings, **said}
+    network = loaded.network
+    if isinstance(network, PixelModel):
+        model = type(network)(network.network, **{**network.settings(), **said})
+        model = model if said else network
+    else:
+        model = _kind(network)(network, **settings)
+    if entry.options.get("batch") == "1":
+        model.network = OneByOne(model.network)
+    model = model.to(device).eval()
+    try_model(model, f"'{entry.source or entry.name}'", device)
+    return model
+
+
+def _of_torchreid(
+    entry: Entry, settings: Mapping[str, Any], device: torch.device, key: str | None
+) -> PixelModel:
+    """Return a network of torchreid's factory or of ours, with its weights."""
+    if not entry.source:
+        factory = factory_of_networks()
+        if same_name(entry.name, factory) is None:
+            raise unknown("model", entry.name, [*factory, *LOADERS])
+        raise ConfigError(f"'{entry.name}' has no weights; write {entry.name}:model.pth.tar-60")
+    check_size(entry.name, settings["size"])
+    if same_name(entry.name, factory_of_networks()) is None:
+        raise unknown("model", entry.name, [*factory_of_networks(), *LOADERS])
+    path = local_file(entry.source)
+    state = weights_in(read_checkpoint(path), path, key=key)
+    with torch.random.fork_rng(devices=[]):
+        network = _loaded(entry.name, path, state)
+    return _kind(network)(network, **settings).to(device).eval()
+
+
+def _kind(network: nn.Module) -> type[PixelModel]:
+    return TrackletModel if takes_tracklets(network) else PixelModel
+
+
+def as_model(
+    thing: Any, *, device: str | torch.device | None = None, **settings: Any
+) -> PixelModel:
+    """Return a model of what is one already, of an entry, or of a module.
+
+    Args:
+        thing: a PixelModel, an entry, or a module from normalized images (N, 3, H, W) to features.
+        device: where to put it; None = where a module is, the GPU for an entry.
+        settings: of :class:`PixelModel`; None = not stated. A module of timm says its size and
+            normalization itself; another one has to be told.
+
+    Raises:
+        ConfigError: a module whose size or normalization is not known.
+    """
+    stated = {name: value for name, value in settings.items() if value is not None}
+    if isinstance(thing, str):
+        return load_entry(parse_entry(thing), stated=stated, device=device)
+    if isinstance(thing, PixelModel):
+        return thing
+    known = {**known_settings(thing), **stated}
+    missing = [name for name in ("size", "mean", "std") if name not in known]
+    if missing:
+        raise ConfigError(
+            f"the module {type(thing).__name__} does not say which images it takes; give "
+            f"{', '.join(f'{name}=' for name in missing)} as PixelModel does, for example "
+            "load_model(module, size=(256, 128), mean=(0.485, 0.456, 0.406), "
+            "std=(0.229, 0.224, 0.225))"
+        )
+    model = _kind(thing)(thing, **known)
+    return (model if device is None else model.to(device)).eval()
+
+
+def _tell(entry: Entry, said: Mapping[str, Any], stated: Mapping[str, Any]) -> None:
+    """Log where an entry or a caller contradicts the format's own file."""
+    for name in said.keys() & stated.keys():
+        if said[name] != stated[name]:
+            LOG.warning(
+                "%s: %s is %s as the entry says, and %s by its own files",
+                entry.source or entry.name, name, said[name], stated[name],
+            )  # fmt: skip
 
 
 def _loaded(name: str, path: str | Path, state: Mapping[str, Tensor]) -> nn.Module:
@@ -119,12 +229,10 @@ def build_network(name: str, *, classes: int = 1, **options: Any) -> nn.Module:
     Raises:
         ConfigError: unknown name.
     """
-    models = torchreid_module("models")
-    factory = dict(vars(models)["__model_factory"])
-    factory.update({entry: MODELS.get(entry) for entry in MODELS})
+    factory = factory_of_networks()
     registered = same_name(name, factory)
     if registered is None:
-        raise unknown("model", name, [*factory, *FORMATS])
+        raise unknown("model", name, [*factory, *LOADERS])
     network: nn.Module = factory[registered](
         num_classes=classes,
         loss="softmax",
@@ -133,3 +241,10 @@ def build_network(name: str, *, classes: int = 1, **options: Any) -> nn.Module:
         **options,
     )
     return network.eval()
+
+
+def factory_of_networks() -> dict[str, Any]:
+    """Return what builds torchreid's networks and ours, by name."""
+    factory = dict(vars(torchreid_module("models"))["__model_factory"])
+    factory.update({entry: MODELS.get(entry) for entry in MODELS})
+    return factory

@@ -7,15 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision import transforms as T
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.base import ImageModel
-from torchreid_adv.models.output import Output, asked, features_in
+from torchreid_adv.models.output import Output, asked, features_in, joined_parts
+from torchreid_adv.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "PixelModel", "checked"]
+
+FLIPS, PARTS = ("none", "sum"), ("none", "unit")
 
 
 class PixelModel(ImageModel):
@@ -24,14 +25,22 @@ class PixelModel(ImageModel):
     Args:
         network: eval-mode torchreid network, or any module (N, 3, H, W) -> (N, D).
         size: height and width of the network's input.
-        mean: of the training pixels, three numbers in [0, 1].
-        std: of the training pixels, three positive numbers.
+        mean: of the training pixels, three numbers in units of ``range``, by red, green, blue.
+        std: of the training pixels, three positive numbers, the same.
         output: which of several results are the features: an index where the network returns a
-            list or tuple, a key where it returns a dict; None = it returns one tensor.
+            list or tuple, a key where it returns a dict, a path such as ``last_hidden_state.0``;
+            None = there is one tensor that can be.
+        resize: how images come to that size, see :class:`Preprocessing`.
+        order: of the channels that the network takes, ``rgb`` or ``bgr``.
+        range: pixels are in [0, 1] or in [0, 255] before they are normalized.
+        letterbox: keeps the aspect ratio, see :class:`Preprocessing`.
+        pad: levels around a letterbox.
+        flip: ``sum`` adds the features of the mirrored image.
+        parts: ``unit`` takes features of P parts (N, D, P), each made a unit vector, side by side.
 
     Raises:
-        ConfigError: a size, mean or std that cannot be used; when it is called, images or an answer
-            of the network that cannot be.
+        ConfigError: a size, mean, std or rule that cannot be used; when it is called, images or an
+            answer of the network that cannot be.
 
     Example:
         >>> model = PixelModel(network, size=(256, 128))
@@ -48,20 +57,46 @@ class PixelModel(ImageModel):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         output: Output = None,
+        resize: str = "pillow",
+        order: str = "rgb",
+        range: int = 1,
+        letterbox: str = "",
+        pad: Sequence[int] = (114, 114, 114),
+        flip: str = "none",
+        parts: str = "none",
     ) -> None:
         super().__init__()
-        if len(size) != 2 or min(size) < 1:
-            raise ConfigError(f"size is (height, width) in pixels, got {tuple(size)}")
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ConfigError(
-                f"mean and std are three numbers each, std positive, got {mean}, {std}"
-            )
+        self.preprocessing = Preprocessing(
+            tuple(int(side) for side in size),  # type: ignore[arg-type]
+            tuple(float(value) for value in mean),
+            tuple(float(value) for value in std),
+            resize=resize,
+            order=order,
+            range=range,
+            letterbox=letterbox,
+            pad=tuple(pad),
+        )
+        if flip not in FLIPS or parts not in PARTS:
+            raise ConfigError(f"flip is one of {FLIPS}, parts of {PARTS}; got {flip!r}, {parts!r}")
         self.network = network
         self.output = output
-        self.size = (int(size[0]), int(size[1]))
-        self.mean = tuple(float(v) for v in mean)
-        self.std = tuple(float(v) for v in std)
+        self.flip, self.parts = flip, parts
         self._moments: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the network's input."""
+        return self.preprocessing.size
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """What is subtracted from red, green and blue."""
+        return self.preprocessing.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """What red, green and blue are divided by."""
+        return self.preprocessing.std
 
     def forward(
         self, images: Tensor, *, sizes: Tensor | None = None, modality: Tensor | None = None
@@ -86,29 +121,38 @@ class PixelModel(ImageModel):
         answer = asked(self.network, inputs, *further)
         if self.network.training:
             return answer
-        return features_in(answer, self.output, len(inputs))
+        found = features_in(answer, self.output, len(inputs), parts=self.parts == "unit")
+        if self.flip == "sum":
+            mirrored = asked(self.network, inputs.flip(-1), *further)
+            found = found + features_in(
+                mirrored, self.output, len(inputs), parts=self.parts == "unit"
+            )
+        return joined_parts(found) if self.parts == "unit" else found
 
     def resize(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
-        """Resize each image from its own size to the network's, as Pillow's bilinear does.
+        """Resize each image from its own size to the network's, near to what is done to files.
 
-        Antialiased, or a smaller target would sample single pixels and differ from what is scored.
+        Pillow's are antialiased, as files are: a smaller target would sample single pixels and
+        differ from what is scored.
         """
+        resized = self.preprocessing.resized
         if sizes is None or bool((sizes == sizes.new_tensor(images.shape[-2:])).all()):
-            return self._interpolate(images)
+            return resized(images)
         crops = [image[:, :h, :w] for image, (h, w) in zip(images, sizes.tolist(), strict=True)]
-        return torch.cat([self._interpolate(crop[None]) for crop in crops])
-
-    def _interpolate(self, images: Tensor) -> Tensor:
-        if tuple(images.shape[-2:]) == self.size:
-            return images
-        return F.interpolate(
-            images, self.size, mode="bilinear", antialias=True, align_corners=False
-        )
+        return torch.cat([resized(crop[None]) for crop in crops])
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Subtract the mean and divide by the deviation, per channel."""
-        mean, std = self.moments(images)
-        return (images - mean) / std
+        """Scale to the range, subtract the mean, divide by the deviation, and order the channels."""
+        return self.preprocessing.to_network(images, *self.moments(images))
+
+    def settings(self) -> dict[str, Any]:
+        """Return the keywords that make it around another network."""
+        return {
+            **self.preprocessing.settings(),
+            "output": self.output,
+            "flip": self.flip,
+            "parts": self.parts,
+        }
 
     def moments(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and deviation (3, 1, 1) in the format and on the device of a tensor.
@@ -123,12 +167,12 @@ class PixelModel(ImageModel):
         return self._moments[key]
 
     def file_transform(self) -> T.Compose:
-        """Return torchreid's test transform: PIL image -> normalized network input.
+        """Return the source's own test transform: PIL image -> normalized network input.
 
         This is what scores use: the resize there rounds to whole levels, the one of
         :meth:`forward` does not.
         """
-        return T.Compose([T.Resize(self.size), T.ToTensor(), T.Normalize(self.mean, self.std)])
+        return self.preprocessing.file_transform()
 
     def of_files(self, inputs: Sequence[Tensor], *, modality: Tensor | None = None) -> Tensor:
         """Return the features (N, D) of what the file transform gave for N images."""

@@ -25,7 +25,7 @@ class TrackletModel(PixelModel):
             averaged. 0 = all frames are one clip.
         pooling: features of single frames are pooled as torchreid's video engines do, ``avg`` or
             ``max``; "" = the network takes tracklets.
-        settings: ``size``, ``mean``, ``std`` and ``output``, see :class:`PixelModel`.
+        settings: ``size``, ``mean``, ``std``, ``output``..., see :class:`PixelModel`.
 
     Raises:
         ConfigError: an unknown pooling, or a setting that cannot be used.
@@ -122,15 +122,7 @@ def of_tracklets(model: PixelModel, *, clip: int = 0, pooling: str = "") -> Trac
         pooling: for a network of images.
     """
     own = "" if takes_tracklets(model.network) else pooling
-    made = TrackletModel(
-        model.network,
-        clip=clip,
-        pooling=own,
-        size=model.size,
-        mean=model.mean,
-        std=model.std,
-        output=model.output,
-    )
+    made = TrackletModel(model.network, clip=clip, pooling=own, **model.settings())
     return made.train(model.training)
 
 
