@@ -108,11 +108,16 @@ def check(cfg: CfgNode) -> None:
         if wrong:
             raise ConfigError(f"config key '{key}' {wrong}, got {value!r}"[:400])
     for key in ("model.load_weights", "model.resume"):
-        path = "" if cfg.model.name in LOADERS else lookup(cfg, key)  # may be more than a file
+        path = lookup(cfg, key) if _is_file(cfg.model.name) else ""
         if path and not os.path.isfile(path):
             raise ConfigError(f"{key} names '{path}', and there is no such file")
     config.check_finite(cfg)
     _check_together(cfg)
+
+
+def _is_file(name: str) -> bool:
+    """Return whether the weights of a model are one file; those of some formats are more."""
+    return name not in LOADERS or bool(LOADERS.facts(name).get("file"))
 
 
 def _check_pairs(identities: int) -> None:

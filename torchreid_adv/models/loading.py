@@ -122,9 +122,9 @@ def load_entry(
     _tell(entry, said, loaded.settings)
     settings = {**known, **loaded.settings, **said}
     network = loaded.network
-    if isinstance(network, PixelModel):
-        model = type(network)(network.network, **{**network.settings(), **said})
-        model = model if said else network
+    if isinstance(network, PixelModel):  # has its own, unless the entry says another one
+        explicit = said_by(entry)
+        model = replaced(network, explicit) if explicit else network
     else:
         model = _kind(network)(network, **settings)
     if entry.options.get("batch") == "1":
@@ -187,6 +187,14 @@ def as_model(
         )
     model = _kind(thing)(thing, **known)
     return (model if device is None else model.to(device)).eval()
+
+
+def replaced(model: PixelModel, settings: Mapping[str, Any]) -> PixelModel:
+    """Return a model with some other settings around the same network."""
+    own = model.settings() | dict(settings)
+    if isinstance(model, TrackletModel):
+        return TrackletModel(model.network, clip=model.clip, pooling=model.pooling, **own)
+    return PixelModel(model.network, **own)
 
 
 def _tell(entry: Entry, said: Mapping[str, Any], stated: Mapping[str, Any]) -> None:

@@ -17,11 +17,12 @@ from torchvision import transforms as T
 
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.models.resizing import RESIZES, FileResize, Resize
+from torchreid_adv.pixels import LEVELS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 ORDERS = ("rgb", "bgr")
-RANGES = (1, 255)
+RANGES = (1, LEVELS)
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ class Preprocessing:
         _check("order", self.order, ORDERS)
         _check("range", self.range, RANGES)
         _check("letterbox", self.letterbox, ("", "center", "corner"))
-        if len(self.pad) != 3 or not all(0 <= level <= 255 for level in self.pad):
+        if len(self.pad) != 3 or not all(0 <= level <= LEVELS for level in self.pad):
             raise ConfigError(f"pad is one level or three, each 0 to 255, got {self.pad}")
-        if self.range == 255 and any(self.mean) and max(self.mean) <= 1:
+        if self.range == LEVELS and any(self.mean) and max(self.mean) <= 1:
             raise ConfigError(
                 f"with range=255 mean and std are in levels of 0 to 255, got mean {self.mean}; "
                 "write 255 times these, or leave range=255 out"
@@ -86,7 +87,7 @@ class Preprocessing:
             mean: (3, 1, 1), on their device.
             std: (3, 1, 1), on their device.
         """
-        scaled = images * 255 if self.range == 255 else images
+        scaled = images * LEVELS if self.range == LEVELS else images
         inputs = (scaled - mean) / std
         return inputs.flip(-3) if self.order == "bgr" else inputs
 
@@ -96,7 +97,7 @@ class Preprocessing:
         if self.resize != "pillow" or self.letterbox:
             resize = FileResize(self.size, self.resize, letterbox=self.letterbox, pad=self.pad)
         steps = [resize, T.ToTensor(), T.Normalize(self.mean, self.std)]
-        if self.range == 255:
+        if self.range == LEVELS:
             steps[1] = Levels()
         return T.Compose([*steps, Reversed()] if self.order == "bgr" else steps)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.pixels import LEVELS
 
 _PILLOW = {"pillow": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _OPENCV = {"cv2": cv2.INTER_LINEAR, "cv2_cubic": cv2.INTER_CUBIC}
@@ -71,7 +72,7 @@ class Resize:
 
     def _boxed(self, images: Tensor, size: tuple[int, int]) -> Tensor:
         top, left = _place(size, self.size, self.letterbox)
-        canvas = images.new_tensor(self.pad).view(3, 1, 1) / 255
+        canvas = images.new_tensor(self.pad).view(3, 1, 1) / LEVELS
         canvas = canvas.expand(len(images), 3, *self.size).clone()
         canvas[:, :, top : top + size[0], left : left + size[1]] = self._to(images, size)
         return canvas

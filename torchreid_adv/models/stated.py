@@ -8,6 +8,7 @@ from torch import nn
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.entries import Entry, three
+from torchreid_adv.pixels import LEVELS
 from torchreid_adv.registry import LOADERS
 
 # options that every network takes; further ones are named by a format where it is registered
@@ -54,7 +55,7 @@ def said_by(entry: Entry) -> dict[str, Any]:
         said["letterbox"] = "corner" if options["corner"] == "yes" else "center"
     if "range" in options:
         said["range"] = int(options["range"])
-        if said["range"] == 255 and not entry.normalization:
+        if said["range"] == LEVELS and not entry.normalization:
             said |= {"mean": (0.0,) * 3, "std": (1.0,) * 3}
     if "pad" in options:
         said["pad"] = _levels(options["pad"])

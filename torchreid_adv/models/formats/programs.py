@@ -20,19 +20,19 @@ PYTHON = "python"
 _EXAMPLE = "my_networks:build"
 
 
-@LOADERS.register("torchscript", example="torchscript@256x128:net.pt")
+@LOADERS.register("torchscript", file=True, example="torchscript@256x128:net.pt")
 def torchscript(request: Request) -> Loaded:
     """Load what ``torch.jit.save`` wrote."""
     return _program("torchscript", request)
 
 
-@LOADERS.register("export", example="export@256x128:net.pt2")
+@LOADERS.register("export", file=True, example="export@256x128:net.pt2")
 def export(request: Request) -> Loaded:
     """Load what ``torch.export.save`` wrote."""
     return _program("export", request)
 
 
-@LOADERS.register("onnx", example="onnx@256x128@0.5/0.25:net.onnx")
+@LOADERS.register("onnx", file=True, example="onnx@256x128@0.5/0.25:net.onnx")
 def onnx(request: Request) -> Loaded:
     """Open an ONNX file, which has no gradient."""
     return _program("onnx", request)

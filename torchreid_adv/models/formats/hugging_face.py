@@ -1,0 +1,91 @@
+"""transformers: image networks of the Hugging Face hub, from a folder or from its cache."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.loaders import Loaded, Request, built, needed
+from torchreid_adv.registry import LOADERS
+
+_RESAMPLE = {2: "pillow", 3: "bicubic"}
+_FILE = "preprocessor_config.json"
+
+
+class HuggingFace(nn.Module):
+    """A network of transformers, asked for its pooled output.
+
+    Args:
+        network: ``pixel_values`` -> an output with attributes.
+        pooled: take ``pooler_output``, or the first token where there is none.
+    """
+
+    def __init__(self, network: nn.Module, *, pooled: bool) -> None:
+        super().__init__()
+        self.network, self.pooled = network, pooled
+
+    def forward(self, images: Tensor) -> Any:
+        """Return features (N, D), or the whole output."""
+        output = self.network(pixel_values=images)
+        if not self.pooled:
+            return output
+        found = getattr(output, "pooler_output", None)
+        return found if found is not None else output.last_hidden_state[:, 0]
+
+
+@LOADERS.register("hf", example="hf@take=pooler_output:FOLDER")
+def hugging_face(request: Request) -> Loaded:
+    """Read ``hf:FOLDER`` or ``hf:ORG/NAME`` (``hf:ORG/NAME@REVISION``), without code of the hub's.
+
+    Size, resampling, mean and std are those of ``preprocessor_config.json``; the whole image is
+    resized. ``pooler_output``, else the first token, unless ``@take=`` names another output.
+
+    Raises:
+        ConfigError: transformers is not there, or no such folder or repository in the cache.
+    """
+    source = request.entry.source
+    if source.endswith((".pth", ".pt", ".safetensors", ".tar", ".bin", ".ckpt")):
+        raise ConfigError(
+            f"'{source}' is a file of weights, which does not say of which network; write for "
+            f"example osnet_x1_0:hf:{source}"
+        )
+    library = needed("transformers", of="hf", pip="transformers")
+    place, _, revision = source.partition("@")
+    options: dict[str, Any] = {"revision": revision} if revision else {}
+    folder = Path(place).expanduser()
+    place = str(folder) if folder.is_dir() else place
+    if folder.is_dir():
+        options["local_files_only"] = True
+    with built(f"the network of '{source}'"):
+        network = library.AutoModel.from_pretrained(place, trust_remote_code=False, **options)
+        described = library.image_processing_utils.ImageProcessingMixin.get_image_processor_dict(
+            place, **options
+        )[0]
+    network = getattr(network, "vision_model", network)  # of a CLIP
+    return Loaded(HuggingFace(network, pooled="take" not in request.entry.options), _settings(described))
+
+
+def _settings(described: dict[str, Any]) -> dict[str, Any]:
+    """Return what a preprocessor's configuration says.
+
+    Raises:
+        ConfigError: a resampling that is not known here.
+    """
+    size = described.get("size", 224)
+    if isinstance(size, dict):
+        side = size.get("shortest_edge")
+        size = (size.get("height", side), size.get("width", side))
+    size = (size, size) if isinstance(size, int) else size
+    resample = described.get("resample", 3)
+    if resample not in _RESAMPLE:
+        raise ConfigError(f"{_FILE} says resample {json.dumps(resample)}, and 2 and 3 are known")
+    return {
+        "size": tuple(map(int, size)),
+        "resize": _RESAMPLE[resample],
+        "mean": tuple(described.get("image_mean", (0.5, 0.5, 0.5))),
+        "std": tuple(described.get("image_std", (0.5, 0.5, 0.5))),
+    }
