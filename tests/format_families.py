@@ -126,6 +126,197 @@ def clustercontrast():
     return network.state_dict(), extractor(network, bicubic((256, 128)))
 
 
+# fast-reid, by its own package
+
+
+FASTREID = """
+MODEL:
+  META_ARCHITECTURE: {arch}
+  BACKBONE: {{NAME: build_resnet_backbone, NORM: BN, DEPTH: {depth}, LAST_STRIDE: 1, FEAT_DIM: {dim}, WITH_IBN: {ibn}}}
+  HEADS: {{NAME: EmbeddingHead, NORM: BN, WITH_BNNECK: true, NECK_FEAT: after, POOL_LAYER: {pool}, CLS_LAYER: Linear}}
+INPUT: {{SIZE_TEST: [256, 128]}}
+"""
+FAST_R18 = FASTREID.format(arch="Baseline", depth="18x", dim=512, ibn=False, pool="GlobalAvgPool")
+FAST_IBN = FASTREID.format(arch="Baseline", depth="18x", dim=512, ibn=True, pool="GeneralizedMeanPooling")
+
+
+def _fastreid(text, tmp=Path("/tmp")):
+    import tempfile
+
+    def source():
+        pytest.importorskip("fastreid")
+        from fastreid.config import get_cfg
+        from fastreid.modeling.meta_arch import build_model
+
+        cfg = get_cfg()
+        with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+            file.write(text)
+            file.flush()
+            cfg.merge_from_file(file.name)
+        cfg.merge_from_list(["MODEL.DEVICE", "cpu", "MODEL.HEADS.NUM_CLASSES", 7])
+        network = filled(build_model(cfg))
+        levels = T.Compose([T.Resize((256, 128), interpolation=3), T.PILToTensor()])
+
+        def features(pictures):
+            with torch.no_grad():
+                return network({"images": torch.stack([levels(p).float() for p in pictures])})
+
+        return network.state_dict(), features
+
+    return source
+
+
+def _fastreid_files(text):
+    def write(state, folder):
+        (folder / "cfg.yml").write_text(text)
+        torch.save({"model": state, "iteration": 3}, folder / "model_best.pth")
+        return f"fastreid:{folder / 'cfg.yml'}:{folder / 'model_best.pth'}"
+
+    return write
+
+
+# timm, torchvision, OpenCLIP, transformers
+
+
+def timm_vit():
+    timm = pytest.importorskip("timm")
+    network = filled(
+        timm.create_model("vit_tiny_patch16_224", num_classes=7, img_size=(256, 128))
+    )
+    network.reset_classifier(0)
+    state = filled(network).state_dict()
+    half = T.Normalize((0.5,) * 3, (0.5,) * 3)
+    transform = T.Compose([T.Resize((256, 128), interpolation=3), T.ToTensor(), half])
+    return state, extractor(network, transform)
+
+
+def timm_folder():
+    timm = pytest.importorskip("timm")
+    network = filled(timm.create_model("resnet18", num_classes=0))
+    return network.state_dict(), extractor(network, bilinear((224, 224)))
+
+
+def _timm_folder(state, folder):
+    import json
+
+    from safetensors.torch import save_file
+
+    config = {
+        "architecture": "resnet18",
+        "num_classes": 0,
+        "pretrained_cfg": {
+            "input_size": [3, 224, 224], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+            "interpolation": "bilinear", "crop_pct": 0.95, "num_classes": 0, "first_conv": "conv1",
+            "classifier": "fc",
+        },
+    }  # fmt: skip
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file(state, folder / "model.safetensors")
+    return f"timm:{folder}"
+
+
+def torchvision_resnet():
+    network = filled(torchvision.models.resnet18(num_classes=7))
+    state = {k: v.clone() for k, v in network.state_dict().items()}
+    network.fc = torch.nn.Identity()
+    return state, extractor(network, bilinear((256, 128)))
+
+
+OPENCLIP = "RN50"
+
+
+def openclip():
+    library = pytest.importorskip("open_clip")
+    network = library.create_model("ViT-S-32-alt", pretrained=None, force_image_size=(256, 128))
+    network.visual = filled(network.visual)
+    mean, std = library.OPENAI_DATASET_MEAN, library.OPENAI_DATASET_STD
+    transform = T.Compose([T.Resize((256, 128), interpolation=3), T.ToTensor(), T.Normalize(mean, std)])
+    state = {f"visual.{k}": v for k, v in network.visual.state_dict().items()}
+    del network.visual
+    return state, None
+
+
+def hf_vit():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ViTConfig(
+        hidden_size=64, num_hidden_layers=3, num_attention_heads=4, intermediate_size=128,
+        image_size=(96, 64),
+    )  # fmt: skip
+    network = filled(transformers.ViTModel(config))
+    half = T.Normalize((0.5,) * 3, (0.5,) * 3)
+
+    def of(network, inputs):
+        return network(pixel_values=inputs).pooler_output
+
+    return network.state_dict(), extractor(network, bilinear((96, 64), half), of)
+
+
+def _hf_folder(state, folder):
+    import json
+
+    from safetensors.torch import save_file
+
+    config = {
+        "architectures": ["ViTModel"], "model_type": "vit", "hidden_size": 64, "image_size": [96, 64],
+        "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128,
+    }  # fmt: skip
+    described = {"size": {"height": 96, "width": 64}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "preprocessor_config.json").write_text(json.dumps(described))
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    return f"hf:{folder}"
+
+
+# trackers: boxmot and reid
+
+
+def _boxmot(name, size):
+    def source():
+        backbones = pytest.importorskip("boxmot.reid.backbones")
+        from boxmot.reid.core.preprocessing import resize
+
+        network = filled(
+            backbones.get_backbone_builder(name)(
+                num_classes=7, loss="softmax", pretrained=False, use_gpu=False
+            )
+        )
+
+        def transform(picture):
+            pixels = resize(np.asarray(picture)[:, :, ::-1], size)[:, :, ::-1]
+            return IMAGENET(torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1))
+
+        return network.state_dict(), extractor(network, transform)
+
+    return source
+
+
+def reid_folder():
+    pytest.importorskip("reid.preprocessing")
+    from reid.architectures.registry import build_architecture
+    from reid.preprocessing import ReIDPreprocessing
+
+    network = filled(build_architecture("osnet_x0_25"))
+    transform = ReIDPreprocessing(resize_mode="letterbox").build_crop_transform()
+    return network.state_dict(), extractor(network, transform)
+
+
+def _reid_folder(state, folder):
+    import json
+
+    from safetensors.torch import save_file
+
+    config = {
+        "architecture": "osnet_x0_25",
+        "preprocessing": {
+            "input_size": [256, 128], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+            "interpolation": "bilinear", "to_rgb": True, "resize_mode": "letterbox", "pad_value": 114,
+        },
+    }  # fmt: skip
+    (folder / "reid_config.json").write_text(json.dumps(config))
+    save_file(state, folder / "weights.safetensors")
+    return f"reid:{folder}"
+
+
 CASES = [
     Case("layumi", _layumi_folder("stride: 1\nPCB: false\n"), layumi, "classifier.add_block.0.weight"),
     Case("layumi_pcb", _layumi_folder("stride: 2\nPCB: true\n"), layumi_pcb, "model.conv1.weight"),
@@ -143,5 +334,39 @@ CASES = [
         clustercontrast,
         "base.4.0.conv1.weight",
     ),
-]
+    Case(
+        "fastreid", _fastreid_files(FAST_R18), _fastreid(FAST_R18), "heads.bottleneck.0.weight",
+        needs=("fastreid", "yacs", "termcolor", "tabulate"),
+    ),
+    Case(
+        "fastreid_ibn", _fastreid_files(FAST_IBN), _fastreid(FAST_IBN), "heads.pool_layer.p",
+        needs=("fastreid", "yacs", "termcolor", "tabulate"), other="resize=cv2_cubic",
+    ),
+    Case(
+        "timm_vit", saved("vit.pth", entry="timm@256x128:vit_tiny_patch16_224:{}"), timm_vit,
+        "pos_embed", needs=("timm",),
+    ),
+    Case(
+        "timm_folder", _timm_folder, timm_folder, "", other="resize=bicubic",
+        needs=("timm", "huggingface_hub"),
+    ),
+    Case(
+        "torchvision", saved("r18.pth", entry="torchvision@256x128:resnet18:{}"), torchvision_resnet,
+        "layer4.1.bn2.running_var", other="resize=cv2", slow=False,
+    ),
+    Case(
+        "hf", _hf_folder, hf_vit, "", other="resize=bicubic", needs=("transformers",),
+    ),
+    Case(
+        "boxmot_osnet", saved("osnet_x0_25_msmt17.pt", entry="boxmot:{}"),
+        _boxmot("osnet_x0_25", (256, 128)), "conv5.conv.weight", slow=False,
+    ),
+    Case(
+        "boxmot_lmbn", saved("lmbn_n_market.pt", entry="boxmot:lmbn_n:{}"),
+        _boxmot("lmbn_n", (384, 128)), "reduction_0.1.weight", needs=("boxmot",),
+    ),
+    Case(
+        "reid", _reid_folder, reid_folder, "conv1.conv.weight", other="resize=pillow", slow=False,
+    ),
+]  # fmt: skip
 BY_NAME = {case.name: case for case in CASES}

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -20,13 +21,27 @@ class ImageModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def of_files(self, inputs: Sequence[Any], *, modality: Tensor | None = None) -> Tensor:
+    def of_files(
+        self, inputs: Sequence[Any], *, modality: Tensor | None = None, **labels: Tensor
+    ) -> Tensor:
         """Return the features (N, D) of what the file transform gave for N images or tracklets.
 
         Args:
             inputs: N of them.
             modality: (N,) of each; None = not known.
+            labels: ``camera`` and ``view`` (N,), for a model whose ``record_labels`` name them.
         """
+
+
+def labels_of(model: nn.Module) -> tuple[str, ...]:
+    """Return which of ``camera`` and ``view`` a model, or one inside it, wants of each image."""
+    wanted = [name for part in model.modules() for name in getattr(part, "record_labels", ())]
+    return tuple(dict.fromkeys(wanted))
+
+
+def any_labels(model: nn.Module, count: int) -> dict[str, Tensor]:
+    """Return labels of a model for images that are of no data set: the first of each."""
+    return {name: torch.zeros(count, dtype=torch.int64) for name in labels_of(model)}
 
 
 class BlackBox(nn.Module):

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from torchreid_adv.data.loading import read_groups
-from torchreid_adv.data.records import Record, modalities
+from torchreid_adv.data.records import Record, camera_labels, modalities
 from torchreid_adv.jobs.chunks import chunks, filled
 from torchreid_adv.jobs.team import ALONE, Team
-from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.base import ImageModel, labels_of
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.prepare import frozen
 
@@ -56,8 +56,11 @@ def extract(
     rows = {}
     with torch.no_grad(), frozen(model):
         for number, images in zip(mine, reader, strict=True):
+            whole = filled(groups[number], chunk)
             features = model.of_files(
-                filled(images, chunk), modality=modalities(filled(groups[number], chunk))
+                filled(images, chunk),
+                modality=modalities(whole),
+                **camera_labels(whole, labels_of(model)),
             )
             rows[number * chunk] = features[: len(images)].float().cpu()
     return Features.of(records, team.gathered(rows, len(records)))

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.models.base import any_labels
 from torchreid_adv.models.onnx_file import read_onnx
 from torchreid_adv.models.output import NetworkError, Output, in_format
 from torchreid_adv.models.pixel_model import PixelModel
@@ -160,7 +161,7 @@ def _tried(model: PixelModel, images: Tensor) -> tuple[Tensor, ConfigError | Non
     none = images.new_zeros(0)
     try:
         with torch.no_grad():
-            features: Tensor = model(images)
+            features: Tensor = model(images, **any_labels(model, len(images)))
     except ConfigError as error:
         return none, error
     if not bool(features.isfinite().all()):
@@ -171,6 +172,6 @@ def _tried(model: PixelModel, images: Tensor) -> tuple[Tensor, ConfigError | Non
 def _same(model: PixelModel, images: Tensor, together: Tensor, alone: Tensor) -> bool:
     """Tell whether an image's feature changes with its batch by no more than from pass to pass."""
     with torch.no_grad():
-        again = F.normalize(model(images).float(), dim=1)
+        again = F.normalize(model(images, **any_labels(model, len(images))).float(), dim=1)
     least = max(_ALONE, 2 * float((again - together).abs().max()))
     return float((together[:1] - alone).abs().max()) <= least

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -81,6 +81,7 @@ class PixelModel(ImageModel):
         self.network = network
         self.output = output
         self.flip, self.parts = flip, parts
+        self.record_labels: tuple[str, ...] = tuple(getattr(network, "record_labels", ()))
         self._moments: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
 
     @property
@@ -99,7 +100,12 @@ class PixelModel(ImageModel):
         return self.preprocessing.std
 
     def forward(
-        self, images: Tensor, *, sizes: Tensor | None = None, modality: Tensor | None = None
+        self,
+        images: Tensor,
+        *,
+        sizes: Tensor | None = None,
+        modality: Tensor | None = None,
+        **labels: Tensor,
     ) -> Tensor:
         """Return features (N, D).
 
@@ -107,11 +113,30 @@ class PixelModel(ImageModel):
             images: (N, 3, H, W) in [0, 1]; tracklets (N, T, 3, H, W) are flattened to N x T.
             sizes: (N, 2) height and width of each image on the canvas; None = all of it.
             modality: not used by a network of one modality.
+            labels: ``camera`` and ``view`` (N,), where ``record_labels`` name them.
         """
         if images.ndim == 5:
             images = images.flatten(0, 1)
             sizes = None if sizes is None else sizes.flatten(0, 1)
-        return self.ask(self.normalize(self.resize(checked(images), sizes)))
+        inputs = self.normalize(self.resize(checked(images), sizes))
+        return self.ask(inputs, *self._labels(labels, inputs))
+
+    def _labels(self, given: Mapping[str, Tensor], inputs: Tensor) -> list[Tensor]:
+        """Return the labels that the network takes, in its order.
+
+        Raises:
+            ConfigError: one that it needs is not given, or is not one number for each image.
+        """
+        found = []
+        for name in self.record_labels:
+            values = given.get(name)
+            if values is None or tuple(values.shape) != (len(inputs),):
+                raise ConfigError(
+                    f"this network needs the {name} of each image, as it was loaded with "
+                    f"{name}=data; call it with {name}= (N,), or load it with @{name}=0"
+                )
+            found.append(values.to(inputs.device))
+        return found
 
     def ask(self, inputs: Tensor, *further: Any) -> Any:
         """Return the features (N, D) that the network has for normalized inputs (N, ...).
@@ -174,10 +199,13 @@ class PixelModel(ImageModel):
         """
         return self.preprocessing.file_transform()
 
-    def of_files(self, inputs: Sequence[Tensor], *, modality: Tensor | None = None) -> Tensor:
+    def of_files(
+        self, inputs: Sequence[Tensor], *, modality: Tensor | None = None, **labels: Tensor
+    ) -> Tensor:
         """Return the features (N, D) of what the file transform gave for N images."""
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
-        features: Tensor = self.ask(torch.stack(list(inputs)).to(device))
+        stacked = torch.stack(list(inputs)).to(device)
+        features: Tensor = self.ask(stacked, *self._labels(labels, stacked))
         return features
 
 

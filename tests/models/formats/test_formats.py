@@ -4,11 +4,12 @@
 checkout is missing, the recorded features of its own code still are compared.
 """
 
-import functools
 import json
+import shutil
 
 import pytest
 import torch
+from torch.nn import functional as F
 from format_cases import drawn, images, layout, unit
 from format_families import BY_NAME, CASES
 
@@ -31,19 +32,24 @@ def case_of(name):
 
 
 @pytest.fixture(scope="module")
-def entry_of(tmp_path_factory):
-    @functools.cache
-    def write(name):
-        case = BY_NAME[name]
-        folder = tmp_path_factory.mktemp(name)
-        return case.write(drawn(case.shapes()) | case.kept(), folder)
-
-    return write
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("formats")
 
 
-@functools.lru_cache(maxsize=1)
-def loaded(entry):
-    return adv.load_model(entry, device="cpu")
+def entry_in(case, folder):
+    place = folder / case.name
+    place.mkdir(exist_ok=True)
+    return case.write(drawn(case.shapes()) | case.kept(), place)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def family(request, folder):
+    """A family's case, its entry, its model, and the model's features of the files."""
+    case = case_of(request.param)
+    entry = entry_in(case, folder)
+    model = adv.load_model(entry, device="cpu").requires_grad_(False)
+    yield case, entry, model, of_files(model)
+    shutil.rmtree(folder / case.name)
 
 
 def with_options(entry, *options):
@@ -54,11 +60,12 @@ def with_options(entry, *options):
 def of_files(model, pictures=None):
     transform = model.file_transform()
     with torch.no_grad():
-        return model.of_files([transform(picture) for picture in pictures or images()], **labels(model, len(pictures or images())))
+        inputs = [transform(picture) for picture in pictures or images()]
+        return model.of_files(inputs, **labels(model, len(inputs)))
 
 
 def labels(model, count):
-    return {"camera": torch.arange(count) % 2} if getattr(model, "camera", False) else {}
+    return {name: torch.arange(count) % 2 for name in model.record_labels}
 
 
 def pixels():
@@ -72,66 +79,59 @@ def pixels():
     return canvas, torch.tensor(sizes)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_features_are_those_of_the_source(name, entry_of):
-    case = case_of(name)
-    model, expected = loaded(entry_of(name)), case.features()
-    found = unit(of_files(model))
+def test_features_are_those_of_the_source(family):
+    case, entry, model, found = family
+    expected, found = case.features(), unit(found)
     distance = float((found - expected).abs().max())
-    row = ROWS.setdefault(name, {})
+    row = ROWS.setdefault(case.name, {})
     row["features"], row["images"] = distance, float((expected[0] - expected[1]).abs().max())
     assert distance <= EXACT
-    alone = torch.cat([unit(of_files_one(model, n)) for n in range(3)])
-    assert float((alone - found).abs().max()) <= EXACT
+    assert float((unit(of_files(model, images()[:1])) - found[:1]).abs().max()) <= EXACT
     assert float((expected[0] - expected[1]).abs().max()) > 10 * EXACT
+    again = parse_entry(entry)
+    assert parse_entry(f"{written(again.name, again)}:{again.source}") == again
 
 
-def of_files_one(model, number):
-    transform = model.file_transform()
-    extra = {"camera": torch.tensor([number % 2])} if getattr(model, "camera", False) else {}
-    with torch.no_grad():
-        return model.of_files([transform(images()[number])], **extra)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_pixels_give_nearly_the_same_and_a_gradient_that_attacks_use(name, entry_of):
-    model = loaded(entry_of(name)).requires_grad_(False)
-    case_of(name)
+def test_pixels_give_nearly_the_same_and_a_gradient_that_attacks_use(family):
+    case, _, model, expected = family
     canvas, sizes = pixels()
-    before = canvas.clone()
-    expected = of_files(model)
-    if black_box(model):
-        with torch.no_grad():
-            features = model(canvas, sizes=sizes)
-        ROWS.setdefault(name, {})["forward"] = float((unit(features) - unit(expected)).abs().max())
-        return
-    inputs = canvas.clone().requires_grad_()
-    features = model(inputs, sizes=sizes, **labels(model, 3))
-    row = ROWS.setdefault(name, {})
+    row, before = ROWS.setdefault(case.name, {}), canvas.clone()
+    with torch.no_grad():
+        features = model(canvas, sizes=sizes, **labels(model, 3))
     row["forward"] = float((unit(features) - unit(expected)).abs().max())
     assert row["forward"] <= NEAR
-    (gradient,) = torch.autograd.grad(features.square().sum(), inputs)
-    assert gradient.isfinite().all()
-    blocks = torch.nn.functional.avg_pool2d(gradient.abs()[1:2, :, :128], 16)
-    row["gradient"] = float((blocks.sum(1) > 0).float().mean())
-    assert row["gradient"] == 1
-    attack = adv.build_attack("sma", eps=8 / 255, steps=2)
-    batch = Batch(before, sizes=sizes, camids=torch.arange(3) % 2)
-    attacked = attack(model, batch).images
-    with torch.no_grad():
-        moved = unit(model(attacked, sizes=sizes, **labels(model, 3))) - unit(expected)
-        noise = (before + 8 / 255 * torch.randn(before.shape).sign()).clamp(0, 1)
-        drifted = unit(model(noise, sizes=sizes, **labels(model, 3))) - unit(expected)
-    row["attack"] = float(moved.norm(dim=1).mean() / drifted.norm(dim=1).mean())
-    assert row["attack"] > 1
     assert torch.equal(canvas, before)
+    if black_box(model):
+        return
+    image = canvas[1:2, :, :128].clone().requires_grad_()  # noise, of a size that fills its canvas
+    own = labels(model, 1)
+    clean = model(image, **own)
+    toward = torch.linspace(-1, 1, clean.shape[1])
+    (gradient,) = torch.autograd.grad((F.normalize(clean, dim=1) * toward).sum(), image)
+    assert gradient.isfinite().all()
+    blocks = F.avg_pool2d(gradient.abs().sum(1, keepdim=True), 16)
+    row["gradient"] = float((blocks > 0).float().mean())
+    assert row["gradient"] == 1
+    attack = adv.build_attack("sma", eps=8 / 255, steps=1)
+    attacked = attack(model, Batch(image.detach(), camids=torch.zeros(1, dtype=torch.int64)))
+    draws = torch.Generator().manual_seed(0)
+    noise = (image + 8 / 255 * torch.randn(image.shape, generator=draws).sign()).clamp(0, 1)
+    with torch.no_grad():
+        moved, drifted = (
+            float((unit(model(other, **own)) - unit(clean)).norm())
+            for other in (attacked.images, noise)
+        )
+    row["attack"] = moved / drifted
+    assert row["attack"] > 1
+    assert torch.equal(image.detach(), before[1:2, :, :128])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [case.name for case in CASES])
-def test_another_resize_gives_other_features(name, entry_of):
+def test_another_resize_gives_other_features(name, tmp_path):
     case = case_of(name)
-    other = adv.load_model(with_options(entry_of(name), case.other), device="cpu")
+    entry = entry_in(case, tmp_path)
+    other = adv.load_model(with_options(entry, case.other), device="cpu")
     distance = float((unit(of_files(other)) - case.features()).abs().max())
     ROWS.setdefault(name, {})["other resize"] = distance
     assert distance > EXACT
@@ -167,14 +167,6 @@ def test_the_recorded_features_are_those_of_the_source_today(name):
     state, features = case.source()
     assert layout(state) == case.shapes()
     assert float((unit(features(images())) - case.features()).abs().max()) <= EXACT
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_entry_is_read_as_it_is_written(name, entry_of):
-    case_of(name)
-    entry = parse_entry(entry_of(name))
-    again = parse_entry(f"{written(entry.name, entry)}:{entry.source}")
-    assert again == entry
 
 
 def test_every_record_has_its_family():
