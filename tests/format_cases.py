@@ -12,9 +12,8 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,8 +46,7 @@ def drawn(shapes: dict[str, list[int]]) -> dict[str, torch.Tensor]:
 def _tensor(name: str, shape: tuple[int, ...]) -> torch.Tensor:
     if name.endswith("num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
-    if name.endswith("relative_position_index"):
-        raise ValueError("a buffer that is computed is not drawn")
+    name = name.removeprefix("visual.")  # drawn for the encoder alone
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     draws = np.random.default_rng(seed)
     if name.endswith("running_var"):
@@ -92,7 +90,6 @@ class Case:
     other: str = "resize=pillow"
     needs: tuple[str, ...] = ()
     slow: bool = True
-    options: dict[str, Any] = field(default_factory=dict)
 
     def shapes(self) -> dict[str, list[int]]:
         """Return the recorded layout."""
@@ -103,8 +100,12 @@ class Case:
         return torch.from_numpy(np.load(RECORDED / f"{self.name}.npy"))
 
     def kept(self) -> dict[str, torch.Tensor]:
-        """Return tensors that are computed, not drawn."""
-        return self.options.get("kept", dict)()
+        """Return tensors that are computed, not drawn, such as the places of a window."""
+        path = RECORDED / f"{self.name}.kept.npz"
+        if not path.is_file():
+            return {}
+        with np.load(path) as found:
+            return {name: torch.from_numpy(found[name]) for name in found.files}
 
     def lacking(self) -> str:
         """Return which package of ours or of others is not there, "" for none."""
@@ -115,10 +116,19 @@ def unit(features: torch.Tensor) -> torch.Tensor:
     return F.normalize(features.detach().float().cpu(), dim=1)
 
 
+def computed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors of a state that are no weights."""
+    return {
+        name: value.clone()
+        for name, value in state.items()
+        if not value.is_floating_point() and not name.endswith("num_batches_tracked")
+    }
+
+
 def filled(network: torch.nn.Module) -> torch.nn.Module:
     """Put drawn weights into a network, by its own names."""
     own = network.state_dict()
-    network.load_state_dict(drawn(layout(own)))
+    network.load_state_dict(drawn(layout(own)) | computed(own))
     return network.eval()
 
 

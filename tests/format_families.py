@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections.abc
+import contextlib
+import types
 from pathlib import Path
 from unittest import mock
 
@@ -222,18 +225,19 @@ def torchvision_resnet():
     return state, extractor(network, bilinear((256, 128)))
 
 
-OPENCLIP = "RN50"
-
-
 def openclip():
     library = pytest.importorskip("open_clip")
     network = library.create_model("ViT-S-32-alt", pretrained=None, force_image_size=(256, 128))
-    network.visual = filled(network.visual)
-    mean, std = library.OPENAI_DATASET_MEAN, library.OPENAI_DATASET_STD
-    transform = T.Compose([T.Resize((256, 128), interpolation=3), T.ToTensor(), T.Normalize(mean, std)])
-    state = {f"visual.{k}": v for k, v in network.visual.state_dict().items()}
-    del network.visual
-    return state, None
+    visual = filled(network.visual)
+    clip = T.Normalize(library.OPENAI_DATASET_MEAN, library.OPENAI_DATASET_STD)
+    transform = T.Compose([T.Resize((256, 128), interpolation=3), T.ToTensor(), clip])
+    state = {f"visual.{name}": value for name, value in visual.state_dict().items()}
+    state["logit_scale"], state["positional_embedding"] = torch.zeros(()), torch.zeros(77, 256)
+
+    def of(network, inputs):
+        return network.encode_image(inputs)
+
+    return state, extractor(network.eval(), transform, of)
 
 
 def hf_vit():
@@ -317,6 +321,116 @@ def _reid_folder(state, folder):
     return f"reid:{folder}"
 
 
+# checkouts that build their own networks
+
+
+@contextlib.contextmanager
+def _old_modules():
+    """Inside the block modules are there that today's torch and this machine do not have."""
+    six, runner = types.ModuleType("torch._six"), types.ModuleType("mmcv.runner")
+    six.container_abcs, runner.load_checkpoint = collections.abc, None
+    found = {"torch._six": six, "mmcv": types.ModuleType("mmcv"), "mmcv.runner": runner}
+    with mock.patch.dict("sys.modules", found):
+        yield
+
+
+def _config(folder, file, *pairs):
+    from config import cfg
+
+    cfg = cfg.clone()
+    cfg.merge_from_file(str(folder / file))
+    cfg.merge_from_list(["MODEL.PRETRAIN_CHOICE", "none", "MODEL.PRETRAIN_PATH", "", *pairs])
+    return cfg
+
+
+DEIT = ["MODEL.TRANSFORMER_TYPE", "deit_small_patch16_224_TransReID", "MODEL.SIE_CAMERA", True,
+        "MODEL.SIE_COE", 3.0, "MODEL.JPM", False, "MODEL.STRIDE_SIZE", [16, 16]]  # fmt: skip
+HALF = T.Normalize((0.5,) * 3, (0.5,) * 3)
+
+
+def transreid():
+    folder = checkout("damo-cv+TransReID")
+    with _old_modules(), Importing(folder):
+        from model import make_model
+
+        cfg = _config(folder, "configs/Market/vit_transreid.yml", *DEIT)
+        network = filled(make_model(cfg, num_class=7, camera_num=6, view_num=1))
+
+    def of(network, inputs):
+        return network(inputs, cam_label=torch.arange(len(inputs)) % 2)
+
+    return network.state_dict(), extractor(network, bilinear([256, 128], HALF), of)
+
+
+def solider():
+    folder = checkout("tinyvision+SOLIDER-REID")
+    with _old_modules(), Importing(folder):
+        from model import make_model
+
+        cfg = _config(folder, "configs/market/swin_tiny.yml")
+        network = filled(make_model(cfg, 7, 6, 1, semantic_weight=0.2))
+
+    def of(network, inputs):
+        with mock.patch.object(torch.Tensor, "cuda", lambda tensor, *_: tensor):
+            return network(inputs)[0]
+
+    return network.state_dict(), extractor(network, bilinear([384, 128], HALF), of)
+
+
+def clipreid():
+    folder = checkout("Syliz517+CLIP-ReID")
+    with _old_modules(), Importing(folder):
+        from config import cfg
+        from model import make_model_clipreid as theirs
+        from model.clip.model import CLIP
+
+        cfg = cfg.clone()
+        cfg.merge_from_list(["MODEL.NAME", "ViT-B-16", "MODEL.SIE_CAMERA", True, "MODEL.SIE_COE", 1.0])
+        cfg.merge_from_list(["MODEL.STRIDE_SIZE", [16, 16], "TEST.NECK_FEAT", "before"])
+        cfg.merge_from_list(["INPUT.SIZE_TRAIN", [256, 128], "INPUT.SIZE_TEST", [256, 128]])
+
+        def clip(name, height, width, stride):
+            made = CLIP(512, 224, 12, 768, 16, stride, 77, 49408, 512, 8, 1, height, width)
+            made.to = lambda *_: made
+            return made
+
+        with mock.patch.object(torch.Tensor, "cuda", lambda tensor, *_: tensor):
+            theirs.load_clip_to_cpu = clip
+            network = filled(theirs.make_model(cfg, 7, 6, 1))
+
+    def of(network, inputs):
+        return network(inputs, cam_label=torch.arange(len(inputs)) % 2)
+
+    return network.state_dict(), extractor(network, bilinear([256, 128], HALF), of)
+
+
+def _checkout_entry(name, repository, yml, *options):
+    def write(state, folder):
+        torch.save(state, folder / "net.pth")
+        (folder / "cfg.yml").write_text(yml)
+        head = "@".join([name, *options])
+        return f"{head}:{checkout(repository)}:{folder / 'cfg.yml'}:{folder / 'net.pth'}"
+
+    return write
+
+
+TEST = "TEST: {NECK_FEAT: before}\n"
+INPUT = "INPUT: {SIZE_TRAIN: [%s], SIZE_TEST: [%s], PIXEL_MEAN: [0.5, 0.5, 0.5], PIXEL_STD: [0.5, 0.5, 0.5]}\n"
+TRANSREID = (
+    "MODEL: {NAME: transformer, PRETRAIN_CHOICE: imagenet, TRANSFORMER_TYPE: "
+    "deit_small_patch16_224_TransReID, STRIDE_SIZE: [16, 16], SIE_CAMERA: true, SIE_COE: 3.0}\n"
+    + INPUT % ("256, 128", "256, 128") + TEST
+)  # fmt: skip
+SOLIDER = (
+    "MODEL: {NAME: transformer, TRANSFORMER_TYPE: swin_tiny_patch4_window7_224}\n"
+    + INPUT % ("384, 128", "384, 128") + TEST
+)  # fmt: skip
+CLIPREID = (
+    "MODEL: {NAME: ViT-B-16, STRIDE_SIZE: [16, 16]}\nDATASETS:\n#  NAMES: x\n"
+    + INPUT % ("256, 128", "256, 128") + TEST
+)  # fmt: skip
+
+
 CASES = [
     Case("layumi", _layumi_folder("stride: 1\nPCB: false\n"), layumi, "classifier.add_block.0.weight"),
     Case("layumi_pcb", _layumi_folder("stride: 2\nPCB: true\n"), layumi_pcb, "model.conv1.weight"),
@@ -355,6 +469,10 @@ CASES = [
         "layer4.1.bn2.running_var", other="resize=cv2", slow=False,
     ),
     Case(
+        "openclip", saved("clip.pt", entry="openclip@256x128:ViT-S-32-alt:{}"), openclip,
+        "visual.class_embedding", needs=("open_clip",),
+    ),
+    Case(
         "hf", _hf_folder, hf_vit, "", other="resize=bicubic", needs=("transformers",),
     ),
     Case(
@@ -367,6 +485,26 @@ CASES = [
     ),
     Case(
         "reid", _reid_folder, reid_folder, "conv1.conv.weight", other="resize=pillow", slow=False,
+    ),
+    Case(
+        "transreid",
+        _checkout_entry("transreid", "damo-cv+TransReID", TRANSREID, "camera=data"),
+        transreid, "base.sie_embed", other="resize=cv2", needs=("yacs",),
+    ),
+    Case(
+        "solider",
+        _checkout_entry(
+            "solider", "tinyvision+SOLIDER-REID", SOLIDER, "set=MODEL.SEMANTIC_WEIGHT,0.2"
+        ),
+        solider, "base.semantic_embed_w.0.weight", other="resize=cv2", needs=("yacs", "timm"),
+    ),
+    Case(
+        "clipreid",
+        _checkout_entry(
+            "clipreid", "Syliz517+CLIP-ReID", CLIPREID, "camera=data", "set=MODEL.SIE_CAMERA,True",
+            "set=MODEL.SIE_COE,1.0",
+        ),
+        clipreid, "cv_embed", other="resize=cv2", needs=("yacs", "timm"),
     ),
 ]  # fmt: skip
 BY_NAME = {case.name: case for case in CASES}

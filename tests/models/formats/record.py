@@ -10,7 +10,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from format_cases import RECORDED, images, layout, unit  # noqa: E402
+from format_cases import RECORDED, computed, images, layout, unit  # noqa: E402
 from format_families import CASES  # noqa: E402
 
 
@@ -19,6 +19,9 @@ def record(case):
     found = unit(features(images())).numpy()
     spread = float(np.abs(found[0] - found[1]).max())
     np.save(RECORDED / f"{case.name}.npy", found)
+    kept = {name: value.numpy() for name, value in computed(state).items()}
+    if kept:
+        np.savez_compressed(RECORDED / f"{case.name}.kept.npz", **kept)
     facts = {
         "versions": {"torch": torch.__version__.partition("+")[0], "pillow": PIL.__version__},
         "layout": layout(state),

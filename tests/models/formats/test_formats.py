@@ -19,7 +19,8 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.base import black_box
 from torchreid_adv.models.entries import parse_entry, written
 
-EXACT, NEAR = 1e-5, 1e-3
+EXACT = 1e-5  # of unit features
+NEAR = 0.05  # of the distance of two images
 NAMES = [pytest.param(case.name, marks=pytest.mark.slow if case.slow else ()) for case in CASES]
 ROWS = {}
 
@@ -99,7 +100,7 @@ def test_pixels_give_nearly_the_same_and_a_gradient_that_attacks_use(family):
     with torch.no_grad():
         features = model(canvas, sizes=sizes, **labels(model, 3))
     row["forward"] = float((unit(features) - unit(expected)).abs().max())
-    assert row["forward"] <= NEAR
+    assert row["forward"] <= NEAR * float((case.features()[0] - case.features()[1]).abs().max())
     assert torch.equal(canvas, before)
     if black_box(model):
         return
