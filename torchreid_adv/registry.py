@@ -222,8 +222,9 @@ def _elsewhere(*pairs: tuple[str, str]) -> tuple[tuple[re.Pattern[str], str], ..
 
 
 _FOREIGN_NETWORK = (
-    "networks of other libraries (timm, TransReID, CLIP...) come in by a function of yours: "
-    "model.name python, model.load_weights module:function"
+    "networks of other projects are named by their format, such as timm:NAME:FILE, "
+    "transreid:CHECKOUT:CFG.yml:FILE, hf:FOLDER or python:module:function; see "
+    "'torchreid-adv list formats'"
 )
 # kind -> names that other projects use for what has another name, or another place, here
 ELSEWHERE: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {

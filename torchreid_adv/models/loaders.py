@@ -68,7 +68,7 @@ class Request:
                 is that the features do not depend on.
         """
         file = local_file(path)
-        tensors = weights_in(read_checkpoint(file), file, key=self.key)
+        tensors = weights_in(read_checkpoint(file, inert=True), file, key=self.key)
         kept = {n: v for n, v in tensors.items() if without is None or not without(plain(n))}
         return State(file, kept)
 

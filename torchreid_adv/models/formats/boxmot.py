@@ -39,7 +39,7 @@ def boxmot(request: Request) -> Loaded:
     parts = request.taken("NAME", "FILE", least=1)
     file = parts[1] or parts[0]
     path = local_file(file)
-    content = read_checkpoint(path)
+    content = read_checkpoint(path, inert=True)
     name = parts[0] if parts[1] else str(content.get("model_name", "")) or _named(path)
     state = State(path, request.state(str(path)).tensors)
     if "state_dict" in content and "model_name" in content:  # its "model" is no weights
