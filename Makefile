@@ -7,13 +7,17 @@ WORKERS ?= 2
 OPTIONS ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs
+.PHONY: demo test lint docs formats
 
 demo: $(VENV)/.demo
 	$(BIN)/python tools/attack_gallery.py --config-file configs/quickstart.yaml $(OPTIONS)
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
+
+# the acceptance table of models from other projects; REID_SOURCES names a folder of their checkouts
+formats: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/models/formats -m "" -s $(OPTIONS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

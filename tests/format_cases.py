@@ -1,4 +1,4 @@
-"""Families of foreign networks: weights in their own layout, their own extractor, recorded features.
+"""Families of foreign networks: weights in their own layout, their extractor, recorded features.
 
 Weights are drawn by name and shape, so that a small file of names and shapes, and the features that
 the source's own code gave for them, check a format where the source is not installed.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import collections.abc
 import contextlib
+import functools
 import types
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -48,16 +48,24 @@ def saved(name, prefix="", inside=None, entry="{}"):
 # Person_reID_baseline_pytorch
 
 
+class _Ignoring:
+    """Calls a function without arguments, whatever it is called with."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __call__(self, **_):
+        return self.function()
+
+
 def _layumi_source(kind):
     folder = checkout("layumi+Person_reID_baseline_pytorch")
-    plain = torchvision.models.resnet50
-    with Importing(folder), mock.patch.object(
-        torchvision.models, "resnet50", lambda **_: plain(weights=None)
-    ):
-        missing = {name: mock.MagicMock() for name in ("pretrainedmodels", "timm", "efficientnet_pytorch", "pytorch_metric_learning")}
-        with mock.patch.dict("sys.modules", missing):
-            import model as theirs
-    with mock.patch.object(torchvision.models, "resnet50", lambda **_: plain(weights=None)):
+    plain = functools.partial(torchvision.models.resnet50, weights=None)
+    others = ("pretrainedmodels", "timm", "efficientnet_pytorch", "pytorch_metric_learning")
+    missing = {name: mock.MagicMock() for name in others}
+    with Importing(folder), mock.patch.dict("sys.modules", missing):
+        import model as theirs
+    with mock.patch.object(torchvision.models, "resnet50", new=_Ignoring(plain)):
         network = theirs.ft_net(7, stride=1) if kind == "ft" else theirs.PCB(7)
     return theirs, filled(network)
 
@@ -123,9 +131,8 @@ def agw():
 def clustercontrast():
     with Importing(checkout("alibaba+cluster-contrast-reid")):
         from clustercontrast.models import resnet as theirs
-    plain = torchvision.models.resnet50
-    network = filled(theirs.resnet50(pretrained=False, num_classes=0, norm=True, pooling_type="gem"))
-    assert plain is torchvision.models.resnet50
+    made = theirs.resnet50(pretrained=False, num_classes=0, norm=True, pooling_type="gem")
+    network = filled(made)
     return network.state_dict(), extractor(network, bicubic((256, 128)))
 
 
@@ -135,15 +142,21 @@ def clustercontrast():
 FASTREID = """
 MODEL:
   META_ARCHITECTURE: {arch}
-  BACKBONE: {{NAME: build_resnet_backbone, NORM: BN, DEPTH: {depth}, LAST_STRIDE: 1, FEAT_DIM: {dim}, WITH_IBN: {ibn}}}
-  HEADS: {{NAME: EmbeddingHead, NORM: BN, WITH_BNNECK: true, NECK_FEAT: after, POOL_LAYER: {pool}, CLS_LAYER: Linear}}
+  BACKBONE:
+    {{NAME: build_resnet_backbone, NORM: BN, DEPTH: {depth}, LAST_STRIDE: 1, FEAT_DIM: {dim},
+      WITH_IBN: {ibn}}}
+  HEADS:
+    {{NAME: EmbeddingHead, NORM: BN, WITH_BNNECK: true, NECK_FEAT: after, POOL_LAYER: {pool},
+      CLS_LAYER: Linear}}
 INPUT: {{SIZE_TEST: [256, 128]}}
 """
 FAST_R18 = FASTREID.format(arch="Baseline", depth="18x", dim=512, ibn=False, pool="GlobalAvgPool")
-FAST_IBN = FASTREID.format(arch="Baseline", depth="18x", dim=512, ibn=True, pool="GeneralizedMeanPooling")
+FAST_IBN = FASTREID.format(
+    arch="Baseline", depth="18x", dim=512, ibn=True, pool="GeneralizedMeanPooling"
+)
 
 
-def _fastreid(text, tmp=Path("/tmp")):
+def _fastreid(text):
     import tempfile
 
     def source():
@@ -183,9 +196,7 @@ def _fastreid_files(text):
 
 def timm_vit():
     timm = pytest.importorskip("timm")
-    network = filled(
-        timm.create_model("vit_tiny_patch16_224", num_classes=7, img_size=(256, 128))
-    )
+    network = filled(timm.create_model("vit_tiny_patch16_224", num_classes=7, img_size=(256, 128)))
     network.reset_classifier(0)
     state = filled(network).state_dict()
     half = T.Normalize((0.5,) * 3, (0.5,) * 3)
@@ -208,7 +219,8 @@ def _timm_folder(state, folder):
         "architecture": "resnet18",
         "num_classes": 0,
         "pretrained_cfg": {
-            "input_size": [3, 224, 224], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+            "input_size": [3, 224, 224], "mean": [0.485, 0.456, 0.406],
+            "std": [0.229, 0.224, 0.225],
             "interpolation": "bilinear", "crop_pct": 0.95, "num_classes": 0, "first_conv": "conv1",
             "classifier": "fc",
         },
@@ -261,10 +273,12 @@ def _hf_folder(state, folder):
     from safetensors.torch import save_file
 
     config = {
-        "architectures": ["ViTModel"], "model_type": "vit", "hidden_size": 64, "image_size": [96, 64],
+        "architectures": ["ViTModel"], "model_type": "vit", "hidden_size": 64,
+        "image_size": [96, 64],
         "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128,
     }  # fmt: skip
-    described = {"size": {"height": 96, "width": 64}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    described = {"size": {"height": 96, "width": 64}, "resample": 2}
+    described |= {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "preprocessor_config.json").write_text(json.dumps(described))
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
@@ -312,8 +326,9 @@ def _reid_folder(state, folder):
     config = {
         "architecture": "osnet_x0_25",
         "preprocessing": {
-            "input_size": [256, 128], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
-            "interpolation": "bilinear", "to_rgb": True, "resize_mode": "letterbox", "pad_value": 114,
+            "input_size": [256, 128], "mean": [0.485, 0.456, 0.406],
+            "std": [0.229, 0.224, 0.225], "interpolation": "bilinear", "to_rgb": True,
+            "resize_mode": "letterbox", "pad_value": 114,
         },
     }  # fmt: skip
     (folder / "reid_config.json").write_text(json.dumps(config))
@@ -385,7 +400,8 @@ def clipreid():
         from model.clip.model import CLIP
 
         cfg = cfg.clone()
-        cfg.merge_from_list(["MODEL.NAME", "ViT-B-16", "MODEL.SIE_CAMERA", True, "MODEL.SIE_COE", 1.0])
+        cfg.merge_from_list(["MODEL.NAME", "ViT-B-16", "MODEL.SIE_CAMERA", True])
+        cfg.merge_from_list(["MODEL.SIE_COE", 1.0])
         cfg.merge_from_list(["MODEL.STRIDE_SIZE", [16, 16], "TEST.NECK_FEAT", "before"])
         cfg.merge_from_list(["INPUT.SIZE_TRAIN", [256, 128], "INPUT.SIZE_TEST", [256, 128]])
 
@@ -415,7 +431,10 @@ def _checkout_entry(name, repository, yml, *options):
 
 
 TEST = "TEST: {NECK_FEAT: before}\n"
-INPUT = "INPUT: {SIZE_TRAIN: [%s], SIZE_TEST: [%s], PIXEL_MEAN: [0.5, 0.5, 0.5], PIXEL_STD: [0.5, 0.5, 0.5]}\n"
+INPUT = (
+    "INPUT: {SIZE_TRAIN: [%s], SIZE_TEST: [%s], PIXEL_MEAN: [0.5, 0.5, 0.5], "
+    "PIXEL_STD: [0.5, 0.5, 0.5]}\n"
+)
 TRANSREID = (
     "MODEL: {NAME: transformer, PRETRAIN_CHOICE: imagenet, TRANSFORMER_TYPE: "
     "deit_small_patch16_224_TransReID, STRIDE_SIZE: [16, 16], SIE_CAMERA: true, SIE_COE: 3.0}\n"
@@ -432,7 +451,9 @@ CLIPREID = (
 
 
 CASES = [
-    Case("layumi", _layumi_folder("stride: 1\nPCB: false\n"), layumi, "classifier.add_block.0.weight"),
+    Case(
+        "layumi", _layumi_folder("stride: 1\nPCB: false\n"), layumi, "classifier.add_block.0.weight"
+    ),
     Case("layumi_pcb", _layumi_folder("stride: 2\nPCB: true\n"), layumi_pcb, "model.conv1.weight"),
     Case(
         "bagtricks",
@@ -465,7 +486,8 @@ CASES = [
         needs=("timm", "huggingface_hub"),
     ),
     Case(
-        "torchvision", saved("r18.pth", entry="torchvision@256x128:resnet18:{}"), torchvision_resnet,
+        "torchvision", saved("r18.pth", entry="torchvision@256x128:resnet18:{}"),
+        torchvision_resnet,
         "layer4.1.bn2.running_var", other="resize=cv2", slow=False,
     ),
     Case(

@@ -47,7 +47,7 @@ def foreign(monkeypatch):
     torch.manual_seed(0)
     network = module.Net()
     network.__class__.__module__ = "their_project"
-    yield network
+    return network
 
 
 def test_a_whole_network_gives_its_state_dict(foreign, tmp_path, monkeypatch):
@@ -80,14 +80,6 @@ def test_settings_of_other_classes_are_left_out(name, tmp_path):
     assert not Payload.ran
 
 
-class Named:
-    """A pickle that calls what a file names, with arguments."""
-
-    def __init__(self, module, name, arguments):
-        self.text = f"c{module}\n{name}\n"
-        self.arguments = arguments
-
-
 def archive(path, pickled):
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("x/data.pkl", pickled)
@@ -98,8 +90,8 @@ def archive(path, pickled):
     "pickled",
     [
         b"cos\nsystem\n(S'touch ran'\ntR.",
-        b"cbuiltins\nexec\n(S'open(\"ran\", \"w\")'\ntR.",
-        b"c__builtin__\neval\n(S'open(\"ran\", \"w\")'\ntR.",
+        b'cbuiltins\nexec\n(S\'open("ran", "w")\'\ntR.',
+        b'c__builtin__\neval\n(S\'open("ran", "w")\'\ntR.',
         b"\x80\x04\x8c\x08builtins\x8c\x04open\x93\x8c\x03ran\x8c\x01w\x86R.",
         b"\x80\x04\x8c\x0bcollections\x8c\x1aOrderedDict.__reduce_ex__\x93)R.",
         b"ctorch\nload\n(S'ran'\ntR.",
@@ -110,7 +102,7 @@ def archive(path, pickled):
 def test_nothing_that_a_file_names_is_called(pickled, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     archive(tmp_path / "x.pth", pickled)
-    with pytest.raises(ConfigError, match="holds no weights|cannot be read"):
+    with pytest.raises(ConfigError, match=r"holds no weights|cannot be read"):
         read_inert(tmp_path / "x.pth")
     assert sorted(os.listdir(tmp_path)) == ["x.pth"]
 
@@ -191,6 +183,7 @@ def test_an_index_that_is_none_is_refused(tmp_path):
 
 def test_the_oldest_protocol_is_read_as_the_newest(tmp_path):
     for protocol in (2, 4):
-        torch.save({"w": torch.ones(2), "n": argparse.Namespace()}, tmp_path / "x", pickle_protocol=protocol)
+        content = {"w": torch.ones(2), "n": argparse.Namespace()}
+        torch.save(content, tmp_path / "x", pickle_protocol=protocol)
         assert torch.equal(read_inert(tmp_path / "x")["w"], torch.ones(2))
     assert pickle.HIGHEST_PROTOCOL >= 4

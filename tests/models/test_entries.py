@@ -26,9 +26,7 @@ ENTRIES = {
     "x=hf@take=last_hidden_state.0@flip=sum:org/n": Entry(
         "hf", "org/n", "x", options={"take": "last_hidden_state.0", "flip": "sum"}
     ),
-    "timm@8x4@0/1:hf_hub:org/name": Entry(
-        "timm", "hf_hub:org/name", "", (8, 4), ((0.0,), (1.0,))
-    ),
+    "timm@8x4@0/1:hf_hub:org/name": Entry("timm", "hf_hub:org/name", "", (8, 4), ((0.0,), (1.0,))),
     "x=python:mod:build(name='a@b=c:d')": Entry("python", "mod:build(name='a@b=c:d')", "x"),
     "some-net.v2": Entry("some-net.v2"),
 }
@@ -202,7 +200,7 @@ def test_modules_are_wrapped_where_their_input_is_known(functions):
     model = adv.load_model(entry_networks.known())
     assert (model.size, model.preprocessing.resize) == ((48, 24), "bicubic")
     assert not model.training
-    with pytest.raises(ConfigError, match="Small does not say which images.*size=, mean=, std="):
+    with pytest.raises(ConfigError, match=r"Small does not say which images.*size=, mean=, std="):
         adv.load_model(entry_networks.build())
     given = {"size": (8, 4), "mean": (0, 0, 0), "std": (1, 1, 1)}
     assert adv.load_model(entry_networks.build(), **given).size == (8, 4)

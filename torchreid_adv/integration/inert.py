@@ -135,7 +135,9 @@ def read_inert(path: Path) -> dict[str, Any]:
             content = _Reader(archive.read(pickled), storage).load()
     except Exception as error:  # a broken pickle raises what it likes
         reason = printable(" ".join(str(error).split())[:120]) or type(error).__name__
-        raise ConfigError(f"'{path}' holds more than weights, and cannot be read ({reason})") from error
+        raise ConfigError(
+            f"'{path}' holds more than weights, and cannot be read ({reason})"
+        ) from error
     found = _plain(content, 0)
     if not isinstance(found, dict):
         raise ConfigError(f"'{path}' holds no weights")

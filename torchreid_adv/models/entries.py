@@ -122,9 +122,9 @@ def _option(part: str, text: str) -> tuple[str, Any]:
 
 
 def sources(text: str) -> list[str]:
-    """Return the parts of a source, split at colons.
+    r"""Return the parts of a source, split at colons.
 
-    The colon behind a drive's letter (``C:\\w.pth``) and behind ``hf_hub`` belongs to its part.
+    The colon behind a drive's letter (``C:\w.pth``) and behind ``hf_hub`` belongs to its part.
     """
     found: list[str] = []
     for piece in text.split(":") if text else []:

@@ -124,7 +124,7 @@ def _chosen(answer: Any, output: Output, count: int, dims: int) -> Tensor:
 
 
 def _at(answer: Any, output: str | int) -> Any:
-    """Return what lies at an index, a key, or a path of them with dots between; None for nothing."""
+    """Return what lies at an index, a key, or a path with dots between; None for nothing."""
     whole = _step(answer, output)
     if whole is not None or not isinstance(output, str):
         return whole
@@ -184,11 +184,15 @@ def _only(answer: Any, count: int, dims: int) -> Tensor:
         LOG.info("the features are '%s' of what the network gives", path)
         return value
     listed = ", ".join(
-        f"{path} {tuple(value.shape)} of length {float(value.detach().float().norm(dim=1).mean()):.3g}"
+        f"{path} {tuple(value.shape)} of length {_length(value):.3g}"
         for path, value in list(could_be.items())[:6]
     )
     listed = f"; these could be the features: {printable(listed)}" if could_be else ""
     raise ConfigError(f"the network gives {_described(answer)}{listed}; {_how(answer)}")
+
+
+def _length(features: Tensor) -> float:
+    return float(features.detach().float().norm(dim=1).mean())
 
 
 def _how(answer: Any) -> str:

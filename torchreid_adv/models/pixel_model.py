@@ -90,6 +90,11 @@ class PixelModel(ImageModel):
         return self.preprocessing.size
 
     @property
+    def resize_name(self) -> str:
+        """How images come to the size, as entries say it."""
+        return "letterbox" if self.preprocessing.letterbox else self.preprocessing.resize
+
+    @property
     def mean(self) -> tuple[float, ...]:
         """What is subtracted from red, green and blue."""
         return self.preprocessing.mean
@@ -167,7 +172,7 @@ class PixelModel(ImageModel):
         return torch.cat([resized(crop[None]) for crop in crops])
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Scale to the range, subtract the mean, divide by the deviation, and order the channels."""
+        """Scale to the range, subtract the mean, divide by the deviation, order the channels."""
         return self.preprocessing.to_network(images, *self.moments(images))
 
     def settings(self) -> dict[str, Any]:

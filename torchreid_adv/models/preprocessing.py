@@ -109,9 +109,7 @@ class Preprocessing:
         height, width = self.size
         boxed = f", letterbox {self.letterbox}" if self.letterbox else ""
         normalized = "/".join(",".join(f"{v:g}" for v in part) for part in (self.mean, self.std))
-        return (
-            f"{height}x{width}, {self.resize}{boxed}, {self.order} 0..{self.range}, {normalized}"
-        )
+        return f"{height}x{width}, {self.resize}{boxed}, {self.order} 0..{self.range}, {normalized}"
 
 
 def _check(name: str, value: Any, known: tuple[Any, ...]) -> None:

@@ -119,7 +119,8 @@ def stages_of(
             "function of yours, as python:module:function"
         )
     ibn = "bn1.IN.weight" in inside
-    non_local = [len({n.split(".")[1] for n in own if n.startswith(f"NL_{s}.")}) for s in range(1, 5)]
+    behind = {".".join(name.split(".")[:2]) for name in own if name.startswith("NL_")}
+    non_local = [sum(name.startswith(f"NL_{s}.") for name in behind) for s in range(1, 5)]
     return Stages(
         counts,
         bottleneck="conv3.weight" in inside,

@@ -83,8 +83,8 @@ def _parse(text: str, trained: bool | None) -> ModelSpec:
         )
     if trained is False and (entry.normalization or entry.options):
         raise ConfigError(
-            f"'{text}' names a network that is trained first, with the normalization of the config; "
-            "an entry of this list says its name and @HEIGHTxWIDTH only"
+            f"'{text}' names a network that is trained first, with the config's normalization; an "
+            "entry of this list says its name and @HEIGHTxWIDTH only"
         )
     label, options = entry.label or entry.name, tuple(entry.options.items())
     return ModelSpec(label, entry.name, entry.source, entry.size, entry.normalization, options)

@@ -10,8 +10,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from format_cases import RECORDED, computed, images, layout, unit  # noqa: E402
-from format_families import CASES  # noqa: E402
+from format_cases import RECORDED, computed, images, layout, unit
+from format_families import CASES
 
 
 def record(case):

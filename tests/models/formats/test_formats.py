@@ -9,9 +9,9 @@ import shutil
 
 import pytest
 import torch
-from torch.nn import functional as F
 from format_cases import drawn, images, layout, unit
 from format_families import BY_NAME, CASES
+from torch.nn import functional as F
 
 import torchreid_adv as adv
 from torchreid_adv.data.batch import Batch

@@ -1,1 +1,1 @@
-"""Formats of networks from elsewhere, one family a file; see :mod:`torchreid_adv.models.loaders`."""
+"""Formats of networks from elsewhere, one family a file; see :mod:`..loaders`."""

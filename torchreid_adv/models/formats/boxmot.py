@@ -52,7 +52,8 @@ def boxmot(request: Request) -> Loaded:
 
 def _named(path: Path) -> str:
     """Return the network that a file's name begins with, "" for none."""
-    return next((name for name in sorted(SHARED, key=len, reverse=True) if path.name.startswith(name)), "")
+    names = sorted(SHARED, key=len, reverse=True)
+    return next((name for name in names if path.name.startswith(name)), "")
 
 
 def _shared(name: str, state: State) -> nn.Module:

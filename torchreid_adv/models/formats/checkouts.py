@@ -252,7 +252,8 @@ def _visual(clip: Any, state: State, height: int, width: int, stride: int) -> An
             len({plain(n).split(".")[2] for n in state.tensors if f"image_encoder.layer{s}." in n})
             for s in (1, 2, 3, 4)
         ]
-        first, out = state.find("image_encoder.layer1.0.conv1.weight"), state.find("attnpool.c_proj.weight")
+        first = state.find("image_encoder.layer1.0.conv1.weight")
+        out = state.find("attnpool.c_proj.weight")
         assert first is not None
         assert out is not None
         wide = len(first)

@@ -66,7 +66,8 @@ def hugging_face(request: Request) -> Loaded:
             place, **options
         )[0]
     network = getattr(network, "vision_model", network)  # of a CLIP
-    return Loaded(HuggingFace(network, pooled="take" not in request.entry.options), _settings(described))
+    wrapped = HuggingFace(network, pooled="take" not in request.entry.options)
+    return Loaded(wrapped, _settings(described))
 
 
 def _settings(described: dict[str, Any]) -> dict[str, Any]:

@@ -49,8 +49,8 @@ def openclip(request: Request) -> Loaded:
         model = library.create_model(name, pretrained=None if local else weights, **size)
     network = ImageEncoder(model.visual)
     if local:
-        request.state(weights, without=lambda tensor: not tensor.startswith("visual.")).into(network)
-    found = dict(getattr(model.visual, "preprocess_cfg", None) or library.get_model_preprocess_cfg(model))
+        request.state(weights, without=_is_text).into(network)
+    found = library.get_model_preprocess_cfg(model)
     size = found["size"]
     interpolation = str(found.get("interpolation", "bicubic"))
     settings = {
@@ -60,3 +60,7 @@ def openclip(request: Request) -> Loaded:
         "resize": INTERPOLATIONS.get(interpolation, "bicubic"),
     }
     return Loaded(network, settings)
+
+
+def _is_text(name: str) -> bool:
+    return not name.startswith("visual.")

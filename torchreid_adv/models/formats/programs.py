@@ -82,7 +82,7 @@ def _call(source: str) -> tuple[str, Mapping[str, Any]]:
         return name, {str(k.arg): ast.literal_eval(k.value) for k in call.keywords if _named(k)}
     except (SyntaxError, ValueError) as error:
         raise ConfigError(
-            f"'{source}' is written module:function(key=value, ...), with numbers, texts in quotes, "
+            f"'{source}' is written module:function(key=value, ...), with numbers, quoted texts, "
             "True, False, None, lists or dictionaries as values"
         ) from error
 

@@ -52,7 +52,8 @@ def _network(name: str, state: State, request: Request) -> nn.Module:
     if name.startswith("timm:"):
         library = needed("timm", of="reid", pip="timm")
         with built(f"timm's network '{name}'"):
-            network = create(library, name.removeprefix("timm:"), request.entry.size, pretrained=False)
+            own = name.removeprefix("timm:")
+            network = create(library, own, request.entry.size, pretrained=False)
         return state.into(network)
     if name != _SBS:
         raise ConfigError(f"'{name}' is no architecture of reid; known: osnet_*, timm:NAME, {_SBS}")

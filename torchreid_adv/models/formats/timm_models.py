@@ -17,7 +17,7 @@ _HUB = ("hf_hub:", "hf-hub:")
 
 @LOADERS.register("timm", weights=True, example="timm@256x128:vit_small_patch16_224:vit.pth")
 def timm(request: Request) -> Loaded:
-    """Read ``timm:NAME:FILE``, ``timm:NAME`` or ``timm:hf_hub:ORG/NAME`` (its own weights), a folder.
+    """Read ``timm:NAME:FILE``, a folder, or ``timm:NAME``, ``timm:hf_hub:ORG/NAME`` of the hub.
 
     A folder holds ``config.json`` and ``model.safetensors``. The head is left out. Mean, std and
     interpolation are those of its configuration; its size, too, unless the entry says another one;
