@@ -152,7 +152,7 @@ INPUT: {{SIZE_TEST: [256, 128]}}
 """
 FAST_R18 = FASTREID.format(arch="Baseline", depth="18x", dim=512, ibn=False, pool="GlobalAvgPool")
 FAST_IBN = FASTREID.format(
-    arch="Baseline", depth="18x", dim=512, ibn=True, pool="GeneralizedMeanPooling"
+    arch="Baseline", depth="18x", dim=512, ibn=True, pool="GeneralizedMeanPoolingP"
 )
 
 
@@ -482,7 +482,7 @@ CASES = [
         "pos_embed", needs=("timm",),
     ),
     Case(
-        "timm_folder", _timm_folder, timm_folder, "", other="resize=bicubic",
+        "timm_folder", _timm_folder, timm_folder, "layer4.1.bn2.running_var", other="resize=bicubic",
         needs=("timm", "huggingface_hub"),
     ),
     Case(
@@ -495,7 +495,7 @@ CASES = [
         "visual.class_embedding", needs=("open_clip",),
     ),
     Case(
-        "hf", _hf_folder, hf_vit, "", other="resize=bicubic", needs=("transformers",),
+        "hf", _hf_folder, hf_vit, "embeddings.position_embeddings", other="resize=bicubic", needs=("transformers",),
     ),
     Case(
         "boxmot_osnet", saved("osnet_x0_25_msmt17.pt", entry="boxmot:{}"),
@@ -503,7 +503,7 @@ CASES = [
     ),
     Case(
         "boxmot_lmbn", saved("lmbn_n_market.pt", entry="boxmot:lmbn_n:{}"),
-        _boxmot("lmbn_n", (384, 128)), "reduction_0.1.weight", needs=("boxmot",),
+        _boxmot("lmbn_n", (384, 128)), "reduction_0.reduction.weight", needs=("boxmot",),
     ),
     Case(
         "reid", _reid_folder, reid_folder, "conv1.conv.weight", other="resize=pillow", slow=False,
@@ -511,7 +511,7 @@ CASES = [
     Case(
         "transreid",
         _checkout_entry("transreid", "damo-cv+TransReID", TRANSREID, "camera=data"),
-        transreid, "base.sie_embed", other="resize=cv2", needs=("yacs",),
+        transreid, "base.pos_embed", other="resize=cv2", needs=("yacs",),
     ),
     Case(
         "solider",
@@ -526,7 +526,7 @@ CASES = [
             "clipreid", "Syliz517+CLIP-ReID", CLIPREID, "camera=data", "set=MODEL.SIE_CAMERA,True",
             "set=MODEL.SIE_COE,1.0",
         ),
-        clipreid, "cv_embed", other="resize=cv2", needs=("yacs", "timm"),
+        clipreid, "bottleneck_proj.weight", other="resize=cv2", needs=("yacs", "timm"),
     ),
 ]  # fmt: skip
 BY_NAME = {case.name: case for case in CASES}

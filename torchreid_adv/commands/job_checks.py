@@ -35,13 +35,12 @@ def attacked_size(space: str, model: ImageModel) -> tuple[int, int] | None:
             f"adv.attack.space network is one size, and the attacked models have inputs of "
             f"{', '.join(f'{h}x{w}' for h, w in sorted(sizes))}; use space stored"
         )
-    other = {
-        resize for part in model.modules() if (resize := getattr(part, "resize_name", "pillow"))
-    }
-    if other - {"pillow"}:
+    parts = [part for part in model.modules() if isinstance(part, PixelModel)]
+    other = sorted({part.resize_name for part in parts} - {"pillow"})
+    if other:
         raise ConfigError(
-            "adv.attack.space network stores images that are resized by Pillow's bilinear, and a "
-            f"model resizes by {', '.join(sorted(other - {'pillow'}))}; use space stored"
+            "adv.attack.space network stores images as Pillow's bilinear resize leaves them, and a "
+            f"model resizes by {', '.join(other)}; use space stored"
         )
     height, width = sizes.pop()
     return int(height), int(width)

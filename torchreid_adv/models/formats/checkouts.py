@@ -115,10 +115,9 @@ def _load(name: str, request: Request) -> Loaded:
     state.into(network)
     if name == "solider":
         weight = float(cfg.MODEL.SEMANTIC_WEIGHT)
-        network.base.register_forward_pre_hook(
-            functools.partial(_weighted, weight), with_kwargs=True
-        )
-    settings = {
+        base: Any = network.base
+        base.register_forward_pre_hook(functools.partial(_weighted, weight), with_kwargs=True)
+    settings: dict[str, Any] = {
         "size": tuple(map(int, cfg.INPUT.SIZE_TEST)),
         "mean": tuple(map(float, cfg.INPUT.PIXEL_MEAN)),
         "std": tuple(map(float, cfg.INPUT.PIXEL_STD)),
@@ -180,6 +179,12 @@ def _labels(
     if found is None:
         if asked:
             raise ConfigError(f"this checkpoint has no embedding of {asked[0]}s; leave it out")
+        wanted = [key for key in ("SIE_CAMERA", "SIE_VIEW") if cfg.MODEL[key]]
+        if wanted:
+            raise ConfigError(
+                f"MODEL.{wanted[0]} is True, and the checkpoint has no embedding of it; is it of "
+                f"another training? Write @set=MODEL.{wanted[0]},False if not"
+            )
         cfg.merge_from_list(["MODEL.SIE_CAMERA", False, "MODEL.SIE_VIEW", False])
         return (), {}, {}
     both = bool(cfg.MODEL.SIE_CAMERA) and bool(cfg.MODEL.SIE_VIEW)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,35 @@ def hugging_face(request: Request) -> Loaded:
     if folder.is_dir():
         options["local_files_only"] = True
     with built(f"the network of '{source}'"):
-        network = library.AutoModel.from_pretrained(place, trust_remote_code=False, **options)
+        network, found = library.AutoModel.from_pretrained(
+            place, trust_remote_code=False, output_loading_info=True, **options
+        )
         described = library.image_processing_utils.ImageProcessingMixin.get_image_processor_dict(
             place, **options
         )[0]
     network = getattr(network, "vision_model", network)  # of a CLIP
+    _check(source, found, request.option("take"))
     wrapped = HuggingFace(network, pooled="take" not in request.entry.options)
     return Loaded(wrapped, _settings(described))
+
+
+def _check(source: str, found: Mapping[str, Any], take: str) -> None:
+    """Refuse a folder that lacks weights: transformers would draw them at random.
+
+    Raises:
+        ConfigError: with the first of them.
+    """
+    missing = sorted(found["missing_keys"]) + sorted(map(str, found.get("mismatched_keys", ())))
+    if take and not take.startswith("pooler_output"):
+        missing = [name for name in missing if not name.startswith("pooler.")]
+    if not missing:
+        return
+    pooler = all(name.startswith("pooler.") for name in missing)
+    advice = "; write @take=last_hidden_state.0 for the first token's output" if pooler else ""
+    raise ConfigError(
+        f"'{source}' lacks weights of its network, or has them in another shape: "
+        f"{', '.join(missing[:4])}{advice}"
+    )
 
 
 def _settings(described: dict[str, Any]) -> dict[str, Any]:

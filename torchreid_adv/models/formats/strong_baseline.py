@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.loaders import Loaded, Request, State, plain
-from torchreid_adv.models.resnets import Pooled, stages_of
+from torchreid_adv.models.resnets import Pooled, Stages, stages_of
 from torchreid_adv.registry import LOADERS
 
 
@@ -19,7 +19,7 @@ class Baseline(nn.Module):
         after: features come from behind the norm.
     """
 
-    def __init__(self, base: nn.Module, pool: nn.Module, *, after: bool) -> None:
+    def __init__(self, base: Stages, pool: nn.Module, *, after: bool) -> None:
         super().__init__()
         self.base, self.global_pool = base, pool
         self.bottleneck = nn.BatchNorm1d(base.channels) if after else nn.Identity()

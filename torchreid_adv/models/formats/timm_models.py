@@ -38,7 +38,7 @@ def timm(request: Request) -> Loaded:
     if state is not None:
         state.into(network)
     settings = known_settings(network)
-    interpolation = network.pretrained_cfg.get("interpolation", "")
+    interpolation = vars(network).get("pretrained_cfg", {}).get("interpolation", "")
     if interpolation not in INTERPOLATIONS:
         raise ConfigError(
             f"timm resizes images for '{name}' by '{interpolation}', which is not one of "
