@@ -482,8 +482,8 @@ CASES = [
         "pos_embed", needs=("timm",),
     ),
     Case(
-        "timm_folder", _timm_folder, timm_folder, "layer4.1.bn2.running_var", other="resize=bicubic",
-        needs=("timm", "huggingface_hub"),
+        "timm_folder", _timm_folder, timm_folder, "layer4.1.bn2.running_var",
+        other="resize=bicubic", needs=("timm", "huggingface_hub"),
     ),
     Case(
         "torchvision", saved("r18.pth", entry="torchvision@256x128:resnet18:{}"),
@@ -495,7 +495,8 @@ CASES = [
         "visual.class_embedding", needs=("open_clip",),
     ),
     Case(
-        "hf", _hf_folder, hf_vit, "embeddings.position_embeddings", other="resize=bicubic", needs=("transformers",),
+        "hf", _hf_folder, hf_vit, "embeddings.position_embeddings", other="resize=bicubic",
+        needs=("transformers",),
     ),
     Case(
         "boxmot_osnet", saved("osnet_x0_25_msmt17.pt", entry="boxmot:{}"),

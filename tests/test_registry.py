@@ -176,7 +176,7 @@ FOREIGN = {
     },
     "model": {
         "vit_base_patch16_224": "list formats", "swin_tiny": "list formats",
-        "TransReID": "list formats", "clip": "list formats", "agw": "'agw_resnet50'",
+        "clip": "list formats", "strong_baseline": "'sb_resnet50'",
         "model.pth.tar-60": "model.load_weights",
     },
     "data set": {

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import torchreid_adv as adv
@@ -262,3 +263,35 @@ def test_records_give_their_labels(tmp_path):
     assert camera_labels(records, ()) == {}
     with pytest.raises(DataError, match="takes the view"):
         camera_labels(records, ("view",))
+
+
+@pytest.fixture
+def market_data(market):
+    return adv.load_dataset("market1501", root=market)
+
+
+def test_cameras_of_a_data_set_reach_the_model_in_runs(market_data, tmp_path):
+    model = PixelModel(OfCamera(), size=SIZE).eval()
+    model.network.embed = nn.Parameter(torch.randn(16, 6))
+    records = market_data.gallery
+    found = adv.extract(model, records)
+    transform = model.file_transform()
+    inputs = torch.stack([transform(Image.open(record.path).convert("RGB")) for record in records])
+    cameras = torch.tensor([record.camid for record in records])
+    with torch.no_grad():
+        assert torch.allclose(found.values, model.network(inputs, cameras), atol=1e-5)
+    attack = adv.build_attack("ifgsm", eps=8 / 255, steps=2)
+    attacked = adv.attack_dataset(model, market_data, attack, out=tmp_path / "run")
+    assert adv.evaluate(model, attacked).mAP <= adv.evaluate(model, market_data).mAP
+    moved = adv.extract(model, attacked.gallery)
+    assert not torch.allclose(moved.values, found.values)
+
+
+@pytest.mark.parametrize("resize", ["bicubic", "letterbox"])
+def test_images_are_stored_at_the_size_of_a_network_by_its_own_resize_only(
+    resize, functions, market_data, tmp_path
+):
+    model = adv.load_model(f"python@32x16@resize={resize}:entry_networks:build", device="cpu")
+    attack = adv.build_attack("fgsm", eps=8 / 255)
+    with pytest.raises(ConfigError, match=f"model resizes by {resize}; use space stored"):
+        adv.attack_dataset(model, market_data, attack, out=tmp_path / "run", space="network")

@@ -9,7 +9,7 @@ from torch import nn
 
 from torchreid_adv.attacks.gradient_attack import Attack
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.base import black_box
+from torchreid_adv.models.base import any_labels, black_box
 from torchreid_adv.models.pixel_model import PixelModel
 from torchreid_adv.models.prepare import frozen
 
@@ -42,4 +42,4 @@ def _cut(model: nn.Module) -> Iterator[bool]:
         first = next(part.parameters(), torch.zeros(1))
         images = torch.full((2, 3, *part.size), 0.5, device=first.device).requires_grad_()
         with frozen(part), torch.enable_grad(), torch.random.fork_rng():
-            yield not part(images).requires_grad
+            yield not part(images, **any_labels(part, 2)).requires_grad
