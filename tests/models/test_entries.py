@@ -12,6 +12,7 @@ from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.entries import Entry, parse_entry, sources, written
+from torchreid_adv.models.loading import build_network
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.models.specs import parse_models
 from torchreid_adv.registry import LOADERS
@@ -295,3 +296,55 @@ def test_images_are_stored_at_the_size_of_a_network_by_its_own_resize_only(
     attack = adv.build_attack("fgsm", eps=8 / 255)
     with pytest.raises(ConfigError, match=f"model resizes by {resize}; use space stored"):
         adv.attack_dataset(model, market_data, attack, out=tmp_path / "run", space="network")
+
+
+def saved(name, path, classes=7):
+    torch.manual_seed(0)
+    network = build_network(name, classes=classes)
+    torch.save({"state_dict": network.state_dict()}, path)
+    return network
+
+
+@pytest.mark.parametrize("name", ["osnet_x0_25", "osnet_ain_x0_25", "shufflenet", "squeezenet1_0"])
+def test_a_checkpoint_alone_is_told_by_its_tensors(name, tmp_path, caplog):
+    path = tmp_path / "best run.pth"
+    network = saved(name, path)
+    caplog.set_level("INFO", logger="torchreid_adv")
+    model = adv.load_model(str(path), size=(64, 32), device="cpu")
+    images = torch.rand(2, 3, 64, 32)
+    with torch.no_grad():
+        assert torch.allclose(model(images), network(model.normalize(images)), atol=1e-5)
+    assert f"is taken for {name}" in caplog.text
+    (spec,) = parse_models([str(path)])
+    assert (spec.label, spec.name, spec.weights) == ("best_run.pth", name, str(path))
+    (spec,) = parse_models([f"mine={path}"])
+    assert (spec.label, spec.name) == ("mine", name)
+
+
+def test_a_checkpoint_of_none_or_of_several_is_refused_with_what_to_write(tmp_path):
+    path = tmp_path / "x.pth"
+    torch.save(
+        {"cls_token": torch.rand(1, 1, 4), "blocks.0.attn.qkv.weight": torch.rand(12, 4)}, path
+    )
+    with pytest.raises(ConfigError, match=r"fits no network of torchreid.*vision transformer"):
+        adv.load_model(str(path))
+    state = build_network("osnet_x0_25").state_dict()
+    state.pop("conv5.conv.weight")
+    torch.save(state, path)
+    with pytest.raises(ConfigError, match=r"fits no network.*FORMAT:"):
+        adv.load_model(str(path))
+
+
+def test_every_place_takes_an_entry_or_a_module(market_data, tmp_path, functions):
+    saved("osnet_x0_25", tmp_path / "w.pth")
+    entry = f"osnet_x0_25@64x32:{tmp_path / 'w.pth'}"
+    whole = adv.load_model(entry)
+    assert adv.evaluate(entry, market_data).mAP == adv.evaluate(whole, market_data).mAP
+    import entry_networks
+
+    assert adv.evaluate(entry_networks.known(), market_data).mAP > 0
+    attack = adv.build_attack("fgsm", eps=8 / 255)
+    attacked = adv.attack_dataset(entry, market_data, attack, out=tmp_path / "run")
+    assert len(attacked.gallery) == len(market_data.gallery)
+    with pytest.raises(ConfigError, match="does not say which images"):
+        adv.evaluate(entry_networks.build(), market_data)

@@ -30,6 +30,7 @@ from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.jobs.team import ALONE, Team, joined
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.kernels import on_configured_threads
+from torchreid_adv.models.loading import scorable
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.models.tracklet_model import of_tracklets
 from torchreid_adv.registry import COMMANDS
@@ -247,7 +248,8 @@ def attack_dataset(
     """Attack one side of a data set and return its adversarial version.
 
     Args:
-        model: what is attacked; behind a defense, through it.
+        model: what is attacked; behind a defense, through it. An entry such as
+            ``osnet_x1_0:model.pth`` and a module are loaded, see :func:`load_model`.
         data: see :func:`load_dataset`.
         attack: see :func:`build_attack`.
         side: ``gallery`` or ``query``.
@@ -264,6 +266,7 @@ def attack_dataset(
         ConfigError: the folder holds another run, or a protocol that is not the data set's.
         DataError: an image that cannot be used, or nothing to attack.
     """
+    model = scorable(model)
     distance = distance or build_distance("euclidean", normalize=True)
     rules = {name: settings.pop(name) for name in _RULES if name in settings}
     protocol = protocol_of(distance, data, **rules)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import nn
+
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError, suggest
@@ -12,10 +14,11 @@ from torchreid_adv.evaluation.rerank import Reranking
 from torchreid_adv.evaluation.results import RetrievalResult
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.loading import scorable
 
 
 def evaluate(
-    query: Features | ImageModel,
+    query: Features | ImageModel | nn.Module | str,
     gallery: Features | ReIDData,
     *,
     distance: Distance | str | None = None,
@@ -28,7 +31,8 @@ def evaluate(
     features, ``protocol`` names it.
 
     Args:
-        query: features of the queries, or a model, also one behind a defense.
+        query: features of the queries, or a model, also one behind a defense; an entry such as
+            ``osnet_x1_0:model.pth`` and a module are loaded, see :func:`load_model`.
         gallery: features of the gallery, or the data set that the model is tested on.
         distance: by which the gallery is ranked; a name means that distance of normalized features.
             None is torchreid's default for features (Euclidean, as they are), and that of the
@@ -52,6 +56,8 @@ def evaluate(
     if isinstance(query, Features) and isinstance(gallery, Features):
         protocol = protocol_of(distance or build_distance("euclidean"), **rules)
         return protocol.evaluate(query, gallery, **team)
+    if isinstance(query, (str, nn.Module)) and isinstance(gallery, ReIDData):
+        query = scorable(query)
     if not (isinstance(query, ImageModel) and isinstance(gallery, ReIDData)):
         raise ConfigError(
             "evaluate takes (features, features) or (model, data set), "

@@ -16,8 +16,10 @@ from torchreid_adv.integration.checkpoints import load_weights, read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.matching import identities, spelled, weights_in
 from torchreid_adv.integration.models import check_size
+from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.entries import Entry, parse_entry
 from torchreid_adv.models.foreign import OneByOne, try_model
+from torchreid_adv.models.guessing import guessed
 from torchreid_adv.models.hub import local_file
 from torchreid_adv.models.loaders import Loaded, Request
 from torchreid_adv.models.output import LOG, Output
@@ -47,8 +49,9 @@ def load_model(
     Args:
         name: an entry, ``[label=]name[@option]...[:source]``, as in every list of models: ``name``
             is of torchreid's model factory, of :data:`torchreid_adv.MODELS`, or a format of
-            :data:`torchreid_adv.LOADERS`. Or a module, which is wrapped where its size and
-            normalization are given or known.
+            :data:`torchreid_adv.LOADERS`. Or a checkpoint alone, whose network is told by its
+            tensors; or a module, which is wrapped where its size and normalization are given or
+            known.
         weights: the source, where the entry has none: a checkpoint that torchreid wrote, a
             .safetensors file, or what the format takes.
         size: height and width the network was trained at; None = those of the format's file, or
@@ -70,7 +73,7 @@ def load_model(
     given = {"size": size, "mean": mean, "std": std, "output": output}
     if isinstance(name, nn.Module):
         return as_model(name, device=device, **given)
-    entry = parse_entry(str(name))
+    entry = entry_of(str(name))
     if weights:
         if entry.source:
             raise ConfigError(f"'{name}' names a source, and weights='{weights}' another; give one")
@@ -157,6 +160,28 @@ def _kind(network: nn.Module) -> type[PixelModel]:
     return TrackletModel if takes_tracklets(network) else PixelModel
 
 
+def entry_of(text: str) -> Entry:
+    """Return the parts of an entry, which may be a checkpoint alone, as ``[label=]FILE``.
+
+    Raises:
+        ConfigError: another form, or a file that fits no network or several.
+    """
+    label, equals, rest = text.partition("=")
+    for name, path in ((label if equals else "", rest), ("", text)):
+        if path and Path(path).expanduser().is_file():
+            return Entry(guessed(Path(path).expanduser(), factory_of_networks()), path, name)
+    return parse_entry(text)
+
+
+def scorable(thing: Any) -> Any:
+    """Return what scores images: a model as it is, an entry or a module as a PixelModel.
+
+    Raises:
+        ConfigError: see :func:`load_model` and :func:`as_model`.
+    """
+    return thing if isinstance(thing, ImageModel) else as_model(thing)
+
+
 def as_model(
     thing: Any, *, device: str | torch.device | None = None, **settings: Any
 ) -> PixelModel:
@@ -173,7 +198,7 @@ def as_model(
     """
     stated = {name: value for name, value in settings.items() if value is not None}
     if isinstance(thing, str):
-        return load_entry(parse_entry(thing), stated=stated, device=device)
+        return load_entry(entry_of(thing), stated=stated, device=device)
     if isinstance(thing, PixelModel):
         return thing
     known = {**known_settings(thing), **stated}

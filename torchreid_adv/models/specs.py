@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.entries import Entry, parse_entry, written
-from torchreid_adv.models.loading import load_entry
+from torchreid_adv.models.loading import entry_of, load_entry
 from torchreid_adv.models.pixel_model import PixelModel
 
 
@@ -75,7 +77,7 @@ def parse_models(entries: Sequence[str], *, trained: bool | None = True) -> list
 
 
 def _parse(text: str, trained: bool | None) -> ModelSpec:
-    entry = parse_entry(str(text))
+    entry = parse_entry(str(text)) if trained is False else entry_of(str(text))
     if trained not in (None, bool(entry.source)):
         end = "" if trained is False else ":weights"
         raise ConfigError(
@@ -86,5 +88,10 @@ def _parse(text: str, trained: bool | None) -> ModelSpec:
             f"'{text}' names a network that is trained first, with the config's normalization; an "
             "entry of this list says its name and @HEIGHTxWIDTH only"
         )
-    label, options = entry.label or entry.name, tuple(entry.options.items())
+    label, options = entry.label or _own_label(text, entry), tuple(entry.options.items())
     return ModelSpec(label, entry.name, entry.source, entry.size, entry.normalization, options)
+
+
+def _own_label(text: str, entry: Entry) -> str:
+    """Return how a model without a label is called: by its name, or by its file alone."""
+    return re.sub(r"[^\w.+*-]", "_", Path(text).name) if text == entry.source else entry.name
