@@ -123,6 +123,12 @@ def load_entry(
     wanted = said.get("size", known["size"] if LOADERS.facts(loader).get("sized") else None)
     loaded: Loaded = LOADERS.get(loader)(Request(entry, device, key, wanted))
     _tell(entry, said, loaded.settings)
+    own = loaded.settings.get("size", size)
+    if "size" not in said and tuple(size) != SIZE and tuple(own) != tuple(size):
+        LOG.warning(
+            "%s: the size is %sx%s by its own files, not data.height and data.width",
+            entry.source or entry.name, *own,
+        )  # fmt: skip
     settings = {**known, **loaded.settings, **said}
     network = loaded.network
     if isinstance(network, PixelModel):  # has its own, unless the entry says another one
