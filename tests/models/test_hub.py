@@ -72,9 +72,11 @@ def test_a_checkpoint_of_the_hub_is_one(hub):
     network = build_network("osnet_x0_25")
     torch.save(network.state_dict(), hub.place / "w.pth")
     model = adv.load_model("osnet_x0_25@64x32:hf:org/name/w.pth", device="cpu")
+    alone = adv.load_model("hf@64x32:org/name/w.pth", device="cpu")
     images = torch.rand(1, 3, 64, 32)
     with torch.no_grad():
         assert torch.allclose(model(images), network(model.normalize(images)), atol=1e-5)
+        assert torch.equal(alone(images), model(images))
 
 
 def test_other_files_of_a_builder_that_are_not_cached_are_a_sentence(hub):

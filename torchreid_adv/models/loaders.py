@@ -186,8 +186,8 @@ def built(what: str) -> Iterator[None]:
     except Exception as error:  # whatever its code raises
         if type(error).__name__ in _NOT_CACHED:
             raise ConfigError(
-                f"the files of {what} are not in the cache of huggingface_hub and cannot be fetched "
-                "now; give a local folder, or fetch them while the hub can be reached"
+                f"the files of {what} are not in the cache of huggingface_hub and cannot be "
+                "fetched now; give a local folder, or fetch them while the hub can be reached"
             ) from error
         reason = printable(" ".join(str(error).split())[:300]) or type(error).__name__
         raise ConfigError(f"{what} cannot be built: {type(error).__name__}: {reason}") from error

@@ -95,9 +95,14 @@ def _load(name: str, request: Request) -> Loaded:
     Raises:
         ConfigError: a folder, file or setting that is not there, or cameras that nobody says.
     """
-    checkout, config, weights = request.taken("CHECKOUT", "CFG.yml", "FILE")
+    parts = request.parts
+    if len(parts) == 2:  # the checkout is on PYTHONPATH
+        parts = [_on_path(name), *parts]
+    if len(parts) != 3:
+        request.taken("CHECKOUT", "CFG.yml", "FILE")
+    checkout, config, weights = parts
     folder = Path(checkout).expanduser().resolve()
-    if not (folder / "model").is_dir() or not (folder / "config").is_dir():
+    if not _is_checkout(folder):
         raise ConfigError(f"'{checkout}' is no checkout of {name}: it has no folders model, config")
     needed("yacs", of=name, pip="yacs")
     if name in ("clipreid", "solider"):
@@ -130,6 +135,21 @@ def _load(name: str, request: Request) -> Loaded:
             f"{settings['size'][1]}; leave @HEIGHTxWIDTH out"
         )
     return Loaded(Checkout(network, _code(folder), labels, fixed, known), settings)
+
+
+def _is_checkout(folder: Path) -> bool:
+    return (folder / "model").is_dir() and (folder / "config").is_dir()
+
+
+def _on_path(name: str) -> str:
+    """Return the first checkout on the path of modules."""
+    found = next((place for place in sys.path if place and _is_checkout(Path(place))), "")
+    if not found:
+        raise ConfigError(
+            f"no checkout of {name} is on PYTHONPATH; put it there, or write "
+            f"{name}:CHECKOUT:CFG.yml:FILE"
+        )
+    return found
 
 
 def _configured(cfg: Any, source: str, request: Request, state: State) -> Any:

@@ -10,6 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.weight_files import WEIGHTS
+from torchreid_adv.models.guessing import guessed
+from torchreid_adv.models.hub import local_file
 from torchreid_adv.models.loaders import Loaded, Request, built, needed
 from torchreid_adv.registry import LOADERS
 
@@ -38,9 +41,11 @@ class HuggingFace(nn.Module):
         return found if found is not None else output.last_hidden_state[:, 0]
 
 
-@LOADERS.register("hf", example="hf@take=pooler_output:FOLDER")
+@LOADERS.register("hf", weights=True, example="hf@take=pooler_output:FOLDER")
 def hugging_face(request: Request) -> Loaded:
     """Read ``hf:FOLDER`` or ``hf:ORG/NAME`` (``hf:ORG/NAME@REVISION``), without code of the hub's.
+
+    ``hf:ORG/NAME/FILE`` is a checkpoint of a network of torchreid, told by its tensors.
 
     Size, resampling, mean and std are those of ``preprocessor_config.json``; the whole image is
     resized. ``pooler_output``, else the first token, unless ``@take=`` names another output.
@@ -49,11 +54,8 @@ def hugging_face(request: Request) -> Loaded:
         ConfigError: transformers is not there, or no such folder or repository in the cache.
     """
     source = request.entry.source
-    if source.endswith((".pth", ".pt", ".safetensors", ".tar", ".bin", ".ckpt")):
-        raise ConfigError(
-            f"'{source}' is a file of weights, which does not say of which network; write for "
-            f"example osnet_x1_0:hf:{source}"
-        )
+    if source.endswith(WEIGHTS):
+        return _of_file(request)
     library = needed("transformers", of="hf", pip="transformers")
     place, _, revision = source.partition("@")
     options: dict[str, Any] = {"revision": revision} if revision else {}
@@ -72,6 +74,16 @@ def hugging_face(request: Request) -> Loaded:
     _check(source, found, request.option("take"))
     wrapped = HuggingFace(network, pooled="take" not in request.entry.options)
     return Loaded(wrapped, _settings(described))
+
+
+def _of_file(request: Request) -> Loaded:
+    """Return the network of torchreid whose weights a file of the hub holds."""
+    from torchreid_adv.models.loading import build_network, factory_of_networks  # know the formats
+
+    source = f"hf:{request.entry.source}"
+    name = guessed(local_file(source), factory_of_networks())
+    state = request.state(source)
+    return Loaded(state.into(build_network(name, classes=state.rows("classifier.weight"))))
 
 
 def _check(source: str, found: Mapping[str, Any], take: str) -> None:
