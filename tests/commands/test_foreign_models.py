@@ -66,8 +66,18 @@ def test_a_format_of_several_sources_is_a_model_s_name_and_its_weights(place, cl
     assert run(place, tmp_path, "attack-gallery", *own, "adv.attack.name", "fgsm") == 0
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["model"]["size"] == [32, 16]
+    assert "preprocessing" not in results["model"]
     found = results["targets"]["market1501"]
     assert found["positive_distance"]["adversarial"] > found["positive_distance"]["clean"]
+
+
+def test_what_is_unusual_about_a_model_s_input_is_written(place, classifier, tmp_path):
+    entry = f"x=torchvision@32x16@resize=cv2@flip=sum:resnet18:{classifier}"
+    own = ["adv.attack.models", repr([entry]), "adv.attack.name", "fgsm"]
+    assert run(place, tmp_path, "attack-gallery", *own) == 0
+    (model,) = json.loads((tmp_path / "results.json").read_text())["model"]["members"]
+    assert model["flip"] == "sum"
+    assert model["preprocessing"].startswith("32x16, cv2, rgb 0..1")
 
 
 def test_options_of_entries_hold_in_a_table(place, classifier, tmp_path):

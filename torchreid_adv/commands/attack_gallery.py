@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.nn import Identity
 
 from torchreid_adv import config
@@ -104,7 +105,9 @@ def configured_model(cfg: AdvConfig) -> tuple[PixelModel | Ensemble, dict[str, A
     if not specs:
         weights = weights_of(cfg)
         model = load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, weights))
-        return model, {"name": cfg.model.name, "weights": weights, "size": list(model.size)}
+        return model, {
+            "name": cfg.model.name, "weights": weights, "size": list(model.size), **unusual(model)
+        }  # fmt: skip
     return ensemble_of(specs, [load_spec(cfg, spec) for spec in specs])
 
 
@@ -112,12 +115,30 @@ def ensemble_of(
     specs: Sequence[ModelSpec], models: Sequence[PixelModel]
 ) -> tuple[Ensemble, dict[str, Any]]:
     """Return loaded models as one, and what results.json says of them."""
-    ensemble = Ensemble(models)
+    ensemble, members = Ensemble(models), [unusual(model) for model in models]
     return ensemble, {
         "name": "+".join(spec.label for spec in specs),
         "weights": [spec.weights for spec in specs],
         "size": [list(size) for size in ensemble.size],
+        **({"members": members} if any(members) else {}),
     }
+
+
+def unusual(model: Any) -> dict[str, Any]:
+    """Return what results.json says of a model's input where it is not torchreid's test transform.
+
+    That is its preprocessing, mirrored and joined features, and cameras that stand for all images.
+    """
+    part = next((p for p in model.modules() if isinstance(p, PixelModel)), None)
+    if part is None:
+        return {}
+    plain = PixelModel(torch.nn.Identity(), size=part.size, mean=part.mean, std=part.std)
+    own, usual = part.settings(), plain.settings()
+    changed = any(own[name] != usual[name] for name in own if name != "output")
+    facts: dict[str, Any] = {"preprocessing": str(part.preprocessing)} if changed else {}
+    facts |= {name: own[name] for name in ("flip", "parts") if own[name] != "none"}
+    fixed = getattr(part.network, "fixed", None)
+    return facts | ({"labels_of_all_images": dict(fixed)} if fixed else {})
 
 
 def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
@@ -272,6 +293,7 @@ def attack_dataset(
     protocol = protocol_of(distance, data, **rules)
     job, folder = AttackJob(attack, protocol, side, **settings), Path(out)
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
+    facts |= unusual(model)
     with joined() as team, working_in(folder, team):
         done = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)
         assert done is not None  # only a shard has nothing to return
