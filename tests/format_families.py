@@ -527,7 +527,7 @@ CASES = [
             "clipreid", "Syliz517+CLIP-ReID", CLIPREID, "camera=data", "set=MODEL.SIE_CAMERA,True",
             "set=MODEL.SIE_COE,1.0",
         ),
-        clipreid, "bottleneck_proj.weight", other="resize=cv2", needs=("yacs", "timm"),
+        clipreid, "image_encoder.ln_post.weight", other="resize=cv2", needs=("yacs", "timm"),
     ),
 ]  # fmt: skip
 BY_NAME = {case.name: case for case in CASES}
