@@ -15,7 +15,8 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
 
-# the acceptance table of models from other projects; REID_SOURCES names a folder of their checkouts
+# the acceptance table of models from other projects; REID_SOURCES names a folder of their
+# checkouts, each called OWNER+REPOSITORY
 formats: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/models/formats -m "" -s $(OPTIONS)
 

@@ -21,7 +21,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 RECORDED = Path(__file__).parent / "models" / "formats" / "recorded"
-SOURCES = os.environ.get("REID_SOURCES", "")  # folder of checkouts, for comparisons with them
+SOURCES = os.environ.get("REID_SOURCES", "")  # folder of checkouts, each called OWNER+REPOSITORY
 
 
 def images() -> list[Image.Image]:
