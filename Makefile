@@ -5,9 +5,10 @@ DOCS ?= $(VENV)-docs
 PYTHON ?= python3
 WORKERS ?= 2
 OPTIONS ?=
+ONLY ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs formats
+.PHONY: demo test lint docs formats house index golden golden-record
 
 demo: $(VENV)/.demo
 	$(BIN)/python tools/attack_gallery.py --config-file configs/quickstart.yaml $(OPTIONS)
@@ -24,6 +25,21 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# the house in numbers: files, lines, imports, and the files that values cross
+house: $(VENV)/.test
+	$(BIN)/python tests/house.py
+
+# what the registries hold, as torchreid-adv list and usage errors read it
+index: $(VENV)/.test
+	$(BIN)/python -m torchreid_adv.cli.index
+
+# small runs of every command, compared with the hashes of tests/golden/golden.json; ONLY=help takes the entries with that word
+golden: $(VENV)/.test
+	$(BIN)/python tests/golden/record.py --only "$(ONLY)" $(OPTIONS)
+
+golden-record: $(VENV)/.test
+	$(BIN)/python tests/golden/record.py --record --only "$(ONLY)" $(OPTIONS)
 
 # of an environment of its own: torchattacks and what builds pages want different versions of requests
 docs: $(DOCS)/.docs

@@ -8,7 +8,7 @@ import short_forms
 from pages import PAGES, commands, inline
 
 from torchreid_adv import config
-from torchreid_adv.commands import stock_config
+from torchreid_adv.cli import command as stock_config
 
 NAMED = ("reproduce", "study")  # whose first word is no flag
 PLAIN = ("leaderboard", "list", "verify")  # which take keys after a config file only

@@ -7,7 +7,7 @@ from torch import nn
 
 from torchreid_adv.integration import models
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.models.self_attack import backbone
+from torchreid_adv.models.self_attack import layers
 from torchreid_adv.registry import MODELS
 
 VICTIMS = ("agw_resnet50", "ibn_resnet101", "ide_resnet50", "pcb_resnet50", "sb_resnet50")
@@ -51,7 +51,7 @@ def swap(patch, *, victims=True):
     patch.setitem(stock, "resnet18", Stills)
     patch.setattr(models, "INPUT_SIZES", {})  # small ones take any size
     for name in ("resnet18", "resnet50"):
-        patch.setattr(backbone.models, name, TinyResNet)
+        patch.setattr(layers.models, name, TinyResNet)
     for name in VICTIMS if victims else ():
         assert name in MODELS
         patch.setitem(MODELS._entries, name, factory(name))

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from torchreid_adv import cli, config, errors
-from torchreid_adv.commands.stock_config import default_config
+from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.version import __version__
 

@@ -4,9 +4,10 @@ import pytest
 from yacs.config import CfgNode
 
 from torchreid_adv import config
-from torchreid_adv.commands.stock_config import default_config
+from torchreid_adv.attacks import configured_attack
+from torchreid_adv.config.keys import KEYS
+from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.keys import KEYS
 
 
 @pytest.fixture
@@ -92,6 +93,41 @@ def test_options_cannot_stand_for_keys(cfg, option):
     cfg.merge_from_list([f"adv.attack.options.{option}", "1"])
     with pytest.raises(ConfigError, match=rf"adv\.attack\.options\.{option} stands for"):
         config.setup(cfg)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"lta": {"legcay": True}}, "attack 'lta' takes no option 'legcay'; did you mean 'legacy'"),
+        ({"sma": {"legacy": True}}, "attack 'sma' takes no option 'legacy'"),
+        ({"sma": {"momentum": 1.0}}, "attack 'sma' takes no option 'momentum'"),
+        ({"lta": {"eps": 3.0}}, "adv.attack.options.lta.eps cannot differ between attacks"),
+        ({"lta": {"distance": "cosine"}}, "set adv.attack.metric"),
+        ({"lta": {"steps": 0}}, r"'adv.attack.options.lta.steps' must be in \[1, 100000\]"),
+        ({"lta": {"steps": 1.5}}, "'adv.attack.options.lta.steps' is a whole number"),
+        ({"lta": {"step_size": 0.01}}, "is in gray levels of 255"),
+        ({"lta": {"momentum": "much"}}, "'adv.attack.options.lta.momentum' is a number"),
+        ({"legacy": True}, "attack 'ifgsm' takes no option 'legacy'"),
+    ],
+)
+def test_options_of_one_attack_are_checked_against_that_one(cfg, options, sentence):
+    cfg.merge_from_list(["adv.attack.options", options])
+    with pytest.raises(ConfigError, match=sentence):
+        config.setup(cfg)
+
+
+def test_options_reach_the_attack_that_they_are_named_for(cfg):
+    options = {"LTA": {"legacy": True, "momentum": 0.0, "steps": 3, "step_size": 2.0}}
+    cfg.merge_from_list(["adv.attack.options", options, "adv.attack.steps", 15])
+    config.setup(cfg)
+    found = {}
+    for name in ("sma", "lta", "lta_minus"):
+        cfg.adv.attack.name = name
+        found[name] = configured_attack(cfg)
+    assert [found[name].describe()["steps"] for name in found] == [15, 3, 15]
+    assert found["lta"].describe()["step_size"] == 2.0
+    patches = {name: found[name].objective.transform.boxes for name in ("lta", "lta_minus")}
+    assert [patches[name].legacy for name in patches] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import pytest
 import yaml
 
 from torchreid_adv import cli, config
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.stock_config import default_config, make_parser, merged_config
+from torchreid_adv.cli import command
+from torchreid_adv.cli.command import make_parser, merged_config
+from torchreid_adv.config.keys import KEYS, PATHS, STOCK_LISTS
+from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.config.tree import DECLARED
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.keys import KEYS, PATHS, STOCK_LISTS
 from torchreid_adv.registry import DISTANCES, TRANSFORMS
+from torchreid_adv.runs import torchreid_checks
 
 DEFAULTS = dict(config.leaves(default_config()))
 config.forget()
@@ -47,7 +49,7 @@ def cfg():
 
 def merge_and_check(cfg, key, value):
     cfg.merge_from_list([key, value])
-    stock_config.check(cfg)
+    torchreid_checks.check(cfg)
     config.setup(cfg)
 
 
@@ -218,7 +220,7 @@ def test_pairs_are_read_as_they_are_meant(words):
 
 
 def test_a_value_may_hold_an_equals_sign(cfg):
-    pairs = stock_config.pairs_of(["adv.attack.models", "['a=x:w']", "data.root=a=b"])
+    pairs = command.pairs_of(["adv.attack.models", "['a=x:w']", "data.root=a=b"])
     cfg.merge_from_list(pairs)
     assert (cfg.adv.attack.models, cfg.data.root) == (["a=x:w"], "a=b")
 

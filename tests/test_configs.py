@@ -9,15 +9,16 @@ from markets import write_market
 
 from torchreid_adv import config, registry
 from torchreid_adv.attacks import configured_attack
-from torchreid_adv.attacks.generated import GeneratedNoise, save_generator
-from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
-from torchreid_adv.commands.attack_gallery import configured_job
-from torchreid_adv.commands.job_metrics import metric_of
-from torchreid_adv.commands.stock_config import check, default_config
-from torchreid_adv.commands.train import build_data, build_engine
+from torchreid_adv.attacks.learned.generator import GeneratedNoise, save_generator
+from torchreid_adv.attacks.learned.universal import UniversalPerturbation, save_universal
+from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.defenses import configured_defense
+from torchreid_adv.engines.train import build_data, build_engine
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.runs.attack_dataset import configured_job
+from torchreid_adv.runs.folder import metric_of
+from torchreid_adv.runs.torchreid_checks import check
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SLOW = {"ibn_resnet101", "pcb_resnet50", "sb_resnet50", "ide_resnet50"}  # as agw_resnet50

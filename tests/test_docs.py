@@ -12,8 +12,8 @@ from pages import PAGES, ROOT, anchors, blocks, links
 
 import torchreid_adv as adv
 from torchreid_adv import config, registry
-from torchreid_adv.key_reference import FIRST, SECTIONS, reference, table
-from torchreid_adv.keys import KEYS
+from torchreid_adv.config.keys import KEYS
+from torchreid_adv.config.reference import FIRST, SECTIONS, reference, table
 from torchreid_adv.models.loading import build_network
 
 

@@ -7,10 +7,10 @@ import pytest
 from pages import ROOT
 
 from torchreid_adv import config
-from torchreid_adv.commands.stock_config import default_config
-from torchreid_adv.report import calibration as facts
-from torchreid_adv.report import readings as tables
-from torchreid_adv.report.readings import Reading
+from torchreid_adv.config.torchreid_keys import default_config
+from torchreid_adv.experiments import calibration as facts
+from torchreid_adv.experiments import claims as tables
+from torchreid_adv.experiments.claims import Reading
 
 RESULTS = sorted((ROOT / "docs" / "results").glob("calibration*.json"))
 PAGE = (ROOT / "docs" / "studies.md").read_text()
@@ -34,7 +34,7 @@ def test_every_row_of_the_results_is_on_the_page(path):
     readings = readings_of(path)
     wanted = rows(facts.summary(readings))
     if not json.loads(path.read_text())["pairs"]:  # of the config as it is, all tables
-        wanted += rows(tables.markdown(readings))
+        wanted += rows(tables.readings_table(readings))
     assert len(wanted) > 10
     missing = [row for row in wanted if row not in SECTION]
     assert not missing
@@ -65,7 +65,7 @@ def test_the_control_is_on_the_page():
 def test_every_row_of_the_page_is_of_the_results():
     known = control_rows() | {"| noise made on | attack | shufflenet | shufflenet-2 | alone |"}
     known |= {row for path in RESULTS for row in rows(facts.summary(readings_of(path)))}
-    known |= {row for path in RESULTS for row in rows(tables.markdown(readings_of(path)))}
+    known |= {row for path in RESULTS for row in rows(tables.readings_table(readings_of(path)))}
     assert set(rows(SECTION)) <= known
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from torchreid_adv import cli
+from torchreid_adv.core.faults import UNEXPECTED, explained, is_lost_connection
 from torchreid_adv.errors import DiskError, MachineError
-from torchreid_adv.jobs.faults import explained, is_lost_connection
 from torchreid_adv.registry import COMMANDS
 
 HUGE = 2**55
@@ -152,3 +152,10 @@ def test_a_reader_that_is_gone_and_a_full_disk():
     assert code == 5
     assert said.startswith("error: ")
     assert "No space left on device" in said
+
+
+@pytest.mark.parametrize("text", ["could not create a primitive", "could not execute a primitive"])
+def test_onednn_without_memory_is_told_from_a_shape_it_cannot_take(text):
+    assert explained(RuntimeError(text)).code == MachineError.exit_code
+    described = f"{text} descriptor for a convolution forward propagation primitive"
+    assert explained(RuntimeError(described)).code == UNEXPECTED

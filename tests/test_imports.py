@@ -1,6 +1,7 @@
 """A module imports only from stages to its left; nothing happens on a plain import."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,26 +9,24 @@ from pathlib import Path
 import pytest
 
 import torchreid_adv
+from torchreid_adv.moved import MOVED
 
 ROOT = Path(torchreid_adv.__file__).parent
 STAGES = [
-    {"version", "errors", "examples"},
-    {"registry", "pixels"},
-    {"keys"},
-    {"key_reference"},
-    {"config"},
-    {"jobs"},
+    {"version", "errors", "moved"},
+    {"registry"},
     {"core"},
+    {"config"},
     {"integration"},
     {"data"},
     {"transforms", "distances"},
     {"models"},
-    {"defenses"},
-    {"evaluation"},
-    {"attacks"},
-    {"engines"},
-    {"standard", "report"},
-    {"commands"},
+    {"defenses", "evaluation"},
+    {"attacks", "report"},
+    {"runs"},
+    {"standard", "engines"},
+    {"experiments"},
+    {"benchmarks"},
     {"testing", "cli"},
     {"__main__", "__init__"},
 ]
@@ -60,6 +59,29 @@ def test_a_module_imports_only_from_its_left(path):
     for module in imported(path):
         other = stage(module)
         assert other == own or ORDER[other] < ORDER[own], f"{path.name} imports {module}"
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def needed(path: Path, modules: set[str]) -> set[str]:
+    """Return the modules that must be there before this one: imports outside functions."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ImportFrom):
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= (named & modules) or ({node.module or ""} & modules)
+    return found - {module_of(path)}
+
+
+def test_no_two_modules_import_each_other_in_a_circle():
+    modules = {module_of(path) for path in FILES}
+    left = {module_of(path): needed(path, modules) for path in FILES}
+    while free := [name for name, imports in left.items() if not imports & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left, f"in or behind a circle: {sorted(left)}"
 
 
 def test_only_integration_names_torchreid():
@@ -104,3 +126,32 @@ def test_a_plain_import_does_nothing():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == torchreid_adv.__version__
+
+
+@pytest.mark.parametrize(("before", "now"), MOVED.items())
+def test_a_path_of_before_is_answered_with_a_warning(before, now):
+    sys.modules.pop(f"torchreid_adv.{before}", None)
+    with pytest.warns(DeprecationWarning, match=f"torchreid_adv.{now} now"):
+        module = importlib.import_module(f"torchreid_adv.{before}")
+    there = importlib.import_module(f"torchreid_adv.{now}")
+    names = [name for name in vars(there) if not name.startswith("__")]
+    assert all(getattr(module, name) is getattr(there, name) for name in names)
+
+
+def test_a_path_that_never_was_is_not_answered():
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("torchreid_adv.commands.nothing")
+
+
+LIGHT = (["--help"], ["--version"], ["attack"], ["attack-gallery", "--help"], ["study"])
+WRONG = (["transfer", "--eps", "4"], ["sweep", "adv.atack.eps", "4"], ["train", "train.lr"])
+
+
+@pytest.mark.parametrize("arguments", [*LIGHT, *WRONG], ids=" ".join)
+def test_help_and_usage_errors_import_no_torch(arguments):
+    script = (
+        f"import sys; from torchreid_adv import cli; cli.main({arguments!r});"
+        "assert not {'torch', 'torchreid', 'torchvision', 'scipy'} & sys.modules.keys()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -27,7 +27,7 @@ METHODS = {"extractall", "_extract_member", "unpack_archive", "all_gather_object
            "broadcast_object_list", "gather_object", "scatter_object_list"}  # fmt: skip
 
 ALLOWED = {
-    "commands/run.py": ["imports runpy"],  # the launcher runs the script that its user names
+    "cli/run.py": ["imports runpy"],  # the launcher runs the script that its user names
     # an Unpickler that finds inert classes alone, whatever a file names
     "integration/inert.py": ["imports pickle.Unpickler"],
     # networks that a config names as programs, see docs/threat_model.md

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchreid_adv import pixels
+from torchreid_adv.core import pixels
 
 
 def test_every_level_survives_the_way_to_a_tensor_and_back():

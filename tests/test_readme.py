@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from torchreid_adv import cli, config
-from torchreid_adv.report.zoo import COLUMNS, FIGURES
+from torchreid_adv.experiments.zoo import COLUMNS, FIGURES
 from torchreid_adv.version import __version__
 
 ROOT = Path(__file__).parents[1]

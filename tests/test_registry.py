@@ -2,14 +2,15 @@ import pytest
 
 from torchreid_adv import cli, config
 from torchreid_adv.attacks import build_attack
-from torchreid_adv.commands.listing import describe
-from torchreid_adv.commands.stock_checks import check, check_names
-from torchreid_adv.commands.stock_config import default_config
+from torchreid_adv.cli import index
+from torchreid_adv.cli.listing import describe
+from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.data.datasets import load_dataset
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.loading import build_network
 from torchreid_adv.registry import ELSEWHERE, ENGINES, TABLES, TRANSFORMS, Registry
+from torchreid_adv.runs.torchreid_checks import check, check_names
 
 
 @pytest.fixture
@@ -152,7 +153,7 @@ def test_python_takes_names_in_any_case(market):
 
 def test_a_config_cannot_name_what_is_internal(cfg, capsys):
     internal = [name for name in ENGINES if name not in ENGINES.public]
-    assert {"extractor", "evaluation", "progress"} <= set(internal)
+    assert {"evaluation", "progress"} <= set(internal)
     for name in internal:
         cfg.adv.engine = name
         with pytest.raises(ConfigError, match=f"unknown engine '{name}'") as caught:
@@ -162,7 +163,7 @@ def test_a_config_cannot_name_what_is_internal(cfg, capsys):
         assert not any(line.strip().startswith(f"{name} ") for line in describe(ENGINES))
         config.set_engine(cfg, name)
         config.setup(cfg.clone())  # a command may
-    assert cli.main(["attack-gallery", "--dry-run", "adv.engine", "extractor"]) == 2
+    assert cli.main(["attack-gallery", "--dry-run", "adv.engine", "evaluation"]) == 2
     assert "metric_attack" in capsys.readouterr().err
 
 
@@ -253,3 +254,9 @@ def test_what_is_near(name, known, near):
     said = suggest(name, known)
     assert said.startswith("; known: ") if near is None else said == f"; did you mean '{near}'?"
     assert len(said) < 200
+
+
+def test_the_index_says_what_the_registries_hold():
+    assert index.INDEX.read_text() == index.written(), (
+        "the registries changed; run python -m torchreid_adv.cli.index"
+    )

@@ -8,8 +8,8 @@ import torch
 
 from torchreid_adv import registry
 from torchreid_adv.attacks import build_attack
-from torchreid_adv.attacks.generated import GeneratedNoise, save_generator
-from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
+from torchreid_adv.attacks.learned.generator import GeneratedNoise, save_generator
+from torchreid_adv.attacks.learned.universal import UniversalPerturbation, save_universal
 from torchreid_adv.defenses import Defense, build_defense
 from torchreid_adv.testing import check_attack, check_defense, check_transform
 
@@ -69,6 +69,8 @@ DEFENSES = [
     ("circuitous_scaling", {"preset": "jad2", "randomized": 10}),
     ("circuitous_scaling", {"preset": "A", "mode": "bilinear", "exact": True, "randomized": 5}),
     ("rrp_paper", {"exact": True}),
+    ("rrp_paper", {"place": "random"}),
+    ("rrp_paper", {"place": "random", "exact": True}),
 ]
 
 

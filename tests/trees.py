@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
+from torchreid_adv.core.manifest import Entry, Manifest
 from torchreid_adv.data.datasets import load_dataset
-from torchreid_adv.data.virtual.options import VirtualOptions, WalkOptions
-from torchreid_adv.jobs.manifest import Entry, Manifest
+from torchreid_adv.data.virtual.folder import VirtualOptions, WalkOptions
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}
 

@@ -1,7 +1,8 @@
 """Runs of ``adv.engine: vi_self_attack`` on a small HITSZ-VCM."""
 
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.train import train
+from torchreid_adv.config import torchreid_keys
+from torchreid_adv.engines.train import train
+from torchreid_adv.runs import torchreid_checks
 
 
 def vi_settings(root, folder):
@@ -38,8 +39,8 @@ def vi_settings(root, folder):
 
 def run(settings, **changed):
     """Train as settings say, with keys changed (``__`` for a dot), and return the engine."""
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     pairs = {**settings, **{key.replace("__", "."): value for key, value in changed.items()}}
     cfg.merge_from_list([part for pair in pairs.items() for part in pair])
-    stock_config.check(cfg)
+    torchreid_checks.check(cfg)
     return train(cfg)

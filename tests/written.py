@@ -4,9 +4,9 @@ import json
 import re
 from pathlib import Path
 
+from torchreid_adv.config.reference import reference
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.integration.checkpoints import read_checkpoint
-from torchreid_adv.jobs.manifest import read_manifest
-from torchreid_adv.key_reference import reference
 from torchreid_adv.models.specs import parse_models
 
 LEARNED = {"meta_attack": "universal.safetensors", "mis_ranking": "generator.safetensors"}

@@ -14,7 +14,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from torchreid_adv import moved
 from torchreid_adv.version import __version__
+
+moved.answer()
 
 _HOME = {
     "AdvConfig": "config",
@@ -58,7 +61,7 @@ _HOME = {
     "GradientAttack": "attacks",
     "References": "attacks",
     "build_attack": "attacks",
-    "attack_dataset": "commands.attack_gallery",
+    "attack_dataset": "runs.attack_dataset",
     "evaluate_standard": "standard.run",
 }
 

@@ -1,6 +1,6 @@
 """``python -m torchreid_adv``, and the console script."""
 
-from torchreid_adv.jobs.faults import explained, say, with_streams
+from torchreid_adv.core.faults import explained, say, with_streams
 
 
 def entry() -> None:

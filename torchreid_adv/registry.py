@@ -100,6 +100,11 @@ class Registry:
         """The names that a config can use: all but those of entries that are internal."""
         return tuple(name for name in self if not self._facts[name].get("internal"))
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the modules that register entries are imported."""
+        return self._loaded
+
     def facts(self, name: str) -> dict[str, Any]:
         """Return what was said of the entry when it was registered."""
         return self._facts[self.name_of(name)]
@@ -138,8 +143,8 @@ class Registry:
         self._loaded = True
         try:
             package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
-                importlib.import_module(f"{self._package}.{module.name}")
+            for module in pkgutil.walk_packages(package.__path__, f"{self._package}."):
+                importlib.import_module(module.name)
         except BaseException:
             self._loaded = False
             raise
@@ -299,6 +304,8 @@ LOADERS = Registry("format", "models.formats")
 DISTANCES = Registry("distance", "distances")
 # test-time wrappers, pixels -> pixels
 DEFENSES = Registry("defense", "defenses")
+# what stands before torchreid's own test transform in its FeatureExtractor, from a config
+TEST_TRANSFORMS = Registry("test transform", "defenses")
 # builders of attacks: keywords in pixel units of [0, 1] -> an Attack
 ATTACKS = Registry("attack", "attacks")
 # mixins that a torchreid engine is given at run time, selected by adv.engine
@@ -306,11 +313,11 @@ ENGINES = Registry("engine", "engines")
 # how a data set is searched where not as Market-1501: functions that return the rules
 PROTOCOLS = Registry("protocol", "evaluation")
 # what the command line can do: main(arguments) -> exit code
-COMMANDS = Registry("command", "commands")
+COMMANDS = Registry("command", "cli")
 # what papers claim, tested on models trained for it: study(cfg, seed) -> comparisons
-STUDIES = Registry("study", "commands.studies")
+STUDIES = Registry("study", "experiments.studies")
 # a paper's table or figure, done again: called with the config, returns a Reproduction
-REPRODUCTIONS = Registry("table or figure", "commands.reproductions")
+REPRODUCTIONS = Registry("table or figure", "experiments.papers")
 
 TABLES: dict[str, Registry] = {
     "attacks": ATTACKS,

@@ -12,11 +12,11 @@ from PIL import Image, ImageChops
 from torch import Tensor, nn
 
 from torchreid_adv.attacks import Adversarial, Attack, References
-from torchreid_adv.data.batch import Batch, pad
+from torchreid_adv.core.batch import Batch, pad
+from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.models import Features, PixelModel
-from torchreid_adv.models.kernels import repeatable
-from torchreid_adv.pixels import from_levels
+from torchreid_adv.models.cuda import repeatable
 
 SIZES = ((20, 9), (17, 12), (24, 8))
 ROUNDING = 1e-6

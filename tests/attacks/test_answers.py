@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 import torchreid_adv as adv
-from torchreid_adv.attacks.answers import check_gradient
+from torchreid_adv.attacks.build import check_gradient
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import Ensemble, PixelModel
-from torchreid_adv.models.base import BlackBox
+from torchreid_adv.models.pixel_model import BlackBox
 from torchreid_adv.registry import ATTACKS
 
 SIZE = (16, 8)

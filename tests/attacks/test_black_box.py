@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import LinfDelta, References, build_attack
-from torchreid_adv.attacks.estimates import Estimated
-from torchreid_adv.attacks.rank_score import RankScore, average_precision, smooth_precision
-from torchreid_adv.attacks.squares import Squares
-from torchreid_adv.data.batch import Batch, generator
+from torchreid_adv.attacks.average_precision import RankScore, average_precision, smooth_precision
+from torchreid_adv.attacks.black_box.nes import Estimated
+from torchreid_adv.attacks.black_box.square import Squares
+from torchreid_adv.core.batch import Batch, generator
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.models import Features, PixelModel

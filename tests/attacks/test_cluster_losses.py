@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from torchreid_adv.attacks import SignStep, UniversalFit, UniversalPerturbation
-from torchreid_adv.attacks.cluster_losses import LabelHinge, ListReversal
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.attacks.learned.triplets import CentroidTriplet
+from torchreid_adv.attacks.learned.uap_retrieval import LabelHinge, ListReversal, Summed
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
@@ -116,3 +117,17 @@ def test_a_universal_delta_learns_them(loss):
 def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="two centers"):
         LabelHinge(build_distance("euclidean"), torch.zeros(1, WIDE))
+
+
+def test_losses_can_be_summed():
+    distance = build_distance("euclidean")
+    clean, moved, centers = setting()
+    moved = 0.8 * clean + 0.2 * moved
+    parts = [CentroidTriplet(distance, centers, margin=10.0)]
+    parts += [LabelHinge(distance, centers), ListReversal(distance, centers)]
+    alone = [part.bind(embed, Batch(clean))(moved) for part in parts]
+    found = Summed(parts).bind(embed, Batch(clean))(moved)
+    assert found.shape == (5,)
+    torch.testing.assert_close(found, alone[0] + alone[1] + alone[2])
+    assert all(one.abs().max() > 0 for one in alone)
+    assert Summed(parts).scope == "image"

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from torchreid_adv.attacks import References, build_attack
 from torchreid_adv.attacks.fgsm import iteration_rule
-from torchreid_adv.data.batch import Batch, pad
+from torchreid_adv.core.batch import Batch, pad
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.models import Features, PixelModel
 

@@ -11,17 +11,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import build_attack
-from torchreid_adv.attacks.fitted import Fitted, load_learned
-from torchreid_adv.attacks.generated import GeneratedNoise, load_generator, save_generator
-from torchreid_adv.attacks.generator_fit import GeneratorFit
-from torchreid_adv.attacks.mis_ranking import MisRankingLoss
-from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
-from torchreid_adv.data.batch import Batch, pad
+from torchreid_adv.attacks.learned.fitted import Fitted, load_learned
+from torchreid_adv.attacks.learned.generator import GeneratedNoise, load_generator, save_generator
+from torchreid_adv.attacks.learned.mis_ranking import GeneratorFit, MisRankingLoss
+from torchreid_adv.attacks.learned.universal import UniversalPerturbation, save_universal
+from torchreid_adv.core.batch import Batch, pad
+from torchreid_adv.core.pixels import quantize, to_uint8
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
-from torchreid_adv.models.patch_discriminator import PatchDiscriminator, least_squares
-from torchreid_adv.pixels import quantize, to_uint8
+from torchreid_adv.models.generator import PatchDiscriminator, least_squares
 from torchreid_adv.testing import check_attack
 
 EPS = 8 / 255
@@ -125,7 +124,7 @@ def test_another_process_gives_the_same_images(tmp_path):
     save_generator(tmp_path / "generator.safetensors", trained())
     script = (
         "import sys, numpy as np, torch; torch.set_num_threads(int(sys.argv[4]));"
-        "from torchreid_adv.attacks.generated import load_generator;"
+        "from torchreid_adv.attacks.learned.generator import load_generator;"
         "p, _ = load_generator(sys.argv[1]); x = torch.from_numpy(np.load(sys.argv[2]));"
         "np.save(sys.argv[3], p(x).numpy())"
     )

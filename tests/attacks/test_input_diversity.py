@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import References, build_attack
-from torchreid_adv.attacks.gradients import Smoothed
 from torchreid_adv.attacks.input_diversity import InputDiversity, Placement
-from torchreid_adv.data.batch import generator
+from torchreid_adv.attacks.loop.gradients import Smoothed
+from torchreid_adv.core.batch import generator
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
 from torchreid_adv.models.loading import build_network

@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 
 from torchreid_adv.attacks import Adversarial
-from torchreid_adv.attacks.kept import (
+from torchreid_adv.data.datasets import Record
+from torchreid_adv.runs.plan import Ledger
+from torchreid_adv.runs.stored import (
     kept_facts,
     kept_features,
     read_facts,
@@ -14,8 +16,6 @@ from torchreid_adv.attacks.kept import (
     read_losses,
     read_stages,
 )
-from torchreid_adv.data.datasets import Record
-from torchreid_adv.jobs.ledger import Ledger
 
 
 @dataclass(frozen=True)

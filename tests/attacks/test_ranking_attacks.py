@@ -11,9 +11,9 @@ from test_fgsm import EPS, PIDS, SIZES, images, make_batch, model  # noqa: F401 
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import References, build_attack
-from torchreid_adv.attacks.ranking import CandidateRank, Database, QueryRank, percentile_rank
-from torchreid_adv.attacks.ranking_attacks import ERS, robustness_score
-from torchreid_adv.data.batch import generator
+from torchreid_adv.attacks.deep_ranking import ERS, CandidateRank, QueryRank, robustness_score
+from torchreid_adv.attacks.rank_attack import Database, percentile_rank
+from torchreid_adv.core.batch import generator
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import Features

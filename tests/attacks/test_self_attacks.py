@@ -7,10 +7,10 @@ from test_fgsm import EPS, PIDS, images, make_batch, model  # noqa: F401 (fixtur
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import References, build_attack
-from torchreid_adv.data.batch import Batch, generator
+from torchreid_adv.core.batch import Batch, generator
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import Features
-from torchreid_adv.transforms.lgt import LocalGrayscale
+from torchreid_adv.transforms.grayscale import LocalGrayscale
 
 SEED, STEPS, STEP = 3, 5, 1 / 255
 

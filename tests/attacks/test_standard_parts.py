@@ -11,13 +11,11 @@ from test_fgsm import EPS, PIDS, features, images, make_batch, model  # noqa: F4
 from torch import nn
 
 from torchreid_adv.attacks import GradientAttack, LinfDelta, MetricDistance, References
-from torchreid_adv.attacks.auto_step import AutoStep, checkpoints
-from torchreid_adv.attacks.best_of import BestOf
-from torchreid_adv.attacks.nearest_wrong import PullToNearest
-from torchreid_adv.attacks.queries import QueryAttack
-from torchreid_adv.attacks.rank_margin import RankLoss, RankMargin
-from torchreid_adv.attacks.signs import Signs
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.attacks.apgd import AutoStep, PullToNearest, checkpoints
+from torchreid_adv.attacks.average_precision import RankLoss, RankMargin
+from torchreid_adv.attacks.black_box.query_attack import QueryAttack, Signs
+from torchreid_adv.attacks.combined import BestOf
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.models import Features, PixelModel

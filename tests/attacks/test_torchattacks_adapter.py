@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import References, build_attack, configured_attack
-from torchreid_adv.attacks.torchattacks_methods import METHODS, REFUSED
-from torchreid_adv.attacks.two_logits import TwoLogits
-from torchreid_adv.commands.stock_config import check, default_config
-from torchreid_adv.data.batch import Batch, generator
+from torchreid_adv.attacks.torchattacks_methods import METHODS, REFUSED, TwoLogits
+from torchreid_adv.config.torchreid_keys import default_config
+from torchreid_adv.core.batch import Batch, generator
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.models import PixelModel
+from torchreid_adv.runs.torchreid_checks import check
 from torchreid_adv.testing import check_attack
 
 torchattacks = pytest.importorskip("torchattacks")

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import References, build_attack
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.models import Features, PixelModel
 
 torchattacks = pytest.importorskip("torchattacks")

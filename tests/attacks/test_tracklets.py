@@ -7,12 +7,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import References, build_attack
-from torchreid_adv.data.batch import Batch, pad_clips
+from torchreid_adv.core.batch import Batch, pad_clips
+from torchreid_adv.core.pixels import quantize, to_uint8
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import Features
 from torchreid_adv.models.loading import build_network
 from torchreid_adv.models.tracklet_model import TrackletModel
-from torchreid_adv.pixels import quantize, to_uint8
 
 EPS = 6 / 255
 FRAMES = [  # sizes of each tracklet's frames, and which of them its clip shows

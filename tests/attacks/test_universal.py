@@ -10,15 +10,18 @@ import torch
 from PIL import Image
 
 from torchreid_adv.attacks import build_attack
-from torchreid_adv.attacks.fitted import Fitted
-from torchreid_adv.attacks.universal import UniversalPerturbation, load_universal, save_universal
-from torchreid_adv.data.batch import Batch, pad
+from torchreid_adv.attacks.learned.fitted import Fitted
+from torchreid_adv.attacks.learned.universal import (
+    UniversalPerturbation,
+    load_universal,
+    save_universal,
+)
+from torchreid_adv.core.batch import Batch, pad
+from torchreid_adv.core.pixels import quantize, to_uint8
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.pixels import quantize, to_uint8
 from torchreid_adv.testing import check_attack
-from torchreid_adv.transforms.color_table import color_shift, lattice
-from torchreid_adv.transforms.recolor import Recolor
+from torchreid_adv.transforms.color_table import Recolor, color_shift, lattice
 
 EPS = 8 / 255
 KINDS = [("color", "joint"), ("delta", "joint"), ("both", "joint"), ("both", "split")]
@@ -169,7 +172,7 @@ def test_another_process_gives_the_same_images(tmp_path):
     save_universal(tmp_path / "attack.safetensors", learned())
     script = (
         "import sys, numpy as np, torch;"
-        "from torchreid_adv.attacks.universal import load_universal;"
+        "from torchreid_adv.attacks.learned.universal import load_universal;"
         "p, _ = load_universal(sys.argv[1]); x = torch.from_numpy(np.load(sys.argv[2]));"
         "np.save(sys.argv[3], p(x).detach().numpy())"
     )

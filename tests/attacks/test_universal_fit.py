@@ -7,12 +7,11 @@ import torch
 from torch import nn
 
 from torchreid_adv.attacks import GradientAttack, LinfDelta, SignStep
-from torchreid_adv.attacks.fitting import UniversalFit
-from torchreid_adv.attacks.meta import InnerStep, meta
-from torchreid_adv.attacks.self_reference import SelfDistance
-from torchreid_adv.attacks.triplets import BatchTriplet, CentroidTriplet, cluster_centers
-from torchreid_adv.attacks.universal import UniversalPerturbation
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.attacks.learned.meta_attack import InnerStep, UniversalFit, meta
+from torchreid_adv.attacks.learned.triplets import BatchTriplet, CentroidTriplet, cluster_centers
+from torchreid_adv.attacks.learned.universal import UniversalPerturbation
+from torchreid_adv.attacks.sma import SelfDistance
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
@@ -163,6 +162,39 @@ def test_a_step_with_a_virtual_batch_moves_one_step_not_two():
         size = torch.minimum(torch.full_like(parameter, EPS / 10), torch.maximum(high, -low))
         assert (parameter.abs() <= size + 1e-12).all()
         assert (parameter.abs() > EPS / 10 - 1e-9).any()
+
+
+@pytest.mark.parametrize("kind", ["delta", "both"])
+def test_a_kept_inner_step_makes_two_steps_of_an_iteration(kind):
+    """The first without memory, on the batch alone; the second on the sum of both gradients."""
+    own = perturbation(kind, scale=0.5)
+    fit = UniversalFit(objective(), own, STEP, inner=InnerStep(kept=True))
+    model, data, other = network().eval(), batch(0), batch(1)
+    losses = [objective().bind(model, part) for part in (data, other)]
+    memory = {name: 0.0 for name, _ in own.named_parameters()}
+    for number in range(3):
+        fit.fit_step(model, data, other)
+        names = [name for name, _ in own.named_parameters()]
+        here = losses[0](own(data.images)).mean()
+        first = torch.autograd.grad(here, list(own.parameters()))
+        inside = {}
+        with torch.no_grad():
+            for name, gradient in zip(names, first, strict=True):
+                parameter, (low, high) = own.get_parameter(name), own.limits()[name]
+                parameter += EPS / 10 * gradient.sign()
+                inside[name] = (parameter >= low) & (parameter <= high)
+            own.project()
+        there = losses[1](own(other.images)).mean()
+        second = torch.autograd.grad(there, list(own.parameters()))
+        with torch.no_grad():
+            for name, one, two in zip(names, first, second, strict=True):
+                total = one + two * inside[name]
+                memory[name] = memory[name] + total / total.abs().sum()
+                own.get_parameter(name).add_(EPS / 10 * memory[name].sign())
+            own.project()
+        for name, parameter in fit.perturbation.named_parameters():
+            torch.testing.assert_close(parameter, own.get_parameter(name))
+        assert fit.steps == 2 * (number + 1)
 
 
 def test_three_momentum_sign_steps_by_hand():

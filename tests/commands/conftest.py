@@ -2,10 +2,15 @@ import pytest
 import standins
 from scripts.tiny_resnet import TinyResNet
 
-from torchreid_adv.models.self_attack import backbone
+from torchreid_adv.models.self_attack import layers
 
-COMPUTING = ("own_model._train", "universal_learning.train_quietly")
-COMPUTING += ("kept_run.attack_targets", "transfer.extract", "video_scoring.train_quietly")
+COMPUTING = (
+    "engines.trained._train",
+    "experiments.learned.train_quietly",
+    "runs.attack_dataset.attack_targets",
+    "runs.grid.extract",
+    "experiments.papers.vi_video.train_quietly",
+)
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +24,7 @@ def no_pages():
     """Reports of each attack are tested elsewhere, and take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "torchreid_adv.commands.outcome.write_report", lambda out, *rest: out / "report.html"
+            "torchreid_adv.runs.attack_dataset.write_report", lambda out, *rest: out / "report.html"
         )
         yield
 
@@ -32,12 +37,12 @@ def nothing_is_computed(monkeypatch):
         raise AssertionError("computed again")
 
     for name in COMPUTING:
-        monkeypatch.setattr(f"torchreid_adv.commands.{name}", forbidden)
+        monkeypatch.setattr(f"torchreid_adv.{name}", forbidden)
 
 
 @pytest.fixture(scope="module")
 def tiny_resnet18():
     """The video network on eight channels."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backbone.models, "resnet18", TinyResNet)
+        patch.setattr(layers.models, "resnet18", TinyResNet)
         yield

@@ -14,12 +14,12 @@ from PIL import Image
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.commands.stock_config import default_config
-from torchreid_adv.commands.train import train
+from torchreid_adv.config.torchreid_keys import default_config
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.datasets import load_dataset
 from torchreid_adv.data.images import read_pixels
+from torchreid_adv.engines.train import train
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.loading import build_network
 
 MODEL = "osnet_x0_25"
@@ -350,7 +350,7 @@ def test_a_full_disk_is_its_own_exit_code(market, weights, tmp_path, capsys, mon
     def full(contents, top, scratch):
         raise OSError(errno.ENOSPC, "No space left on device", str(scratch))
 
-    monkeypatch.setattr("torchreid_adv.attacks.storing.write_together", full)
+    monkeypatch.setattr("torchreid_adv.runs.stored.write_together", full)
     assert attack(market, weights, tmp_path / "out") == 5
     assert "No space left on device" in capsys.readouterr().err
     folder = tmp_path / "out" / "market1501" / "adversarial"

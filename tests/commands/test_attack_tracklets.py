@@ -11,14 +11,14 @@ from vcm import write_vcm
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.train import train
-from torchreid_adv.commands.verify import verify
+from torchreid_adv.cli import command
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.images import read_pixels
 from torchreid_adv.engines.metric_attack import MetricAttackMixin
+from torchreid_adv.engines.train import train
 from torchreid_adv.errors import VerificationError
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.runs.verify import verify
 
 NAME = "tiny_tracklets"
 QUIET = ("adv.report.page", "False")
@@ -140,8 +140,8 @@ def test_scores_are_those_of_torchreid_s_engine_before_and_after(frames, place, 
         pairs = ("adv.data.adversarial_dir", str(folder), *ENGINE)
         given = arguments(place, key, *pairs)
         given[given.index("-t") + 1] = target
-        parser = stock_config.make_parser("test")
-        engine = train(stock_config.merged_config(parser.parse_args(given)))
+        parser = command.make_parser("test")
+        engine = train(command.merged_config(parser.parse_args(given)))
         assert engine.results[target].mAP == pytest.approx(results(frames)[key]["mAP"], abs=1e-9)
     config.forget()
 

@@ -8,14 +8,14 @@ import torch
 from markets import write_market
 
 from torchreid_adv import cli, config
-from torchreid_adv.commands.stock_config import make_parser, merged_config
-from torchreid_adv.commands.train import train
+from torchreid_adv.cli.command import make_parser, merged_config
 from torchreid_adv.engines.evaluation import EvaluationMixin
+from torchreid_adv.engines.train import train
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.checkpoints import read_checkpoint
 from torchreid_adv.integration.models import INPUT_SIZES, check_size
 from torchreid_adv.integration.samplers import check_equal_shares
-from torchreid_adv.models.kernels import on_configured_threads
+from torchreid_adv.models.cuda import on_configured_threads
 
 
 @pytest.fixture(scope="module")

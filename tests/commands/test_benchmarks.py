@@ -27,7 +27,7 @@ def test_retrieval(figures, capsys):
 
 
 def test_a_gallery_too_large_for_the_peer_is_measured_without_it(figures, monkeypatch, capsys):
-    monkeypatch.setattr("torchreid_adv.commands.bench_retrieval._PEER_LIMIT", 100)
+    monkeypatch.setattr("torchreid_adv.benchmarks.retrieval._PEER_LIMIT", 100)
     found = figures("retrieval", "--queries", "40", "--gallery", "600")["retrieval"]
     assert "peer" not in found
     assert "not run" in capsys.readouterr().out
@@ -56,11 +56,12 @@ def test_transforms(figures, capsys):
 
 
 def test_meta_times_every_kind_of_step(capsys):
-    from torchreid_adv.commands import bench_meta
+    from torchreid_adv.benchmarks import meta
+    from torchreid_adv.experiments import timing
 
     small = {"model": "shufflenet_v2_x0_5", "size": (64, 32), "images": 8, "repeats": 1}
-    found = bench_meta.run(**small, memory=False)
-    assert set(found["ratios"]) == set(bench_meta.WAYS)
+    found = meta.run(**small, memory=False)
+    assert set(found["ratios"]) == set(timing.WAYS)
     assert found["ratios"]["plain"] == 1
     assert found["ratios"]["meta"] > 1
     defense = found["defense"]
@@ -74,7 +75,7 @@ def test_meta_times_every_kind_of_step(capsys):
 
 @pytest.mark.slow
 def test_the_peak_of_a_second_order_step_is_above_a_plain_ones(capsys):
-    from torchreid_adv.commands import bench_defense
+    from torchreid_adv.benchmarks import defense as bench_defense
 
     small = {"model": "resnet18", "size": (64, 32), "images": 8, "repeats": 1}
     peaks = bench_defense.run(**small)["peak_bytes"]
@@ -90,10 +91,10 @@ def test_an_unknown_section_is_refused(capsys):
 
 
 def test_attacks_counts_what_goes_through_the_network(capsys):
-    from torchreid_adv.commands import bench_attacks
+    from torchreid_adv.benchmarks import attacks
 
     small = {"model": "shufflenet_v2_x0_5", "size": (64, 32), "images": 2, "loop": False}
-    rows = bench_attacks.run(**small, names=("fgsm", "ifgsm", "square"))["attacks"]
+    rows = attacks.run(**small, names=("fgsm", "ifgsm", "square"))["attacks"]
     assert {name: row["passes"] for name, row in rows.items()} == {
         "fgsm": 3,  # one step there and back, and the losses before
         "ifgsm": 21,
@@ -106,7 +107,7 @@ def test_attacks_counts_what_goes_through_the_network(capsys):
 def test_every_peer_of_an_attack_is_there():
     import torchattacks
 
-    from torchreid_adv.commands.bench_attacks import PEERS
+    from torchreid_adv.benchmarks.attacks import PEERS
     from torchreid_adv.registry import ATTACKS
 
     assert set(PEERS) <= set(ATTACKS)
@@ -114,10 +115,10 @@ def test_every_peer_of_an_attack_is_there():
 
 
 def test_training_counts_plain_steps(capsys):
-    from torchreid_adv.commands import bench_training
+    from torchreid_adv.benchmarks import training
 
     small = {"model": "shufflenet_v2_x0_5", "size": (64, 32), "batch": 8, "steps": 1, "repeats": 1}
-    found = bench_training.run(**small, ways=("self, adversarial", "self, consistency"))
+    found = training.run(**small, ways=("self, adversarial", "self, consistency"))
     assert found["plain_steps"]["plain"] == 1
     assert set(found["seconds"]) == {"plain", "self, adversarial", "self, consistency"}
     assert found["allowed"] == pytest.approx(2.3)

@@ -9,18 +9,18 @@ import torch
 
 import torchreid_adv as adv
 from torchreid_adv import config
-from torchreid_adv.commands import config_key
-from torchreid_adv.commands.attack_job import SCORED, SPEED, AttackJob
-from torchreid_adv.commands.config_key import LEARNING, PLACES, TRAINING, config_facts
-from torchreid_adv.commands.own_model import training_settings
-from torchreid_adv.commands.stock_config import default_config
+from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.core.cache import Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.contents import data_facts, digest_of_records
 from torchreid_adv.data.records import Record
 from torchreid_adv.distances import build_distance
+from torchreid_adv.engines import deciding_keys
+from torchreid_adv.engines.deciding_keys import LEARNING, PLACES, TRAINING, config_facts
+from torchreid_adv.engines.trained import training_settings
 from torchreid_adv.evaluation import Protocol, Reranking
 from torchreid_adv.models import PixelModel
+from torchreid_adv.runs.attack_run import SCORED, SPEED, AttackJob
 from torchreid_adv.standard.identity import run_identity
 from torchreid_adv.standard.versions import LITE
 
@@ -70,7 +70,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_each_leaf_of_the_config_decides_or_is_named_with_a_reason(case, monkeypatch):
     cfg, left_out = CASES[case]
-    monkeypatch.setattr(config_key, "file_digest", lambda path, what: f"digest of {path}")
+    monkeypatch.setattr(deciding_keys, "file_digest", lambda path, what: f"digest of {path}")
     before, leaves = config_facts(cfg, left_out), dict(config.leaves(cfg))
     assert len(leaves) > 200
     for key in leaves:
@@ -158,7 +158,7 @@ OTHER = {
     "side": lambda: "query",
     "target": lambda: "7",
     "defense": lambda: __import__(
-        "torchreid_adv.commands.defended", fromlist=["DefenseTest"]
+        "torchreid_adv.runs.defended_run", fromlist=["DefenseTest"]
     ).DefenseTest("jpeg", adv.build_defense("jpeg")),
 }
 
@@ -207,7 +207,7 @@ def test_machine_chunk_and_network_decide_a_run(monkeypatch):
     monkeypatch.setattr(torch, "__version__", "0.0.0")
     assert digest(model) != before
     monkeypatch.undo()
-    monkeypatch.setattr("torchreid_adv.commands.run_identity.__version__", "0.0.0")
+    monkeypatch.setattr("torchreid_adv.runs.folder.__version__", "0.0.0")
     assert digest(model) != before
     monkeypatch.undo()
     model.network.linear.weight.data[0, 0] += 1

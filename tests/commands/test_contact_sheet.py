@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from torchreid_adv import cli, pixels
+from torchreid_adv import cli
+from torchreid_adv.core import pixels
 from torchreid_adv.data.images import read_pixels
 from torchreid_adv.registry import TRANSFORMS
 from torchreid_adv.report.transform_sheet import _cells

@@ -10,10 +10,10 @@ from markets import write_market
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.commands.defended import SEEDS
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.images import read_pixels
-from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.loading import build_network
+from torchreid_adv.runs.defended_run import SEEDS
 
 MODEL = "osnet_x0_25"
 FLAGS = ["model.name", MODEL, "data.height", "64", "data.width", "32", "data.workers", "0"]

@@ -11,10 +11,10 @@ from markets import write_market
 
 import torchreid_adv as adv
 from torchreid_adv import cli
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.distances import XQDA, build_distance, load_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import evaluate
-from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.loading import build_network
 
 MODEL = "osnet_x0_25"
@@ -37,7 +37,7 @@ def place(tmp_path_factory):
 @pytest.fixture
 def no_report(monkeypatch):
     """The pictures of the report, which take longer than all else here, are not drawn."""
-    monkeypatch.setattr("torchreid_adv.commands.outcome.write_report", lambda *_: None)
+    monkeypatch.setattr("torchreid_adv.runs.attack_dataset.write_report", lambda *_: None)
 
 
 def run(command, place, weights, out, *options):

@@ -14,7 +14,7 @@ from torchreid_adv.attacks import References
 from torchreid_adv.data.images import read_pixels
 from torchreid_adv.data.loading import make_batch
 from torchreid_adv.distances import build_distance
-from torchreid_adv.report.robustness import RUNS, ranking_robustness
+from torchreid_adv.experiments.ranking_robustness import RUNS, ranking_robustness
 
 UNIT = build_distance("euclidean", normalize=True)
 SQUARE = ["adv.attack.name", "square", "adv.attack.options.queries", "30"]
@@ -33,7 +33,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def no_report(monkeypatch):
     """The pictures of the report, which take longer than all else here, are not drawn."""
-    monkeypatch.setattr("torchreid_adv.commands.outcome.write_report", lambda *_: None)
+    monkeypatch.setattr("torchreid_adv.runs.attack_dataset.write_report", lambda *_: None)
 
 
 def attack(tiny, out, *options):

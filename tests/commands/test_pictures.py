@@ -74,7 +74,7 @@ def test_pictures_are_drawn_again_from_what_was_attacked_once(place, done, monke
     def forbidden(*arguments, **keywords):
         raise AssertionError("attacked again")
 
-    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
+    monkeypatch.setattr("torchreid_adv.runs.attack_dataset.attack_targets", forbidden)
     assert pictures(place) == 0
     assert (done / "figures" / "features.png").read_bytes() == before
 

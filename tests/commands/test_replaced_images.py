@@ -15,16 +15,15 @@ from scripts.tiny_model import tiny
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.attack_gallery import configured_job
-from torchreid_adv.commands.crossings import Crossing
-from torchreid_adv.commands.kept_run import kept_run
-from torchreid_adv.commands.own_model import _train, training_key, training_settings
-from torchreid_adv.commands.transfer import Table
-from torchreid_adv.commands.universal_learning import learning_key, learning_settings, victims, way
-from torchreid_adv.commands.video_scoring import search_key, search_settings
+from torchreid_adv.cli import command as stock_config
+from torchreid_adv.engines.trained import _train, training_key, training_settings
+from torchreid_adv.experiments.learned import learning_key, learning_settings, victims, way
+from torchreid_adv.experiments.papers.vi_video import search_key, search_settings
 from torchreid_adv.models import PixelModel
 from torchreid_adv.models.specs import parse_models
+from torchreid_adv.runs.attack_dataset import configured_job, kept_run
+from torchreid_adv.runs.grid import Table
+from torchreid_adv.runs.grid_attack import Crossing
 from torchreid_adv.standard.run import evaluate_standard
 
 pytestmark = pytest.mark.usefixtures("no_pages")
@@ -115,7 +114,7 @@ def test_images_that_come_go_or_change_identity_are_named(toy, capsys):
 
 
 def test_a_change_in_the_middle_of_a_run_is_named(toy, capsys, monkeypatch):
-    from torchreid_adv.attacks.variant import VariantWriter
+    from torchreid_adv.runs.writer import VariantWriter
 
     work = VariantWriter._work
 

@@ -10,10 +10,10 @@ from scripts.tiny_model import Tiny
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.attacks.generated import GeneratedNoise, save_generator
-from torchreid_adv.commands.reproductions import joint_defence
+from torchreid_adv.attacks.learned.generator import GeneratedNoise, save_generator
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.evaluation import Reranking
+from torchreid_adv.experiments.papers import joint_defence
 
 LABELS = ("N", "N2", "CF", "DL-star", "DL")
 TABLES = ("table3", "table4", "table5", "table6", "table9", "fig9")
@@ -68,7 +68,8 @@ def cells_of(place, name):
 
 
 def scored(place, label, data, defense=None, **rules):
-    model = adv.load_model("tiny", str(place / f"{label}.pth"), size=(32, 16))
+    weights = str(place / f"{label}.pth")
+    model = adv.load_model("tiny", weights, size=(32, 16), interpolation="bicubic")
     if defense:
         model = Defended(defense, model)
     sides = [adv.extract(model, data.side(side)) for side in ("query", "gallery")]
@@ -124,10 +125,13 @@ def test_chains_are_tested_on_one_attack(done):
 
 def test_table_9_tests_the_normal_network_on_others_examples(done):
     config.forget()
-    cells = {c["attacked"]: c for c in cells_of(done, "table9")}
-    assert {label: c["kind"] for label, c in cells.items()} == {"N2": "gray", "DL": "gray"}
-    found = scored(done, "N", stored(done, "N2", "sma"), rerank=Reranking())
-    assert cells["N2"]["ours"]["mAP"] == pytest.approx(found.mAP, abs=1e-6)
+    cells = {(c["attacked"], c["rerank"]): c for c in cells_of(done, "table9")}
+    assert set(cells) == {(label, kind) for label in ("N2", "DL") for kind in (False, True)}
+    assert {c["kind"] for c in cells.values()} == {"gray"}
+    for kind, rules in ((False, {}), (True, {"rerank": Reranking()})):
+        found = scored(done, "N", stored(done, "N2", "sma"), **rules)
+        assert cells["N2", kind]["ours"]["mAP"] == pytest.approx(found.mAP, abs=1e-6)
+        assert cells["N2", kind]["paper"]["mAP"] == 45.9
 
 
 def test_figure_9_has_a_point_for_each_border(done):
@@ -137,9 +141,8 @@ def test_figure_9_has_a_point_for_each_border(done):
     config.forget()
     data = adv.load_dataset("market1501", root=done / "data")
     (cell,) = [c for c in cells if (c["tested"], c["attack"], c["border"]) == ("N", "", 10.0)]
-    found = scored(
-        done, "N", data, build_defense("rrp_paper", size=[14, 6], border=10, final=(32, 16))
-    )
+    behind = build_defense("rrp_paper", size=[14, 6], border=10, final=(32, 16))
+    found = scored(done, "N", data, behind, rerank=Reranking())
     assert cell["ours"]["mAP"] == pytest.approx(found.mAP, abs=1e-6)
     assert (done / "out" / "joint_defence.fig9_market1501.png").stat().st_size > 10_000
 
@@ -151,6 +154,8 @@ def test_nothing_is_attacked_or_scored_twice(done, nothing_is_computed, capsys):
     assert cells_of(done, "table5") == before
     printed = capsys.readouterr().out
     assert "oblivious" in printed
+    assert "input of 32x16, the paper's in proportion: jad 14x6, 28x12, 14x6; then" in printed
+    assert "Images are resized to the network's input by bicubic interpolation." in printed
     assert "[56.8]" in printed
 
 
@@ -188,7 +193,7 @@ def test_figure_5_trains_both_and_draws_their_curves(place):
     for again in (False, True):
         with pytest.MonkeyPatch.context() as patch:
             if again:
-                patch.setattr("torchreid_adv.commands.own_model._train", None)
+                patch.setattr("torchreid_adv.engines.trained._train", None)
             assert reproduce(place, "fig5", *recipe, source="virtual_a", target="virtual_a") == 0
     cells = {c["tested"]: c["ours"] for c in cells_of(place, "fig5")}
     assert set(cells) == {"DL*", "DL"}

@@ -11,7 +11,7 @@ import pytest
 import standins
 
 from torchreid_adv import config
-from torchreid_adv.commands.run import main
+from torchreid_adv.cli.run import run_command
 from torchreid_adv.errors import ConfigError
 
 ROOT = Path(standins.__file__).parents[1]
@@ -117,7 +117,7 @@ def test_a_script_without_main_runs_as_a_program(tmp_path, capsys):
         "from yacs.config import CfgNode\n\n\ndef get_default_config():\n    return CfgNode()\n"
     )
     argv, path = list(sys.argv), list(sys.path)
-    assert main([str(tmp_path / "plain.py"), "a", "adv.attack.eps", "3"]) == 3
+    assert run_command([str(tmp_path / "plain.py"), "a", "adv.attack.eps", "3"]) == 3
     assert capsys.readouterr().out == "__main__ ['a', 'adv.attack.eps', '3'] 5.0\n"
     assert (sys.argv, sys.path) == (argv, path)
     assert "default_config" not in sys.modules
@@ -133,7 +133,7 @@ def test_a_script_without_main_runs_as_a_program(tmp_path, capsys):
 )
 def test_exit_codes_of_the_script(tmp_path, capsys, text, code, words):
     (tmp_path / "script.py").write_text(text)
-    assert main([str(tmp_path / "script.py")]) == code
+    assert run_command([str(tmp_path / "script.py")]) == code
     assert words in capsys.readouterr().err
 
 
@@ -141,7 +141,7 @@ def test_a_module_of_the_scripts_name_stays(tmp_path):
     (tmp_path / "json.py").write_text(
         "def main():\n    import json\n    assert json.mine\nmine = 1\n"
     )
-    assert main([str(tmp_path / "json.py")]) == 0
+    assert run_command([str(tmp_path / "json.py")]) == 0
     assert sys.modules["json"] is json
 
 
@@ -149,12 +149,12 @@ def test_what_is_not_a_script_is_refused(tmp_path):
     (tmp_path / "broken.py").write_text("def main(:\n")
     for path, words in (("missing.py", "path of a Python script"), ("broken.py", "not a Python")):
         with pytest.raises(ConfigError, match=words):
-            main([str(tmp_path / path)])
+            run_command([str(tmp_path / path)])
 
 
 def test_usage(capsys):
-    assert main(["--help"]) == 0
-    assert main([]) == ConfigError.exit_code
+    assert run_command(["--help"]) == 0
+    assert run_command([]) == ConfigError.exit_code
     assert "torchreid-adv run SCRIPT" in capsys.readouterr().out
 
 
@@ -162,4 +162,4 @@ def test_an_earlier_config_is_forgotten(tmp_path):
     (tmp_path / "script.py").write_text("def main():\n    pass\n")
     cfg = config.add_adv_config(config.AdvConfig())
     cfg.adv.engine = "metric_attack"
-    assert main([str(tmp_path / "script.py")]) == 0
+    assert run_command([str(tmp_path / "script.py")]) == 0

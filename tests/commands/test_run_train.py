@@ -7,8 +7,10 @@ import pytest
 import standins
 import torch
 
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.train import main, train, weights_path
+from torchreid_adv.cli import command
+from torchreid_adv.cli.train import train_command
+from torchreid_adv.config import torchreid_keys
+from torchreid_adv.engines.train import train, weights_path
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration import hooks
 from torchreid_adv.integration.checkpoints import read_checkpoint
@@ -47,7 +49,9 @@ def test_train_then_test(settings, tmp_path, capsys):
     assert places == sorted(places)
     weights = tmp_path / "log" / "model" / "model.pth.tar-1"
     assert read_checkpoint(weights)["epoch"] == 1
-    assert main([*settings, "model.load_weights", str(weights), "test.evaluate", "True"]) == 0
+    assert (
+        train_command([*settings, "model.load_weights", str(weights), "test.evaluate", "True"]) == 0
+    )
     tested = capsys.readouterr().out
     assert tested[tested.index("mAP") :] in trained
     assert len(list((tmp_path / "log").glob("train.log-*"))) == 1
@@ -55,7 +59,7 @@ def test_train_then_test(settings, tmp_path, capsys):
 
 
 def test_train_from_python_returns_the_engine(settings):
-    cfg = stock_config.merged_config(stock_config.make_parser("test").parse_args(settings))
+    cfg = command.merged_config(command.make_parser("test").parse_args(settings))
     cfg.loss.name = "triplet"
     cfg.loss.triplet.weight_x = 1.0
     cfg.sampler.train_sampler = "RandomIdentitySampler"
@@ -80,7 +84,7 @@ def test_train_from_python_returns_the_engine(settings):
 )
 def test_bad_configs_are_refused_before_data_is_read(pairs, words):
     with pytest.raises(ConfigError, match=words):
-        main(["--root", "there-is-no-such-folder", *pairs])
+        train_command(["--root", "there-is-no-such-folder", *pairs])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,7 @@ def test_bad_configs_are_refused_before_data_is_read(pairs, words):
 )
 def test_batches_that_cannot_be_filled_are_refused(settings, pairs, words, tmp_path):
     with pytest.raises(ConfigError, match=words):
-        main([*settings, *pairs])
+        train_command([*settings, *pairs])
     assert not (tmp_path / "log" / "model").exists()
 
 
@@ -108,14 +112,14 @@ def test_what_torchreid_asserts_without_a_word_is_told(settings):
     with pytest.raises(
         ConfigError, match=r"of 3 cameras into a batch of \d+, and the training set"
     ):
-        main([*settings, *pairs])
+        train_command([*settings, *pairs])
 
 
 def test_a_config_file_comes_before_flags_and_pairs(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_text("data:\n  sources: ['msmt17']\n  root: 'there'\ntrain:\n  lr: 1\n")
     flags = ["--config-file", str(path), "-s", "a", "b", "--root", "here", "train.max_epoch", "7"]
-    cfg = stock_config.merged_config(stock_config.make_parser("test").parse_args(flags))
+    cfg = command.merged_config(command.make_parser("test").parse_args(flags))
     assert cfg.data.sources == ["a", "b"]
     assert cfg.data.targets == ["market1501"]
     assert (cfg.data.root, cfg.train.lr, cfg.train.max_epoch) == ("here", 1.0, 7)
@@ -123,30 +127,30 @@ def test_a_config_file_comes_before_flags_and_pairs(tmp_path):
 
 
 def test_every_keyword_names_a_key_and_is_one_of_torchreids():
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     data, engines, optim = (torchreid_module(name) for name in ("data", "engine", "optim"))
     for table, taker in (
-        (stock_config.IMAGE_DATA, data.ImageDataManager),
-        (stock_config.VIDEO_DATA, data.VideoDataManager),
-        (stock_config.OPTIMIZER, optim.build_optimizer),
-        (stock_config.SCHEDULER, optim.build_lr_scheduler),
-        (stock_config.SOFTMAX, engines.VideoSoftmaxEngine),
-        (stock_config.TRIPLET, engines.VideoTripletEngine),
-        (stock_config.RUN, engines.Engine.run),
+        (torchreid_keys.IMAGE_DATA, data.ImageDataManager),
+        (torchreid_keys.VIDEO_DATA, data.VideoDataManager),
+        (torchreid_keys.OPTIMIZER, optim.build_optimizer),
+        (torchreid_keys.SCHEDULER, optim.build_lr_scheduler),
+        (torchreid_keys.SOFTMAX, engines.VideoSoftmaxEngine),
+        (torchreid_keys.TRIPLET, engines.VideoTripletEngine),
+        (torchreid_keys.RUN, engines.Engine.run),
     ):
         assert set(table) <= set(inspect.signature(taker).parameters)
-        assert None not in stock_config.keywords(cfg, table).values()
+        assert None not in torchreid_keys.keywords(cfg, table).values()
 
 
 def test_defaults_are_not_shared_between_configs():
-    stock_config.default_config().data.sources.append("msmt17")
-    assert stock_config.default_config().data.sources == ["market1501"]
+    torchreid_keys.default_config().data.sources.append("msmt17")
+    assert torchreid_keys.default_config().data.sources == ["market1501"]
 
 
 @pytest.mark.parametrize("flag", ["-s", "-t", "--transforms"])
 def test_a_flag_of_many_values_leaves_the_pairs_alone(flag):
     arguments = [flag, "one", "two", "train.max_epoch", "1", "data.save_dir", "a.b/c"]
-    cfg = stock_config.merged_config(stock_config.make_parser("x").parse_args(arguments))
+    cfg = command.merged_config(command.make_parser("x").parse_args(arguments))
     name = {"-s": "sources", "-t": "targets", "--transforms": "transforms"}[flag]
     assert cfg.data[name] == ["one", "two"]
     assert cfg.train.max_epoch == 1
@@ -157,5 +161,5 @@ def test_missing_data_is_a_sentence_and_nothing_is_fetched(tmp_path):
     root = tmp_path / "nowhere"
     arguments = ["--root", str(root), *SIZE, "data.save_dir", str(tmp_path / "log")]
     with pytest.raises(DataError, match="is missing; put it there"):
-        main(arguments)
+        train_command(arguments)
     assert not root.exists()

@@ -9,12 +9,13 @@ from scripts.tiny_model import TinyClassifier
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config, errors
-from torchreid_adv.commands.universal_learning import victims
+from torchreid_adv.core.manifest import read_manifest
+from torchreid_adv.core.tensor_file import settings_in
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.experiments.learned import victims
+from torchreid_adv.experiments.scenario_tables import Outcome, markdown, scenario_of
 from torchreid_adv.models.specs import ModelSpec
-from torchreid_adv.report.scenarios import Outcome, markdown, scenario_of
 
 VIRTUAL = {"height": 64, "width": 32, "distractors": 1, "train_identities": 4}
 VIRTUAL |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}
@@ -163,9 +164,9 @@ def test_the_same_command_computes_nothing_again(place, done, monkeypatch, capsy
     def forbidden(*arguments, **keywords):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("torchreid_adv.commands.universal_learning.train_quietly", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.kept_run.attack_targets", forbidden)
-    monkeypatch.setattr("torchreid_adv.commands.transfer.extract", forbidden)
+    monkeypatch.setattr("torchreid_adv.experiments.learned.train_quietly", forbidden)
+    monkeypatch.setattr("torchreid_adv.runs.attack_dataset.attack_targets", forbidden)
+    monkeypatch.setattr("torchreid_adv.runs.grid.extract", forbidden)
     assert scenarios(place) == 0
     assert json.loads((place / "out" / "scenarios.json").read_text()) == done
     printed = capsys.readouterr().out
@@ -242,3 +243,23 @@ def test_the_page_puts_a_cell_where_it_belongs():
     assert "| A → B, x → y | 80.0/90.0 | 50.0/60.0 |" in text
     assert "| eps 4 | 30.0/40.0 |  |" in text
     assert text.index("eps 4") < text.index("eps 8")
+
+
+def test_ways_of_learning_differ_in_steps_and_data(place):
+    ways = ("source", "twice", "meta", "two_step")
+    pairs = ["adv.scenarios.perturbations", "['delta']", "adv.scenarios.learning", repr(ways)]
+    pairs += ["adv.meta.iterations", "2"]
+    assert scenarios(place, *pairs, out="ways") == 0
+    config.forget()
+    found = json.loads((place / "ways" / "scenarios.json").read_text())
+    assert {c["way"] for c in found["cells"]} == {"delta", *(f"{w} delta" for w in ways[1:])}
+    told = {}
+    for path in (place / "ways" / "learned").glob("*/universal.safetensors"):
+        about = settings_in(path)
+        told[about["learning"]] = (about["steps"], bool(about["virtual"]))
+    assert told == {
+        "source": (2, False),
+        "twice": (4, False),
+        "meta": (2, True),
+        "two_step": (4, True),
+    }

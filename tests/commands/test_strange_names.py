@@ -9,7 +9,7 @@ from markets import write_market
 
 import torchreid_adv as adv
 from torchreid_adv import cli
-from torchreid_adv.jobs.manifest import OK, read_manifest
+from torchreid_adv.core.manifest import OK, read_manifest
 
 NAMES = [
     b"0101_c1s1_000900_0\n1.jpg", b"0101_c1s1_000901_\xff\xfe.jpg",

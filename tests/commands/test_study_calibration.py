@@ -6,8 +6,8 @@ import pytest
 import toys
 
 from torchreid_adv import cli, errors
-from torchreid_adv.report import calibration as facts
-from torchreid_adv.report.readings import Reading
+from torchreid_adv.experiments import calibration as facts
+from torchreid_adv.experiments.claims import Reading
 
 MODELS = ["a=tiny_classifier", "b=tiny"]
 
@@ -84,9 +84,9 @@ def test_the_same_command_computes_nothing_again(done, nothing_is_computed):
 )
 def test_what_is_wrong_is_said(pairs, said, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
-        "torchreid_adv.commands.study.trained_weights", lambda cfg: tmp_path / "none.pth"
+        "torchreid_adv.experiments.study.trained_weights", lambda cfg: tmp_path / "none.pth"
     )
-    monkeypatch.setattr("torchreid_adv.commands.study.start_weights", lambda cfg, spec: "")
+    monkeypatch.setattr("torchreid_adv.experiments.study.start_weights", lambda cfg, spec: "")
     assert study(tmp_path, *pairs) == errors.ConfigError.exit_code
     assert said in capsys.readouterr().err
 

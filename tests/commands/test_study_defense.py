@@ -6,9 +6,10 @@ import pytest
 import toys
 
 from torchreid_adv import errors
-from torchreid_adv.commands.studies import defense
-from torchreid_adv.commands.studies.defense import claims, readings, scaling
+from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.defenses.circuitous_scaling import PRESETS
+from torchreid_adv.experiments.studies import defense
+from torchreid_adv.experiments.studies.defense import claims, readings, scaling
 
 ATTACKS = ("ifgsm", "lta")  # two of the three, for time
 
@@ -48,6 +49,24 @@ def test_every_row_has_every_column(done):
     wanted = {(row, column) for row in ROWS for column in ("clean", *ATTACKS)}
     assert set(found) == wanted | {(row, attack) for row in adaptive for attack in ATTACKS}
     assert all(0 <= value <= 1 for value in found.values())
+
+
+def test_cf_and_dl_may_be_trained_longer_than_n(monkeypatch):
+    seen = {}
+
+    def trained(cfg, seed):
+        seen[tuple(cfg.data.transforms)] = cfg.train.max_epoch
+        return []
+
+    monkeypatch.setattr(defense, "trained_models", trained)
+    cfg = default_config()
+    cfg.merge_from_list(["train.max_epoch", "12", "adv.study.longer", "2"])
+    normal = object()
+    assert defense._trained(cfg, 1, [normal], []) == [normal]  # as long as the config says
+    for recipe in ("color", "diversity"):
+        defense._trained(cfg, 1, [normal], [recipe])
+    assert set(seen.values()) == {24}
+    assert [names[-1] for names in seen] == ["color", "diversity"]
 
 
 def test_a_figure_is_that_of_its_run(done):

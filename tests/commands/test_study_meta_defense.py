@@ -5,7 +5,14 @@ import json
 import pytest
 import toys
 
-from torchreid_adv.commands.studies.meta_defense import AGAIN, CLEAN, DEFENDED, KINDS, WHITE, claims
+from torchreid_adv.experiments.studies.meta_defense import (
+    AGAIN,
+    CLEAN,
+    DEFENDED,
+    KINDS,
+    WHITE,
+    claims,
+)
 
 ROWS = ("N", *DEFENDED)
 COLUMNS = (CLEAN, *KINDS, AGAIN, WHITE)

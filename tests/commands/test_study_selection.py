@@ -7,8 +7,8 @@ import pytest
 import toys
 
 from torchreid_adv import errors
-from torchreid_adv.commands.studies.selection import ATTACKED, CHECKPOINTS, CLEAN, summary
-from torchreid_adv.report.readings import Reading
+from torchreid_adv.experiments.claims import Reading
+from torchreid_adv.experiments.studies.selection import ATTACKED, CHECKPOINTS, CLEAN, summary
 
 
 def study(place, *pairs):

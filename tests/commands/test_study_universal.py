@@ -6,10 +6,10 @@ import pytest
 import toys
 
 from torchreid_adv import errors
-from torchreid_adv.commands.studies.universal import claims
-from torchreid_adv.commands.universal_learning import Victim
+from torchreid_adv.experiments.learned import Victim
+from torchreid_adv.experiments.scenario_tables import SCENARIOS
+from torchreid_adv.experiments.studies.universal import claims
 from torchreid_adv.models.specs import ModelSpec
-from torchreid_adv.report.scenarios import SCENARIOS
 
 KINDS = ("color", "delta", "both")
 
@@ -94,6 +94,16 @@ def test_claims_by_hand():
     assert all(worse[f"meta-learning leaves no more (unseen: {s})"] for s in ("model", "dataset"))
 
 
+def test_a_kept_step_is_held_against_as_many_plain_steps():
+    victim = Victim("a", "virtual_a", ModelSpec("a-virtual_a", "tiny", "w"))
+    means = {("two_step delta", "source"): 0.2, ("twice delta", "source"): 0.3}
+    means |= {("two_step both", "source"): 0.4, ("meta delta", "source"): 0.1}
+    found = [line for line in claims(means, victim) if "temporary step" in line[0]]
+    ((claim, case, smaller, larger),) = found
+    assert (case, smaller, larger) == ("a: delta", 0.2, 0.3)
+    assert "than as many plain steps (source)" in claim
+
+
 @pytest.mark.parametrize(
     ("pairs", "sentence"),
     [
@@ -102,6 +112,6 @@ def test_claims_by_hand():
     ],
 )
 def test_what_cannot_be_is_a_sentence(tmp_path, capsys, monkeypatch, pairs, sentence):
-    monkeypatch.setattr("torchreid_adv.commands.study.trained_weights", lambda cfg: "w")
+    monkeypatch.setattr("torchreid_adv.experiments.study.trained_weights", lambda cfg: "w")
     assert study(tmp_path, *pairs) == errors.ConfigError.exit_code
     assert sentence in capsys.readouterr().err

@@ -8,12 +8,11 @@ import toys
 import yaml
 
 from torchreid_adv import config, errors
-from torchreid_adv.commands import video_scoring
-from torchreid_adv.commands.stock_config import default_config
-from torchreid_adv.commands.studies.video import CHANCE, CLAIMS, claims
-from torchreid_adv.commands.studies.video_weights import of_factor
-from torchreid_adv.commands.video_scoring import ROWS
-from torchreid_adv.report.claims import Comparison
+from torchreid_adv.config.torchreid_keys import default_config
+from torchreid_adv.experiments.claims import Comparison
+from torchreid_adv.experiments.papers import vi_video
+from torchreid_adv.experiments.papers.vi_video import ROWS
+from torchreid_adv.experiments.studies.video import CHANCE, CLAIMS, PARTS_APART, claims, of_factor
 
 ROOT = Path(__file__).parents[2]
 TARGETS = ("virtual_vi_i2v", "virtual_vi_v2i")
@@ -52,6 +51,23 @@ def test_every_row_is_searched_in_both_directions(done):
     assert len(weights) == len(ROWS)
 
 
+def test_parts_of_the_descriptor_are_searched_apart(done):
+    place, facts = done
+    table = "mAP by parts of the descriptor"
+    found = {(r["row"], r["column"]): r["value"] for r in facts["readings"] if r["table"] == table}
+    guided = [row.title for row in ROWS.values() if row.guidance != "none"]
+    expected = {f"{title}: {PARTS_APART['defender']}" for title in guided}
+    expected |= {f"{row.title}: {PARTS_APART['stripes']}" for row in ROWS.values()}
+    assert set(found) == {(row, target) for row in expected for target in TARGETS}
+    for key, row in ROWS.items():
+        run = json.loads((place / "out/seed1/r" / key / "stripes/results.json").read_text())
+        assert run["asked"]["config"]["adv.video.descriptor"] == "stripes"
+        for target in TARGETS:
+            value = run["found"][target]["mAP"]
+            assert found[f"{row.title}: {PARTS_APART['stripes']}", target] == value
+    assert len([*(place / "data" / "models").glob("*/key.json")]) == len(ROWS)  # none trained anew
+
+
 def test_a_row_has_the_parts_that_its_config_has():
     for key, row in ROWS.items():
         text = (ROOT / "configs" / "video" / f"{key}.yaml").read_text()
@@ -82,7 +98,7 @@ def test_other_people_are_searched_again(done):
     assert study("video", place, "adv.virtual.test_identities", "5") == 0
     again = json.loads((place / "out" / "study.json").read_text())
     assert again["readings"] != facts["readings"]
-    assert len(list((place / "data" / "models").iterdir())) == len(ROWS)
+    assert len([*(place / "data" / "models").glob("*/key.json")]) == len(ROWS)
 
 
 def test_claims_by_hand():
@@ -124,11 +140,11 @@ def test_a_weight_is_held_against_the_printed_one():
 
 def test_the_backbone_is_trained_once_on_stills(monkeypatch):
     asked = []
-    monkeypatch.setattr(video_scoring, "trained_weights", lambda own: asked.append(own) or "w.pth")
+    monkeypatch.setattr(vi_video, "trained_weights", lambda own: asked.append(own) or "w.pth")
     cfg = default_config()
     cfg.merge_from_file(str(ROOT / "configs/study/video.yaml"))
-    video_scoring.started(cfg)
-    video_scoring.started(cfg)
+    vi_video.started(cfg)
+    vi_video.started(cfg)
     (own,) = asked
     assert cfg.adv.video.backbone == "w.pth"
     assert (own.model.name, own.data.type, own.data.sources) == ("resnet18", "image", ["virtual_a"])
@@ -150,6 +166,6 @@ def test_the_backbone_is_trained_once_on_stills(monkeypatch):
     ],
 )
 def test_what_cannot_be_is_a_sentence(name, pairs, message, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("torchreid_adv.commands.study.trained_weights", lambda cfg: "w")
+    monkeypatch.setattr("torchreid_adv.experiments.study.trained_weights", lambda cfg: "w")
     assert study(name, tmp_path, *pairs) == errors.ConfigError.exit_code
     assert message in capsys.readouterr().err

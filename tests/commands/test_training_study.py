@@ -5,9 +5,9 @@ import json
 import pytest
 import toys
 
-from torchreid_adv.commands.studies.training import claims
+from torchreid_adv.engines.robust_report import page, robust_tables
+from torchreid_adv.experiments.studies.training import claims
 from torchreid_adv.report.matrix import Cell
-from torchreid_adv.report.robust_table import page, robust_tables
 
 
 def study(place):

@@ -7,7 +7,7 @@ import torch
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.models.loading import build_network
 
 SIZE = {"osnet_x0_25": (64, 32), "shufflenet": (48, 24)}

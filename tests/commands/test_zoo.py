@@ -7,14 +7,14 @@ import pytest
 import toys
 
 from torchreid_adv import cli, config, errors
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.datasets import load_dataset
-from torchreid_adv.data.virtual.options import VirtualOptions
+from torchreid_adv.data.virtual.folder import VirtualOptions
 from torchreid_adv.evaluation.of_models import evaluate
+from torchreid_adv.experiments.zoo import Described, Row, page
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.loading import build_network, load_model
-from torchreid_adv.report.words import DASH
-from torchreid_adv.report.zoo import Described, Row, page
+from torchreid_adv.report.text import DASH
 
 MODELS = """{normal: {}, triplet: {loss: {name: triplet}, data.height: 48, data.width: 24},
 scaled: {data.transforms: [random_flip, diversity], adv.defense.name: jpeg},

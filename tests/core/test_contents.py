@@ -7,8 +7,8 @@ import pytest
 
 from torchreid_adv.core import contents as module
 from torchreid_adv.core.contents import Contents, file_digest
+from torchreid_adv.core.manifest import sha256
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.jobs.manifest import sha256
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """All that an object does is in its facts, and nothing that changes by itself."""
 
+import ast
 import functools
 import inspect
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,8 @@ import torch
 from torch import nn
 
 import torchreid_adv as adv
-from torchreid_adv.core.facts import facts_of, tensors_digest
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.facts import code_of, facts_of, tensors_digest
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import FunctionDistance, build_distance
 from torchreid_adv.models import Ensemble, PixelModel
@@ -242,3 +244,23 @@ def test_circles_end():
     circle = {"a": 1}
     circle["self"] = circle
     assert facts_of(circle) == {"a": 1, "self": "dict"}
+
+
+SPEAKING = ("attacks", "core", "defenses", "distances", "evaluation", "models", "transforms")
+
+
+@pytest.mark.parametrize("room", SPEAKING)
+def test_classes_of_a_room_are_told_apart_by_their_names(room):
+    folder = Path(adv.__file__).parent / room
+    names = [
+        node.name
+        for path in folder.rglob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert not {name for name in names if names.count(name) > 1}
+
+
+def test_the_file_of_a_room_in_which_a_class_lies_decides_nothing():
+    attack = adv.build_attack("ifgsm", eps=0.02)
+    assert code_of(type(attack)) == "torchreid_adv.attacks.GradientAttack"

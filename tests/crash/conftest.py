@@ -51,7 +51,7 @@ class Jobs:
 
     def run_pair(self, out):
         """Do it twice at the same time, by processes that know nothing of each other."""
-        return self.command(self._attack(out), [{}, {}])
+        return self.command(self._attack(out), [{}, {}], apart=True)
 
     def _attack(self, out, *options):
         flags = ["-s", "market1501", "-t", "market1501", "--root", str(self.market)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from torchreid_adv.integration.checkpoints import read_checkpoint
-from torchreid_adv.jobs.ledger import _records
+from torchreid_adv.runs.plan import _records
 
 PEOPLE = {"height": 64, "width": 32, "distractors": 1, "train_identities": 4}
 PEOPLE |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from torchreid_adv.jobs.manifest import FILE_NAME
+from torchreid_adv.core.manifest import FILE_NAME
 
 
 def left(out):

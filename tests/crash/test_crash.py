@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from leftovers import left
 
-from torchreid_adv.commands.verify import verify
-from torchreid_adv.jobs.ledger import Ledger
-from torchreid_adv.jobs.manifest import OK, read_manifest
+from torchreid_adv.core.manifest import OK, read_manifest
+from torchreid_adv.runs.plan import Ledger
+from torchreid_adv.runs.verify import verify
 
 MARKED = [pytest.param(2, id="sampled"), pytest.param(50, id="full", marks=pytest.mark.slow)]
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from torchreid_adv.data.batch import Batch, generator, pad
+from torchreid_adv.core.batch import Batch, generator, pad
 from torchreid_adv.errors import ConfigError
 
 

@@ -7,13 +7,12 @@ from PIL import Image
 from torch import nn
 
 from torchreid_adv.attacks import References, build_attack
-from torchreid_adv.attacks.variant import VariantWriter
-from torchreid_adv.data.batch import FREE, PADDING, pad, together
+from torchreid_adv.core.batch import FREE, PADDING, chunks, pad, together
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.images import read_pixels
 from torchreid_adv.data.loading import batches
-from torchreid_adv.jobs.chunks import chunks
 from torchreid_adv.models import Features, PixelModel
+from torchreid_adv.runs.writer import VariantWriter
 
 # height and width of images as public sets have them: all alike, or cropped by a detector
 SETS = {

@@ -4,10 +4,10 @@ import pytest
 import torch
 from PIL import Image
 
+from torchreid_adv.core.batch import chunks, filled
 from torchreid_adv.data.datasets import from_torchreid, load_dataset
 from torchreid_adv.data.loading import check_images, make_batch, read_groups, refuse
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.jobs.chunks import chunks, filled
 
 
 class Listed:

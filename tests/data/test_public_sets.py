@@ -5,7 +5,7 @@ from markets import person
 
 from torchreid_adv import config
 from torchreid_adv.data.datasets import load_dataset
-from torchreid_adv.engines.rounds import training_set
+from torchreid_adv.engines.loaders import training_set
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from torchreid_adv.attacks import build_attack
-from torchreid_adv.attacks.gradients import Expectation, exact, expectation
-from torchreid_adv.attacks.perturbations import LinfDelta
-from torchreid_adv.data.batch import Batch, pad
+from torchreid_adv.attacks.loop.gradients import Expectation, exact, expectation
+from torchreid_adv.attacks.loop.perturbations import LinfDelta
+from torchreid_adv.core.batch import Batch, pad
 from torchreid_adv.defenses import Defended, Defense, build_defense
-from torchreid_adv.defenses.draws import other_draws
+from torchreid_adv.defenses.base import other_draws
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
 

@@ -10,13 +10,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import build_attack
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import to_tensor
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.defenses.circuitous_scaling import PRESETS, CircuitousScaling
 from torchreid_adv.defenses.jpeg import Jpeg
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
-from torchreid_adv.pixels import to_tensor
 
 SIZE = (256, 128)
 SIZES = {

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from torchreid_adv.data.batch import pad
+from torchreid_adv.core.batch import pad
 from torchreid_adv.defenses import Defended, Defense, build_defense
-from torchreid_adv.defenses.draws import other_draws
+from torchreid_adv.defenses.base import other_draws
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models import Ensemble, PixelModel, fingerprint

@@ -9,10 +9,10 @@ from PIL import Image, ImageOps
 from scipy.fft import dctn, idctn
 from torch.nn import functional as F
 
+from torchreid_adv.core.pixels import to_tensor
 from torchreid_adv.defenses import build_defense
 from torchreid_adv.defenses.jpeg import _cosine_transform
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.pixels import to_tensor
 
 
 def smooth(height=70, width=45, seed=0):
@@ -93,6 +93,34 @@ def test_rrp_of_the_paper_is_pillows_resize_and_border():
     exact = build_defense("rrp_paper", exact=True)(to_tensor(image)[None])[0]
     assert torch.equal(exact, wanted)
     assert (build_defense("rrp_paper")(to_tensor(image)[None])[0] - wanted).abs().max() <= 2 / 255
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_rrp_may_place_the_small_image_anywhere_in_its_frame(exact):
+    image = smooth(128, 64)
+    small = Image.fromarray(image).resize((50, 110), Image.BICUBIC)
+    defense = build_defense("rrp_paper", place="random", seed=3, exact=exact)
+    assert defense.random
+    places = set()
+    for number in range(400):
+        steps = defense.draw(128, 64, torch.Generator().manual_seed(number))
+        frame = steps[1]
+        assert (frame.left + frame.right, frame.top + frame.bottom) == (10, 10)
+        assert min(frame) >= 0
+        places.add((frame.left, frame.top))
+    assert {left for left, _ in places} == {top for _, top in places} == set(range(11))
+    framed = Image.new("RGB", (60, 120))
+    framed.paste(small, (frame.left, frame.top))
+    wanted = to_tensor(np.asarray(framed.resize((128, 256), Image.BICUBIC)))
+    found = defense.exact(to_tensor(image)[None], steps)[0]
+    assert (found - wanted).abs().max() <= (0 if exact else 2 / 255)
+    several = torch.stack([to_tensor(image), to_tensor(image[:, ::-1].copy())])
+    once = defense(several)
+    assert torch.equal(once, defense(several))
+    assert torch.equal(once[:1], defense(several[:1]))
+    assert not torch.equal(once, defense.reseeded(4)(several))
+    with pytest.raises(ConfigError, match="place is one of center, random"):
+        build_defense("rrp_paper", place="corner")
 
 
 def test_xies_defense_keeps_the_published_proportions():

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import References, build_attack
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import FunctionDistance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Reranking, evaluate

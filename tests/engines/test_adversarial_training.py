@@ -13,17 +13,14 @@ from torch.nn import functional as F
 
 from torchreid_adv import cli
 from torchreid_adv.attacks import GradientAttack, LinfDelta, SignStep
-from torchreid_adv.attacks.guided import GuidedDistance
-from torchreid_adv.attacks.self_reference import SelfDistance
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.train import train
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.attacks.sma import SelfDistance
+from torchreid_adv.config import torchreid_keys
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import build_distance
-from torchreid_adv.engines.batch_norm import batch_norm
-from torchreid_adv.engines.consistency import Consistency
-from torchreid_adv.engines.inner_attack import InnerAttack
-from torchreid_adv.engines.mixture import evenly, mixture, passing
-from torchreid_adv.engines.normalized import moved, to_pixels
+from torchreid_adv.engines.batches import batch_norm, evenly, mixture, moved, passing, to_pixels
+from torchreid_adv.engines.inner_attack import GuidedDistance, InnerAttack
+from torchreid_adv.engines.losses import Consistency
+from torchreid_adv.engines.train import train
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.checkpoints import read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
@@ -59,7 +56,7 @@ def settings(tmp_path, monkeypatch):
 
 def trained(settings, **changed):
     """Train by a config of these settings, ``a__b`` for ``a.b``, and return the engine."""
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     more = {key.replace("__", "."): value for key, value in changed.items()}
     cfg.merge_from_list([word for pair in {**settings, **more}.items() for word in pair])
     return train(cfg)

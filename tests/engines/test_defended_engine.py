@@ -12,7 +12,7 @@ from test_evaluation_mixin import make_engine
 import torchreid_adv as adv
 from torchreid_adv import config
 from torchreid_adv.data.images import read_image
-from torchreid_adv.engines.defended import DefendedTransform
+from torchreid_adv.defenses.torchreid_transform import DefendedTransform
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.loading import build_network

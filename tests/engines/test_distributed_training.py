@@ -12,11 +12,11 @@ import torch
 from markets import write_market
 from torch.utils.data import DataLoader
 
-from torchreid_adv.engines.planned import planned_loader
+from torchreid_adv.core.processes import ALONE, Team
+from torchreid_adv.engines.loaders import planned_loader
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.team import ALONE, Team
 
 ROWS = [(f"{pid}_{number}.jpg", pid, number % 3, 0) for pid in range(6) for number in range(5)]
 

@@ -10,18 +10,18 @@ from test_evaluation_mixin import make_engine
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.attacks.cluster_losses import LabelHinge, ListReversal
-from torchreid_adv.attacks.self_reference import SelfDistance
-from torchreid_adv.attacks.triplets import BatchTriplet, CentroidTriplet
-from torchreid_adv.attacks.universal import load_universal
-from torchreid_adv.engines.rounds import Rounds
+from torchreid_adv.attacks.learned.triplets import BatchTriplet, CentroidTriplet
+from torchreid_adv.attacks.learned.uap_retrieval import LabelHinge, ListReversal, Summed
+from torchreid_adv.attacks.learned.universal import load_universal
+from torchreid_adv.attacks.sma import SelfDistance
+from torchreid_adv.core.manifest import read_manifest
+from torchreid_adv.engines.loaders import Rounds
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.hooks import installed
-from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.loading import build_network
 
 MODEL = "shufflenet_v2_x0_5"
-LEARNING = ("source", "meta", "joined", "virtual")
+LEARNING = ("source", "meta", "joined", "virtual", "two_step", "twice")
 
 
 def meta_config(market, **keys):
@@ -74,18 +74,26 @@ def test_the_data_that_is_learned_from(market, learning):
     engine = learned(market, **{"meta.learning": learning, "meta.virtual": "dukemtmcreid"})
     pids = {row[1] for row in engine.train_loader.loader.dataset.train}
     assert len(pids) == (8 if learning == "joined" else 4)
-    assert (engine.virtual is not None) == (learning == "meta")
-    assert engine.fitting.steps == len(engine.train_loader) == 2
+    assert (engine.virtual is not None) == (learning in ("meta", "two_step", "twice"))
+    if engine.virtual is not None:
+        files = [
+            {row[0] for row in one.loader.dataset.train}
+            for one in (engine.train_loader, engine.virtual)
+        ]
+        assert (files[0] == files[1]) == (learning == "twice")
+    assert len(engine.train_loader) == 2
+    assert engine.fitting.steps == (4 if learning in ("two_step", "twice") else 2)
+    assert engine.fitting.inner.kept == (learning == "two_step")
     assert all(p.abs().max() > 0 for p in engine.fitting.perturbation.parameters())
     about = engine.about_learned()
     assert about["trained_on"] == ([] if learning == "virtual" else ["market1501"])
-    assert about["virtual"] == ("" if learning == "source" else "dukemtmcreid")
+    assert about["virtual"] == ("" if learning in ("source", "twice") else "dukemtmcreid")
 
 
 @pytest.mark.parametrize(
     ("loss", "kind"), [("triplet", BatchTriplet), ("self", SelfDistance),
                        ("centroids", CentroidTriplet), ("labels", LabelHinge),
-                       ("list", ListReversal)],
+                       ("list", ListReversal), ("retrieval", Summed)],
 )  # fmt: skip
 def test_the_losses(market, loss, kind):
     engine = learned(market, **{"meta.loss": loss, "meta.learning": "source",
@@ -93,6 +101,9 @@ def test_the_losses(market, loss, kind):
     assert type(engine.fitting.objective) is kind
     if loss in ("centroids", "labels", "list"):
         assert len(engine.fitting.objective.centers) == 5
+    if loss == "retrieval":
+        kinds = [type(one) for one in engine.fitting.objective.objectives]
+        assert kinds == [CentroidTriplet, LabelHinge, ListReversal]
     delta = engine.fitting.perturbation.delta
     assert delta.shape == (1, 3, 64, 32)
     assert delta.abs().max() <= 5 / 255 + 1e-7  # adv.attack.eps

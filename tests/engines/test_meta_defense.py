@@ -12,16 +12,13 @@ from markets import write_market
 from torch import nn
 
 from torchreid_adv import cli
-from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands import train as commands
-from torchreid_adv.engines.loss_at import LossAt
+from torchreid_adv.attacks.learned.universal import UniversalPerturbation, save_universal
+from torchreid_adv.config import torchreid_keys
+from torchreid_adv.engines import train as commands
+from torchreid_adv.engines.batches import mixture, to_pixels
+from torchreid_adv.engines.losses import ReidLoss
 from torchreid_adv.engines.meta_defense import MetaDefenseMixin
-from torchreid_adv.engines.meta_gradient import meta_gradient
-from torchreid_adv.engines.mixture import mixture
-from torchreid_adv.engines.normalized import to_pixels
-from torchreid_adv.engines.reid_loss import ReidLoss
-from torchreid_adv.engines.virtual_head import VirtualHead
+from torchreid_adv.engines.meta_gradient import LossAt, VirtualHead, meta_gradient
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
@@ -331,7 +328,7 @@ def settings(tmp_path, monkeypatch):
 
 def trained(settings, **changed):
     """Train by a config of these settings, ``a__b`` for ``a.b``, and return the engine."""
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     more = {key.replace("__", "."): value for key, value in changed.items()}
     cfg.merge_from_list([word for pair in {**settings, **more}.items() for word in pair])
     return commands.train(cfg)
@@ -450,6 +447,8 @@ def run(settings, *pairs):
         (["adv.meta.learning", "source", "adv.meta.clip", "1"], "without adv.meta.learning meta"),
         (["adv.meta.learning", "joined"], "name 'tiny_market' in data.sources"),
         (["adv.meta.learning", "virtual"], "adv.meta.learning source"),
+        (["adv.meta.learning", "two_step"], "a way to learn a perturbation"),
+        (["adv.meta.learning", "twice"], "takes meta, source or joined"),
         (["adv.meta.defense_order", "3"], "must be one of '1', '2', 'fd'"),
         (["sampler.train_sampler", "RandomSampler"], "RandomIdentitySampler"),
         (["adv.meta.virtual", "virtual_d"], "virtual_"),

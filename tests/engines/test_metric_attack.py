@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from torchreid_adv import cli
-from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.models.loading import build_network
 
 MODEL = "osnet_x0_25"

@@ -10,11 +10,11 @@ from test_meta_attack import meta_config
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.attacks.generated import load_generator
+from torchreid_adv.attacks.learned.generator import load_generator
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models.loading import build_network
 
 MODEL = "shufflenet_v2_x0_5"
@@ -121,7 +121,10 @@ def test_a_run_trains_writes_and_attacks(market, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"meta.learning": "meta"}, "source, joined or virtual"),
+        *[
+            ({"meta.learning": way}, "source, joined or virtual")
+            for way in ("meta", "two_step", "twice")
+        ],
         ({"attack.step_size": 1.0}, r"adv\.mis_ranking\.lr"),
         ({"attack.steps": 3}, "mis_ranking takes"),
         ({"attack.metric": "xqda"}, "distance 'xqda'"),

@@ -1,18 +1,22 @@
 """Offline adversarial training: attacked once with a frozen network, stored, merged."""
 
+import json
+
 import pytest
 import standins
 import torch
 from markets import write_market
 
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.attack_train import RULE, main, share
-from torchreid_adv.commands.train import train
+from torchreid_adv.attacks.learned.generator import GeneratedNoise, save_generator
+from torchreid_adv.cli.attack import ATTACK_TRAIN
+from torchreid_adv.config import torchreid_keys
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.images import read_pixels
+from torchreid_adv.engines.train import train
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.runs.training_set import RULE, share
 
 
 @pytest.fixture
@@ -47,7 +51,7 @@ def settings(tmp_path, monkeypatch):
 
 
 def trained(settings, **changed):
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     more = {key.replace("__", "."): value for key, value in changed.items()}
     cfg.merge_from_list([word for pair in {**settings, **more}.items() for word in pair])
     return train(cfg)
@@ -80,14 +84,14 @@ def test_the_training_set_is_attacked_stored_and_merged(settings, tmp_path, caps
 
 def test_what_is_stored_is_not_computed_again(settings, tmp_path, monkeypatch):
     words = [str(word) for pair in settings.items() for word in pair]
-    assert main(words) == 0
+    assert ATTACK_TRAIN(words) == 0
     before = {path: path.stat().st_mtime_ns for path in stored(tmp_path).rglob("*.png")}
     assert len(before) == 13
 
     def forbidden(*arguments, **keywords):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("torchreid_adv.attacks.gradient_attack.GradientAttack._run", forbidden)
+    monkeypatch.setattr("torchreid_adv.attacks.loop.gradient_attack.GradientAttack._run", forbidden)
     trained(settings)
     assert before == {path: path.stat().st_mtime_ns for path in stored(tmp_path).rglob("*.png")}
 
@@ -100,10 +104,10 @@ def test_training_is_the_same_whether_the_set_was_there_or_not(settings, tmp_pat
 
 def test_the_images_are_those_of_the_attack_on_the_clean_network(settings, tmp_path):
     from torchreid_adv.attacks import References, build_attack
+    from torchreid_adv.core.pixels import quantize, to_uint8
     from torchreid_adv.data.datasets import load_dataset
     from torchreid_adv.data.loading import make_batch
     from torchreid_adv.models import extract, load_model
-    from torchreid_adv.pixels import quantize, to_uint8
 
     trained(settings)
     data = load_dataset("market1501", settings["data.root"])
@@ -148,6 +152,52 @@ def test_an_identity_sampler_sees_the_merged_set(settings):
     assert sum(map(len, engine.train_loader.sampler.index_dic.values())) == 26
 
 
+@pytest.fixture
+def generator(tmp_path):
+    torch.manual_seed(7)
+    path = tmp_path / "generator.safetensors"
+    save_generator(path, GeneratedNoise(eps=5 / 255, size=(64, 32), filters=4, blocks=1))
+    return str(path)
+
+
+@pytest.mark.parametrize("key", ["adv__training__universal", "adv__attack__weights"])
+@pytest.mark.parametrize("evaluate", [False, True])
+def test_the_training_set_may_be_attacked_by_what_was_learned_before(
+    settings, tmp_path, generator, key, evaluate
+):
+    """Evaluations go on with their own attack, which takes no file."""
+    own = {"adv__training__attack": "mis_ranking", key: generator}
+    engine = trained(settings, adv__training__evaluate=evaluate, **own)
+    assert len(engine.train_loader.dataset) == 26
+    entries = read_manifest(stored(tmp_path)).entries
+    assert all(entry.changed and entry.linf <= 5 for entry in entries)
+    if evaluate:
+        assert set(engine.attacked_results) == {"market1501"}
+
+
+def test_the_attack_in_training_and_that_of_evaluations_have_files_of_their_own(
+    settings, generator
+):
+    own = {"adv__training__evaluate": True, "adv__attack__name": "mis_ranking"}
+    engine = trained(settings, adv__attack__weights=generator, **own)  # trained against ifgsm
+    assert set(engine.attacked_results) == {"market1501"}
+    with pytest.raises(ConfigError, match="'ifgsm' does not use adv"):
+        trained(settings, adv__training__universal=generator)
+
+
+def test_training_images_are_attacked_at_the_size_that_images_are_attacked_at(settings, tmp_path):
+    sizes = {}
+    for space in ("stored", "network"):
+        log = str(tmp_path / space)
+        trained(settings, adv__attack__space=space, data__save_dir=log, data__height=96)
+        entries = read_manifest(stored(tmp_path, space)).entries
+        sizes[space] = {read_pixels(stored(tmp_path, space) / e.output).shape for e in entries}
+    assert sizes["network"] == {(96, 32, 3)}
+    assert sizes["stored"] != sizes["network"]
+    with pytest.raises(ConfigError, match="belongs to another run"):
+        trained(settings, data__save_dir=str(tmp_path / "network"), data__height=96)
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -187,3 +237,15 @@ def test_a_report_is_made_of_the_last_checkpoint(settings, tmp_path, capsys):
     assert "| fgsm | adaptive |" in printed
     assert (tmp_path / "log" / "robustness" / "robustness.json").is_file()
     assert printed.count("Checkpoint saved") == 1
+
+
+def test_the_report_keeps_the_options_that_are_of_one_attack(settings, tmp_path):
+    options = {"lta": {"legacy": True, "steps": 2}}
+    trained(settings, adv__training__report="['fgsm', 'lta']", adv__attack__options=options)
+    attacks = tmp_path / "log" / "robustness" / "attacks"
+    found = [*attacks.glob("*/lta-eps5/results.json")]
+    assert found
+    for path in found:
+        content = json.loads(path.read_text())
+        assert content["config"]["adv"]["attack"]["options"] == options
+        assert {t["attack"]["steps"] for t in content["targets"].values()} == {2}

@@ -10,8 +10,7 @@ from markets import write_market
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
-from torchreid_adv.data.datasets import Record, ReIDData
-from torchreid_adv.data.held_out import held_out_sides
+from torchreid_adv.data.datasets import Record, ReIDData, held_out_sides
 from torchreid_adv.errors import DataError
 from torchreid_adv.integration.layout import torchreid_module
 

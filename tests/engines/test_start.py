@@ -7,9 +7,10 @@ import torch
 import toys
 
 from torchreid_adv import config
-from torchreid_adv.commands import own_model, stock_config
-from torchreid_adv.commands.start import start_config, start_weights
-from torchreid_adv.engines.kept_progress import KeptProgressMixin, unfinished_file
+from torchreid_adv.config import torchreid_keys
+from torchreid_adv.engines import trained
+from torchreid_adv.engines.progress import KeptProgressMixin, unfinished_file
+from torchreid_adv.engines.start import start_config, start_weights
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.specs import ModelSpec
@@ -18,7 +19,7 @@ SPEC = ModelSpec("tiny", "tiny_classifier", "")
 
 
 def toy_config(root):
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     cfg.data.root, cfg.data.save_dir = str(root), str(root / "log")
     cfg.data.height, cfg.data.width, cfg.data.workers = 64, 32, 0
     cfg.data.sources = cfg.data.targets = ["virtual_a"]
@@ -54,7 +55,7 @@ def test_the_rate_rises_and_then_follows_torchreids_own(name, warmup):
         "single_step": lambda e: 0.1 ** (e // 8),
     }  # fmt: skip
     with installed():
-        cfg = stock_config.default_config()
+        cfg = torchreid_keys.default_config()
         cfg.adv.schedule.warmup = warmup
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
         scheduler = torchreid_module("optim").build_lr_scheduler(
@@ -118,7 +119,7 @@ def test_the_first_epochs_see_images_of_half_the_size(cfg, monkeypatch):
 
 def test_a_start_is_made_once_and_on_its_own_people(cfg, monkeypatch, capsys):
     first = start_weights(cfg, SPEC)
-    monkeypatch.setattr(own_model, "train_quietly", None)
+    monkeypatch.setattr(trained, "train_quietly", None)
     assert start_weights(cfg, SPEC) == first
     assert "Using the model trained before" in capsys.readouterr().out
     own = start_config(cfg, SPEC)

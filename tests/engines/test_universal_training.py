@@ -4,13 +4,13 @@ import pytest
 import torch
 from test_adversarial_training import settings, trained  # noqa: F401
 
-from torchreid_adv.attacks.generated import GeneratedNoise, save_generator
-from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.config_key import TRAINING, config_facts
-from torchreid_adv.commands.own_model import training_settings
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.attacks.learned.generator import GeneratedNoise, save_generator
+from torchreid_adv.attacks.learned.universal import UniversalPerturbation, save_universal
+from torchreid_adv.config import torchreid_keys
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.engines.deciding_keys import TRAINING, config_facts
 from torchreid_adv.engines.inner_attack import LearnedInner
+from torchreid_adv.engines.trained import training_settings
 from torchreid_adv.errors import ConfigError
 
 EPS = 8 / 255
@@ -60,7 +60,7 @@ def test_tracklets_are_perturbed_image_by_image(files):
 
 def test_what_a_file_holds_decides_which_network_it_trains(files):
     def digest(kind):
-        cfg = stock_config.default_config()
+        cfg = torchreid_keys.default_config()
         cfg.adv.engine, cfg.adv.training.universal = "adversarial_training", files[kind][0]
         return config_facts(training_settings(cfg), TRAINING)
 

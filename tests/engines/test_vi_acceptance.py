@@ -7,9 +7,9 @@ from scripts.tiny_resnet import TinyResNet
 from vcm import write_vcm
 from vi_runs import run, vi_settings
 
-from torchreid_adv.engines.vi_self_attack import VISelfAttackMixin
+from torchreid_adv.engines.self_attack_video import VISelfAttackMixin
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.models.self_attack import SelfAttackVideo, backbone
+from torchreid_adv.models.self_attack import SelfAttackVideo, layers
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def root(tmp_path_factory):
 @pytest.fixture
 def settings(root, tmp_path, monkeypatch):
     monkeypatch.setattr(torchreid_module("utils"), "collect_env_info", str)
-    monkeypatch.setattr(backbone.models, "resnet18", TinyResNet)
+    monkeypatch.setattr(layers.models, "resnet18", TinyResNet)
     return vi_settings(root, tmp_path / "log")
 
 

@@ -14,8 +14,12 @@ from torch.nn import functional as F
 from vcm import write_vcm
 from vi_runs import run, vi_settings
 
-from torchreid_adv.engines.self_attack_losses import batch_hard, confusion_loss, identity_loss
-from torchreid_adv.engines.vi_self_attack import VISelfAttackMixin
+from torchreid_adv.engines.self_attack_video import (
+    VISelfAttackMixin,
+    batch_hard,
+    confusion_loss,
+    identity_loss,
+)
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import evaluate_matrix
 from torchreid_adv.integration.layout import torchreid_module
@@ -79,6 +83,35 @@ def test_each_update_moves_its_groups_and_no_others(settings, monkeypatch):
     for result in engine.results.values():
         assert 0 <= result.mAP <= 1
         assert len(result.average_precision) == 4  # two cameras of two people
+
+
+@pytest.mark.parametrize("optim", ["sgd", "adam"])
+def test_the_classifier_of_the_parts_may_learn_at_a_rate_of_its_own(settings, monkeypatch, optim):
+    """One update of the parts, weight decay included, against that at the full rate."""
+
+    def moved_by(rate):
+        stock, found = VISelfAttackMixin._update, {}
+
+        def watched(self, step, *rest):
+            names = dict(self.model.named_parameters())
+            before = {name: p.detach().clone() for name, p in names.items()}
+            summary = stock(self, step, *rest)
+            if step == "parts" and not found:
+                found.update({name: p.detach() - before[name] for name, p in names.items()})
+            return summary
+
+        with monkeypatch.context() as patch:
+            patch.setattr(VISelfAttackMixin, "_update", watched)
+            more = {"adv__video__parts_rate": rate, "adv__video__parts_neck": "classifier"}
+            run(settings, train__optim=optim, video__seq_len=1, **more)
+        return found
+
+    moves = {rate: moved_by(rate) for rate in (1.0, 0.1)}
+    slowed = ("classifier_parts.weight", "neck_parts.weight")
+    for name, whole in moves[1.0].items():
+        share = 0.1 if name in slowed else 1.0
+        assert torch.allclose(moves[0.1][name], share * whole, rtol=1e-3, atol=1e-7), name
+    assert all(moves[1.0][name].abs().max() > 0 for name in slowed)
 
 
 def test_confusion_is_least_where_all_identities_are_alike():

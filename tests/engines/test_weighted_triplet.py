@@ -11,8 +11,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration import adapt_engine
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.models.maps import GeM
-from torchreid_adv.models.trunk import Trunk
+from torchreid_adv.models.resnet import GeM, Trunk
 from torchreid_adv.models.victims import BNNeck
 
 

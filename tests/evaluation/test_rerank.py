@@ -9,14 +9,7 @@ from retrieval_reference import features, random_labels
 
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.evaluation import (
-    Reranking,
-    evaluate,
-    evaluate_matrix,
-    neighbors,
-    reciprocal,
-    rerank,
-)
+from torchreid_adv.evaluation import Reranking, evaluate, evaluate_matrix, neighbors, rerank
 from torchreid_adv.integration.layout import torchreid_module
 
 
@@ -170,7 +163,7 @@ def test_pieces_of_all_sizes_give_the_same_numbers(monkeypatch, backend):
     query, gallery = clustered(3, 37, 150)
     whole = Reranking().matrix(query, gallery)
     monkeypatch.setattr(rerank, "_OVERLAPS", 97)
-    monkeypatch.setattr(reciprocal, "_MARKS", 11 * 187)
+    monkeypatch.setattr(rerank, "_MARKS", 11 * 187)
     monkeypatch.setattr(neighbors, "_PRODUCTS", 13 * 187)
     assert torch.equal(Reranking(backend=backend).matrix(query, gallery), whole)
 

@@ -6,7 +6,7 @@ from retrieval_reference import features, random_labels, slow_scores
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import blocks, evaluate, evaluate_matrix, ranking
-from torchreid_adv.evaluation.matches import Labels
+from torchreid_adv.evaluation.ranking import Labels
 from torchreid_adv.integration.layout import torchreid_module
 
 

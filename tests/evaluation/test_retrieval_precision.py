@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from torchreid_adv.evaluation.precision import match_curve, scores
+from torchreid_adv.evaluation.metrics import match_curve, scores
 
 
 def draw_ranks(generator, gallery=200):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import yaml
 
-from torchreid_adv.commands.stock_config import default_config
+from torchreid_adv.config.torchreid_keys import default_config
 
 
 @dataclass

@@ -9,13 +9,13 @@ from markets import person
 
 from fuzz.names import PLAIN, every
 from torchreid_adv import cli, config
+from torchreid_adv.core.files import inside
+from torchreid_adv.core.manifest import Entry, Manifest
 from torchreid_adv.data.adversarial import Adversarial
 from torchreid_adv.data.datasets import load_dataset
 from torchreid_adv.data.loading import check_images
 from torchreid_adv.errors import AdvError
 from torchreid_adv.integration.checkpoints import read_checkpoint
-from torchreid_adv.jobs.manifest import Entry, Manifest
-from torchreid_adv.jobs.paths import inside
 
 
 @pytest.fixture

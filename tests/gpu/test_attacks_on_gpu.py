@@ -7,7 +7,7 @@ import torch
 from place import DEVICE
 
 from torchreid_adv.attacks import References, build_attack
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.defenses import build_defense
 from torchreid_adv.models import Features, PixelModel
 from torchreid_adv.models.loading import build_network

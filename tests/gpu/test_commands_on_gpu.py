@@ -11,10 +11,10 @@ from people import Stripes, pixel_model, small_version, write_people
 from place import DEVICE, GPU
 
 from torchreid_adv import cli, config
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.images import read_pixels
 from torchreid_adv.evaluation import evaluate
 from torchreid_adv.evaluation.rerank import Reranking
-from torchreid_adv.jobs.manifest import read_manifest
 from torchreid_adv.models import Features
 from torchreid_adv.models.loading import build_network
 from torchreid_adv.standard.run import evaluate_standard

@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 from vcm import write_vcm
 from vi_runs import run, vi_settings
 
-from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.train import train
+from torchreid_adv.attacks.learned.universal import UniversalPerturbation, save_universal
+from torchreid_adv.config import torchreid_keys
+from torchreid_adv.engines.train import train
 from torchreid_adv.integration.checkpoints import read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.runs import torchreid_checks
 
 pytestmark = pytest.mark.gpu
 
@@ -58,11 +59,11 @@ def settings(market, out):
 
 
 def trained(name, market, out, *, use_gpu, **more):
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     cfg.merge_from_file(str(CONFIGS / f"{name}.yaml"))
     pairs = {**settings(market, out), **more, "use_gpu": use_gpu}
     cfg.merge_from_list([word for pair in pairs.items() for word in pair])
-    stock_config.check(cfg)
+    torchreid_checks.check(cfg)
     torch.manual_seed(0)
     return train(cfg)
 

@@ -10,7 +10,7 @@ import standins
 from markets import write_market
 from place import GPU
 
-from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.core.manifest import read_manifest
 
 pytestmark = pytest.mark.gpu
 

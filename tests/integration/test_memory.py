@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from torchreid_adv.integration.memory import limited_memory
+from torchreid_adv.integration.console import limited_memory
 
 resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bounds are set on Linux only")

@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from torchreid_adv.jobs.chunks import chunks, filled
-from torchreid_adv.jobs.files import atomic_file, write_text
+from torchreid_adv.core.batch import chunks, filled
+from torchreid_adv.core.files import atomic_file, write_text
 
 
 def test_a_file_is_whole_and_readable(tmp_path):

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from torchreid_adv.jobs.ledger import Ledger
+from torchreid_adv.runs.plan import Ledger
 
 
 def fill(folder, units):

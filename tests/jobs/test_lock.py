@@ -2,6 +2,8 @@
 
 import contextlib
 import errno
+import functools
+import json
 import os
 import shutil
 import signal
@@ -11,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from torchreid_adv.core import lock, owner
+from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.files import sweep, unfinished_name, write_bytes, write_text
+from torchreid_adv.core.lock import making, working_in
+from torchreid_adv.core.owner import Owner, abandoned, this_process
+from torchreid_adv.core.processes import Team
+from torchreid_adv.data.virtual.folder import VERSION, rendered_once
 from torchreid_adv.errors import ConfigError, DiskError
-from torchreid_adv.jobs import lock, owner
-from torchreid_adv.jobs.files import sweep, unfinished_name, write_bytes, write_text
-from torchreid_adv.jobs.lock import making, working_in
-from torchreid_adv.jobs.owner import Owner, abandoned, this_process
-from torchreid_adv.jobs.team import Team
 
 
 def forked(work):
@@ -265,3 +269,23 @@ def test_what_cannot_be_a_folder_is_said(below, tmp_path):
     ):
         with pytest.raises(error, match=words), working_in(f"{tmp_path}/{name}{below}"):
             pass
+
+
+@pytest.mark.parametrize("end", ["folder", "rendered"])
+def test_what_is_kept_loses_the_lock_of_a_killed_maker(end, tmp_path):
+    if end == "folder":
+        key, cache = Key.of(a=1), Cache(tmp_path)
+        make = functools.partial(cache.folder, "m", key, lambda place: None)
+    else:
+        folder = tmp_path / "set"
+        record = {"version": VERSION}
+        text = json.dumps({**record, "counts": {}})
+        make = functools.partial(
+            rendered_once, folder, record, lambda place: (place / "render.json").write_text(text)
+        )
+    path = make()
+    lock_of = f".{path.name}.lock.all.{{}}"
+    (tmp_path / lock_of.format(DEAD["number of nobody"].tag)).touch()
+    (tmp_path / lock_of.format(ME.tag)).touch()
+    assert make() == path
+    assert [found.name for found in tmp_path.glob(".*")] == [lock_of.format(ME.tag)]

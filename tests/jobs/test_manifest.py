@@ -3,8 +3,8 @@ import json
 
 import pytest
 
+from torchreid_adv.core.manifest import FILE_NAME, Entry, Manifest, read_manifest
 from torchreid_adv.errors import DataError
-from torchreid_adv.jobs.manifest import FILE_NAME, Entry, Manifest, read_manifest
 
 
 def entry(name="query/a.jpg", **changes):

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from torchreid_adv.core.files import inside, name_fault
 from torchreid_adv.errors import DataError
-from torchreid_adv.jobs.paths import inside, name_fault
 
 PLAIN = [
     "query/0001_c1s1_000151_01.png",

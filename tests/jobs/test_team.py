@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from torchreid_adv.core.files import require_space
+from torchreid_adv.core.manifest import hash_tree, sha256
+from torchreid_adv.core.processes import ALONE, Team, joined, parse_shard
 from torchreid_adv.errors import ConfigError, DiskError
-from torchreid_adv.jobs.manifest import hash_tree, sha256
-from torchreid_adv.jobs.space import require_space
-from torchreid_adv.jobs.team import ALONE, Team, joined, parse_shard
 
 
 def test_every_unit_is_somebody_s_and_nobody_else_s():
@@ -41,7 +41,7 @@ def test_alone_everything_is_known_already():
 
 EXCHANGE = """
 import sys, numpy as np, torch
-from torchreid_adv.jobs.team import joined
+from torchreid_adv.core.processes import joined
 with joined() as team:
     me = team.rank
     assert (team.world, team.connected, team.leads) == (3, True, me == 0)

@@ -11,11 +11,11 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from torchreid_adv.core import ranks as joining
+from torchreid_adv.core.faults import explained
+from torchreid_adv.core.processes import Team, joined, parse_shard
+from torchreid_adv.core.ranks import local_rank, place_in
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.jobs import joining
-from torchreid_adv.jobs.faults import explained
-from torchreid_adv.jobs.joining import local_rank, place_in
-from torchreid_adv.jobs.team import Team, joined, parse_shard
 
 
 def free_port():

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import References, build_attack
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.data.datasets import load_dataset
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract

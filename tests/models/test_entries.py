@@ -4,9 +4,9 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torchreid_adv.data.batch import Batch
 
 import torchreid_adv as adv
-from torchreid_adv.data.batch import Batch
 from torchreid_adv.data.records import Record, camera_labels
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.errors import ConfigError, DataError

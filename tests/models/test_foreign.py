@@ -14,12 +14,12 @@ import torch
 from torch import nn
 
 from torchreid_adv.attacks import GradientAttack, LinfDelta, MetricDistance, References, SignStep
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import Features, PixelModel, fingerprint, load_model
-from torchreid_adv.models.base import black_box
 from torchreid_adv.models.onnx_weights import external_weights
+from torchreid_adv.models.pixel_model import black_box
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.models.specs import parse_models
 

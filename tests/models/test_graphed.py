@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from torchreid_adv.models import PixelModel
-from torchreid_adv.models.graphed import Graphed
+from torchreid_adv.models.cuda import Graphed
 from torchreid_adv.models.prepare import Ready, prepared
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from torchreid_adv.attacks.classification import check_identities, identity_scores
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
-from torchreid_adv.models.identity_scores import check_identities, identity_scores
 from torchreid_adv.models.prepare import prepared
 
 

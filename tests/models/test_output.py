@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import torchreid_adv as adv
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.models import Ensemble, Features, PixelModel
 from torchreid_adv.models.prepare import Prepared, prepared

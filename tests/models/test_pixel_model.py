@@ -4,11 +4,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from torchreid_adv import pixels
-from torchreid_adv.data.batch import pad
+from torchreid_adv.core import pixels
+from torchreid_adv.core.batch import pad
+from torchreid_adv.core.facts import facts_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.models import PixelModel
+from torchreid_adv.models import Ensemble, PixelModel
+from torchreid_adv.runs.settings import attacked_size
 
 
 def smooth_image(height, width, seed=0):
@@ -18,11 +20,17 @@ def smooth_image(height, width, seed=0):
 
 
 @pytest.mark.parametrize("stored", [(128, 64), (110, 50), (300, 170), (256, 128), (33, 77)])
-def test_resize_equals_pillow_within_a_level(stored):
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_resize_equals_pillow_within_a_level(stored, interpolation):
     image = smooth_image(*stored)
-    model = PixelModel(nn.Flatten(), size=(256, 128))
+    model = PixelModel(nn.Flatten(), size=(256, 128), interpolation=interpolation)
     ours = model.resize(pixels.to_tensor(image)[None])[0]
-    theirs = np.asarray(Image.fromarray(image).resize((128, 256), Image.BILINEAR))
+    theirs = np.asarray(
+        Image.fromarray(image).resize((128, 256), getattr(Image, interpolation.upper()))
+    )
+    files = model.file_transform()(Image.fromarray(image))
+    expected = (pixels.to_tensor(theirs) - model.moments(ours)[0]) / model.moments(ours)[1]
+    assert torch.allclose(files, expected, atol=1e-6)
     assert np.abs(pixels.to_uint8(ours).astype(int) - theirs.astype(int)).max() <= 1
 
 
@@ -61,8 +69,29 @@ def test_the_file_transform_is_torchreids_test_transform(capsys):
 
 
 @pytest.mark.parametrize(
-    "options", [{"size": (256,)}, {"size": (0, 3)}, {"mean": [0.5]}, {"std": [0, 1, 1]}]
+    "options",
+    [
+        {"size": (256,)},
+        {"size": (0, 3)},
+        {"mean": [0.5]},
+        {"std": [0, 1, 1]},
+        {"interpolation": "cubic"},
+    ],
 )
 def test_wrong_settings_are_refused(options):
     with pytest.raises(ConfigError):
         PixelModel(nn.Flatten(), **options)
+
+
+def test_only_another_interpolation_than_torchreids_changes_what_tells_a_model_from_others():
+    plain, same, other = (
+        facts_of(PixelModel(nn.Flatten(), size=(16, 10), **options))
+        for options in ({}, {"interpolation": "bilinear"}, {"interpolation": "bicubic"})
+    )
+    assert plain == same != other
+    assert "interpolation" not in plain
+    members = [PixelModel(nn.Flatten(), interpolation=name) for name in ("bilinear", "bicubic")]
+    assert Ensemble(members[1:]).interpolation == "bicubic"
+    with pytest.raises(ConfigError, match="resizes by bicubic, pillow; use space stored"):
+        attacked_size("network", Ensemble(members))
+    assert attacked_size("network", Ensemble(members[1:])) == (256, 128)

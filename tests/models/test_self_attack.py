@@ -10,9 +10,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.self_attack import SelfAttackVideo
-from torchreid_adv.models.self_attack.attention import ResidualAttention
-from torchreid_adv.models.self_attack.guidance import PARTS, SpatialTemporalGuidance
-from torchreid_adv.models.self_attack.parts import GROUPS, group_parameters, moved
+from torchreid_adv.models.self_attack.layers import (
+    PARTS,
+    ResidualAttention,
+    SpatialTemporalGuidance,
+)
+from torchreid_adv.models.self_attack.parts import GROUPS, group_parameters, moved, parts_in
 from torchreid_adv.registry import MODELS
 
 PAIRS = torch.tensor([0, 0, 1, 1])
@@ -183,3 +186,59 @@ def test_the_factory_builds_what_the_config_switches_on():
     assert model.cross_last is None
     assert model.guidance is None
     assert model.feature_dim == 512
+
+
+@pytest.mark.parametrize("neck", ["classifier", "descriptor"])
+def test_a_batch_norm_may_stand_before_the_classifier_of_the_parts(neck):
+    plain, own = network.__wrapped__(), network.__wrapped__(parts_neck=neck)
+    own.load_state_dict(plain.state_dict(), strict=False)
+    assert own.neck_parts.bias is None
+    torch.nn.init.uniform_(own.neck_parts.weight, 0.5, 2)
+    seen = []
+    with torch.no_grad():
+        handle = own.guidance.register_forward_hook(lambda *call: seen.append(call[2]))
+        logits = own.train()(clips(), PAIRS, step="parts")["parts"]
+        handle.remove()
+        (raw,) = seen
+        unit = (raw - raw.mean(0)) / (raw.var(0, unbiased=False) + own.neck_parts.eps).sqrt()
+        expected = unit * own.neck_parts.weight @ own.classifier_parts.weight.T
+        assert torch.allclose(logits, expected, atol=1e-4)
+        own.eval(), plain.eval()
+        plain.load_state_dict(own.state_dict(), strict=False)
+        whole, printed = own(clips(), PAIRS), plain(clips(), PAIRS)
+        if neck == "classifier":
+            assert torch.equal(whole, printed)
+        else:
+            assert torch.allclose(whole, own.neck_parts(printed), atol=1e-5)
+            assert not torch.allclose(whole, printed)
+    grouped = group_parameters(own, tuple(GROUPS))
+    assert len(grouped) == len(set(grouped)) == len(list(own.parameters()))
+
+
+def test_parts_of_the_descriptor_can_be_asked_for_alone():
+    whole = network().eval()
+    seen = []
+    handle = whole.defender_last.register_forward_hook(lambda *call: seen.append(call[2]))
+    with torch.no_grad():
+        whole(clips(), PAIRS)
+        handle.remove()
+        maps = seen[0].unflatten(0, (4, 2))
+        bands = [band.mean((3, 4)) for band in maps.repeat_interleave(6, 3).chunk(PARTS, 3)]
+        by_hand = torch.stack(bands, 2).mean(1).flatten(1)  # 6 bands of maps of any height
+        found = {}
+        for part in ("defender", "stripes"):
+            other = network.__wrapped__(descriptor=part)
+            other.load_state_dict(whole.state_dict())
+            found[part] = other.eval()(clips(), PAIRS)
+            assert found[part].shape[1] == other.feature_dim
+        unguided = network.__wrapped__(guidance="none")
+        unguided.load_state_dict(whole.state_dict(), strict=False)
+        assert torch.equal(found["defender"], unguided.eval()(clips(), PAIRS))
+    assert found["stripes"].shape == by_hand.shape
+    assert torch.allclose(found["stripes"], by_hand, atol=1e-5)
+
+
+def test_a_checkpoint_says_whether_it_has_the_batch_norm():
+    names = [*network(parts_neck="classifier").state_dict()]
+    assert parts_in(names)["parts_neck"] == "classifier"
+    assert parts_in(network().state_dict())["parts_neck"] == "none"

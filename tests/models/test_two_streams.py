@@ -8,14 +8,15 @@ from torch import nn
 from torch.nn import functional as F
 from vi_images import write_llcm, write_regdb, write_sysu
 
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.train import train
+from torchreid_adv.config import torchreid_keys
+from torchreid_adv.engines.train import train
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models import victims
 from torchreid_adv.models.loading import build_network, load_model
-from torchreid_adv.models.trunk import Trunk
-from torchreid_adv.models.two_streams import TwoStreams, with_modality
+from torchreid_adv.models.resnet import Trunk
+from torchreid_adv.models.victims import TwoStreams, with_modality
+from torchreid_adv.runs import torchreid_checks
 
 MIXED = torch.tensor([0, 1, 3, 2])  # as of two sources
 
@@ -114,9 +115,9 @@ def settings(root, name, **changed):
 
 
 def run(arguments):
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     cfg.merge_from_list(arguments)
-    stock_config.check(cfg)
+    torchreid_checks.check(cfg)
     return train(cfg)
 
 

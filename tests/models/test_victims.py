@@ -12,10 +12,9 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import load_weights
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.models import PixelModel, trunk
-from torchreid_adv.models.maps import GeM, InstanceBatchNorm, NeckNorm, NonLocal
+from torchreid_adv.models import PixelModel, resnet
 from torchreid_adv.models.prepare import Prepared
-from torchreid_adv.models.trunk import Trunk
+from torchreid_adv.models.resnet import GeM, InstanceBatchNorm, NeckNorm, NonLocal, Trunk
 from torchreid_adv.models.victims import IDE, PCB, BNNeck
 from torchreid_adv.registry import MODELS
 
@@ -230,7 +229,7 @@ def kept(folder, monkeypatch, network):
     path.parent.mkdir(parents=True)
     torch.save(network.state_dict(), path)
     name = f"resnet50-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.pth"
-    monkeypatch.setitem(trunk.WEIGHTS, "resnet50", f"https://example.com/models/{name}")
+    monkeypatch.setitem(resnet.WEIGHTS, "resnet50", f"https://example.com/models/{name}")
     return path.rename(path.with_name(name))
 
 
@@ -239,21 +238,21 @@ def test_weights_of_imagenet_are_read_where_the_hub_keeps_them(monkeypatch, tmp_
     published = ResNet(Bottleneck, [1, 2, 1, 1], width_per_group=4)
     path = kept(tmp_path, monkeypatch, published)
     ours = Trunk(**SMALL, non_local=(0, 1, 0, 0))
-    trunk.load_imagenet(ours, "resnet50")
+    resnet.load_imagenet(ours, "resnet50")
     assert torch.equal(ours.layer2[1].conv2.weight, published.layer2[1].conv2.weight)
     with pytest.raises(
         ConfigError, match=r"do not fit this network, for example layer1\.0\.bn1\.IN"
     ):
-        trunk.load_imagenet(Trunk(**SMALL, ibn=True), "resnet50")
+        resnet.load_imagenet(Trunk(**SMALL, ibn=True), "resnet50")
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(ConfigError, match="is damaged: its SHA-256"):
-        trunk.load_imagenet(ours, "resnet50")
+        resnet.load_imagenet(ours, "resnet50")
 
 
 def test_weights_that_are_not_there_are_named(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(ConfigError, match=r"resnet50-0676ba61\.pth' is missing.*put https://"):
-        trunk.load_imagenet(Trunk(**SMALL), "resnet50")
+        resnet.load_imagenet(Trunk(**SMALL), "resnet50")
 
 
 def test_torchreid_loads_their_checkpoints(tiny, tmp_path):

@@ -17,15 +17,17 @@ from vi_images import write_llcm, write_regdb, write_sysu
 
 import torchreid_adv as adv
 from torchreid_adv import config
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.attack_gallery import attack_gallery, configured_dataset
-from torchreid_adv.commands.own_model import train_quietly
-from torchreid_adv.commands.standard import standard
-from torchreid_adv.commands.stock_checks import ready
-from torchreid_adv.commands.transfer import transfer
+from torchreid_adv.config import torchreid_keys
+from torchreid_adv.engines.trained import train_quietly
+from torchreid_adv.experiments.standard_runs import standard
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.loading import build_network
+from torchreid_adv.runs import torchreid_checks
+from torchreid_adv.runs.attack_dataset import attack_gallery
+from torchreid_adv.runs.grid import transfer
+from torchreid_adv.runs.inputs import configured_dataset
+from torchreid_adv.runs.torchreid_checks import ready
 from torchreid_adv.standard.versions import Version
 
 SIZE = (32, 16)
@@ -128,7 +130,7 @@ SETS = {
 
 def make_config(root, weights, name, out, **keys):
     """Return the config that all paths take; keys have ``__`` for a dot."""
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     settings = {
         "data.root": str(root),
         "data.sources": [name],
@@ -157,7 +159,7 @@ def make_config(root, weights, name, out, **keys):
         **{key.replace("__", "."): value for key, value in keys.items()},
     }
     cfg.merge_from_list([part for pair in settings.items() for part in map(str, pair)])
-    stock_config.check(cfg)
+    torchreid_checks.check(cfg)
     return cfg
 
 

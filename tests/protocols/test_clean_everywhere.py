@@ -24,10 +24,10 @@ from vcm import write_vcm
 
 import torchreid_adv as adv
 from torchreid_adv import config
-from torchreid_adv.commands.attack_gallery import configured_dataset, load_spec
-from torchreid_adv.commands.stock_checks import ready
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.specs import ModelSpec
+from torchreid_adv.runs.inputs import configured_dataset, load_spec
+from torchreid_adv.runs.torchreid_checks import ready
 from torchreid_adv.standard.versions import VERSIONS
 
 OWN = ("sysu", "regdb", "llcm")  # data sets with a protocol of their own

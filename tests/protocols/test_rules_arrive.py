@@ -15,17 +15,17 @@ from vi_images import write_sysu
 import torchreid_adv
 import torchreid_adv as adv
 from torchreid_adv import config
-from torchreid_adv.commands import outcome
-from torchreid_adv.commands.own_model import train_quietly
+from torchreid_adv.core.manifest import Manifest, read_manifest
 from torchreid_adv.data.adversarial import protocol_of
 from torchreid_adv.distances import Distance, build_distance
+from torchreid_adv.engines.trained import train_quietly
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import Protocol, Reranking, evaluate
 from torchreid_adv.evaluation.galleries import drawn_gallery
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.manifest import Manifest, read_manifest
 from torchreid_adv.models import Features
 from torchreid_adv.registry import DATASETS, PROTOCOLS
+from torchreid_adv.runs import attack_dataset
 from torchreid_adv.standard.versions import VERSIONS
 
 RULES = {
@@ -66,7 +66,7 @@ def place(tmp_path_factory):
 def quick(monkeypatch):
     monkeypatch.setattr(torchreid_module("utils"), "collect_env_info", str)  # asks pip
     monkeypatch.setitem(VERSIONS, "lite", FEW)
-    monkeypatch.setattr(outcome, "write_report", lambda out, *rest: out / "report.html")
+    monkeypatch.setattr(attack_dataset, "write_report", lambda out, *rest: out / "report.html")
 
 
 def scored(place, out, path, **keys):

@@ -8,14 +8,14 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import build_distance
 from torchreid_adv.evaluation import Protocol
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.models.features import Features
-from torchreid_adv.pixels import from_levels
-from torchreid_adv.report import charts
-from torchreid_adv.report.sections import Section
-from torchreid_adv.report.standard_view import View
-from torchreid_adv.report.target import TargetReport
+from torchreid_adv.report import style
+from torchreid_adv.runs.page import Section
+from torchreid_adv.standard.page_view import View
 
 EPS = 5
 
@@ -41,7 +41,7 @@ def draw_features(side, pids, camids, *, noise, seed):
 @pytest.fixture
 def make_target(tmp_path, monkeypatch):
     """Return a factory of TargetReports whose images lie below tmp_path."""
-    monkeypatch.setattr(charts, "DPI", 30)
+    monkeypatch.setattr(style, "DPI", 30)
 
     def make(
         *, name="market1501", people=6, cameras=3, queries=None, side="gallery", strength=1.0,
@@ -117,9 +117,7 @@ def without_figures(monkeypatch):
 def without_plots(monkeypatch):
     """The same for the page of the standard evaluation."""
     monkeypatch.setattr(View, "_draw", lambda _: {"distances": Figure((1, 1))})
-    monkeypatch.setattr(
-        "torchreid_adv.report.standard_page.bounds_figure", lambda *_: Figure((1, 1))
-    )
+    monkeypatch.setattr("torchreid_adv.standard.page.bounds_figure", lambda *_: Figure((1, 1)))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from torchreid_adv.report.claims import Comparison, markdown, spread, verdicts, write_claims
+from torchreid_adv.experiments.claims import Comparison, markdown, spread, verdicts, write_claims
 
 
 def cases(*rows):

@@ -2,10 +2,9 @@
 
 import pytest
 
-from torchreid_adv.report.beside import markdown, to_json
-from torchreid_adv.report.comparison import Finding, compare, measured
-from torchreid_adv.report.paper import names, paper_table
-from torchreid_adv.report.words import DASH
+from torchreid_adv.experiments.comparison import Finding, compare, markdown, measured, to_json
+from torchreid_adv.report.paper_table import names, paper_table
+from torchreid_adv.report.text import DASH
 
 MEASURES = {"mAP": 0.25, "cmc": {"1": 0.3, "5": 0.4, "10": 0.5, "20": 0.6}}
 

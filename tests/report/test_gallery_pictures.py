@@ -13,9 +13,8 @@ from torch.nn import functional as F
 from torchreid_adv.defenses import build_defense
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
-from torchreid_adv.report.attention import agreement, attention_maps, last_layer, overlay
+from torchreid_adv.report.attention import Sitting, agreement, attention_maps, last_layer, overlay
 from torchreid_adv.report.embedding import KINDS, cloud, variants
-from torchreid_adv.report.sitting import Sitting
 from torchreid_adv.report.stages import kept, noises, sparsity
 
 

@@ -13,7 +13,7 @@ from torchreid_adv.report.choice import (
     choose_worst,
     turned,
 )
-from torchreid_adv.report.ranking import Ranking
+from torchreid_adv.report.survey import Ranking
 
 
 def ranking(precision, first, rival=None):

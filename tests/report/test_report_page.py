@@ -15,14 +15,13 @@ from torch.nn import functional as F
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import DataError
 from torchreid_adv.models.features import Features
-from torchreid_adv.report import ranking
-from torchreid_adv.report.charts import curve_is_whole
-from torchreid_adv.report.lists import ranking_lists
+from torchreid_adv.report import survey as ranking
+from torchreid_adv.report.curves import curve_is_whole
 from torchreid_adv.report.noise import amplify, noise_triples
 from torchreid_adv.report.page import figure_prefixes
-from torchreid_adv.report.pulled import pulled_lists
+from torchreid_adv.report.ranking_lists import pulled_lists, ranking_lists
 from torchreid_adv.report.survey import survey_target
-from torchreid_adv.report.target import write_report
+from torchreid_adv.runs.page import write_report
 
 VOID = {"meta", "img", "br"}
 HOSTILE = [

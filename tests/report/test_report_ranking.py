@@ -12,7 +12,7 @@ from torchreid_adv.distances import build_distance
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.features import Features
-from torchreid_adv.report.ranking import choose_rows, rank, take
+from torchreid_adv.report.survey import choose_rows, rank, take
 
 
 def rules(name, **others):

@@ -11,8 +11,8 @@ import yaml
 from torch.nn import functional as F
 
 from torchreid_adv.distances import build_distance
-from torchreid_adv.report import words
-from torchreid_adv.report.tables import measures
+from torchreid_adv.report import text as words
+from torchreid_adv.report.table import measures
 
 
 def test_a_curve_that_never_falls_claims_no_loss():

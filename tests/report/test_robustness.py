@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.report.robustness import RUNS, ranking_robustness
+from torchreid_adv.experiments.ranking_robustness import RUNS, ranking_robustness
 
 PAGE = Path(__file__).parents[2] / "docs" / "ranking_robustness.md"
 FIGURES = {

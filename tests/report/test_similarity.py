@@ -9,7 +9,7 @@ from PIL import Image
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.similarity import ssim
-from torchreid_adv.report.similarity import file_similarity
+from torchreid_adv.report.noise import file_similarity
 
 
 def slow(x, y):

@@ -7,7 +7,7 @@ import hashlib
 import re
 
 from torchreid_adv.report.page import environment
-from torchreid_adv.report.sorting import sorting
+from torchreid_adv.report.table import sorting
 
 PAGE = """{% if wanted %}{% set sortable = true %}{% endif %}
 <head>{% include "page_head.html" %}</head>

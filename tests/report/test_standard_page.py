@@ -19,15 +19,14 @@ from torch import nn
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.errors import printable
 from torchreid_adv.models import Ensemble, PixelModel
-from torchreid_adv.report import standard_tables, standard_view, standard_words
-from torchreid_adv.report.attended import attended
+from torchreid_adv.report.attention import attended
 from torchreid_adv.report.choice import choose_worst
 from torchreid_adv.report.curves import _apart
-from torchreid_adv.report.ranking import Ranking
-from torchreid_adv.report.standard_page import write_standard_page
-from torchreid_adv.report.standard_view import View, people_of
-from torchreid_adv.report.survey import survey_target
+from torchreid_adv.report.survey import Ranking, survey_target
+from torchreid_adv.standard import page_tables, page_text, page_view
 from torchreid_adv.standard.ensemble import MEMBERS
+from torchreid_adv.standard.page import write_standard_page
+from torchreid_adv.standard.page_view import View, people_of
 from torchreid_adv.standard.tracks import COMPOSED
 from torchreid_adv.standard.versions import SIDES
 
@@ -99,16 +98,16 @@ def test_without_a_defense_there_are_no_rows_of_one(tmp_path, make_target):
 
 def test_a_deterministic_defense_has_no_draws():
     facts = standard_facts()
-    heads, rows = standard_tables.defense_table(facts)
+    heads, rows = page_tables.defense_table(facts)
     assert len(heads) == len(rows[0].cells) == 5
-    assert "2 draws" in dict(standard_words.threat(facts))["Random defense"]
+    assert "2 draws" in dict(page_text.threat(facts))["Random defense"]
     facts["model"]["defense"]["random"] = False
-    heads, rows = standard_tables.defense_table(facts)
+    heads, rows = page_tables.defense_table(facts)
     assert heads[-1] == "adaptive attack"
-    assert "Random defense" not in dict(standard_words.threat(facts))
+    assert "Random defense" not in dict(page_text.threat(facts))
     assert [row.name for row in rows] == ["eps 8", "eps 5"]
     facts["model"]["defense"] = None
-    assert standard_tables.defense_table(facts) is None
+    assert page_tables.defense_table(facts) is None
 
 
 @pytest.mark.usefixtures("without_plots")
@@ -116,7 +115,7 @@ def test_a_result_that_may_be_called_standard(tmp_path):
     facts = standard_facts(defense=False)
     facts["standard"] |= {"called_standard": True, "reasons": [], "escalated": ""}
     facts["flags"], facts["curve"]["median_eps"] = [], None
-    assert "no curve" in standard_words.breaking({"curve": {"curve": {"0": 0.8}}})
+    assert "no curve" in page_text.breaking({"curve": {"curve": {"0": 0.8}}})
     page = read(write_standard_page(tmp_path / "report.html", facts, [], settings={}))
     assert "May be called SRR-harmless" in page.said
     assert "None of 13 checks raised a flag" in page.said
@@ -126,31 +125,31 @@ def test_a_result_that_may_be_called_standard(tmp_path):
 
 def test_every_attack_and_every_check_has_its_words():
     facts = standard_facts()
-    assert {member.name for member in MEMBERS} | {COMPOSED} == set(standard_words.ATTACKS)
-    assert set(standard_words.TRACKS) == set(SIDES)
+    assert {member.name for member in MEMBERS} | {COMPOSED} == set(page_text.ATTACKS)
+    assert set(page_text.TRACKS) == set(SIDES)
     known = {check["name"] for check in facts["checks"]} | {"BB", "NOISE", "PERQ"}
-    assert known - {"harmless"} == set(standard_words.CHECKS)
+    assert known - {"harmless"} == set(page_text.CHECKS)
 
 
 def test_checks_read_as_they_were_measured():
     facts = standard_facts()
-    rows = {row[0].text: row for row in standard_tables.check_table(facts).rows}
+    rows = {row[0].text: row for row in page_tables.check_table(facts).rows}
     assert [cell.text for cell in rows["UNB"][1:]] == ["RED", "30.0%", "at most 10.0%", "model"]
     assert [cell.text for cell in rows["DYN"][1:]] == ["passed", "no", "no", "model"]
     assert rows["MONO"][2].text == "10 points"
-    first = standard_tables.check_table(facts).rows[0]
+    first = page_tables.check_table(facts).rows[0]
     assert first[1].text == "RED"
     low = {"name": "COLLAPSE", "raised": True, "value": 0.1, "threshold": 0.3, "meaning": ""}
-    assert standard_tables.allowed(low) == "at least 0.3"
+    assert page_tables.allowed(low) == "at least 0.3"
     noise = {"name": "NOISE", "raised": False, "value": -0.1, "threshold": 0.0, "meaning": ""}
-    assert standard_tables.allowed(noise) == "below 0 points"
+    assert page_tables.allowed(noise) == "below 0 points"
 
 
 def test_wins_are_shares_of_the_most():
-    found = standard_tables.wins({"wins": {"a": {"b": 4}, "b": {"a": 1}}})
+    found = page_tables.wins({"wins": {"a": {"b": 4}, "b": {"a": 1}}})
     assert found.names == ["a", "b"]
     assert found.rows == [("a", [None, (4, 1.0)]), ("b", [(1, 0.25), None])]
-    nobody = standard_tables.wins({"wins": {"a": {"b": 0}, "b": {"a": 0}}})
+    nobody = page_tables.wins({"wins": {"a": {"b": 0}, "b": {"a": 0}}})
     assert nobody.rows[0] == ("a", [None, (0, 0.0)])
 
 
@@ -234,6 +233,6 @@ def test_behind_a_defense_the_network_s_own_view_is_shown(make_target):
 
 def test_a_run_that_loses_nothing_has_no_list(make_target, monkeypatch):
     target = make_target(side="query", strength=0.0)
-    view = standard_view.build_view("Q", "8", target, small_model(), {})
+    view = page_view.build_view("Q", "8", target, small_model(), {})
     assert view.worst == []
     assert view.attention.missing == "No attacked image is shown."

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from torchreid_adv.report.universal_pictures import attacked_figure
+from torchreid_adv.experiments.scenario_pictures import attacked_figure
 
 
 def test_each_query_has_two_rows_and_a_column_for_each_way(tmp_path):

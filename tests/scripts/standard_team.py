@@ -11,8 +11,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from people import Stripes, pixel_model, small_version, write_people
 
+from torchreid_adv.core.processes import joined
 from torchreid_adv.defenses import Defended, build_defense
-from torchreid_adv.jobs.team import joined
 from torchreid_adv.standard.run import evaluate_standard
 
 

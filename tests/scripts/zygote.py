@@ -5,7 +5,8 @@ environments), ``log``, and optionally ``delay`` seconds until ``signal`` goes t
 ``victims``, or until the folder ``remove`` is removed; ``file_size``, the most bytes a file may
 have; ``memory``, the most bytes a process may take besides what it has; ``free``, the bytes said to
 be free on the disk; ``read_only``, a folder that cannot be written; ``closed``, numbers of standard
-streams that are closed; ``page``, whether a report is drawn. With ``images`` the wait ends when so
+streams that are closed; ``page``, whether a report is drawn; ``apart``, whether a process goes on
+where another one fails. With ``images`` the wait ends when so
 many are stored ``within`` a folder. Answers one line: the exit codes. The line "end" ends it.
 """
 
@@ -23,9 +24,10 @@ from pathlib import Path
 import torch
 
 from torchreid_adv import cli
-from torchreid_adv.commands import attack_gallery, outcome, train  # noqa: F401 (imported once)
-from torchreid_adv.jobs import space
+from torchreid_adv.core import files
+from torchreid_adv.engines import train
 from torchreid_adv.registry import TABLES
+from torchreid_adv.runs import attack_dataset
 
 CANNOT = 77  # exit code of a process that may not mount
 
@@ -47,9 +49,9 @@ def child(order, environment, pipe):
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"],) * 2)
     if "free" in order:
         usage = shutil.disk_usage("/")._replace(free=order["free"])
-        space.shutil = type("Disk", (), {"disk_usage": staticmethod(lambda place: usage)})
+        files.shutil = type("Disk", (), {"disk_usage": staticmethod(lambda place: usage)})
     if not order.get("page"):  # pictures are not at stake
-        outcome.write_report = lambda out, *rest: out / "report.html"
+        attack_dataset.write_report = lambda out, *rest: out / "report.html"
     code = cli.main(order["arguments"])
     sys.stdout.flush()
     os._exit(code)
@@ -95,13 +97,13 @@ def ended(pid):
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-def wait(pids):
-    """Wait for processes; when one fails, end the others, as torchrun does."""
+def wait(pids, apart):
+    """Wait for processes; when one fails, end the others, as torchrun does, unless apart."""
     codes = {}
     while len(codes) < len(pids):
         pid, status = os.waitpid(-1, 0)
         codes[pid] = os.waitstatus_to_exitcode(status)
-        if codes[pid]:
+        if codes[pid] and not apart:
             for other in set(pids) - set(codes):
                 os.kill(other, signal.SIGTERM)
     return [codes[pid] for pid in pids]
@@ -128,7 +130,7 @@ def main():
             for victim in order.get("victims", ()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pids[victim], getattr(signal, order["signal"]))
-        codes = wait(pids)
+        codes = wait(pids, order.get("apart", False))
         with open(order["log"], "ab") as log, open(reading, "rb") as said:
             log.write(said.read())
         print(json.dumps(codes), flush=True)

@@ -11,7 +11,7 @@ import numpy as np
 from forgery import at, changed, leaves, resealed
 from PIL import Image
 
-from torchreid_adv.jobs.manifest import FILE_NAME, Manifest, read_manifest, sha256
+from torchreid_adv.core.manifest import FILE_NAME, Manifest, read_manifest, sha256
 from torchreid_adv.standard.reading import RESULT, manifest_hash, sealed
 
 HUGE = 20 * 2**30

@@ -12,12 +12,14 @@ import torch
 from markets import write_market
 
 from torchreid_adv import cli, config
-from torchreid_adv.commands import stock_config, verify_images, verify_results, verify_standard
-from torchreid_adv.commands.score_again import configured_originals, configured_scorer
-from torchreid_adv.commands.stock_checks import ready
+from torchreid_adv.cli import command
+from torchreid_adv.core.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
 from torchreid_adv.errors import AdvError
-from torchreid_adv.jobs.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
-from torchreid_adv.standard import replay
+from torchreid_adv.experiments.scoring_again import configured_originals, configured_scorer
+from torchreid_adv.runs import verify
+from torchreid_adv.runs.torchreid_checks import ready
+from torchreid_adv.standard import replay, verify_results
+from torchreid_adv.standard import verify as verify_standard
 from torchreid_adv.standard.called import other_models, why_not
 from torchreid_adv.standard.reading import RESULT, manifest_hash, read_result, sealed
 from torchreid_adv.standard.told import Told
@@ -204,7 +206,7 @@ class Court:
         self._remember(patch, verify_standard, "check_variant", self._files)
         self._remember(patch, verify_results, "check_variant", self._files)
         self._remember(patch, replay, "_content", self._told)
-        self._remember(patch, verify_images, "_image_faults", self._image)
+        self._remember(patch, verify, "_image_faults", self._image)
         self.standard = self._config(self.place.flags())
         self.originals = configured_originals(self.standard)
         self._stack.enter_context(ready(self.standard))
@@ -215,8 +217,8 @@ class Court:
         config.forget()
 
     def _config(self, flags):
-        parser = stock_config.make_parser("court")
-        return stock_config.merged_config(parser.parse_args(flags))
+        parser = command.make_parser("court")
+        return command.merged_config(parser.parse_args(flags))
 
     def _remember(self, patch, module, name, key):
         function = getattr(module, name)

@@ -13,11 +13,11 @@ from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.standard.flags import Trials, of_model, of_table, of_trials
-from torchreid_adv.standard.looking import look
+from torchreid_adv.standard.inspection import look
 from torchreid_adv.standard.result import why_not
 from torchreid_adv.standard.run import _checked, evaluate_standard, make_setting
-from torchreid_adv.standard.tables import Scores, Table
-from torchreid_adv.standard.trials import sample
+from torchreid_adv.standard.sample import sample
+from torchreid_adv.standard.scores import Scores, Table
 from torchreid_adv.standard.versions import LITE, STANDARD
 
 SHORT = dataclasses.replace(TOY, sample=6, curve=(0, 14, 255))

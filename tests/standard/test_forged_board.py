@@ -11,8 +11,8 @@ from forged import WAYS, forge
 from forgery import make, short_lite
 
 from torchreid_adv import cli, config
-from torchreid_adv.commands import leaderboard
-from torchreid_adv.report import leaderboard as board
+from torchreid_adv.experiments import leaderboards
+from torchreid_adv.standard import leaderboard as board
 from torchreid_adv.standard.reading import RESULT, read_result
 
 SECONDS = 10  # for one submission; more is a hang
@@ -56,20 +56,20 @@ def watched(monkeypatch):
         return limited
 
     for name in ("_read", "_verified"):
-        monkeypatch.setattr(leaderboard, name, limit(getattr(leaderboard, name)))
+        monkeypatch.setattr(leaderboards, name, limit(getattr(leaderboards, name)))
     return seconds
 
 
 def shown(monkeypatch):
     """What the board is made of, kept when it is written."""
     kept = {}
-    write = leaderboard.write_leaderboard
+    write = leaderboards.write_leaderboard
 
     def remembered(out, results, refused=()):
         kept.update(results=list(results), refused=list(refused))
         return write(out, results, refused)
 
-    monkeypatch.setattr(leaderboard, "write_leaderboard", remembered)
+    monkeypatch.setattr(leaderboards, "write_leaderboard", remembered)
     return kept
 
 

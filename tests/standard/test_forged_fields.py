@@ -27,9 +27,9 @@ from forgery import (
     three_ways,
 )
 
+from torchreid_adv.core.manifest import FILE_NAME, RUN, Manifest, read_manifest
+from torchreid_adv.core.manifest import Entry as StoredEntry
 from torchreid_adv.errors import DataError
-from torchreid_adv.jobs.manifest import FILE_NAME, RUN, Manifest, read_manifest
-from torchreid_adv.jobs.manifest import Entry as StoredEntry
 from torchreid_adv.standard.reading import RESULT, manifest_hash, sealed
 
 DOCS = Path(__file__).parents[2] / "docs" / "standard.md"

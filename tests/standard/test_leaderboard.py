@@ -11,7 +11,7 @@ from results import digest, flag, result, write
 
 from torchreid_adv import cli
 from torchreid_adv.errors import DataError, printable
-from torchreid_adv.report.leaderboard import Result, groups, markdown, write_leaderboard
+from torchreid_adv.standard.leaderboard import Result, groups, markdown, write_leaderboard
 from torchreid_adv.standard.reading import RESULT, read_result, sealed
 
 

@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import References
-from torchreid_adv.attacks.rank_margin import RankLoss
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.attacks.average_precision import RankLoss
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import build_distance
 from torchreid_adv.models import Features
 from torchreid_adv.standard import ensemble

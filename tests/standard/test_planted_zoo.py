@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torchreid_adv.attacks import GradientAttack
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.distances import build_distance
-from torchreid_adv.standard import trials
+from torchreid_adv.standard import sample
 from torchreid_adv.standard.run import evaluate_standard
 
 SHORT = dataclasses.replace(
@@ -140,14 +140,14 @@ class Broken(GradientAttack):
 
 def planted_attack(monkeypatch, fails):
     """Make the attacks of the trials broken ones; single steps stay as they are."""
-    honest = trials.apgd
+    honest = sample.apgd
 
     def apgd(objective, eps, steps):
         attack = honest(objective, eps, steps)
         attack.__class__ = type("Planted", (Broken,), {"fails": staticmethod(fails)})
         return attack
 
-    monkeypatch.setattr(trials, "apgd", apgd)
+    monkeypatch.setattr(sample, "apgd", apgd)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from people import Stripes, pixel_model, small_version, write_people
 
-from torchreid_adv.jobs.manifest import read_manifest
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.standard.run import evaluate_standard
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "standard_team.py"

@@ -12,15 +12,15 @@ from people import TOY, Stripes, pixel_model, write_people
 from PIL import Image
 from torch.nn import functional as F
 
-from torchreid_adv.attacks.variant import VariantWriter
-from torchreid_adv.commands import standard_page
-from torchreid_adv.commands.verify_images import verify
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.defenses import Defended, Defense, build_defense
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.jobs.manifest import read_manifest
-from torchreid_adv.report.standard_view import View, build_view
+from torchreid_adv.runs.verify import verify
+from torchreid_adv.runs.writer import VariantWriter
+from torchreid_adv.standard import page
+from torchreid_adv.standard.page_view import View, build_view
+from torchreid_adv.standard.result import lines
 from torchreid_adv.standard.run import evaluate_standard
-from torchreid_adv.standard.words import lines
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_a_run_that_is_there_is_read_back(run, data, monkeypatch):
         raise AssertionError("computed again")
 
     monkeypatch.setattr(VariantWriter, "_result", forbidden)
-    monkeypatch.setattr("torchreid_adv.standard.trials.attacked", forbidden)
+    monkeypatch.setattr("torchreid_adv.standard.sample.attacked", forbidden)
     monkeypatch.setattr("torchreid_adv.evaluation.Protocol.evaluate", forbidden)
     again = evaluate_standard(
         pixel_model(Stripes()), data, out=out, version=TOY, surrogates=surrogates()
@@ -183,10 +183,10 @@ def test_the_page_shows_what_is_stored_and_attacks_nothing(run, data, monkeypatc
     def forbidden(*arguments, **keywords):
         raise AssertionError("attacked again")
 
-    monkeypatch.setattr(standard_page, "build_view", kept)
+    monkeypatch.setattr(page, "build_view", kept)
     monkeypatch.setattr(View, "_draw", lambda _: {"distances": Figure((1, 1))})
     monkeypatch.setattr(VariantWriter, "write", forbidden)
-    path = standard_page.standard_page(pixel_model(Stripes()), data, out=out)
+    path = page.standard_page(pixel_model(Stripes()), data, out=out)
     assert path == out / "report.html"
     text = path.read_text(encoding="utf-8")
     for track, view in zip("QG", views, strict=True):
@@ -198,20 +198,18 @@ def test_the_page_shows_what_is_stored_and_attacks_nothing(run, data, monkeypatc
         assert max(worst.triple.largest for worst in view.worst if worst.triple) <= 14
         assert len(view.attention.images) == sum(worst.triple is not None for worst in view.worst)
     queries = result["tracks"]["Q"]["14"]
-    by = Counter(
-        standard_page.made_by(out / "Q-eps14", read_manifest(out / "Q-eps14/composed")).values()
-    )
+    by = Counter(page.made_by(out / "Q-eps14", read_manifest(out / "Q-eps14/composed")).values())
     assert by == {name: own["won"] for name, own in queries["attacks"].items() if own["won"]}
     assert result["manifest"] in text
-    monkeypatch.setattr(standard_page, "extract", forbidden)
+    monkeypatch.setattr(page, "extract", forbidden)
     first = path.read_bytes()
-    standard_page.standard_page(pixel_model(Stripes()), data, out=out)
+    page.standard_page(pixel_model(Stripes()), data, out=out)
     assert path.read_bytes() == first
 
 
 def test_there_is_no_page_without_a_run(data, tmp_path):
     with pytest.raises(DataError, match=r"holds no standard\.json"):
-        standard_page.standard_page(pixel_model(Stripes()), data, out=tmp_path)
+        page.standard_page(pixel_model(Stripes()), data, out=tmp_path)
 
 
 def test_another_run_s_folder_is_refused(run, data):

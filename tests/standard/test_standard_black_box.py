@@ -7,14 +7,13 @@ import pytest
 import torch
 from people import TOY, Stripes, pixel_model, write_people
 
-from torchreid_adv.commands.standard_page import standard_page
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.base import BlackBox
-from torchreid_adv.standard.result import why_not
+from torchreid_adv.models.pixel_model import BlackBox
+from torchreid_adv.standard.page import standard_page
+from torchreid_adv.standard.result import lines, why_not
 from torchreid_adv.standard.run import evaluate_standard
 from torchreid_adv.standard.versions import STANDARD
-from torchreid_adv.standard.words import lines
 
 SHORT = dataclasses.replace(TOY, eps=(60,), square=60, sample=4, bootstrap=20)
 

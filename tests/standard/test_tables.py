@@ -11,7 +11,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.evaluation.chance import expected_precision
 from torchreid_adv.models import Features
-from torchreid_adv.standard.tables import (
+from torchreid_adv.standard.scores import (
     Scores,
     Table,
     interval,

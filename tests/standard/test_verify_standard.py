@@ -12,14 +12,14 @@ from people import TOY, Stripes, pixel_model, write_people
 from PIL import Image
 
 from torchreid_adv import cli, config
-from torchreid_adv.commands.verify_standard import verify_run
+from torchreid_adv.core.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import DataError, VerificationError
 from torchreid_adv.evaluation import Protocol
-from torchreid_adv.jobs.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
+from torchreid_adv.standard.judge import Judge
 from torchreid_adv.standard.reading import RESULT, manifest_hash, read_result, sealed
 from torchreid_adv.standard.run import evaluate_standard
-from torchreid_adv.standard.scoring import Judge
+from torchreid_adv.standard.verify import verify_run
 
 SHORT = dataclasses.replace(
     TOY, steps=4, self_steps=2, pulls=1, square=6, noise=2, sample=2, curve=(0,), bootstrap=20

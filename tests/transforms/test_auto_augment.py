@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import AutoAugment, InterpolationMode
 
-from torchreid_adv.commands import published_auto_augment
+from torchreid_adv.benchmarks import published
 from torchreid_adv.transforms.auto_augment import POLICIES, Augmentation, draw_augmentation
 from torchreid_adv.transforms.boxes import Box
 
@@ -35,7 +35,7 @@ def test_a_row_is_torchvisions(image, row, sign, monkeypatch):
 def test_a_legacy_row_is_the_published_one(image, row, sign, monkeypatch):
     monkeypatch.setattr(random, "choice", lambda signs: sign)
     theirs = image
-    for _, operation, magnitude in published_auto_augment.policy()[row]:
+    for _, operation, magnitude in published.policy()[row]:
         theirs = operation(theirs, magnitude)
     ours = Augmentation(row, (True, True), (sign, sign), legacy=True).of(image, WHOLE)
     assert np.array_equal(np.asarray(ours), np.asarray(theirs))

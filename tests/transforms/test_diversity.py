@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from torchreid_adv.commands import published_transforms
+from torchreid_adv.benchmarks import published
 from torchreid_adv.registry import TRANSFORMS
 from torchreid_adv.transforms.auto_augment import Augmentation
 from torchreid_adv.transforms.boxes import Box
@@ -80,8 +80,8 @@ def test_lht_boxes_are_as_described_and_as_published_in_legacy():
 
 def test_legacy_boxes_cover_what_the_published_code_covers():
     black, white = Image.new("RGB", (WIDTH, HEIGHT)), np.full((HEIGHT, WIDTH, 3), 255, np.uint8)
-    published_transforms.seed(0)
-    pasted = (published_transforms.pasted(black, white) for _ in range(2000))
+    published.seed(0)
+    pasted = (published.pasted(black, white) for _ in range(2000))
     theirs = sum((np.asarray(image)[..., 0] > 0) / 2000 for image in pasted)
     ours = np.zeros((HEIGHT, WIDTH))
     for patch in draws("lht", 8000, p=1.0, legacy=True):
@@ -114,9 +114,8 @@ def test_a_patch_is_the_boxs_part_of_the_whole_images_look(image, look):
 
 
 def test_looks_of_lht_can_be_chosen():
-    drawn = draws(
-        "lht", 2000, p=1.0, gray=0.0, gray_fusion=0.5, sketch_fusion=0.0, augment=0.0, mode="paper"
-    )
+    options = {"gray": 0.0, "gray_fusion": 0.5, "sketch_fusion": 0.0, "augment": 0.0}
+    drawn = draws("lht", 2000, p=1.0, mode="one_modality", **options)
     found = Counter("nothing" if p is None else kind(p.look) for p in drawn)
     assert set(found) == {"nothing", "gray_fusion"}
     assert found["nothing"] / len(drawn) == pytest.approx(0.5, abs=0.05)

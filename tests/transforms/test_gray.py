@@ -5,11 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from torchreid_adv import pixels
+from torchreid_adv.core import pixels
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import TRANSFORMS
 from torchreid_adv.transforms.boxes import Box, BoxSampler
-from torchreid_adv.transforms.gray import gray_box
+from torchreid_adv.transforms.grayscale import gray_box
 
 HEIGHT, WIDTH = 64, 32
 

@@ -99,7 +99,7 @@ def test_tiny_images_pass(name, size):
         ("sketch", {"p": "often"}, "p is a probability"),
         ("sketch", {"p": float("nan")}, "p is a probability"),
         ("channel_fusion", {"p": 2}, "p is a probability"),
-        ("channel_fusion", {"sketch": 1.1}, "sketch is a probability"),
+        ("channel_fusion", {"sketch": 1.1, "mode": "code"}, "sketch is a probability"),
         ("pad_crop", {"padding": 0}, "1 or more; got 0"),
         ("lht", {"p": True}, "p is a probability"),
         ("lht", {"gray": 0.9}, "add up to 1.7"),

@@ -5,7 +5,7 @@ from PIL import Image
 
 from torchreid_adv.registry import TRANSFORMS
 from torchreid_adv.transforms.boxes import Box
-from torchreid_adv.transforms.sketching import blurred, sketch_box, sketched
+from torchreid_adv.transforms.channels import blurred, sketch_box, sketched
 
 SIZES = [(256, 128), (64, 32), (14, 14), (5, 3), (1, 40), (40, 1), (1, 1), (333, 211)]
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from torchreid_adv.attacks.gradient_attack import Attack
+import torch
+from torch import nn
+
+from torchreid_adv.attacks.loop.gradient_attack import Attack
 from torchreid_adv.attacks.shared_noise import with_shared_noise
-from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.config import PER_ATTACK, AdvConfig, lookup, split_options
+from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import configured_metric
-from torchreid_adv.models.prepare import PRECISIONS
-from torchreid_adv.pixels import from_levels
+from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box
+from torchreid_adv.models.prepare import PRECISIONS, frozen
 from torchreid_adv.registry import ATTACKS
 
 TRACKLETS = ("frames", "shared")
@@ -59,17 +64,23 @@ def build_attack(
 def configured_attack(cfg: AdvConfig) -> Attack:
     """Build the attack of ``adv.attack.*``; gray levels are converted here and nowhere else.
 
+    Options in a section called as an attack are of that attack alone, see
+    :func:`torchreid_adv.config.split_options`.
+
     Raises:
         ConfigError: a key is set that this attack does not use.
     """
-    chosen, options = cfg.adv.attack, dict(cfg.adv.attack.options)
+    chosen = cfg.adv.attack
+    common, single = split_options(chosen.options)
+    own = single.get(ATTACKS.name_of(chosen.name), {})
+    options = {**common, **{k: v for k, v in own.items() if k not in PER_ATTACK}}
     if chosen.tracklet == "shared" and lookup(cfg, "data.type", "image") != "video":
         raise ConfigError(
             "adv.attack.tracklet shared gives the frames of a tracklet one noise; set data.type "
             "video, or adv.attack.tracklet frames"
         )
     for key in ("step_size", "steps", "momentum"):
-        value = chosen[key]
+        value = own.get(key, chosen[key])
         if value is not None:
             if key not in ATTACKS.options(chosen.name):
                 raise ConfigError(f"the attack '{chosen.name}' does not use adv.attack.{key}")
@@ -110,3 +121,34 @@ def _check_unit(key: str, value: Any) -> None:
             else ""
         )
         raise ConfigError(f"{key} is in [0, 1] pixel units, got {value!r}{hint}")
+
+
+def check_gradient(model: nn.Module, attack: Attack | None = None) -> None:
+    """Refuse an attack that follows a model's gradient where there is none; no data is read.
+
+    Args:
+        model: what is attacked; of several as one, each has a gradient.
+        attack: that is going to be made; None = one that follows gradients.
+
+    Raises:
+        ConfigError: the model has no gradient, or fails on an image.
+    """
+    if not getattr(attack, "needs_gradient", True):
+        return
+    what = black_box(model) or ("a network that cuts it off" if any(_cut(model)) else "")
+    if what:
+        name = getattr(attack, "name", "this attack")
+        raise ConfigError(
+            f"{name} follows the gradient of the model, and the model has no gradient: it is "
+            f"{what}. Attack it by its answers (adv.attack.name square, nes or spsa), or by "
+            "transfer from another model"
+        )
+
+
+def _cut(model: nn.Module) -> Iterator[bool]:
+    """Give for each network of a model whether its features do not lead back to its images."""
+    for part in [part for part in model.modules() if isinstance(part, PixelModel)]:
+        first = next(part.parameters(), torch.zeros(1))
+        images = torch.full((2, 3, *part.size), 0.5, device=first.device).requires_grad_()
+        with frozen(part), torch.enable_grad(), torch.random.fork_rng():
+            yield not part(images, **any_labels(part, 2)).requires_grad

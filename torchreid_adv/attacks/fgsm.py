@@ -2,16 +2,60 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 
-from torchreid_adv.attacks.gradient_attack import GradientAttack
-from torchreid_adv.attacks.objectives import MetricDistance
-from torchreid_adv.attacks.sign_attack import sign_attack
+from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
+from torchreid_adv.attacks.loop.gradients import Gradient, exact
+from torchreid_adv.attacks.loop.objectives import MetricDistance, Objective
+from torchreid_adv.attacks.loop.perturbations import LinfDelta
+from torchreid_adv.attacks.loop.steps import SignStep
+from torchreid_adv.core.pixels import from_levels, to_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, suggest
-from torchreid_adv.pixels import from_levels, to_levels
 from torchreid_adv.registry import ATTACKS
+
+
+def sign_attack(
+    objective: Objective,
+    eps: float,
+    *,
+    step_size: float,
+    steps: int,
+    momentum: float = 0.0,
+    gradient: Gradient = exact,
+    start: str = "zero",
+    seed: int = 0,
+    precision: str = "fp32",
+    score: bool = True,
+) -> GradientAttack:
+    """Build the loop of an attack that takes sign steps.
+
+    Args:
+        objective: what grows.
+        eps: L-infinity bound, pixel units of [0, 1].
+        step_size: pixel units of [0, 1].
+        steps: how many.
+        momentum: decay of the running sum of L1-normalized gradients; 0 = the gradient alone.
+        gradient: how it is found.
+        start: ``zero``, ``random`` or ``if_stuck``.
+        seed: of everything random.
+        precision: ``fp32`` or ``bf16``.
+        score: compute the losses of the result, too.
+    """
+    return GradientAttack(
+        objective,
+        LinfDelta(eps),
+        functools.partial(SignStep, lr=step_size, momentum=momentum),
+        steps,
+        gradient=gradient,
+        start=start,
+        seed=seed,
+        precision=precision,
+        score=score,
+    )
+
 
 PAPER = "Bai et al., Adversarial Metric Attack and Defense for Person Re-identification, 2020"
 ROUNDING: dict[str, Callable[[float], int]] = {

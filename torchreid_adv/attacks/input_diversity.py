@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchreid_adv.attacks.gradient_attack import GradientAttack
-from torchreid_adv.attacks.gradients import Smoothed
-from torchreid_adv.attacks.objectives import Embed, Losses, MetricDistance, Objective
+from torchreid_adv.attacks.fgsm import sign_attack
+from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
+from torchreid_adv.attacks.loop.gradients import Smoothed
+from torchreid_adv.attacks.loop.objectives import Embed, Losses, MetricDistance, Objective
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.sign_attack import sign_attack
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.pixels import from_levels
 from torchreid_adv.registry import ATTACKS
 
 _LEVEL = from_levels(1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 
-from torchreid_adv.attacks.auto_step import AutoStep
-from torchreid_adv.attacks.gradient_attack import GradientAttack
-from torchreid_adv.attacks.objectives import MetricDistance, Objective
-from torchreid_adv.attacks.perturbations import LinfDelta
-from torchreid_adv.attacks.sign_attack import sign_attack
+from torchreid_adv.attacks.apgd import AutoStep
+from torchreid_adv.attacks.fgsm import sign_attack
+from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
+from torchreid_adv.attacks.loop.objectives import MetricDistance, Objective
+from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.distances import Distance
 from torchreid_adv.registry import ATTACKS
 

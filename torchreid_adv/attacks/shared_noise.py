@@ -9,12 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchreid_adv.attacks.gradient_attack import Attack, GradientAttack
-from torchreid_adv.attacks.gradients import exact
-from torchreid_adv.attacks.perturbations import LinfDelta, Perturbation, inside, largest, uniform
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.attacks.loop.gradient_attack import Attack, GradientAttack
+from torchreid_adv.attacks.loop.gradients import exact
+from torchreid_adv.attacks.loop.perturbations import (
+    LinfDelta,
+    Perturbation,
+    inside,
+    largest,
+    uniform,
+)
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import from_levels, whole_noise
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.pixels import from_levels, whole_noise
 
 _HALF = from_levels(0.5)
 

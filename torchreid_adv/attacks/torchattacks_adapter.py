@@ -12,18 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchreid_adv.attacks.gradient_attack import Adversarial
-from torchreid_adv.attacks.objectives import Losses, MetricDistance
-from torchreid_adv.attacks.randomness import PerImageDraws, seeded
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial
+from torchreid_adv.attacks.loop.objectives import Losses, MetricDistance
+from torchreid_adv.attacks.loop.randomness import PerImageDraws, same_size, seeded
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.same_size import same_size
-from torchreid_adv.attacks.torchattacks_methods import FIXED, method
-from torchreid_adv.attacks.two_logits import TwoLogits
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.attacks.torchattacks_methods import FIXED, TwoLogits, method
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.models.prepare import prepared
-from torchreid_adv.pixels import to_levels
 from torchreid_adv.registry import ATTACKS
 
 

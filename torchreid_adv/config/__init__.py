@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 
 from yacs.config import CfgNode
 
-from torchreid_adv import pixels
 from torchreid_adv.config.checks import (
+    PER_ATTACK,
     check_finite,
     check_names,
     check_selection,
@@ -23,7 +23,9 @@ from torchreid_adv.config.checks import (
     defense_options,
     set_engine,
     spell_names,
+    split_options,
 )
+from torchreid_adv.config.keys import PATHS
 from torchreid_adv.config.tree import (
     DECLARED,
     AdvConfig,
@@ -34,11 +36,12 @@ from torchreid_adv.config.tree import (
     plain,
 )
 from torchreid_adv.config.values import expanded
-from torchreid_adv.config.yaml_file import read_yaml
+from torchreid_adv.config.yaml_files import read_yaml
+from torchreid_adv.core import pixels
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.keys import PATHS
 
 __all__ = [
+    "PER_ATTACK",
     "AdvConfig",
     "CfgNode",
     "add_adv_config",
@@ -57,6 +60,7 @@ __all__ = [
     "set_engine",
     "setup",
     "spell_names",
+    "split_options",
     "using",
 ]
 _current: AdvConfig | None = None

@@ -7,10 +7,10 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from torchreid_adv.config.keys import KEYS
 from torchreid_adv.config.tree import AdvConfig, coerce, leaves, lookup, plain, shown
 from torchreid_adv.config.values import finite
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.keys import KEYS
 from torchreid_adv.registry import (
     ATTACKS,
     DEFENSES,
@@ -119,13 +119,13 @@ def check_names(cfg: AdvConfig) -> None:
     for section, table in _SECTIONS.items():
         _spell_section(cfg.adv[section], table)
     adv = cfg.adv
-    ATTACKS.check_options(adv.attack.name, dict(adv.attack.options))
-    ATTACKS.check_options(adv.training.attack, dict(adv.training.options))
+    _check_attack_options(adv.attack.name, adv.attack.options, "adv.attack.options")
+    _check_attack_options(adv.training.attack, adv.training.options, "adv.training.options")
     for name in adv.training.report:
         ATTACKS.get(name)
     if adv.engine:
         check_engine_name(cfg)
-    for option in adv.attack.options:
+    for option in split_options(adv.attack.options)[0]:
         key = "metric" if option == "distance" else option
         if key in adv.attack:
             raise ConfigError(f"adv.attack.options.{option} stands for adv.attack.{key}; set that")
@@ -145,6 +145,61 @@ def check_names(cfg: AdvConfig) -> None:
                     f"adv.{section}.{name} is a section of keywords, got {shown(options)}"
                 )
             table.check_options(name, dict(options))
+
+
+PER_ATTACK = ("step_size", "steps", "momentum")  # keys that a section of one attack may hold, too
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the options that hold for every attack, and those of single attacks by their names.
+
+    Args:
+        options: ``adv.attack.options``; a section called as a registered attack is of that attack
+            alone, as in ``{lta: {legacy: True}}``.
+    """
+    common: dict[str, Any] = {}
+    single: dict[str, dict[str, Any]] = {}
+    for key, value in options.items():
+        if isinstance(value, Mapping) and key in ATTACKS:
+            single[ATTACKS.name_of(key)] = dict(plain(value))
+        else:
+            common[key] = value
+    return common, single
+
+
+def _check_attack_options(attack: str, options: Mapping[str, Any], where: str) -> None:
+    """Hold common options against the configured attack, and each section against its own.
+
+    Raises:
+        ConfigError: an option that an attack does not take, or a key that holds for all attacks.
+    """
+    common, single = split_options(options)
+    ATTACKS.check_options(attack, common)
+    for name, section in single.items():
+        ATTACKS.check_options(name, section)
+        for option in section:
+            key = "metric" if option == "distance" else option
+            if key in (*_OF_ALL, "metric"):
+                raise ConfigError(
+                    f"{where}.{name}.{option} cannot differ between attacks; set adv.attack.{key}"
+                )
+            if option in PER_ATTACK:
+                _check_single(f"{where}.{name}.{option}", option, section[option])
+
+
+def _check_single(key: str, option: str, value: Any) -> None:
+    """Hold a key of one attack against the declaration of that of all."""
+    declared = next(known for known in KEYS if known.name == f"attack.{option}")
+    if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"config key '{key}' is a number, got {shown(value)}")
+    if declared.kind is int and not isinstance(value, int):
+        raise ConfigError(f"config key '{key}' is a whole number, got {shown(value)}")
+    wrong = declared.check(value)
+    if wrong:
+        raise ConfigError(f"config key '{key}' {wrong}, got {shown(value)}")
+
+
+_OF_ALL = ("eps", "seed", "precision", "targeted", "weights")
 
 
 def check_selection(name: str, sources: Sequence[str], targets: Sequence[str]) -> None:

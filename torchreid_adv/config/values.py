@@ -8,9 +8,9 @@ import os
 import re
 from typing import Any
 
-from torchreid_adv.config.yaml_file import Scalar, read_list, values
+from torchreid_adv.config.keys import KEYS, PATHS, STOCK_LISTS, Key
+from torchreid_adv.config.yaml_files import Scalar, read_list, values
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.keys import KEYS, PATHS, STOCK_LISTS, Key
 
 SHOWN = 80  # characters of a value in an error
 DECLARED: dict[str, Key] = {f"adv.{key.name}": key for key in KEYS}

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv.core.facts import facts_of
+from torchreid_adv.core.files import flush_folder, removed_after, sweep, unfinished_name, write_text
+from torchreid_adv.core.lock import making
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.jobs.files import flush_folder, removed_after, unfinished_name, write_text
-from torchreid_adv.jobs.lock import making
 
 FORMAT = 1  # of what is kept; another number is never found
 KEY = "key.json"  # in a kept folder, beside what it holds
@@ -123,6 +123,7 @@ class Cache:
         """
         path = self.path(name, key)
         if path.exists():
+            sweep(path.parent, path.name)  # a kill may have left the lock of who made it
             return self._checked(path, key)
         with making(path):
             if not path.exists():  # else made by a process that this one has waited for

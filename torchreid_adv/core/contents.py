@@ -11,8 +11,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from torchreid_adv.core.files import write_text
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.jobs.files import write_text
 
 FILE_NAME = "files.json"
 FORMAT = 1

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 KNOWN_CODE = ("torchreid_adv", "torch", "torchvision", "numpy", "builtins", "functools", "operator")
 CACHES = "caches"  # class attribute: names of attributes that only save work
 _BASE = frozenset({*vars(nn.Module()), "training"})  # attributes that every module has
+_OWN = f"{__name__.partition('.')[0]}."
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
@@ -52,8 +53,13 @@ def tensors_digest(module: nn.Module) -> str:
 
 def code_of(thing: Any) -> str:
     """Return the name of a function or class and, of code that has no version, a source hash."""
-    name = f"{thing.__module__}.{thing.__qualname__}"
-    if str(thing.__module__).partition(".")[0] in KNOWN_CODE:
+    module = str(thing.__module__)
+    if isinstance(thing, type) and module.startswith(
+        _OWN
+    ):  # which file of its room decides nothing
+        module = ".".join(module.split(".")[:2])
+    name = f"{module}.{thing.__qualname__}"
+    if module.partition(".")[0] in KNOWN_CODE:
         return name
     return f"{name} {_source(thing)}".rstrip()
 

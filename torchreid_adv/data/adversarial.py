@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv import config
+from torchreid_adv.core.files import inside
+from torchreid_adv.core.manifest import FILE_NAME, SIDES, Entry, Manifest, read_manifest
 from torchreid_adv.data.cross_modality.modality import VISIBLE
 from torchreid_adv.data.cross_modality.tracklets import Item, TrackletDataset
 from torchreid_adv.data.listing import Layout, ListedFiles
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.datasets import TABLES
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.jobs.manifest import FILE_NAME, SIDES, Entry, Manifest, read_manifest
-from torchreid_adv.jobs.paths import inside
 from torchreid_adv.registry import DATASETS
 
 STORED = ("adversarial", "adversarial_video")

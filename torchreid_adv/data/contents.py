@@ -13,10 +13,10 @@ from typing import Any
 from torchreid_adv.core.cache import read_json
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.facts import facts_of
+from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.data.datasets import ReIDData, open_dataset
 from torchreid_adv.data.records import Record
 from torchreid_adv.errors import DataError
-from torchreid_adv.jobs.manifest import SIDES
 
 _PLACE = ("path", "frames")  # fields of a record that say where it lies, or are described apart
 

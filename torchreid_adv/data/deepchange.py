@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.data.layouts import Item, home_of, numbered
 from torchreid_adv.data.listing import Layout, ListedFiles
 from torchreid_adv.data.lists import lines_of, number_of
+from torchreid_adv.data.public_sets import Item, home_of, numbered
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS

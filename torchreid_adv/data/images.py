@@ -12,10 +12,10 @@ import numpy as np
 from PIL import Image
 
 from torchreid_adv import config
+from torchreid_adv.core.files import write_bytes
+from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.data.containers import fault, lacks_scans, png_ends_early, with_further_data
 from torchreid_adv.errors import DataError
-from torchreid_adv.jobs.files import write_bytes
-from torchreid_adv.pixels import LEVELS
 from torchreid_adv.registry import READERS
 
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
@@ -134,17 +134,26 @@ def _check_alpha(image: Image.Image, path: str | Path) -> None:
         )
 
 
-def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return uint8 pixels (H, W, 3) at another size, as torchreid's test transform resizes them.
+RESAMPLING = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+def resized(
+    image: np.ndarray, size: tuple[int, int], interpolation: str = "bilinear"
+) -> np.ndarray:
+    """Return uint8 pixels (H, W, 3) at another size, as Pillow resizes them.
 
     Args:
         image: uint8 array (h, w, 3).
         size: height and width, pixels.
+        interpolation: ``bilinear``, as torchreid's test transform, or ``bicubic``.
     """
     if image.shape[:2] == tuple(size):
         return image
     height, width = size
-    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    return np.array(Image.fromarray(image).resize((width, height), RESAMPLING[interpolation]))
 
 
 def read_pixels(path: str | Path) -> np.ndarray:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchreid_adv import config
+from torchreid_adv.core.files import name_fault
 from torchreid_adv.errors import DataError, printable
-from torchreid_adv.jobs.paths import name_fault
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # in any case
 _UNREADABLE = (

@@ -10,16 +10,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from torchreid_adv import pixels
+from torchreid_adv.core import pixels
+from torchreid_adv.core.batch import Batch, canvas, filled, pad_clips, together
 from torchreid_adv.core.contents import Contents, Stamp, digest_of, stamp_of
-from torchreid_adv.data.batch import Batch, canvas, pad_clips, together
+from torchreid_adv.core.files import name_fault
+from torchreid_adv.core.processes import ALONE, Team, progress_bar
 from torchreid_adv.data.images import read_image, read_pixels
 from torchreid_adv.data.records import Record, modalities
 from torchreid_adv.errors import DataError, printable
-from torchreid_adv.jobs.chunks import filled
-from torchreid_adv.jobs.paths import name_fault
-from torchreid_adv.jobs.progress import progress_bar
-from torchreid_adv.jobs.team import ALONE, Team
 
 
 class ImageFiles(Dataset[Any]):

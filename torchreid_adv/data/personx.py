@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from torchreid_adv.data.layouts import from_0, home_of, images_in, numbered
 from torchreid_adv.data.listing import Layout
+from torchreid_adv.data.public_sets import from_0, home_of, images_in, numbered
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
 

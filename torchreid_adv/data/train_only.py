@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.data.layouts import Item, home_of, images_in, relabeled
 from torchreid_adv.data.listing import Layout, ListedFiles, subfolders
 from torchreid_adv.data.lists import lines_of, number_of
+from torchreid_adv.data.public_sets import Item, home_of, images_in, relabeled
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
 

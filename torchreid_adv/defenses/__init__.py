@@ -1,7 +1,6 @@
 """Test-time defenses, pixels to pixels; modules named in `adv.plugins` register theirs, too."""
 
 from torchreid_adv.defenses.base import Defense
-from torchreid_adv.defenses.build import build_defense, configured_defense
-from torchreid_adv.defenses.defended import Defended
+from torchreid_adv.defenses.defended import Defended, build_defense, configured_defense
 
 __all__ = ["Defended", "Defense", "build_defense", "configured_defense"]

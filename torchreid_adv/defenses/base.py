@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,8 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from torchreid_adv import pixels
-from torchreid_adv.defenses.draws import image_generators
+from torchreid_adv.core import pixels
+from torchreid_adv.core.batch import generator
+from torchreid_adv.core.manifest import sha256
 from torchreid_adv.errors import ConfigError
 
 D = TypeVar("D", bound="Defense")
@@ -130,3 +134,32 @@ def require(kept: bool, sentence: str) -> None:
     """
     if not kept:
         raise ConfigError(sentence)
+
+
+_further: ContextVar[tuple[object, ...]] = ContextVar("further_draws", default=())
+
+
+@contextlib.contextmanager
+def other_draws(*key: object) -> Iterator[None]:
+    """Let every random defense draw anew inside the block, the same for the same key.
+
+    Blocks within blocks add to the key. An attack runs inside one: it knows how a defense draws,
+    not what it will draw.
+    """
+    token = _further.set((*_further.get(), *key))
+    try:
+        yield
+    finally:
+        _further.reset(token)
+
+
+def image_generators(images: Tensor, seed: int) -> list[torch.Generator]:
+    """Return one CPU generator per image (N, 3, H, W), keyed by its gray levels.
+
+    So a draw is the same for a stored file and for its tensor, in any order, batch or process.
+    """
+    further = _further.get()
+    return [
+        generator("defense", seed, *further, image.shape, sha256(image.tobytes()))
+        for image in pixels.to_uint8(images)
+    ]

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchreid_adv import pixels
+from torchreid_adv.core import pixels
 from torchreid_adv.defenses.base import Defense, require
 
 MODES = {
@@ -34,7 +34,16 @@ class Pad(NamedTuple):
     border: int
 
 
-Step = Resize | Pad
+class Frame(NamedTuple):
+    """Black pixels on each side."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+Step = Resize | Pad | Frame
 
 
 class Chain(Defense):
@@ -99,6 +108,8 @@ def size_of(name: str, value: Any) -> Resize:
 def _step(images: Tensor, step: Step, mode: str) -> Tensor:
     if isinstance(step, Pad):
         return F.pad(images, (step.border,) * 4)
+    if isinstance(step, Frame):
+        return F.pad(images, (step.left, step.right, step.top, step.bottom))
     # along rows, then along columns, as Pillow does: bicubic weights overshoot, and it clips both
     for size in ((images.shape[-2], step.width), tuple(step)):
         if tuple(images.shape[-2:]) != size:
@@ -112,6 +123,8 @@ def _with_pillow(image: np.ndarray, steps: Sequence[Step], mode: str) -> np.ndar
     for step in steps:
         if isinstance(step, Pad):
             picture = ImageOps.expand(picture, border=step.border)
+        elif isinstance(step, Frame):
+            picture = ImageOps.expand(picture, border=tuple(step))
         else:
             picture = picture.resize((step.width, step.height), MODES[mode])
     return np.asarray(picture)

@@ -36,7 +36,7 @@ def in_proportion(steps: Sequence[Step], final: Sequence[int]) -> tuple[Step, ..
     height, width = (side / printed for side, printed in zip(final, PRINTED_INPUT, strict=True))
     return tuple(
         step
-        if isinstance(step, Pad)
+        if not isinstance(step, Resize)
         else Resize(max(LEAST, round(step.height * height)), max(LEAST, round(step.width * width)))
         for step in steps
     )
@@ -105,7 +105,7 @@ class CircuitousScaling(Chain):
     def draw(self, height: int, width: int, generator: torch.Generator) -> tuple[Step, ...]:
         """Draw the sizes on the way; the last one stays."""
         drawn = [
-            step if isinstance(step, Pad) else self._drawn(step, generator)
+            self._drawn(step, generator) if isinstance(step, Resize) else step
             for step in self.steps[:-1]
         ]
         return (*drawn, self.steps[-1])

@@ -12,10 +12,11 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from torchreid_adv.defenses.base import Defense
-from torchreid_adv.defenses.draws import other_draws
+from torchreid_adv.config import AdvConfig, defense_options
+from torchreid_adv.defenses.base import Defense, other_draws
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.registry import DEFENSES
 
 EOT_DRAWS = 10  # that an attack sees in a step, unless it is told otherwise
 _OURS = "defense."
@@ -207,3 +208,29 @@ def eot_samples(model: nn.Module) -> int:
     """Return over how many draws an attack on a model averages its gradient."""
     found = [part.eot_samples for part in model.modules() if isinstance(part, Defended)]
     return max(found, default=1)
+
+
+def build_defense(name: str, **options: Any) -> Defense:
+    """Build a registered defense.
+
+    Args:
+        name: ``circuitous_scaling``, ``rrp_xie``, ``jpeg``...
+        options: its keywords.
+
+    Raises:
+        ConfigError: unknown name or option, or a value that cannot be.
+
+    Example:
+        >>> defense = build_defense("circuitous_scaling", preset="jad")
+    """
+    defense = DEFENSES.build(name, **options)
+    if not isinstance(defense, Defense):
+        raise ConfigError(f"what is registered as the defense '{name}' builds no Defense")
+    return defense
+
+
+def configured_defense(cfg: AdvConfig) -> Defense | None:
+    """Build the defense of ``adv.defense.*``; None where none is named."""
+    if not cfg.adv.defense.name:
+        return None
+    return build_defense(cfg.adv.defense.name, **defense_options(cfg))

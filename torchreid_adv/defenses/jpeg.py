@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchreid_adv import pixels
+from torchreid_adv.core import pixels
 from torchreid_adv.defenses.base import Defense, require_number
 from torchreid_adv.registry import DEFENSES
 

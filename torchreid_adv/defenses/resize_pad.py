@@ -10,25 +10,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from torchreid_adv.defenses.base import MOST_SEED, Defense, require, require_number
-from torchreid_adv.defenses.chain import Chain, Pad, Step, size_of
+from torchreid_adv.defenses.chain import Chain, Frame, Pad, Step, size_of
 from torchreid_adv.defenses.circuitous_scaling import PAPER
 from torchreid_adv.registry import DEFENSES
 
+PLACES = ("center", "random")
 
-@DEFENSES.register("rrp_paper", paper=PAPER, title="resize to 110 x 50, pad by 5, nothing random")
+
+@DEFENSES.register("rrp_paper", paper=PAPER, title="resize to 110 x 50, pad by 5 pixels")
 class FixedResizePad(Chain):
-    """The joint defense paper's comparison form of RRP: one fixed size, one fixed border.
+    """The joint defense paper's comparison form of RRP: one fixed size, 5 pixels of padding.
 
-    The paper describes RRP as random resizing and padding, then fixes the size at 110 x 50 and the
-    border at 5 pixels for its comparison. Here nothing is random, and the border is on all sides of
-    the small image. ``rrp_xie`` draws sizes and positions.
+    The paper describes RRP as "combining random operations of the resizing and padding", then fixes
+    the size at 110 x 50 for its comparison and says no more of the padding than its 5 pixels. With
+    ``place`` center they are on each side of the small image; with ``random`` it lies anywhere on a
+    black frame that is as large. ``rrp_xie`` draws sizes, too.
 
     Args:
         size: [height, width] on the way.
-        border: black pixels on each side of it.
+        border: black pixels: the frame is larger by twice as many in each direction.
         final: [height, width] at the end; in a config that of the network's input.
         mode: ``bicubic`` or ``bilinear``.
         exact: compute with Pillow on 8 bits, see :class:`Chain`.
+        place: of the small image in its frame, ``center`` or ``random``.
+        seed: of random places.
 
     Raises:
         ConfigError: an option that cannot be.
@@ -42,10 +47,28 @@ class FixedResizePad(Chain):
         final: Sequence[int] = (256, 128),
         mode: str = "bicubic",
         exact: bool = False,
+        place: str = "center",
+        seed: int = 0,
     ) -> None:
         require_number("border", border, 0, 1000, whole=True)
+        require_number("seed", seed, 0, MOST_SEED, whole=True)
+        require(place in PLACES, f"place is one of {', '.join(PLACES)}, got {place!r}")
         steps: list[Step] = [size_of("size", size), Pad(border), size_of("final", final)]
         super().__init__(steps, mode=mode, exact=exact)
+        self.border, self.place = border, place
+        self.random = place == "random"
+        self.seed = seed
+
+    def draw(self, height: int, width: int, generator: torch.Generator) -> tuple[Step, ...]:
+        """Draw where the small image lies in its frame."""
+        top, left = torch.randint(2 * self.border + 1, (2,), generator=generator).tolist()
+        first, _, last = self.steps
+        return first, Frame(left, top, 2 * self.border - left, 2 * self.border - top), last
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a chain says, and where the small image lies."""
+        facts = super().describe()
+        return {**facts, "place": self.place} if self.random else facts
 
 
 class Placement(NamedTuple):

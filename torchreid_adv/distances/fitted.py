@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from torchreid_adv.distances.base import Distance
-from torchreid_adv.distances.linear import LinearDistance
+from torchreid_adv.distances.mahalanobis import LinearDistance
 from torchreid_adv.errors import DataError
 
 F = TypeVar("F", bound="FittedDistance")
@@ -84,3 +85,42 @@ class FittedDistance(LinearDistance, ABC):
         Raises:
             DataError: there is no pair of a kind that is needed.
         """
+
+
+def mean_scatter(
+    features: Tensor, include: Sequence[Tensor], exclude: Sequence[Tensor] = ()
+) -> tuple[Tensor, int]:
+    """Return the mean of ``(x_i - x_j)(x_i - x_j)^T`` over a set of pairs, and their number.
+
+    Args:
+        features: (N, D) float64, best centered.
+        include: groupings (N,) whose pairs are counted.
+        exclude: groupings (N,) whose pairs are taken away; all of them were counted.
+
+    Returns:
+        the mean (D, D), zero where there is no pair.
+    """
+    signed = [(1, group) for group in include] + [(-1, group) for group in exclude]
+    width = features.shape[1]
+    degrees = torch.zeros(len(features), dtype=torch.float64)
+    outer, count = features.new_zeros(width, width), 0
+    for sign, group in signed:
+        names, of = group.unique(return_inverse=True)
+        sizes = of.bincount()
+        degrees += sign * sizes[of]
+        sums = features.new_zeros(len(names), width).index_add_(0, of, features)
+        outer += sign * (sums.T @ sums)
+        count += sign * int((sizes * (sizes - 1) // 2).sum())
+    if not count:
+        return torch.zeros_like(outer), 0
+    return (features.T @ (degrees[:, None] * features) - outer) / count, count
+
+
+def together(pids: Tensor, camids: Tensor) -> Tensor:
+    """Return the grouping (N,) by identity and camera."""
+    return torch.stack([pids, camids]).unique(dim=1, return_inverse=True)[1]
+
+
+def everything(pids: Tensor) -> Tensor:
+    """Return the grouping (N,) that holds all in one group."""
+    return torch.zeros_like(pids)

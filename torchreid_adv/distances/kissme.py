@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchreid_adv.distances.fitted import FittedDistance
-from torchreid_adv.distances.matrices import psd_factor
-from torchreid_adv.distances.pairs import everything, mean_scatter
+from torchreid_adv.distances.fitted import FittedDistance, everything, mean_scatter
+from torchreid_adv.distances.mahalanobis import psd_factor
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.registry import DISTANCES
 

@@ -9,8 +9,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from torchreid_adv.distances.fitted import FittedDistance
-from torchreid_adv.distances.pairs import everything, mean_scatter, together
+from torchreid_adv.distances.fitted import FittedDistance, everything, mean_scatter, together
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.registry import DISTANCES
 

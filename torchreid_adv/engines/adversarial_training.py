@@ -3,33 +3,86 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from torchreid_adv.attacks import configured_attack
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.processes import ALONE
+from torchreid_adv.data.datasets import from_torchreid
 from torchreid_adv.distances import FittedDistance
-from torchreid_adv.engines.attacked import SideAttack
-from torchreid_adv.engines.batch_norm import batch_norm
-from torchreid_adv.engines.consistency import Consistency
+from torchreid_adv.engines.batches import (
+    Mixture,
+    batch_norm,
+    evenly,
+    mixture,
+    moved,
+    passing,
+    pixel_model,
+    to_pixels,
+)
 from torchreid_adv.engines.inner_attack import configured_inner
-from torchreid_adv.engines.mixture import Mixture, evenly, mixture, passing
-from torchreid_adv.engines.normalized import moved, pixel_model, to_pixels
-from torchreid_adv.engines.offline import merged_loader
+from torchreid_adv.engines.loaders import PlannedImages, planned_loader, sampler_like
+from torchreid_adv.engines.losses import Consistency
 from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.engines.randomness import kept_random_state
-from torchreid_adv.engines.resumable import ResumableMixin
+from torchreid_adv.engines.resume import ResumableMixin
+from torchreid_adv.engines.robust_report import report_after_training
+from torchreid_adv.engines.side_attack import SideAttack
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import Protocol, RetrievalResult
 from torchreid_adv.integration.checkpoints import load_weights, unwrap
 from torchreid_adv.models import Features
-from torchreid_adv.registry import COMMANDS, ENGINES
+from torchreid_adv.registry import ATTACKS, ENGINES
+from torchreid_adv.runs.training_set import attack_training
+
+
+def merged_loader(engine: Any, cfg: AdvConfig) -> DataLoader[Any]:
+    """Return an engine's training loader with the stored adversarial images added to it.
+
+    What is not stored yet is attacked now, by the job of ``attack-train``; an image and its form
+    have the same identity and camera (Bai et al., section 4, steps 2 and 3).
+
+    Raises:
+        ConfigError: no clean network, or a folder that holds another run.
+        DataError: an image that cannot be used.
+    """
+    stock, team = engine.train_loader, getattr(engine, "team", ALONE)
+    dataset, sources = stock.dataset, engine.datamanager.sources
+    planned = isinstance(dataset, PlannedImages)
+    dataset = dataset.images if planned else dataset
+    data = from_torchreid("+".join(sources), lookup(cfg, "data.root", "."), dataset)
+    variant = team.first(lambda: attack_training(cfg, data))
+    assert variant is not None  # only a shard has nothing to return
+    stored = {record.image_id: str(record.path) for record in variant.data(data).train}
+    rows = {Path(row[0]): row for row in dataset.train}
+    added = [
+        (stored[record.image_id], *rows[record.path][1:])
+        for record in data.train
+        if record.image_id in stored
+    ]
+    both = copy.copy(dataset)
+    both.train = both.data = [*dataset.train, *added]
+    print(f"=> Training on {len(dataset.train)} images and {len(added)} adversarial ones")
+    sampler = stock.sampler.sampler if planned else stock.sampler
+    size = (stock.batch_size or 1) * (team.world if planned else 1)
+    loader: DataLoader[Any] = DataLoader(
+        both,
+        sampler=sampler_like(sampler, both.train, size, cfg),
+        batch_size=size,
+        num_workers=stock.num_workers,
+        pin_memory=stock.pin_memory,
+        drop_last=stock.drop_last,
+    )
+    return planned_loader(loader, team=team, seed=stock.sampler.seed) if planned else loader
 
 
 @ENGINES.register("adversarial_training", title="training on adversarial images, on- or offline")
@@ -106,8 +159,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         if last and self.leads and self.training_config.adv.training.report:
             name = self.get_model_names()[0]
             path = Path(save_dir) / name / f"model.pth.tar-{epoch + 1}"
-            job = COMMANDS.facts("robust-report")["job"]
-            job(self.training_config, path, Path(save_dir) / "robustness")
+            report_after_training(self.training_config, path, Path(save_dir) / "robustness")
 
     def compute_loss(self, criterion: Any, outputs: Any, targets: Any) -> Tensor:
         """Return the engine's loss; one that is not finite never reaches the weights."""
@@ -199,7 +251,7 @@ class AdversarialTrainingMixin(ResumableMixin):
                 "evaluations during training attack without a target; set adv.attack.targeted "
                 "False, or adv.training.evaluate False"
             )
-        return SideAttack(configured_attack(cfg), cfg.adv.attack.side)
+        return SideAttack(configured_attack(_without_training_file(cfg)), cfg.adv.attack.side)
 
     def _check_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):
@@ -209,6 +261,20 @@ class AdversarialTrainingMixin(ResumableMixin):
                 f"{getattr(self, 'batch_idx', 0) + 1}; look at its images, or lower train.lr or "
                 f"adv.training.eps. Images of the batch: {files}"
             )
+
+
+def _without_training_file(cfg: AdvConfig) -> AdvConfig:
+    """Return a config whose ``adv.attack.weights`` is not the file of the offline attack."""
+    chosen = cfg.adv.training
+    takes = {
+        name: "weights" in ATTACKS.options(name) for name in (cfg.adv.attack.name, chosen.attack)
+    }
+    offline = chosen.mode == "offline" and takes[chosen.attack] and not chosen.universal
+    if takes[cfg.adv.attack.name] or not offline:
+        return cfg
+    own: AdvConfig = cfg.clone()
+    own.adv.attack.weights = ""
+    return own
 
 
 @ENGINES.register("robust_progress", internal=True)

@@ -10,10 +10,10 @@ from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.core.processes import Team
 from torchreid_adv.engines.evaluation import Base
-from torchreid_adv.engines.planned import planned_loader
+from torchreid_adv.engines.loaders import planned_loader
 from torchreid_adv.integration.checkpoints import unwrap
-from torchreid_adv.jobs.team import Team
 
 
 class _Silent:

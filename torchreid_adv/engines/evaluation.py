@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.defenses.torchreid_transform import defend_tests
 from torchreid_adv.distances import FittedDistance
 from torchreid_adv.engines.before_training import check_batches, check_testable
-from torchreid_adv.engines.defended import defend_tests
 from torchreid_adv.engines.saving import whole_checkpoints
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol, RetrievalResult

@@ -3,25 +3,86 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.attacks.classification import IdentityLogits, identity_classifier
-from torchreid_adv.attacks.fitted import Learned, load_learned
-from torchreid_adv.attacks.guided import GuidedDistance
-from torchreid_adv.attacks.objectives import Objective
-from torchreid_adv.attacks.self_reference import SelfDistance
-from torchreid_adv.attacks.sign_attack import sign_attack
+from torchreid_adv.attacks.fgsm import sign_attack
+from torchreid_adv.attacks.learned.fitted import Learned, load_learned
+from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.sma import SelfDistance
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
-from torchreid_adv.models.graphed import Graphed
+from torchreid_adv.models.cuda import Graphed
 from torchreid_adv.models.prepare import Ready, frozen
-from torchreid_adv.pixels import from_levels
+
+
+class GuidedDistance(Objective):
+    """Away from the identity's other images, towards the furthest other identity (GOAT).
+
+    ``sum_i |f - p_i|^2 - |f - n|^2`` (Bouniot et al., Vulnerability of Person Re-Identification
+    Models to Metric Adversarial Attacks, guide-sampling adversarial training), with features of the
+    model as it is now. The paper draws the guides p_i from the whole training set; here they are
+    the identity's other images in the batch, which cost nothing more: 4 of them, as in the paper,
+    with 5 images per identity. n is the clean image of another identity that is furthest.
+
+    Args:
+        distance: the metric that is attacked.
+    """
+
+    scope = "batch"
+
+    def __init__(self, distance: Distance) -> None:
+        self.distance = distance
+
+    def describe(self) -> dict[str, Any]:
+        """Return the name of the metric, and what the references are."""
+        return {
+            "metric": self.distance.name,
+            "normalized": self.distance.normalize,
+            "reference": "guides of the batch",
+        }
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> distances to their own guides minus that to the furthest other image.
+
+        An image that is alone with its identity is pulled only, a batch of one identity is pushed
+        only.
+
+        Raises:
+            ConfigError: no pids, or one identity with one image only.
+        """
+        if batch.pids is None:
+            raise ConfigError("this attack needs Batch(images, pids=...) to find guides")
+        with torch.no_grad():
+            clean = self.distance.map(embed(batch.images))
+        pids = batch.pids.to(clean.device)
+        same = pids[:, None] == pids
+        other = ~same
+        pushes = same.to(clean).fill_diagonal_(0)
+        if not (pushes.any() or other.any()):
+            raise ConfigError("guided training needs batches of several images")
+        furthest = torch.cdist(clean, clean).masked_fill(same, -1).argmax(1)
+        pulls = other.any(1).to(clean)
+
+        def losses(images: Tensor) -> Tensor:
+            mapped = self.distance.map(embed(images))
+            # written out: a distance between equal features has no gradient in cdist
+            squares = mapped.pow(2).sum(1, keepdim=True) + clean.pow(2).sum(1)
+            push = ((squares - 2 * mapped @ clean.t()) * pushes).sum(1)
+            pull = (mapped - clean[furthest]).pow(2).sum(1) * pulls
+            return (push - pull) * self.distance.scale
+
+        return losses
+
 
 STEPS, STEP_SIZE = 7, 1.0  # of adversarial training by Bouniot et al.; gray levels
 

@@ -9,20 +9,22 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from torchreid_adv.attacks.answers import check_gradient
-from torchreid_adv.attacks.build import configured_distance
+from torchreid_adv.attacks.build import check_gradient, configured_distance
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.manifest import RUN
+from torchreid_adv.core.tensor_file import settings_in
 from torchreid_adv.distances import FittedDistance
+from torchreid_adv.engines.batches import pixel_model, to_pixels
+from torchreid_adv.engines.loaders import Rounds, loader_like, training_set
 from torchreid_adv.engines.metric_attack import MetricAttackMixin
-from torchreid_adv.engines.normalized import pixel_model, to_pixels
-from torchreid_adv.engines.rounds import Rounds, loader_like, training_set
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.jobs.manifest import RUN
-from torchreid_adv.jobs.tensor_file import settings_in
 from torchreid_adv.models import fingerprint
 from torchreid_adv.models.prepare import Prepared
 from torchreid_adv.version import __version__
+
+META = ("meta", "two_step")  # ways of adv.meta.learning with a meta-test
+ALONE = ("source", "twice")  # those that see the sources alone
 
 
 class LearnedAttackMixin(MetricAttackMixin):
@@ -51,9 +53,11 @@ class LearnedAttackMixin(MetricAttackMixin):
         check_learning(cfg)
         self.learning_config, self.virtual, self.fitting = cfg, None, None
         stock, chosen = self.train_loader, cfg.adv.meta
-        if chosen.learning != "source":
+        if chosen.learning == "twice":
+            self.virtual = Rounds(loader_like(stock, stock.dataset, cfg))
+        elif chosen.learning != "source":
             other = training_set(cfg, chosen.virtual, stock.dataset.transform)
-            if chosen.learning == "meta":
+            if chosen.learning in META:
                 self.virtual = Rounds(loader_like(stock, other, cfg))
             else:
                 joined = stock.dataset + other if chosen.learning == "joined" else other
@@ -121,7 +125,7 @@ class LearnedAttackMixin(MetricAttackMixin):
             "version": __version__,
             "space": "network",
             "trained_on": [] if chosen.learning == "virtual" else list(self.datamanager.sources),
-            "virtual": "" if chosen.learning == "source" else chosen.virtual,
+            "virtual": "" if chosen.learning in ALONE else chosen.virtual,
             "learning": chosen.learning,
             "model": lookup(cfg, "model.name", type(model.network).__name__),
             "model_sha256": fingerprint(model.network),

@@ -10,21 +10,20 @@ import torch
 from torch import nn
 
 from torchreid_adv.attacks.build import configured_distance
-from torchreid_adv.attacks.cluster_losses import LabelHinge, ListReversal
-from torchreid_adv.attacks.fitting import UniversalFit
-from torchreid_adv.attacks.meta import InnerStep
-from torchreid_adv.attacks.objectives import Objective
-from torchreid_adv.attacks.self_reference import SelfDistance
-from torchreid_adv.attacks.steps import SignStep
-from torchreid_adv.attacks.triplets import BatchTriplet, CentroidTriplet, cluster_centers
-from torchreid_adv.attacks.universal import UniversalPerturbation, save_universal
+from torchreid_adv.attacks.learned.meta_attack import InnerStep, UniversalFit
+from torchreid_adv.attacks.learned.triplets import BatchTriplet, CentroidTriplet, cluster_centers
+from torchreid_adv.attacks.learned.uap_retrieval import LabelHinge, ListReversal, Summed
+from torchreid_adv.attacks.learned.universal import UniversalPerturbation, save_universal
+from torchreid_adv.attacks.loop.objectives import Objective
+from torchreid_adv.attacks.loop.steps import SignStep
+from torchreid_adv.attacks.sma import SelfDistance
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import from_levels, to_levels
 from torchreid_adv.distances import Distance
-from torchreid_adv.engines.learned_attack import LearnedAttackMixin
+from torchreid_adv.engines.learned_attack import META, LearnedAttackMixin
 from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.pixels import from_levels, to_levels
 from torchreid_adv.registry import ENGINES
 
 FILE = "universal.safetensors"
@@ -55,7 +54,10 @@ class MetaAttackMixin(LearnedAttackMixin):
         super().adapt(cfg)
 
     def learn(self, model: nn.Module, batch: Batch, virtual: Batch | None) -> dict[str, float]:
-        """Take one step of the perturbation."""
+        """Take one step of the perturbation, or two, see ``adv.meta.learning``."""
+        if self.learning_config.adv.meta.learning == "twice" and virtual is not None:
+            self.fitting.fit_step(model, batch)
+            batch, virtual = virtual, None  # the next one of the sources
         return {"loss": -float(self.fitting.fit_step(model, batch, virtual).mean())}
 
     def update_lr(self, names: Any = None) -> None:
@@ -73,7 +75,7 @@ class MetaAttackMixin(LearnedAttackMixin):
     def about_learned(self) -> dict[str, Any]:
         """Return what the header says of how it was learned."""
         chosen = self.learning_config.adv.meta
-        inner = chosen.inner if chosen.learning == "meta" else ""
+        inner = chosen.inner if chosen.learning in META else ""
         return {**super().about_learned(), "loss": chosen.loss, "inner": inner}
 
     def begin_learning(self) -> UniversalFit:
@@ -91,7 +93,12 @@ class MetaAttackMixin(LearnedAttackMixin):
                 momentum=MOMENTUM if attack.momentum is None else attack.momentum,
             ),
             start="random" if chosen.loss == "self" else "zero",
-            inner=InnerStep(kind=chosen.inner, order=chosen.order, step_size=inner),
+            inner=InnerStep(
+                kind=chosen.inner,
+                order=chosen.order,
+                step_size=inner,
+                kept=chosen.learning == "two_step",
+            ),
             seed=attack.seed,
             precision=attack.precision,
         )
@@ -120,9 +127,12 @@ class MetaAttackMixin(LearnedAttackMixin):
         centers = cluster_centers(
             found, chosen.centroids, seed=self.learning_config.adv.attack.seed
         )
-        if chosen.loss == "centroids":
-            return CentroidTriplet(distance, centers, margin=chosen.margin)
-        return {"labels": LabelHinge, "list": ListReversal}[chosen.loss](distance, centers)
+        kinds: dict[str, Objective] = {
+            "centroids": CentroidTriplet(distance, centers, margin=chosen.margin),
+            "labels": LabelHinge(distance, centers),
+            "list": ListReversal(distance, centers),
+        }
+        return Summed(list(kinds.values())) if chosen.loss == "retrieval" else kinds[chosen.loss]
 
 
 @ENGINES.register("universal_progress", internal=True)

@@ -7,11 +7,12 @@ from typing import Any
 
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import from_torchreid
-from torchreid_adv.engines.normalized import pixel_model
-from torchreid_adv.engines.tracklets import TrackletEvaluationMixin
+from torchreid_adv.engines.batches import pixel_model
+from torchreid_adv.engines.modalities import TrackletEvaluationMixin
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.tracklet_model import of_tracklets
-from torchreid_adv.registry import COMMANDS, ENGINES
+from torchreid_adv.registry import ENGINES
+from torchreid_adv.runs.attack_dataset import attack_targets
 
 
 @ENGINES.register("metric_attack", title="evaluation also attacks adv.attack.side, prints both")
@@ -59,5 +60,6 @@ class MetricAttackMixin(TrackletEvaluationMixin):
             from_torchreid(name, root, loaders["query"].dataset)
             for name, loaders in self.test_loader.items()
         ]
-        outcome = COMMANDS.facts("attack-gallery")["job"](cfg, model, facts, targets, out)
+        outcome = attack_targets(cfg, model, facts, targets, out)
+        assert outcome is not None  # only a shard has nothing to return
         print(f"Report: {outcome.report}")

@@ -8,16 +8,15 @@ from typing import Any
 from torch import nn
 
 from torchreid_adv.attacks.build import configured_distance
-from torchreid_adv.attacks.generated import save_generator
-from torchreid_adv.attacks.generator_fit import GeneratorFit
-from torchreid_adv.attacks.mis_ranking import MisRankingLoss
+from torchreid_adv.attacks.classification import check_identities
+from torchreid_adv.attacks.learned.generator import save_generator
+from torchreid_adv.attacks.learned.mis_ranking import GeneratorFit, MisRankingLoss
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.data.batch import Batch
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import from_levels
+from torchreid_adv.engines.batches import pixel_model
 from torchreid_adv.engines.learned_attack import LearnedAttackMixin
-from torchreid_adv.engines.normalized import pixel_model
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.identity_scores import check_identities
-from torchreid_adv.pixels import from_levels
 from torchreid_adv.registry import ENGINES
 
 
@@ -92,7 +91,7 @@ class MisRankingMixin(LearnedAttackMixin):
 
 
 def _check(cfg: AdvConfig) -> None:
-    if cfg.adv.meta.learning == "meta":
+    if cfg.adv.meta.learning not in ("source", "joined", "virtual"):
         raise ConfigError(
             "adv.engine mis_ranking learns on one set; set adv.meta.learning source, joined or "
             "virtual"

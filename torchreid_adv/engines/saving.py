@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from torchreid_adv.jobs.files import move_files, removed_after, unfinished_name
-from torchreid_adv.jobs.held import require_held
+from torchreid_adv.core.files import move_files, removed_after, unfinished_name
+from torchreid_adv.core.owner import require_held
 
 
 @contextlib.contextmanager

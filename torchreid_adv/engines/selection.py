@@ -10,15 +10,14 @@ from typing import Any
 import torch
 
 from torchreid_adv.config import AdvConfig, check_selection, lookup
-from torchreid_adv.data.datasets import load_dataset
-from torchreid_adv.data.held_out import held_out_sides
+from torchreid_adv.core.files import write_text
+from torchreid_adv.data.datasets import held_out_sides, load_dataset
 from torchreid_adv.distances import FittedDistance
+from torchreid_adv.engines.batches import pixel_model
 from torchreid_adv.engines.evaluation import Base
-from torchreid_adv.engines.normalized import pixel_model
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol, RetrievalResult
 from torchreid_adv.evaluation.protocol import configured_metric
-from torchreid_adv.jobs.files import write_text
 from torchreid_adv.models import extract
 from torchreid_adv.registry import ENGINES
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_adv.evaluation.matches import Ints, Labels
-from torchreid_adv.evaluation.precision import check_ap_rule
+from torchreid_adv.evaluation.metrics import check_ap_rule
+from torchreid_adv.evaluation.ranking import Ints, Labels
 
 _ROWS = 256
 

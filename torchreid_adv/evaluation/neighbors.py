@@ -18,7 +18,7 @@ from torch import Tensor
 
 from torchreid_adv.errors import ConfigError, DataError, suggest
 from torchreid_adv.evaluation.blocks import spans
-from torchreid_adv.evaluation.matches import Ints
+from torchreid_adv.evaluation.ranking import Ints
 
 BACKENDS = ("torch", "faiss")
 

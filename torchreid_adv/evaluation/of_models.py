@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from torchreid_adv.data.datasets import ReIDData
@@ -11,10 +12,10 @@ from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.evaluation.protocol import MARKET, Protocol
 from torchreid_adv.evaluation.rerank import Reranking
-from torchreid_adv.evaluation.results import RetrievalResult
-from torchreid_adv.models import Features, extract
-from torchreid_adv.models.base import ImageModel
+from torchreid_adv.evaluation.result import RetrievalResult
+from torchreid_adv.models.features import Features, extract
 from torchreid_adv.models.loading import scorable
+from torchreid_adv.models.pixel_model import ImageModel
 
 
 def evaluate(
@@ -116,3 +117,42 @@ def protocol_of(
     return Protocol(
         distance=distance, name=own or protocol or MARKET, rerank=rerank or None, **rules
     )
+
+
+ROWS = 256
+
+
+@torch.no_grad()
+def positive_distance(
+    query: Features, gallery: Features, protocol: Protocol, *, squared: bool = True
+) -> float:
+    """Return the mean distance of queries to the gallery images that are correct matches.
+
+    Args:
+        query: features of the queries.
+        gallery: features of the gallery.
+        protocol: how far two features are apart, and which matches count.
+        squared: Euclidean distances as they rank, squared; False = their roots, which are at most
+            2 between unit features.
+
+    Returns:
+        the mean over all such pairs, NaN when there is none.
+
+    Raises:
+        ConfigError: roots of distances that are no squares.
+    """
+    own = protocol.distance
+    if not squared and not (own.squared_euclidean and own.scale == 1):
+        raise ConfigError(
+            f"'{own.name}' is no squared distance, so it has no root to take; leave squared True"
+        )
+    distance, labels = protocol.distance, protocol.labels(query, gallery)
+    mapped, total, count = distance.map(gallery.values), 0.0, 0
+    for start in range(0, len(query), ROWS):
+        rows = slice(start, min(start + ROWS, len(query)))
+        pairs = labels.matches(rows)
+        between = distance.between(distance.map(query.values[rows]), mapped).cpu()
+        found = between[pairs.rows, pairs.columns].double()
+        total += float((found if squared else found.clamp_min(0).sqrt()).sum())
+        count += len(pairs.rows)
+    return total / count if count else float("nan")

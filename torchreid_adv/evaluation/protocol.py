@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.distances import Distance, build_distance, distance_of
 from torchreid_adv.errors import ConfigError, DataError, suggest
 from torchreid_adv.evaluation.blocks import (
@@ -23,14 +24,17 @@ from torchreid_adv.evaluation.blocks import (
     plan,
 )
 from torchreid_adv.evaluation.chance import chances
-from torchreid_adv.evaluation.galleries import Blocks, GalleryRules, drawn_gallery, evaluate_drawn
-from torchreid_adv.evaluation.matches import Ints, Labels
-from torchreid_adv.evaluation.precision import check_ap_rule, match_curve, scores
-from torchreid_adv.evaluation.ranking import positive_ranks
+from torchreid_adv.evaluation.galleries import (
+    Blocks,
+    GalleryRules,
+    drawn_gallery,
+    evaluate_drawn,
+    single_shot_curve,
+)
+from torchreid_adv.evaluation.metrics import check_ap_rule, match_curve, scores
+from torchreid_adv.evaluation.ranking import Ints, Labels, positive_ranks
 from torchreid_adv.evaluation.rerank import Reranking
-from torchreid_adv.evaluation.results import REPORTED_RANKS, RetrievalResult, Scores
-from torchreid_adv.evaluation.single_shot import single_shot_curve
-from torchreid_adv.jobs.team import ALONE, Team
+from torchreid_adv.evaluation.result import REPORTED_RANKS, RetrievalResult, Scores
 from torchreid_adv.models.features import Features
 from torchreid_adv.registry import PROTOCOLS
 

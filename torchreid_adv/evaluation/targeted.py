@@ -9,10 +9,9 @@ import numpy as np
 
 from torchreid_adv.evaluation.blocks import feature_blocks, plan
 from torchreid_adv.evaluation.galleries import GalleryRules
-from torchreid_adv.evaluation.matches import Ints, Labels, Matches
 from torchreid_adv.evaluation.protocol import Protocol
-from torchreid_adv.evaluation.ranking import positive_ranks
-from torchreid_adv.evaluation.results import REPORTED_RANKS
+from torchreid_adv.evaluation.ranking import Ints, Labels, Matches, positive_ranks
+from torchreid_adv.evaluation.result import REPORTED_RANKS
 from torchreid_adv.models.features import Features
 
 

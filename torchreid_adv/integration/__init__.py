@@ -1,6 +1,22 @@
 """The only code that changes torchreid: both layouts, hooks, checkpoints, engine adaptation."""
 
-from torchreid_adv.integration.engine import adapt_engine
-from torchreid_adv.integration.hooks import install, installed, is_installed, uninstall
+from __future__ import annotations
 
-__all__ = ["adapt_engine", "install", "installed", "is_installed", "uninstall"]
+import importlib
+from typing import Any
+
+_HOME = {
+    "adapt_engine": "engine",
+    "install": "hooks",
+    "installed": "hooks",
+    "is_installed": "hooks",
+    "uninstall": "hooks",
+}
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for; a script that only needs the layout does not import PyTorch."""
+    if name not in _HOME:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

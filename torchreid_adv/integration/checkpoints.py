@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
+from torchreid_adv.core.faults import out_of_memory
 from torchreid_adv.errors import ConfigError, printable
+from torchreid_adv.integration.console import limited_memory
 from torchreid_adv.integration.families import family
 from torchreid_adv.integration.inert import read_inert
 from torchreid_adv.integration.matching import SHOWN, Match, match_weights, unwrap, weights_in
-from torchreid_adv.integration.memory import limited_memory
 from torchreid_adv.integration.shards import index_of, read_shards
 from torchreid_adv.integration.weight_files import (
     HEAD,
@@ -140,7 +141,7 @@ def _refusal(path: Path, error: Exception) -> str:
     if not blocked:
         # PyTorch's own text advises to read the file unsafely
         reason = " ".join(str(error).partition("WeightsUnpickler error:")[2].split()[:12])
-        if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        if out_of_memory(error):
             reason = "it unfolds to far more than its size"
         reason = reason or f"{type(error).__name__}: {error}".splitlines()[0]
         reason = reason.partition(" (Could this error message")[0]

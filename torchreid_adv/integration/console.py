@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-from torchreid_adv.jobs.team import Team
+from torchreid_adv.core.processes import Team
 
 
 class Shield:
@@ -85,3 +87,33 @@ def kept_console() -> Iterator[None]:
             setattr(sys, name, stream)
             if hasattr(left, "console"):  # a Logger: closes its file and the shield
                 left.close()
+
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+_STATM = Path("/proc/self/statm")
+_LOCK = threading.RLock()  # the limit is the whole process's
+
+
+@contextlib.contextmanager
+def limited_memory(extra: int) -> Iterator[None]:
+    """Let the process take at most so many bytes more within the block, on Linux; free elsewhere.
+
+    Raises:
+        MemoryError: (or RuntimeError, from PyTorch) where something wants more.
+    """
+    if resource is None or not _STATM.exists():
+        yield
+        return
+    with _LOCK:
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        used = int(_STATM.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        limits = [limit for limit in (used + extra, soft, hard) if limit != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_AS, (min(limits), hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

@@ -12,8 +12,7 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.integration.names import unknown
-from torchreid_adv.integration.patching import Bridge, Mirror, Replace
+from torchreid_adv.integration.patching import Bridge, Mirror, Replace, unknown
 from torchreid_adv.integration.rows import check_rows, one_identity
 from torchreid_adv.registry import DATASETS, LAYOUTS, same_name
 

@@ -14,10 +14,10 @@ from functools import cache, wraps
 from typing import Any, TypeVar
 
 from torchreid_adv import config
+from torchreid_adv.core.lock import working_in
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.patching import Replace
 from torchreid_adv.integration.resuming import check_unfinished
-from torchreid_adv.jobs.lock import working_in
 from torchreid_adv.registry import ENGINES
 
 E = TypeVar("E")

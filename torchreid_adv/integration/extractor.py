@@ -11,7 +11,7 @@ from torch import Tensor
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.patching import Replace
-from torchreid_adv.registry import ENGINES
+from torchreid_adv.registry import TEST_TRANSFORMS
 
 _MARK = "_defended_by_torchreid_adv"
 
@@ -22,7 +22,7 @@ def _make_init(stock: Callable[..., Any]) -> Callable[..., Any]:
         stock(self, *args, **kwargs)
         cfg = config.current()
         if cfg.adv.defense.name:
-            ENGINES.get("extractor")(self, cfg)
+            TEST_TRANSFORMS.get("defense")(self, cfg)
             setattr(self, _MARK, True)
 
     return __init__

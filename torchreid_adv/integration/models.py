@@ -8,8 +8,7 @@ from typing import Any
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.integration.names import unknown
-from torchreid_adv.integration.patching import Mirror, Replace
+from torchreid_adv.integration.patching import Mirror, Replace, unknown
 from torchreid_adv.registry import MODELS, same_name
 
 TABLE = "__model_factory"

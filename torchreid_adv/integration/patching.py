@@ -8,6 +8,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
+from torchreid_adv import registry
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import Registry
 
@@ -144,3 +145,16 @@ class Bridge:
 def _remove(table: dict[str, Any], name: str, entry: Any) -> None:
     if table.get(name) is entry:
         del table[name]
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+    """Return the error for an unknown name, with the nearest known one.
+
+    A name with a dot is a config key that a flag of several values took for one of them.
+    """
+    if "." in name:
+        return ConfigError(
+            f"'{name}' was taken as a {kind}: a flag that takes several values swallows the "
+            "'KEY VALUE' pairs after it; put another flag, such as --root, between them"
+        )
+    return registry.unknown(kind.removeprefix("image ").removeprefix("video "), name, known)

@@ -10,8 +10,7 @@ from typing import Any
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.integration.names import unknown
-from torchreid_adv.integration.patching import Replace
+from torchreid_adv.integration.patching import Replace, unknown
 from torchreid_adv.registry import SAMPLERS, same_name
 
 

@@ -19,8 +19,7 @@ from torchvision.transforms.functional import to_tensor
 
 from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.integration.names import unknown
-from torchreid_adv.integration.patching import Replace
+from torchreid_adv.integration.patching import Replace, unknown
 from torchreid_adv.integration.reading import Passenger
 from torchreid_adv.registry import TRANSFORMS
 

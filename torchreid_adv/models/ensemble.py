@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.features import check_scale
-from torchreid_adv.models.pixel_model import PixelModel
+from torchreid_adv.models.pixel_model import ImageModel, PixelModel
 
 
 class Ensemble(ImageModel):
@@ -46,6 +45,11 @@ class Ensemble(ImageModel):
     def size(self) -> list[tuple[int, int]]:
         """Height and width of each member's input."""
         return [member.size for member in self._members()]
+
+    @property
+    def interpolation(self) -> str:
+        """How images are resized to the first member's input."""
+        return self._members()[0].interpolation
 
     @property
     def network(self) -> nn.Module:

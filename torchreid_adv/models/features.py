@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
 
-from torchreid_adv.data.datasets import Record
+from torchreid_adv.core.batch import chunks, filled
+from torchreid_adv.core.files import write_bytes
+from torchreid_adv.core.processes import ALONE, Team
+from torchreid_adv.data.loading import read_groups
+from torchreid_adv.data.records import Record, camera_labels, modalities
 from torchreid_adv.errors import DataError
+from torchreid_adv.models.pixel_model import ImageModel, labels_of
+from torchreid_adv.models.prepare import frozen
 
 _PIECE = 4096
 # lengths of features in which squared distances of float32 neither overflow nor vanish, and below
@@ -103,3 +112,70 @@ def check_scale(values: Tensor, names: Sequence[str] = ()) -> None:
         f"{name}; distances in float32 need lengths from {SHORTEST:g} to {LONGEST:g}. Scale what "
         "the network returns, for example by a constant, or compute it in float32"
     )
+
+
+_VALUES = "values"
+
+
+def save_features(path: Path, features: Features) -> None:
+    """Write the values of features as a safetensors file, whole or not at all."""
+    write_bytes(path, save({_VALUES: features.values.contiguous()}))
+
+
+def load_features(path: Path, records: Sequence[Record]) -> Features | None:
+    """Return the stored features of some images; None where there are none of as many."""
+    try:
+        values = load(path.read_bytes())[_VALUES]
+    except (FileNotFoundError, SafetensorError, KeyError):
+        return None
+    return Features.of(records, values) if len(values) == len(records) else None
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device of a model's first parameter, the CPU for one without."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def extract(
+    model: ImageModel,
+    records: Sequence[Record],
+    *,
+    chunk: int = 64,
+    workers: int = 0,
+    description: str = "extracting features",
+    team: Team = ALONE,
+) -> Features:
+    """Return the features of image files, or of tracklets, as torchreid would compute them.
+
+    Args:
+        model: its size, mean and std make the transform.
+        records: images, in the order the features shall have.
+        chunk: images per forward pass, also in the last one, which is filled up; frames, of
+            tracklets that are as long as the longest.
+        workers: processes that read images; 0 = this one.
+        description: of the progress bar.
+        team: connected processes share the chunks; all get all features, the same bits.
+
+    Raises:
+        DataError: an image cannot be read, or features that are not finite.
+    """
+    chunk = max(1, chunk // max([1, *(len(record.clip) for record in records)]))
+    groups = chunks(records, chunk)
+    mine = [n for n in range(len(groups)) if not team.connected or team.does(n)]
+    reader = read_groups(
+        [groups[number] for number in mine],
+        transform=model.file_transform(),
+        workers=workers,
+        description=description,
+    )
+    rows = {}
+    with torch.no_grad(), frozen(model):
+        for number, images in zip(mine, reader, strict=True):
+            whole = filled(groups[number], chunk)
+            features = model.of_files(
+                filled(images, chunk),
+                modality=modalities(whole),
+                **camera_labels(whole, labels_of(model)),
+            )
+            rows[number * chunk] = features[: len(images)].float().cpu()
+    return Features.of(records, team.gathered(rows, len(records)))

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
+from torchreid_adv.core.manifest import sha256
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.jobs.manifest import sha256
-from torchreid_adv.models.base import any_labels
 from torchreid_adv.models.onnx_file import read_onnx
 from torchreid_adv.models.output import NetworkError, in_format
-from torchreid_adv.models.pixel_model import PixelModel
+from torchreid_adv.models.pixel_model import PixelModel, any_labels
 from torchreid_adv.models.program_files import read_exported, read_torchscript
 
 FILES: dict[str, Callable[[Path, bytes, torch.device], nn.Module]] = {

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.base import BlackBox
 from torchreid_adv.models.onnx_weights import external_weights
+from torchreid_adv.models.pixel_model import BlackBox
 
 _FLOATS = {
     "tensor(float)": torch.float32,

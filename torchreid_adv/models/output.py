@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
+from torchreid_adv.core.faults import out_of_memory
 from torchreid_adv.errors import AdvError, ConfigError, printable
 
 Output = str | int | None
@@ -87,14 +88,6 @@ def features_in(answer: Any, output: Output, count: int, *, parts: bool = False)
 def joined_parts(features: Tensor) -> Tensor:
     """Return features of P parts (N, D, P), each made a unit vector, side by side (N, D * P)."""
     return nn.functional.normalize(features, dim=1).flatten(1)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Return whether an error says that a device or the machine has no memory left."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(error).lower()
-    return "out of memory" in text or "can't allocate memory" in text
 
 
 def _squeezed(found: Tensor) -> Tensor:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from torchreid_adv.core.faults import out_of_memory
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.base import any_labels, black_box
-from torchreid_adv.models.graphed import Graphed
-from torchreid_adv.models.output import NetworkError, in_format, out_of_memory
-from torchreid_adv.models.pixel_model import PixelModel
+from torchreid_adv.models.cuda import Graphed
+from torchreid_adv.models.output import NetworkError, in_format
+from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 FUSE: dict[type[nn.Module], Any] = {

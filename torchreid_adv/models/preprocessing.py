@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torchvision import transforms as T
 
+from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.models.resizing import RESIZES, FileResize, Resize
-from torchreid_adv.pixels import LEVELS
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

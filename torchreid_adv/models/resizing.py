@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.pixels import LEVELS
 
 _PILLOW = {"pillow": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _OPENCV = {"cv2": cv2.INTER_LINEAR, "cv2_cubic": cv2.INTER_CUBIC}

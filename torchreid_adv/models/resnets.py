@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.maps import InstanceBatchNorm, NonLocal
+from torchreid_adv.models.resnet import InstanceBatchNorm, NonLocal
 
 _STAGES = ("layer1", "layer2", "layer3", "layer4")
 

@@ -53,9 +53,12 @@ class ModelSpec:
         mean: Sequence[float],
         std: Sequence[float],
         device: str | None = None,
+        interpolation: str = "bilinear",
     ) -> PixelModel:
-        """Load it; size, mean and std hold where neither it nor its file has any."""
-        return load_entry(self.parts, size=size, mean=mean, std=std, device=device)
+        """Load it; the arguments hold where neither it nor its file says otherwise."""
+        return load_entry(
+            self.parts, size=size, mean=mean, std=std, interpolation=interpolation, device=device
+        )
 
 
 def parse_models(entries: Sequence[str], *, trained: bool | None = True) -> list[ModelSpec]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.entries import Entry, three
-from torchreid_adv.pixels import LEVELS
 from torchreid_adv.registry import LOADERS
 
 # options that every network takes; further ones are named by a format where it is registered

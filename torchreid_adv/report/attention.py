@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import matplotlib
@@ -14,11 +16,46 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from torchreid_adv.core.pixels import to_tensor, to_uint8
+from torchreid_adv.defenses import Defended
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.pixels import to_tensor, to_uint8
-from torchreid_adv.report.charts import ATTACKED, CLEAN, INK
+from torchreid_adv.evaluation.attacked import TargetReport
+from torchreid_adv.models import PixelModel
+from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.models.prepare import frozen
+from torchreid_adv.report.cards import load
 from torchreid_adv.report.panels import LINE, Sheet
-from torchreid_adv.report.sitting import Sitting
+from torchreid_adv.report.style import ATTACKED, CLEAN, INK
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """A model and the images it was attacked on; the same images for every model.
+
+    Args:
+        label: how pictures call the model.
+        model: in whose features they look.
+        clean: n RGB images.
+        adversarial: the same n as stored after the attack on this model, of the same sizes.
+    """
+
+    label: str
+    model: PixelModel
+    clean: Sequence[Image.Image]
+    adversarial: Sequence[Image.Image]
+
+    def inputs(self, images: Sequence[Image.Image]) -> Tensor:
+        """Return the network's input (n, 3, H, W), through torchreid's test transform."""
+        transform = self.model.file_transform()
+        return torch.stack([transform(image) for image in images])
+
+    @torch.no_grad()
+    def features(self, images: Sequence[Image.Image]) -> Tensor:
+        """Return the model's features (n, D) of length 1."""
+        with frozen(self.model):
+            found = self.model.of_files(list(self.inputs(images)))
+        return F.normalize(found.float().cpu(), dim=1)
+
 
 _CELL = (0.9, 1.8)
 _BLEND = 0.55  # share of the map in the picture
@@ -168,3 +205,78 @@ def overlay(image: Image.Image, found: np.ndarray) -> Image.Image:
     warm = torch.from_numpy(colors).movedim(-1, 0).float()
     mixed = (1 - _BLEND) * to_tensor(np.asarray(image)) + _BLEND * warm
     return Image.fromarray(to_uint8(mixed))
+
+
+@dataclass(frozen=True)
+class Looked:
+    """An image under its map before and after the attack.
+
+    Args:
+        image_id: its name.
+        original: RGB image, as the network gets to see it.
+        before: under its map.
+        after: the attacked image under its map.
+        alike: correlation of the maps, in [-1, 1].
+    """
+
+    image_id: str
+    original: Image.Image
+    before: Image.Image
+    after: Image.Image
+    alike: float
+
+
+@dataclass(frozen=True)
+class Attended:
+    """Some images, or a sentence that says why there are none."""
+
+    images: Sequence[Looked]
+    missing: str = ""
+
+    @property
+    def alike(self) -> float | None:
+        """Mean correlation of maps before and after, None without images."""
+        return fmean(one.alike for one in self.images) if self.images else None
+
+
+def attended(
+    model: ImageModel, target: TargetReport, image_ids: Sequence[str], *, gradient: bool = True
+) -> Attended:
+    """Return where a model's features of some attacked images come from.
+
+    Args:
+        model: a network's; behind a defense, its images are those that the defense lets through.
+        target: knows the files.
+        image_ids: of attacked images.
+        gradient: the model has one.
+    """
+    inner = model.model if isinstance(model, Defended) else model
+    if not image_ids:
+        return Attended((), "No attacked image is shown.")
+    if not gradient:
+        return Attended((), "Grad-CAM needs a gradient, and this model gives none.")
+    if not isinstance(inner, PixelModel):
+        return Attended((), "Grad-CAM needs the layers of one network, and this model shows none.")
+    clean, adversarial = (
+        [_through(model, load(target, name, after=after)) for name in image_ids]
+        for after in (False, True)
+    )
+    sitting = Sitting("", inner, clean, adversarial)
+    toward = sitting.features(clean)
+    try:
+        before, after = (attention_maps(sitting, found, toward) for found in (clean, adversarial))
+    except (ConfigError, RuntimeError, TypeError, AttributeError) as error:
+        # a network from elsewhere may refuse to be looked into; the page is written all the same
+        return Attended((), f"Nothing is drawn here: {error}.")
+    parts = zip(image_ids, clean, adversarial, before, after, agreement(before, after), strict=True)
+    return Attended(
+        [
+            Looked(name, image, overlay(image, old), overlay(other, new), alike)
+            for name, image, other, old, new, alike in parts
+        ]
+    )
+
+
+def _through(model: ImageModel, image: Image.Image) -> Image.Image:
+    """Return an image as the network gets to see it."""
+    return model.defense.of_image(image) if isinstance(model, Defended) else image

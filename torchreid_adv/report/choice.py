@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from torchreid_adv.report.ranking import Ranking
+from torchreid_adv.report.survey import Ranking
 
 
 def choose_queries(

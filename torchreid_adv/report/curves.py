@@ -4,12 +4,127 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from torchreid_adv.report.charts import ATTACKED, CLEAN, INK, MUTED, tidy
+from torchreid_adv.core.files import write_bytes
 from torchreid_adv.report.matrix import Cell
+from torchreid_adv.report.style import ATTACKED, CLEAN, INK, MUTED, tidy, to_png
+from torchreid_adv.report.survey import Survey
+
+RANKS = 20
+
+
+def curve_is_whole(results: dict[str, Any], survey: Survey) -> bool:
+    """Say whether the surveyed queries give the match curve of ``results``, rank by rank.
+
+    They do not when they are a sample, or when the evaluation's protocol is another one.
+    """
+    pairs = ((results["clean"], survey.before), (results["adversarial"], survey.after))
+    return survey.complete and all(
+        abs(rate - _matched(ranking.first, int(rank))) < 0.005
+        for measures, ranking in pairs
+        for rank, rate in measures["cmc"].items()
+    )
+
+
+def cmc_figure(results: dict[str, Any], survey: Survey) -> Figure:
+    """Draw the CMC curves before and after the attack.
+
+    The marked ranks are those of ``results``. The line is the curve of the surveyed queries if it
+    is that of the results, else it joins the marks.
+    """
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    axes = figure.subplots()
+    tidy(axes)
+    whole = curve_is_whole(results, survey)
+    lines = (("clean", CLEAN, survey.before), ("adversarial", ATTACKED, survey.after))
+    for label, color, ranking in lines:
+        marks = {int(rank): 100 * rate for rank, rate in results[label]["cmc"].items()}
+        ranks, rates = list(marks), list(marks.values())
+        if whole:
+            every = range(1, RANKS + 1)
+            curve = [100 * _matched(ranking.first, rank) for rank in every]
+            axes.plot(every, curve, color=color, linewidth=2)
+        axes.plot(ranks, rates, "o" if whole else "o-", color=color, label=label)
+    axes.set(xlim=(0.5, RANKS + 0.5), ylim=(-3, 103), xticks=[1, 5, 10, 15, 20])
+    axes.legend(frameon=False)
+    axes.set_xlabel("rank", color=INK)
+    axes.set_ylabel("queries matched [%]", color=INK)
+    return figure
+
+
+def _matched(first: Tensor, rank: int) -> float:
+    """Return the share of the queries with a positive that are matched by a rank."""
+    found = first[first >= 0]
+    return float((found < rank).double().mean()) if len(found) else 0.0
+
+
+def distances_figure(survey: Survey, name: str) -> Figure:
+    """Draw how far queries are from their positives and from their nearest negative.
+
+    Args:
+        survey: the queries looked at.
+        name: what the distance is called, for the axis.
+    """
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    panels = figure.subplots(2, 1, sharex=True)
+    rankings = (survey.before, survey.after)
+    values = [(r.positives.numpy(), _finite(r.rival_distance)) for r in rankings]
+    bins = _bins(np.concatenate([part for pair in values for part in pair]))
+    for axes, label, color, (positives, rivals) in zip(
+        panels, ("clean", "adversarial"), (CLEAN, ATTACKED), values, strict=True
+    ):
+        tidy(axes)
+        _histogram(axes, positives, bins, color)
+        if len(rivals):
+            axes.hist(
+                rivals,
+                bins,
+                weights=np.full(len(rivals), 1 / len(rivals)),
+                histtype="step",
+                color=INK,
+                linewidth=1.2,
+                label="nearest wrong match",
+            )
+        axes.set_yticks([])
+        axes.set_title(label, loc="left", fontsize=10, fontweight="bold", color=color)
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1.01, 0.96), ncols=2, frameon=False, fontsize=8
+        )
+    panels[1].set_xlabel(name, color=INK, parse_math=False)
+    return figure
+
+
+def _histogram(axes: Axes, positives: np.ndarray, bins: list[float], color: str) -> None:
+    if not len(positives):
+        return
+    mean = float(positives.mean())
+    weights = np.full(len(positives), 1 / len(positives))
+    axes.hist(
+        positives,
+        bins,
+        weights=weights,
+        color=color,
+        alpha=0.75,
+        label=f"true matches, mean {mean:.3f}",
+    )
+    axes.axvline(mean, color=color, linewidth=1.5, linestyle="--")
+
+
+def _bins(values: np.ndarray) -> list[float]:
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    return np.linspace(low, high if high > low else low + 1, 49).tolist()
+
+
+def _finite(values: Tensor) -> np.ndarray:
+    return values[~values.isinf()].numpy()
+
 
 COLORS = ("#0e7490", "#7c3aed", "#dc2626", "#15803d", "#b45309", "#475569")
 MARKS = ("o", "s", "^", "D", "v", "P")
@@ -127,3 +242,12 @@ def _lines(cells: Sequence[Cell], target: str) -> dict[str, dict[float, float]]:
             line = lines.setdefault(name, {0.0: float(cell.clean["mAP"])})
             line[cell.eps] = float(cell.adversarial["mAP"])
     return lines
+
+
+def write_sweep(out: Path, cells: Sequence[Cell]) -> Path:
+    """Draw the curve of each data set of a sweep and return the last picture."""
+    path = out
+    for target in dict.fromkeys(cell.target for cell in cells):
+        path = out / f"sweep_{target}.png"
+        write_bytes(path, to_png(eps_figure(cells, target)))
+    return path

@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from PIL import Image
 from torch import Tensor
 
-from torchreid_adv.report.charts import INK, MUTED
-from torchreid_adv.report.sitting import Sitting
+from torchreid_adv.report.attention import Sitting
+from torchreid_adv.report.style import INK, MUTED
 from torchreid_adv.transforms.homogeneous import Looks, RandomLook
 
 COLORS = ("#0e7490", "#dc2626", "#b45309", "#7c3aed", "#15803d", "#db2777", "#475569", "#65a30d")

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from torchreid_adv.jobs.files import write_bytes, write_text
-from torchreid_adv.report.charts import INK, MUTED, to_png
-from torchreid_adv.report.words import percent
+from torchreid_adv.core.files import write_bytes, write_text
+from torchreid_adv.report.style import INK, MUTED, to_png
+from torchreid_adv.report.text import percent
 
 KINDS = {"white": "w", "gray": "g", "black": "b", "oblivious": "o"}
 LEGEND = (

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from torchreid_adv.pixels import to_levels, to_tensor, to_uint8
+from torchreid_adv.core.pixels import to_levels, to_tensor, to_uint8
+from torchreid_adv.data.images import read_image
+from torchreid_adv.evaluation.attacked import TargetReport
+from torchreid_adv.evaluation.similarity import ssim
+from torchreid_adv.report.cards import load
 from torchreid_adv.report.choice import choose_images
-from torchreid_adv.report.pictures import load
-from torchreid_adv.report.target import TargetReport
 
 DETAIL = (512, 1024)  # width, height at most
 
@@ -82,3 +85,18 @@ def amplify(noise: Tensor, eps: float) -> Tensor:
     """
     reach = eps if eps < 1 else noise.abs().max().item()
     return noise.div(2 * reach).add(0.5).clamp(0, 1) if reach else torch.full_like(noise, 0.5)
+
+
+def file_similarity(original: Path, adversarial: Path) -> float:
+    """Return the SSIM of an image file and its stored adversarial form.
+
+    The original is resized where the other was stored at the size of a network's input.
+
+    Raises:
+        DataError: a file is missing or no readable image.
+    """
+    pair = [read_image(original), read_image(adversarial)]
+    if pair[0].size != pair[1].size:
+        pair[0] = pair[0].resize(pair[1].size, Image.Resampling.BILINEAR)
+    first, second = (to_tensor(np.array(image))[None] for image in pair)
+    return float(ssim(first, second)[0])

@@ -4,38 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from torchreid_adv.errors import printable
-from torchreid_adv.jobs.files import write_bytes, write_text
-from torchreid_adv.report import words
-from torchreid_adv.report.pictures import data_uri, png
-from torchreid_adv.report.sections import Section, build_section
-from torchreid_adv.report.sorting import sorting
-from torchreid_adv.report.target import TargetReport
-
-
-def write_page(out: Path, results: dict[str, Any], targets: Sequence[TargetReport]) -> Path:
-    """Write figures, then the page; see :func:`torchreid_adv.report.target.write_report`."""
-    sections = [build_section(target, str(results["model"]["name"])) for target in targets]
-    prefixes = figure_prefixes([target.name for target in targets])
-    for prefix, section in zip(prefixes, sections, strict=True):
-        for name, content in section.figures.items():
-            write_bytes(out / "figures" / f"{prefix}{name}.png", content)
-    path = out / "report.html"
-    write_text(path, render(results, sections))
-    return path
-
-
-def render(results: dict[str, Any], sections: Sequence[Section]) -> str:
-    """Fill the template."""
-    config = words.config_lines(results.get("config"))
-    template = environment().get_template("report.html")
-    return template.render(results=results, sections=sections, config=config)
+from torchreid_adv.report import text
+from torchreid_adv.report.cards import data_uri, png
+from torchreid_adv.report.table import sorting
 
 
 def environment() -> Environment:
@@ -52,10 +29,10 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        "fixed": words.fixed,
-        "moved": words.moved,
-        "number": words.number,
-        "percent": words.percent,
+        "fixed": text.fixed,
+        "moved": text.moved,
+        "number": text.number,
+        "percent": text.percent,
         "png": png,
         "uri": data_uri,
     }

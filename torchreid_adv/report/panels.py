@@ -8,13 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from torchreid_adv.report.charts import ATTACKED, INK, MUTED, RIGHT, WRONG
-from torchreid_adv.report.lists import ListRow, RankingLists
+from torchreid_adv.report.cards import Card
 from torchreid_adv.report.noise import Triple
-from torchreid_adv.report.pictures import Card
 from torchreid_adv.report.probe import Match, Probe, Scene
-from torchreid_adv.report.pulled import PulledLists
-from torchreid_adv.report.words import fixed, moved, percent
+from torchreid_adv.report.ranking_lists import ListRow, PulledLists, RankingLists
+from torchreid_adv.report.style import ATTACKED, INK, MUTED, RIGHT, WRONG
+from torchreid_adv.report.text import fixed, moved, percent
 
 GAP = 0.1  # inches, as all lengths here
 LINE = 0.2

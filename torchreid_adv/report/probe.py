@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torchreid_adv.evaluation.attacked import TargetReport
+from torchreid_adv.report.cards import Card, card, found_card
 from torchreid_adv.report.choice import choose_probe
-from torchreid_adv.report.pictures import Card, card, found_card
 from torchreid_adv.report.survey import Survey
-from torchreid_adv.report.target import TargetReport
-from torchreid_adv.report.words import similarity
+from torchreid_adv.report.text import similarity
 
 TIMES = ("before the attack", "after the attack")
 TITLES = ("true match", "false match")

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from torchreid_adv.core.pixels import to_tensor, to_uint8
 from torchreid_adv.defenses import Defense
-from torchreid_adv.pixels import to_tensor, to_uint8
-from torchreid_adv.report.charts import ATTACKED, INK
+from torchreid_adv.report.attention import Sitting
 from torchreid_adv.report.noise import amplify
 from torchreid_adv.report.panels import LINE, Sheet
-from torchreid_adv.report.sitting import Sitting
+from torchreid_adv.report.style import ATTACKED, INK
 
 _CELL = (0.9, 1.8)
 

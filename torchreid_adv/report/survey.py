@@ -3,12 +3,120 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from torchreid_adv.jobs.progress import progress_bar
-from torchreid_adv.report.ranking import Ranking, choose_rows, rank, take
-from torchreid_adv.report.target import TargetReport
+from torchreid_adv.core.processes import progress_bar
+from torchreid_adv.evaluation.attacked import TargetReport
+from torchreid_adv.evaluation.blocks import Block, feature_blocks, plan
+from torchreid_adv.evaluation.metrics import scores
+from torchreid_adv.evaluation.protocol import Protocol
+from torchreid_adv.evaluation.ranking import Matches, positive_ranks
+from torchreid_adv.models.features import Features
+
+SURVEY_PAIRS = 100_000_000  # distances looked at in all; Market-1501 and Duke fit entirely
+SURVEY_QUERIES = 500  # looked at in any case
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The gallery ranked for n queries, without the images that do not count for a query.
+
+    Args:
+        average_precision: (n,) float64; NaN for a query without a positive.
+        first: (n,) 0-based rank of the nearest positive, -1 without one.
+        match: (n,) gallery row of the nearest positive, -1 without one.
+        rival: (n,) gallery row of the nearest negative, -1 without one.
+        rival_distance: (n,) its distance, infinite without one.
+        positives: (P,) distances from all queries to all their positives.
+    """
+
+    average_precision: Tensor
+    first: Tensor
+    match: Tensor
+    rival: Tensor
+    rival_distance: Tensor
+    positives: Tensor
+
+
+def choose_rows(queries: int, gallery: int, *, seed: int = 0) -> Tensor:
+    """Return the sorted query rows to look at: all, or a seeded sample when there are too many."""
+    limit = max(SURVEY_QUERIES, SURVEY_PAIRS // gallery)
+    if queries <= limit:
+        return torch.arange(queries)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(queries, generator=generator)[:limit].sort().values
+
+
+def take(side: Features, rows: Tensor) -> Features:
+    """Return the features of some rows."""
+    names = tuple(side.image_ids[row] for row in rows.tolist())
+    return Features(side.values[rows], side.pids[rows], side.camids[rows], names)
+
+
+def rank(
+    query: Features,
+    gallery: Features,
+    protocol: Protocol,
+    *,
+    bar: Any,
+) -> Ranking:
+    """Rank the gallery for each query as the evaluation does, and keep what is nearest.
+
+    Args:
+        query: features of n queries.
+        gallery: features of G images.
+        protocol: the rules; of drawn galleries, all images are ranked.
+        bar: progress bar, updated by the number of queries.
+    """
+    labels = protocol.labels(query, gallery)
+    distances = feature_blocks(query, gallery, protocol.distance)
+    rows, columns = plan(len(query), len(gallery), protocol.block)
+    ranks, starts = positive_ranks(distances, labels, rows, columns)
+    average_precision, first, _ = scores(ranks, starts, ap_rule=protocol.ap_rule)
+    parts = []
+    for queries in rows:
+        parts.append(_nearest(distances, labels.matches(queries), queries, columns))
+        bar.update(queries.stop - queries.start)
+    nearest = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    return Ranking(*map(torch.from_numpy, (average_precision, first, *nearest)))
+
+
+def _nearest(
+    distances: Block, matches: Matches, queries: slice, columns: list[slice]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return match, rival, its distance, and the distances of all positives, of some queries."""
+    positives = np.empty(len(matches.rows))
+    rival, rival_distance = np.full(matches.count, -1), np.full(matches.count, np.inf)
+    for span in columns:
+        held = distances(queries, span)
+        here = _inside(matches.columns, span)
+        own = matches.rows[here], matches.columns[here] - span.start
+        positives[here] = held[own]
+        held[own] = np.inf
+        junk = _inside(matches.junk_columns, span)
+        held[matches.junk_rows[junk], matches.junk_columns[junk] - span.start] = np.inf
+        best = held.argmin(axis=1)
+        value = held[np.arange(len(held)), best]
+        nearer = value < rival_distance
+        rival[nearer], rival_distance[nearer] = best[nearer] + span.start, value[nearer]
+    return _closest(matches, positives), rival, rival_distance, positives
+
+
+def _closest(matches: Matches, positives: np.ndarray) -> np.ndarray:
+    """Return the gallery row of each query's nearest positive, -1 without one."""
+    match = np.full(matches.count, -1)
+    order = np.lexsort((matches.columns, positives, matches.rows))
+    rows, first = np.unique(matches.rows[order], return_index=True)
+    match[rows] = matches.columns[order][first]
+    return match
+
+
+def _inside(columns: np.ndarray, span: slice) -> np.ndarray:
+    return (columns >= span.start) & (columns < span.stop)
 
 
 @dataclass(frozen=True)

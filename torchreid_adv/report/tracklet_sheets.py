@@ -15,16 +15,16 @@ from torch.nn import functional as F
 from torchreid_adv.data.cross_modality.modality import WORDS
 from torchreid_adv.data.images import read_image
 from torchreid_adv.data.records import Record
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.models.prepare import frozen
 from torchreid_adv.models.tracklet_model import TrackletModel
 from torchreid_adv.report.attention import overlay, projected_maps
-from torchreid_adv.report.charts import INK
 from torchreid_adv.report.choice import choose_queries
-from torchreid_adv.report.lists import list_rows
 from torchreid_adv.report.panels import LINE, Sheet, draw_list
+from torchreid_adv.report.ranking_lists import list_rows
+from torchreid_adv.report.style import INK
 from torchreid_adv.report.survey import Survey, survey_target
-from torchreid_adv.report.target import TargetReport
-from torchreid_adv.report.words import percent
+from torchreid_adv.report.text import percent
 
 _LEFT = 0.15
 

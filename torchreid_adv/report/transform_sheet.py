@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from torchreid_adv import pixels
+from torchreid_adv.core import pixels
+from torchreid_adv.data.virtual.colors import to_levels
 from torchreid_adv.data.virtual.image import Shot, render_image
-from torchreid_adv.data.virtual.levels import to_levels
 from torchreid_adv.data.virtual.styles import style_named
 from torchreid_adv.registry import TRANSFORMS
-from torchreid_adv.report.charts import INK, MUTED
 from torchreid_adv.report.panels import Sheet
+from torchreid_adv.report.style import INK, MUTED
 from torchreid_adv.transforms.random_transform import RandomTransform
 
 SIZE = (256, 128)

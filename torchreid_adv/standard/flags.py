@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from torchreid_adv.standard.ensemble import BLACK_BOX, WHITE_BOX
-from torchreid_adv.standard.tables import Table, rising
+from torchreid_adv.standard.scores import Table, rising
 
 RED, AMBER = "RED", "AMBER"
 

@@ -16,6 +16,8 @@ from torch import nn
 
 from torchreid_adv.core.cache import RUN, Cache, Key
 from torchreid_adv.core.contents import Contents
+from torchreid_adv.core.files import write_text
+from torchreid_adv.core.manifest import SIDES, sha256
 from torchreid_adv.data.contents import digest_of_records, note_of, noted_images
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.defenses import Defended
@@ -23,11 +25,9 @@ from torchreid_adv.distances import Distance, LinearDistance
 from torchreid_adv.errors import AdvError
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.integration.heads import identity_layers
-from torchreid_adv.jobs.files import write_text
-from torchreid_adv.jobs.manifest import SIDES, sha256
 from torchreid_adv.models import PixelModel, fingerprint
-from torchreid_adv.models.base import ImageModel, black_box
-from torchreid_adv.models.extract import device_of
+from torchreid_adv.models.features import device_of
+from torchreid_adv.models.pixel_model import ImageModel, black_box
 from torchreid_adv.standard.versions import Version
 from torchreid_adv.version import __version__
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from torchreid_adv.core.manifest import is_count, is_digest, is_number, sha256
+from torchreid_adv.core.pixels import LEVELS
+from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import DataError, printable
-from torchreid_adv.jobs.manifest import is_count, is_digest, is_number, sha256
-from torchreid_adv.jobs.untrusted import read_json
-from torchreid_adv.pixels import LEVELS
 from torchreid_adv.standard.relations import broken, share
 from torchreid_adv.standard.told import manifest_hash
 

@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from torchreid_adv.jobs.manifest import is_count, is_number
+from torchreid_adv.core.manifest import is_count, is_number
 from torchreid_adv.standard.called import THREAT, headline, name_of, other_models, why_not
 from torchreid_adv.standard.ensemble import BLACK_BOX, MEMBERS
 from torchreid_adv.standard.flags import AMBER, RED
-from torchreid_adv.standard.tables import CLEAN, COMPOSED, RANKS
+from torchreid_adv.standard.scores import CLEAN, COMPOSED, RANKS
 from torchreid_adv.standard.told import Place, Told, manifest_hash
 from torchreid_adv.standard.versions import PLUS, STANDARD, TRACKS
 

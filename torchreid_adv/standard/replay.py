@@ -22,24 +22,24 @@ from typing import Any
 import numpy as np
 
 from torchreid_adv.core.contents import Contents
+from torchreid_adv.core.manifest import Entry, Manifest, read_manifest
+from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import VerificationError
 from torchreid_adv.evaluation import Protocol
-from torchreid_adv.jobs.manifest import Entry, Manifest, read_manifest
-from torchreid_adv.models.base import ImageModel
-from torchreid_adv.models.kernels import repeatable
-from torchreid_adv.pixels import from_levels
+from torchreid_adv.models.cuda import repeatable
+from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.standard import ensemble
 from torchreid_adv.standard.flags import Trials, of_model, of_trials
 from torchreid_adv.standard.identity import environment, run_identity
-from torchreid_adv.standard.looking import look
+from torchreid_adv.standard.inspection import look
 from torchreid_adv.standard.reading import SEAL
 from torchreid_adv.standard.result import result as result_of
 from torchreid_adv.standard.run import averaged_model, make_setting, run_tracks
-from torchreid_adv.standard.stages import Setting, Stored, in_order
+from torchreid_adv.standard.sample import clean_facts, sample
+from torchreid_adv.standard.session import Setting, Stored, in_order
 from torchreid_adv.standard.told import Told
-from torchreid_adv.standard.trials import clean_facts, sample
 from torchreid_adv.standard.versions import SIDES
 
 TOLERANCE = 1e-3  # of shares, where another machine or version wrote the result

@@ -13,34 +13,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_adv.attacks.answers import check_gradient
+from torchreid_adv.attacks.build import check_gradient
 from torchreid_adv.core.cache import Key
 from torchreid_adv.core.contents import Contents
+from torchreid_adv.core.files import write_text
+from torchreid_adv.core.lock import working_in
+from torchreid_adv.core.manifest import SIDES
+from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.loading import check_images, refuse
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, FittedDistance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
-from torchreid_adv.jobs.files import write_text
-from torchreid_adv.jobs.lock import working_in
-from torchreid_adv.jobs.manifest import SIDES
-from torchreid_adv.jobs.team import ALONE, Team
 from torchreid_adv.models import Ensemble, PixelModel
-from torchreid_adv.models.base import ImageModel, black_box
-from torchreid_adv.models.kernels import repeatable
+from torchreid_adv.models.cuda import repeatable
 from torchreid_adv.models.loading import scorable
+from torchreid_adv.models.pixel_model import ImageModel, black_box
 from torchreid_adv.standard import identity as identities
 from torchreid_adv.standard import inspection
 from torchreid_adv.standard.flags import Check, Trials, of_model, of_table, of_trials
-from torchreid_adv.standard.looking import look
+from torchreid_adv.standard.inspection import look
+from torchreid_adv.standard.judge import Judge
 from torchreid_adv.standard.reading import RESULT, sealed
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
-from torchreid_adv.standard.scoring import Judge
-from torchreid_adv.standard.stages import Setting
-from torchreid_adv.standard.tables import Scores
+from torchreid_adv.standard.sample import clean_facts, run_trials, sample
+from torchreid_adv.standard.scores import Scores
+from torchreid_adv.standard.session import Setting
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
-from torchreid_adv.standard.trials import clean_facts, run_trials, sample
 from torchreid_adv.standard.versions import PLUS, STANDARD, TRACKS, Version, version_of
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from torchreid_adv.jobs.manifest import sha256
+from torchreid_adv.core.manifest import sha256
 from torchreid_adv.standard.flags import Check, Looks, Trials, of_model, of_trials
-from torchreid_adv.standard.tables import CLEAN
+from torchreid_adv.standard.scores import CLEAN
 from torchreid_adv.standard.versions import STANDARD, Version
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from torchreid_adv.core.manifest import Entry, sha256
 from torchreid_adv.data.datasets import Record
-from torchreid_adv.jobs.manifest import Entry, sha256
-from torchreid_adv.standard.chance import BROKEN
-from torchreid_adv.standard.stages import Setting, Stored
-from torchreid_adv.standard.tables import CLEAN, COMPOSED, Scores, Table
+from torchreid_adv.standard.scores import BROKEN, CLEAN, COMPOSED, Scores, Table
+from torchreid_adv.standard.session import Setting, Stored
 
 
 class QueryTrack:

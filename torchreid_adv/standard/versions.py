@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.errors import ConfigError, suggest
-from torchreid_adv.pixels import LEVELS
 
 EPS = (8, 5)  # main bounds, gray levels
 CURVE = (0, 1, 2, 4, 5, 8, 12, 16, 32, 64, LEVELS)  # bounds of the curve, gray levels

@@ -12,7 +12,7 @@ from torchvision.transforms import AutoAugment
 from torchvision.transforms import functional as F
 from torchvision.transforms.functional import InterpolationMode
 
-from torchreid_adv.pixels import LEVELS
+from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.transforms.boxes import Box, cut
 
 FILL = [128, 128, 128]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import TRANSFORMS
 from torchreid_adv.transforms.homogeneous import PAPER, Looks, RandomLook
 from torchreid_adv.transforms.random_transform import check_probability
@@ -13,17 +14,20 @@ class ChannelFusion(RandomLook):
 
     Args:
         p: probability that an image is changed.
-        sketch: share of the changed images that are fused with sketch instead of gray, in [0, 1].
-        mode: 'paper' replaces 1 or 2 channels; 'code' takes 3 of a shuffled (red, green, blue,
-            modality, modality), as the published code does.
-        keep_order: leave each visible channel in its place; mode 'paper' only.
+        sketch: share of the changed images that are fused with sketch instead of gray, in [0, 1];
+            None = half of them. Mode 'paper' mixes both and takes none.
+        mode: 'paper' takes any 3 of red, green, blue, gray and sketch in random order;
+            'one_modality' replaces 1 or 2 channels by gray or by sketch; 'code' takes 3 of a
+            shuffled (red, green, blue, modality, modality), as the published code does.
+        keep_order: leave each visible channel in its place; not with mode 'code'.
 
     Raises:
-        ConfigError: a value that is no probability, an unknown mode, or an order it cannot keep.
+        ConfigError: a value that is no probability, an unknown mode, an order it cannot keep, or a
+            share of sketch in a mode that has none.
 
     Example:
-        >>> channels = ChannelFusion(p=1.0, sketch=0.0, keep_order=True).draw(256, 128).look
-        >>> "gray" in channels
+        >>> fusion = ChannelFusion(p=1.0, sketch=0.0, mode="one_modality", keep_order=True)
+        >>> "gray" in fusion.draw(256, 128).look
         True
     """
 
@@ -31,12 +35,17 @@ class ChannelFusion(RandomLook):
         self,
         *,
         p: float = 0.02,
-        sketch: float = 0.5,
+        sketch: float | None = None,
         mode: str = "paper",
         keep_order: bool = False,
     ) -> None:
         self.p = check_probability("p", p)
-        share = check_probability("sketch", sketch)
+        if sketch is not None and mode == "paper":
+            raise ConfigError(
+                "mode 'paper' of channel fusion mixes gray and sketch, so sketch has no share; "
+                "leave it out, or take mode 'one_modality' or 'code'"
+            )
+        share = 0.5 if sketch is None else check_probability("sketch", sketch)
         probabilities = {"gray_fusion": p * (1 - share), "sketch_fusion": p * share}
         super().__init__(probabilities, Looks(mode=mode, keep_order=keep_order))
 
@@ -49,9 +58,10 @@ class Color(RandomLook):
 
     Args:
         gray: probability that an image becomes gray.
-        gray_fusion: probability that it is fused with gray.
+        gray_fusion: probability that it is fused with gray; in mode 'paper', which mixes both, the
+            two probabilities add up.
         sketch_fusion: probability that it is fused with sketch.
-        mode: of the fusion, 'paper' or 'code'.
+        mode: of the fusion, see :class:`ChannelFusion`.
         keep_order: of the fusion.
 
     Raises:
@@ -69,3 +79,24 @@ class Color(RandomLook):
     ) -> None:
         probabilities = {"gray": gray, "gray_fusion": gray_fusion, "sketch_fusion": sketch_fusion}
         super().__init__(probabilities, Looks(mode=mode, keep_order=keep_order))
+
+
+@TRANSFORMS.register("sketch", stage="pil", paper=PAPER)
+class Sketch(RandomLook):
+    """Whole images become sketches: contours stay, color and flat areas go.
+
+    Args:
+        p: probability that an image is changed.
+
+    Raises:
+        ConfigError: p is no probability.
+
+    Example:
+        >>> from PIL import Image
+        >>> Sketch(p=1.0)(Image.new("RGB", (2, 2), "red")).getpixel((0, 0))
+        (255, 255, 255)
+    """
+
+    def __init__(self, *, p: float = 0.01) -> None:
+        self.p = check_probability("p", p)
+        super().__init__({"sketch": self.p}, Looks())

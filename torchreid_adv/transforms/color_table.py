@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+
+from torchreid_adv.core import pixels
+from torchreid_adv.core.pixels import LEVELS
+from torchreid_adv.core.tensor_file import TensorFile, read_tensors, unreadable, write_tensors
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.registry import TRANSFORMS
+from torchreid_adv.transforms.random_transform import RandomTransform, check_probability
 
 
 def lattice(cells: int) -> Tensor:
@@ -71,3 +82,94 @@ class _Spread(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         return _Read.apply(gradients[0], *ctx.saved_tensors), None, None
+
+
+PAPER = (
+    "Yang et al., Towards Robust Person Re-identification by Defending Against Universal Attackers"
+)
+
+
+@TRANSFORMS.register("recolor", stage="pil", learned=True, paper=PAPER, title="learned color table")
+class Recolor(RandomTransform[bool]):
+    """Now and then, an image in the colors of a universal color attack.
+
+    Args:
+        weights: file of a universal perturbation that has a color table.
+        p: probability that an image is changed.
+
+    Raises:
+        ConfigError: p is no probability, no file, or one without a color table.
+    """
+
+    def __init__(self, *, weights: str = "", p: float = 0.5) -> None:
+        self.p = check_probability("p", p)
+        if not weights:
+            raise ConfigError(
+                "recolor applies a learned color table; name its file in "
+                "adv.transforms.recolor.weights"
+            )
+        found = read_universal(weights).tensors.get("color")
+        if found is None:
+            raise ConfigError(
+                f"'{weights}' has no color table; learn it with adv.meta.perturbation color or both"
+            )
+        self.table = found.float()
+
+    def draw(
+        self, height: int, width: int, generator: torch.Generator | None = None
+    ) -> bool | None:
+        """Draw whether an image is changed."""
+        return True if torch.rand((), generator=generator).item() < self.p else None
+
+    def apply(self, image: Image.Image, drawn: bool | None) -> Image.Image:
+        """Return an RGB image, recolored and rounded to whole gray levels where that was drawn."""
+        if drawn is None:
+            return image
+        before = pixels.to_tensor(np.asarray(image))
+        return Image.fromarray(pixels.to_uint8(before + color_shift(before[None], self.table)[0]))
+
+
+KIND = "universal"
+WHAT = "a universal perturbation"
+PARTS = {"delta": 4, "color": 5}  # name -> dimensions: (1, 3, H, W) and (1, 3, R, G, B)
+
+
+def write_universal(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Write a safetensors file, whole or not at all; the same content gives the same bytes.
+
+    Args:
+        path: of the file.
+        tensors: ``delta`` (1, 3, H, W), ``color`` (1, 3, R, G, B) or both, pixel units of [0, 1].
+        about: ``eps`` in gray levels, ``budget``, and what it was learned on and against.
+    """
+    write_tensors(path, tensors, about, kind=KIND)
+
+
+def read_universal(path: str | Path) -> TensorFile:
+    """Read what :func:`write_universal` wrote.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no universal perturbation '{path}'; learn one with adv.engine meta_attack, "
+            "which writes universal.safetensors into its data.save_dir"
+        )
+    found = read_tensors(path, kind=KIND, what=WHAT)
+    try:
+        eps, _ = float(found.about["eps"]), str(found.about["budget"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise unreadable(path, WHAT, error) from error
+    whole = bool(found.tensors) and all(_fits(*part) for part in found.tensors.items())
+    if not whole or not 0 <= eps <= LEVELS:
+        raise ConfigError(f"'{path}' holds no universal perturbation that can be used")
+    return found
+
+
+def _fits(name: str, value: Tensor) -> bool:
+    shape = tuple(value.shape)
+    whole = value.is_floating_point() and value.ndim == PARTS.get(name) and shape[:2] == (1, 3)
+    cube = name != "color" or (len(set(shape[2:])) == 1 and shape[2] > 1)
+    return whole and cube and 0 not in shape and bool(torch.isfinite(value).all())

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from torchreid_adv.registry import TRANSFORMS
-from torchreid_adv.transforms.homogeneous import PAPER, Looks, Patch, RandomLook
-from torchreid_adv.transforms.lht import LocalHomogeneous
+from torchreid_adv.transforms.homogeneous import PAPER, LocalHomogeneous, Looks, Patch, RandomLook
 
 
 @TRANSFORMS.register(
@@ -19,10 +18,11 @@ class GlobalDiversity(RandomLook):
 
     Args:
         gray: probability that an image becomes gray.
-        gray_fusion: probability that it is fused with gray.
+        gray_fusion: probability that it is fused with gray; in mode 'paper', which mixes both, the
+            two probabilities add up.
         sketch_fusion: probability that it is fused with sketch.
         augment: probability that AutoAugment is applied.
-        mode: of the fusion, 'paper' or 'code'.
+        mode: of the fusion, see ChannelFusion.
         keep_order: of the fusion.
         legacy: AutoAugment as the published code has it. For reproduction only.
 
@@ -58,11 +58,12 @@ class Diversity(RandomLook):
 
     Args:
         gray: probability that an image becomes gray.
-        gray_fusion: probability that it is fused with gray.
+        gray_fusion: probability that it is fused with gray; in mode 'paper', which mixes both, the
+            two probabilities add up.
         sketch_fusion: probability that it is fused with sketch.
         augment: probability that AutoAugment is applied.
         lht: probability that a rectangle of it gets another look, see LHT.
-        mode: of the fusion, 'paper' or 'code'.
+        mode: of the fusion, see ChannelFusion.
         keep_order: of the fusion.
         legacy: rectangles and AutoAugment as the published code has them. For reproduction only.
 

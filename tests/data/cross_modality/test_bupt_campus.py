@@ -6,14 +6,14 @@ from bupt import write_bupt
 from scripts.tiny_resnet import TinyResNet
 from torchvision.transforms.functional import to_tensor
 
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.train import train
+from torchreid_adv.config import torchreid_keys
 from torchreid_adv.data.cross_modality import CrossModalityTrackletSampler
+from torchreid_adv.engines.train import train
 from torchreid_adv.errors import DataError
 from torchreid_adv.evaluation import evaluate, evaluate_matrix
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models import Features
-from torchreid_adv.models.self_attack import backbone
+from torchreid_adv.models.self_attack import layers
 from torchreid_adv.registry import DATASETS
 
 
@@ -87,7 +87,7 @@ def test_a_missing_folder_or_list_is_a_sentence(tmp_path):
 
 def test_the_video_network_is_trained_and_tested_on_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torchreid_module("utils"), "collect_env_info", str)
-    monkeypatch.setattr(backbone.models, "resnet18", TinyResNet)
+    monkeypatch.setattr(layers.models, "resnet18", TinyResNet)
     names = repr(["bupt_campus_i2v", "bupt_campus_v2i"])
     values = {
         "data.root": str(write_bupt(tmp_path)), "data.type": "video", "use_gpu": False,
@@ -98,7 +98,7 @@ def test_the_video_network_is_trained_and_tested_on_it(tmp_path, monkeypatch, ca
         "video.seq_len": 2, "video.sample_method": "restricted", "train.batch_size": 8,
         "train.max_epoch": 1, "adv.engine": "vi_self_attack",
     }  # fmt: skip
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     cfg.merge_from_list([part for pair in values.items() for part in pair])
     engine = train(cfg)
     assert capsys.readouterr().out.count("by the protocol bupt_campus") == 2

@@ -3,9 +3,9 @@ import torch
 from torchvision.transforms.functional import to_tensor
 from vi_images import write_llcm, write_regdb, write_sysu
 
-from torchreid_adv.commands import stock_config
-from torchreid_adv.commands.train import train
+from torchreid_adv.config import torchreid_keys
 from torchreid_adv.data.cross_modality import CrossModalityIdentitySampler
+from torchreid_adv.engines.train import train
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
@@ -84,7 +84,7 @@ def test_lists_of_something_else_are_refused(tmp_path):
 @pytest.mark.slow
 def test_torchreid_s_engine_evaluates_by_the_protocol(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(torchreid_module("utils"), "collect_env_info", str)
-    cfg = stock_config.default_config()
+    cfg = torchreid_keys.default_config()
     values = {
         "data.root": str(write_sysu(tmp_path)),
         "data.sources": "['sysu_mm01']",

@@ -5,7 +5,7 @@ from vcm import write_vcm
 
 from torchreid_adv import config
 from torchreid_adv.data.cross_modality.samplers import CrossModalityTrackletSampler
-from torchreid_adv.data.cross_modality.vcm_lists import VCMFiles
+from torchreid_adv.data.cross_modality.vcm import VCMFiles
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.registry import DATASETS
 

@@ -3,11 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from torchreid_adv.data.virtual.canvas import Canvas
+from torchreid_adv.data.virtual.clothes import Cloth
 from torchreid_adv.data.virtual.patterns import PATTERNS, planes, weave
-from torchreid_adv.data.virtual.shapes import ellipsoid, limb
-from torchreid_adv.data.virtual.solids import Light, Material, Part
-from torchreid_adv.data.virtual.wardrobe import Cloth
+from torchreid_adv.data.virtual.shading import Canvas
+from torchreid_adv.data.virtual.solids import Light, Material, Part, ellipsoid, limb
 
 EVEN = Light(0.0, 0.0, 1.0, ambient=1.0, diffuse=0.0)
 FELT = Material("felt")

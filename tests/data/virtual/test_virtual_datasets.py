@@ -1,7 +1,7 @@
 import pytest
 
 from torchreid_adv import config
-from torchreid_adv.data.virtual.options import VirtualOptions
+from torchreid_adv.data.virtual.folder import VirtualOptions
 from torchreid_adv.data.virtual.render import render_dataset
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module

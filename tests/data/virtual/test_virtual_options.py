@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
-from torchreid_adv import config, keys
-from torchreid_adv.data.virtual.options import VirtualOptions
+from torchreid_adv import config
+from torchreid_adv.config import keys
+from torchreid_adv.data.virtual.folder import VirtualOptions
 from torchreid_adv.errors import ConfigError
 
 

@@ -3,15 +3,15 @@ import itertools
 import numpy as np
 import pytest
 
-from torchreid_adv.data.virtual.identity import FAMILY, LOWERS, draw_person
+from torchreid_adv.data.virtual.clothes import CUTS
+from torchreid_adv.data.virtual.colors import COLORS
 from torchreid_adv.data.virtual.image import Shot, image_size, render_image, render_layers
 from torchreid_adv.data.virtual.occluders import OCCLUDERS
-from torchreid_adv.data.virtual.palette import COLORS
 from torchreid_adv.data.virtual.patterns import PATTERNS
+from torchreid_adv.data.virtual.people import FAMILY, LOWERS, draw_person
 from torchreid_adv.data.virtual.scenes import GROUNDS, WALLS
+from torchreid_adv.data.virtual.street import THINGS
 from torchreid_adv.data.virtual.styles import STYLES, style_named
-from torchreid_adv.data.virtual.things import THINGS
-from torchreid_adv.data.virtual.wardrobe import CUTS
 from torchreid_adv.errors import ConfigError
 
 

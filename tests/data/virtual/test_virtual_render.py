@@ -10,7 +10,7 @@ import pytest
 
 from torchreid_adv.data.virtual import contact_sheet, folder
 from torchreid_adv.data.virtual import render as render_module
-from torchreid_adv.data.virtual.options import VirtualOptions
+from torchreid_adv.data.virtual.folder import VirtualOptions
 from torchreid_adv.data.virtual.render import render_dataset
 from torchreid_adv.errors import ConfigError
 

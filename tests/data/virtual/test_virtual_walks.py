@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from torchvision.transforms.functional import to_tensor
 
-from torchreid_adv.data.virtual.identity import draw_person
-from torchreid_adv.data.virtual.infrared import REFLECTANCE, WARMTH
-from torchreid_adv.data.virtual.options import WalkOptions
+from torchreid_adv.data.virtual.camera import REFLECTANCE, WARMTH
+from torchreid_adv.data.virtual.clothes import MATERIALS
+from torchreid_adv.data.virtual.folder import WalkOptions
+from torchreid_adv.data.virtual.people import draw_person
 from torchreid_adv.data.virtual.styles import style_named
 from torchreid_adv.data.virtual.walks import Walk, pace, render_frame
-from torchreid_adv.data.virtual.wardrobe import MATERIALS
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import DATASETS
 

@@ -6,17 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.data.cross_modality.modality import (
-    INFRARED,
-    VISIBLE,
-    WORDS,
-    relabeled,
-    sides,
-)
+from torchreid_adv.data.cross_modality.modality import INFRARED, VISIBLE, WORDS, relabeled, sides
 from torchreid_adv.data.cross_modality.tracklets import Item, TrackletDataset
-from torchreid_adv.data.layouts import home_of
 from torchreid_adv.data.listing import Layout, ListedFiles
 from torchreid_adv.data.lists import Line, json_of, lines_of, number_of
+from torchreid_adv.data.public_sets import home_of
 from torchreid_adv.errors import DataError
 
 CAMERAS = ("LS3", "G25", "CQ1", "W4", "TSG1", "TSG2")  # camid 0 to 5

@@ -14,9 +14,9 @@ from torchreid_adv.data.cross_modality.modality import (
     require_modalities,
     sides,
 )
-from torchreid_adv.data.layouts import home_of
 from torchreid_adv.data.listing import Layout, ListedFiles, images_at, subfolders
 from torchreid_adv.data.lists import Line, lines_of, number_of, words_of
+from torchreid_adv.data.public_sets import home_of
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 

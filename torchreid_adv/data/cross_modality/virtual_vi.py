@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv import config
+from torchreid_adv.core.files import write_text
+from torchreid_adv.core.processes import progress_bar
 from torchreid_adv.data.cross_modality.vcm import VCM
-from torchreid_adv.data.virtual.folder import folder_of, record_of, rendered_once
+from torchreid_adv.data.virtual.folder import WalkOptions, folder_of, record_of, rendered_once
 from torchreid_adv.data.virtual.folder import write_record as write_render_record
-from torchreid_adv.data.virtual.options import WalkOptions
+from torchreid_adv.data.virtual.plan import lists, plan_walks
 from torchreid_adv.data.virtual.render import render_files
 from torchreid_adv.data.virtual.styles import style_named
-from torchreid_adv.data.virtual.walk_plan import lists, plan_walks
-from torchreid_adv.jobs.files import write_text
-from torchreid_adv.jobs.progress import progress_bar
 
 STYLE = "virtual_vi"
 

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.data.layouts import (
+from torchreid_adv.data.listing import Layout, images_at
+from torchreid_adv.data.lists import number_of
+from torchreid_adv.data.public_sets import (
     Item,
     Named,
     Sides,
@@ -18,8 +20,6 @@ from torchreid_adv.data.layouts import (
     named_images,
     numbered,
 )
-from torchreid_adv.data.listing import Layout, images_at
-from torchreid_adv.data.lists import number_of
 from torchreid_adv.registry import LAYOUTS
 
 JUNK = -1  # Market-1501's false detections, which its layout leaves out

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.data.layouts import Item, Sides, from_0, home_of, one_of
 from torchreid_adv.data.listing import Layout, ListedFiles
 from torchreid_adv.data.lists import Line, json_of, lines_of, number_of, rows_of
+from torchreid_adv.data.public_sets import Item, Sides, from_0, home_of, one_of
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import LAYOUTS
 

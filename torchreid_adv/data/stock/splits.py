@@ -21,7 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from torchreid_adv.data.layouts import (
+from torchreid_adv.core.files import inside, write_text
+from torchreid_adv.data.listing import SUFFIXES, Layout, ListedFiles, images_at
+from torchreid_adv.data.lists import json_of, matlab_of, rows_of
+from torchreid_adv.data.public_sets import (
     Item,
     Named,
     Sides,
@@ -31,10 +34,6 @@ from torchreid_adv.data.layouts import (
     matched,
     one_of,
 )
-from torchreid_adv.data.listing import SUFFIXES, Layout, ListedFiles, images_at
-from torchreid_adv.data.lists import json_of, matlab_of, rows_of
-from torchreid_adv.jobs.files import write_text
-from torchreid_adv.jobs.paths import inside
 from torchreid_adv.registry import LAYOUTS
 
 Split = dict[str, Any]

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from torchreid_adv.data.layouts import Sides, home_of, labeled_as_torchreid, matched, one_of
 from torchreid_adv.data.listing import Layout, ListedFiles, images_at, subfolders
 from torchreid_adv.data.lists import Line, json_of, lines_of, numbers_of
+from torchreid_adv.data.public_sets import Sides, home_of, labeled_as_torchreid, matched, one_of
 from torchreid_adv.registry import LAYOUTS
 
 Tracklet = tuple[tuple[str, ...], int, int]  # frames, identity, camera from 0

@@ -21,9 +21,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchreid_adv.data.virtual.options import VirtualOptions
-from torchreid_adv.data.virtual.render import render_dataset
-from torchreid_adv.data.virtual.sheet import contact_sheet
+from torchreid_adv.data.virtual.folder import VirtualOptions
+from torchreid_adv.data.virtual.render import contact_sheet, render_dataset
 from torchreid_adv.registry import DATASETS
 
 __all__ = ["VirtualOptions", "contact_sheet", "render_dataset"]

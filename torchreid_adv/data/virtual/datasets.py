@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv import config
-from torchreid_adv.data.layouts import Item, from_0, named_images
 from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.lists import json_of
-from torchreid_adv.data.virtual.folder import RECORD
-from torchreid_adv.data.virtual.options import VirtualOptions
+from torchreid_adv.data.public_sets import Item, from_0, named_images
+from torchreid_adv.data.virtual.folder import RECORD, VirtualOptions
 from torchreid_adv.data.virtual.plan import GALLERY, QUERY, TRAIN
 from torchreid_adv.data.virtual.render import render_dataset
 from torchreid_adv.integration.layout import torchreid_module

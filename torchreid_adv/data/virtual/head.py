@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from torchreid_adv.data.virtual.body import Body
+from torchreid_adv.data.virtual.clothes import MATERIALS, Outfit, shaded
 from torchreid_adv.data.virtual.patterns import mix, planes, weave
-from torchreid_adv.data.virtual.shapes import curve, ellipsoid, limb
-from torchreid_adv.data.virtual.solids import SAMPLES, Albedo, Part
+from torchreid_adv.data.virtual.solids import SAMPLES, Albedo, Part, curve, ellipsoid, limb
 from torchreid_adv.data.virtual.view import Seen
-from torchreid_adv.data.virtual.wardrobe import MATERIALS, Outfit, shaded
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import numpy as np
 
 from torchreid_adv.data.virtual.backdrop import background, folds, grain
 from torchreid_adv.data.virtual.body import Moment
-from torchreid_adv.data.virtual.canvas import Canvas
+from torchreid_adv.data.virtual.camera import respond
 from torchreid_adv.data.virtual.draws import pick, spread, stream
 from torchreid_adv.data.virtual.figure import Person, figure
-from torchreid_adv.data.virtual.identity import draw_person
 from torchreid_adv.data.virtual.occluders import occlude
-from torchreid_adv.data.virtual.response import respond
+from torchreid_adv.data.virtual.people import draw_person
+from torchreid_adv.data.virtual.shading import Canvas
 from torchreid_adv.data.virtual.solids import Light
 from torchreid_adv.data.virtual.style import Camera, Style
 from torchreid_adv.data.virtual.styles import style_named

@@ -7,11 +7,10 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from torchreid_adv.data.virtual.clothes import RGB
+from torchreid_adv.data.virtual.colors import COLORS, ink, to_float
 from torchreid_adv.data.virtual.draws import pick, spread
-from torchreid_adv.data.virtual.levels import ink, to_float
-from torchreid_adv.data.virtual.palette import COLORS
-from torchreid_adv.data.virtual.things import bicycle
-from torchreid_adv.data.virtual.wardrobe import RGB
+from torchreid_adv.data.virtual.street import bicycle
 
 # draws on a uint8 RGB image (H, W, 3); black pixels stay see-through
 Occluder = Callable[[np.ndarray, np.random.Generator], None]

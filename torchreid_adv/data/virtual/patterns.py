@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from torchreid_adv.data.virtual.clothes import RGB, Cloth
 from torchreid_adv.data.virtual.solids import Albedo
-from torchreid_adv.data.virtual.wardrobe import RGB, Cloth
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torchreid_adv.data.virtual.draws import stream
+from torchreid_adv.data.virtual.folder import VirtualOptions, WalkOptions
 from torchreid_adv.data.virtual.image import Shot
-from torchreid_adv.data.virtual.options import VirtualOptions, WalkOptions
 from torchreid_adv.data.virtual.style import Style
 from torchreid_adv.data.virtual.walks import Walk
 
@@ -62,3 +62,72 @@ def _distractors(style: Style, options: VirtualOptions) -> Iterator[tuple[str, i
     rng = stream(style.name, options.seed, "distractors")
     for number in range(options.distractors):
         yield GALLERY, 0, _NOBODY + number, int(rng.integers(len(style.cameras)))
+
+
+_INFRARED, _VISIBLE = 1, 2  # as that set numbers them
+SPLITS = {"train": "Train", "test": "Test"}
+
+
+@dataclass(frozen=True)
+class PlannedTrack:
+    """A tracklet: identity, modality (1 infrared, 2 visible), camera from 1, and its frames."""
+
+    split: str
+    pid: int
+    modality: int
+    camera: int
+    number: int
+    frames: tuple[Planned, ...]
+
+    def names(self) -> list[str]:
+        """Return the frames as the list of names has them."""
+        head = f"{self.pid:04d}M{self.modality}D{self.camera}T{self.number}F"
+        return [head + one.path.rsplit("/", 1)[1] for one in self.frames]
+
+
+def plan_walks(style: Style, options: WalkOptions) -> list[PlannedTrack]:
+    """List the tracklets of a set: training people are 1, 2, ...; test people follow."""
+    tracks: list[PlannedTrack] = []
+    for pid in range(1, options.train_identities + options.test_identities + 1):
+        split = "train" if pid <= options.train_identities else "test"
+        for modality in (_INFRARED, _VISIBLE):
+            for camid in cameras_of(style, options, pid):
+                for number in range(1, options.tracklets + 1):
+                    frames = _frames(split, pid, modality, camid, number, len(tracks), options)
+                    track = PlannedTrack(split, pid, modality, camid + 1, number, frames)
+                    tracks.append(track)
+    return tracks
+
+
+def lists(tracks: list[PlannedTrack]) -> Iterator[tuple[str, str]]:
+    """Yield name and content of the five files of ``info``."""
+    for split in SPLITS:
+        own = [track for track in tracks if track.split == split]
+        names = [name for track in own for name in track.names()]
+        rows, first = [], 1
+        for track in own:
+            last = first + len(track.frames) - 1
+            rows.append(f"{track.modality} {first} {last} {track.pid} {track.camera}")
+            first = last + 1
+        yield f"{split}_name.txt", "\n".join(names) + "\n"
+        yield f"track_{split}_info.txt", "\n".join(rows) + "\n"
+        if split == "test":
+            queries = [str(n) for n, track in enumerate(own, 1) if track.modality == _INFRARED]
+            yield "query_IDX.txt", " ".join(queries) + "\n"
+
+
+def _frames(
+    split: str, pid: int, modality: int, camid: int, number: int, track: int, options: WalkOptions
+) -> tuple[Planned, ...]:
+    """Return the frames of a tracklet; numbers go on from one of the same folder to the next."""
+    spectrum = "ir" if modality == _INFRARED else "rgb"
+    folder = f"{SPLITS[split]}/{pid:04d}/{spectrum}/D{camid + 1}"
+    first = (number - 1) * options.frames + 1
+    infrared = modality == _INFRARED
+    return tuple(
+        Planned(
+            f"{folder}/{first + frame}.jpg",
+            Walk(pid, camid, track, frame, infrared, options.height, options.width),
+        )
+        for frame in range(options.frames)
+    )

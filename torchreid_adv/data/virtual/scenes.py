@@ -8,11 +8,11 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from torchreid_adv.data.virtual.clothes import RGB
+from torchreid_adv.data.virtual.colors import ink, to_float, to_levels
 from torchreid_adv.data.virtual.draws import spread
-from torchreid_adv.data.virtual.levels import ink, to_float, to_levels
+from torchreid_adv.data.virtual.street import THINGS, bar
 from torchreid_adv.data.virtual.style import Scene
-from torchreid_adv.data.virtual.things import THINGS, bar
-from torchreid_adv.data.virtual.wardrobe import RGB
 
 # (image, rows or the row they end or begin at, color, standing height in pixels, generator)
 Surface = Callable[[np.ndarray, int, RGB, float, np.random.Generator], None]

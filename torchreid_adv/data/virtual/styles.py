@@ -6,8 +6,15 @@ from torchreid_adv.data.virtual.style import Style
 from torchreid_adv.data.virtual.style_a import STYLE_A
 from torchreid_adv.data.virtual.style_b import STYLE_B
 from torchreid_adv.data.virtual.style_c import STYLE_C, STYLE_C_LONG
-from torchreid_adv.data.virtual.style_vi import STYLE_VI
 from torchreid_adv.errors import ConfigError, suggest
+
+STYLE_VI = Style(
+    "virtual_vi",
+    STYLE_A.wardrobe,
+    (STYLE_A.cameras[0], STYLE_A.cameras[1], STYLE_A.cameras[3], STYLE_B.cameras[1]),
+    alike=0.2,
+)
+
 
 STYLES: dict[str, Style] = {
     style.name: style for style in (STYLE_A, STYLE_B, STYLE_C, STYLE_C_LONG)

@@ -10,12 +10,11 @@ import numpy as np
 
 from torchreid_adv.data.virtual.backdrop import background, folds, grain
 from torchreid_adv.data.virtual.body import Moment
-from torchreid_adv.data.virtual.canvas import Canvas
+from torchreid_adv.data.virtual.camera import InfraredCanvas, by_night, infrared_scene, respond
 from torchreid_adv.data.virtual.draws import pick, spread, stream
 from torchreid_adv.data.virtual.figure import figure
 from torchreid_adv.data.virtual.image import light_of, occlude_some, person_of, shadow_at
-from torchreid_adv.data.virtual.infrared import InfraredCanvas, by_night, infrared_scene
-from torchreid_adv.data.virtual.response import respond
+from torchreid_adv.data.virtual.shading import Canvas
 from torchreid_adv.data.virtual.style import Camera, Style
 from torchreid_adv.data.virtual.view import View
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.loaders import Loaded, Request, State, built, needed
-from torchreid_adv.pixels import LEVELS
 from torchreid_adv.registry import LOADERS
 
 _PIP = "--no-deps fastreid && pip install yacs termcolor tabulate"

@@ -16,7 +16,7 @@ from torch import nn
 
 from torchreid_adv import config
 from torchreid_adv.models.self_attack.network import SelfAttackVideo
-from torchreid_adv.models.self_attack.rows import parts_in
+from torchreid_adv.models.self_attack.parts import parts_in
 from torchreid_adv.registry import MODELS
 
 __all__ = ["SelfAttackVideo"]
@@ -33,8 +33,12 @@ def _built(
         "guidance": chosen.guidance,
         "alone": chosen.alone,
         "cross_query": chosen.cross_query,
+        "parts_neck": chosen.parts_neck,
+        "descriptor": chosen.descriptor,
         **(parts or {}),
     }
+    if settings["parts_neck"] == "classifier" and chosen.parts_neck == "descriptor":
+        settings["parts_neck"] = "descriptor"  # a checkpoint does not say what its BatchNorm is for
     return SelfAttackVideo(num_classes, backbone=backbone, pretrained=pretrained, **settings)
 
 

@@ -7,9 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.self_attack.attention import ResidualAttention
-from torchreid_adv.models.self_attack.backbone import layers, resnet, stem, width
-from torchreid_adv.models.self_attack.guidance import SpatialTemporalGuidance
+from torchreid_adv.models.self_attack.layers import (
+    PARTS,
+    ResidualAttention,
+    SpatialTemporalGuidance,
+    layers,
+    resnet,
+    stem,
+    stripes_of,
+    width,
+)
 
 Outputs = dict[str, Tensor]
 
@@ -38,6 +45,12 @@ class SelfAttackVideo(nn.Module):
         alone: without guidance, cross-attention of one tracklet: ``self`` or ``skip``.
         cross_query: cross-attention's queries are of the map that it is added to (``self``), or of
             the ``other``.
+        parts_neck: BatchNorm without bias on FRM-STIG's descriptor: ``none``, as eqs. 15 and 16
+            print it; ``classifier``, before W_se in training, as eqs. 4 and 8 have one before their
+            classifiers; ``descriptor``, in the descriptor of the test, too.
+        descriptor: at test: ``whole``, of what the network has; ``defender``, the defender's
+            feature f_d although there is guidance; ``stripes``, the means of its maps' six stripes,
+            neither guided nor normalized.
     """
 
     takes_tracklets = True
@@ -54,8 +67,11 @@ class SelfAttackVideo(nn.Module):
         guidance: str = "full",
         alone: str = "self",
         cross_query: str = "self",
+        parts_neck: str = "none",
+        descriptor: str = "whole",
     ) -> None:
         super().__init__()
+        self.parts_neck, self.descriptor = parts_neck, descriptor
         self.alone, self.swapped = alone, cross_query == "other"
         visible, infrared, own = (
             resnet(backbone, pretrained=pretrained, weights=weights) for _ in range(3)
@@ -76,7 +92,11 @@ class SelfAttackVideo(nn.Module):
         if guidance != "none":
             self.guidance = SpatialTemporalGuidance(deep, mode=guidance)
             self.classifier_parts = _classifier(self.guidance.width, num_classes)
-        self.feature_dim = deep if self.guidance is None else self.guidance.width
+        self.neck_parts: nn.BatchNorm1d | None = None
+        if self.guidance is not None and parts_neck != "none":
+            self.neck_parts = _neck(self.guidance.width)
+        guided = self.guidance is not None and descriptor == "whole"
+        self.feature_dim = PARTS * deep if guided or descriptor == "stripes" else deep
 
     def forward(
         self,
@@ -119,6 +139,7 @@ class SelfAttackVideo(nn.Module):
         if step in ("parts", "all") and self.guidance is not None:
             _, deep = self._maps(shallow) if maps is None or fixed else maps
             parts = self.guidance(deep.unflatten(0, shape))
+            parts = parts if self.neck_parts is None else self.neck_parts(parts)
             outputs["parts"] = self.classifier_parts(parts)
         if step in ("attack", "all") and self.attention is not None:
             outputs |= self._attacked(shallow, shape)
@@ -145,8 +166,12 @@ class SelfAttackVideo(nn.Module):
 
     def _described(self, shallow: Tensor, shape: torch.Size) -> Tensor:
         middle, deep = self._maps(shallow)
-        if self.guidance is not None:
+        if self.descriptor == "stripes":
+            return stripes_of(deep.unflatten(0, shape)).mean(1).flatten(1)
+        if self.guidance is not None and self.descriptor == "whole":
             descriptors: Tensor = self.guidance(deep.unflatten(0, shape))
+            if self.neck_parts is not None and self.parts_neck == "descriptor":
+                descriptors = self.neck_parts(descriptors)
             return descriptors
         if self.alone == "self":
             deep = self._crossed(middle, deep, torch.arange(len(deep), device=deep.device))

@@ -1,0 +1,1 @@
+"""Attacks that see features or ranks, and no gradients."""

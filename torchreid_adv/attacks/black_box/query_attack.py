@@ -1,0 +1,209 @@
+"""Attacks that only ask a model for its answers: the loop, the budget and what comes back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial
+from torchreid_adv.attacks.loop.objectives import Losses, Objective
+from torchreid_adv.attacks.loop.perturbations import LinfDelta
+from torchreid_adv.attacks.loop.randomness import seeded
+from torchreid_adv.attacks.references import References
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import to_levels
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.prepare import prepared
+
+POINTS = 9  # of the curve against queries, beside the clean one
+
+
+@dataclass(frozen=True)
+class Queried(Adversarial):
+    """What an attack by queries gives back.
+
+    ``trace`` holds the best losses so far, a row for each entry of ``spent``: the curve of the
+    objective against the budget. Where the objective is :class:`RankScore`, one minus its mean
+    over images is the mean average precision.
+
+    Args:
+        queries: (N,) int64, answers asked for each image.
+        spent: (rows of trace,) int64, answers asked for an image by then.
+        passed: row of trace -> the best images (N, 3, H, W) so far, at some rows between the first
+            and the last.
+    """
+
+    queries: Tensor
+    spent: Tensor
+    passed: Mapping[int, Tensor]
+
+    def facts(self) -> dict[str, Tensor]:
+        """Return ``queries``, and ``losses``: the best at the start, each stage and the end."""
+        losses = self.trace[[0, *self.passed, len(self.trace) - 1]]
+        return {"queries": self.queries, "losses": losses}
+
+    def stages(self) -> dict[int, Tensor]:
+        """Return answers asked by then -> the best images (N, 3, H, W) so far."""
+        return {int(self.spent[row]): images for row, images in self.passed.items()}
+
+
+def checkpoints(rounds: int) -> list[int]:
+    """Return the rounds after which images are kept: eight at most, before the last.
+
+    They are denser at the start, where most is won: ``rounds * (k / 9) ** 2``.
+    """
+    places = {round(rounds * (k / POINTS) ** 2) for k in range(1, POINTS)}
+    return sorted(places - {0, rounds})
+
+
+class Proposals(ABC):
+    """Says which images to try next; made anew for each batch.
+
+    Args:
+        batch: clean images.
+        bounds: of the perturbation, reset to the batch.
+        rounds: how often it will be asked.
+    """
+
+    def __init__(self, batch: Batch, bounds: LinfDelta, rounds: int) -> None:
+        self.batch, self.bounds, self.rounds = batch, bounds, rounds
+
+    @abstractmethod
+    def propose(self, best: Tensor, losses_of: Losses, number: int) -> Tensor:
+        """Return images (N, 3, H, W) within the bounds to try as number 0, 1, ..."""
+
+
+class QueryAttack:
+    """Try proposals, and keep of each image the best one.
+
+    Args:
+        objective: what grows; only its values are used.
+        eps: L-infinity bound, pixel units of [0, 1].
+        proposals: (batch, bounds, rounds) -> Proposals, a class or a ``functools.partial`` of it.
+        cost: queries for a proposal, that of its own loss included.
+        queries: answers asked for each image, that for the clean one included.
+        seed: of everything random.
+        precision: ``fp32`` or ``bf16``.
+
+    Raises:
+        ConfigError: the budget does not suffice for one proposal.
+    """
+
+    needs_gradient = False
+
+    def __init__(
+        self,
+        objective: Objective,
+        eps: float,
+        proposals: Callable[[Batch, LinfDelta, int], Proposals],
+        *,
+        cost: int,
+        queries: int,
+        seed: int,
+        precision: str,
+    ) -> None:
+        self.rounds = (queries - 1) // cost
+        if self.rounds < 1:
+            raise ConfigError(
+                f"a proposal of this attack costs {cost} queries and the clean image one; "
+                f"queries={queries} is too few"
+            )
+        self.name = type(objective).__name__
+        self.linf: float | None = eps
+        self.objective, self.proposals, self.cost = objective, proposals, cost
+        self.seed, self.precision = seed, precision
+
+    @property
+    def queries(self) -> int:
+        """Answers asked for each image: what fits the budget."""
+        return 1 + self.rounds * self.cost
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of the attack, lengths in gray levels."""
+        return {
+            "eps": round(to_levels(self.linf or 0), 6),
+            "queries": self.queries,
+            "queries_per_step": self.cost,
+            "seed": self.seed,
+            "precision": self.precision,
+            "knowledge": f"black-box: {self.queries} answers of the scored model for each image",
+            **self.objective.describe(),
+        }
+
+    def __call__(
+        self, model: nn.Module, batch: Batch, references: References | None = None
+    ) -> Queried:
+        """Attack a batch; the model, the batch and the random state are left as they were.
+
+        Args:
+            model: images in [0, 1] with ``sizes`` -> features; need not be differentiable.
+            batch: clean images.
+            references: what the objective needs.
+
+        Raises:
+            ConfigError: tracklets.
+        """
+        if batch.images.ndim != 4:
+            raise ConfigError("attacks by queries take still images (N, 3, H, W), not tracklets")
+        with prepared(model, batch.images, precision=self.precision) as ready, torch.no_grad():
+            embed = batch.embed(ready)
+            return self._run(self.objective.bind(embed, batch, references), batch)
+
+    def _run(self, losses_of: Losses, batch: Batch) -> Queried:
+        bounds = LinfDelta(self.linf or 0)
+        bounds.reset(batch)
+        proposals = self.proposals(batch, bounds, self.rounds)
+        best, losses = batch.images.clone(), self._asked(losses_of, batch, 0)(batch.images)
+        trace, passed, rows = [losses], {}, checkpoints(self.rounds)
+        for number in range(self.rounds):
+            ask = self._asked(losses_of, batch, number + 1)
+            tried = proposals.propose(best, ask, number)
+            found = ask(tried)
+            better = found > losses
+            best[better], losses = tried[better], torch.where(better, found, losses)
+            trace.append(losses)
+            if number + 1 in rows:
+                passed[number + 1] = best.clone()
+        still = (best == batch.images).flatten(1).all(1)
+        spent = 1 + self.cost * torch.arange(self.rounds + 1)
+        queries = torch.full((len(batch),), self.queries)
+        return Queried(best, trace[0], trace[-1], still, torch.stack(trace), queries, spent, passed)
+
+    def _asked(self, losses_of: Losses, batch: Batch, step: int) -> Losses:
+        """Return the losses under a random state that is the same for all answers of a step."""
+
+        def ask(images: Tensor) -> Tensor:
+            with seeded(self.seed, batch, step):
+                return losses_of(images)
+
+        return ask
+
+
+class Signs(Proposals):
+    """Every channel of every pixel at one of the two ends of its bound, at random.
+
+    Args:
+        batch: clean images.
+        bounds: of the perturbation, reset to the batch.
+        rounds: how often it will be asked.
+        seed: of the signs.
+    """
+
+    def __init__(self, batch: Batch, bounds: LinfDelta, rounds: int, *, seed: int = 0) -> None:
+        super().__init__(batch, bounds, rounds)
+        self.draws = batch.rng(seed, "signs")
+
+    def propose(self, best: Tensor, losses_of: Losses, number: int) -> Tensor:
+        """Return the clean images with new noise each, whatever was best so far."""
+        tried = self.batch.images.clone()
+        for row, draws in enumerate(self.draws):
+            height, width = self.bounds.sizes[row]
+            area = (row, ..., slice(height), slice(width))
+            up = torch.randint(2, (3, height, width), generator=draws).bool().to(best.device)
+            tried[area] = torch.where(up, self.bounds.high[area], self.bounds.low[area])
+        return tried

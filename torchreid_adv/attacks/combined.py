@@ -1,0 +1,112 @@
+"""The best of several attacks for each image, judged by the ranking of what would be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchreid_adv.attacks.average_precision import RankLoss
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial, Attack
+from torchreid_adv.attacks.loop.objectives import Losses
+from torchreid_adv.attacks.loop.randomness import seeded
+from torchreid_adv.attacks.references import References
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import quantize
+from torchreid_adv.defenses.base import other_draws
+from torchreid_adv.defenses.defended import eot_samples
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.prepare import prepared
+
+
+class BestOf:
+    """Runs several attacks and keeps of each image what ranks worst, the clean image included.
+
+    Images are judged as they will be stored, rounded to whole levels. Behind a random defense the
+    judge sees as many draws as the attacks do, none of them a deployed one.
+
+    Args:
+        attacks: one or more, all of one bound.
+        distance: the metric that ranks.
+        seed: of the draws that the judge sees.
+
+    Raises:
+        ConfigError: no attack, or different bounds.
+    """
+
+    precision = "fp32"
+
+    def __init__(self, attacks: Sequence[Attack], distance: Distance, *, seed: int = 0) -> None:
+        if len({attack.linf for attack in attacks}) != 1:
+            raise ConfigError("the best of several attacks needs one or more, all of one bound")
+        self.attacks, self.judge, self.seed = list(attacks), RankLoss(distance), seed
+        self.linf, self.distance = attacks[0].linf, distance
+        self.name = "+".join(dict.fromkeys(attack.name for attack in attacks))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of the attacks."""
+        return {
+            "metric": self.distance.name,
+            "judged_by": "average precision of the rounded images",
+            "attacks": [{"name": one.name, **one.describe()} for one in self.attacks],
+        }
+
+    def __call__(
+        self, model: nn.Module, batch: Batch, references: References | None = None
+    ) -> Adversarial:
+        """Return the worst ranking form of each image; losses are the judge's."""
+        with prepared(model, batch.images) as ready:
+            embed = batch.embed(ready)
+            judge = self._judge(self.judge.bind(embed, batch, references), ready, batch)
+            best, before = batch.images.clone(), judge(batch.images)
+            after, still = before, torch.ones(len(batch), dtype=torch.bool, device=best.device)
+            for attack in self.attacks:
+                found = attack(ready, batch, references)
+                losses = judge(quantize(found.images, batch.images, self.linf))
+                better = losses > after
+                best[better] = found.images[better]
+                after = torch.where(better, losses, after)
+                still &= found.zero_gradient.to(best.device)
+        return Adversarial(best, before, after, still, torch.stack([before, after]))
+
+    def _judge(self, losses_of: Losses, ready: nn.Module, batch: Batch) -> Losses:
+        samples = eot_samples(ready)
+
+        @torch.no_grad()
+        def judge(images: Tensor) -> Tensor:
+            found = []
+            for number in range(samples):
+                with seeded(self.seed, batch, -1), other_draws("judge", number):
+                    found.append(losses_of(images))
+            return torch.stack(found).mean(0)
+
+        return judge
+
+
+class Transferred:
+    """Runs an attack on a surrogate, whatever model and references it is called with.
+
+    Args:
+        attack: how.
+        surrogate: what is attacked instead.
+        references: features of the surrogate.
+    """
+
+    precision = "fp32"
+
+    def __init__(self, attack: Attack, surrogate: nn.Module, references: References) -> None:
+        self.attack, self.surrogate, self.references = attack, surrogate, references
+        self.linf, self.name = attack.linf, attack.name
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of the attack."""
+        return {**self.attack.describe(), "made_on": "surrogates"}
+
+    def __call__(
+        self, model: nn.Module, batch: Batch, references: References | None = None
+    ) -> Adversarial:
+        """Return what the attack on the surrogate gives."""
+        return self.attack(self.surrogate, batch, self.references)

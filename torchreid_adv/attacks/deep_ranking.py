@@ -1,0 +1,312 @@
+"""Objectives on ranks: candidates and queries moved up or down, labels and neighbors swapped.
+
+After robrank (Zhou et al., Adversarial Attack and Defense in Deep Ranking). Distances are those
+the evaluation ranks by. What an image is compared with is chosen once, from clean features, with
+random numbers of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchreid_adv.attacks.mismatch import (
+    GreedyTopMisranking,
+    GreedyTopTranslocation,
+    LearningToMisrank,
+    TargetedMismatch,
+)
+from torchreid_adv.attacks.rank_attack import (
+    PERCENTILE,
+    Database,
+    Figure,
+    RankingAttack,
+    RankingObjective,
+    _mean,
+    percentile_rank,
+)
+from torchreid_adv.attacks.references import References
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import from_levels
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.registry import ATTACKS
+
+
+class CandidateRank(RankingObjective):
+    """CA+ and CA-: the image's rank in the lists of some queries.
+
+    ``mean over q, x of relu(+-(d(q, c') - d(q, x)))`` falls, where c' is the image, q its queries
+    and x the database. Queries are other images of the references, and the database is the
+    references. A query is not in its own list.
+
+    Args:
+        distance: the metric that ranks.
+        up: raise the rank (CA+) in the lists of random queries, or lower it (CA-) in those of
+            queries from the nearest 1 %.
+        width: number of queries.
+        seed: of the choice.
+    """
+
+    figure_name = "percentile rank"
+    figure_of = "the image in the lists of some queries"
+    figure_unit = PERCENTILE
+
+    def __init__(self, distance: Distance, *, up: bool, width: int = 5, seed: int = 0) -> None:
+        super().__init__(distance, seed=seed)
+        self.up, self.width = up, width
+
+    def _functions(
+        self, database: Database, batch: Batch, references: References
+    ) -> tuple[Figure, Figure]:
+        queries = database.drawn(
+            self.width,
+            batch.rng(self.seed, "selection"),
+            top=not self.up,
+            barred=torch.zeros_like(database.own),
+        )
+        chosen = database.mapped[queries]
+        lists = self.distance.between(chosen.flatten(0, 1), database.mapped)
+        lists = lists.view(*queries.shape, -1)
+        valid = ~database.own[:, None] & (
+            queries[..., None] != torch.arange(lists.shape[2], device=queries.device)
+        )
+        sign = 1.0 if self.up else -1.0
+
+        def losses(features: Tensor) -> Tensor:
+            gaps = sign * (self._between(features, chosen)[..., None] - lists)
+            return -_mean(F.relu(gaps), valid)
+
+        return losses, lambda features: percentile_rank(
+            self._between(features, chosen), lists, valid
+        )
+
+
+class QueryRank(RankingObjective):
+    """QA+ and QA-: the ranks of some candidates in the image's list; SP-QA: others kept there.
+
+    ``mean over c, x of relu(+-(d(q', c) - d(q', x)))`` falls, where q' is the image, c its
+    candidates and x the database; SP-QA adds ``keep`` times the same with + for the nearest
+    neighbors of the clean image, which are no candidates then.
+
+    Args:
+        distance: the metric that ranks.
+        up: raise random candidates (QA+), or lower some of the nearest 1 % (QA-).
+        width: number of candidates.
+        keep: weight of the neighbors to keep; 0 = none.
+        neighbors: how many of them.
+        seed: of the choice.
+    """
+
+    figure_name = "percentile rank"
+    figure_of = "some candidates in the image's list"
+    figure_unit = PERCENTILE
+
+    def __init__(
+        self,
+        distance: Distance,
+        *,
+        up: bool,
+        width: int = 5,
+        keep: float = 0.0,
+        neighbors: int = 5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(distance, seed=seed)
+        self.up, self.width, self.keep, self.neighbors = up, width, keep, neighbors
+
+    def _functions(
+        self, database: Database, batch: Batch, references: References
+    ) -> tuple[Figure, Figure]:
+        barred, near = torch.zeros_like(database.own), None
+        if self.keep:
+            room = database.own.shape[1] - 2  # one to be moved, and the image itself
+            near = database.nearest(max(1, min(self.neighbors, room)))
+            barred = barred.scatter(1, near, True)
+        chosen = database.drawn(
+            self.width, batch.rng(self.seed, "selection"), top=not self.up, barred=barred
+        )
+        valid, sign = ~database.own[:, None], 1.0 if self.up else -1.0
+
+        def hinge(between: Tensor, columns: Tensor, sign: float) -> Tensor:
+            gaps = sign * (between.gather(1, columns)[..., None] - between[:, None])
+            return _mean(F.relu(gaps), valid.expand_as(gaps))
+
+        def losses(features: Tensor) -> Tensor:
+            between = self.distance.between(features, database.mapped)
+            found = -hinge(between, chosen, sign)
+            return found if near is None else found - self.keep * hinge(between, near, 1.0)
+
+        def figure(features: Tensor) -> Tensor:
+            between = self.distance.between(features, database.mapped)
+            return percentile_rank(between.gather(1, chosen), between[:, None], valid)
+
+        return losses, figure
+
+
+RANKING = "Zhou et al., Adversarial Attack and Defense in Deep Ranking, 2021"
+MISMATCH = "Tolias et al., Targeted Mismatch Adversarial Attack, 2019"
+MISRANK = "Wang et al., Transferable, Controllable, and Inconspicuous Attacks on Re-ID, 2020"
+_STEP, _STEPS = from_levels(3), 32
+
+
+ERS = (
+    "ca_plus",
+    "ca_minus",
+    "qa_plus",
+    "qa_minus",
+    "tma",
+    "es_shift",
+    "es_r1",
+    "ltm",
+    "gtm",
+    "gtt",
+)
+
+
+def robustness_score(figures: Mapping[str, float]) -> float:
+    """Return the empirical robustness score of deep ranking, 0 = defenseless, 100 = untouched.
+
+    ``mean of {2 CA+, 100 - CA-, 2 QA+, 100 - QA-, 100 (1 - TMA), 50 (2 - ES_shift), ES_R1, LTM,
+    GTM, GTT}`` (Zhou et al.): percentile ranks of CA and QA after the attack in percent, TMA the
+    cosine after it, ES_shift the cosine distance that the self attack moves a feature, ES_R1, LTM
+    and GTM the rank-1 after the attack in percent, GTT the share of first places kept among the
+    first four, in percent.
+
+    Args:
+        figures: one for each of ``ca_plus``, ``ca_minus``, ``qa_plus``, ``qa_minus``, ``tma``,
+            ``es_shift``, ``es_r1``, ``ltm``, ``gtm`` and ``gtt``.
+
+    Raises:
+        ConfigError: one is missing, or there are others.
+    """
+    if set(figures) != set(ERS):
+        wrong = sorted(set(ERS) ^ set(figures))
+        raise ConfigError(f"the score is of {', '.join(ERS)}; missing or unknown: {wrong}")
+    parts = [
+        2 * figures["ca_plus"],
+        100 - figures["ca_minus"],
+        2 * figures["qa_plus"],
+        100 - figures["qa_minus"],
+        100 * (1 - figures["tma"]),
+        50 * (2 - figures["es_shift"]),
+        *(figures[name] for name in ("es_r1", "ltm", "gtm", "gtt")),
+    ]
+    return sum(parts) / len(parts)
+
+
+Objectives = Callable[..., RankingObjective]
+
+
+def _on_others(
+    objective: Objectives,
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _STEP,
+    steps: int = _STEPS,
+    width: int = 5,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> RankingAttack:
+    """Build CA or QA.
+
+    Args:
+        objective: made of the distance, the width and the seed.
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that ranks.
+        step_size: pixel units of [0, 1].
+        steps: number of steps.
+        width: number of queries (CA) or candidates (QA).
+        seed: of the choice.
+        precision: ``fp32`` or ``bf16``.
+    """
+    made = functools.partial(objective, width=width)
+    return _on_labels(
+        made,
+        eps=eps,
+        distance=distance,
+        step_size=step_size,
+        steps=steps,
+        seed=seed,
+        precision=precision,
+    )
+
+
+def _on_labels(
+    objective: Objectives,
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _STEP,
+    steps: int = _STEPS,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> RankingAttack:
+    """Build an attack whose objective needs the distance and the seed only."""
+    return RankingAttack(
+        objective(distance, seed=seed),
+        eps,
+        step_size=step_size,
+        steps=steps,
+        seed=seed,
+        precision=precision,
+    )
+
+
+for _name, _title, _kind, _up in (
+    ("ca_plus", "the image up in the lists of random queries", CandidateRank, True),
+    ("ca_minus", "the image down in the lists it is on top of", CandidateRank, False),
+    ("qa_plus", "random candidates up in the image's list", QueryRank, True),
+    ("qa_minus", "the first candidates down in the image's list", QueryRank, False),
+):
+    _build = functools.partial(_on_others, functools.partial(_kind, up=_up))
+    ATTACKS.register(_name, paper=RANKING, title=_title)(_build)
+
+for _name, _paper, _title, _objective in (
+    ("tma", MISMATCH, "towards a random image", TargetedMismatch),
+    ("ltm", MISRANK, "the furthest other identity before the nearest own", LearningToMisrank),
+    ("gtm", RANKING, "towards the nearest other identity", GreedyTopMisranking),
+    ("gtt", RANKING, "the first image out of the first four", GreedyTopTranslocation),
+):
+    ATTACKS.register(_name, paper=_paper, title=_title)(functools.partial(_on_labels, _objective))
+
+
+@ATTACKS.register(
+    "sp_qa", paper=RANKING, title="as qa_plus or qa_minus, the nearest neighbors staying"
+)
+def sp_qa(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _STEP,
+    steps: int = _STEPS,
+    up: bool = True,
+    width: int = 5,
+    keep: float = 10.0,
+    neighbors: int = 5,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> RankingAttack:
+    """Build SP-QA: QA, and the nearest neighbors of the clean image stay where they are.
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that ranks.
+        step_size: pixel units of [0, 1].
+        steps: number of steps.
+        up: raise random candidates, or lower some of the nearest.
+        width: number of candidates.
+        keep: weight of the neighbors.
+        neighbors: how many stay.
+        seed: of the choice.
+        precision: ``fp32`` or ``bf16``.
+    """
+    objective = QueryRank(distance, up=up, width=width, keep=keep, neighbors=neighbors, seed=seed)
+    return RankingAttack(
+        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
+    )

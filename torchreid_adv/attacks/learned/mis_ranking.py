@@ -1,0 +1,215 @@
+"""The game that trains a generator of perturbations: one step of both players per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from torchreid_adv.attacks.classification import identity_scores
+from torchreid_adv.attacks.learned.generator import GeneratedNoise
+from torchreid_adv.attacks.learned.triplets import same_identity, single_features
+from torchreid_adv.attacks.loop.randomness import seeded
+from torchreid_adv.core.batch import Batch, generator
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.similarity import ms_ssim
+from torchreid_adv.models.generator import SMALLEST_PATCH, PatchDiscriminator, least_squares
+from torchreid_adv.models.prepare import prepared
+
+BETAS = (0.5, 0.999)
+SIMILARITY = 0.1  # weight of looking alike
+
+
+class GeneratorFit:
+    """Trains a generator against a network that stays as it is, and against a discriminator.
+
+    ``weight * L_misrank + mean (D(x, x~) - 1)^2 + 0.1 (1 - MS-SSIM(x, x~))`` for the generator,
+    least squares for the discriminator, Adam for both (Wang et al., Deep Mis-Ranking, 2020).
+
+    Args:
+        loss: the misranking.
+        eps: L-infinity bound, pixel units of [0, 1].
+        size: height and width of the network's input, 16 pixels or more.
+        filters: of the first convolution of the generator and of the discriminator.
+        blocks: residual blocks of the generator.
+        pixels: share of an image's pixels that may move.
+        weight: of the misranking; the released code has 10, and 2 against PCB.
+        lr: of Adam.
+        seed: of the first weights and of everything random in a step.
+        precision: ``fp32`` or ``bf16``, number format inside the attacked network.
+
+    Raises:
+        ConfigError: a bound, size, share or number of filters that cannot be.
+
+    Example:
+        >>> fit = GeneratorFit(MisRankingLoss(distance), eps=8 / 255, size=(256, 128))
+        >>> summary = fit.fit_step(model, batch)
+        >>> adversarial = fit.noise.eval()(images)
+    """
+
+    graphs = True  # one derivative of the network is all that is asked for
+
+    def __init__(
+        self,
+        loss: MisRankingLoss,
+        *,
+        eps: float,
+        size: Sequence[int],
+        filters: int = 32,
+        blocks: int = 6,
+        pixels: float = 1.0,
+        weight: float = 10.0,
+        lr: float = 2e-4,
+        seed: int = 0,
+        precision: str = "fp32",
+    ) -> None:
+        if min(size) < SMALLEST_PATCH:
+            raise ConfigError(
+                f"a discriminator needs at least {SMALLEST_PATCH} pixels a side, got {size}"
+            )
+        self.loss, self.weight, self.seed, self.precision = loss, weight, seed, precision
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(generator(seed, "generator").initial_seed())
+            self.noise = GeneratedNoise(
+                eps, size=size, filters=filters, blocks=blocks, pixels=pixels
+            )
+            self.discriminator = PatchDiscriminator(filters=filters)
+        players = (self.noise, self.discriminator)
+        self.rules = [torch.optim.Adam(p.parameters(), lr=lr, betas=BETAS) for p in players]
+        self.steps = 0
+
+    def fit_step(self, model: nn.Module, batch: Batch) -> dict[str, float]:
+        """Take one step of each player; the model, the batch and random states are left alone.
+
+        Args:
+            model: images in [0, 1] -> features; a prepared one saves its preparation.
+            batch: clean images of one size, with pids.
+
+        Returns:
+            the losses before the step: ``loss`` of the generator, and its parts.
+        """
+        for player in (self.noise, self.discriminator):
+            player.to(batch.images.device).train()
+        with (
+            prepared(model, batch.images, precision=self.precision) as ready,
+            torch.enable_grad(),
+            seeded(self.seed, batch, self.steps),
+        ):
+            misranked = self.loss.bind(ready, batch)
+            adversarial = self.noise(batch.images)
+            judged = self._judge(batch.images, adversarial.detach())
+            parts = self._drawn(batch.images, adversarial)
+            parts |= misranked(adversarial)
+            names = ("triplet", "identity")
+            ranking = torch.stack([parts[name] for name in names if name in parts]).sum()
+            total = self.weight * ranking + parts["fooling"] + SIMILARITY * (1 - parts["ms_ssim"])
+            self._step(0, total)
+        self.steps += 1
+        summary = {"loss": total, "discriminator": judged, **parts}
+        return {name: float(value.detach()) for name, value in summary.items()}
+
+    def _judge(self, clean: Tensor, adversarial: Tensor) -> Tensor:
+        """Let the discriminator learn which is which; return its loss."""
+        own = least_squares(self.discriminator(clean, clean), 1.0)
+        other = least_squares(self.discriminator(clean, adversarial), 0.0)
+        loss = (own + other) / 2
+        self._step(1, loss)
+        return loss
+
+    def _drawn(self, clean: Tensor, adversarial: Tensor) -> dict[str, Tensor]:
+        """Return how clean the discriminator finds the images, and how like the clean ones."""
+        verdicts = self.discriminator(clean, adversarial)
+        alike = ms_ssim(adversarial, clean).mean()
+        return {"fooling": least_squares(verdicts, 1.0), "ms_ssim": alike}
+
+    def _step(self, player: int, loss: Tensor) -> None:
+        """Move the weights of one player, and of no other."""
+        rule = self.rules[player]
+        weights = [weight for group in rule.param_groups for weight in group["params"]]
+        gradients = torch.autograd.grad(loss, weights)
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient
+        rule.step()
+
+
+SMOOTHING = 0.1
+_TINY = 1e-12  # below a logarithm; a loss of 0 gives no gradient
+
+
+class MisRankingLoss:
+    """``log CE + log [|f(x~) - f(x_n)| - |f(x~) - f(x_p)| + margin]_+``, means over the batch.
+
+    Wang et al., Transferable, Controllable, and Inconspicuous Adversarial Attacks on Person
+    Re-identification With Deep Mis-Ranking, 2020. x_p is the image of the same identity that is
+    nearest to the adversarial feature now and is pushed away; x_n that of another identity that is
+    furthest and is pulled near. Both are clean, as a gallery is; an image is its own x_p only where
+    it is alone with its identity. The label, smoothed, is the training identity that the network
+    finds least likely for the clean image; the CE of several classifiers (PCB) is their mean.
+
+    Args:
+        distance: in whose space features are compared.
+        margin: in that space's unit.
+        identity: with the cross-entropy, for networks that have a classifier.
+
+    Raises:
+        ConfigError: a distance that maps no single features.
+    """
+
+    def __init__(self, distance: Distance, *, margin: float = 0.3, identity: bool = True) -> None:
+        single_features(distance)
+        self.distance, self.margin, self.identity = distance, margin, identity
+
+    def bind(self, model: nn.Module, batch: Batch) -> Callable[[Tensor], dict[str, Tensor]]:
+        """Return images -> the logarithms ``triplet`` and, where it counts, ``identity``.
+
+        Args:
+            model: images -> features, prepared or in eval mode.
+            batch: clean images of one size with pids.
+
+        Raises:
+            ConfigError: no identities, or only one.
+        """
+        same = same_identity(batch)
+        with torch.no_grad():
+            clean = self.distance.map(model(batch.images))
+            scores = identity_scores(model, batch.images) if self.identity else []
+        labels = [one.argmin(1) for one in scores]
+
+        def losses(images: Tensor) -> dict[str, Tensor]:
+            moved = self.distance.map(model(images))
+            hinge = reversed_hardest(moved, clean, same, margin=self.margin)
+            parts = {"triplet": _log(hinge.mean())}
+            if self.identity:
+                wrong = [
+                    F.cross_entropy(one, label, label_smoothing=SMOOTHING)
+                    for one, label in zip(identity_scores(model, images), labels, strict=True)
+                ]
+                parts["identity"] = _log(torch.stack(wrong).mean())
+            return parts
+
+        return losses
+
+
+def reversed_hardest(moved: Tensor, clean: Tensor, same: Tensor, *, margin: float) -> Tensor:
+    """Return ``[max_n |m_i - c_n| - min_p |m_i - c_p| + margin]_+`` (N,).
+
+    Args:
+        moved: adversarial features (N, E).
+        clean: clean features (N, E).
+        same: (N, N) bool, of one identity.
+        margin: in the features' unit.
+    """
+    between = torch.cdist(moved, clean, compute_mode="donot_use_mm_for_euclid_dist")
+    own = torch.eye(len(same), dtype=torch.bool, device=same.device)
+    lonely = same.sum(1, keepdim=True) == 1
+    positives = same & (~own | lonely)
+    nearest = between.masked_fill(~positives, torch.inf).amin(1)
+    furthest = between.masked_fill(same, -torch.inf).amax(1)
+    return (furthest - nearest + margin).clamp_min(0)
+
+
+def _log(loss: Tensor) -> Tensor:
+    return loss.clamp_min(_TINY).log()

@@ -1,0 +1,160 @@
+"""Reversed triplets: away from what is like an image, towards what is least like it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.references import References
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError
+
+_TINY = 1e-12  # below a square root, whose slope at 0 is infinite
+
+
+class ReversedTriplet(Objective):
+    """``-[|f(x_n) - f(x~)| - |f(x_p) - f(x~)| + margin]_+`` with unsquared distances.
+
+    Args:
+        distance: in whose space features are compared.
+        margin: in that space's unit.
+
+    Raises:
+        ConfigError: a distance that maps no single features.
+    """
+
+    def __init__(self, distance: Distance, *, margin: float = 0.5) -> None:
+        single_features(distance)
+        self.distance = distance
+        self.margin = margin
+
+    def describe(self) -> dict[str, Any]:
+        """Return the metric and the margin."""
+        return {
+            "metric": self.distance.name,
+            "normalized": self.distance.normalize,
+            "margin": self.margin,
+        }
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> negated triplet losses; x_p and x_n are chosen once, by clean images."""
+        with torch.no_grad():
+            clean = self.distance.map(embed(batch.images))
+            positive, negative = self.pick(clean, batch)
+
+        def losses(images: Tensor) -> Tensor:
+            moved = self.distance.map(embed(images))
+            return -(apart(moved, negative) - apart(moved, positive) + self.margin).clamp_min(0)
+
+        return losses
+
+    @abstractmethod
+    def pick(self, clean: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return x_p and x_n (N, E) of mapped clean features (N, E)."""
+
+
+class BatchTriplet(ReversedTriplet):
+    """Among the batch: the furthest image of the same identity, the furthest of another one.
+
+    Yang et al., Towards Robust Person Re-identification by Defending Against Universal Attackers,
+    eqs. 5-7. An image alone with its identity has itself as x_p.
+    """
+
+    scope = "batch"
+
+    def pick(self, clean: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the furthest positive and the furthest negative of each image.
+
+        Raises:
+            ConfigError: no identities, or only one.
+        """
+        same = same_identity(batch)
+        between = torch.cdist(clean, clean, compute_mode="donot_use_mm_for_euclid_dist")
+        positive = between.masked_fill(~same, -1).argmax(1)
+        negative = between.masked_fill(same, -1).argmax(1)
+        return clean[positive], clean[negative]
+
+
+class CentroidTriplet(ReversedTriplet):
+    """Among cluster centers of the training set: the nearest one, and the furthest by angle.
+
+    The pair-wise loss of Li et al., Universal Perturbation Attack Against Image Retrieval, 2019.
+
+    Args:
+        distance: in whose space features are compared.
+        centers: (K, E) in that space, see :func:`cluster_centers`.
+        margin: in that space's unit.
+    """
+
+    def __init__(self, distance: Distance, centers: Tensor, *, margin: float = 0.5) -> None:
+        super().__init__(distance, margin=margin)
+        self.centers = centers
+
+    def describe(self) -> dict[str, Any]:
+        """Return the metric, the margin and how many centers there are."""
+        return {**super().describe(), "centroids": len(self.centers)}
+
+    def pick(self, clean: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the nearest center and the one at the largest angle."""
+        centers = self.centers.to(clean)
+        nearest = torch.cdist(clean, centers).argmin(1)
+        angles = torch.nn.functional.normalize(centers, dim=1)
+        furthest = (torch.nn.functional.normalize(clean, dim=1) @ angles.T).argmin(1)
+        return centers[nearest], centers[furthest]
+
+
+def cluster_centers(features: Tensor, count: int, *, seed: int = 0) -> Tensor:
+    """Return k-means centers (K, E) of features (N, E); K is at most N.
+
+    Raises:
+        ConfigError: fewer than two.
+    """
+    from scipy.cluster.vq import kmeans2  # slow to import, and seldom needed
+
+    count = min(count, len(features))
+    if count < 2:
+        raise ConfigError(f"a triplet needs two cluster centers or more, got {count}")
+    centers, labels = kmeans2(features.double().numpy(), count, minit="++", seed=seed, iter=20)
+    held = torch.from_numpy(labels).unique()  # a center that lost its features stays where it was
+    return torch.from_numpy(centers)[held].to(features.dtype)
+
+
+def single_features(distance: Distance) -> None:
+    """Refuse a distance that maps no single features.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not distance.squared_euclidean:
+        raise ConfigError(
+            f"a triplet compares single features, which the distance '{distance.name}' does "
+            "not map; set adv.attack.metric euclidean or cosine"
+        )
+
+
+def same_identity(batch: Batch) -> Tensor:
+    """Return which images of a batch are of one identity (N, N).
+
+    Raises:
+        ConfigError: no identities, or only one.
+    """
+    if batch.pids is None:
+        raise ConfigError("a triplet needs Batch(images, pids=...)")
+    pids = batch.pids.to(batch.images.device)
+    same = pids[:, None] == pids
+    if bool(same.all()):
+        raise ConfigError(
+            "a batch of one identity has no negatives; choose sampler.train_sampler "
+            "RandomIdentitySampler and a train.batch_size above sampler.num_instances"
+        )
+    return same
+
+
+def apart(a: Tensor, b: Tensor) -> Tensor:
+    """Return the distances (N,) between rows, unsquared."""
+    return (a - b).pow(2).sum(1).clamp_min(_TINY).sqrt()

@@ -1,0 +1,120 @@
+"""Perturbations: what is learned, and where it may go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.errors import ConfigError
+
+
+class Perturbation(nn.Module, ABC):
+    """Turns clean images into adversarial ones; its parameters are what a step rule moves."""
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of the perturbation beside its bound."""
+        return {}
+
+    @abstractmethod
+    def reset(self, batch: Batch) -> None:
+        """Start anew at the clean images of a batch."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the adversarial form (N, [T,] 3, H, W) of clean images."""
+
+    @abstractmethod
+    def project(self, images: Tensor) -> None:
+        """Bring the parameters back to where the clean images allow, in place."""
+
+    def randomize(self, generators: Sequence[torch.Generator], where: Tensor | None = None) -> None:
+        """Move to a random start, each image by its own generator.
+
+        Args:
+            generators: one per image.
+            where: (N,) bool, the images to move; None = all.
+
+        Raises:
+            ConfigError: this perturbation has none.
+        """
+        raise ConfigError(f"{type(self).__name__} has no random start; use start='zero'")
+
+
+class LinfDelta(Perturbation):
+    """Pixels of their own for each image, or frame, within an L-infinity ball and [0, 1].
+
+    The parameter is the adversarial image rather than its difference from the clean one: the same
+    gradient, and no rounding between ``image`` and ``clean + (image - clean)``.
+
+    Args:
+        eps: radius, pixel units of [0, 1].
+    """
+
+    images: nn.Parameter
+    low: Tensor
+    high: Tensor
+    sizes: list[list[int]]  # height and width of each image, of a tracklet's largest frame
+    parts: list[tuple[int, tuple[int, ...], int, int]]  # see Batch.parts
+    inside: Tensor | None  # (N, [T,] 1, H, W): 1 on an image, 0 on the padding; None = no padding
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def reset(self, batch: Batch) -> None:
+        """Start at the clean images; pixels outside of an image's size can never move."""
+        clean = batch.images.detach()
+        self.sizes, self.parts = largest(batch), batch.parts()
+        self.inside = None if batch.sizes is None else inside(clean, batch.sizes)
+        self.low, self.high = (clean - self.eps).clamp_min_(0), (clean + self.eps).clamp_max_(1)
+        if self.inside is not None:
+            self.low *= self.inside
+            self.high *= self.inside
+        self.images = nn.Parameter(clean.clone())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the adversarial images (N, [T,] 3, H, W); the clean ones are in them already."""
+        return self.images
+
+    @torch.no_grad()
+    def project(self, images: Tensor) -> None:
+        """Clamp into the ball: first from below, then from above (I-FGSM's order)."""
+        torch.maximum(self.images, self.low, out=self.images.data)
+        torch.minimum(self.images, self.high, out=self.images.data)
+
+    @torch.no_grad()
+    def randomize(self, generators: Sequence[torch.Generator], where: Tensor | None = None) -> None:
+        """Move images by uniform noise in [-eps, eps], drawn for their own size."""
+        for row, index, height, width in self.parts:
+            if where is None or bool(where[row]):
+                noise = uniform(self.eps, height, width, generators[row])
+                self.images[index][..., :height, :width] += noise.to(self.images)
+        self.project(self.images)
+
+
+def largest(batch: Batch) -> list[list[int]]:
+    """Return height and width of each image of a batch, of each tracklet's largest frame."""
+    if batch.sizes is None:
+        return [list(batch.images.shape[-2:])] * len(batch)
+    sizes: list[list[int]] = batch.sizes.view(len(batch), -1, 2).amax(1).tolist()
+    return sizes
+
+
+def uniform(eps: float, height: int, width: int, draws: torch.Generator) -> Tensor:
+    """Draw noise (3, height, width) in [-eps, eps], float64."""
+    noise = torch.rand(3, height, width, generator=draws, dtype=torch.float64)
+    return (noise * 2 - 1) * eps
+
+
+def inside(images: Tensor, sizes: Tensor) -> Tensor:
+    """Return 1 where a canvas (N, [T,] 3, H, W) shows its image and 0 where it is padding."""
+    heights, widths = sizes[..., 0].to(images.device), sizes[..., 1].to(images.device)
+    rows = torch.arange(images.shape[-2], device=images.device)
+    columns = torch.arange(images.shape[-1], device=images.device)
+    shown = (rows[:, None] < heights[..., None, None]) & (columns < widths[..., None, None])
+    return shown.unsqueeze(-3).to(images.dtype)

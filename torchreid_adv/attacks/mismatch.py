@@ -1,0 +1,144 @@
+"""Objectives on ranks that move an image to or from one other: random, by identity, the first."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchreid_adv.attacks.rank_attack import Database, Figure, RankingObjective
+from torchreid_adv.attacks.references import References
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.errors import ConfigError
+
+KEPT = 4  # places among which GTT counts the first image as kept
+
+
+class TargetedMismatch(RankingObjective):
+    """TMA: the cosine to the feature of a random database image grows."""
+
+    figure_name = "cosine"
+    figure_of = "the image and a random one"
+    figure_unit = "-1 to 1"
+
+    def _functions(
+        self, database: Database, batch: Batch, references: References
+    ) -> tuple[Figure, Figure]:
+        draws = batch.rng(self.seed, "selection")
+        barred = torch.zeros_like(database.own)
+        columns = database.drawn(1, draws, top=False, barred=barred)[:, 0]
+        target = database.mapped[columns]
+
+        def cosine(features: Tensor) -> Tensor:
+            return F.cosine_similarity(features, target)
+
+        return lambda features: cosine(features) - 1, cosine
+
+
+class LearningToMisrank(RankingObjective):
+    """LTM: the furthest other identity comes nearer than the nearest image of the own one.
+
+    ``relu(max over others d - min over own d)`` falls. Own images are the references', the image
+    itself not among them.
+    """
+
+    figure_name = "rank-1"
+    figure_of = "the images' own lists"
+    figure_unit = "share of images, 0 to 1"
+
+    def _functions(
+        self, database: Database, batch: Batch, references: References
+    ) -> tuple[Figure, Figure]:
+        own, others = _labels(references, batch, database)
+
+        def extremes(features: Tensor, far: float) -> tuple[Tensor, Tensor]:
+            between = self.distance.between(features, database.mapped)
+            nearest = between.masked_fill(~own, math.inf).amin(1)
+            negatives = between.masked_fill(~others, -far)
+            return (negatives.amax(1) if far > 0 else negatives.amin(1)), nearest
+
+        def losses(features: Tensor) -> Tensor:
+            furthest, nearest = extremes(features, math.inf)
+            return -F.relu(furthest - nearest)
+
+        def figure(features: Tensor) -> Tensor:
+            other, nearest = extremes(features, -math.inf)
+            return (nearest < other).to(features)
+
+        return losses, figure
+
+
+class GreedyTopMisranking(RankingObjective):
+    """GTM: nearer to the nearest image of another identity, chosen at the clean image."""
+
+    figure_name = "rank-1"
+    figure_of = "the images' own lists"
+    figure_unit = "share of images, 0 to 1"
+
+    def _functions(
+        self, database: Database, batch: Batch, references: References
+    ) -> tuple[Figure, Figure]:
+        own, others = _labels(references, batch, database)
+        target = database.mapped[database.nearest(1, others)[:, 0]]
+
+        def losses(features: Tensor) -> Tensor:
+            return -self._between(features, target[:, None])[:, 0]
+
+        def figure(features: Tensor) -> Tensor:
+            between = self.distance.between(features, database.mapped)
+            nearest = between.masked_fill(~own, math.inf).amin(1)
+            return (nearest < between.masked_fill(~others, math.inf).amin(1)).to(features)
+
+        return losses, figure
+
+
+class GreedyTopTranslocation(RankingObjective):
+    """GTT: the first image of the clean list leaves the first four places.
+
+    ``mean over x of relu(d(q', x) - d(q', c))`` falls, where q' is the image, c the image nearest
+    to it when it was clean, and x the database: QA- on the first candidate.
+    """
+
+    figure_name = "first place kept among the first four"
+    figure_of = "the images' own lists"
+    figure_unit = "share of images, 0 to 1"
+
+    def _functions(
+        self, database: Database, batch: Batch, references: References
+    ) -> tuple[Figure, Figure]:
+        first, valid = database.nearest(1), ~database.own
+
+        def between(features: Tensor) -> tuple[Tensor, Tensor]:
+            distances = self.distance.between(features, database.mapped)
+            return distances, distances.gather(1, first)
+
+        def losses(features: Tensor) -> Tensor:
+            others, own = between(features)
+            gaps = F.relu(others - own) * valid
+            return -gaps.sum(1) / valid.sum(1)
+
+        def figure(features: Tensor) -> Tensor:
+            others, own = between(features)
+            return (((others < own) & valid).sum(1) < KEPT).to(features)
+
+        return losses, figure
+
+
+def _labels(references: References, batch: Batch, database: Database) -> tuple[Tensor, Tensor]:
+    """Return which database images are an image's references, and which are of others (N, R).
+
+    Raises:
+        ConfigError: an image has no reference of its identity, or none of another one.
+    """
+    device = database.own.device
+    own = references.positives(batch).to(device) & ~database.own
+    same = replace(references, rule="all").positives(batch).to(device)
+    others = ~same & ~database.own
+    if not (own.any(1) & others.any(1)).all():
+        raise ConfigError(
+            "this attack needs, for each image, references of its identity and of another one"
+        )
+    return own, others

@@ -1,0 +1,161 @@
+"""Objectives between an image's own identity and another one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchreid_adv.attacks.fgsm import iteration_rule, sign_attack
+from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
+from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.sma import _LEVEL, VULNERABILITY, SelfDistance
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.registry import ATTACKS
+
+
+class FurthestNegative(Objective):
+    """Away from all of the own identity's features, towards the furthest other identity (FNA).
+
+    ``sum_i |f - p_i|^2 - |f - c|^2`` (Bouniot et al., Vulnerability of Person Re-Identification
+    Models to Metric Adversarial Attacks), where c is the mean feature of that other identity which
+    is furthest from the clean image, found once.
+
+    Args:
+        distance: the metric that is attacked.
+    """
+
+    def __init__(self, distance: Distance) -> None:
+        self.distance = distance
+
+    def describe(self) -> dict[str, Any]:
+        """Return the name of the metric."""
+        return {
+            "metric": self.distance.name,
+            "normalized": self.distance.normalize,
+        }
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> distance to their own identity minus that to the furthest other.
+
+        Raises:
+            ConfigError: no references are given, or all are of one identity.
+            DataError: an image has none of its own identity.
+        """
+        if references is None:
+            raise ConfigError("this attack needs references: pass References(features, rule=...)")
+        means, spread = references.means(batch, self.distance)
+        counts = references.positives(batch).sum(1).to(means)
+        with torch.no_grad():
+            clean = self.distance.map(embed(batch.images))
+            far = self._furthest(clean, references, batch)
+
+        def losses(images: Tensor) -> Tensor:
+            mapped = self.distance.map(embed(images))
+            push = counts * ((mapped - means).pow(2).sum(1) + spread)
+            return (push - (mapped - far).pow(2).sum(1)) * self.distance.scale
+
+        return losses
+
+    def _furthest(self, clean: Tensor, references: References, batch: Batch) -> Tensor:
+        pids, centers = references.centers(self.distance, batch.images)
+        if len(pids) < 2:
+            raise ConfigError("this attack needs references of two identities at least")
+        assert batch.pids is not None  # the positives were found by them
+        apart = torch.cdist(clean, centers)
+        apart[batch.pids.to(pids.device)[:, None] == pids] = -1
+        return centers[apart.argmax(1)]
+
+
+class OppositeDirection(SelfDistance):
+    """Nearness to the opposite of the image's own feature (Zheng et al., U-turn attack).
+
+    The target is the clean feature's direction, negated, and fixed. On unit features this is the
+    self metric attack: ``|f + f0|^2 = 4 - |f - f0|^2``; on others it also draws their length to 1.
+    """
+
+    def describe(self) -> dict[str, Any]:
+        """Return the metric, and what the reference is."""
+        return {**super().describe(), "reference": "its own opposite"}
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> minus the distance to the opposite of each clean feature."""
+        with torch.no_grad():
+            target = -F.normalize(self.distance.map(embed(batch.images)), dim=1)
+
+        def losses(images: Tensor) -> Tensor:
+            return -(self.distance.map(embed(images)) - target).pow(2).sum(1) * self.distance.scale
+
+        return losses
+
+
+U_TURN = "Zheng et al., U-turn: Crafting Adversarial Queries with Opposite-direction Features, 2022"
+
+
+@ATTACKS.register("odfa", paper=U_TURN, title="towards the opposite of the image's own feature")
+def odfa(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _LEVEL,
+    steps: int | None = None,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> GradientAttack:
+    """Build the opposite-direction feature attack: sign steps from a random start.
+
+    The published code starts at the clean image, where the gradient on unit features is rounding
+    noise.
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that is attacked.
+        step_size: pixel units of [0, 1].
+        steps: None = ``round(min(eps + 4, 1.25 eps))``, eps in gray levels.
+        seed: of the random start.
+        precision: ``fp32`` or ``bf16``.
+    """
+    return sign_attack(
+        OppositeDirection(distance),
+        eps,
+        step_size=step_size,
+        steps=iteration_rule(eps, "round") if steps is None else steps,
+        start="random",
+        seed=seed,
+        precision=precision,
+    )
+
+
+@ATTACKS.register("fna", paper=VULNERABILITY, title="from the own identity to the furthest other")
+def fna(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _LEVEL,
+    steps: int = 15,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> GradientAttack:
+    """Build the furthest-negative attack.
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that is attacked.
+        step_size: pixel units of [0, 1].
+        steps: number of steps.
+        seed: of everything random inside the model.
+        precision: ``fp32`` or ``bf16``.
+    """
+    return sign_attack(
+        FurthestNegative(distance),
+        eps,
+        step_size=step_size,
+        steps=steps,
+        seed=seed,
+        precision=precision,
+    )

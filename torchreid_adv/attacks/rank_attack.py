@@ -1,0 +1,252 @@
+"""Objectives on ranks: candidates and queries moved up or down, labels and neighbors swapped.
+
+After robrank (Zhou et al., Adversarial Attack and Defense in Deep Ranking). Distances are those
+the evaluation ranks by. What an image is compared with is chosen once, from clean features, with
+random numbers of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial, GradientAttack
+from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.loop.perturbations import LinfDelta
+from torchreid_adv.attacks.loop.randomness import seeded
+from torchreid_adv.attacks.loop.steps import SignStep
+from torchreid_adv.attacks.references import References
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.prepare import prepared
+
+PERCENTILE = "percent, 0 = first in the list, 100 = last"
+TOP = 0.01  # share of the database from which what is moved away is drawn
+Figure = Callable[[Tensor], Tensor]  # mapped features (N, E) -> figures (N,)
+
+
+def percentile_rank(candidates: Tensor, database: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Return how much of a database is nearer than the candidates, percent.
+
+    0 = nothing is nearer, 100 = everything is.
+
+    Args:
+        candidates: (N, W) distances between images and W others.
+        database: (N, W, R) distances of what the candidates are ranked among, or a shape that
+            broadcasts to it.
+        valid: bool of such a shape, what of the database counts; None = all.
+
+    Returns:
+        (N,) means over the W.
+    """
+    nearer = (database < candidates[..., None]).to(candidates)
+    counts = torch.ones_like(nearer) if valid is None else valid.to(nearer).expand_as(nearer)
+    return (100 * (nearer * counts).sum(2) / counts.sum(2).clamp_min(1)).mean(1)
+
+
+@dataclass(frozen=True)
+class Database:
+    """The other side's features as an attack on ranks sees them.
+
+    Args:
+        mapped: (R, E) features in the space where distances are Euclidean.
+        clean: (N, E) the batch's own clean features there.
+        distances: (N, R) between the two.
+        own: (N, R) bool, where a database image is the batch's image itself.
+    """
+
+    mapped: Tensor
+    clean: Tensor
+    distances: Tensor
+    own: Tensor
+
+    @classmethod
+    @torch.no_grad()
+    def of(cls, distance: Distance, embed: Embed, batch: Batch, references: References) -> Database:
+        """Return the database of a batch."""
+        mapped = distance.map(references.features.values.to(batch.images))
+        clean = distance.map(embed(batch.images))
+        names = {name: row for row, name in enumerate(references.features.image_ids)}
+        own = torch.zeros(len(clean), len(mapped), dtype=torch.bool, device=clean.device)
+        for row, name in enumerate(batch.image_ids):
+            if name in names:
+                own[row, names[name]] = True
+        return cls(mapped, clean, distance.between(clean, mapped), own)
+
+    def nearest(self, count: int, allowed: Tensor | None = None) -> Tensor:
+        """Return the (N, count) nearest columns, an image itself left out."""
+        barred = self.own if allowed is None else self.own | ~allowed
+        return self.distances.masked_fill(barred, math.inf).topk(count, largest=False).indices
+
+    def drawn(
+        self, count: int, draws: Sequence[torch.Generator], *, top: bool, barred: Tensor
+    ) -> Tensor:
+        """Return (N, count) columns drawn for each image, from all or from the nearest 1 %.
+
+        Args:
+            count: how many, fewer where the database is smaller.
+            draws: one generator per image.
+            top: draw from the nearest 1 %, and from the nearest ``count`` at least.
+            barred: (N, R) bool, what must not be drawn, besides the image itself.
+        """
+        barred = barred | self.own
+        count = min(count, int((~barred).sum(1).min()))
+        rows = []
+        for distances, closed, generator in zip(self.distances, barred, draws, strict=True):
+            order = distances.masked_fill(closed, math.inf).argsort(stable=True)
+            length = int((~closed).sum())
+            if top:
+                length = min(length, max(count, math.ceil(TOP * len(distances))))
+            chosen = torch.randperm(length, generator=generator)[:count]
+            rows.append(order[chosen.to(order.device)])
+        return torch.stack(rows)
+
+
+class RankingObjective(Objective):
+    """What the attacks on ranks have in common.
+
+    Args:
+        distance: the metric that ranks.
+        seed: of the choice.
+    """
+
+    figure_name = ""  # of the attack's own figure
+    figure_of = ""  # what it is measured on
+    figure_unit = ""
+
+    def __init__(self, distance: Distance, *, seed: int = 0) -> None:
+        self.distance, self.seed = distance, seed
+
+    def describe(self) -> dict[str, Any]:
+        """Return the metric, and what the attack's own figure is."""
+        return {
+            "metric": self.distance.name,
+            "normalized": self.distance.normalize,
+            "figure": self.figure_name,
+            "figure_of": self.figure_of,
+            "figure_unit": self.figure_unit,
+        }
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> what the attack makes grow.
+
+        Raises:
+            ConfigError: no references are given.
+            DataError: an image lacks what this attack needs.
+        """
+        losses, _ = self.functions(embed, batch, references)
+        return lambda images: losses(self.distance.map(embed(images)))
+
+    def functions(
+        self, embed: Embed, batch: Batch, references: References | None
+    ) -> tuple[Figure, Figure]:
+        """Return the objective and the attack's own figure, both of mapped features."""
+        if references is None or len(references.features) < 2:
+            raise ConfigError(
+                "this attack ranks among reference features: pass References(features) of two "
+                "images at least"
+            )
+        database = Database.of(self.distance, embed, batch, references)
+        return self._functions(database, batch, references)
+
+    @abstractmethod
+    def _functions(
+        self, database: Database, batch: Batch, references: References
+    ) -> tuple[Figure, Figure]:
+        """Return the objective and the figure."""
+
+    def _between(self, features: Tensor, columns: Tensor) -> Tensor:
+        """Return distances (N, W) between features (N, E) and others (N, W, E) of their own."""
+        rows = zip(features.split(1), columns, strict=True)
+        return torch.cat([self.distance.between(feature, own) for feature, own in rows])
+
+
+def _mean(values: Tensor, valid: Tensor) -> Tensor:
+    """Return the mean (N,) of what is valid of (N, W, R)."""
+    counts = valid.to(values)
+    return (values * counts).sum((1, 2)) / counts.sum((1, 2)).clamp_min(1)
+
+
+@dataclass(frozen=True)
+class Ranked(Adversarial):
+    """What an attack on ranks gives back.
+
+    Args:
+        figure: name of the attack's own figure: ``percentile rank`` (0 = first, 100 = last, mean
+            over what was chosen), ``cosine`` (to the target), ``rank-1`` (1 = the nearest image
+            that counts is of the own identity) or ``first place kept among the first four``.
+        figure_before: (N,) of the clean images.
+        figure_after: (N,) of the adversarial images.
+    """
+
+    figure: str
+    figure_before: Tensor
+    figure_after: Tensor
+
+    def facts(self) -> dict[str, Tensor]:
+        """Return the figure before and after."""
+        return {"figure_before": self.figure_before, "figure_after": self.figure_after}
+
+
+class RankingAttack(GradientAttack):
+    """Sign steps on an objective of ranks.
+
+    Args:
+        objective: what grows.
+        eps: L-infinity bound, pixel units of [0, 1].
+        step_size: pixel units of [0, 1].
+        steps: how many.
+        seed: of the choice and of everything random inside the model.
+        precision: ``fp32`` or ``bf16``.
+    """
+
+    objective: RankingObjective
+
+    def __init__(
+        self,
+        objective: RankingObjective,
+        eps: float,
+        *,
+        step_size: float,
+        steps: int,
+        seed: int,
+        precision: str,
+    ) -> None:
+        super().__init__(
+            objective,
+            LinfDelta(eps),
+            functools.partial(SignStep, lr=step_size),
+            steps,
+            seed=seed,
+            precision=precision,
+        )
+
+    def __call__(
+        self, model: nn.Module, batch: Batch, references: References | None = None
+    ) -> Ranked:
+        """Attack a batch; the model, the batch and the random state are left as they were."""
+        with prepared(model, batch.images, precision=self.precision) as ready:
+            found = super().__call__(ready, batch, references)
+            embed = batch.embed(ready)
+            mapped = self.objective.distance.map
+            with torch.no_grad(), seeded(self.seed, batch, self.steps):
+                _, figure = self.objective.functions(embed, batch, references)
+                clean, moved = (figure(mapped(embed(x))) for x in (batch.images, found.images))
+        return Ranked(
+            found.images,
+            found.before,
+            found.after,
+            found.zero_gradient,
+            found.trace,
+            self.objective.figure_name,
+            clean,
+            moved,
+        )

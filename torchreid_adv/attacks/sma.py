@@ -1,0 +1,217 @@
+"""Objectives that need no other image: away from what the model says of the image itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchreid_adv.attacks.fgsm import sign_attack
+from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
+from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.references import References
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import from_levels
+from torchreid_adv.distances import Distance
+from torchreid_adv.registry import ATTACKS
+from torchreid_adv.transforms.grayscale import LocalGrayscale, RandomGray
+
+
+class SelfDistance(Objective):
+    """Distance to the image's own clean feature: the self metric attack.
+
+    Its gradient at the clean image is exactly zero, so it needs a random start.
+
+    Args:
+        distance: the metric that is attacked.
+    """
+
+    def __init__(self, distance: Distance) -> None:
+        self.distance = distance
+
+    def describe(self) -> dict[str, Any]:
+        """Return the name of the metric."""
+        return {
+            "metric": self.distance.name,
+            "normalized": self.distance.normalize,
+            "reference": "itself",
+        }
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> distance to the clean feature of each."""
+        with torch.no_grad():
+            own = self.distance.map(embed(batch.images))
+
+        def losses(images: Tensor) -> Tensor:
+            return (self.distance.map(embed(images)) - own).pow(2).sum(1) * self.distance.scale
+
+        return losses
+
+
+class TransformedSelfDistance(SelfDistance):
+    """Distance to the feature of the clean image, transformed (Gong et al., eqs. 1-6).
+
+    Eq. 6 is printed with pixels; text and code mean features. The published code transforms the
+    first image of a batch only; here each image has draws of its own, whoever its neighbors are.
+
+    Args:
+        distance: the metric that is attacked.
+        transform: applied to the clean image, usually LGT with probability 1.
+        redraw: draw anew in each step (LTA), or once (LTA-).
+        seed: of the draws.
+    """
+
+    def __init__(
+        self, distance: Distance, transform: RandomGray, *, redraw: bool = True, seed: int = 0
+    ) -> None:
+        super().__init__(distance)
+        self.transform = transform
+        self.redraw = redraw
+        self.seed = seed
+
+    def describe(self) -> dict[str, Any]:
+        """Return the metric, and what the reference is."""
+        drawn = "in each step" if self.redraw else "once"
+        name = type(self.transform).__name__
+        return {**super().describe(), "reference": f"itself through {name}, drawn {drawn}"}
+
+    def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
+        """Return images -> distance to the feature of each clean image's transformed form."""
+        generators = batch.rng(self.seed, "reference")
+
+        def reference() -> Tensor:
+            with torch.no_grad():
+                views = transformed(batch, self.transform, generators)
+                return self.distance.map(embed(views))
+
+        fixed = None if self.redraw else reference()
+
+        def losses(images: Tensor) -> Tensor:
+            own = reference() if fixed is None else fixed
+            return (self.distance.map(embed(images)) - own).pow(2).sum(1) * self.distance.scale
+
+        return losses
+
+
+def transformed(
+    batch: Batch, transform: RandomGray, generators: Sequence[torch.Generator]
+) -> Tensor:
+    """Return the images of a batch, each transformed within its own size by its own draws.
+
+    Frames of a tracklet follow each other in the draws of the tracklet.
+    """
+    views = batch.images.clone()
+    for row, index, height, width in batch.parts():
+        drawn = transform.draw(height, width, generators[row])
+        views[index] = transform.apply(views[index], drawn)
+    return views
+
+
+VULNERABILITY = (
+    "Bouniot et al., Vulnerability of Person Re-Identification Models to Metric Adversarial "
+    "Attacks, 2020"
+)
+JOINT = "Gong et al., Robust Person Re-identification with Multi-Modal Joint Defence, 2021"
+_LEVEL = from_levels(1)
+
+
+@ATTACKS.register("sma", paper=VULNERABILITY, title="away from the image's own feature")
+def sma(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _LEVEL,
+    steps: int = 15,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> GradientAttack:
+    """Build the self metric attack: sign steps from a random start.
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that is attacked.
+        step_size: pixel units of [0, 1].
+        steps: number of steps.
+        seed: of the random start.
+        precision: ``fp32`` or ``bf16``.
+    """
+    return sign_attack(
+        SelfDistance(distance),
+        eps,
+        step_size=step_size,
+        steps=steps,
+        start="random",
+        seed=seed,
+        precision=precision,
+    )
+
+
+def _lta(
+    eps: float,
+    distance: Distance,
+    step_size: float,
+    steps: int,
+    momentum: float,
+    legacy: bool,
+    redraw: bool,
+    seed: int,
+    precision: str,
+) -> GradientAttack:
+    lgt = LocalGrayscale(p=1.0, legacy=legacy)
+    return sign_attack(
+        TransformedSelfDistance(distance, lgt, redraw=redraw, seed=seed),
+        eps,
+        step_size=step_size,
+        steps=steps,
+        momentum=momentum,
+        start="if_stuck",
+        seed=seed,
+        precision=precision,
+    )
+
+
+@ATTACKS.register("lta", paper=JOINT, title="away from the own feature through grayscale patches")
+def lta(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _LEVEL,
+    steps: int = 15,
+    momentum: float = 1.0,
+    legacy: bool = False,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> GradientAttack:
+    """Build the local transformation attack: a new grayscale patch of the image in each step.
+
+    A gray image has no such patch that differs, and takes a random start.
+
+    Args:
+        eps: L-infinity bound, pixel units of [0, 1].
+        distance: the metric that is attacked.
+        step_size: pixel units of [0, 1].
+        steps: number of steps.
+        momentum: decay of the running sum of L1-normalized gradients.
+        legacy: draw patches as the published code does, see LGT.
+        seed: of the patches.
+        precision: ``fp32`` or ``bf16``.
+    """
+    return _lta(eps, distance, step_size, steps, momentum, legacy, True, seed, precision)
+
+
+@ATTACKS.register("lta_minus", paper=JOINT, title="LTA with one patch for all steps")
+def lta_minus(
+    *,
+    eps: float,
+    distance: Distance,
+    step_size: float = _LEVEL,
+    steps: int = 15,
+    momentum: float = 1.0,
+    legacy: bool = False,
+    seed: int = 0,
+    precision: str = "fp32",
+) -> GradientAttack:
+    """Build LTA-: as :func:`lta`, but the grayscale patch is drawn once."""
+    return _lta(eps, distance, step_size, steps, momentum, legacy, False, seed, precision)

@@ -1,0 +1,1 @@
+"""Ours, a peer and the floor, measured in one run."""

@@ -1,0 +1,62 @@
+"""``torchreid-adv benchmark``: ours, a peer and the floor, measured in one run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.registry import COMMANDS
+
+SECTIONS = {  # section -> module below torchreid_adv.benchmarks
+    "attack": "attacks",
+    "retrieval": "retrieval",
+    "rerank": "rerank",
+    "jobs": "storing",
+    "transforms": "transforms",
+    "training": "training",
+    "meta": "meta",
+}
+SIZES = ("queries", "gallery", "images")
+DEVICES = ("cpu", "cuda")
+
+
+@COMMANDS.register("benchmark", help="measure ours, the peer and the floor in one run")
+def benchmark_command(arguments: list[str]) -> int:
+    """Run the sections named, or all, and write their figures as JSON where asked."""
+    parser = argparse.ArgumentParser(
+        "torchreid-adv benchmark", description=benchmark_command.__doc__
+    )
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--json", default="", metavar="FILE", help="write the figures there")
+    for size in SIZES:
+        parser.add_argument(f"--{size}", type=int, metavar="N", help="of the sections that have it")
+    parser.add_argument("--device", default="cpu", help="of the sections that have it: cpu or cuda")
+    chosen = parser.parse_args(arguments)
+    if chosen.device not in DEVICES:
+        parser.error(f"unknown device '{chosen.device}'; choose from {', '.join(DEVICES)}")
+    import torch
+
+    from torchreid_adv.core.files import write_text
+
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        parser.error("PyTorch finds no GPU here; leave --device out")
+    for name in chosen.sections:
+        if name not in SECTIONS:
+            parser.error(f"unknown section '{name}'; choose from {', '.join(SECTIONS)}")
+    given = {name: getattr(chosen, name) for name in (*SIZES, "device") if getattr(chosen, name)}
+    figures = {name: _run(name, given) for name in chosen.sections or SECTIONS}
+    if chosen.json:
+        write_text(Path(chosen.json), json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+def _run(name: str, given: dict[str, Any]) -> dict[str, Any]:
+    module = importlib.import_module(f"torchreid_adv.benchmarks.{SECTIONS[name]}")
+    run = module.run
+    known = inspect.signature(run).parameters
+    figures: dict[str, Any] = run(**{key: one for key, one in given.items() if key in known})
+    return figures

@@ -1,0 +1,64 @@
+"""``torchreid-adv leaderboard``: all results of the standard evaluation in one table."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from torchreid_adv.cli.verify import originals_of
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.registry import COMMANDS
+from torchreid_adv.runs.promises import UNSEEN, WORDS
+
+_PROG = "torchreid-adv leaderboard"
+
+
+@COMMANDS.register("leaderboard", help="results of the standard evaluation side by side")
+def leaderboard_command(arguments: list[str]) -> int:
+    """Write the leaderboard of all results below a folder; return 0, or 4 when some were refused.
+
+    Raises:
+        ConfigError: a flag or key that cannot be used.
+        DataError: no result there; or, without ``--quarantine``, some were refused.
+        VerificationError: a result that its images, or its model, do not fit.
+    """
+    parser = argparse.ArgumentParser(
+        _PROG,
+        usage=f"{_PROG} FOLDER [--verify] [--score-again] [--root ROOT] [--quarantine] [--out DIR] "
+        "[FLAGS AND KEYS OF THE RUNS]",
+        description="Read every standard.json below a folder; write leaderboard.html and .md. "
+        "Three columns say what is known of a result. "
+        + " ".join(f"{word.capitalize()}: {said}." for word, said in WORDS.items())
+        + f" {UNSEEN}",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", type=Path, help="data.save_dir of standard runs, or above it")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write instead")
+    parser.add_argument(
+        "--verify", action="store_true", help="check the files of every result (files checked)"
+    )
+    parser.add_argument(
+        "--score-again",
+        action="store_true",
+        help="check the files, and score every result again whose model the flags name "
+        "(adv.standard.models, -t...)",
+    )
+    parser.add_argument("--root", default="", help="data root (reid-data)")
+    parser.add_argument(
+        "--quarantine", action="store_true", help="end with 4, not 3, where results are refused"
+    )
+    chosen, flags = parser.parse_known_args(arguments)
+    if flags and not (chosen.verify or chosen.score_again):
+        raise ConfigError(f"{flags} are flags of runs, for --verify or --score-again; add one")
+    if chosen.score_again and not flags:
+        raise ConfigError(
+            "--score-again needs the models: give the flags of the runs (adv.standard.models, -t)"
+        )
+    from torchreid_adv.experiments.leaderboards import finish, read_results, verified
+
+    results, refused = read_results(chosen.folder)
+    if chosen.verify or chosen.score_again:
+        with originals_of(chosen.root, flags, _PROG) as (originals, cfg):
+            cfg = cfg if chosen.score_again else None
+            results = [*verified(results, chosen.folder, originals, cfg)]
+    return finish(chosen.out or chosen.folder, results, refused, quarantine=chosen.quarantine)

@@ -1,0 +1,56 @@
+"""``torchreid-adv list``: what a config can name, and the example configs."""
+
+from __future__ import annotations
+
+import argparse
+
+from torchreid_adv.cli.index import entries_of
+from torchreid_adv.config.reference import reference
+from torchreid_adv.config.yaml_files import FOLDER, described, examples
+from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.registry import COMMANDS, TABLES, Registry
+
+KINDS = (*TABLES, FOLDER)
+
+
+@COMMANDS.register("list", help="list attacks, transforms, data sets... with their options")
+def list_command(arguments: list[str]) -> int:
+    """Print the registries, or the kinds that are named; ``configs`` = the example configs.
+
+    Raises:
+        ConfigError: a kind that does not exist.
+    """
+    parser = argparse.ArgumentParser(
+        "torchreid-adv list", description="List what a config can name, and the example configs."
+    )
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}")
+    parser.add_argument("--configs", action="store_true", help=f"the same as the kind {FOLDER}")
+    parser.add_argument("--keys", action="store_true", help="every config key, as Markdown")
+    chosen = parser.parse_args(arguments)
+    if chosen.keys:
+        print(reference(), end="")
+        return 0
+    for kind in [*chosen.kinds, *([FOLDER] if chosen.configs else [])] or KINDS:
+        if kind not in KINDS:
+            raise ConfigError(f"unknown kind '{kind}'{suggest(kind, KINDS)}")
+        lines = _examples() if kind == FOLDER else describe(TABLES[kind])
+        print("\n".join([f"{kind}:", *lines, ""]))
+    return 0
+
+
+def _examples() -> list[str]:
+    """Return the lines of the example configs."""
+    lines = [f"  {name:<42} {about}" for name, about in described()]
+    return [*lines, f"  Files: {examples()}"] if lines else ["  (none)"]
+
+
+def describe(registry: Registry) -> list[str]:
+    """Return the lines of one registry."""
+    entries = entries_of(registry)
+    width = max((len(name) for name in entries), default=0)
+    lines = []
+    for name, entry in entries.items():
+        lines.append(f"  {name:<{width}}  {entry['about']}")
+        lines += [f"{'':<{width + 4}}{entry['paper']}"] if "paper" in entry else []
+        lines += [f"{'':<{width + 4}}options: {entry['options']}"] if "options" in entry else []
+    return lines or ["  (none)"]

@@ -1,0 +1,99 @@
+"""``torchreid-adv study NAME`` and ``reproduce NAME``: what papers claim, and their tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torchreid_adv.cli.command import Command, Ended
+from torchreid_adv.cli.index import entries_of
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.registry import COMMANDS, REPRODUCTIONS, STUDIES, Registry, same_name, unknown
+
+if TYPE_CHECKING:
+    from torchreid_adv.core.processes import Team
+
+_HELP = (["-h"], ["--help"])
+_LIST = ("--list", "-l")
+
+
+@COMMANDS.register("study", help="train models with several seeds, test what papers claim")
+def study_command(arguments: list[str]) -> int:
+    """Run a registered study and return 0, whatever it shows.
+
+    Models are kept below the data root and stored images below ``data.save_dir``, so that the same
+    command goes on where it was stopped, and prints what is there when nothing is left to do.
+
+    Raises:
+        ConfigError: no or an unknown study, a key or model that cannot be used.
+    """
+    if arguments[:1] in _HELP:
+        arguments = ["NAME", *arguments]
+    elif not arguments or arguments[0].startswith("-"):
+        raise ConfigError(f"name a study: {', '.join(entries_of(STUDIES))}")
+    else:
+        _known(STUDIES, arguments[0])
+    name, *rest = arguments
+
+    def work(cfg: AdvConfig, team: Team) -> Ended:
+        from torchreid_adv.experiments.study import run_study
+
+        path = run_study(cfg, name, STUDIES.get(name))
+        return Ended(f"\n{path.read_text(encoding='utf-8')}\nStudy: {path}")
+
+    return Command(
+        name=f"study {name}",
+        help="",
+        about=f"Train models with several seeds, test what papers claim. NAME: "
+        f"{', '.join(entries_of(STUDIES))}.",
+        work=work,
+        defense=True,  # refused by the study itself, which sets its own
+    )(rest)
+
+
+@COMMANDS.register("reproduce", help="run what a paper's table needs, print ours beside it")
+def reproduce_command(arguments: list[str]) -> int:
+    """Reproduce the table that comes first on the command line, or list them; return 0.
+
+    Raises:
+        ConfigError: an unknown table, no model of it, or a key that is not the table's.
+        DataError: a data set or an image that cannot be used.
+    """
+    if not arguments or arguments[0] in _LIST:
+        print(listed())
+        return 0
+    name, *rest = arguments
+    if name in ("-h", "--help"):
+        name, rest = "NAME", [name]
+    elif name.startswith("-"):
+        raise ConfigError(
+            "the name of a table comes first: torchreid-adv reproduce NAME [FLAGS] "
+            "[KEY VALUE ...]; torchreid-adv reproduce --list shows the names"
+        )
+    else:
+        _known(REPRODUCTIONS, name)
+
+    def work(cfg: AdvConfig, team: Team) -> Ended:
+        from torchreid_adv.experiments.reproduce import write_reproduction
+
+        return Ended(f"\n{write_reproduction(cfg, name)}")
+
+    return Command(
+        name=f"reproduce {name}",
+        help="",
+        about="Run what a paper's table needs on your data and models; --list shows the tables.",
+        work=work,
+    )(rest)
+
+
+def _known(registry: Registry, name: str) -> None:
+    """Refuse a name that nobody registered, without importing what is registered."""
+    known = entries_of(registry)
+    if same_name(name, known) is None:
+        raise unknown(registry.kind, name, list(known))
+
+
+def listed() -> str:
+    """Return the names of the tables, each with what it shows."""
+    lines = [f"  {name:<24}{entry['about']}" for name, entry in entries_of(REPRODUCTIONS).items()]
+    return "\n".join(["tables and figures (torchreid-adv reproduce NAME ...):", *lines])

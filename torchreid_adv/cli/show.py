@@ -1,0 +1,67 @@
+"""``torchreid-adv pictures`` and ``contact-sheet``: what models and transforms do, drawn."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torchreid_adv.cli.command import Command, Ended
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.registry import COMMANDS, TRANSFORMS
+
+if TYPE_CHECKING:
+    from torchreid_adv.core.processes import Team
+
+_MOST = 50
+
+
+def _pictures(cfg: AdvConfig, team: Team) -> Ended:
+    """Attack queries on each model and draw what becomes of them.
+
+    Of tracklets (``data.type: video``) ranking lists and attention are drawn.
+    """
+    from torchreid_adv.experiments.pictures import pictures
+    from torchreid_adv.experiments.tracklet_pictures import tracklet_pictures
+
+    draw = tracklet_pictures if cfg.data.type == "video" else pictures
+    return Ended(f"\nReport: {draw(cfg)}")
+
+
+PICTURES = Command(
+    name="pictures",
+    help="draw attention, features and noise of models side by side",
+    about="Attack queries on each model and draw what becomes of them.",
+    work=_pictures,
+).registered()
+
+
+@COMMANDS.register("contact-sheet", help="draw what each transform does to virtual people, as PNG")
+def contact_sheet_command(arguments: list[str]) -> int:
+    """Draw a row of changed images for each transform named, or for all that need no file."""
+    parser = argparse.ArgumentParser(
+        "torchreid-adv contact-sheet", description=contact_sheet_command.__doc__
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="TRANSFORM",
+        help="see torchreid-adv list transforms",
+    )
+    parser.add_argument("--out", default="transforms.png", metavar="FILE", help="where it goes")
+    parser.add_argument("--draws", type=int, default=7, metavar="N", help="images a row")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of people and draws")
+    chosen = parser.parse_args(arguments)
+    if not 1 <= chosen.draws <= _MOST or chosen.seed < 0:
+        parser.error(f"--draws is from 1 to {_MOST}, and --seed at least 0")
+    from torchreid_adv.core.files import write_bytes
+    from torchreid_adv.report.style import to_png
+    from torchreid_adv.report.transform_sheet import transform_sheet
+
+    for name in chosen.names:
+        TRANSFORMS.get(name)
+    names = chosen.names or [n for n in TRANSFORMS if not TRANSFORMS.facts(n).get("learned")]
+    figure = transform_sheet(names, draws=chosen.draws, seed=chosen.seed)
+    write_bytes(Path(chosen.out), to_png(figure))
+    print(f"drawn: {chosen.out}")
+    return 0

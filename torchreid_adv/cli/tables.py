@@ -1,0 +1,121 @@
+"""Commands that fill tables: ``transfer``, ``sweep``, ``robust-report``, ``zoo``, ``scenarios``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torchreid_adv.cli.command import Command, Ended
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.errors import ConfigError
+
+if TYPE_CHECKING:
+    from torchreid_adv.core.processes import Team
+
+
+def _transfer(cfg: AdvConfig, team: Team) -> Ended:
+    from torchreid_adv.report.matrix import markdown, write_matrix
+    from torchreid_adv.runs.grid import transfer
+
+    cells = transfer(cfg)
+    print("\n" + markdown(cells))
+    return Ended(f"\nTable: {write_matrix(Path(cfg.data.save_dir), cells)}")
+
+
+TRANSFER = Command(
+    name="transfer",
+    help="attack some models, test others on the adversarial images",
+    about="Attack models and test others on the adversarial images.",
+    work=_transfer,
+).registered()
+
+
+def _sweep(cfg: AdvConfig, team: Team) -> Ended:
+    from torchreid_adv.engines.trained import weights_of
+    from torchreid_adv.report.curves import write_sweep
+    from torchreid_adv.report.matrix import markdown, write_matrix
+    from torchreid_adv.runs.grid import BOUNDS, transfer
+
+    if not cfg.adv.transfer.models:
+        cfg.adv.transfer.models = [f"{cfg.model.name}:{weights_of(cfg)}"]
+    if not cfg.adv.transfer.eps:
+        cfg.adv.transfer.eps = list(BOUNDS)
+    cells, out = transfer(cfg), Path(cfg.data.save_dir)
+    print("\n" + markdown(cells))
+    write_matrix(out, cells)
+    return Ended(f"\nCurve: {write_sweep(out, cells)}")
+
+
+SWEEP = Command(
+    name="sweep",
+    help="attack one model with several bounds and metrics, and draw it",
+    about="Attack one model with several bounds and metrics, and draw it.",
+    work=_sweep,
+).registered()
+
+
+def _robust_report(cfg: AdvConfig, team: Team) -> Ended:
+    """Make a table for each of ``adv.transfer.models``, whose first is the clean network."""
+    from torchreid_adv.engines.robust_report import robust_report
+    from torchreid_adv.models.specs import parse_models
+
+    specs = parse_models(cfg.adv.transfer.models)
+    if not specs:
+        raise ConfigError(
+            "adv.transfer.models names no model; write ['clean=name:weights', "
+            "'label=name:weights', ...], the clean network first"
+        )
+    path = robust_report(cfg, specs[0].label)
+    return Ended(f"\n{path.read_text(encoding='utf-8')}\nReport: {path}")
+
+
+ROBUST_REPORT = Command(
+    name="robust-report",
+    help="test robust checkpoints clean, oblivious and adaptive",
+    about="Test checkpoints clean, on attacks made on the clean network, and on their own.",
+    work=_robust_report,
+).registered()
+
+
+def _check_zoo(cfg: AdvConfig) -> None:
+    from torchreid_adv.experiments.zoo import configured_zoo
+    from torchreid_adv.runs.torchreid_checks import ready
+
+    with ready(cfg):
+        configured_zoo(cfg)
+
+
+def _zoo(cfg: AdvConfig, team: Team) -> Ended:
+    """Train and attack the models of ``adv.zoo``; what comes out is no error."""
+    from torchreid_adv.experiments.zoo import configured_zoo, zoo
+
+    path = zoo(cfg, configured_zoo(cfg))
+    return Ended(f"\n{path.read_text(encoding='utf-8')}\nTable: {path}")
+
+
+ZOO = Command(
+    name="zoo",
+    help="train a table of models and say how robust each is",
+    about="Train models and attack each.",
+    work=_zoo,
+    check=_check_zoo,
+).registered()
+
+
+def _scenarios(cfg: AdvConfig, team: Team) -> Ended:
+    """Learn what ``adv.scenarios.*`` asks for and fill the four tables.
+
+    What was learned, attacked and scored before is read back, so that the same command goes on
+    where it was stopped.
+    """
+    from torchreid_adv.experiments.scenarios import write_scenarios
+
+    return Ended(f"\n{write_scenarios(cfg)}")
+
+
+SCENARIOS = Command(
+    name="scenarios",
+    help="learn universal attacks, test them on models and data",
+    about="Learn universal attacks; test them on other models and data sets.",
+    work=_scenarios,
+).registered()

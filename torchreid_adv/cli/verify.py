@@ -1,0 +1,80 @@
+"""``torchreid-adv verify``: check what is stored against its manifest, originals and result."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torchreid_adv.cli.command import make_parser, merged_config
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.registry import COMMANDS
+from torchreid_adv.runs.promises import UNSEEN
+
+if TYPE_CHECKING:
+    from torchreid_adv.runs.originals import Originals
+
+_PROG = "torchreid-adv verify"
+
+
+@COMMANDS.register("verify", help="check stored images against manifest, originals and result")
+def verify_command(arguments: list[str]) -> int:
+    """Verify the folder that is given and return 0.
+
+    A folder that holds ``standard.json`` is a run of the standard evaluation, one that holds
+    ``results.json`` a run of attack-gallery. With the flags of the run its model scores the stored
+    images again.
+
+    Raises:
+        ConfigError: a flag or key that cannot be used, or another model than the run's.
+        DataError: there is no whole manifest or result.
+        VerificationError: something is not as the manifest or the result says.
+    """
+    parser = argparse.ArgumentParser(
+        _PROG,
+        usage=f"{_PROG} FOLDER [--root ROOT] [FLAGS AND KEYS OF THE RUN]",
+        description="Files checked: compare every stored image with its original, its bound and "
+        "the manifest, and every number that files tell. Scored again: with the flags of the run, "
+        "compute its numbers once more from the stored images with its model. " + UNSEEN,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "folder", type=Path, help="holds standard.json, results.json or manifest.jsonl"
+    )
+    parser.add_argument("--root", default="", help="data root that originals lie below (reid-data)")
+    chosen, flags = parser.parse_known_args(arguments)
+    with originals_of(chosen.root, flags) as (originals, cfg):
+        from torchreid_adv.experiments.scoring_again import verified
+
+        print(verified(chosen.folder, originals, cfg))
+    return 0
+
+
+@contextlib.contextmanager
+def originals_of(
+    root: str, flags: Sequence[str], prog: str = _PROG
+) -> Iterator[tuple[Originals, AdvConfig | None]]:
+    """Give the data sets below a root and, where there are flags, the config that they describe.
+
+    Args:
+        root: data root; "" = that of the config, else ``reid-data``.
+        flags: flags and keys of runs.
+        prog: the command, for its help.
+
+    Raises:
+        ConfigError: a flag or key that cannot be used.
+    """
+    from torchreid_adv.runs.originals import Originals
+
+    if not flags:
+        yield Originals(Path(root or "reid-data")), None
+        return
+    cfg = merged_config(make_parser(prog).parse_args(list(flags)))
+    cfg.data.root = root or cfg.data.root
+    from torchreid_adv.experiments.scoring_again import configured_originals
+    from torchreid_adv.runs.torchreid_checks import ready
+
+    with ready(cfg):
+        yield configured_originals(cfg), cfg

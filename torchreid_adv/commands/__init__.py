@@ -1,1 +1,0 @@
-"""What the command line can do; each module composes one job."""

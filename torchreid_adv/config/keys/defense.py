@@ -1,0 +1,34 @@
+"""The defense at test time, and options of what else has a name."""
+
+from __future__ import annotations
+
+from torchreid_adv.config.keys.key import Key, between
+
+KEYS: tuple[Key, ...] = (
+    Key(
+        "defense.name",
+        "",
+        "registered test-time defense of queries and gallery; attacked without and through it; "
+        "'' = none",
+        table="defenses",
+    ),
+    Key("defense.preset", "", "preset of a defense that has some; '' = its own"),
+    Key("defense.options", {}, "further keywords of the registered defense"),
+    Key(
+        "defense.draws",
+        0,
+        "average the features of so many draws of a random defense; 0 = as it is meant",
+        between(0, 10_000),
+        unit="draws",
+    ),
+    Key(
+        "defense.eot_samples",
+        0,
+        "draws of a random defense over which an attack averages its gradient in a step; 0 = "
+        "enough to see ten draws",
+        between(0, 10_000),
+        unit="draws",
+    ),
+    Key("distances", {}, "keywords of registered distances: <name>: {<option>: <value>}"),
+    Key("transforms", {}, "keywords of registered transforms: <name>: {<option>: <value>}"),
+)

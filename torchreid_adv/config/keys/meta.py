@@ -1,0 +1,151 @@
+"""MetaAttack, MetaDefense and the generator of Mis-Ranking."""
+
+from __future__ import annotations
+
+from torchreid_adv.config.keys.key import Key, between, gray_levels, one_of
+
+KEYS: tuple[Key, ...] = (
+    Key(
+        "meta.perturbation",
+        "both",
+        "what meta_attack learns: 'color' table, additive 'delta', 'both', or 'shift' = one color "
+        "added to every pixel, a control; what meta_defense takes of adv.attack.weights ('both' = "
+        "all that is there)",
+        one_of("both", "color", "delta", "shift"),
+    ),
+    Key(
+        "meta.cells",
+        25,
+        "corners of the color table along each of red, green and blue; 25 in the paper",
+        between(2, 64),
+        unit="corners",
+    ),
+    Key(
+        "meta.budget",
+        "joint",
+        "of both parts within adv.attack.eps: 'joint' = their sum is projected, 'split' = half for "
+        "each, 'sum' = all for each, as the released code, which reaches twice the bound",
+        one_of("joint", "split", "sum"),
+    ),
+    Key(
+        "meta.learning",
+        "meta",
+        "'meta' = Algorithms 1 and 2: each step is learned on the sources and tested on "
+        "adv.meta.virtual; 'source' = the sources alone, 'joined' = both as one set, 'virtual' = "
+        "the virtual set; meta_attack alone: 'two_step' = as 'meta', but the temporary step is "
+        "kept, as the released code does, 'twice' = 'source' with as many steps, two a batch of "
+        "the log",
+        one_of("meta", "source", "joined", "virtual", "two_step", "twice"),
+    ),
+    Key(
+        "meta.virtual",
+        "virtual_b",
+        "the data set of the meta-test, usually a virtual one",
+        table="datasets",
+    ),
+    Key(
+        "meta.loss",
+        "triplet",
+        "what is learned: reversed 'triplet' within a batch, 'self' = away from an image's own "
+        "feature (SMA); of UAP-Retrieval, among cluster centers: pair-wise 'centroids' = the same "
+        "triplet, label-wise 'labels' = out of the own cluster, list-wise 'list' = their ranking "
+        "reversed, 'retrieval' = the sum of the three",
+        one_of("triplet", "self", "centroids", "labels", "list", "retrieval"),
+    ),
+    Key("meta.margin", 0.5, "of the triplets, in the attacked distance's unit", between(0, 1000)),
+    Key(
+        "meta.centroids",
+        512,
+        "cluster centers of adv.meta.loss centroids, labels, list and retrieval",
+        between(2, 10**6),
+        unit="clusters",
+    ),
+    Key(
+        "meta.inner",
+        "sign",
+        "step before the meta-test: 'sign' as the paper, or 'sgd' = along the gradient itself",
+        one_of("sign", "sgd"),
+    ),
+    Key(
+        "meta.order",
+        1,
+        "2 = differentiate through an 'sgd' inner step, too; through signs the two are the same",
+        between(1, 2),
+    ),
+    Key(
+        "meta.inner_step_size",
+        None,
+        "of the inner step, gray levels ('sgd': mean over the entries); None = that of the step",
+        gray_levels,
+        float,
+        unit="levels",
+    ),
+    Key("meta.decay", 0.01, "an epoch multiplies the step size by exp(-decay)", between(0, 100)),
+    Key(
+        "meta.iterations",
+        0,
+        "batches of an epoch of meta_attack, meta_defense, mis_ranking; 0 = as many as there are",
+        between(0, 10**9),
+        unit="batches",
+    ),
+    Key(
+        "meta.ratio",
+        0.5,
+        "meta_defense: random share of a batch that also comes in its adversarial form",
+        between(0, 1),
+        unit="share",
+    ),
+    Key(
+        "meta.defense_order",
+        "1",
+        "meta_defense: '2' = differentiate through the step before the meta-test, as the paper; "
+        "'fd' = the same by finite differences; '1' = take that step as given",
+        one_of("1", "2", "fd"),
+    ),
+    Key(
+        "meta.inner_lr",
+        None,
+        "meta_defense: learning rate of the step before the meta-test; None = the training's",
+        between(0, 1000),
+        float,
+    ),
+    Key(
+        "meta.clip",
+        0.0,
+        "meta_defense: longest gradient of a step; 0 = any length",
+        between(0, 10**9),
+    ),
+    Key(
+        "mis_ranking.weight",
+        10.0,
+        "of the misranking beside that of looking real; the released code has 2 against PCB",
+        between(0, 10**6),
+    ),
+    Key(
+        "mis_ranking.margin",
+        0.3,
+        "of its triplet, in the attacked distance's unit",
+        between(0, 1000),
+    ),
+    Key(
+        "mis_ranking.identity",
+        True,
+        "also towards the identity that the network's own classifier finds least likely",
+    ),
+    Key("mis_ranking.lr", 0.0002, "learning rate of generator and discriminator", between(0, 1)),
+    Key(
+        "mis_ranking.filters",
+        32,
+        "of the generator's first convolution",
+        between(1, 512),
+        unit="channels",
+    ),
+    Key("mis_ranking.blocks", 6, "residual blocks of the generator", between(0, 64), unit="blocks"),
+    Key(
+        "mis_ranking.pixels",
+        1.0,
+        "share of an image's pixels that may move, chosen by the generator; 1 = all",
+        between(0.0001, 1),
+        unit="share",
+    ),
+)

@@ -1,0 +1,79 @@
+"""Images and stored variants, how a ranking is scored, the run itself."""
+
+from __future__ import annotations
+
+from torchreid_adv.config.keys.key import Key, between, one_of
+
+KEYS: tuple[Key, ...] = (
+    Key(
+        "data.adversarial_dir",
+        "",
+        "folder holding a manifest.jsonl, for the set 'adversarial'",
+        path=True,
+    ),
+    Key(
+        "data.max_pixels",
+        25_000_000,
+        "largest image that is decoded, pixels",
+        between(1, 10**8),
+        unit="pixels",
+    ),
+    Key(
+        "evaluation.ap_rule",
+        "standard",
+        "average precision: 'standard' as torchreid, 'trapezoid' as the metric attack paper",
+        one_of("standard", "trapezoid"),
+    ),
+    Key(
+        "data.interpolation",
+        "bilinear",
+        "how images are resized to a loaded model's input, also those attacked in space 'network': "
+        "'bilinear' as torchreid, 'bicubic' as the joint defense's code",
+        one_of("bilinear", "bicubic"),
+    ),
+    Key(
+        "evaluation.rerank",
+        False,
+        "score after k-reciprocal re-ranking, too, as torchreid's test.rerank asks for",
+    ),
+    Key(
+        "evaluation.neighbors",
+        "torch",
+        "neighbor search of re-ranking: 'torch', or 'faiss' (on GPUs where FAISS has them); the "
+        "result is the same",
+        one_of("torch", "faiss"),
+    ),
+    Key(
+        "evaluation.block",
+        32768,
+        "gallery images whose distances are held at a time; connected processes share the blocks",
+        between(1, 10**9),
+        unit="images",
+    ),
+    Key(
+        "job.chunk",
+        16,
+        "images attacked together; part of a run's identity",
+        between(1, 100_000),
+        unit="images",
+    ),
+    Key(
+        "job.threads",
+        0,
+        "CPU threads of the network; part of a run's identity, because sums are rounded in their "
+        "order; 0 = as torch finds it (OMP_NUM_THREADS)",
+        between(0, 4096),
+        unit="threads",
+    ),
+    Key(
+        "job.copies",
+        True,
+        "store the images that are not attacked, too, so that the variant is a whole data set",
+    ),
+    Key("job.shard", "", "i/n: this process does share i (from 0) of n; '' = all, or torchrun's"),
+    Key(
+        "job.quarantine",
+        False,
+        "go on without bad images: they are listed, every number is marked partial, exit code 4",
+    ),
+)

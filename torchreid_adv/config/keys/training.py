@@ -1,0 +1,131 @@
+"""Adversarial training."""
+
+from __future__ import annotations
+
+from torchreid_adv.config.keys.key import Key, between, gray_levels, one_of
+
+KEYS: tuple[Key, ...] = (
+    Key(
+        "training.mode",
+        "online",
+        "adversarial_training: 'online' attacks each batch, 'offline' the training set once, with "
+        "adv.training.weights frozen",
+        one_of("online", "offline"),
+    ),
+    Key(
+        "training.objective",
+        "self",
+        "online: what the attack makes grow: distance to the own clean feature, 'guided' by the "
+        "batch's other images (GOAT), or the 'classification' loss; 'universal' = no search, but "
+        "what adv.training.universal holds",
+        one_of("self", "guided", "classification", "universal"),
+    ),
+    Key(
+        "training.universal",
+        "",
+        "objective 'universal', or offline an attack that was learned before: file of a universal "
+        "perturbation or of a generator, of the bound adv.training.eps",
+        path=True,
+    ),
+    Key(
+        "training.attack",
+        "ifgsm",
+        "offline: registered attack of the training set",
+        table="attacks",
+    ),
+    Key("training.options", {}, "offline: further keywords of that attack"),
+    Key(
+        "training.eps",
+        5.0,
+        "L-infinity bound of the attack in training, gray levels",
+        gray_levels,
+        unit="levels",
+    ),
+    Key(
+        "training.step_size",
+        None,
+        "size of one step, gray levels; None = 1 online, the attack's own offline",
+        gray_levels,
+        float,
+        unit="levels",
+    ),
+    Key(
+        "training.steps",
+        None,
+        "number of steps; None = 7 online, the attack's own offline",
+        between(1, 1000),
+        int,
+        unit="steps",
+    ),
+    Key(
+        "training.start",
+        "random",
+        "online: start at uniform noise within the bound, or at the clean image",
+        one_of("random", "zero"),
+    ),
+    Key(
+        "training.ratio",
+        1.0,
+        "share of the batch (online) or of the training set (offline) that is attacked",
+        between(0.001, 1),
+        unit="share",
+    ),
+    Key(
+        "training.mix",
+        "both",
+        "online: losses are of clean and adversarial images ('both'), of the 'adversarial' ones in "
+        "the place of theirs, or of the 'clean' ones, with the others in the consistency only",
+        one_of("both", "adversarial", "clean"),
+    ),
+    Key(
+        "training.consistency",
+        0.0,
+        "online: weight of the squared distance between the unit features of an image and its "
+        "adversarial form (TRADES); 0 = none",
+        between(0, 10_000),
+    ),
+    Key(
+        "training.batchnorm",
+        "shared",
+        "online: statistics of clean and adversarial images together, 'separate' (running ones of "
+        "the clean images), or 'frozen' running ones",
+        one_of("shared", "separate", "frozen"),
+    ),
+    Key(
+        "training.precision",
+        "fp32",
+        "number format of the training pass and of its attack: 'bf16' = autocast, for GPUs; "
+        "weights stay in fp32",
+        one_of("fp32", "bf16"),
+    ),
+    Key(
+        "training.weights",
+        "",
+        "checkpoint of the clean network: attacked offline, and for the report's oblivious rows",
+        path=True,
+    ),
+    Key(
+        "training.init",
+        "config",
+        "offline: train again from what model.* says, or from the 'clean' network's weights",
+        one_of("config", "clean"),
+    ),
+    Key(
+        "training.folder",
+        "",
+        "offline: folder of the adversarial training set; '' = adversarial_train below "
+        "data.save_dir",
+        path=True,
+    ),
+    Key(
+        "training.evaluate",
+        True,
+        "evaluations also attack adv.attack.side by adv.attack.*, at the network's input size",
+    ),
+    Key(
+        "training.report",
+        [],
+        "attacks of the table that is made of the trained checkpoint at the end; [] = no table",
+        table="attacks",
+    ),
+)

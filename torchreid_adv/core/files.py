@@ -1,0 +1,291 @@
+"""Files that are whole or not there: written beside the target, flushed, then renamed.
+
+Unfinished files and folders carry the process that writes them in their names; nobody else removes
+them while that process runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+from torchreid_adv.core.owner import abandoned, require_held, this_process
+from torchreid_adv.errors import DataError, DiskError, printable
+
+_MAX_ENTRY = 100  # bytes; file systems take 255, and hosts have names
+_FLUSHERS = 8  # files flushed at a time: journals take several for the price of one
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its place only when the block ends without an error.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full; the old file is left as it was.
+        DiskError: this process held the folder and has lost it.
+    """
+    require_held(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(unfinished_name())
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+        raise
+
+
+def unfinished_name(entry: str = "") -> str:
+    """Return a new name for a file or folder that is being written: hidden, with its owner.
+
+    Args:
+        entry: what it will be, where several things are made in one folder.
+    """
+    return f".{shortened(entry)}.{this_process().tag}~{secrets.token_hex(4)}.tmp"
+
+
+def shortened(name: str) -> str:
+    """Return a name that leaves room for an owner beside it; a long one as its hash."""
+    return name if len(name.encode()) <= _MAX_ENTRY else sha256(name.encode()).hexdigest()[:32]
+
+
+def sweep(folder: Path, entry: str = "", *, deep: bool = False) -> None:
+    """Remove the unfinished files and folders, and the locks, of processes that have ended.
+
+    Args:
+        folder: that is looked through.
+        entry: only what was to become this, and its locks.
+        deep: look below it, too.
+    """
+    for place, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            mine = not entry or name.startswith(f".{shortened(entry)}.")
+            if mine and name.startswith(".") and (name.endswith(".tmp") or ".lock." in name):
+                path = Path(place, name)
+                if abandoned(path):
+                    remove(path)
+        if not deep:
+            return
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole folder, or as much of it as can be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def move_files(source: Path, folder: Path) -> None:
+    """Move all files below one folder to the same places below another one, on the same disk.
+
+    Each is flushed first, and replaces an older file at once.
+
+    Raises:
+        OSError: the disk is full or cannot be written.
+    """
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        place = folder / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _flush_file(path)
+        os.replace(path, place)
+        flush_folder(place.parent)
+
+
+@contextlib.contextmanager
+def removed_after(path: Path) -> Iterator[None]:
+    """Remove an unfinished file or folder when the block ends, in whatever way."""
+    try:
+        yield
+    finally:
+        remove(path)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or leave things as they were.
+
+    A file that holds just this already is not touched, so that a finished run can be read on a disk
+    that cannot be written.
+    """
+    if holds(path, content):
+        return
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a whole UTF-8 text file or leave things as they were."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_together(contents: Mapping[Path, bytes], top: Path, scratch: Path) -> None:
+    """Write several files, each whole or not at all; all are on disk when this returns.
+
+    Args:
+        contents: of the files, by their paths; older files there are replaced.
+        top: folder that all of them lie below. It is not made: one that is gone was removed by
+            somebody, who does not want it back.
+        scratch: folder on the same disk for unfinished files, made here; a kill leaves it.
+
+    Raises:
+        OSError: the disk is full, or cannot be written, or ``top`` is gone; older files stand as
+            they were.
+        DiskError: this process held the folder and has lost it.
+    """
+    require_held(top)
+    folders = {path.parent for path in contents}
+    unfinished = [scratch / f"{number}.tmp" for number in range(len(contents))]
+    try:
+        scratch.mkdir(exist_ok=True)
+        for folder in folders:
+            _make_below(top, folder)
+        for name, content in zip(unfinished, contents.values(), strict=True):
+            name.write_bytes(content)
+        with ThreadPoolExecutor(_FLUSHERS) as pool:
+            list(pool.map(_flush_file, unfinished))
+        for name, path in zip(unfinished, contents, strict=True):
+            os.replace(name, path)
+    except BaseException:
+        for name in unfinished:
+            with contextlib.suppress(OSError):
+                name.unlink(missing_ok=True)
+        raise
+    for folder in folders:
+        flush_folder(folder)
+
+
+def _make_below(top: Path, folder: Path) -> None:
+    """Make a folder and those between it and a folder that is there already."""
+    between = [place for place in folder.parents if top in place.parents]
+    for place in (*reversed(between), *([folder] if folder != top else [])):
+        place.mkdir(exist_ok=True)
+
+
+def flush_folder(folder: Path) -> None:
+    """Bring a folder's list of names to disk, where the system can (Windows cannot)."""
+    if hasattr(os, "O_DIRECTORY"):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _flush_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def holds(path: Path, content: bytes) -> bool:
+    """Tell whether a file is there and holds just these bytes."""
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
+
+
+MAX_PART = 240  # bytes of a file or folder name; file systems take some more, for unfinished files
+MAX_PATH = 1024  # bytes of a whole name
+
+# device names of Windows, there with any suffix
+_RESERVED = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.I)
+
+
+def inside(folder: str | Path, relative: str) -> Path:
+    """Return the path of a name below a folder, whether something is there or not.
+
+    Symbolic links are followed; one that leads out of the folder is refused, the folder itself may
+    be one.
+
+    Args:
+        folder: that must not be left.
+        relative: name below it, parts separated by ``/``.
+
+    Raises:
+        DataError: the name is no plain relative path, or leads out of the folder.
+    """
+    fault = name_fault(relative)
+    if fault:
+        raise DataError(f"the name '{_shown(relative)}' cannot be used in '{folder}': it {fault}")
+    path = Path(folder) / relative
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
+        raise DataError(
+            f"'{path}' is a symbolic link that leads out of '{folder}'; put the file itself there"
+        )
+    return path
+
+
+def name_fault(relative: str) -> str:
+    """Return what keeps a text from being a safe relative path on every system, "" for nothing."""
+    if not isinstance(relative, str) or not relative:
+        return "is no text" if relative else "is empty"
+    if not relative.isprintable():
+        return "holds control characters, or bytes that are not UTF-8; rename it"
+    if "\\" in relative or ":" in relative:
+        return "holds a backslash or a colon, which name folders and drives; rename it"
+    if len(relative.encode()) > MAX_PATH:
+        return f"is longer than {MAX_PATH} bytes; shorten it"
+    return next(filter(None, map(_part_fault, relative.split("/"))), "")
+
+
+def _part_fault(part: str) -> str:
+    if part in ("", ".", ".."):
+        return "is absolute, or has parts like '..' that lead elsewhere"
+    if len(part.encode()) > MAX_PART:
+        return f"has a part of more than {MAX_PART} bytes; shorten it"
+    if part[-1] in ". ":
+        return "has a part that ends with a dot or a space, which Windows drops; rename it"
+    if _RESERVED.fullmatch(part.split(".")[0].rstrip()):
+        return "has a part that is a device on Windows; rename it"
+    return ""
+
+
+def _shown(text: object) -> str:
+    shown = printable(str(text))
+    return shown if len(shown) <= 80 else f"{shown[:80]}..."
+
+
+_GIGA = 1e9
+# PNG cannot shrink noise: an image takes its pixels, three bytes each, and little more
+BYTES_PER_PIXEL = 3.03
+_PER_IMAGE = 512  # of the manifest, and of blocks that are not full
+
+
+def require_space(folder: Path, *, images: int, pixels: int, other: int = 0) -> None:
+    """Refuse to start what cannot be stored.
+
+    Args:
+        folder: where it will be stored; it need not exist.
+        images: still to be written.
+        pixels: of them together.
+        other: further bytes.
+
+    Raises:
+        DiskError: less is free than it can take at most.
+    """
+    needed = int(pixels * BYTES_PER_PIXEL) + images * _PER_IMAGE + other
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise DiskError(
+            f"'{folder}' has {free / _GIGA:.2f} GB free and {images} images can take up to "
+            f"{needed / _GIGA:.2f} GB; free some, or choose another data.save_dir"
+        )

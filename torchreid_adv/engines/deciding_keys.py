@@ -1,0 +1,165 @@
+"""What of a config decides a result that is made by it: every key, but those named here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.contents import Contents, file_digest
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Keys that do not decide a result.
+
+    Args:
+        keys: dotted names of keys or sections.
+        reason: why they do not.
+        where: whether that holds for a config; always, if not given.
+    """
+
+    keys: tuple[str, ...]
+    reason: str
+    where: Callable[[AdvConfig], bool] = lambda cfg: True
+
+    def has(self, key: str) -> bool:
+        """Tell whether a key is one of them."""
+        return any(f"{key}.".startswith(f"{name}.") for name in self.keys)
+
+
+def _attacks(cfg: AdvConfig) -> bool:
+    return str(cfg.adv.engine) in ("robust_progress", "defense_progress")
+
+
+def _ranks(cfg: AdvConfig) -> bool:
+    return _attacks(cfg) or bool(cfg.adv.selection.data)
+
+
+PLACES = (
+    LeftOut(("data.save_dir", "adv.training.folder"), "where files are written"),
+    LeftOut(("data.root", "adv.data.adversarial_dir"), "a place; the images there count"),
+    LeftOut(
+        ("adv.study", "adv.scenarios", "adv.transfer", "adv.pictures", "adv.standard", "adv.zoo"),
+        "what is done with models once they are trained",
+    ),
+)
+_SHOWN = (
+    LeftOut(
+        ("train.print_freq", "test.ranks", "test.visrank", "test.visrank_topk", "adv.report"),
+        "what is printed and drawn",
+    ),
+    LeftOut(
+        ("test.rerank", "test.batch_size", "adv.evaluation"), "how a trained network is tested"
+    ),
+    LeftOut(
+        ("adv.virtual.test_identities", "adv.virtual.distractors", "adv.virtual.train_model"),
+        "training sees nothing of them, and the images that it sees count",
+    ),
+)
+TRAINING = (
+    *PLACES,
+    *_SHOWN,
+    LeftOut(("adv.mis_ranking",), "its engine trains no network of this kind"),
+    LeftOut(
+        ("adv.data.interpolation",),
+        "torchreid's loaders resize what is trained on; a network that is attacked is loaded",
+        lambda cfg: not _attacks(cfg),
+    ),
+    LeftOut(
+        ("adv.attack", "adv.training", "adv.job", "adv.distances", "adv.defense"),
+        "this training attacks nothing and ranks nothing",
+        lambda cfg: not _attacks(cfg),
+    ),
+    LeftOut(
+        ("test.dist_metric", "test.normalize_feature"),
+        "this training attacks nothing and ranks nothing",
+        lambda cfg: not _ranks(cfg),
+    ),
+    LeftOut(
+        ("adv.meta",),
+        "this training has no meta-test",
+        lambda cfg: cfg.adv.engine != "defense_progress",
+    ),
+    LeftOut(
+        ("adv.start",),
+        "a network that starts from a start's weights depends on these weights alone",
+        lambda cfg: cfg.adv.engine != "kept_progress",
+    ),
+    LeftOut(("adv.video",), "it is of images", lambda cfg: cfg.adv.engine != "video_progress"),
+    LeftOut(("adv.video.descriptor",), "it is how a trained network is asked"),
+)
+LEARNING = (
+    *PLACES,
+    *_SHOWN,
+    LeftOut(("adv.start",), "the network's weights count"),
+    LeftOut(("adv.data.interpolation",), "torchreid's loaders resize what is learned from"),
+    LeftOut(
+        ("adv.training", "adv.video", "adv.mis_ranking", "adv.job", "adv.defense"),
+        "other engines and the runs that apply what was learned read them",
+    ),
+    LeftOut(
+        ("adv.meta.virtual", "adv.meta.inner", "adv.meta.order", "adv.meta.inner_step_size"),
+        "there is no meta-test",
+        lambda cfg: cfg.adv.meta.learning in ("source", "twice"),
+    ),
+)
+FILES = (  # keys that name a file, which counts by what it holds wherever it lies
+    "model.load_weights",
+    "model.resume",
+    "adv.attack.weights",
+    "adv.training.weights",
+    "adv.training.universal",
+    "adv.video.backbone",
+)
+
+
+def config_facts(cfg: AdvConfig, left_out: Sequence[LeftOut]) -> dict[str, Any]:
+    """Return the keys that decide, with their values; files count by what they hold.
+
+    A key that is new decides until it is named in ``left_out``.
+
+    Args:
+        cfg: the whole config.
+        left_out: keys that do not decide, with the reasons.
+
+    Raises:
+        ConfigError: a file that a key names cannot be read.
+    """
+    gone = [one for one in left_out if one.where(cfg)]
+    kept = {
+        key: value for key, value in config.leaves(cfg) if not any(one.has(key) for one in gone)
+    }
+    facts = {key: _value(key, value) for key, value in kept.items()}
+    return {**facts, "files": dict(sorted(_files(kept)))}
+
+
+def _value(key: str, value: Any) -> Any:
+    if key in FILES and value:
+        return file_digest(value, f"the file of {key}")
+    return config.plain(value)
+
+
+def _files(kept: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the files that other values name, alone or after a colon, and the plugins'."""
+    names = {text for key, value in kept.items() if key not in FILES for text in _texts(value)}
+    modules = [sys.modules.get(str(name)) for name in kept.get("adv.plugins", ())]
+    names |= {path for module in modules if (path := getattr(module, "__file__", None))}
+    for name in sorted(names | {name.partition(":")[2] for name in names}):
+        if name and Path(name).expanduser().is_file():
+            yield name, Contents().of([Path(name).expanduser()])[0]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _texts(item)

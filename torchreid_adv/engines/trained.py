@@ -1,0 +1,140 @@
+"""Models that are trained inside a larger job: each once, then kept below the data root."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.contents import Contents
+from torchreid_adv.data.contents import training_facts
+from torchreid_adv.engines.deciding_keys import TRAINING, config_facts
+from torchreid_adv.engines.progress import unfinished_file
+from torchreid_adv.engines.selection import BEST
+from torchreid_adv.engines.train import train, weights_path
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.runs.folder import machinery
+from torchreid_adv.runs.inputs import DATA_OPTIONS, given_weights
+from torchreid_adv.runs.torchreid_checks import check_names
+
+WITHIN = {  # engine -> the same inside a job
+    "adversarial_training": "robust_progress",
+    "meta_defense": "defense_progress",
+    "vi_self_attack": "video_progress",
+}
+KEPT = "kept_progress"  # the engine whose training goes on after a kill
+FOLDER = "models"  # below the data root
+
+
+def trained_weights(cfg: AdvConfig, *, engine: str = "progress") -> Path:
+    """Return the weights of the model that a config describes, training it if need be.
+
+    They lie in ``<data.root>/models/<model>-<hash of what decides them>``, whole or not at all:
+    those of the last epoch, or the best ones by ``adv.selection.data``. ``key.json`` beside them
+    says what decided them: the config, the training images, versions and threads.
+
+    Args:
+        cfg: the whole config.
+        engine: the mixin that trains, one that shows a bar.
+
+    Raises:
+        ConfigError: a file that the config names cannot be read, or what is kept is not whole.
+        DataError: a training set is not there or cannot be read.
+    """
+    settings = training_settings(cfg, engine)
+    check_names(settings)  # before any data is read
+    key, cache = training_key(settings), Cache(Path(cfg.data.root).expanduser() / FOLDER)
+    chosen = BEST if cfg.adv.selection.data else f"model.pth.tar-{cfg.train.max_epoch}"
+    folder = cache.path(cfg.model.name, key)
+    wanted = folder / "model" / chosen
+    if folder.exists():
+        print(f"=> Using the model trained before: {wanted}")
+    else:
+        print(f"=> Training {cfg.model.name} on {', '.join(cfg.data.sources)}, once: {wanted}")
+    cache.folder(cfg.model.name, key, lambda place: _train(settings, place))
+    if not wanted.is_file():
+        raise ConfigError(
+            f"'{folder}' lacks '{chosen}'; remove the folder to train the model again"
+        )
+    return wanted
+
+
+def training_settings(cfg: AdvConfig, engine: str = "progress") -> AdvConfig:
+    """Return the config that a model is trained by inside a job: trained only, and not attacked."""
+    settings: AdvConfig = cfg.clone()
+    settings.data.save_dir = ""
+    settings.data.targets = list(cfg.data.sources)
+    settings.test.evaluate = False
+    config.set_engine(settings, WITHIN.get(cfg.adv.engine, engine))
+    settings.adv.training.evaluate, settings.adv.training.report = False, []
+    return settings
+
+
+def training_key(settings: AdvConfig) -> Key:
+    """Return all that decides what a training comes to.
+
+    Args:
+        settings: see :func:`training_settings`.
+
+    Raises:
+        ConfigError: a file that the config names cannot be read.
+        DataError: a data set is not there or cannot be read.
+    """
+    contents = Contents(Path(settings.data.root).expanduser() / FOLDER)
+    images = [
+        set_facts(settings, name, contents, combineall=bool(settings.data.combineall))
+        for name in settings.data.sources
+    ]
+    further = {settings.adv.selection.data}
+    if settings.adv.engine == "defense_progress" and settings.adv.meta.learning != "source":
+        further |= {settings.adv.meta.virtual}
+    images += [set_facts(settings, name, contents) for name in sorted(filter(None, further))]
+    contents.keep()
+    return Key.of(config=config_facts(settings, TRAINING), images=images, machinery=machinery())
+
+
+def set_facts(
+    cfg: AdvConfig, name: str, contents: Contents, *, combineall: bool = False
+) -> dict[str, Any]:
+    """Return what tells the training images of a config's data set from any others."""
+    options = {keyword: lookup(cfg, key) for keyword, key in DATA_OPTIONS.items()}
+    return training_facts(name, cfg.data.root, contents, combineall=combineall, **options)
+
+
+def _train(settings: AdvConfig, folder: Path) -> None:
+    own = settings.clone()
+    own.data.save_dir = str(folder)
+    unfinished = unfinished_file(folder)
+    if own.adv.engine == KEPT and unfinished.is_file():
+        print(f"=> Going on after the last whole epoch: {unfinished}")
+        own.model.resume = str(unfinished)
+    train_quietly(own)
+    assert weights_path(own).is_file()
+    unfinished.unlink(missing_ok=True)
+
+
+def train_quietly(cfg: AdvConfig) -> Any:
+    """Train or test as a config says, without torchreid's lines; return its engine.
+
+    The log file below ``data.save_dir`` has the lines.
+    """
+    Path(cfg.data.save_dir).mkdir(parents=True, exist_ok=True)
+    with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(cfg):
+        return train(cfg)
+
+
+def weights_of(cfg: AdvConfig) -> str:
+    """Return the weights of a config's model, trained for the quick start if need be.
+
+    Raises:
+        ConfigError: none are given.
+    """
+    if cfg.model.load_weights or not cfg.adv.virtual.train_model:
+        return given_weights(cfg)
+    pass
+
+    return str(trained_weights(cfg))

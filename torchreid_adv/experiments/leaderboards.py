@@ -1,0 +1,139 @@
+"""A leaderboard of standard results: read, checked, scored again, written and printed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.processes import progress_bar
+from torchreid_adv.errors import (
+    PARTIAL,
+    AdvError,
+    DataError,
+    VerificationError,
+    printable,
+)
+from torchreid_adv.experiments.scoring_again import configured_scorer
+from torchreid_adv.runs.originals import Originals
+from torchreid_adv.standard import leaderboard
+from torchreid_adv.standard.leaderboard import Result, markdown, write_leaderboard
+from torchreid_adv.standard.leaderboard import groups as grouped
+from torchreid_adv.standard.reading import RESULT, read_result
+from torchreid_adv.standard.verify import check_run, score_again
+
+_SHOWN = 3  # faults of a result; the others are counted
+
+
+def finish(
+    out: Path, results: Sequence[Result], refused: Sequence[str], *, quarantine: bool
+) -> int:
+    """Write and print the leaderboard, then say what is wrong, if anything is."""
+    page = write_leaderboard(out, results, refused)
+    print(markdown(grouped(results), refused))
+    print(f"Leaderboard: {page}")
+    bad = [result for result in results if not result.fits]
+    if bad:
+        raise VerificationError(
+            f"{len(bad)} of {len(results)} results do not fit what is stored: "
+            + ", ".join(printable(result.place) for result in bad)
+        )
+    if refused and not quarantine:
+        raise DataError(
+            "\n  ".join([f"{len(refused)} of {len(results) + len(refused)} results:", *refused])
+            + "\n  were refused; they are listed below the leaderboard, and --quarantine accepts "
+            "that"
+        )
+    return PARTIAL if refused else 0
+
+
+def read_results(folder: Path) -> tuple[list[Result], list[str]]:
+    """Return the results below a folder, and a sentence on each that cannot be used.
+
+    Raises:
+        DataError: there are none at all.
+    """
+    paths = sorted(path for path in folder.rglob(RESULT) if os.path.lexists(path))
+    if not paths:
+        raise DataError(
+            f"there is no {RESULT} below '{folder}'; run torchreid-adv standard, and give its "
+            "data.save_dir"
+        )
+    results, refused = [], []
+    for path in paths:
+        try:
+            place = path.parent.relative_to(folder).as_posix()
+            results.append(Result(_read(path), place))
+        except Exception as error:  # whatever one submission holds, the others are shown
+            refused.append(_sentence(error, path))
+    return results, refused
+
+
+def _read(path: Path) -> dict[str, object]:
+    if path.is_symlink():
+        raise DataError(f"'{path}' is a symbolic link; put the file itself there")
+    return read_result(path)
+
+
+def _sentence(error: Exception, place: object) -> str:
+    """Return an error as one line."""
+    if isinstance(error, AdvError):
+        return " ".join(printable(line).strip() for line in str(error).splitlines())
+    return printable(f"'{place}' could not be checked ({type(error).__name__}: {error})")[:500]
+
+
+def verified(
+    results: Sequence[Result], folder: Path, originals: Originals, cfg: AdvConfig | None = None
+) -> list[Result]:
+    """Check the files of results and, where their model is known, score them again.
+
+    Args:
+        results: that were read.
+        folder: below which they lie.
+        originals: the data sets that their images are of.
+        cfg: names the models; None = files only.
+    """
+    found = []
+    with progress_bar("verifying results", total=len(results)) as bar:
+        for result in results:
+            found.append(_verified(result, folder / result.place, originals, cfg))
+            bar.update(1)
+    return found
+
+
+def _verified(result: Result, folder: Path, originals: Originals, cfg: AdvConfig | None) -> Result:
+    try:
+        checked = check_run(folder, result.content, originals)
+    except Exception as error:  # whatever one submission holds, the others are shown
+        return replace(result, files=leaderboard.NO, fault=_sentence(error, folder))
+    if checked.faults:
+        return replace(result, files=leaderboard.NO, fault=_faults(checked.faults, folder))
+    if checked.unknown:
+        note = f"identities, cameras and sides were not checked: {checked.unknown}"
+        result = replace(result, files=leaderboard.UNKNOWN, note=note)
+    else:
+        result = replace(result, files=leaderboard.YES)
+    return result if cfg is None else _scored(result, folder, originals, cfg)
+
+
+def _faults(faults: Sequence[str], folder: Path) -> str:
+    """Return the first faults of a run, its own folder left out of paths, and how many follow."""
+    shown = [" ".join(one.replace(f"{folder}/", "").split()) for one in faults[:_SHOWN]]
+    left = len(faults) - len(shown)
+    more = [f"and {left} more, which torchreid-adv verify lists"] if left else []
+    return "; ".join([*shown, *more])
+
+
+def _scored(result: Result, folder: Path, originals: Originals, cfg: AdvConfig) -> Result:
+    try:
+        scorer = configured_scorer(result.content, cfg, originals)
+    except AdvError as error:
+        return replace(result, note=f"not scored again: {_sentence(error, folder)}")
+    try:
+        found = score_again(folder, result.content, scorer)
+    except Exception as error:  # whatever one submission holds, the others are shown
+        return replace(result, scored=leaderboard.NO, fault=_sentence(error, folder))
+    how = leaderboard.EXACTLY if found.exact else leaderboard.CLOSELY
+    return replace(result, content=found.content, scored=how)

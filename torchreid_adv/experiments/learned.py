@@ -1,0 +1,341 @@
+"""Universal perturbations learned inside a larger job: each once, then kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.contents import Contents, file_digest
+from torchreid_adv.core.pixels import from_levels
+from torchreid_adv.data.datasets import Record
+from torchreid_adv.engines.deciding_keys import LEARNING, config_facts
+from torchreid_adv.engines.meta_attack import MetaAttackMixin
+from torchreid_adv.engines.trained import FOLDER, set_facts, train_quietly
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.attacked import TargetReport
+from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.report.matrix import Cell
+from torchreid_adv.runs.attack_dataset import configured_job
+from torchreid_adv.runs.folder import machinery
+from torchreid_adv.runs.grid import Table
+from torchreid_adv.runs.grid_attack import Crossing
+
+LEARNED = "learned"  # folder of what was learned
+FILE = MetaAttackMixin.learned_file
+_BOUND = re.compile(r"(.+)_eps(\d+)")
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A model and the data set it was trained on.
+
+    Args:
+        model: what it is, such as ``IDE``.
+        data: the data set.
+        spec: where its weights are.
+    """
+
+    model: str
+    data: str
+    spec: ModelSpec
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a perturbation is learned.
+
+    Args:
+        name: how tables call it.
+        settings: keys of ``adv.meta`` -> value.
+        eps: bound, gray levels.
+        metric: that the loss is made of; "" = ``adv.attack.metric``.
+    """
+
+    name: str
+    eps: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    metric: str = ""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """An attack that was learned against one model and one training set.
+
+    Args:
+        way: name of how.
+        on: the model and the data.
+        eps: bound, gray levels.
+        file: what was learned.
+        attack: registered attack that applies it.
+    """
+
+    way: str
+    on: Victim
+    eps: float
+    file: Path
+    attack: str = "universal"
+
+    @property
+    def name(self) -> str:
+        """Folder of what is attacked with it."""
+        digest = file_digest(self.file, "the learned attack")
+        return f"{self.on.spec.label}-{_slug(self.way)}-{digest[:8]}"
+
+
+def victims(entries: list[str]) -> list[Victim]:
+    """Return the models of a list whose labels end in the data set: ``IDE-market1501``.
+
+    Raises:
+        ConfigError: a label without a data set, or an entry of another form.
+    """
+    found = []
+    for spec in parse_models(entries):
+        model, _, data = spec.label.rpartition("-")
+        if not (model and data):
+            raise ConfigError(
+                f"the label '{spec.label}' does not say what the model was trained on; write "
+                f"'{spec.label}-DATA={spec.name}:{spec.weights}', such as IDE-market1501"
+            )
+        found.append(Victim(model, data, spec))
+    return found
+
+
+def ways(cfg: AdvConfig, eps: float | None = None) -> list[Way]:
+    """Return the ways of ``adv.scenarios``: each perturbation, learned each way.
+
+    Raises:
+        ConfigError: none of the one or the other.
+    """
+    chosen = cfg.adv.scenarios
+    if not chosen.perturbations or not chosen.learning:
+        raise ConfigError(
+            "nothing is learned: adv.scenarios.perturbations or adv.scenarios.learning is empty"
+        )
+    bound = float(cfg.adv.attack.eps if eps is None else eps)
+    return [way(kind, how, bound) for how in chosen.learning for kind in chosen.perturbations]
+
+
+def way(perturbation: str, learning: str, eps: float, **settings: Any) -> Way:
+    """Return a way under its usual name: ``delta``, and with meta-learning ``meta delta``."""
+    name = perturbation if learning == "source" else f"{learning} {perturbation}"
+    return Way(name, eps, {"perturbation": perturbation, "learning": learning, **settings})
+
+
+def last_way(cfg: AdvConfig, eps: float) -> Way:
+    """Return the last way of ``adv.scenarios``, which is the one that several bounds are for."""
+    chosen = cfg.adv.scenarios
+    return way(chosen.perturbations[-1], chosen.learning[-1], eps)
+
+
+def learned(cfg: AdvConfig, on: Victim, chosen: Way, out: Path) -> Learned:
+    """Learn a perturbation on a training set against its model, unless it was before.
+
+    It lies in ``<out>/learned/<model>-<way>-<hash of what decides it>``, whole or not at all.
+
+    Args:
+        cfg: for all that the way leaves open.
+        on: the model and the training set.
+        chosen: how.
+        out: folder of the job.
+    """
+    own = learning_settings(cfg, on, chosen)
+    key, cache = learning_key(own), Cache(out / LEARNED)
+    name = f"{on.spec.label}-{_slug(chosen.name)}-eps{chosen.eps:g}"
+    folder = cache.path(name, key)
+    if not folder.exists():
+        print(f"=> Learning against {on.spec.label}: {chosen.name}, eps {chosen.eps:g}: {folder}")
+    cache.folder(name, key, lambda place: _learn(own, place))
+    return Learned(chosen.name, on, chosen.eps, folder / FILE)
+
+
+def _learn(own: AdvConfig, folder: Path) -> None:
+    own.data.save_dir = str(folder)
+    train_quietly(own)
+
+
+def given(cfg: AdvConfig, known: list[Victim]) -> list[Learned]:
+    """Return the attacks of ``adv.scenarios.files``, which others learned.
+
+    A way that ends in ``_eps16`` has that bound; others have ``adv.attack.eps``.
+
+    Raises:
+        ConfigError: one of a model that is not there, or no such file.
+    """
+    labels = {victim.spec.label: victim for victim in known}
+    found = []
+    for spec in parse_models(list(cfg.adv.scenarios.files)):
+        name, _, label = spec.label.partition(".")
+        if label not in labels:
+            raise ConfigError(
+                f"adv.scenarios.files '{spec.label}' was learned against '{label}', which is none "
+                f"of the models {', '.join(labels)}; write way.MODEL-DATA=attack:FILE"
+            )
+        if not Path(spec.weights).is_file():
+            raise ConfigError(f"adv.scenarios.files: there is no file '{spec.weights}'")
+        bound = _BOUND.fullmatch(name)
+        eps = float(bound[2] if bound else cfg.adv.attack.eps)
+        name = bound[1] if bound else name
+        found.append(Learned(name, labels[label], eps, Path(spec.weights), spec.name))
+    return found
+
+
+def learning_settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
+    """Return the config of the learning: torchreid's training, of a perturbation."""
+    own: AdvConfig = cfg.clone()
+    spec = on.spec
+    own.model.name, own.model.load_weights = spec.name, spec.weights
+    own.model.pretrained, own.model.resume = False, ""
+    own.data.height, own.data.width = spec.size or (cfg.data.height, cfg.data.width)
+    own.data.sources = own.data.targets = [on.data]
+    own.data.transforms = []  # as the paper: resized, not augmented
+    own.loss.name, own.test.evaluate = "softmax", False
+    own.sampler.train_sampler = "RandomIdentitySampler"
+    own.sampler.num_instances = cfg.adv.scenarios.instances
+    own.train.batch_size, own.train.max_epoch = cfg.adv.scenarios.batch, cfg.adv.scenarios.epochs
+    own.train.start_epoch = own.train.fixbase_epoch = 0
+    own.test.eval_freq = -1
+    config.set_engine(own, "universal_progress")
+    own.adv.attack.update(
+        name="ifgsm", eps=chosen.eps, steps=None, weights="", options=AdvConfig(new_allowed=True)
+    )
+    own.adv.attack.metric = chosen.metric or own.adv.attack.metric
+    own.adv.meta.update(**chosen.settings)
+    own.adv.selection.data = ""
+    return own
+
+
+def learning_key(own: AdvConfig) -> Key:
+    """Return all that decides what is learned.
+
+    Args:
+        own: the config of the learning.
+
+    Raises:
+        ConfigError: the weights of the model cannot be read.
+        DataError: a data set is not there or cannot be read.
+    """
+    contents = Contents(Path(own.data.root).expanduser() / FOLDER)
+    names = [*own.data.sources]
+    names += [own.adv.meta.virtual] if own.adv.meta.learning not in ("source", "twice") else []
+    images = [
+        set_facts(own, name, contents, combineall=bool(own.data.combineall)) for name in names
+    ]
+    contents.keep()
+    return Key.of(config=config_facts(own, LEARNING), images=images, machinery=machinery())
+
+
+def _slug(name: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in name)
+
+
+class UniversalScores:
+    """Attacks the queries of the data set that a model was trained on, and scores the model.
+
+    Args:
+        cfg: for the evaluation and for ``adv.attack.space``.
+        known: all models; those of one data set and input size share what is stored.
+        out: folder of the job.
+    """
+
+    def __init__(self, cfg: AdvConfig, known: Sequence[Victim], out: Path) -> None:
+        self.cfg: AdvConfig = cfg.clone()
+        self.known, self.out = list(known), out
+        own = self.cfg.adv
+        own.engine, own.attack.side, own.attack.targeted = "", "query", False
+        own.attack.update(step_size=None, steps=None, momentum=None)
+        own.attack.options.clear()
+        own.report.page = own.job.copies = False
+        self.table = Table(self.cfg)
+
+    def clean(self, tested: Victim) -> Cell:
+        """Return how a model ranks what nobody attacked."""
+        self.cfg.adv.attack.name = "ifgsm"  # one that needs no file; nothing is attacked
+        return self.table.clean_cell(tested.spec, self.table.data(tested.data), self.out)
+
+    def attacked(self, attack: Learned, tested: Victim) -> Cell:
+        """Return how a model ranks the queries of its own data set under an attack.
+
+        ``attacked`` of the cell is what the attack was learned against, ``attack`` how; ``kind``
+        is white only for that model itself.
+        """
+        crossing, data = self._stored(attack, tested), self.table.data(tested.data)
+        cell = self.table.cell(crossing, tested.spec, data, self.out)
+        on = attack.on.spec
+        return replace(cell, attacked=on.label, attack=attack.way, kind=_kind(on, tested.spec))
+
+    def pairs(self, attack: Learned, tested: Victim) -> list[tuple[Record, Path]]:
+        """Return the queries and their stored adversarial forms, by image_id."""
+        crossing, data = self._stored(attack, tested), self.table.data(tested.data)
+        clean = {record.image_id: record for record in data.query}
+        _, attacked = self.table.stored(crossing, data, self.out)
+        return [(clean[record.image_id], record.path) for record in attacked]
+
+    def key(self, attack: Learned, tested: Victim) -> Key:
+        """Return what decides how a model ranks under an attack."""
+        data = self.table.data(tested.data)
+        root, _ = self.table.stored(self._stored(attack, tested), data, self.out)
+        return Key.of(
+            machinery=machinery(),
+            attacked=root,
+            data=self.table.data_facts(data, self.out),
+            tested=self.table.tested_facts((tested.spec,)),
+            scores=configured_job(self.cfg).of(data).score_facts(),
+            eps=attack.eps,
+        )
+
+    def ranked(self, attack: Learned, tested: Victim) -> TargetReport:
+        """Return what ranking lists of a model are drawn from, without and under an attack."""
+        data, specs = self.table.data(tested.data), (tested.spec,)
+        _, attacked = self.table.stored(self._stored(attack, tested), data, self.out)
+        clean, after = self.table.clean(specs, data.name), self.table.after(specs, data, attacked)
+        paths = {r.image_id: r.path for side in clean for r in data.side(side)}
+        protocol = configured_job(self.cfg).of(data).protocol
+        return TargetReport(
+            name=data.name,
+            results={"ap_rule": protocol.ap_rule, "protocol": protocol.facts()},
+            query=clean["query"],
+            gallery=clean["gallery"],
+            query_after=after["query"],
+            gallery_after=after["gallery"],
+            paths=paths,
+            paths_after=paths | {record.image_id: record.path for record in attacked},
+            attacked=frozenset(record.image_id for record in attacked),
+            side="query",
+            eps=from_levels(attack.eps),
+            protocol=protocol,
+        )
+
+    def _stored(self, attack: Learned, tested: Victim) -> Crossing:
+        """Attack the queries unless they are stored, and return where."""
+        first = next(one for one in self.known if self._shares(one, tested))
+        height, width = self._size(tested)
+        place = f"@{height}x{width}" if self.cfg.adv.attack.space == "network" else ""
+        crossing = Crossing(
+            (first.spec,),
+            attack.attack,
+            attack.eps,
+            self.cfg.adv.attack.metric,
+            weights=str(attack.file),
+            folder_name=f"{attack.name}{place}/{tested.data}",
+        )
+        self.table.attack(crossing, [self.table.data(tested.data)], self.out)
+        return crossing
+
+    def _shares(self, one: Victim, other: Victim) -> bool:
+        same = self.cfg.adv.attack.space == "stored" or self._size(one) == self._size(other)
+        return one.data == other.data and same
+
+    def _size(self, victim: Victim) -> tuple[int, int]:
+        return victim.spec.size or (self.cfg.data.height, self.cfg.data.width)
+
+
+def _kind(on: ModelSpec, tested: ModelSpec) -> str:
+    if on == tested:
+        return "white"
+    return "gray" if on.name == tested.name else "black"

@@ -1,0 +1,197 @@
+"""The page of pictures: attention, features and noise of models beside each other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from torchreid_adv import config
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.files import write_bytes, write_text
+from torchreid_adv.core.manifest import read_manifest
+from torchreid_adv.core.pixels import from_levels
+from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.data.images import read_image
+from torchreid_adv.defenses import Defense, build_defense
+from torchreid_adv.defenses.circuitous_scaling import A, B
+from torchreid_adv.engines.trained import trained_weights
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.report import text
+from torchreid_adv.report.attention import Sitting, agreement, attention_figure, attention_maps
+from torchreid_adv.report.choice import choose_images
+from torchreid_adv.report.embedding import cloud, embedding_figure
+from torchreid_adv.report.page import environment
+from torchreid_adv.report.stages import kept, noises, sparsity, stages_figure
+from torchreid_adv.report.style import to_png
+from torchreid_adv.runs.attack_dataset import kept_run
+from torchreid_adv.runs.inputs import configured_dataset, load_spec
+from torchreid_adv.version import __version__
+
+
+def write_gallery(
+    path: Path,
+    facts: Mapping[str, Any],
+    images: Mapping[str, bytes],
+    settings: Mapping[str, Any],
+    *,
+    template: str = "gallery.html",
+) -> Path:
+    """Write the page, one file that needs nothing else, and return its path.
+
+    Args:
+        path: of the page.
+        facts: content of ``pictures.json``.
+        images: those that the template names, as PNG.
+        settings: the config.
+        template: of the page.
+    """
+    lines = text.config_lines(dict(settings))
+    page = environment().get_template(template)
+    write_text(path, page.render(facts=facts, images=images, config=lines))
+    return path
+
+
+SCHEMA = 1
+LOOKED_AT = 24  # images over which attention and noise are averaged
+SHOWN = 4  # of them in the picture of attention
+STAGED = 2  # in that of noise
+
+
+def pictures(cfg: AdvConfig) -> Path:
+    """Draw the pictures of a config and return the page that holds them.
+
+    Args:
+        cfg: for the models (``adv.pictures.models``), the attack and the first of the data sets.
+    """
+    cfg = cfg.clone()
+    cfg.adv.attack.side, cfg.adv.report.page = "query", False
+    out, specs = Path(cfg.data.save_dir), _models(cfg)
+    data = configured_dataset(cfg, cfg.data.targets[0])
+    chosen = _chosen(data)
+    runs, sittings = {}, []
+    for spec in specs:
+        runs[spec.label], sitting = _attacked(cfg, spec, data, chosen, out / spec.label)
+        sittings.append(sitting)
+    count = min(cfg.adv.pictures.identities, len(chosen))
+    drawn = _draw(cfg, sittings, count)
+    for label, run in runs.items():
+        for name in ("clean", "adversarial"):
+            drawn["models"][label][f"{name}_mAP"] = run[name]["mAP"]
+    facts = {"schema": SCHEMA, "version": __version__, "data": data.name, "images": len(chosen)}
+    facts |= {"attack": runs[specs[0].label]["attack"], "models": drawn["models"]}
+    images = {name: to_png(figure) for name, figure in drawn["figures"].items()}
+    for name, content in images.items():
+        write_bytes(out / "figures" / f"{name}.png", content)
+    write_text(out / "pictures.json", json.dumps(facts, indent=1) + "\n")
+    return write_gallery(out / "report.html", facts, images, config.plain(cfg))
+
+
+def _models(cfg: AdvConfig) -> list[ModelSpec]:
+    specs = parse_models(cfg.adv.pictures.models)
+    if specs:
+        return specs
+    if not cfg.adv.virtual.train_model:
+        raise ConfigError(
+            "adv.pictures.models names no model; write ['N=name:weights', 'DL=name:weights'], or "
+            "set adv.virtual.train_model True to train N and DL"
+        )
+    specs = []
+    for label, extra in {"N": [], "DL": ["diversity"]}.items():
+        own = cfg.clone()
+        own.data.transforms = [*cfg.data.transforms, *extra]
+        specs.append(ModelSpec(label, cfg.model.name, str(trained_weights(own))))
+    return specs
+
+
+def _chosen(data: ReIDData) -> list[Record]:
+    """Return one query of each of some identities, at even steps through the queries."""
+    first: dict[int, Record] = {}
+    for record in data.query:
+        first.setdefault(record.pid, record)
+    names = choose_images([record.image_id for record in first.values()], count=LOOKED_AT)
+    return [record for record in first.values() if record.image_id in set(names)]
+
+
+def _attacked(
+    cfg: AdvConfig, spec: ModelSpec, data: ReIDData, chosen: Sequence[Record], folder: Path
+) -> tuple[dict[str, Any], Sitting]:
+    """Attack the queries on a model and return results and the chosen images."""
+    own = cfg.clone()
+    own.data.save_dir = str(folder)
+    model = load_spec(own, spec)
+    facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
+    title = f"{spec.label}: {own.adv.attack.name}"
+    run = kept_run(own, model, facts, [data], folder, title)[data.name]
+    variant = folder / data.name / "adversarial"
+    stored = {entry.image_id: entry.output for entry in read_manifest(variant).side("query")}
+    after = [read_image(variant / stored[record.image_id]) for record in chosen]
+    before = [_as_large(read_image(r.path), image) for r, image in zip(chosen, after, strict=True)]
+    return run, Sitting(spec.label, model, before, after)
+
+
+def _as_large(image: Image.Image, other: Image.Image) -> Image.Image:
+    """Resize where the attack stores images at the network's size."""
+    if image.size == other.size:
+        return image
+    return image.resize(other.size, Image.Resampling.BILINEAR)
+
+
+def _draw(cfg: AdvConfig, sittings: Sequence[Sitting], count: int) -> dict[str, Any]:
+    """Return ``figures`` and, by label, the numbers that belong to them (``models``)."""
+    numbers: dict[str, dict[str, Any]] = {}
+    maps = []
+    for sitting in sittings:
+        toward = sitting.features(sitting.clean)
+        pair = (
+            attention_maps(sitting, sitting.clean, toward),
+            attention_maps(sitting, sitting.adversarial, toward),
+        )
+        maps.append(pair)
+        numbers[sitting.label] = {"attention_agreement": fmean(agreement(*pair))}
+    clouds = [cloud(sitting, count) for sitting in sittings]
+    for one in clouds:
+        numbers[one.label]["cosine_distance"] = one.distances
+    for sitting in sittings:
+        numbers[sitting.label]["noise"] = _noise(sitting)
+    shown = min(SHOWN, len(sittings[0].clean))
+    places = range(min(STAGED, shown))
+    eps = from_levels(cfg.adv.attack.eps)
+    first = sittings[0]
+    figures = {
+        "attention": attention_figure(sittings, maps, shown),
+        "features": embedding_figure(clouds),
+        "noise": stages_figure(sittings, _stages(first, first.clean[0]), places, eps),
+    }
+    return {"figures": figures, "models": numbers}
+
+
+def _noise(sitting: Sitting) -> dict[str, Any]:
+    """Return the mean sparsity of a model's noise and what each stage leaves of its energy."""
+    sparse, energy = [], []
+    for place, image in enumerate(sitting.clean):
+        before, after = noises(sitting, place, _stages(sitting, image))
+        sparse.append(sparsity(before))
+        energy.append([kept(before, left) for left in after])
+    names = _stages(sitting, sitting.clean[0])
+    left = np.mean(energy, axis=0).tolist()
+    return {"sparsity": fmean(sparse), "energy_kept": dict(zip(names, left, strict=True))}
+
+
+def _stages(sitting: Sitting, image: Image.Image) -> dict[str, Defense]:
+    """Return circuitous scaling up to each of its stages, in proportion to the network's input."""
+    height, width = sitting.model.size
+    sizes = [[round(h * height / 256), round(w * width / 128)] for h, w in (A, B, A)]
+    final = (image.height, image.width)
+    return {
+        " → ".join(f"{h}x{w}" for h, w in sizes[:end]): build_defense(
+            "circuitous_scaling", sizes=sizes[:end], final=final
+        )
+        for end in range(1, len(sizes) + 1)
+    }

@@ -1,0 +1,99 @@
+"""Runs checked again: against their files and, with the config of the run, by their model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.core.contents import Contents
+from torchreid_adv.engines.trained import weights_of
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation import Protocol
+from torchreid_adv.evaluation.protocol import configured_metric
+from torchreid_adv.experiments.standard_runs import configured_models, configured_surrogates
+from torchreid_adv.models import fingerprint
+from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.runs.defended_run import configured_test
+from torchreid_adv.runs.inputs import configured_dataset, load_spec
+from torchreid_adv.runs.originals import DataFiles, Originals
+from torchreid_adv.runs.verify import verify
+from torchreid_adv.standard.identity import listing, metric_facts, model_digest
+from torchreid_adv.standard.reading import RESULT, read_result
+from torchreid_adv.standard.replay import Scorer
+from torchreid_adv.standard.verify import verify_run
+from torchreid_adv.standard.verify_results import RESULTS, configured_replay, verify_results
+
+
+def configured_originals(cfg: AdvConfig) -> Originals:
+    """Return the data sets below the config's root, loaded with the config's options."""
+
+    def load(name: str) -> Any:
+        return configured_dataset(cfg, name, tracklets=True)
+
+    return Originals(Path(cfg.data.root), load)
+
+
+def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Originals) -> Scorer:
+    """Return what scores a run again, by the config of the run.
+
+    Args:
+        result: content of its ``standard.json``.
+        cfg: names its model, data set, metric and defense.
+        originals: data sets that are loaded already.
+
+    Raises:
+        ConfigError: the config describes another model, data set, metric or defense.
+    """
+    name, target = result["model"]["name"], result["data"]["name"]
+    specs = [spec for spec in configured_models(cfg) if spec.label == name]
+    if not specs or target not in cfg.data.targets:
+        raise ConfigError(
+            f"the run is of the model '{name}' on '{target}', which the config does not name; give "
+            "the flags of the run (adv.standard.models, -t)"
+        )
+    files, test = originals.files(target), configured_test(cfg)
+    if not isinstance(files, DataFiles):
+        raise ConfigError(files)
+    plain = load_spec(cfg, specs[0])
+    model: ImageModel = plain if test is None else test.of(plain)
+    protocol = Protocol.configured(cfg, files.data)
+    same = {
+        "data set": listing(files.data, Contents()) == result["data"]["listing"],
+        "weights": model_digest(model) == result["model"]["sha256"],
+        "metric": metric_facts(protocol.distance) == result["metric"],
+        "protocol": result["protocol"] == protocol.facts(),
+        "defense": (test is not None) == (result["model"].get("defense") is not None),
+    }
+    for what, fits in same.items():
+        if not fits:
+            raise ConfigError(
+                f"the config differs from the run of '{name}' on '{target}' in its {what}; give "
+                "the flags of the run"
+            )
+    metric = cfg.adv.attack.metric
+    attacked = configured_metric(cfg, metric) if metric else None
+    workers = lookup(cfg, "data.workers", 0)
+    return Scorer(model, files.data, protocol, attacked, _surrogates(cfg), workers)
+
+
+def _surrogates(cfg: AdvConfig) -> list[dict[str, Any]] | None:
+    """Return network and hash of the config's surrogates; None where it names none."""
+    models = [load_spec(cfg, spec) for spec in configured_surrogates(cfg)]
+    facts = [
+        {"network": type(one.network).__name__, "sha256": fingerprint(one.network)}
+        for one in models
+    ]
+    return facts or None
+
+
+def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
+    """Return what was found right of a folder; scored again by a config, where there is one."""
+    if (folder / RESULT).is_file():
+        result = read_result(folder / RESULT)
+        scorer = None if cfg is None else configured_scorer(result, cfg, originals)
+        return verify_run(folder, originals.root, scorer, originals=originals)
+    if (folder / RESULTS).is_file():
+        scored = None if cfg is None else configured_replay(cfg, originals, weights_of)
+        return verify_results(folder, originals, scored)
+    return verify(folder, originals.root, originals)

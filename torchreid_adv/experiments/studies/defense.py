@@ -1,0 +1,168 @@
+"""What the joint defense wins back, part by part, and what an attack through it leaves of that."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.defenses.circuitous_scaling import PRESETS, in_proportion
+from torchreid_adv.experiments.claims import Comparison, Reading
+from torchreid_adv.experiments.study import Found, trained_models
+from torchreid_adv.models.specs import ModelSpec
+from torchreid_adv.registry import STUDIES
+from torchreid_adv.runs.attack_dataset import kept_run
+from torchreid_adv.runs.inputs import configured_dataset, load_spec
+
+ATTACKS = ("ifgsm", "sma", "lta")
+RECIPES = {"N": [], "CF": ["color"], "DL": ["diversity"]}  # transforms beside the config's own
+BEHIND = {"N": "CS", "DL": "JAD"}  # what a network behind circuitous scaling is called
+CLEAN = "clean"
+COST = 0.03  # of mAP that a defense may cost and still be called free
+Means = dict[tuple[str, str], float]  # (row, "clean" or attack) -> mAP
+
+
+@STUDIES.register("defense", title="The joint defense: what it wins back")
+def defense(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
+    """Attack queries of N, CF and DL on the weights, and of N and DL through the scaling, too.
+
+    CF and DL are trained ``adv.study.longer`` times as long as N, twice in the paper.
+
+    Args:
+        cfg: its ``data.transforms`` are N's; ``adv.attack.*`` gives bound and steps.
+        seed: of the training.
+        specs: the networks, as N.
+    """
+    trained = {recipe: _trained(cfg, seed, specs, extra) for recipe, extra in RECIPES.items()}
+    found: list[Found] = []
+    for place, spec in enumerate(specs):
+        means: Means = {}
+        for recipe, own in trained.items():
+            means |= _measured(cfg, recipe, own[place])
+        prefix = f"{spec.label}: " if len(specs) > 1 else ""
+        found += readings(means, seed, prefix)
+        found += [
+            Comparison(claim, prefix + case, seed, *figures)
+            for claim, case, *figures in claims(means)
+        ]
+    return found
+
+
+def _trained(
+    cfg: AdvConfig, seed: int, specs: list[ModelSpec], extra: list[str]
+) -> list[ModelSpec]:
+    if not extra:
+        return specs
+    own = cfg.clone()
+    own.data.transforms = [*cfg.data.transforms, *extra]
+    own.train.max_epoch = round(cfg.adv.study.longer * cfg.train.max_epoch)
+    return trained_models(own, seed)
+
+
+def scaling(size: tuple[int, int]) -> dict[str, Any]:
+    """Return the options of the scaling: JAD's sizes in proportion to a network's input.
+
+    The printed ones are for inputs of 256 x 128, at which the paper attacks.
+
+    Args:
+        size: height and width of the network's input.
+    """
+    sizes = [list(step) for step in in_proportion(PRESETS["jad"], size)]
+    return {"name": "circuitous_scaling", "options": {"sizes": sizes}}
+
+
+def _measured(cfg: AdvConfig, recipe: str, spec: ModelSpec) -> Means:
+    """Return the mAP of a network, undefended and behind the scaling, for each attack."""
+    size = spec.size or (cfg.data.height, cfg.data.width)
+    chosen = scaling(size) if recipe in BEHIND else {}
+    means: Means = {}
+    for attack in ATTACKS:
+        runs = _run(cfg, recipe, spec, attack, chosen)
+        means[recipe, CLEAN] = _mean(runs, "clean")
+        means[recipe, attack] = _mean(runs, "adversarial")
+        if recipe in BEHIND:
+            row = BEHIND[recipe]
+            means[row, CLEAN] = _mean(runs, "defense", "clean")
+            means[row, attack] = _mean(runs, "defense", "oblivious")
+            means[f"{row}, adaptive", attack] = _mean(runs, "defense", "adaptive")
+    return means
+
+
+def _run(
+    cfg: AdvConfig, recipe: str, spec: ModelSpec, attack: str, chosen: dict[str, Any]
+) -> dict[str, Any]:
+    own = cfg.clone()
+    own.adv.attack.name, own.adv.attack.side = attack, "query"
+    if chosen:
+        own.merge_from_list(["adv.defense", chosen])
+    folder = Path(cfg.data.save_dir) / spec.label / recipe / attack
+    own.data.save_dir = str(folder)
+    model = load_spec(own, spec)
+    facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
+    targets = [configured_dataset(own, name) for name in dict.fromkeys(own.data.targets)]
+    title = f"{spec.label}, {recipe}{', scaled' if chosen else ''}: {attack}"
+    return kept_run(own, model, facts, targets, folder, title)
+
+
+def _mean(runs: Mapping[str, Any], *keys: str) -> float:
+    """Return a run's mAP, the mean over data sets."""
+    found = []
+    for results in runs.values():
+        for key in keys:
+            results = results[key]
+        found.append(float(results["mAP"]))
+    return statistics.fmean(found)
+
+
+def readings(means: Means, seed: int, prefix: str = "") -> list[Found]:
+    """Return the tables of mAP and of shares won back.
+
+    A share is what a row has above N under the attack, over what the attack takes from N.
+
+    Args:
+        means: of one network.
+        seed: of the training.
+        prefix: of the tables' titles.
+    """
+    mean, share = f"{prefix}mAP", f"{prefix}share of the mAP lost by N that is won back"
+    found: list[Found] = [Reading(mean, *place, seed, value) for place, value in means.items()]
+    for (row, attack), value in means.items():
+        lost = means["N", CLEAN] - means["N", attack]
+        if row != "N" and attack != CLEAN and lost > 0:
+            found.append(Reading(share, row, attack, seed, (value - means["N", attack]) / lost))
+    return found
+
+
+Line = tuple[str, str, float, float]  # claim, case, the figure that should be smaller, the other
+
+
+def claims(means: Means) -> Iterator[Line]:
+    """Yield what the paper claims of the parts, and what has to be asked of a defense besides."""
+    cost = means["N", CLEAN] - means["JAD", CLEAN]
+    yield "JAD costs no more than 3 points of clean mAP", "JAD", cost, COST
+    for attack in ATTACKS:
+        for better, worse in (("CF", "N"), ("DL", "CF"), ("JAD", "DL"), ("JAD", "CS")):
+            figures = means[worse, attack], means[better, attack]
+            yield f"{better} leaves more mAP than {worse}", attack, *figures
+        yield from _defended(means, attack)
+
+
+def _defended(means: Means, attack: str) -> Iterator[Line]:
+    under = means["N", attack]
+    oblivious, adaptive = means["JAD", attack], means["JAD, adaptive", attack]
+    lost = _gain(means["N", CLEAN] - under)
+    for row in ("CF", "DL", "CS", "JAD"):
+        won = f"{row} wins back half of what N loses, or more"
+        yield won, attack, lost / 2, means[row, attack] - under
+    through = "an attack through JAD leaves no more than one that ignores it"
+    yield through, attack, adaptive, oblivious
+    held = "half of what JAD wins back outlives an attack through it"
+    yield held, attack, _gain(oblivious - under) / 2, adaptive - under
+
+
+def _gain(difference: float) -> float:
+    """Return a share of mAP, NaN where there is nothing to have a half of."""
+    return difference if difference > 0 else math.nan

@@ -1,0 +1,108 @@
+"""What the papers claim of adversarial training, and what it holds when it is attacked itself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.engines.robust_report import robust_report
+from torchreid_adv.engines.start import start_weights
+from torchreid_adv.engines.trained import trained_weights
+from torchreid_adv.experiments.claims import Comparison
+from torchreid_adv.models.specs import ModelSpec
+from torchreid_adv.registry import STUDIES
+from torchreid_adv.runs.grid import transfer
+
+WAYS: dict[str, dict[str, Any]] = {
+    "offline": {"mode": "offline", "init": "config"},
+    "online": {"mode": "online", "mix": "both"},
+}
+Figures = dict[str, float]
+
+
+@STUDIES.register("training", title="Adversarial training: what holds")
+def training(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Comparison]:
+    """Train each model offline and online, too, and attack all through themselves.
+
+    Args:
+        cfg: ``adv.training.*`` for both trainings, ``adv.transfer.attacks`` for the tests; claims
+            are of the first attack.
+        seed: of all trainings.
+        specs: the clean models.
+    """
+    found = []
+    for spec in specs:
+        figures = _figures(cfg, spec, seed)
+        found += [Comparison(claim, spec.label, seed, *pair) for claim, *pair in claims(figures)]
+    return found
+
+
+def claims(figures: Figures) -> list[tuple[str, float, float]]:
+    """Return the claims with the figure that should be smaller and the other one.
+
+    Args:
+        figures: mAP in [0, 1]: ``clean`` of the normal, ``offline`` and ``online`` network, each
+            ``<name>_clean``, ``<name>_adaptive`` and, of the trained ones, ``<name>_oblivious``.
+    """
+    normal, white = figures["normal_clean"], figures["normal_adaptive"]
+    lost = normal - white
+    offline, online = figures["offline_adaptive"], figures["online_adaptive"]
+    won = (figures["offline_oblivious"] - white) / lost if lost > 0 else math.nan
+    cost = normal - figures["offline_clean"]
+    return [
+        ("metric-preserving training wins back 60 % of the mAP lost to its attack", 0.6, won),
+        ("metric-preserving training costs at most 5 points of clean mAP", cost, 0.05),
+        (
+            "attacked itself, a metric-preserving network holds no more than on that attack",
+            offline,
+            figures["offline_oblivious"],
+        ),
+        (
+            "attacked itself, a network trained online holds three times what a normal one does",
+            3 * white,
+            online,
+        ),
+        ("attacked itself, online training holds more than metric-preserving", offline, online),
+        (
+            "online training has the lower clean mAP of the two",
+            figures["online_clean"],
+            figures["offline_clean"],
+        ),
+    ]
+
+
+def _figures(cfg: AdvConfig, spec: ModelSpec, seed: int) -> Figures:
+    specs = {"normal": spec} | {way: _trained(cfg, spec, seed, way) for way in WAYS}
+    own = cfg.clone()
+    own.data.save_dir = str(Path(cfg.data.save_dir) / spec.label)
+    if spec.size:
+        own.data.height, own.data.width = spec.size
+    own.adv.transfer.models = [replace(one, label=k).entry for k, one in specs.items()]
+    robust_report(own, "normal")
+    first = cfg.adv.transfer.attacks[0]
+    own.adv.transfer.attacks = [first]
+    cells = transfer(own, lambda made, on: made in ("normal", on))
+    figures: Figures = {}
+    for cell in cells:
+        made = "adaptive" if cell.attacked == cell.tested else "oblivious"
+        figures[f"{cell.tested}_{made}"] = float(cell.adversarial["mAP"])
+        figures[f"{cell.tested}_clean"] = float(cell.clean["mAP"])
+    return figures
+
+
+def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int, way: str) -> ModelSpec:
+    own = cfg.clone()
+    own.model.name, own.train.seed = spec.name, seed
+    if spec.size:
+        own.data.height, own.data.width = spec.size
+    own.model.load_weights = start_weights(cfg, spec)  # that of the normal network
+    own.adv.engine = "adversarial_training"
+    for key, value in WAYS[way].items():
+        own.adv.training[key] = value
+    if way == "offline":
+        own.adv.training.weights = spec.weights
+        own.adv.training.folder = str(Path(cfg.data.save_dir) / spec.label / "training_set")
+    return replace(spec, label=way, weights=str(trained_weights(own)))

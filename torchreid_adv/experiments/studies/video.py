@@ -1,0 +1,204 @@
+"""What each part of the video network is claimed to give: the rows of the paper's table 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.experiments.claims import Comparison, Reading
+from torchreid_adv.experiments.figures import factors_figure
+from torchreid_adv.experiments.papers.vi_video import (
+    ROWS,
+    Row,
+    Scores,
+    started,
+    video_scores,
+    with_row,
+)
+from torchreid_adv.experiments.study import Found, trained_models
+from torchreid_adv.models.specs import ModelSpec
+from torchreid_adv.registry import STUDIES
+
+CHANCE = "random order"
+PARTS_APART = {"defender": "the defender's f_d alone", "stripes": "stripes of its maps, unguided"}
+CLAIMS = (  # the sentence, the row that should have less mAP, the other one
+    ("the baseline ranks better than a random order", CHANCE, "baseline"),
+    ("ASAM alone takes from the baseline", "asam", "baseline"),
+    ("ADM adds to the baseline", "baseline", "adm"),
+    ("FRM-STIG adds to the baseline", "baseline", "stig"),
+    ("ASAM and ADM add to the baseline", "baseline", "asam_adm"),
+    ("ASAM, ADM and FR-E-TI add to the baseline", "baseline", "asam_adm_te"),
+    ("without LSTM_spa the network adds to the baseline", "baseline", "asam_adm_stig_no_spatial"),
+    ("the whole network adds to the baseline", "baseline", "asam_adm_stig"),
+    ("ASAM adds to ADM", "adm", "asam_adm"),
+    ("FR-E-TI adds to ASAM and ADM", "asam_adm", "asam_adm_te"),
+    ("FH-G-SR adds to FR-E-TI", "asam_adm_te", "asam_adm_stig"),
+    ("LSTM_spa adds to the rest", "asam_adm_stig_no_spatial", "asam_adm_stig"),
+)
+
+
+def setting(cfg: AdvConfig) -> str:
+    """Say what a study of the video network was made on."""
+    seeds, people = len(cfg.adv.study.seeds), cfg.adv.virtual.train_identities
+    where = f"{people} virtual people" if "virtual" in cfg.data.sources[0] else "all people"
+    return (
+        f"{', '.join(cfg.data.targets)}, trained on {where} of {', '.join(cfg.data.sources)} for "
+        f"{cfg.train.max_epoch} epochs; {', '.join(cfg.adv.study.models)}; {seeds} "
+        f"seed{'s' * (seeds > 1)}. Figures are percent, mean ± standard deviation over seeds; a "
+        "case is a direction of the search."
+    )
+
+
+@STUDIES.register(
+    "video",
+    title="The video network, part by part: what holds",
+    prepare=started,
+    setting=setting,
+)
+def video(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
+    """Train every row equally long, and search in every direction of ``data.targets``.
+
+    Args:
+        cfg: of the whole network; ``adv.video.*`` but for the parts holds for all rows.
+        seed: of the training.
+        specs: the networks with the config's own parts.
+    """
+    found: dict[str, dict[str, Scores]] = {spec.label: {} for spec in specs}
+    apart: dict[str, list[Reading]] = {spec.label: [] for spec in specs}
+    for key, row in ROWS.items():
+        own = with_row(cfg, row)
+        for spec in trained_models(own, seed):
+            folder = Path(cfg.data.save_dir) / spec.label / key
+            found[spec.label][key] = video_scores(own, spec, folder)
+            prefix = f"{spec.label}: " if len(specs) > 1 else ""
+            apart[spec.label] += parts_apart(own, row, spec, folder, seed, prefix)
+    results: list[Found] = []
+    for label, scores in found.items():
+        prefix = f"{label}: " if len(specs) > 1 else ""
+        results += [*readings(scores, seed, prefix), *apart[label], *claims(scores, seed, prefix)]
+    return results
+
+
+def parts_apart(
+    cfg: AdvConfig, row: Row, spec: ModelSpec, folder: Path, seed: int, prefix: str = ""
+) -> list[Reading]:
+    """Search by the parts of a network's descriptor alone.
+
+    Args:
+        cfg: of the network.
+        row: its parts; without guidance the defender's feature is the whole descriptor.
+        spec: the network with its weights.
+        folder: of the search by the whole descriptor.
+        seed: of the training.
+        prefix: of the table's title.
+    """
+    found: list[Reading] = []
+    for part, words in PARTS_APART.items():
+        if part == "defender" and row.guidance == "none":
+            continue
+        own = cfg.clone()
+        own.adv.video.descriptor = part
+        for target, measures in video_scores(own, spec, folder / part).items():
+            title, name = f"{prefix}mAP by parts of the descriptor", f"{row.title}: {words}"
+            found.append(Reading(title, name, target, seed, measures["mAP"]))
+    return found
+
+
+def readings(scores: dict[str, Scores], seed: int, prefix: str = "") -> Iterator[Reading]:
+    """Yield mAP and Rank-1 of each row and direction, and the mAP of a random order."""
+    for target, measures in next(iter(scores.values())).items():
+        yield Reading(f"{prefix}mAP", CHANCE, target, seed, measures["chance"])
+    for key, found in scores.items():
+        for target, measures in found.items():
+            yield Reading(f"{prefix}mAP", ROWS[key].title, target, seed, measures["mAP"])
+            yield Reading(f"{prefix}Rank-1", ROWS[key].title, target, seed, measures["cmc"]["1"])
+
+
+def claims(scores: dict[str, Scores], seed: int, prefix: str = "") -> Iterator[Comparison]:
+    """Yield what the paper says of the parts, in mAP of each direction."""
+    for claim, less, more in CLAIMS:
+        for target, measures in scores[more].items():
+            smaller = measures["chance"] if less == CHANCE else scores[less][target]["mAP"]
+            yield Comparison(claim, f"{prefix}{target}", seed, smaller, measures["mAP"])
+
+
+def figures(readings: Sequence[Reading]) -> Mapping[str, Figure]:
+    """Return the picture of figure 8."""
+    return {"curves": factors_figure(readings)}
+
+
+@STUDIES.register(
+    "video_weights",
+    title="Lambda 1 to 3 of the video network: what holds",
+    prepare=started,
+    setting=setting,
+    figures=figures,
+)
+def video_weights(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
+    """Train the network with other weights, one changed at a time.
+
+    Args:
+        cfg: of the network; ``adv.study.weights`` are the values, ``adv.video.weights`` is what
+            the others stay at, and what is claimed to be best.
+        seed: of the training.
+        specs: the networks with the config's own weights.
+
+    Raises:
+        ConfigError: values that are not three lists of positive numbers.
+    """
+    found: list[Found] = []
+    for place, values in enumerate(_values(cfg)):
+        base = float(cfg.adv.video.weights[place])
+        scores: dict[str, dict[float, Scores]] = {spec.label: {} for spec in specs}
+        for value in sorted({base, *values}):
+            own = cfg.clone()
+            own.adv.video.weights[place] = value
+            name = f"lambda{place + 1}_{value:g}"
+            for spec in specs if value == base else trained_models(own, seed):
+                folder = Path(cfg.data.save_dir) / spec.label / name
+                scores[spec.label][value] = video_scores(own, spec, folder)
+        for label, own_scores in scores.items():
+            prefix = f"{label}: " if len(specs) > 1 else ""
+            found += of_factor(f"{prefix}lambda {place + 1}", base, own_scores, seed)
+    return found
+
+
+def of_factor(factor: str, base: float, scores: dict[float, Scores], seed: int) -> list[Found]:
+    """Return readings and claims of one of the weights.
+
+    Args:
+        factor: how it is called.
+        base: what it is claimed to be best at.
+        scores: value -> data set -> measures.
+        seed: of the training.
+    """
+    found: list[Found] = []
+    for value, sets in scores.items():
+        for target, measures in sets.items():
+            best = scores[base][target]["mAP"]
+            row = f"{value:g}"
+            found.append(Reading(f"{factor}: mAP", row, target, seed, measures["mAP"]))
+            found.append(Reading(f"{factor}: Rank-1", row, target, seed, measures["cmc"]["1"]))
+            if value != base:
+                claim = f"{factor} = {base:g} gives no less than other values"
+                found.append(Comparison(claim, f"{row}, {target}", seed, measures["mAP"], best))
+    return found
+
+
+def _values(cfg: AdvConfig) -> list[list[float]]:
+    lists = cfg.adv.study.weights
+    right = len(lists) == 3 and all(
+        isinstance(values, list)
+        and all(isinstance(value, (int, float)) and value > 0 for value in values)
+        for values in lists
+    )
+    if not right or min(cfg.adv.video.weights) <= 0:
+        raise ConfigError(
+            f"adv.study.weights are three lists of positive numbers, as [[0.1, 1.0], [0.5], []], "
+            f"around positive adv.video.weights; got {lists!r} and {cfg.adv.video.weights!r}"
+        )
+    return [[float(value) for value in values] for values in lists]

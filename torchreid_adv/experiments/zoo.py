@@ -1,0 +1,308 @@
+"""The table of a model zoo, in torchreid's columns, with what an attack leaves of each model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.files import write_text
+from torchreid_adv.engines.trained import trained_weights
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.models.loading import build_network
+from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.report.matrix import Cell
+from torchreid_adv.report.text import DASH, percent
+from torchreid_adv.runs.attack_dataset import kept_run
+from torchreid_adv.runs.grid import transfer
+from torchreid_adv.runs.inputs import configured_dataset, load_spec
+from torchreid_adv.runs.torchreid_checks import check, check_names
+from torchreid_adv.version import __version__
+
+COLUMNS = ("", "model", "params (M)", "GFLOPs", "loss", "input", "transforms", "defense")
+FIGURES = ("attack", "eps", "clean", "oblivious", "adaptive")
+NOTE = (
+    "Rank-1 (mAP), percent, of queries against the stored gallery; eps in gray levels; GFLOPs are "
+    "multiply-adds. Oblivious: the attack does not know of the defense; it is made on the same "
+    "network without it, for adversarial training on the model '{first}'. Adaptive: it is made "
+    "through what is tested, defense and all. A model without a defense has one figure, and only "
+    "adaptive ones say how robust a model is."
+)
+
+
+@dataclass(frozen=True)
+class Described:
+    """One model as torchreid's zoo describes it.
+
+    Args:
+        label: how the table calls it.
+        network: in torchreid's model factory.
+        params: number of weights that features depend on.
+        flops: multiply-adds of one image.
+        loss: of its training.
+        size: height and width of its input.
+        transforms: of its training.
+        defense: training or test-time wrapper; "" = none.
+        weights: checkpoint.
+    """
+
+    label: str
+    network: str
+    params: int
+    flops: int
+    loss: str
+    size: tuple[int, int]
+    transforms: tuple[str, ...]
+    defense: str
+    weights: str
+
+    def cells(self) -> list[str]:
+        """Return it in the order of the columns."""
+        complexity = [f"{self.params / 1e6:.2f}", f"{self.flops / 1e9:.3f}"]
+        size, transforms = f"{self.size[0]}x{self.size[1]}", ", ".join(self.transforms)
+        about = [self.loss, size, transforms, self.defense or DASH]
+        return [self.label, self.network, *complexity, *about]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model on one data set; measures as in results.json.
+
+    Args:
+        model: the model.
+        target: data set.
+        attack: registered name.
+        eps: gray levels.
+        clean: measures without an attack.
+        oblivious: under an attack that does not know of the defense; None without a defense.
+        adaptive: under an attack through all of it; None where there is none.
+        reason: why there is none.
+    """
+
+    model: Described
+    target: str
+    attack: str
+    eps: float
+    clean: dict[str, Any]
+    oblivious: dict[str, Any] | None
+    adaptive: dict[str, Any] | None
+    reason: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        return asdict(self)
+
+    def markdown(self) -> str:
+        """Return the line of the table."""
+        figures = [_figures(found) for found in (self.clean, self.oblivious, self.adaptive)]
+        cells = [*self.model.cells(), self.attack, f"{self.eps:g}", *figures]
+        return f"| {' | '.join(cells)} |"
+
+
+def _figures(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return DASH
+    first, mean = (percent(v).removesuffix("%") for v in (found["cmc"]["1"], found["mAP"]))
+    return f"{first} ({mean})"
+
+
+def page(rows: Sequence[Row]) -> str:
+    """Return a table for each data set, and what its figures mean."""
+    heads = (*COLUMNS, *FIGURES)
+    parts = []
+    for target in dict.fromkeys(row.target for row in rows):
+        own = [row for row in rows if row.target == target]
+        lines = [f"**{target}**", "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+        parts.append("\n".join([*lines, *(row.markdown() for row in own)]))
+    reasons = dict.fromkeys(f"No adaptive attack: {row.reason}." for row in rows if row.reason)
+    return "\n\n".join([*parts, NOTE.format(first=rows[0].model.label), *reasons]) + "\n"
+
+
+SCHEMA = 1
+ROBUST = "adversarial_training"
+OF_A_MODEL = (
+    *("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop"),
+    *(f"data.{name}" for name in ("sources", "height", "width", "transforms", "combineall")),
+    *(f"adv.{name}" for name in ("engine", "training", "defense", "transforms", "loss")),
+    "adv.selection",
+)
+
+
+def configured_zoo(cfg: AdvConfig) -> dict[str, AdvConfig]:
+    """Return the config of each model of ``adv.zoo``, checked before anything is trained.
+
+    Raises:
+        ConfigError: no model, a key that is not a model's, or a first one that is defended.
+    """
+    if not cfg.adv.zoo:
+        raise ConfigError(
+            "adv.zoo names no model; write {normal: {}, triplet: {loss.name: triplet}, ...}, each "
+            "with the keys in which it differs, or take configs/zoo.yaml"
+        )
+    if cfg.adv.defense.name or cfg.adv.engine:
+        raise ConfigError("a zoo's models have defenses of their own: set them in adv.zoo.<name>")
+    models = {label: _own(cfg, label) for label in cfg.adv.zoo}
+    first, *_ = models
+    if _defense(models[first]):
+        raise ConfigError(
+            f"the first model of adv.zoo, '{first}', is what adversarial training is compared "
+            "with; put one without adv.engine and adv.defense.name there"
+        )
+    return models
+
+
+def _own(cfg: AdvConfig, label: str) -> AdvConfig:
+    """Return the config of one model."""
+    parse_models([f"{label}={cfg.model.name}"], trained=False)  # a label names a folder
+    differs = cfg.adv.zoo[label]
+    if not isinstance(differs, dict):
+        raise ConfigError(f"adv.zoo.{label} is a section of keys, got {differs!r}")
+    for key, _ in config.leaves(differs):
+        if not any(f"{key}.".startswith(f"{allowed}.") for allowed in OF_A_MODEL):
+            raise ConfigError(
+                f"adv.zoo.{label} sets '{key}', but all models of a zoo are attacked and tested "
+                f"alike; set it for all. What a model may have of its own: {', '.join(OF_A_MODEL)}"
+            )
+    own: AdvConfig = cfg.clone()
+    own.adv.zoo.clear()
+    own.merge_from_list([part for pair in differs.items() for part in pair])
+    check(own)
+    if own.adv.engine not in ("", ROBUST):
+        raise ConfigError(f"adv.zoo.{label}: adv.engine is '' or '{ROBUST}', got {own.adv.engine}")
+    config.setup(own)
+    check_names(own)
+    return own
+
+
+def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
+    """Train what is not trained yet, attack what is not attacked yet; write zoo.json and zoo.md.
+
+    Args:
+        cfg: for the attack and the evaluation.
+        models: label -> config of its training; the first is the clean network.
+
+    Returns:
+        the page.
+    """
+    cfg.adv.report.page = cfg.adv.job.copies = False
+    specs: dict[str, ModelSpec] = {}
+    for number, (label, own) in enumerate(models.items(), start=1):
+        print(f"\n##### {label} ({number} of {len(models)}) #####")
+        specs[label] = _trained(own, label, next(iter(specs.values()), None))
+    described = {label: _described(own, specs[label]) for label, own in models.items()}
+    rows = _undefended(cfg, models, specs, described)
+    for label, own in models.items():
+        if own.adv.defense.name:
+            rows += _behind(cfg, own, specs[label], described[label])
+    order = list(models)
+    rows.sort(key=lambda row: order.index(row.model.label))
+    out = Path(cfg.data.save_dir)
+    facts = {"schema": SCHEMA, "version": __version__, "config": config.plain(cfg)}
+    facts["rows"] = [row.to_dict() for row in rows]
+    write_text(out / "zoo.json", json.dumps(facts, indent=1) + "\n")
+    write_text(out / "zoo.md", page(rows))
+    return out / "zoo.md"
+
+
+def _trained(own: AdvConfig, label: str, clean: ModelSpec | None) -> ModelSpec:
+    """Return a model with its weights, trained unless they are given or kept."""
+    offline = own.adv.engine == ROBUST and own.adv.training.mode == "offline"
+    if offline and not own.adv.training.weights and clean is not None:
+        own.adv.training.weights = clean.weights
+        own.adv.training.folder = str(Path(own.data.save_dir) / "training_sets" / label)
+    weights = own.model.load_weights or str(trained_weights(own))
+    return ModelSpec(label, own.model.name, weights, (own.data.height, own.data.width))
+
+
+def _described(own: AdvConfig, spec: ModelSpec) -> Described:
+    size = (own.data.height, own.data.width)
+    network = build_network(spec.name).cpu()
+    count = torchreid_module("utils").compute_model_complexity
+    params, flops = count(network, (1, 3, *size))
+    return Described(
+        label=spec.label,
+        network=spec.name,
+        params=int(params),
+        flops=int(flops),
+        loss=_loss(own),
+        size=size,
+        transforms=tuple(own.data.transforms),
+        defense=_defense(own),
+        weights=spec.weights,
+    )
+
+
+def _loss(own: AdvConfig) -> str:
+    both = own.loss.name == "triplet" and own.loss.triplet.weight_x > 0
+    return "softmax + triplet" if both else str(own.loss.name)
+
+
+def _defense(own: AdvConfig) -> str:
+    """Say what a model is defended by, "" for nothing."""
+    training = f"{own.adv.training.mode} adversarial training" if own.adv.engine else ""
+    return " + ".join(filter(None, (training, str(own.adv.defense.name))))
+
+
+def _undefended(
+    cfg: AdvConfig,
+    models: dict[str, AdvConfig],
+    specs: dict[str, ModelSpec],
+    described: dict[str, Described],
+) -> list[Row]:
+    """Attack each network as it is and, of those trained to resist, also the first one."""
+    first = next(iter(models))
+    plain = [label for label, own in models.items() if not own.adv.defense.name]
+    own: AdvConfig = cfg.clone()
+    own.adv.transfer.update(models=[specs[label].entry for label in plain])
+    own.adv.transfer.update(attacks=[cfg.adv.attack.name], attacked=[], tested=[], eps=[])
+    own.adv.transfer.update(metrics=[], paper="")
+    cells = transfer(
+        own, lambda made, on: made == on or (made == first and bool(models[on].adv.engine))
+    )
+    found = {(cell.target, cell.attacked, cell.tested): cell for cell in cells}
+
+    def row(target: str, label: str) -> Row:
+        cell: Cell = found[target, label, label]
+        oblivious = found.get((target, first, label)) if label != first else None
+        return Row(
+            described[label],
+            target,
+            cell.attack,
+            cell.eps,
+            cell.clean,
+            oblivious.adversarial if oblivious else None,
+            cell.adversarial,
+        )
+
+    targets = dict.fromkeys(cell.target for cell in cells)
+    return [row(target, label) for target in targets for label in plain]
+
+
+def _behind(cfg: AdvConfig, model: AdvConfig, spec: ModelSpec, described: Described) -> list[Row]:
+    """Attack a network behind its defense, without and through it."""
+    own: AdvConfig = cfg.clone()
+    own.data.height, own.data.width = described.size
+    own.adv.defense = model.adv.defense.clone()
+    folder = Path(cfg.data.save_dir) / "defended" / spec.label
+    loaded = load_spec(own, spec)
+    facts = {"name": spec.name, "weights": spec.weights, "size": list(loaded.size)}
+    targets = [configured_dataset(own, name) for name in dict.fromkeys(own.data.targets)]
+    runs = kept_run(own, loaded, facts, targets, folder, f"{spec.label}: {described.defense}")
+    return [
+        Row(
+            described,
+            target,
+            own.adv.attack.name,
+            own.adv.attack.eps,
+            run["defense"]["clean"],
+            run["defense"]["oblivious"],
+            run["defense"]["adaptive"],
+            run["defense"]["adaptive_reason"] or "",
+        )
+        for target, run in runs.items()
+    ]

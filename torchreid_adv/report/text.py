@@ -1,0 +1,195 @@
+"""Numbers and sentences of a report."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import yaml
+
+from torchreid_adv.core.pixels import LEVELS
+from torchreid_adv.distances import Distance, LinearDistance
+from torchreid_adv.distances.base import Cosine, Euclidean
+
+DASH = "\N{EN DASH}"
+
+
+def percent(value: float | None) -> str:
+    """Format a rate of [0, 1] with one decimal, below 1 % with two; a dash for none."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    return f"{100 * value:.{2 if 0 < value < 0.00995 else 1}f}%"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Format a number with so many significant digits; a dash for none."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    if isinstance(value, int) or abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def fixed(value: float | None) -> str:
+    """Format a distance or a similarity with three decimals (fewer from ten on)."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    digits = 3 if abs(value) < 10 else 2 if abs(value) < 100 else 1
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def moved(positions: tuple[int, int]) -> str:
+    """Say where in a list an image stood before and after."""
+    return f"{positions[0]:,} \N{RIGHTWARDS ARROW} {positions[1]:,}"
+
+
+def levels(value: float) -> str:
+    """Format gray levels with their unit."""
+    return f"{number(value)} gray level{'' if value == 1 else 's'}"
+
+
+def describe_distance(distance: Distance) -> str:
+    """Return what kind of distance it is, in words."""
+    if type(distance) is Cosine:
+        return "cosine distance"
+    name = distance.name
+    if type(distance) is Euclidean:
+        name = "squared Euclidean"
+    elif isinstance(distance, LinearDistance):
+        name = type(distance).__name__
+    return f"{name} distance{' of unit features' if distance.normalize else ''}"
+
+
+def similarity(distance: Distance, value: float) -> float | None:
+    """Return the cosine similarity that a distance amounts to, None where it is not one."""
+    if type(distance) is Cosine:
+        return 1 - value
+    if type(distance) is Euclidean and distance.normalize:
+        return 1 - value / 2
+    return None
+
+
+def headline(model: str, target: str, side: str, eps: float, results: dict[str, Any]) -> str:
+    """Say in one sentence what the attack did.
+
+    Args:
+        model: name of the attacked model.
+        target: name of the data set.
+        side: ``gallery`` or ``query``.
+        eps: bound in gray levels; all of them mean that there is none.
+        results: ``clean`` and ``adversarial`` measures of the data set.
+    """
+    clean, adversarial = results["clean"], results["adversarial"]
+    before, after = percent(clean["mAP"]), percent(adversarial["mAP"])
+    if before == after:
+        change = f"stays at {before}"
+    else:
+        verb = "falls" if adversarial["mAP"] < clean["mAP"] else "rises"
+        change = f"{verb} from {before} to {after}"
+    first = percent(adversarial["cmc"]["1"]), percent(clean["cmc"]["1"])
+    instead = "as before" if first[0] == first[1] else f"instead of {first[1]}"
+    bound = (
+        f"by at most {number(eps)} of {LEVELS} gray levels" if eps < LEVELS else "without a bound"
+    )
+    return (
+        f"Changing {side} images {bound}, the mAP of {model} on {target} {change}; the first match "
+        f"is right for {first[0]} of the queries {instead}."
+    )
+
+
+def figure_sentence(figure: dict[str, Any]) -> str:
+    """Say what an attack on ranks did by its own figure."""
+    before, after = (number(figure[time]) for time in ("clean", "adversarial"))
+    return (
+        f"By the attack's own figure, the {figure['name']} of {figure['of']} goes from {before} to "
+        f"{after} ({figure['unit']}; mean of the attacked images before they are rounded)."
+    )
+
+
+def curve_sentence(curve: dict[str, Any], stored: float) -> str:
+    """Say how soon the answers an attack asks do their harm.
+
+    Args:
+        curve: ``query_curve`` of a data set's results.
+        stored: mAP of the stored images, in [0, 1].
+    """
+    asked, means = curve["queries"], curve["mAP"]
+    lost = means[0] - means[-1]
+    said = f"The attack asks the model for {number(asked[-1])} answers for each image. "
+    if lost > 0:
+        half = next(n for n, m in zip(asked, means, strict=True) if means[0] - m >= lost / 2)
+        said += f"Half of the loss of mAP is there by {number(half)} of them. "
+    end, written = percent(means[-1]), percent(stored)
+    also = (
+        "they end at the same mAP" if end == written else f"they end at {written} instead of {end}"
+    )
+    return said + (
+        f"The curve scores the best images so far before they are rounded to files; stored, {also}."
+    )
+
+
+def defense_sentence(defense: dict[str, Any]) -> str:
+    """Say how the defense stands against both attacks, or why there is no adaptive one."""
+    clean, oblivious = percent(defense["clean"]["mAP"]), percent(defense["oblivious"]["mAP"])
+    start = f"Behind the defense {defense['name']}, mAP is {clean} without an attack, {oblivious}"
+    if defense.get("adaptive"):
+        adaptive = percent(defense["adaptive"]["mAP"])
+        return f"{start} under this attack and {adaptive} when the attack is made through it."
+    reason = defense.get("adaptive_reason") or "no reason is given"
+    return f"{start} under this attack, which does not know of it. No adaptive attack: {reason}."
+
+
+SELF_ATTACK = (
+    "Self-attack and its defense are of features, in training alone; they are no defense against "
+    "noise on images, and nobody has claimed that they are."
+)
+
+
+def threat_model(
+    attack: dict[str, Any],
+    images: dict[str, Any],
+    side: str,
+    distance: str,
+    tracklets: dict[str, Any] | None = None,
+) -> list[tuple[str, str]]:
+    """Return what the attacker knows, changes and is scored by: pairs (aspect, answer)."""
+    models = attack.get("models")
+    transfer = f"transfer: gradients of {_join(models)}" if models else None
+    knowledge = attack.get("knowledge") or transfer or "white-box: gradients of the scored model"
+    aim = ", towards chosen identities" if attack.get("targeted") else ""
+    metric = attack.get("metric") or distance
+    unit = " of unit features" if attack.get("normalized") and metric != "cosine" else ""
+    network = attack.get("space") == "network"
+    size = "the network's input size" if network else "the size of the original"
+    return [
+        ("Attacker", f"{knowledge}{aim}"),
+        ("Metric", f"{metric}{unit}"),
+        ("Attacked side", f"{side}; {_join(_counts(images))}"),
+        *([("Tracklets", _tracklets(attack, tracklets))] if tracklets else []),
+        ("Stored as", f"8-bit PNG at {size}"),
+        ("Scored", "from the stored files, through the usual test transform"),
+    ]
+
+
+def _counts(images: dict[str, Any]) -> list[str]:
+    said = [f"{images['attacked']:,} of the data set's {images['total']:,} images attacked"]
+    if images.get("unchanged"):
+        said.append(f"{images['unchanged']:,} of these came out unchanged")
+    return said
+
+
+def _tracklets(attack: dict[str, Any], tracklets: dict[str, Any]) -> str:
+    shared = attack.get("tracklet") == "shared"
+    noise = "one noise for all frames of each" if shared else "each frame with noise of its own"
+    return f"{tracklets['attacked']:,} of {tracklets['total']:,} attacked, {noise}"
+
+
+def _join(names: Any) -> str:
+    return names if isinstance(names, str) else ", ".join(str(name) for name in names)
+
+
+def config_lines(config: Any) -> list[str]:
+    """Return a config as lines of YAML; values that YAML has no word for are written as text."""
+    tree = json.loads(json.dumps(config, default=str))
+    return yaml.safe_dump(tree, allow_unicode=True, width=100).splitlines()

@@ -1,0 +1,379 @@
+"""The main job: score a data set, attack one side of it, store it, score what is stored, report."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchreid_adv.attacks import Attack, References
+from torchreid_adv.attacks.build import check_gradient
+from torchreid_adv.attacks.references import SIDE_RULES, map_facts, target_map
+from torchreid_adv.core.facts import facts_of
+from torchreid_adv.core.manifest import SIDES, Entry
+from torchreid_adv.core.processes import ALONE, Team
+from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.data.loading import refuse
+from torchreid_adv.defenses import Defended
+from torchreid_adv.distances import Distance, FittedDistance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.attacked import TargetReport
+from torchreid_adv.evaluation.protocol import Protocol
+from torchreid_adv.models import Features, extract
+from torchreid_adv.models.cuda import repeatable
+from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.runs.defended_run import DefendedRun, DefenseTest
+from torchreid_adv.runs.folder import (
+    JobFolder,
+    Scorable,
+    metric_facts,
+    metric_of,
+    surroundings,
+    to_fit,
+)
+from torchreid_adv.runs.result import Scored, Scoring, own_figure, query_curve, target_report
+from torchreid_adv.runs.settings import (
+    attacked_size,
+    check_target,
+    check_tracklets,
+    say_targets,
+    warn,
+)
+from torchreid_adv.runs.stored import Variant, left_out
+from torchreid_adv.runs.writer import VariantWriter
+
+SCORED = ("protocol",)  # decides scores alone
+SPEED = ("workers",)  # decide nothing: each image is read and attacked by itself
+
+
+@dataclass(frozen=True)
+class AttackJob:
+    """What is done to each data set of a run.
+
+    Args:
+        attack: how images are attacked.
+        protocol: every rule of the scores; a data set's own protocol takes its place there.
+        side: ``gallery`` or ``query``.
+        rule: of the references; "" = the side's own.
+        target: of a targeted attack, see :func:`target_map`; "" for one that pushes.
+        chunk: images attacked together.
+        workers: processes that read images.
+        seed: of random targets.
+        quarantine: go on without bad images instead of refusing the data set.
+        space: ``stored``, or ``network``: images are attacked and stored at the size of the
+            network's input.
+        copies: store the images that are not attacked, too.
+        defense: scored, and attacked through, too.
+        left_out: names of bad images of the side, which a target map may have.
+    """
+
+    attack: Attack
+    protocol: Protocol
+    side: str = "gallery"
+    rule: str = ""
+    target: str = ""
+    chunk: int = 16
+    workers: int = 0
+    seed: int = 0
+    quarantine: bool = False
+    space: str = "stored"
+    copies: bool = True
+    defense: DefenseTest | None = None
+    left_out: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.side not in SIDE_RULES:
+            raise ConfigError(
+                f"the attacked side is one of {', '.join(SIDE_RULES)}, got '{self.side}'"
+            )
+        check_target(self.attack, self.target)
+
+    @property
+    def distance(self) -> Distance:
+        """By which the gallery is ranked."""
+        return self.protocol.distance
+
+    def of(self, data: ReIDData) -> AttackJob:
+        """Return the job with the rules of a data set's own protocol.
+
+        Raises:
+            ConfigError: another protocol is asked for.
+        """
+        return replace(self, protocol=self.protocol.of(data))
+
+    @property
+    def other(self) -> str:
+        """The side that stays clean."""
+        return "query" if self.side == "gallery" else "gallery"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what results.json says of the attack, lengths in gray levels."""
+        facts = {"name": self.attack.name, **self.attack.describe(), "side": self.side}
+        facts |= {"reference": self.rule or SIDE_RULES[self.side], "space": self.space}
+        facts |= metric_facts("metric", metric_of(self.attack))
+        return facts | (map_facts(self.target) if self.target else {})
+
+    def facts(self, model: Scorable, network: Any = None) -> dict[str, Any]:
+        """Return what decides the bytes of a run: attack, network, defense, chunk, versions...
+
+        Every field counts but those of :data:`SCORED` and :data:`SPEED`.
+
+        Args:
+            model: what is attacked.
+            network: ``facts_of(model)`` where they are known.
+        """
+        defended = [self.defense.describe(model)] if self.defense else []
+        defended += [model.describe()] if isinstance(model, Defended) else []
+        own = {"attack": self.describe(), "defense": defended}
+        own |= {"job": self._fields(lambda name: name not in SCORED + SPEED)}
+        return {**surroundings(model, self.chunk, network), **own}
+
+    def score_facts(self) -> dict[str, Any]:
+        """Return what decides the scores of stored images."""
+        return {**self._fields(lambda name: name in SCORED), "rules": self.protocol.facts()}
+
+    def _fields(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
+        names = [field.name for field in fields(self) if wanted(field.name)]
+        return {name: facts_of(getattr(self, name)) for name in names}
+
+    def folder(
+        self, out: Path, name: str, identity: dict[str, Any], team: Team = ALONE
+    ) -> JobFolder:
+        """Return what a run keeps of one data set."""
+        return JobFolder(out, name, identity, team)
+
+    def run(
+        self,
+        model: Scorable,
+        data: ReIDData,
+        out: Path,
+        identity: dict[str, Any],
+        team: Team = ALONE,
+    ) -> tuple[TargetReport, Variant] | None:
+        """Attack one data set and write its variant below ``out/<name>/adversarial``.
+
+        What an earlier run of the same identity finished in the folder is kept.
+
+        Args:
+            model: what is attacked.
+            data: the data set.
+            out: folder of the run.
+            identity: what makes a run the same run; kept in the folder.
+            team: this process and those it shares the work with.
+
+        Returns:
+            None for a shard of a job array while other shards are not done.
+
+        Raises:
+            ConfigError: the folder holds another run, a protocol that is not the data set's, or a
+                gradient is needed and there is none.
+            DataError: an image that cannot be used, features that are not finite, no query with a
+                positive; nothing is written then.
+            DiskError: there is not enough room.
+        """
+        own, folder = self.of(data), self.folder(out, data.name, identity, team)
+        folder.check_free()
+        attacked_size(self.space, model)  # one that cannot be is said now
+        check_tracklets(self.attack, model, data)
+        check_gradient(model, self.attack)
+        print(f"##### Attacking {data.name} ({self.side}) #####")
+        bad, pixels = folder.checked(data, self.workers)
+        names = {record.image_id for record in data.side(self.side)}
+        data, missing = self._without(data, bad)
+        gone = frozenset(names - {record.image_id for record in data.side(self.side)})
+        try:
+            with repeatable():
+                job = replace(own._fitted(model, data, folder), left_out=gone)
+                done = job._run(model, data, folder, missing, pixels)
+                if job.defense is None:
+                    return done
+                return job._defended(job.defense, model, data, folder).run(done, missing, pixels)
+        except torch.OutOfMemoryError as error:
+            raise ConfigError(
+                f"the GPU has not enough memory for adv.job.chunk {self.chunk}; a smaller chunk is "
+                "another run, so choose another data.save_dir, too"
+            ) from error
+
+    def _run(
+        self,
+        model: Scorable,
+        data: ReIDData,
+        folder: JobFolder,
+        missing: Sequence[Entry],
+        pixels: int,
+    ) -> tuple[TargetReport, Variant] | None:
+        team, scoring = folder.team, self.scoring(folder.team)
+        clean = self._clean(model, data, folder)
+        scores = {"clean": scoring.score(clean, "Clean")} if team.whole else {}
+        writer = self._writer(model, data, clean[self.other], folder)
+        writer.require_room(data, pixels)  # whatever is wrong is said before anything is written
+        folder.begin()
+        variant = writer.write(data, {"data": data.name, **folder.identity}, missing)
+        if variant is None or not team.whole:
+            return None
+        folder.require_unchanged(variant.manifest.stored)
+        attacked = [r for r in variant.data(data).side(self.side) if r.image_id in variant.attacked]
+        after = self._after(model, attacked, clean, team)
+        scores["adversarial"] = scoring.score(after, "Adversarial, from the stored files")
+        unrounded = {**clean, self.side: clean[self.side].replace(variant.float_features)}
+        scores["adversarial_float"] = scoring.score(unrounded)
+        warn(variant, missing)
+        pulled = self._pulled(writer.references, attacked)
+        scored = self._scored(scoring, variant, clean, after, scores, pulled)
+        return target_report(data, variant, scored, self.side, self.attack.linf), variant
+
+    def _clean(self, model: Scorable, data: ReIDData, folder: JobFolder) -> dict[str, Features]:
+        """Return the clean features of the sides that this process needs."""
+        sides = tuple(SIDE_RULES) if folder.team.whole else (self.other,)
+        clean = {}
+        for side in sides:
+            extraction = self._extraction(model, data, side, folder.team)
+            clean[side] = folder.features(side, data.side(side), extraction)
+        for distance in self._distances():
+            distance.map(clean[self.other].values[:1])  # one that does not fit is said now
+        return clean
+
+    def _after(
+        self,
+        model: Scorable,
+        attacked: Sequence[Record],
+        clean: dict[str, Features],
+        team: Team,
+    ) -> dict[str, Features]:
+        """Return the features of both sides once the stored images stand for their originals."""
+        stored = extract(
+            model,
+            attacked,
+            workers=self.workers,
+            team=team,
+            description="features of adversarial images",
+        )
+        return {**clean, self.side: clean[self.side].replace(stored)}
+
+    def _scored(
+        self,
+        scoring: Scoring,
+        variant: Variant,
+        clean: dict[str, Features],
+        after: dict[str, Features],
+        scores: dict[str, Any],
+        pulled: dict[str, int],
+    ) -> Scored:
+        attack = self.describe() | metric_facts("evaluation_metric", self.distance)
+        return Scored(
+            attack=attack,
+            protocol=self.protocol,
+            clean=clean,
+            after=after,
+            scores=scores,
+            targeted=scoring.pulled(pulled, clean, after) if pulled else None,
+            query_curve=query_curve(scoring, variant, clean, self.side, scores),
+            figure=own_figure(variant, attack),
+            pulled=pulled,
+        )
+
+    def _defended(
+        self, test: DefenseTest, model: Scorable, data: ReIDData, folder: JobFolder
+    ) -> DefendedRun:
+        return DefendedRun(
+            test,
+            model,
+            data,
+            folder,
+            side=self.side,
+            attack=self.attack,
+            writer=lambda defended, other: self._writer(defended, data, other, folder),
+            score=self.scoring(folder.team).score,
+            workers=self.workers,
+        )
+
+    def _distances(self) -> list[Distance]:
+        metric = metric_of(self.attack)
+        return [self.distance] if metric is None else [metric, self.distance]
+
+    def _fitted(self, model: Scorable, data: ReIDData, folder: JobFolder) -> AttackJob:
+        """Return the job with distances that are fitted to the data set's training images."""
+        if not any(to_fit(distance) for distance in self._distances()):
+            return self
+        extraction = self._extraction(model, data, "train", folder.team)
+        train = functools.partial(folder.features, "train", data.train, extraction)
+        attack, distance = copy.deepcopy((self.attack, self.distance))  # other sets fit their own
+        job = replace(self, attack=attack, protocol=replace(self.protocol, distance=distance))
+        for distance in job._distances():
+            if isinstance(distance, FittedDistance) and to_fit(distance):
+                folder.fit(distance, train)
+        return job
+
+    def _without(self, data: ReIDData, bad: dict[str, str]) -> tuple[ReIDData, list[Entry]]:
+        """Return the data set without its bad images, and what the manifest says of those."""
+        if not self.quarantine:
+            refuse(bad, len(data.files()))
+        missing = [
+            left_out(file, side, data.root, bad.get(file.image_id, "a bad frame in its tracklet"))
+            for side in SIDES
+            for record in data.side(side)
+            if record.is_of(bad)
+            for file in record.files
+        ]
+        return data.without(bad), missing
+
+    def _extraction(
+        self, model: Scorable, data: ReIDData, side: str, team: Team
+    ) -> Callable[[], Features]:
+        return functools.partial(
+            extract,
+            model,
+            data.side(side),
+            workers=self.workers,
+            description=f"features of {side} images",
+            team=team,
+        )
+
+    def scoring(self, team: Team = ALONE) -> Scoring:
+        """Return what scores by the job's protocol.
+
+        Args:
+            team: this process and those it shares the work with.
+        """
+        return Scoring(self.protocol, team)
+
+    def _pulled(self, references: References, attacked: Sequence[Record]) -> dict[str, int]:
+        """Return image_id -> the identity it was pulled to; nothing when images are pushed."""
+        if not self.target:
+            return {}
+        targets = {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}
+        return {name: target for name, target in targets.items() if target is not None}
+
+    def _writer(
+        self, model: ImageModel, data: ReIDData, other: Features, folder: JobFolder
+    ) -> VariantWriter:
+        records = data.side(self.side)
+        targets: dict[str, int] = {}
+        if self.target:
+            targets = target_map(
+                self.target,
+                records,
+                other.pids,
+                seed=self.seed,
+                side=self.side,
+                left_out=self.left_out,
+            )
+            say_targets(self.side, len(targets), len(records))
+        return VariantWriter(
+            model,
+            self.attack,
+            References(other, self.rule or SIDE_RULES[self.side], targets),
+            self.side,
+            folder.variant,
+            folder.path,
+            chunk=self.chunk,
+            workers=self.workers,
+            team=folder.team,
+            size=attacked_size(self.space, model),
+            copies=self.copies,
+        )

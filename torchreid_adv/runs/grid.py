@@ -1,0 +1,273 @@
+"""``torchreid-adv sweep``: one model, several bounds and metrics, and the curve."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.attacks.build import check_gradient
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.contents import Contents
+from torchreid_adv.core.facts import facts_of
+from torchreid_adv.core.lock import working_in
+from torchreid_adv.core.manifest import read_manifest
+from torchreid_adv.data.contents import data_facts
+from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.defenses import Defended, Defense
+from torchreid_adv.distances import Distance, FittedDistance, load_distance, save_distance
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.evaluation.protocol import Protocol
+from torchreid_adv.models import Ensemble, Features, PixelModel, extract
+from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.registry import LOADERS
+from torchreid_adv.report.matrix import Cell
+from torchreid_adv.report.paper_table import paper_table
+from torchreid_adv.runs.attack_dataset import configured_job, kept_run
+from torchreid_adv.runs.attack_run import AttackJob
+from torchreid_adv.runs.folder import machinery, to_fit
+from torchreid_adv.runs.grid_attack import Crossing, crossings, kind_of, labeled
+from torchreid_adv.runs.inputs import configured_dataset, ensemble_of, load_spec
+
+BOUNDS = [1.0, 2.0, 4.0, 8.0, 16.0]
+
+
+CONTENTS = ".job"  # folder of what is known of the data sets' files
+FITTED = "distance.safetensors"
+_Model = PixelModel | Ensemble
+
+
+def transfer(
+    cfg: AdvConfig,
+    wanted: Callable[[str, str], bool] = lambda attacked, tested: True,
+    *,
+    behind: Defense | None = None,
+) -> list[Cell]:
+    """Attack what is not attacked yet, test what is not tested yet, and return all cells.
+
+    Args:
+        cfg: for the table (``adv.transfer.*``), the attack and the evaluation.
+        wanted: told the labels of what is attacked (joined by ``+``) and tested, says whether the
+            cell is computed.
+        behind: a defense that the tested models are put behind, and the attacks know nothing of.
+    """
+    paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
+    specs, tested = _models(cfg)
+    out, table = Path(cfg.data.save_dir), Table(cfg, behind)
+    crossed = list(crossings(cfg, specs))
+    table.check_gradients(crossed, out)
+    targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
+    cells = []
+    with working_in(out):
+        for crossing in crossed:
+            table.attack(crossing, targets, out)
+            columns = [s for s in tested if wanted(crossing.label, s.label)]
+            together = [None] if len(crossing.attacked) > 1 else []
+            filled = [*columns, *together]
+            cells += [table.cell(crossing, s, d, out) for d in targets for s in filled]
+    return cells if paper is None else paper.beside(cells)
+
+
+def clean_cells(cfg: AdvConfig, *, behind: Defense | None = None) -> list[Cell]:
+    """Return how the tested models rank the data sets that nobody attacked.
+
+    Args:
+        cfg: as for :func:`transfer`.
+        behind: the same.
+    """
+    out, table = Path(cfg.data.save_dir), Table(cfg, behind)
+    names = dict.fromkeys(cfg.data.targets)
+    with working_in(out):
+        return [table.clean_cell(s, table.data(n), out) for n in names for s in _models(cfg)[1]]
+
+
+def _models(cfg: AdvConfig) -> tuple[list[ModelSpec], list[ModelSpec]]:
+    """Return all models and those that are tested."""
+    specs = parse_models(cfg.adv.transfer.models)
+    if not specs:
+        raise ConfigError(
+            "adv.transfer.models names no model; write ['label=name@HEIGHTxWIDTH:weights', ...]"
+        )
+    tested = cfg.adv.transfer.tested
+    return specs, labeled(specs, tested) if tested else specs
+
+
+class Table:
+    """What is loaded and computed once for all cells.
+
+    Args:
+        cfg: as for :func:`transfer`.
+        behind: the same.
+    """
+
+    def __init__(self, cfg: AdvConfig, behind: Defense | None = None) -> None:
+        self.cfg = cfg
+        self.behind = behind
+        self.data = functools.cache(functools.partial(configured_dataset, cfg))
+        self.model = functools.cache(functools.partial(load_spec, cfg))
+        self.clean = functools.cache(self._clean)
+        self._facts = functools.cache(lambda specs: facts_of(self._plain(specs)))
+        self.tested_facts = functools.cache(lambda specs: facts_of(self._of(specs)))
+        self._data_facts: dict[str, dict[str, Any]] = {}
+
+    def check_gradients(self, crossed: Sequence[Crossing], out: Path) -> None:
+        """Refuse attacks by gradients on networks from elsewhere that have none."""
+        for crossing in crossed:
+            attack = configured_job(crossing.config(self.cfg, out)).attack
+            for spec in crossing.attacked:
+                if spec.name in LOADERS:
+                    check_gradient(self.model(spec), attack)
+
+    def attack(self, crossing: Crossing, targets: Sequence[ReIDData], out: Path) -> None:
+        """Run an attack on all data sets, unless its results are there; else it goes on."""
+        own, folder = crossing.config(self.cfg, out), crossing.folder(out)
+        model, facts = self._attacked(crossing)
+        title = f"{crossing.label}: {crossing.attack}, eps {crossing.eps:g}"
+        network = self._facts(crossing.attacked)
+        kept_run(own, model, facts, targets, folder, title, network=network, scores=False)
+
+    def cell(self, crossing: Crossing, spec: ModelSpec | None, data: ReIDData, out: Path) -> Cell:
+        """Return how a model ranks what an attack left, computed now if need be.
+
+        Args:
+            crossing: the attack.
+            spec: the model; None = all attacked models together.
+            data: the data set.
+            out: folder of the table.
+        """
+        job = configured_job(crossing.config(self.cfg, out)).of(data)
+        specs = crossing.attacked if spec is None else (spec,)
+        root, attacked = self.stored(crossing, data, out)
+        return Cell(
+            target=data.name,
+            attacked=crossing.label,
+            attack=crossing.attack,
+            eps=float(crossing.eps),
+            metric=crossing.metric,
+            tested="ensemble" if spec is None else spec.label,
+            kind=kind_of(crossing, spec, defended=self.behind is not None),
+            **self._scores(specs, data, job, root, attacked, out),
+        )
+
+    def stored(self, crossing: Crossing, data: ReIDData, out: Path) -> tuple[str, list[Record]]:
+        """Return the root of what an attack left, and its images of the attacked side."""
+        folder = crossing.folder(out) / data.name / "adversarial"
+        manifest = read_manifest(folder)
+        return manifest.root, [
+            Record(e.image_id, folder / e.output, e.pid, e.camid)
+            for e in manifest.side(self.cfg.adv.attack.side)
+            if e.attacked
+        ]
+
+    def after(
+        self, specs: tuple[ModelSpec, ...], data: ReIDData, attacked: Sequence[Record]
+    ) -> dict[str, Features]:
+        """Return a model's features of both sides, the attacked images in the place of theirs."""
+        clean, side = self.clean(specs, data.name), self.cfg.adv.attack.side
+        stored = extract(self._of(specs), attacked, workers=self.cfg.data.workers)
+        return {**clean, side: clean[side].replace(stored)}
+
+    def clean_cell(self, spec: ModelSpec, data: ReIDData, out: Path) -> Cell:
+        """Return how a model ranks what nobody attacked; ``adversarial`` is ``clean`` there."""
+        job = configured_job(self.cfg).of(data)
+        scores = self._scores((spec,), data, job, "", (), out)
+        return Cell(data.name, "", "", 0.0, "", spec.label, "", **scores)
+
+    def _scores(
+        self,
+        specs: tuple[ModelSpec, ...],
+        data: ReIDData,
+        job: AttackJob,
+        root: str,
+        attacked: Sequence[Record],
+        out: Path,
+    ) -> dict[str, Any]:
+        """Return the measures without and with attacked images, computed once and then kept."""
+        protocol = replace(job.protocol, distance=self._distance(specs, data, job, out))
+        key = Key.of(
+            machinery=machinery(),
+            attacked=[self.cfg.adv.attack.side, root] if root else [],
+            data=self.data_facts(data, out),
+            tested=self.tested_facts(specs),
+            scores=replace(job, protocol=protocol).score_facts(),
+        )
+
+        def ranked() -> dict[str, Any]:
+            measures = self._ranked(specs, data, protocol, attacked)
+            return {**measures, "protocol": protocol.facts()}
+
+        return Cache(out / "cells").json("", key, ranked)
+
+    def data_facts(self, data: ReIDData, out: Path) -> dict[str, Any]:
+        """Return what tells a data set from any other one; its files are read once."""
+        if data.name not in self._data_facts:
+            contents = Contents(out / CONTENTS)
+            self._data_facts[data.name] = data_facts(data, contents)
+            contents.keep()
+        return self._data_facts[data.name]
+
+    def _ranked(
+        self,
+        specs: tuple[ModelSpec, ...],
+        data: ReIDData,
+        protocol: Protocol,
+        attacked: Sequence[Record],
+    ) -> dict[str, Any]:
+        clean = self.clean(specs, data.name)
+        before = protocol.score(clean).to_dict()
+        if not attacked:
+            return {"clean": before, "adversarial": before}
+        after = protocol.score(self.after(specs, data, attacked))
+        return {"clean": before, "adversarial": after.to_dict()}
+
+    def _distance(
+        self, specs: tuple[ModelSpec, ...], data: ReIDData, job: AttackJob, out: Path
+    ) -> Distance:
+        """Return the distance that ranks, fitted to the tested model's training features."""
+        if not (isinstance(job.distance, FittedDistance) and to_fit(job.distance)):
+            return job.distance
+        distance = copy.deepcopy(job.distance)
+        key = Key.of(
+            machinery=machinery(),
+            tested=self.tested_facts(specs),
+            train=[data.name, self.data_facts(data, out)["train"]],
+            distance=job.distance,
+        )
+
+        def fit(folder: Path) -> None:
+            train = extract(self._of(specs), data.train, workers=job.workers)
+            print(f"Fitting {distance.name} to {len(train)} training images of {data.name}")
+            distance.fit(train.values, train.pids, train.camids)
+            save_distance(folder / FITTED, distance)
+
+        name = f"{'+'.join(spec.label for spec in specs)}-{data.name}"
+        folder = Cache(out / "distances").folder(name, key, fit)
+        distance.take(load_distance(folder / FITTED))
+        return distance
+
+    def _clean(self, specs: tuple[ModelSpec, ...], name: str) -> dict[str, Features]:
+        model, data = self._of(specs), self.data(name)
+        return {
+            side: extract(model, data.side(side), workers=self.cfg.data.workers)
+            for side in ("query", "gallery")
+        }
+
+    def _of(self, specs: tuple[ModelSpec, ...]) -> _Model | Defended:
+        model = self._plain(specs)
+        return model if self.behind is None else Defended(self.behind, model)
+
+    def _plain(self, specs: tuple[ModelSpec, ...]) -> _Model:
+        models = [self.model(spec) for spec in specs]
+        return models[0] if len(models) == 1 else Ensemble(models)
+
+    def _attacked(self, crossing: Crossing) -> tuple[_Model, dict[str, Any]]:
+        if len(crossing.attacked) > 1:
+            return ensemble_of(crossing.attacked, [self.model(s) for s in crossing.attacked])
+        (spec,) = crossing.attacked
+        model = self.model(spec)
+        facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
+        return model, facts

@@ -1,0 +1,125 @@
+"""``torchreid-adv attack-gallery``: write an adversarial version of a data set, and score it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.data.datasets import ReIDData, load_dataset
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models import Ensemble, PixelModel
+from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.models.tracklet_model import of_tracklets
+
+DATA_OPTIONS = {
+    "split_id": "data.split_id",
+    "cuhk03_labeled": "cuhk03.labeled_images",
+    "cuhk03_classic_split": "cuhk03.classic_split",
+    "market1501_500k": "market1501.use_500k_distractors",
+    "seq_len": "video.seq_len",
+    "sample_method": "video.sample_method",
+}
+
+
+def given_weights(cfg: AdvConfig) -> str:
+    """Return the weights that a config names.
+
+    Raises:
+        ConfigError: it names none.
+    """
+    if cfg.model.load_weights:
+        return str(cfg.model.load_weights)
+    raise ConfigError(
+        "model.load_weights is empty and random weights are not worth attacking; give a "
+        "checkpoint that torchreid wrote, or set adv.virtual.train_model True to train one"
+    )
+
+
+def configured_model(
+    cfg: AdvConfig, weights: Callable[[AdvConfig], str] = given_weights
+) -> tuple[PixelModel | Ensemble, dict[str, Any]]:
+    """Return the model of a config, or several as one, and what results.json says of it.
+
+    Args:
+        cfg: the whole config.
+        weights: finds the weights of ``model.name``, or trains them.
+
+    Raises:
+        ConfigError: no weights, or weights of another network.
+    """
+    specs = parse_models(cfg.adv.attack.models)
+    if not specs:
+        file = weights(cfg)
+        model = load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, file))
+        facts = {"name": cfg.model.name, "weights": file, "size": list(model.size)}
+        return model, {**facts, **unusual(model)}
+    return ensemble_of(specs, [load_spec(cfg, spec) for spec in specs])
+
+
+def ensemble_of(
+    specs: Sequence[ModelSpec], models: Sequence[PixelModel]
+) -> tuple[Ensemble, dict[str, Any]]:
+    """Return loaded models as one, and what results.json says of them."""
+    ensemble, members = Ensemble(models), [unusual(model) for model in models]
+    return ensemble, {
+        "name": "+".join(spec.label for spec in specs),
+        "weights": [spec.weights for spec in specs],
+        "size": [list(size) for size in ensemble.size],
+        **({"members": members} if any(members) else {}),
+    }
+
+
+def unusual(model: Any) -> dict[str, Any]:
+    """Return what results.json says of a model's input where it is not torchreid's test transform.
+
+    That is its preprocessing, mirrored and joined features, and cameras that stand for all images.
+    """
+    part = next((p for p in model.modules() if isinstance(p, PixelModel)), None)
+    if part is None:
+        return {}
+    plain = PixelModel(torch.nn.Identity(), size=part.size, mean=part.mean, std=part.std)
+    own, usual = part.settings(), plain.settings()
+    changed = any(own[name] != usual[name] for name in own if name != "output")
+    facts: dict[str, Any] = {"preprocessing": str(part.preprocessing)} if changed else {}
+    facts |= {name: own[name] for name in ("flip", "parts") if own[name] != "none"}
+    fixed = getattr(part.network, "fixed", None)
+    return facts | ({"labels_of_all_images": dict(fixed)} if fixed else {})
+
+
+def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
+    """Load a model; the config says what it leaves open."""
+    model = spec.load(
+        (cfg.data.height, cfg.data.width),
+        cfg.data.norm_mean,
+        cfg.data.norm_std,
+        device="cuda" if cfg.use_gpu else "cpu",
+        interpolation=cfg.adv.data.interpolation,
+    )
+    if cfg.data.type == "image":
+        return model
+    clip = cfg.video.seq_len if cfg.video.sample_method == "dense" else 0
+    return of_tracklets(model, clip=clip, pooling=cfg.video.pooling_method)
+
+
+def configured_dataset(cfg: AdvConfig, name: str, *, tracklets: bool = False) -> ReIDData:
+    """Load one of the config's data sets.
+
+    Args:
+        cfg: the whole config.
+        name: of the data set.
+        tracklets: what follows takes tracklets, too.
+
+    Raises:
+        ConfigError: it does not, and the data set is of tracklets.
+    """
+    options = {keyword: lookup(cfg, key) for keyword, key in DATA_OPTIONS.items()}
+    data = load_dataset(name, cfg.data.root, **options)
+    if data.tracklets and not tracklets:
+        raise ConfigError(
+            f"'{name}' is of tracklets, and this command is for single images; attack-gallery and "
+            "pictures take tracklets"
+        )
+    return data

@@ -1,0 +1,188 @@
+"""The units of work of a variant: what is computed and stored together, by whomever."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from torchreid_adv.core.batch import chunks
+from torchreid_adv.core.files import flush_folder
+from torchreid_adv.core.manifest import SIDES
+from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.errors import DiskError
+
+COPIES = 64  # images of a unit that is only copied
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Images, or tracklets, that are done together.
+
+    Args:
+        number: place in the plan, from 0.
+        side: of the data set.
+        records: the images; of tracklets that are attacked, the tracklets.
+        attacked: whether they are attacked; else they are copied.
+    """
+
+    number: int
+    side: str
+    records: tuple[Record, ...]
+    attacked: bool
+
+    @property
+    def files(self) -> list[Record]:
+        """The image files: of attacked tracklets, the frames that are looked at."""
+        return [file for record in self.records for file in record.seen]
+
+    def outputs(self) -> list[PurePosixPath]:
+        """Return where the images go, below the folder of the variant."""
+        return [output_of(file.image_id) for file in self.files]
+
+
+def plan(
+    data: ReIDData, side: str, targets: Sequence[Record], chunk: int, *, copies: bool = True
+) -> list[Unit]:
+    """Return all units of a variant: canonical chunks of what is attacked, then the rest.
+
+    Of tracklets the rest is single frames, those of attacked ones among them that no test looks at.
+
+    Args:
+        data: the data set.
+        side: whose images are attacked.
+        targets: those of them that are.
+        chunk: images attacked together.
+        copies: the rest belongs to the variant, too.
+    """
+    attacked = {record.image_id for record in targets}
+    groups = [(side, group, True) for group in chunks(targets, chunk)]
+    for other in SIDES if copies else ():
+        rest = [
+            file
+            for record in data.side(other)
+            for file in record.files
+            if other != side or record.image_id not in attacked or file not in record.seen
+        ]
+        groups += [(other, group, False) for group in chunks(rest, COPIES)]
+    return [
+        Unit(number, where, tuple(group), attack)
+        for number, (where, group, attack) in enumerate(groups)
+    ]
+
+
+def output_of(image_id: str) -> PurePosixPath:
+    """Return where an image of a variant is stored, below its folder."""
+    return PurePosixPath(image_id).with_suffix(".png")
+
+
+MAGIC = b"adv1"
+_HEAD = struct.Struct("<4sIIQ")  # magic, checksum of what follows, bytes of JSON, bytes of data
+_SUFFIX = ".ledger"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A unit that is done.
+
+    Args:
+        unit: its number in the plan.
+        facts: what was recorded of it.
+        path: ledger file that holds its data.
+        offset: of the data in the file.
+        size: of the data in bytes.
+    """
+
+    unit: int
+    facts: dict[str, Any]
+    path: Path
+    offset: int
+    size: int
+
+    def data(self, start: int = 0, size: int | None = None) -> bytes:
+        """Return the bytes that were recorded with the unit, or ``size`` of them from ``start``."""
+        with self.path.open("rb") as file:
+            file.seek(self.offset + start)
+            return file.read(self.size - start if size is None else size)
+
+
+class Ledger:
+    """The record of a job's finished units, below one folder that several processes share.
+
+    Args:
+        folder: made when the first record is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file: BinaryIO | None = None
+
+    def append(self, unit: int, facts: dict[str, Any], data: bytes = b"") -> None:
+        """Record that a unit is done; it is on disk when this returns.
+
+        Raises:
+            OSError: the disk is full or cannot be written.
+            DiskError: the ledger was removed while this process wrote it.
+        """
+        text = json.dumps({"unit": unit, **facts}, sort_keys=True).encode()
+        checksum = zlib.crc32(data, zlib.crc32(text))
+        file = self._opened()
+        file.write(_HEAD.pack(MAGIC, checksum, len(text), len(data)) + text + data)
+        file.flush()
+        os.fsync(file.fileno())
+        if not os.fstat(file.fileno()).st_nlink:
+            raise DiskError(
+                f"'{file.name}', the record of what is done, was removed while this process wrote "
+                "it; run the same command again"
+            )
+
+    def replay(self) -> dict[int, Done]:
+        """Return every unit that any process has recorded, by its number."""
+        done: dict[int, Done] = {}
+        for path in sorted(self.folder.glob(f"*{_SUFFIX}")):
+            for record in _records(path):
+                done.setdefault(record.unit, record)
+        return done
+
+    def close(self) -> None:
+        """Close this process's file; a later record opens a new one."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path = self.folder / f"{os.getpid()}-{secrets.token_hex(4)}{_SUFFIX}"
+            self._file = path.open("xb")
+            flush_folder(self.folder)
+        return self._file
+
+
+def _records(path: Path) -> Iterator[Done]:
+    """Yield the records of a file up to the first that is not whole."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        while head := _head(file.read(_HEAD.size)):
+            checksum, length, size = head
+            offset = file.tell() + length
+            if offset + size > end:
+                return
+            text = file.read(length)
+            if zlib.crc32(file.read(size), zlib.crc32(text)) != checksum:
+                return
+            facts = json.loads(text)
+            yield Done(facts.pop("unit"), facts, path, offset, size)
+
+
+def _head(content: bytes) -> tuple[int, int, int] | None:
+    if len(content) < _HEAD.size:
+        return None
+    magic, checksum, length, size = _HEAD.unpack(content)
+    return (checksum, length, size) if magic == MAGIC else None

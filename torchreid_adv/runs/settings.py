@@ -1,0 +1,113 @@
+"""What a run refuses before it begins, and what it warns of at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torchreid_adv.attacks import Attack, GradientAttack
+from torchreid_adv.core.manifest import Entry
+from torchreid_adv.data.datasets import ReIDData
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.pixel_model import ImageModel, PixelModel
+from torchreid_adv.models.tracklet_model import TrackletModel
+from torchreid_adv.runs.folder import Scorable
+from torchreid_adv.runs.stored import Variant
+
+
+def attacked_size(space: str, model: ImageModel) -> tuple[int, int] | None:
+    """Return the size that images are attacked at, None for their own.
+
+    Args:
+        space: ``stored`` or ``network``.
+        model: whose input size it is.
+
+    Raises:
+        ConfigError: models of several sizes and ``network``.
+    """
+    if space == "stored":
+        return None
+    size: Any = model.size
+    sizes = {tuple(one) for one in (size if isinstance(size, list) else [size])}
+    if len(sizes) > 1:
+        raise ConfigError(
+            f"adv.attack.space network is one size, and the attacked models have inputs of "
+            f"{', '.join(f'{h}x{w}' for h, w in sorted(sizes))}; use space stored"
+        )
+    parts = [part for part in model.modules() if isinstance(part, PixelModel)]
+    names = {part.resize_name for part in parts}
+    other = sorted(names - {"pillow", "bicubic"} or (names if len(names) > 1 else ()))
+    if other:
+        raise ConfigError(
+            "adv.attack.space network stores images as one resize of Pillow's leaves them, and a "
+            f"model resizes by {', '.join(other)}; use space stored"
+        )
+    height, width = sizes.pop()
+    return int(height), int(width)
+
+
+def check_target(attack: Attack, target: str) -> None:
+    """Refuse a targeted attack without targets, and targets of an attack that has none.
+
+    Args:
+        attack: what is run; one that does not say whether it is targeted is not checked.
+        target: the target map, see :func:`target_map`; "" = none.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    targeted = attack.describe().get("targeted")
+    if targeted and not target:
+        raise ConfigError(
+            f"the attack '{attack.name}' pulls images to other identities, and none are named; set "
+            "adv.attack.target_map (from Python: target) to 'random', a pid or a JSON file"
+        )
+    if targeted is False and target:
+        raise ConfigError(
+            f"a target map is given and the attack '{attack.name}' pushes away from an image's own "
+            "identity; set adv.attack.targeted True (from Python: build_attack(..., targeted=True))"
+        )
+
+
+def say_targets(side: str, count: int, total: int) -> None:
+    """Say how many images have no target and stay as they are."""
+    if count < total:
+        print(
+            f"=> {total - count} of {total} {side} images have no target, or are of the target "
+            "identity; they stay as they are and are not counted"
+        )
+
+
+def check_tracklets(attack: Attack, model: Scorable, data: ReIDData) -> None:
+    """Refuse tracklets where model or attack are of images.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    if not data.tracklets:
+        return
+    if not isinstance(attack, GradientAttack):
+        raise ConfigError(
+            f"the attack '{attack.name}' is of single images and '{data.name}' is of "
+            "tracklets; choose one that follows gradients, such as ifgsm, mifgsm or sma"
+        )
+    models = [part for part in model.modules() if isinstance(part, PixelModel)]
+    if not all(isinstance(part, TrackletModel) for part in models):
+        raise ConfigError(
+            f"'{data.name}' is of tracklets and the model takes images; set data.type video, "
+            "or from Python make it a TrackletModel"
+        )
+
+
+def warn(variant: Variant, missing: Sequence[Entry]) -> None:
+    """Say which images did not move, and which were left out."""
+    if variant.stuck:
+        print(
+            f"warning: {len(variant.stuck)} images had no gradient in any step and did not "
+            f"change (first: {variant.stuck[0]})"
+        )
+    if missing:
+        print(
+            f"warning: partial, {len(missing)} bad images were left out of every number "
+            f"(first: {missing[0].image_id}: {missing[0].status})"
+        )

@@ -1,0 +1,258 @@
+"""The page of the standard evaluation: one file that a reviewer reads in five minutes."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.core.files import write_text
+from torchreid_adv.core.manifest import FILE_NAME, Manifest, read_manifest
+from torchreid_adv.core.pixels import from_levels
+from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.distances import build_distance
+from torchreid_adv.errors import DataError
+from torchreid_adv.evaluation import Protocol
+from torchreid_adv.evaluation.attacked import TargetReport
+from torchreid_adv.models import Features, extract
+from torchreid_adv.models.cuda import repeatable
+from torchreid_adv.models.features import load_features, save_features
+from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.report import text as words
+from torchreid_adv.report.curves import bounds_figure
+from torchreid_adv.report.page import environment
+from torchreid_adv.report.style import to_png
+from torchreid_adv.standard import page_tables as tables
+from torchreid_adv.standard import page_text as said
+from torchreid_adv.standard.ensemble import MEMBERS
+from torchreid_adv.standard.identity import KEPT
+from torchreid_adv.standard.judge import Judge
+from torchreid_adv.standard.page_view import View, build_view
+from torchreid_adv.standard.reading import RESULT, read_result
+from torchreid_adv.standard.tracks import COMPOSED
+from torchreid_adv.standard.versions import SIDES
+
+
+def write_standard_page(
+    path: Path,
+    facts: Mapping[str, Any],
+    views: Sequence[View],
+    *,
+    settings: Mapping[str, Any],
+    command: str = "",
+    verify: Sequence[str] = (),
+) -> Path:
+    """Write the page and return its path.
+
+    Args:
+        path: of the page.
+        facts: content of ``standard.json``.
+        views: pictures, a track each.
+        settings: the config.
+        command: that makes the run again, "" where it was none.
+        verify: commands that hold stored images against their originals.
+    """
+    content = dict(facts)
+    track, eps, main = said.main_result(content)
+    template = environment().get_template("standard.html")
+    text = template.render(
+        facts=content,
+        views=views,
+        command=command,
+        verify=verify,
+        config=words.config_lines(dict(settings)),
+        main={"track": track, "eps": eps, "facts": main},
+        name=said.name_of(content),
+        headline=said.headline(content),
+        breaking=said.breaking(content),
+        defense=said.defense_sentence(content),
+        track_names=said.TRACKS,
+        span=tables.span,
+        columns=tables.COLUMNS,
+        headlines=tables.headlines(content),
+        defense_table=tables.defense_table(content),
+        images={"curve": to_png(_curve(content))},
+        asked=said.CHECKS,
+        measured=said.measured,
+        allowed=tables.allowed,
+        checks=tables.check_table(content),
+        attacks=_places(content, tables.attack_table),
+        wins=_wins(content),
+        threat=said.threat(content),
+        ensemble=tables.attacks_known(content),
+        draws=content["standard"]["definition"]["draws"] if said.is_random(content) else 1,
+        contents=_contents(content, views),
+    )
+    write_text(path, text)
+    return path
+
+
+def _places(facts: dict[str, Any], table: Any) -> list[Any]:
+    """Return a table of each track and bound."""
+    return [
+        table(found, f"{said.TRACKS[track].capitalize()} attacked, eps {eps}")
+        for track, bounds in facts["tracks"].items()
+        for eps, found in bounds.items()
+    ]
+
+
+def _wins(facts: dict[str, Any]) -> list[tuple[str, tables.Wins]]:
+    bounds = facts["tracks"].get("Q", {})
+    found = [(f"Queries attacked, eps {eps}", tables.wins(own)) for eps, own in bounds.items()]
+    return [(title, table) for title, table in found if len(table.names) > 1]
+
+
+def _curve(facts: dict[str, Any]) -> Any:
+    """Draw the curve of the sample, and the robust figures of all queries."""
+    lines = {
+        name: {int(bound): value for bound, value in facts["curve"][key].items()}
+        for name, key in (("mAP", "curve"), ("Rank-1", "rank1"))
+    }
+    points = {
+        f"mAP, {said.TRACKS[track]} attacked by the ensemble": {
+            int(eps): own["robust"]["mAP"] for eps, own in bounds.items()
+        }
+        for track, bounds in facts["tracks"].items()
+    }
+    return bounds_figure(lines, points, facts["curve"]["chance"])
+
+
+def _contents(facts: dict[str, Any], views: Sequence[View]) -> list[tuple[str, str]]:
+    found = [
+        ("figures", "Figures"), ("curve", "Over the bound"), ("checks", "Checks"),
+        ("attacks", "Attacks"),
+    ]  # fmt: skip
+    if _wins(facts):
+        found.append(("wins", "Who beat whom"))
+    for view in views:
+        of = f" ({said.TRACKS[view.track]})" if len(views) > 1 else ""
+        found += [
+            (f"worst-{view.track}", f"Worst lists{of}"),
+            (f"attention-{view.track}", f"Attention{of}"),
+            (f"features-{view.track}", f"Features{of}"),
+        ]
+    return [*found, ("threat", "Threat model"), ("reproduce", "Reproduce")]
+
+
+PAGE = "report.html"
+
+
+def standard_page(
+    model: ImageModel,
+    data: ReIDData,
+    *,
+    out: str | Path,
+    protocol: Protocol | None = None,
+    workers: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    command: str = "",
+) -> Path:
+    """Write ``report.html`` beside the ``standard.json`` of a run and return its path.
+
+    Args:
+        model: the one that was evaluated; behind a defense as :class:`Defended`.
+        data: the data set of the run.
+        out: folder of the run.
+        protocol: of the run; None = torchreid's rules by Euclidean distances of normalized
+            features.
+        workers: processes that read images.
+        settings: the config, for the page.
+        command: that made the run, for the page.
+
+    Raises:
+        DataError: no finished run is there, or an image of it is missing.
+    """
+    out = Path(out)
+    facts = _result(out)
+    protocol = protocol or Protocol(distance=build_distance("euclidean", normalize=True))
+    with repeatable():
+        judge = Judge(model, data, protocol.of(data), 1, out / KEPT / "features", workers=workers)
+        views = [
+            _view(judge, out, track, next(iter(bounds)), facts)
+            for track, bounds in facts["tracks"].items()
+        ]
+    return write_standard_page(
+        out / PAGE,
+        facts,
+        views,
+        settings=settings or {},
+        command=command,
+        verify=_verify(out, data.root),
+    )
+
+
+def _result(out: Path) -> dict[str, Any]:
+    path = out / RESULT
+    if not path.exists():
+        raise DataError(f"'{out}' holds no {RESULT}: run the evaluation to its end first")
+    return read_result(path)
+
+
+def _view(judge: Judge, out: Path, track: str, eps: str, facts: dict[str, Any]) -> View:
+    """Return the pictures of one track at one bound."""
+    folder, side = out / f"{track}-eps{eps}", SIDES[track]
+    manifest = read_manifest(folder / COMPOSED)
+    stored = {e.image_id: folder / COMPOSED / e.output for e in manifest.stored}
+    data = judge.data
+    clean = {r.image_id: r for name in SIDES.values() for r in data.side(name)}
+    records = [dataclasses.replace(clean[name], path=path) for name, path in stored.items()]
+    after = {**judge.clean[0]}
+    if records:
+        after[side] = after[side].replace(_features(judge, records, manifest))
+    own = facts["tracks"][track][eps]
+    paths = {name: record.path for name, record in clean.items()}
+    target = TargetReport(
+        name=data.name,
+        results={"clean": own["clean"], "adversarial": own["robust"]},
+        query=judge.clean[0]["query"],
+        gallery=judge.clean[0]["gallery"],
+        query_after=after["query"],
+        gallery_after=after["gallery"],
+        paths=paths,
+        paths_after=paths | stored,
+        attacked=frozenset(stored),
+        side=side,
+        eps=from_levels(float(eps)),
+        protocol=judge.protocol,
+    )
+    gradient = facts["looks"]["no_gradient"] < 1
+    return build_view(track, eps, target, judge.model, made_by(folder, manifest), gradient=gradient)
+
+
+def _features(judge: Judge, records: list[Record], manifest: Manifest) -> Features:
+    """Return the features of a composed folder's images, kept under its root."""
+    path = judge.folder / f"composed-{manifest.root}.safetensors"
+    found = load_features(path, records)
+    if found is None:
+        found = extract(
+            judge.models[0],
+            records,
+            workers=judge.workers,
+            description="features of the worst images",
+        )
+        save_features(path, found)
+    return found
+
+
+def made_by(folder: Path, composed: Manifest) -> dict[str, str]:
+    """Return image_id -> the attack whose file it is, in a composed folder.
+
+    Args:
+        folder: of a track and bound; holds a folder of each attack that was run.
+        composed: manifest of the images.
+    """
+    found: dict[str, str] = {}
+    wanted = {(e.image_id, e.sha256) for e in composed.stored}
+    for member in MEMBERS:
+        if (folder / member.name / FILE_NAME).is_file():
+            for entry in read_manifest(folder / member.name).stored:
+                if (entry.image_id, entry.sha256) in wanted:
+                    found.setdefault(entry.image_id, member.name)
+    return found
+
+
+def _verify(out: Path, root: Path) -> list[str]:
+    """Return the command that checks the files of a run."""
+    return [shlex.join(["torchreid-adv", "verify", str(out), "--root", str(root)])]

@@ -1,0 +1,201 @@
+"""What the page of the standard evaluation says: attacks, checks and results in plain words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchreid_adv.core.pixels import LEVELS
+from torchreid_adv.report.text import levels, number, percent
+
+TRACKS = {"Q": "queries", "G": "gallery"}
+OWN = {"Q": "each query is attacked by itself", "G": "one attacked gallery serves all queries"}
+
+ATTACKS = {
+    "push": ("everything", "away from all right matches"),
+    "margin": ("everything", "nearest wrong matches before right ones"),
+    "self": ("its own image", "away from what the model says of the image itself"),
+    "noise": ("nothing", "random signs at the bound, the best of some"),
+    "pull": ("everything", "towards the nearest wrong identities"),
+    "universal": ("training images", "one perturbation for all images"),
+    "oblivious": ("the undefended model", "made without the defense"),
+    "transfer": ("other models", "made on surrogates, steps with momentum"),
+    "square": ("answers", "random squares, kept where the ranking gets worse"),
+    "composed": ("everything", "the worst attack of each identity, in one gallery"),
+}
+
+# name -> what is asked, what is measured, and in which unit
+CHECKS = {
+    "RAND": (
+        "Does the model answer the same twice?",
+        "largest difference of unit features over five passes with the same images",
+        "plain",
+    ),
+    "DYN": (
+        "Does a forward pass optimize something by itself?",
+        "gradients computed inside a forward pass",
+        "yes",
+    ),
+    "BATCH": (
+        "Is an image's feature its own, whatever else is in the batch?",
+        "largest difference of unit features between alone and in a batch",
+        "plain",
+    ),
+    "ZERO": (
+        "Does the attack get a gradient?",
+        "images whose gradient at a random start is zero or not finite",
+        "rate",
+    ),
+    "COLLAPSE": (
+        "Does the clean model tell people apart?",
+        "clean mAP, or the mean cosine between features of different images",
+        "plain",
+    ),
+    "METRIC": (
+        "Is the attacked metric the one that ranks?",
+        "another metric is attacked",
+        "yes",
+    ),
+    "STAGE": (
+        "Does the defense say what it is, so that attacks can go through it?",
+        "a defense of one's own that declares nothing",
+        "yes",
+    ),
+    "UNB": (
+        "Do attacks win where nothing holds them?",
+        f"mAP left at a bound of {LEVELS} gray levels",
+        "rate",
+    ),
+    "ITER": (
+        "Are many steps better than one?",
+        "mAP that many steps leave beyond what a single one leaves",
+        "points",
+    ),
+    "MONO": (
+        "Does a larger bound do more harm?",
+        "largest rise of mAP from one bound of the curve to the next larger one",
+        "points",
+    ),
+    "SILENT": (
+        "Did every attack give back the best that it found?",
+        "images of which an earlier point was better",
+        "plain",
+    ),
+    "CONV": (
+        "Were there enough steps?",
+        "mAP that twice as many steps win, or the share of the loss won in the last ten",
+        "rate",
+    ),
+    "BB": (
+        "Do attacks with gradients do more than those without?",
+        "mAP that Square or transfer take beyond all attacks by gradients",
+        "points",
+    ),
+    "NOISE": (
+        "Do attacks do more than random noise?",
+        "mAP that attacks by gradients leave beyond what random signs leave",
+        "points",
+    ),
+    "PERQ": (
+        "Is that so for single queries, too?",
+        "queries on which an attack that knows less wins over 5 points of average precision",
+        "rate",
+    ),
+}
+
+
+def measured(check: dict[str, Any], value: float) -> str:
+    """Format what a check measured, or its threshold, in the check's unit."""
+    unit = CHECKS.get(check["name"], ("", "", "plain"))[2]
+    if unit == "yes":
+        return "yes" if value else "no"
+    if unit == "rate":
+        return percent(value)
+    if unit == "points":
+        return f"{number(100 * value)} points".replace("-", "\N{MINUS SIGN}")
+    return number(value)
+
+
+def main_result(result: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """Return track, bound and facts of the figure that heads the page: Q before G, first bound."""
+    tracks = result["tracks"]
+    track = next(name for name in TRACKS if name in tracks)
+    eps = next(iter(tracks[track]))
+    return track, eps, tracks[track][eps]
+
+
+def headline(result: dict[str, Any]) -> str:
+    """Say in a sentence what is left."""
+    track, eps, facts = main_result(result)
+    low, high = (percent(bound) for bound in facts["interval"])
+    clean, robust = facts["clean"], facts["robust"]
+    changed = "Changing each query" if track == "Q" else "Changing gallery images"
+    return (
+        f"{changed} by at most {levels(float(eps))}, the worst of the ensemble's attacks brings "
+        f"mAP from {percent(clean['mAP'])} to {percent(robust['mAP'])} (95 % interval {low} to "
+        f"{high}); the first match is right for {percent(robust['cmc']['1'])} of the queries "
+        f"instead of {percent(clean['cmc']['1'])}."
+    )
+
+
+def breaking(result: dict[str, Any]) -> str:
+    """Say at which bound queries lose their first match, or that there is no curve."""
+    if len(result["curve"]["curve"]) < 2:
+        return "There is no curve, which takes attacks by gradients."
+    median = result["curve"]["median_eps"]
+    if median is None:
+        return "Fewer than half of the queries with a right first match lose it at any bound."
+    return f"Half of the queries with a right first match have lost it at {levels(median)}."
+
+
+def defense_sentence(result: dict[str, Any]) -> str:
+    """Say what the defense is worth, "" without one."""
+    _, _, facts = main_result(result)
+    rows = facts.get("defense")
+    if not rows:
+        return ""
+    return (
+        f"Behind the defense an attack that does not know of it leaves {percent(rows['oblivious'])}"
+        f" mAP; the attacks made through it leave {percent(rows['adaptive'])}, and the model "
+        f"without it holds {percent(rows['undefended'])}. The adaptive figure is the one that "
+        "counts."
+    )
+
+
+def is_random(result: dict[str, Any]) -> bool:
+    """Tell whether there is a defense whose draws differ."""
+    return bool((result["model"]["defense"] or {}).get("random"))
+
+
+def name_of(result: dict[str, Any]) -> str:
+    """Return what the evaluation is called, and by which budgets it was run in the end."""
+    standard = result["standard"]
+    name = str(standard["name"])
+    if standard["escalated"]:
+        name += f", run with the budgets of {standard['escalated']}"
+    return name
+
+
+def metric(result: dict[str, Any]) -> str:
+    """Return the metric that ranks, in words."""
+    facts = result["metric"]
+    unit = " of unit features" if facts["normalized"] and facts["name"] != "cosine" else ""
+    return f"{facts['name']} distance{unit}"
+
+
+def threat(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what the attacker may do and know, and what is scored: pairs (aspect, answer)."""
+    said, tracks = result["threat"], result["tracks"]
+    bounds = " and ".join(next(iter(tracks.values())))
+    definition = result["standard"]["definition"]
+    draws = (
+        f"gradients over {definition['eot']} draws, scores over {definition['draws']} fresh ones"
+    )
+    random = [("Random defense", draws)] if is_random(result) else []
+    return [
+        ("Bound", f"{bounds} gray levels of {LEVELS}; {said['bound']}"),
+        ("Goal", said["goal"]),
+        *((f"Track {track}", said[track]) for track in tracks),
+        ("Attacker knows", said["knowledge"]),
+        ("Scored", f"{said['scored']}, by {metric(result)}"),
+        *random,
+    ]

@@ -1,0 +1,163 @@
+"""One track of the standard evaluation in pictures: worst queries, attention, distances, t-SNE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn import functional as F
+
+from torchreid_adv.evaluation.attacked import TargetReport
+from torchreid_adv.models import Features
+from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.report import curves, style, text
+from torchreid_adv.report.attention import Attended, attended
+from torchreid_adv.report.choice import choose_worst
+from torchreid_adv.report.embedding import COLORS, Person, people_figure
+from torchreid_adv.report.noise import Triple, triple
+from torchreid_adv.report.ranking_lists import RankingLists, lists_of
+from torchreid_adv.report.survey import Survey, survey_target
+
+WORST = {"query": 5, "gallery": 3}  # queries that are shown
+_POINTS = 4  # t-SNE of fewer says nothing
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A query that loses most.
+
+    Args:
+        lists: its lists before and after the attack.
+        triple: what the attack adds, to the query or to its nearest right match; None where that
+            image was left clean.
+        attack: which one made that image; "" where it is clean.
+    """
+
+    lists: RankingLists
+    triple: Triple | None
+    attack: str
+
+    @property
+    def loss(self) -> float:
+        """Average precision that is lost."""
+        return self.lists.precision[0] - self.lists.precision[1]
+
+
+@dataclass(frozen=True)
+class View:
+    """What the page shows of one track at one bound.
+
+    Args:
+        track: ``Q`` or ``G``.
+        eps: bound in gray levels, as it stands in the result.
+        target: features and files, clean and attacked.
+        survey: queries ranked before and after.
+        worst: queries that lose most.
+        attention: where the network looks in the attacked images of these.
+    """
+
+    track: str
+    eps: str
+    target: TargetReport
+    survey: Survey
+    worst: Sequence[Worst]
+    attention: Attended
+
+    @property
+    def metric(self) -> str:
+        """What the distance is called."""
+        return text.describe_distance(self.target.distance)
+
+    @cached_property
+    def figures(self) -> dict[str, bytes]:
+        """``distances`` and, where there are features enough, ``features`` as PNG."""
+        return {name: style.to_png(figure) for name, figure in self._draw().items()}
+
+    def _draw(self) -> dict[str, Figure]:
+        drawn = {"distances": curves.distances_figure(self.survey, self.metric)}
+        people = people_of(self.target)
+        if sum(one.points for one in people) > _POINTS:
+            drawn["features"] = people_figure(people, "query", "its matches in the gallery")
+        return drawn
+
+    @property
+    def moved(self) -> float:
+        """Mean cosine distance between attacked images' features before and after."""
+        side = self.target.side
+        before, after = getattr(self.target, side), getattr(self.target, f"{side}_after")
+        rows = [i for i, n in enumerate(before.image_ids) if n in self.target.attacked]
+        if not rows:
+            return 0.0
+        alike = F.cosine_similarity(before.values[rows].double(), after.values[rows].double())
+        return 1 - float(alike.mean())
+
+
+def build_view(
+    track: str,
+    eps: str,
+    target: TargetReport,
+    model: ImageModel,
+    made_by: Mapping[str, str],
+    *,
+    gradient: bool = True,
+) -> View:
+    """Rank the queries before and after the attack and look at those that lose most.
+
+    Args:
+        track: ``Q`` or ``G``.
+        eps: bound in gray levels, as it stands in the result.
+        target: features and files.
+        model: that was attacked; behind a defense, with it.
+        made_by: image_id -> the attack that made it.
+        gradient: the model has one.
+
+    Raises:
+        DataError: an image is missing or cannot be read.
+    """
+    survey = survey_target(target)
+    pids = target.query.pids[survey.rows].tolist()
+    chosen = choose_worst(survey.before, survey.after, pids, count=WORST[target.side])
+    names = [_shown(target, survey, place) for place in chosen]
+    worst = [
+        Worst(lists, triple(target, name) if name in made_by else None, made_by.get(name, ""))
+        for lists, name in zip(lists_of(target, survey, chosen), names, strict=True)
+    ]
+    looked_at = [name for name in names if name in made_by]
+    return View(
+        track, eps, target, survey, worst, attended(model, target, looked_at, gradient=gradient)
+    )
+
+
+def _shown(target: TargetReport, survey: Survey, place: int) -> str:
+    """Return the image whose change is shown: the query, or its nearest right match."""
+    if target.side == "query":
+        return target.query.image_ids[int(survey.rows[place])]
+    return target.gallery.image_ids[int(survey.before.match[place])]
+
+
+def people_of(target: TargetReport) -> list[Person]:
+    """Return the features of as many people as there are colors, at even steps through them."""
+    known = sorted(set(target.query.pids.tolist()) & set(target.gallery.pids.tolist()))
+    count = min(len(COLORS), len(known))
+    chosen = [known[place * len(known) // count] for place in range(count)]
+    return [_person(target, pid) for pid in chosen]
+
+
+def _person(target: TargetReport, pid: int) -> Person:
+    query, gallery = target.query.pids == pid, target.gallery.pids == pid
+    first = query & (query.cumsum(0) == 1)
+    hit, side = (target.query_after, first) if target.side == "query" else (
+        target.gallery_after, gallery
+    )  # fmt: skip
+    attacked = torch.tensor([name in target.attacked for name in hit.image_ids])
+    return Person(
+        _unit(target.query, first), _unit(hit, side & attacked), _unit(target.gallery, gallery)
+    )
+
+
+def _unit(features: Features, rows: Tensor) -> Tensor:
+    return F.normalize(features.values[rows].float(), dim=1)
