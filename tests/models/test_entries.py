@@ -288,7 +288,7 @@ def test_cameras_of_a_data_set_reach_the_model_in_runs(market_data, tmp_path):
     assert not torch.allclose(moved.values, found.values)
 
 
-@pytest.mark.parametrize("resize", ["bicubic", "letterbox"])
+@pytest.mark.parametrize("resize", ["cv2", "letterbox"])
 def test_images_are_stored_at_the_size_of_a_network_by_its_own_resize_only(
     resize, functions, market_data, tmp_path
 ):
