@@ -8,13 +8,18 @@ OPTIONS ?=
 ONLY ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs house index golden golden-record
+.PHONY: demo test lint docs formats house index golden golden-record
 
 demo: $(VENV)/.demo
 	$(BIN)/python tools/attack_gallery.py --config-file configs/quickstart.yaml $(OPTIONS)
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
+
+# the acceptance table of models from other projects; REID_SOURCES names a folder of their
+# checkouts, each called OWNER+REPOSITORY
+formats: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/models/formats -m "" -s $(OPTIONS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -176,8 +176,8 @@ FOREIGN = {
         "mis-ranking": "'mis_ranking'", "fgm": "'fgsm'",
     },
     "model": {
-        "vit_base_patch16_224": "model.name python", "swin_tiny": "model.name python",
-        "TransReID": "model.name python", "clip": "model.name python", "agw": "'agw_resnet50'",
+        "vit_base_patch16_224": "list formats", "swin_tiny": "list formats",
+        "clip": "list formats", "strong_baseline": "'sb_resnet50'",
         "model.pth.tar-60": "model.load_weights",
     },
     "data set": {

@@ -15,7 +15,7 @@ from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import configured_metric
-from torchreid_adv.models.pixel_model import PixelModel, black_box
+from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box
 from torchreid_adv.models.prepare import PRECISIONS, frozen
 from torchreid_adv.registry import ATTACKS
 
@@ -151,4 +151,4 @@ def _cut(model: nn.Module) -> Iterator[bool]:
         first = next(part.parameters(), torch.zeros(1))
         images = torch.full((2, 3, *part.size), 0.5, device=first.device).requires_grad_()
         with frozen(part), torch.enable_grad(), torch.random.fork_rng():
-            yield not part(images).requires_grad
+            yield not part(images, **any_labels(part, 2)).requires_grad

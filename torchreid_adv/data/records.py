@@ -99,6 +99,20 @@ def clothes_of(records: Sequence[Record]) -> tuple[str, ...] | None:
     return worn if any(worn) else None
 
 
+def camera_labels(records: Sequence[Record], names: Sequence[str]) -> dict[str, Tensor]:
+    """Return ``camera`` and ``view`` (N,) of N records, as a model asks for them by name.
+
+    Raises:
+        DataError: a data set that does not tell the view.
+    """
+    attributes = {"camera": "camid", "view": "view"}
+    found = {n: [getattr(record, attributes[n]) for record in records] for n in names}
+    for name, values in found.items():
+        if None in values:
+            raise DataError(f"the model takes the {name} of each image, and this set has none")
+    return {name: torch.tensor(values) for name, values in found.items()}
+
+
 def image_records(
     dataset: Any, rows: Sequence[Any], folder: Path, split: str
 ) -> tuple[Record, ...]:

@@ -166,7 +166,7 @@ class InnerAttack:
         if not batch.images.is_cuda or self.precision != "fp32" or type(model) is not PixelModel:
             return loop(model, batch).images  # of a copy, whose BatchNorm is folded
         graphed.refresh()
-        live = PixelModel(graphed, size=model.size, mean=model.mean, std=model.std)
+        live = PixelModel(graphed, **model.settings())
         with frozen(model):  # a GPU waits for Python; graphs last for the whole training
             return loop(Ready(live), batch).images
 

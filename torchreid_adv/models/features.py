@@ -16,9 +16,9 @@ from torchreid_adv.core.batch import chunks, filled
 from torchreid_adv.core.files import write_bytes
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.loading import read_groups
-from torchreid_adv.data.records import Record, clothes_of, modalities
+from torchreid_adv.data.records import Record, camera_labels, clothes_of, modalities
 from torchreid_adv.errors import DataError
-from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.models.pixel_model import ImageModel, labels_of
 from torchreid_adv.models.prepare import frozen
 
 _PIECE = 4096
@@ -183,8 +183,11 @@ def extract(
     rows = {}
     with torch.no_grad(), frozen(model):
         for number, images in zip(mine, reader, strict=True):
+            whole = filled(groups[number], chunk)
             features = model.of_files(
-                filled(images, chunk), modality=modalities(filled(groups[number], chunk))
+                filled(images, chunk),
+                modality=modalities(whole),
+                **camera_labels(whole, labels_of(model)),
             )
             rows[number * chunk] = features[: len(images)].float().cpu()
     return Features.of(records, team.gathered(rows, len(records)))
