@@ -113,12 +113,14 @@ def attack(
 ) -> Callable[[Builder], Builder]:
     """Return a decorator that registers ``(budget, distance, *, options) -> Attack``.
 
-    The entry, which the name stands for afterwards, takes flat keywords: ``eps`` and ``distance``,
-    those of step_size, steps and momentum that are given here, the function's options, ``seed`` and
-    ``precision``. Options before the function's ``*`` are listed before the step size. A default
-    is a number, None, or a rule: a function of the flat arguments that it names, called where
-    its own is None, after the numbers are filled in. The function's docstring says what its
-    options are under ``Options:``, and needs no word on the others.
+    The name then stands for the entry, which takes flat keywords: ``eps`` and ``distance``, those
+    of step_size, steps and momentum that are given here, the function's options, ``seed`` and
+    ``precision``. Options before the function's ``*`` are listed before the step size.
+
+    A default is a number, None, or a rule. A rule is a function of the flat keywords that it names.
+    It is called where its own keyword is None, after the numbers are filled in, and that of steps
+    comes first. The function's docstring describes its options under ``Options:``, and the entry's
+    docstring adds the other keywords.
 
     Args:
         name: the config value that selects the attack, in any case.
@@ -215,8 +217,10 @@ def _parameter(field: str, default: Any) -> inspect.Parameter:
 
 
 def _filled(budget: Budget, defaults: Mapping[str, Any], options: Mapping[str, Any]) -> Budget:
-    """Return the budget with the attack's defaults in the place of None: numbers, then rules."""
-    for field, default in sorted(defaults.items(), key=lambda item: callable(item[1])):
+    """Return the budget with defaults in the place of None: numbers, then rules, steps first."""
+    order = sorted(defaults, key=lambda field: (callable(defaults[field]), field != "steps"))
+    for field in order:
+        default = defaults[field]
         if getattr(budget, field) is None and default is not None:
             value = _ruled(default, {**options, **vars(budget)}) if callable(default) else default
             budget = dataclasses.replace(budget, **{field: value})
