@@ -84,7 +84,8 @@ def run(
         size: of its input; images are stored at that size, too.
         images: attacked together.
         names: of attacks; () = all that are registered, but those learned before.
-        loop: compare the loop with the published one first, see :func:`bench_attack.run`.
+        loop: compare the loop with the published one first, see
+            :func:`torchreid_adv.benchmarks.attack_loop.run`.
         device: that computes.
     """
     figures = {"loop": attack_loop.run(batch=images, device=device)} if loop else {}

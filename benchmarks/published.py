@@ -1,4 +1,4 @@
-"""AutoAugment as the code published with the joint defense does it, see published_transforms."""
+"""The transforms as the code published with the joint defense does them, to be measured beside."""
 
 from __future__ import annotations
 

@@ -1,9 +1,18 @@
 import os
 
 import pytest
+import standins
 from markets import write_market
 
 from torchreid_adv import config
+
+COMPUTING = (
+    "engines.trained._train",
+    "experiments.learned.train_quietly",
+    "runs.attack_dataset.attack_targets",
+    "runs.grid.extract",
+    "experiments.papers.vi_video.train_quietly",
+)
 
 
 def pytest_configure(config):
@@ -25,3 +34,42 @@ def fresh_config():
 def market(tmp_path):
     """A small data set in Market-1501's layout, images of three sizes."""
     return write_market(tmp_path / "data", sizes=((64, 32), (70, 29), (50, 40)))
+
+
+@pytest.fixture(scope="session")
+def github(tmp_path_factory):
+    """A folder in which torchreid lies as in its GitHub repository."""
+    return standins.write_github_layout(tmp_path_factory.mktemp("github"))
+
+
+@pytest.fixture(scope="module")
+def no_pages():
+    """Reports of each attack are tested elsewhere, and take most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "torchreid_adv.runs.attack_dataset.write_report", lambda out, *rest: out / "report.html"
+        )
+        yield
+
+
+@pytest.fixture
+def nothing_is_computed(monkeypatch):
+    """Training, attacking and extracting features fail from here on."""
+
+    def forbidden(*arguments, **keywords):
+        raise AssertionError("computed again")
+
+    for name in COMPUTING:
+        monkeypatch.setattr(f"torchreid_adv.{name}", forbidden)
+
+
+@pytest.fixture(scope="module")
+def tiny_resnet18():
+    """The video network on eight channels."""
+    from scripts.tiny_resnet import TinyResNet
+
+    from torchreid_adv.models.self_attack import layers
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers.models, "resnet18", TinyResNet)
+        yield

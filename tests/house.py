@@ -1,18 +1,17 @@
 """The house in numbers: files, lines, imports, and the files that a value crosses.
 
-``make house`` prints them. A flow is walked, not listed: a small run is made while every function
-of the package is watched, and a file counts when one of its functions has the value, or an object
-that holds it, in a variable of its own when it returns.
+``make house`` prints them; ``flows.py`` says how the files that a value crosses are counted.
 """
 
 from __future__ import annotations
 
 import ast
-import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from flows import FLOWS, WANTED
+from test_imports import ORDER, stage
 
 import torchreid_adv
 
@@ -38,6 +37,19 @@ def imports(path: Path, modules: set[str], *, everywhere: bool = False) -> set[s
             named = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= (named & modules) or ({node.module or ""} & modules)
     return found - {module_of(path)}
+
+
+def backward() -> list[str]:
+    """Return the imports, also those inside functions, of rooms that are not to the left."""
+    modules = {module_of(path) for path in files()}
+    pairs = [
+        (module_of(p), other) for p in files() for other in imports(p, modules, everywhere=True)
+    ]
+    return [
+        f"{module} imports {other}"
+        for module, other in sorted(pairs)
+        if stage(module) != stage(other) and ORDER[stage(other)] >= ORDER[stage(module)]
+    ]
 
 
 def graph() -> dict[str, set[str]]:
@@ -69,38 +81,6 @@ def longest(needs: dict[str, set[str]]) -> list[str]:
     return max((chain(name) for name in needs), key=len)
 
 
-def holds(thing: object, is_wanted: Callable[[object], bool], depth: int = 2) -> bool:
-    """Tell whether a variable is the value, or an object that holds it; a config is none."""
-    if is_wanted(thing):
-        return True
-    if depth == 0 or isinstance(thing, (dict, list, type)) or not hasattr(thing, "__dict__"):
-        return False
-    own = vars(thing)
-    if type(thing).__module__.partition(".")[0] != "torchreid_adv":
-        return False
-    return any(holds(value, is_wanted, depth - 1) for value in own.values())
-
-
-@contextmanager
-def watched(is_wanted: Callable[[object], bool]) -> Iterator[Counter[str]]:
-    """Count, by file, the returns of functions that had a value in a variable of their own."""
-    seen: Counter[str] = Counter()
-    base = str(ROOT)
-
-    def watch(frame, event, argument):
-        if event != "return" or not frame.f_code.co_filename.startswith(base):
-            return
-        name = frame.f_code.co_filename[len(base) + 1 :]
-        if seen[name] < 1 and any(holds(v, is_wanted) for v in frame.f_locals.values()):
-            seen[name] += 1
-
-    sys.setprofile(watch)
-    try:
-        yield seen
-    finally:
-        sys.setprofile(None)
-
-
 def lines(path: Path) -> int:
     return len(path.read_text().splitlines())
 
@@ -120,10 +100,23 @@ def report() -> str:
         f"files over {LONG} lines: {sum(count > LONG for count in sizes.values())}",
         f"files under {SHORT} lines: {sum(count < SHORT for count in sizes.values())}",
         f"modules in circles: {len(circles(needs))}",
+        f"imports that run backward: {len(backward())}",
         f"longest chain of imports: {len(chain)}",
     ]
     return "\n".join(rows)
 
 
+def crossed() -> str:
+    """Walk the flows, and return the files of each, with the first function that had the value."""
+    parts = []
+    for name, walk in FLOWS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            seen = walk(Path(folder))
+        parts.append(f"\n{name}: {len(seen)} files, wanted {WANTED[name]}")
+        parts += [f"  {file:<36} {function}" for file, function in seen.items()]
+    return "\n".join(parts)
+
+
 if __name__ == "__main__":
     print(report())
+    print(crossed())

@@ -1,9 +1,10 @@
 """What the documents show is run, and what they name exists."""
 
 import copy
-import importlib
+import importlib.util
 import json
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -76,6 +77,54 @@ def test_links_anchors_and_configs_exist(path):
         assert (ROOT / name).is_file(), name
 
 
+NAMED = re.compile(
+    r"`([a-z_]+/(?:[\w-]+/)*(?:[\w-]+\.\w+)?)`"
+)  # a file or folder, between backticks
+PLACES = (ROOT, ROOT / "torchreid_adv", ROOT / "torchreid_adv" / "data")
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md", "tests/README.md"])
+def test_paths_of_the_code_exist(name):
+    found = NAMED.findall((ROOT / name).read_text())
+    places = (*PLACES, ROOT / "tests") if name.startswith("tests") else PLACES
+    assert found or name == "CONTRIBUTING.md"
+    assert not [path for path in found if not any((place / path).exists() for place in places)]
+    for target, anchor in links(ROOT / name):
+        assert not target or (ROOT / name).parent.joinpath(target).exists(), f"{target}#{anchor}"
+
+
+def test_paths_with_the_package_before_them_exist():
+    """``torchreid_adv.a.b`` and ``torchreid_adv/a/b.py`` in code, documents and configs."""
+    kinds = ("torchreid_adv/**/*.py", "configs/**/*.yaml", "docs/*.md", "tools/*.py", "*.md")
+    files = [path for kind in kinds for path in ROOT.glob(kind) if path.name != "CHANGELOG.md"]
+    gone = set()
+    for path in files:
+        text = path.read_text()
+        named = re.findall(r"\btorchreid_adv/[\w/]+(?:\.\w+)?", text)
+        gone |= {f"{path.name}: {one}" for one in named if not (ROOT / one).exists()}
+        dotted = set(re.findall(r"\btorchreid_adv(?:\.[a-zA-Z_]\w*)+", text))
+        gone |= {f"{path.name}: {one}" for one in dotted if not _is_in_the_package(one)}
+    assert not gone
+
+
+def _is_in_the_package(dotted):
+    """Tell whether a dotted path leads to a module of today, or to a name that its source has."""
+    module, names = "torchreid_adv", dotted.split(".")[1:]
+    while names and (spec := importlib.util.find_spec(f"{module}.{names[0]}")) and spec.origin:
+        module = f"{module}.{names.pop(0)}"
+        if spec.submodule_search_locations is None:
+            break
+    source = Path(importlib.util.find_spec(module).origin).read_text()
+    return not names or re.search(rf"\b{names[0]}\b", source) is not None
+
+
+def test_a_path_that_is_no_more_is_told():
+    assert _is_in_the_package("torchreid_adv.core.batch.Batch")
+    assert _is_in_the_package("torchreid_adv.evaluate")
+    assert not _is_in_the_package("torchreid_adv.data.batch.Batch")  # answered, and yet of before
+    assert not _is_in_the_package("torchreid_adv.core.batch.Bach")
+
+
 def test_the_readme_lists_the_first_keys_as_declared():
     found = re.search(r"<!-- keys -->\n(.*?)<!-- /keys -->", (ROOT / "README.md").read_text(), re.S)
     assert found
@@ -87,7 +136,7 @@ def test_the_reference_of_keys_is_up_to_date():
     assert page == reference(), "run: torchreid-adv list --keys > docs/config.md"
     assert all(f"| `adv.{key.name}` |" in page for key in KEYS)
     sections = {key.name.split(".")[0] for key in KEYS if "." in key.name or key.default == {}}
-    assert sections == set(SECTIONS) - {""}, "key_reference.SECTIONS says what a section is"
+    assert sections == set(SECTIONS) - {""}, "config.reference.SECTIONS says what a section is"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

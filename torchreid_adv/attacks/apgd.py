@@ -1,4 +1,4 @@
-"""The step rule of APGD: momentum, and a step that halves where it no longer helps."""
+"""APGD: momentum, a step that halves where it no longer helps, and its targeted form."""
 
 from __future__ import annotations
 

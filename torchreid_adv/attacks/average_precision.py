@@ -1,4 +1,4 @@
-"""What a ranking is scored by, as an objective: average precision, true or smooth."""
+"""Objectives on average precision: the score itself, its smooth form, the margin of matches."""
 
 from __future__ import annotations
 

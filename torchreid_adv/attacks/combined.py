@@ -1,4 +1,4 @@
-"""The best of several attacks for each image, judged by the ranking of what would be stored."""
+"""Attacks made of attacks: the best of several for each image, and one made on a surrogate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objectives on ranks: candidates and queries moved up or down, labels and neighbors swapped.
+"""Deep ranking: CA, QA and SP-QA move ranks up or down; all attacks on ranks by their names.
 
 After robrank (Zhou et al., Adversarial Attack and Defense in Deep Ranking). Distances are those
 the evaluation ranks by. What an image is compared with is chosen once, from clean features, with

@@ -1,4 +1,4 @@
-"""Objectives on ranks that move an image to or from one other: random, by identity, the first."""
+"""TMA, LTM, GTM, GTT: an image moves to or from one other: random, by identity, the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objectives between an image's own identity and another one."""
+"""ODFA and FNA: towards the opposite of an image's own feature, or the furthest other identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objectives on ranks: candidates and queries moved up or down, labels and neighbors swapped.
+"""What attacks on ranks share: the database, the base of their objectives, and their loop.
 
 After robrank (Zhou et al., Adversarial Attack and Defense in Deep Ranking). Distances are those
 the evaluation ranks by. What an image is compared with is chosen once, from clean features, with

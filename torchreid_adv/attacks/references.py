@@ -1,4 +1,4 @@
-"""References: the features an image is pushed away from or pulled to."""
+"""References: features an image is pushed away from or pulled to; which target each image has."""
 
 from __future__ import annotations
 

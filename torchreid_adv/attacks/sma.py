@@ -1,4 +1,4 @@
-"""Objectives that need no other image: away from what the model says of the image itself."""
+"""SMA and LTA need no other image: away from what the model says of the image itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which torchattacks classes are right on a metric, how each is run, and why others are refused."""
+"""Which torchattacks classes are right on a metric, how each is run, why others are refused.
+
+They attack classifiers, so that a distance is given to them as two logits.
+"""
 
 from __future__ import annotations
 

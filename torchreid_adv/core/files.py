@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside the target, flushed, then renamed.
+"""Files that are whole or not there, names that stay inside a folder, and room on the disk.
 
 Unfinished files and folders carry the process that writes them in their names; nobody else removes
 them while that process runs.

@@ -1,4 +1,4 @@
-"""Data sets as lists of image files, read through torchreid's own data set classes."""
+"""Data sets as lists of image files, read through torchreid's own classes; held-out sides."""
 
 from __future__ import annotations
 

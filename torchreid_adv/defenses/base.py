@@ -1,4 +1,4 @@
-"""Defense: pixels to pixels, and how an attacker may differentiate it."""
+"""Defense: pixels to pixels, how an attacker may differentiate it, and its draws for each image."""
 
 from __future__ import annotations
 

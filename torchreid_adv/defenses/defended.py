@@ -1,4 +1,4 @@
-"""Defended: a model behind a defense, which is a model again."""
+"""Defended: a model behind a defense, which is a model again; defenses by name."""
 
 from __future__ import annotations
 

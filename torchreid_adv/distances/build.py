@@ -1,4 +1,4 @@
-"""Distances by name, from Python or from a config."""
+"""Distances by name, from Python or from a config; fitted ones saved and loaded."""
 
 from __future__ import annotations
 

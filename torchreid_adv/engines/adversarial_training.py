@@ -1,4 +1,4 @@
-"""``adv.engine: adversarial_training``: any of torchreid's engines trains on adversarial images."""
+"""``adv.engine: adversarial_training``: engines train on images attacked now or before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which statistics BatchNorm uses and learns while clean and adversarial images pass together."""
+"""Clean and adversarial images in one batch: pixels and back, mixtures, BatchNorm statistics."""
 
 from __future__ import annotations
 

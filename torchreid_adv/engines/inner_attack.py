@@ -1,4 +1,4 @@
-"""The attack inside a training step."""
+"""The attack inside a training step: on the network as it is now, or learned before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training batches of another set, and epochs of any length."""
+"""Training batches: of another set, of any number an epoch, and the same in every process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The losses of torchreid's image engines, as a function of what a network gives."""
+"""The losses of torchreid's image engines as functions, and a consistency term (TRADES)."""
 
 from __future__ import annotations
 

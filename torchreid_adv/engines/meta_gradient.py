@@ -1,4 +1,7 @@
-"""The gradient of MetaDefense: of a loss here, and of one elsewhere after a step of the weights."""
+"""The gradient of MetaDefense: of a loss here, and of one elsewhere after a step of the weights.
+
+Its parts are here, too: a loss at other weights, and the virtual set's identity layers.
+"""
 
 from __future__ import annotations
 

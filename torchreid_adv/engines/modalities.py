@@ -1,4 +1,4 @@
-"""``adv.engine: cross_modality``: stock image engines that tell a network the modality."""
+"""``adv.engine: cross_modality``: networks that are told the modality, and those of tracklets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A progress bar in the place of torchreid's lines, for training inside another job."""
+"""Training inside another job: a bar, the last epoch on disk, and curves of loss and error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One table per trained model: clean, each attack made on another network, and on itself."""
+"""The robust report: a table per trained model, clean and attacked from outside and on itself."""
 
 from __future__ import annotations
 

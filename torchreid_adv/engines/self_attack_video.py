@@ -1,4 +1,7 @@
-"""Losses of the video network: per modality and then summed, as eqs. 3, 5, 9 and 16 are."""
+"""``adv.engine: vi_self_attack``: the three updates of a batch (Algorithm 1), and their losses.
+
+Losses are taken per modality and then summed, as eqs. 3, 5, 9 and 16 are.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""``torchreid-adv train ...``: torchreid's training script for those who have none.
+"""torchreid's training script as functions of a config: data, network, engine.
 
-Flags, config keys, log lines and output folders are those of ``scripts/main.py`` in its repository.
+Config keys, log lines and output folders are those of ``scripts/main.py`` in its repository.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
     """Train and test as the config says; hooks, console, generators and kernels are put back.
 
     Args:
-        cfg: the whole config, see :func:`stock_config.default_config`.
+        cfg: the whole config, see :func:`torchreid_adv.config.torchreid_keys.default_config`.
         team: processes that train together, by one seeded plan; None = as torchreid does it.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the report is told of one attacked data set, and the call that writes the report."""
+"""One attacked data set, as pages see it: numbers, features before and after, images."""
 
 from __future__ import annotations
 

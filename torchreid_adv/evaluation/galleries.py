@@ -1,4 +1,4 @@
-"""Data sets with a protocol of their own: drawn galleries, cameras of one place, match curves."""
+"""Protocols with galleries of their own: SYSU-MM01, RegDB, LLCM, BUPTCampus, and CUHK03 draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the ranks of a query's positives to its scores: pure functions, float64 from integers."""
+"""AP, mINP and the match curve from ranks of the positives: pure functions in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranks of the positives, exact: integers counted block by block.
+"""Which gallery images count for a query, and the exact ranks of its positives.
 
 The rank of a positive is the number of gallery images that are not junk and are nearer to the
 query; among equally near ones those that come first in the gallery count as nearer. Counts of

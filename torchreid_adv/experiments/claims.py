@@ -1,4 +1,4 @@
-"""Claims checked against results: what was compared, how often it holds, mean and spread."""
+"""Claims checked against results, and readings of all seeds: cases that hold, mean and spread."""
 
 from __future__ import annotations
 

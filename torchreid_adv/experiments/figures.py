@@ -1,4 +1,4 @@
-"""mAP ratios of tested models (the form of Bai et al., figure 3)."""
+"""Figures of papers and studies: mAP ratios, bars, training curves, borders, factors."""
 
 from __future__ import annotations
 

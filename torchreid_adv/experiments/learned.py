@@ -1,4 +1,4 @@
-"""Universal perturbations learned inside a larger job: each once, then kept."""
+"""Universal perturbations learned inside a larger job: each once, then kept; and their scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``torchreid-adv reproduce``: a paper's table on the user's data and models."""
+"""A paper's table on the user's data and models: its settings, its models, what is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``torchreid-adv scenarios``: universal attacks on the source, other models, other data sets."""
+"""The four scenarios: universal attacks on the source, other models, other data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``torchreid-adv study NAME``: train models with several seeds and test what papers claim."""
+"""A study: train models with several seeds, and test what papers claim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seconds of a call, read when the device has done all of it."""
+"""Seconds of a call or of the steps of an attack, read when the device has done all of it."""
 
 from __future__ import annotations
 

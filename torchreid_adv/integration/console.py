@@ -1,4 +1,4 @@
-"""Keeping the console while a script replaces ``sys.stdout``."""
+"""A script's console: kept when it replaces ``sys.stdout``, one process speaks, memory limited."""
 
 from __future__ import annotations
 

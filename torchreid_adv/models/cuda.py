@@ -1,4 +1,4 @@
-"""A frozen network whose passes a GPU replays, instead of being given each kernel anew."""
+"""A frozen network whose passes a GPU replays as graphs; kernels that repeat results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features: what a model says of the images of one side of a data set."""
+"""Features: what a model says of one side of a data set; extracted, checked, kept in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network that draws a perturbation for an image: a ResNet between strided convolutions."""
+"""The network that draws a perturbation for an image, and the discriminator it plays against."""
 
 from __future__ import annotations
 

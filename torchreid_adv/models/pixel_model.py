@@ -1,4 +1,7 @@
-"""PixelModel: a network that takes pixels, so that attacks never see sizes, means or deviations."""
+"""PixelModel: a network that takes pixels, so that attacks never see sizes, means or deviations.
+
+Beside it stand what every model of images is, and networks that answer without a gradient.
+"""
 
 from __future__ import annotations
 

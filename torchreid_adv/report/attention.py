@@ -1,4 +1,4 @@
-"""Grad-CAM: where in an image a re-ID feature comes from, before and after an attack."""
+"""Grad-CAM: where in an image a re-ID feature comes from, before and after an attack; drawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curves of mAP against the bound of an attack (Bai et al., figure 5) or what it asks."""
+"""Curves: matches by rank, histograms of distances, mAP by bound or by answers; a sweep on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: sections through a template into one file that needs nothing else."""
+"""What pages share: the templates that fill one file, and the names of its figure files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranking lists of some queries, before and after the attack."""
+"""Ranking lists of some queries before and after the attack; those of images with a target."""
 
 from __future__ import annotations
 

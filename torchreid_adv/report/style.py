@@ -1,4 +1,4 @@
-"""Curves and histograms, drawn without pyplot and its global state."""
+"""How figures look, drawn without pyplot and its global state."""
 
 from __future__ import annotations
 

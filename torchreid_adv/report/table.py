@@ -1,4 +1,4 @@
-"""The table of measures: one row per condition, one column per measure."""
+"""Tables of pages: measures by condition, and rows that a reader can sort."""
 
 from __future__ import annotations
 

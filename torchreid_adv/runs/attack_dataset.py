@@ -1,4 +1,4 @@
-"""How a run ends: results.json, the report, the exit code."""
+"""Runs over data sets, from a config or from Python: results.json, the report, the exit code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job: score a data set, attack one side of it, store it, score what is stored, report."""
+"""The attack run of one data set: score it, attack one side, store it, score what is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A defense in the main job: scored clean, under an attack that ignores it, and one through it."""
+"""A run with a defense: scored clean, under an attack that ignores it, and one through it."""
 
 from __future__ import annotations
 

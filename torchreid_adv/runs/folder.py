@@ -1,4 +1,4 @@
-"""What decides the bytes of a run: a run that differs in any of it cannot go on with another's."""
+"""The folder of a run, and what decides its bytes: a run that differs in it may not go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``torchreid-adv sweep``: one model, several bounds and metrics, and the curve."""
+"""A grid of attacks x models x data: each attack stored once, each cell scored once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a transfer table attacks: groups of models by attacks, bounds and metrics."""
+"""What a grid attacks: groups of models by attacks, bounds and metrics."""
 
 from __future__ import annotations
 

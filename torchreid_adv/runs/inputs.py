@@ -1,4 +1,4 @@
-"""``torchreid-adv attack-gallery``: write an adversarial version of a data set, and score it."""
+"""Models, their weights, and data sets, as a config names them."""
 
 from __future__ import annotations
 

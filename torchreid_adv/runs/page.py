@@ -1,4 +1,4 @@
-"""All that a page says of one data set: computed here, worded in the template."""
+"""The page of a run: a section for each data set, its figures, report.html."""
 
 from __future__ import annotations
 
@@ -185,14 +185,6 @@ def write_report(out: Path, results: dict[str, Any], targets: Sequence[TargetRep
         DataError: an image is missing or cannot be read; the message names the file.
         OSError: the folder cannot be written.
     """
-    # here, because the page's modules import this one, and because matplotlib is slow to import
-    pass
-
-    return write_page(out, results, targets)
-
-
-def write_page(out: Path, results: dict[str, Any], targets: Sequence[TargetReport]) -> Path:
-    """Write figures, then the page; see :func:`torchreid_adv.runs.page.write_report`."""
     sections = [build_section(target, str(results["model"]["name"])) for target in targets]
     prefixes = figure_prefixes([target.name for target in targets])
     for prefix, section in zip(prefixes, sections, strict=True):

@@ -1,4 +1,4 @@
-"""The units of work of a variant: what is computed and stored together, by whomever."""
+"""Units of work: what is computed and stored together, and the ledger of what is done."""
 
 from __future__ import annotations
 

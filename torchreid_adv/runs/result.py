@@ -1,4 +1,4 @@
-"""How a run scores features: by its protocol, and what a targeted attack reaches."""
+"""What came of a run: scores by its protocol, and what results.json says of a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an image of a variant is stored, and what its manifest says of it."""
+"""Stored images: how each is written, what the manifest says of it, and all of it read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What torchreid's own keys may be: refused here in a sentence, before data is read."""
+"""What torchreid's own keys may be, and ``ready``: what has to hold before data is read."""
 
 from __future__ import annotations
 

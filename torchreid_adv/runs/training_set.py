@@ -1,4 +1,4 @@
-"""``torchreid-adv attack-train``: an adversarial version of the training set, to train on."""
+"""The training set, attacked by a frozen network and stored, to train on: ``attack-train``."""
 
 from __future__ import annotations
 

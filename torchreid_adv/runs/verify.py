@@ -1,4 +1,4 @@
-"""The leaderboard: results of the standard evaluation side by side, as a page and as Markdown."""
+"""Stored images, checked one by one against their manifest and their originals."""
 
 from __future__ import annotations
 

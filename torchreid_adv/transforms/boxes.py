@@ -1,4 +1,4 @@
-"""Random rectangles in an image, drawn as Random Erasing draws them."""
+"""Random rectangles, drawn as Random Erasing draws them, and images moved at random (PadCrop)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Channel Fusion (CF)."""
+"""Channel Fusion (CF), the paper's mixture of it with gray images, and sketches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images of three channels chosen among red, green, blue, gray and sketch."""
+"""Three channels chosen among red, green, blue, gray and sketch; how sketches are made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A color table: how far each color moves, given at the corners of a lattice in RGB."""
+"""Color tables: how far each color moves. How they are read, their files, and Recolor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Diversity Learning (DL)."""
+"""Diversity Learning (DL), and DL*, which leaves out local transformations."""
 
 from __future__ import annotations
 

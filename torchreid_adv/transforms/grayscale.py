@@ -1,4 +1,4 @@
-"""Global Grayscale Transformation."""
+"""Grayscale transformations: global (GGT), of the whole image, and local (LGT), of a rectangle."""
 
 from __future__ import annotations
 

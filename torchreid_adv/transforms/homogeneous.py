@@ -1,4 +1,4 @@
-"""Homogeneous images: other looks of the same image, for the whole of it or for a box."""
+"""Homogeneous images: other looks of the same image, for the whole of it or for a box (LHT)."""
 
 from __future__ import annotations
 

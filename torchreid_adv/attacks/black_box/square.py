@@ -1,4 +1,4 @@
-"""The Square attack's proposals."""
+"""The Square attack: random squares of noise, kept where the answers say that they help."""
 
 from __future__ import annotations
 

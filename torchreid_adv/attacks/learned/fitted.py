@@ -1,4 +1,4 @@
-"""Attacks that were learned before: nothing is optimized on the images they change."""
+"""Attacks that were learned before, by name: nothing is optimized on the images they change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop that learns a universal perturbation: one step per batch."""
+"""The loop that learns a universal perturbation, and the meta-gradient that its steps follow."""
 
 from __future__ import annotations
 

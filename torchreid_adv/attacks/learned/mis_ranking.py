@@ -1,4 +1,4 @@
-"""The game that trains a generator of perturbations: one step of both players per batch."""
+"""Mis-Ranking: the game that trains a generator of perturbations, and the losses of its players."""
 
 from __future__ import annotations
 

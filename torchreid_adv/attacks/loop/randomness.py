@@ -1,4 +1,4 @@
-"""Random numbers that belong to an image or a step, and a random state left as it was."""
+"""Random numbers that belong to an image or a step; the images of a batch by their own sizes."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     modality      which is which: a field of torchreid's tuples
     frames        of which frames of a tracklet a clip consists
     tracklets     the torchreid data set of tracklets
-    vcm           HITSZ-VCM; its lists are in vcm_lists
+    vcm           HITSZ-VCM and its lists
     bupt_campus   BUPTCampus
     virtual_vi    virtual people walking, in that layout
     image_sets    SYSU-MM01, RegDB and LLCM

@@ -1,4 +1,4 @@
-"""HITSZ-VCM: tracklets of people by twelve cameras, each visible by day and infrared by night."""
+"""HITSZ-VCM: people by twelve cameras, visible by day and infrared by night; and its lists."""
 
 from __future__ import annotations
 

@@ -1,16 +1,17 @@
 """Synthetic ("virtual") people: articulated, dressed, walking, seen by cameras that differ.
 
-    draws        random numbers keyed by purpose         options      how much is rendered
+    draws        random numbers keyed by purpose         people       draws who the people are
     body         proportions, gait, pose                 view         body -> canvas pixels
-    wardrobe     materials, cloths, cuts, outfits        patterns     stripes, checks, prints...
-    figure       a person as parts: legs, trunk, arms, head, bags
-    canvas       paints shaded parts                     identity     draws who the people are
+    clothes      cloths, cuts, outfits                   patterns     stripes, checks, prints...
+    colors       named colors                            solids       materials, light, solid parts
+    figure       a person as parts: trunk, bags; limbs and head are files of their own
+    shading      lights the parts and paints them        camera       blur, color, noise, infrared
     style        wardrobe + cameras + scenes             styles       style_a, style_b, style_c
-    scenes       backgrounds, with things along walls    backdrop     pieces cut out of them
+    scenes       backgrounds, things in street           backdrop     pieces cut out of them
     occluders    what stands between person and camera
-    response     blur, color, noise of a camera          image        one image of all this
-    plan, folder, render    a whole set, once            datasets     torchreid data sets
-    sheet        a contact sheet
+    image        one image of all this                   walks        one frame of a tracklet
+    folder       how much is rendered, and where         plan         which images a set has
+    render       a whole set, once; a contact sheet      datasets     torchreid data sets
 
 An image is a function of style, seed, person, camera and image index; its background one of
 camera and image index alone. In ``virtual_c_long`` the camera also tells what a person wears.

@@ -1,4 +1,4 @@
-"""What a camera makes of the light: blur, color response, exposure, noise."""
+"""What a camera makes of the light: blur, color response, exposure, noise; infrared by night."""
 
 from __future__ import annotations
 

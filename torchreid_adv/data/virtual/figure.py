@@ -1,4 +1,4 @@
-"""A person as a list of parts: body and clothes hung on the joints of a pose."""
+"""A person as a list of parts: body, clothes and bags, hung on the joints of a pose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a rendered set lies: found again, never written over, whole or not there."""
+"""How much of a set is rendered, and where it lies: found again, whole or not there."""
 
 from __future__ import annotations
 

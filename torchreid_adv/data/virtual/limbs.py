@@ -1,4 +1,4 @@
-"""Arms, sleeves and hands."""
+"""Arms and legs, with sleeves, hands, trousers, skirts and shoes."""
 
 from __future__ import annotations
 

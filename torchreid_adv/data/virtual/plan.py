@@ -1,4 +1,4 @@
-"""Which images a set has: who is seen by which camera, and under which file name."""
+"""Which images or tracklets a set has: who is seen by which camera, under which file name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renders a set of virtual people into a data root, once."""
+"""Renders a set of virtual people into a data root, once; and draws a contact sheet of one."""
 
 from __future__ import annotations
 

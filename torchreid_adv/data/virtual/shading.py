@@ -1,4 +1,4 @@
-"""Where the parts of a figure lie in the picture and how they take the light, all at once.
+"""Where the parts of a figure lie, how they take the light, and the canvas they are painted on.
 
 A part covers a few hundred pixels, and an array operation on so few costs more in being called
 than in being done. So the windows of all parts lie one behind the other in flat arrays.

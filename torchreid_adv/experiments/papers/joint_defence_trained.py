@@ -1,4 +1,4 @@
-"""Tables and a figure of networks that were trained adversarially, beside others."""
+"""Gong et al.: tables and a figure of networks trained adversarially, beside others."""
 
 from __future__ import annotations
 

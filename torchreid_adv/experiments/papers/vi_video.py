@@ -1,4 +1,4 @@
-"""The video network's rows of table 1: which parts they have, and what a trained one scores."""
+"""The video network: tables 1 and 2, the parts of each row, and what a trained network scores."""
 
 from __future__ import annotations
 

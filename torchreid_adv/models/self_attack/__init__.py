@@ -1,11 +1,10 @@
 """Self-attack defense and spatio-temporal relations for visible-infrared video re-ID.
 
-attention    residual attention within a frame (IMSA) and across modalities (CMCA)
-backbone     a ResNet in its stem and its four layers, last stride 1
-guidance     features of body parts guided by space and time (FRM-STIG)
+layers       attention within a frame (IMSA) and across modalities (CMCA), a ResNet's stages with
+             last stride 1, body parts guided by space and time (FRM-STIG)
 network      the network of both, the attacker and the defender
-parts        which parameters a step of the training moves
-rows         which parts a network has, by the paper's words or by its checkpoint
+parts        which parameters a step of the training moves, and which parts a network has, by the
+             paper's words or by its checkpoint
 """
 
 from __future__ import annotations

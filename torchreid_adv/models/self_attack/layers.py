@@ -1,4 +1,4 @@
-"""Attention from one feature map to another, added to the first."""
+"""The video network's layers: residual attention, the ResNet's stages, FRM-STIG's guidance."""
 
 from __future__ import annotations
 
