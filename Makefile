@@ -8,13 +8,18 @@ OPTIONS ?=
 ONLY ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs house index golden golden-record
+.PHONY: demo test lint docs formats house index golden golden-record
 
 demo: $(VENV)/.demo
 	$(BIN)/python tools/attack_gallery.py --config-file configs/quickstart.yaml $(OPTIONS)
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
+
+# the acceptance table of models from other projects; REID_SOURCES names a folder of their
+# checkouts, each called OWNER+REPOSITORY
+formats: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/models/formats -m "" -s $(OPTIONS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -49,7 +54,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 # installed again when the code or what it needs changes
-SOURCES := pyproject.toml setup.py $(shell find torchreid_adv configs -name '*.py' -o -name '*.html' -o -name '*.js' -o -name '*.json' -o -name '*.yaml')
+SOURCES := pyproject.toml setup.py $(shell find torchreid_adv benchmarks configs -name '*.py' -o -name '*.html' -o -name '*.js' -o -name '*.json' -o -name '*.yaml')
 
 $(VENV)/.demo: $(VENV)/bin/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet '.[cpu]'

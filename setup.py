@@ -1,15 +1,23 @@
-"""All is declared in pyproject.toml, but that configs/ is torchreid_adv/configs in a wheel."""
+"""All is declared in pyproject.toml, except where two folders beside the package go in a wheel.
+
+``configs/`` becomes ``torchreid_adv/configs``, and ``benchmarks/`` becomes
+``torchreid_adv/benchmarks``.
+"""
 
 from setuptools import find_namespace_packages, setup
 
-CONFIGS = "torchreid_adv.configs"
+BESIDE = {f"torchreid_adv.{folder}": folder for folder in ("configs", "benchmarks")}
 
 setup(
     packages=[
         *find_namespace_packages(include=["torchreid_adv*"]),
-        CONFIGS,
-        *(f"{CONFIGS}.{name}" for name in find_namespace_packages("configs")),
+        *BESIDE,
+        *(
+            f"{package}.{name}"
+            for package, folder in BESIDE.items()
+            for name in find_namespace_packages(folder)
+        ),
     ],
-    package_dir={CONFIGS: "configs"},
+    package_dir=BESIDE,
     package_data={"": ["*.yaml"]},
 )

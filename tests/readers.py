@@ -1,7 +1,8 @@
 """What the reader of a page has: data sets below reid-data, and files that no command writes."""
 
-from further_sets import write_duke, write_msmt17, write_personx
+from further_sets import PEOPLE, draw, write_duke, write_msmt17, write_personx
 from markets import write_market
+from own_sets import write_mot
 from small_networks import write_checkpoint
 from vcm import write_vcm
 from vi_images import write_regdb, write_sysu
@@ -34,8 +35,30 @@ def write_data(root):
     write_vcm(root, test=2, frames=2)
 
 
+def write_own(place):
+    """Write crops with their list, crops in folders, and a tracking sequence."""
+    rows = ["path,pid,camid,split"]
+    for number in range(2 * PEOPLE):
+        for camera in range(2):
+            for index in range(2):
+                side = "train" if number < PEOPLE else ("gallery" if camera else "query")
+                name = f"{number}_{camera}_{index}.jpg"
+                draw(place / "cut" / name, number, camera, index)
+                rows.append(f"cut/{name},{number},door {camera},{side}")
+                draw(
+                    place / "crops" / f"{number}" / f"cam{camera}_{index}.jpg",
+                    number,
+                    camera,
+                    index,
+                )
+    (place / "people.csv").write_text("\n".join(rows) + "\n")
+    write_mot(place / "MOT17" / "train" / "MOT17-02-FRCNN")
+
+
 def equip(place, page):
     """Put into a folder what the reader of a page has."""
     write_data(place / "reid-data")
+    if page == "your_own_data":
+        write_own(place)
     for seed, (name, network) in enumerate(CHECKPOINTS.get(page, {}).items()):
         write_checkpoint(place / name, network, seed=seed)

@@ -162,7 +162,13 @@ def test_every_path_has_its_home(cfg, tmp_path, monkeypatch, key, how):
     assert config.lookup(cfg, key) == wanted
 
 
-NO_FILES = ("selection.data", "training.init", "training.report", "meta.perturbation")
+NO_FILES = (
+    "data.camera",
+    "selection.data",
+    "training.init",
+    "training.report",
+    "meta.perturbation",
+)
 
 
 def test_every_key_that_names_a_file_is_a_path():

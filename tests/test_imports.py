@@ -1,7 +1,7 @@
 """A module imports only from stages to its left; nothing happens on a plain import."""
 
 import ast
-import importlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +12,7 @@ import torchreid_adv
 from torchreid_adv.moved import MOVED
 
 ROOT = Path(torchreid_adv.__file__).parent
+BENCHMARKS = ROOT.parent / "benchmarks"
 STAGES = [
     {"version", "errors", "moved"},
     {"registry"},
@@ -26,7 +27,7 @@ STAGES = [
     {"runs"},
     {"standard", "engines"},
     {"experiments"},
-    {"benchmarks"},
+    {"benchmarks"},  # the file that says where they are: beside the package
     {"testing", "cli"},
     {"__main__", "__init__"},
 ]
@@ -59,6 +60,27 @@ def test_a_module_imports_only_from_its_left(path):
     for module in imported(path):
         other = stage(module)
         assert other == own or ORDER[other] < ORDER[own], f"{path.name} imports {module}"
+
+
+def test_benchmarks_use_the_package_and_it_does_not_use_them():
+    files = sorted(BENCHMARKS.rglob("*.py"))
+    assert files
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            # relative, because mypy knows them by the name of their folder
+            if isinstance(node, ast.ImportFrom) and node.level:
+                assert (node.level, path.parent) == (1, BENCHMARKS), path
+            elif isinstance(node, ast.ImportFrom):
+                assert stage(node.module or "") not in ("benchmarks", "cli"), path
+    for path in FILES:
+        assert not [name for name in imported(path) if stage(name) == "benchmarks"], path
+
+
+def test_benchmarks_go_by_the_same_name_in_a_clone_and_in_a_wheel():
+    for path in sorted(BENCHMARKS.glob("[!_]*.py")):
+        spec = importlib.util.find_spec(f"torchreid_adv.benchmarks.{path.stem}")
+        assert spec is not None
+        assert Path(spec.origin) == path
 
 
 def module_of(path: Path) -> str:

@@ -1,5 +1,6 @@
 """What is shipped: built as `python -m build` does it, installed, used from an empty folder."""
 
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,8 @@ import pytest
 from torchreid_adv.version import __version__
 
 ROOT = Path(__file__).parents[1]
-SHIPPED = ("configs", "docs", "tests", "tools", "torchreid_adv", ".ci")
+BESIDE = ("benchmarks", "configs")  # in a wheel they are folders of the package
+SHIPPED = (*BESIDE, "docs", "tests", "tools", "torchreid_adv", ".ci")
 BUILD = "import setuptools.build_meta as b; print(b.build_sdist({0!r}), b.build_wheel({0!r}))"
 
 
@@ -63,14 +65,14 @@ def test_the_sdist_holds_the_whole_tree(built):
 
 
 @pytest.mark.slow
-def test_the_wheel_holds_the_package_and_the_configs(built):
+def test_the_wheel_holds_the_package_the_configs_and_the_benchmarks(built):
     (path,) = built.glob("*.whl")
     with zipfile.ZipFile(path) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
         (name,) = [n for n in archive.namelist() if n.endswith("/METADATA")]
         facts = message_from_string(archive.read(name).decode())
-    examples = {f"torchreid_adv/{name}" for name in files_below("configs")}
-    assert held == files_below("torchreid_adv") | examples
+    beside = {f"torchreid_adv/{name}" for name in files_below(*BESIDE)}
+    assert held == files_below("torchreid_adv") | beside
     assert facts["Version"] == __version__
     assert facts["Requires-Python"] == ">=3.10"
     assert {"cpu", "gpu", "onnx", "pictures", "test"} <= set(facts.get_all("Provides-Extra"))
@@ -93,3 +95,11 @@ def test_an_installed_wheel_is_used_from_an_empty_folder(built, tmp_path):
     assert re.search(r"mAP: \d", done.stdout)
     listed = python("-m", "torchreid_adv", "list", "configs", cwd=empty, PYTHONPATH=str(site))
     assert str(site) in listed.stdout
+    figures = tmp_path / "figures.json"
+    sizes = ["--queries", "20", "--gallery", "300", "--json", str(figures)]
+    measure = ["-m", "torchreid_adv", "benchmark", "retrieval", *sizes]
+    python(*measure, cwd=empty, PYTHONPATH=str(site))
+    assert json.loads(figures.read_text())["retrieval"]["agrees"]
+    where = "import torchreid_adv.benchmarks as b; print(b.__file__)"
+    found = python("-c", where, cwd=empty, PYTHONPATH=str(site)).stdout.strip()
+    assert found == str(site / "torchreid_adv/benchmarks/__init__.py")

@@ -176,8 +176,8 @@ FOREIGN = {
         "mis-ranking": "'mis_ranking'", "fgm": "'fgsm'",
     },
     "model": {
-        "vit_base_patch16_224": "model.name python", "swin_tiny": "model.name python",
-        "TransReID": "model.name python", "clip": "model.name python", "agw": "'agw_resnet50'",
+        "vit_base_patch16_224": "list formats", "swin_tiny": "list formats",
+        "clip": "list formats", "strong_baseline": "'sb_resnet50'",
         "model.pth.tar-60": "model.load_weights",
     },
     "data set": {
@@ -206,8 +206,8 @@ def test_names_of_other_projects_point_to_ours(cfg, kind):
 @pytest.mark.parametrize(
     ("key", "name", "wrong"),
     [
-        ("data.targets", "veri776", "viper"),
-        ("data.targets", "vehicleid", "did you mean"),
+        ("data.targets", "vric", "viper"),
+        ("data.targets", "aicity", "did you mean"),
         ("data.targets", "grids", "prid"),
         ("data.targets", "pride", "grid"),
         ("data.targets", "imagenet", "did you mean"),

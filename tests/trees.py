@@ -66,6 +66,7 @@ class Tree:
         rooted: whether the set is looked for below the root, and not made there.
         unlisted: whether images that no list names are warned of.
         options: of the reader.
+        entry: data root -> name that the set is read by; None = its registered name.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Tree:
     rooted: bool = True
     unlisted: bool = True
     options: dict = dataclasses.field(default_factory=dict)
+    entry: object = None
 
     def put(self, side, files, pid, camid):
         """Write the files of a row."""

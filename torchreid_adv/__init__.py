@@ -31,6 +31,7 @@ _HOME = {
     "DEFENSES": "registry",
     "DISTANCES": "registry",
     "ENGINES": "registry",
+    "LOADERS": "registry",
     "MODELS": "registry",
     "SAMPLERS": "registry",
     "TRANSFORMS": "registry",

@@ -227,8 +227,9 @@ def _elsewhere(*pairs: tuple[str, str]) -> tuple[tuple[re.Pattern[str], str], ..
 
 
 _FOREIGN_NETWORK = (
-    "networks of other libraries (timm, TransReID, CLIP...) come in by a function of yours: "
-    "model.name python, model.load_weights module:function"
+    "networks of other projects are named by their format, such as timm:NAME:FILE, "
+    "transreid:CHECKOUT:CFG.yml:FILE, hf:FOLDER or python:module:function; see "
+    "'torchreid-adv list formats'"
 )
 # kind -> names that other projects use for what has another name, or another place, here
 ELSEWHERE: dict[str, tuple[tuple[re.Pattern[str], str], ...]] = {
@@ -296,6 +297,9 @@ LAYOUTS = Registry("layout", "data.stock")
 READERS = Registry("reader", "data")
 # networks under torchreid's factory signature (num_classes, loss, pretrained, use_gpu)
 MODELS = Registry("model", "models")
+# networks from elsewhere: loader(request) -> the network and its preprocessing; facts: example,
+# options = those that it takes besides the common ones, weights = True where it reads checkpoints
+LOADERS = Registry("format", "models.formats")
 # how far two features are apart, for attacks and for evaluation
 DISTANCES = Registry("distance", "distances")
 # test-time wrappers, pixels -> pixels
@@ -322,6 +326,7 @@ TABLES: dict[str, Registry] = {
     "defenses": DEFENSES,
     "distances": DISTANCES,
     "engines": ENGINES,
+    "formats": LOADERS,
     "models": MODELS,
     "protocols": PROTOCOLS,
     "reproductions": REPRODUCTIONS,

@@ -10,7 +10,7 @@ import torch
 from test_fgsm import EPS, PIDS, features, images, make_batch, model  # noqa: F401 (fixtures)
 from torch import nn
 
-from torchreid_adv.attacks import GradientAttack, LinfDelta, MetricDistance, References
+from torchreid_adv.attacks import Budget, GradientAttack, LinfDelta, MetricDistance, References
 from torchreid_adv.attacks.apgd import AutoStep, PullToNearest, checkpoints
 from torchreid_adv.attacks.average_precision import RankLoss, RankMargin
 from torchreid_adv.attacks.black_box.query_attack import QueryAttack, Signs
@@ -31,9 +31,7 @@ def apgd(objective, eps=EPS, steps=20, **options):
 
 
 def noise(eps=EPS, tries=5):
-    return QueryAttack(
-        RankLoss(UNIT), eps, Signs, cost=1, queries=1 + tries, seed=0, precision="fp32"
-    )
+    return QueryAttack(RankLoss(UNIT), Budget(eps=eps), Signs, cost=1, queries=1 + tries)
 
 
 def test_an_attack_by_apgd_keeps_what_every_attack_promises():

@@ -75,10 +75,10 @@ def test_meta_times_every_kind_of_step(capsys):
 
 @pytest.mark.slow
 def test_the_peak_of_a_second_order_step_is_above_a_plain_ones(capsys):
-    from torchreid_adv.benchmarks import defense as bench_defense
+    from torchreid_adv.experiments import defense_timing
 
     small = {"model": "resnet18", "size": (64, 32), "images": 8, "repeats": 1}
-    peaks = bench_defense.run(**small)["peak_bytes"]
+    peaks = defense_timing.run(**small)["peak_bytes"]
     if not peaks:
         pytest.skip("the system does not tell")
     assert 0 < peaks["plain"] < peaks["2"]
@@ -106,8 +106,8 @@ def test_attacks_counts_what_goes_through_the_network(capsys):
 
 def test_every_peer_of_an_attack_is_there():
     import torchattacks
-
     from torchreid_adv.benchmarks.attacks import PEERS
+
     from torchreid_adv.registry import ATTACKS
 
     assert set(PEERS) <= set(ATTACKS)

@@ -97,3 +97,24 @@ def test_an_image_in_training_and_in_the_test_is_named(tmp_path):
     path.write_text(json.dumps(splits))
     with pytest.raises(DataError, match="in training and in the test"):
         load_dataset("prid2011", tmp_path, **TRACKLETS)
+
+
+def test_a_record_that_tells_no_clothes_and_no_view_is_described_as_before_there_were_any(tmp_path):
+    import dataclasses
+    import json
+
+    from torchreid_adv.core.contents import Contents
+    from torchreid_adv.data.contents import _described
+    from torchreid_adv.data.records import Record
+
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"x")
+    record = Record("gallery/a.jpg", path, 7, 1)
+    labels, _ = _described(record, Contents())
+    fields = "image_id pid camid modality tracklet number clip"
+    assert set(labels) == set(fields.split())
+    texts = {
+        json.dumps(_described(dataclasses.replace(record, **told), Contents()))
+        for told in ({}, {"clothes": "red"}, {"view": 0}, {"view": 1})
+    }
+    assert len(texts) == 4

@@ -137,3 +137,63 @@ def test_a_gallery_without_the_queries_identities_is_refused():
     gallery = Features(gallery.values, gallery.pids + 50, gallery.camids, gallery.image_ids)
     with pytest.raises(DataError, match="query identities do not appear in the gallery"):
         evaluate(query, gallery, protocol="sysu_mm01")
+
+
+def worn(clothes, pids, camids, places):
+    values = torch.tensor(places)[:, None]
+    names = tuple(map(str, range(len(pids))))
+    return Features(values, torch.tensor(pids), torch.tensor(camids), names, clothes)
+
+
+def test_what_is_worn_decides_which_matches_count():
+    """By hand: nearest first are the query's coat, a stranger, the query's shirt, its camera."""
+    query = worn(("coat",), [1], [0], [0.0])
+    clothes = ("coat", "coat", "shirt", "shirt")
+    gallery = worn(clothes, [1, 2, 1, 1], [1, 1, 2, 0], [0.1, 0.2, 0.3, 0.4])
+    found = {
+        name: evaluate(query, gallery, protocol=name).mAP
+        for name in ("market1501", "clothes_changed", "clothes_same", "no_cameras")
+    }
+    assert found == pytest.approx(
+        {
+            "market1501": (1 + 2 / 3) / 2,  # ranks 1 and 3
+            "clothes_changed": 1 / 2,  # the shirt alone, behind the stranger
+            "clothes_same": 1,  # the coat alone
+            "no_cameras": (1 + 2 / 3 + 3 / 4) / 3,
+        }
+    )
+
+
+@pytest.mark.parametrize("name", ["clothes_changed", "clothes_same"])
+def test_clothes_that_are_not_known_are_asked_for(name):
+    query, gallery = worn(("coat",), [1], [0], [0.0]), worn(None, [1, 2], [1, 1], [0.1, 0.2])
+    with pytest.raises(DataError, match="known of 0 of 2 gallery images; give each image its"):
+        evaluate(query, gallery, protocol=name)
+    gallery = worn(("coat", ""), [1, 2], [1, 1], [0.1, 0.2])
+    with pytest.raises(DataError, match="known of 1 of 2 gallery images"):
+        evaluate(query, gallery, protocol=name)
+
+
+def test_no_match_in_the_clothes_that_are_asked_for_is_named():
+    query = worn(("coat",), [1], [0], [0.0])
+    gallery = worn(("coat", "coat"), [1, 2], [1, 1], [0.1, 0.2])
+    with pytest.raises(DataError, match="appears in the gallery in other clothes"):
+        evaluate(query, gallery, protocol="clothes_changed")
+
+
+def test_a_vehicle_s_drawn_image_is_no_query_of_its_gallery():
+    """By hand: two vehicles of two images; in each draw one of each is the gallery."""
+    values = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+    side = Features(values, torch.tensor([1, 1, 2, 2]), torch.arange(4), tuple("abcd"))
+    result = evaluate(side, side, protocol="vehicleid")
+    assert result.queries == 20  # two queries in each of ten galleries
+    assert result.mAP == 1
+
+
+def test_facts_of_rules_from_before_are_what_they_were():
+    facts = PROTOCOLS.build("sysu_mm01").facts()
+    assert facts == {
+        "galleries": 10, "shots": 1, "same_place": [[2, 1]], "same_camera": False,
+        "per_identity": True,
+    }  # fmt: skip
+    assert PROTOCOLS.build("clothes_same").facts()["same_clothes"] == "required"

@@ -151,7 +151,7 @@ class Rows(nn.Module):
     ("end", "reason"),
     [
         (lambda x: (x, x), "gives a tuple|gives a dict"),
-        (lambda x: x[:, :, None, None], r"gives float32 \(3, 6, 1, 1\)"),
+        (lambda x: x[:, :, None].repeat(1, 1, 2), r"gives float32 \(3, 6, 2\)"),
         (lambda x: x.argmax(1, keepdim=True), r"gives int64 \(3, 1\)|in float32"),
         (lambda x: x.mean(0), r"gives float32 \(6,\)"),
         (lambda x: x / 0, "NaN or infinity"),

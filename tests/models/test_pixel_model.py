@@ -10,6 +10,7 @@ from torchreid_adv.core.facts import facts_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models import Ensemble, PixelModel
+from torchreid_adv.runs.settings import attacked_size
 
 
 def smooth_image(height, width, seed=0):
@@ -91,5 +92,6 @@ def test_only_another_interpolation_than_torchreids_changes_what_tells_a_model_f
     assert "interpolation" not in plain
     members = [PixelModel(nn.Flatten(), interpolation=name) for name in ("bilinear", "bicubic")]
     assert Ensemble(members[1:]).interpolation == "bicubic"
-    with pytest.raises(ConfigError, match="resize images alike"):
-        Ensemble(members)
+    with pytest.raises(ConfigError, match="resizes by bicubic, pillow; use space stored"):
+        attacked_size("network", Ensemble(members))
+    assert attacked_size("network", Ensemble(members[1:])) == (256, 128)

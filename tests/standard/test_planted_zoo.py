@@ -142,8 +142,8 @@ def planted_attack(monkeypatch, fails):
     """Make the attacks of the trials broken ones; single steps stay as they are."""
     honest = sample.apgd
 
-    def apgd(objective, eps, steps):
-        attack = honest(objective, eps, steps)
+    def apgd(objective, budget):
+        attack = honest(objective, budget)
         attack.__class__ = type("Planted", (Broken,), {"fails": staticmethod(fails)})
         return attack
 

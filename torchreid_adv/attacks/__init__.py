@@ -1,5 +1,6 @@
 """Attacks on the metric by which a re-ID model ranks."""
 
+from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.build import build_attack, configured_attack
 from torchreid_adv.attacks.learned.fitted import Fitted
 from torchreid_adv.attacks.learned.meta_attack import UniversalFit
@@ -13,6 +14,7 @@ from torchreid_adv.attacks.references import References
 __all__ = [
     "Adversarial",
     "Attack",
+    "Budget",
     "Fitted",
     "GradientAttack",
     "LinfDelta",
@@ -24,6 +26,7 @@ __all__ = [
     "StepRule",
     "UniversalFit",
     "UniversalPerturbation",
+    "attack",
     "build_attack",
     "configured_attack",
 ]

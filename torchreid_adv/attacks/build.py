@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from torchreid_adv.attacks.budget import FIELDS, Budget
 from torchreid_adv.attacks.loop.gradient_attack import Attack
 from torchreid_adv.attacks.shared_noise import with_shared_noise
 from torchreid_adv.config import PER_ATTACK, AdvConfig, lookup, split_options
-from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import configured_metric
-from torchreid_adv.models.pixel_model import PixelModel, black_box
-from torchreid_adv.models.prepare import PRECISIONS, frozen
+from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box
+from torchreid_adv.models.prepare import frozen
 from torchreid_adv.registry import ATTACKS
 
 TRACKLETS = ("frames", "shared")
@@ -46,15 +46,11 @@ def build_attack(
     Example:
         >>> attack = build_attack("mifgsm", eps=8 / 255, momentum=0.9)
     """
-    for key, value in {"eps": eps, "step_size": options.get("step_size")}.items():
-        _check_unit(key, value)
-    if options.get("precision", "fp32") not in PRECISIONS:
-        raise ConfigError(
-            f"precision is one of {', '.join(PRECISIONS)}, got {options['precision']!r}"
-        )
+    spent = {field: value for field, value in options.items() if field in FIELDS}
+    budget = Budget(eps=eps, **spent)
     if isinstance(distance, str):
         distance = build_distance(distance, normalize=True)
-    attack: Attack = ATTACKS.build(name, eps=float(eps), distance=distance, **options)
+    attack: Attack = ATTACKS.build(name, eps=budget.eps, distance=distance, **options)
     attack.name = ATTACKS.name_of(name)
     if tracklet not in TRACKLETS:
         raise ConfigError(f"tracklet is one of {', '.join(TRACKLETS)}, got {tracklet!r}")
@@ -62,7 +58,7 @@ def build_attack(
 
 
 def configured_attack(cfg: AdvConfig) -> Attack:
-    """Build the attack of ``adv.attack.*``; gray levels are converted here and nowhere else.
+    """Build the attack of ``adv.attack.*``, whose lengths are gray levels.
 
     Options in a section called as an attack are of that attack alone, see
     :func:`torchreid_adv.config.split_options`.
@@ -79,12 +75,10 @@ def configured_attack(cfg: AdvConfig) -> Attack:
             "adv.attack.tracklet shared gives the frames of a tracklet one noise; set data.type "
             "video, or adv.attack.tracklet frames"
         )
-    for key in ("step_size", "steps", "momentum"):
-        value = own.get(key, chosen[key])
-        if value is not None:
-            if key not in ATTACKS.options(chosen.name):
-                raise ConfigError(f"the attack '{chosen.name}' does not use adv.attack.{key}")
-            options[key] = from_levels(value) if key == "step_size" else value
+    spent = {key: own.get(key, chosen[key]) for key in PER_ATTACK}
+    for key, value in spent.items():
+        if value is not None and key not in ATTACKS.options(chosen.name):
+            raise ConfigError(f"the attack '{chosen.name}' does not use adv.attack.{key}")
     if chosen.targeted:
         if "targeted" not in ATTACKS.options(chosen.name):
             raise ConfigError(
@@ -95,13 +89,13 @@ def configured_attack(cfg: AdvConfig) -> Attack:
         if "weights" not in ATTACKS.options(chosen.name):
             raise ConfigError(f"the attack '{chosen.name}' does not use adv.attack.weights")
         options["weights"] = chosen.weights
+    distance = configured_distance(cfg)
+    budget = Budget.of_levels(eps=chosen.eps, seed=chosen.seed, precision=chosen.precision, **spent)
     return build_attack(
         chosen.name,
-        eps=from_levels(chosen.eps),
-        distance=configured_distance(cfg),
-        seed=chosen.seed,
-        precision=chosen.precision,
+        distance=distance,
         tracklet=chosen.tracklet,
+        **budget.given(),
         **options,
     )
 
@@ -109,18 +103,6 @@ def configured_attack(cfg: AdvConfig) -> Attack:
 def configured_distance(cfg: AdvConfig) -> Distance:
     """Return the distance that is attacked: ``adv.attack.metric``, or that of the evaluation."""
     return configured_metric(cfg, cfg.adv.attack.metric)
-
-
-def _check_unit(key: str, value: Any) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        hint = (
-            f"; for {value} gray levels pass {value} / 255"
-            if isinstance(value, (int, float))
-            else ""
-        )
-        raise ConfigError(f"{key} is in [0, 1] pixel units, got {value!r}{hint}")
 
 
 def check_gradient(model: nn.Module, attack: Attack | None = None) -> None:
@@ -151,4 +133,4 @@ def _cut(model: nn.Module) -> Iterator[bool]:
         first = next(part.parameters(), torch.zeros(1))
         images = torch.full((2, 3, *part.size), 0.5, device=first.device).requires_grad_()
         with frozen(part), torch.enable_grad(), torch.random.fork_rng():
-            yield not part(images).requires_grad
+            yield not part(images, **any_labels(part, 2)).requires_grad

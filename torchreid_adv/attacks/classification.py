@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.fgsm import PAPER, iteration_rule, sign_attack
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
@@ -20,7 +21,6 @@ from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.pixel_model import PixelModel
 from torchreid_adv.models.prepare import InFormat, frozen
-from torchreid_adv.registry import ATTACKS
 
 
 def identity_scores(model: nn.Module, images: Tensor) -> list[Tensor]:
@@ -115,20 +115,14 @@ class ClassificationAttack:
     """I-FGSM on the identity logits of a network that has a classifier on its features.
 
     Args:
-        eps: L-infinity bound, pixel units of [0, 1].
-        step_size: pixel units of [0, 1].
-        steps: number of steps.
-        seed: of everything random inside the model.
-        precision: ``fp32`` or ``bf16``.
+        budget: with step_size and steps.
     """
 
-    def __init__(
-        self, *, eps: float, step_size: float, steps: int, seed: int, precision: str
-    ) -> None:
+    def __init__(self, budget: Budget) -> None:
         self.name = "classification_ifgsm"
-        self.linf: float | None = eps
-        self.step_size, self.steps = step_size, steps
-        self.seed, self.precision = seed, precision
+        self.linf: float | None = budget.eps
+        self.step_size, self.steps = budget.required("step_size"), budget.required("steps")
+        self.seed, self.precision = budget.seed, budget.precision
 
     def describe(self) -> dict[str, Any]:
         """Return what a report says of the attack, lengths in gray levels."""
@@ -150,14 +144,14 @@ class ClassificationAttack:
         Raises:
             ConfigError: the network has no classifier of its training identities.
         """
-        loop = sign_attack(
-            IdentityLogits(identity_classifier(model)),
-            self.linf or 0,
+        budget = Budget(
+            eps=self.linf or 0,
             step_size=self.step_size,
             steps=self.steps,
             seed=self.seed,
             precision=self.precision,
         )
+        loop = sign_attack(IdentityLogits(identity_classifier(model)), budget)
         return loop(model, batch)
 
 
@@ -203,29 +197,18 @@ def _check_takes_features(model: PixelModel, classifier: nn.Linear) -> None:
         )
 
 
-@ATTACKS.register(
-    "classification_ifgsm", paper=PAPER, title="the baseline: sign steps on the identity logits"
+@attack(
+    "classification_ifgsm",
+    paper=PAPER,
+    title="the baseline: sign steps on the identity logits",
+    step_size=from_levels(1),
+    steps=iteration_rule,
 )
-def classification_ifgsm(
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = from_levels(1),
-    steps: int | None = None,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> ClassificationAttack:
+def classification_ifgsm(budget: Budget, distance: Distance) -> ClassificationAttack:
     """Build I-FGSM on the identity logits, the paper's baseline.
 
-    Args:
-        eps: L-infinity bound, pixel units of [0, 1].
+    Options:
         distance: not looked at; the metric is what this baseline ignores.
-        step_size: pixel units of [0, 1].
         steps: None = :func:`iteration_rule`.
-        seed: of everything random inside the model.
-        precision: ``fp32`` or ``bf16``.
     """
-    steps = iteration_rule(eps) if steps is None else steps
-    return ClassificationAttack(
-        eps=eps, step_size=step_size, steps=steps, seed=seed, precision=precision
-    )
+    return ClassificationAttack(budget)

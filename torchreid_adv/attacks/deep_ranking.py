@@ -7,13 +7,14 @@ random numbers of its own.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.mismatch import (
     GreedyTopMisranking,
     GreedyTopTranslocation,
@@ -34,7 +35,6 @@ from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.registry import ATTACKS
 
 
 class CandidateRank(RankingObjective):
@@ -151,7 +151,7 @@ class QueryRank(RankingObjective):
 RANKING = "Zhou et al., Adversarial Attack and Defense in Deep Ranking, 2021"
 MISMATCH = "Tolias et al., Targeted Mismatch Adversarial Attack, 2019"
 MISRANK = "Wang et al., Transferable, Controllable, and Inconspicuous Attacks on Re-ID, 2020"
-_STEP, _STEPS = from_levels(3), 32
+_SPENT: dict[str, Any] = {"step_size": from_levels(3), "steps": 32}
 
 
 ERS = (
@@ -199,114 +199,93 @@ def robustness_score(figures: Mapping[str, float]) -> float:
     return sum(parts) / len(parts)
 
 
-Objectives = Callable[..., RankingObjective]
+@attack("ca_plus", paper=RANKING, title="the image up in the lists of random queries", **_SPENT)
+def ca_plus(budget: Budget, distance: Distance, *, width: int = 5) -> RankingAttack:
+    """Build CA+.
 
-
-def _on_others(
-    objective: Objectives,
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _STEP,
-    steps: int = _STEPS,
-    width: int = 5,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> RankingAttack:
-    """Build CA or QA.
-
-    Args:
-        objective: made of the distance, the width and the seed.
-        eps: L-infinity bound, pixel units of [0, 1].
-        distance: the metric that ranks.
-        step_size: pixel units of [0, 1].
-        steps: number of steps.
-        width: number of queries (CA) or candidates (QA).
-        seed: of the choice.
-        precision: ``fp32`` or ``bf16``.
+    Options:
+        width: number of queries.
     """
-    made = functools.partial(objective, width=width)
-    return _on_labels(
-        made,
-        eps=eps,
-        distance=distance,
-        step_size=step_size,
-        steps=steps,
-        seed=seed,
-        precision=precision,
-    )
+    return RankingAttack(CandidateRank(distance, up=True, width=width, seed=budget.seed), budget)
 
 
-def _on_labels(
-    objective: Objectives,
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _STEP,
-    steps: int = _STEPS,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> RankingAttack:
-    """Build an attack whose objective needs the distance and the seed only."""
-    return RankingAttack(
-        objective(distance, seed=seed),
-        eps,
-        step_size=step_size,
-        steps=steps,
-        seed=seed,
-        precision=precision,
-    )
+@attack("ca_minus", paper=RANKING, title="the image down in the lists it is on top of", **_SPENT)
+def ca_minus(budget: Budget, distance: Distance, *, width: int = 5) -> RankingAttack:
+    """Build CA-.
+
+    Options:
+        width: number of queries.
+    """
+    return RankingAttack(CandidateRank(distance, up=False, width=width, seed=budget.seed), budget)
 
 
-for _name, _title, _kind, _up in (
-    ("ca_plus", "the image up in the lists of random queries", CandidateRank, True),
-    ("ca_minus", "the image down in the lists it is on top of", CandidateRank, False),
-    ("qa_plus", "random candidates up in the image's list", QueryRank, True),
-    ("qa_minus", "the first candidates down in the image's list", QueryRank, False),
-):
-    _build = functools.partial(_on_others, functools.partial(_kind, up=_up))
-    ATTACKS.register(_name, paper=RANKING, title=_title)(_build)
+@attack("qa_plus", paper=RANKING, title="random candidates up in the image's list", **_SPENT)
+def qa_plus(budget: Budget, distance: Distance, *, width: int = 5) -> RankingAttack:
+    """Build QA+.
 
-for _name, _paper, _title, _objective in (
-    ("tma", MISMATCH, "towards a random image", TargetedMismatch),
-    ("ltm", MISRANK, "the furthest other identity before the nearest own", LearningToMisrank),
-    ("gtm", RANKING, "towards the nearest other identity", GreedyTopMisranking),
-    ("gtt", RANKING, "the first image out of the first four", GreedyTopTranslocation),
-):
-    ATTACKS.register(_name, paper=_paper, title=_title)(functools.partial(_on_labels, _objective))
+    Options:
+        width: number of candidates.
+    """
+    return RankingAttack(QueryRank(distance, up=True, width=width, seed=budget.seed), budget)
 
 
-@ATTACKS.register(
-    "sp_qa", paper=RANKING, title="as qa_plus or qa_minus, the nearest neighbors staying"
+@attack("qa_minus", paper=RANKING, title="the first candidates down in the image's list", **_SPENT)
+def qa_minus(budget: Budget, distance: Distance, *, width: int = 5) -> RankingAttack:
+    """Build QA-.
+
+    Options:
+        width: number of candidates.
+    """
+    return RankingAttack(QueryRank(distance, up=False, width=width, seed=budget.seed), budget)
+
+
+@attack("tma", paper=MISMATCH, title="towards a random image", **_SPENT)
+def tma(budget: Budget, distance: Distance) -> RankingAttack:
+    """Build TMA."""
+    return RankingAttack(TargetedMismatch(distance, seed=budget.seed), budget)
+
+
+@attack("ltm", paper=MISRANK, title="the furthest other identity before the nearest own", **_SPENT)
+def ltm(budget: Budget, distance: Distance) -> RankingAttack:
+    """Build LTM."""
+    return RankingAttack(LearningToMisrank(distance, seed=budget.seed), budget)
+
+
+@attack("gtm", paper=RANKING, title="towards the nearest other identity", **_SPENT)
+def gtm(budget: Budget, distance: Distance) -> RankingAttack:
+    """Build GTM."""
+    return RankingAttack(GreedyTopMisranking(distance, seed=budget.seed), budget)
+
+
+@attack("gtt", paper=RANKING, title="the first image out of the first four", **_SPENT)
+def gtt(budget: Budget, distance: Distance) -> RankingAttack:
+    """Build GTT."""
+    return RankingAttack(GreedyTopTranslocation(distance, seed=budget.seed), budget)
+
+
+@attack(
+    "sp_qa",
+    paper=RANKING,
+    title="as qa_plus or qa_minus, the nearest neighbors staying",
+    **_SPENT,
 )
 def sp_qa(
-    *,
-    eps: float,
+    budget: Budget,
     distance: Distance,
-    step_size: float = _STEP,
-    steps: int = _STEPS,
+    *,
     up: bool = True,
     width: int = 5,
     keep: float = 10.0,
     neighbors: int = 5,
-    seed: int = 0,
-    precision: str = "fp32",
 ) -> RankingAttack:
     """Build SP-QA: QA, and the nearest neighbors of the clean image stay where they are.
 
-    Args:
-        eps: L-infinity bound, pixel units of [0, 1].
-        distance: the metric that ranks.
-        step_size: pixel units of [0, 1].
-        steps: number of steps.
+    Options:
         up: raise random candidates, or lower some of the nearest.
         width: number of candidates.
         keep: weight of the neighbors.
         neighbors: how many stay.
-        seed: of the choice.
-        precision: ``fp32`` or ``bf16``.
     """
+    seed = budget.seed
     objective = QueryRank(distance, up=up, width=width, keep=keep, neighbors=neighbors, seed=seed)
-    return RankingAttack(
-        objective, eps, step_size=step_size, steps=steps, seed=seed, precision=precision
-    )
+    return RankingAttack(objective, budget)

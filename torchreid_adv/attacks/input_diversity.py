@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.fgsm import sign_attack
 from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
 from torchreid_adv.attacks.loop.gradients import Smoothed
@@ -18,9 +19,6 @@ from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.registry import ATTACKS
-
-_LEVEL = from_levels(1)
 
 
 @dataclass(frozen=True)
@@ -114,98 +112,64 @@ class Diversified(Objective):
         return views
 
 
-@ATTACKS.register(
+@attack(
     "difgsm",
     paper="Xie et al., Improving Transferability of Adversarial Examples with Input Diversity, "
     "2019",
     title="sign steps through smaller copies at random places",
+    step_size=from_levels(1),
+    steps=10,
+    momentum=1.0,
 )
 def difgsm(
-    *,
-    eps: float,
+    budget: Budget,
     distance: Distance,
-    step_size: float = _LEVEL,
-    steps: int = 10,
-    momentum: float = 1.0,
+    *,
     p: float = 0.5,
     smallest: float = 0.9,
     targeted: bool = False,
-    seed: int = 0,
-    precision: str = "fp32",
 ) -> GradientAttack:
     """Build DI-FGSM (momentum 0: DI, momentum 1: M-DI), without the published square resize.
 
-    Args:
-        eps: L-infinity bound, pixel units of [0, 1].
-        distance: the metric that is attacked.
-        step_size: pixel units of [0, 1].
-        steps: number of steps.
-        momentum: decay of the running sum of L1-normalized gradients.
+    Options:
         p: probability that an image is varied in a step.
         smallest: least factor by which it shrinks.
         targeted: pull instead of push.
-        seed: of the draws.
-        precision: ``fp32`` or ``bf16``.
     """
+    objective = MetricDistance(distance, targeted=targeted)
     diversity = InputDiversity(p=p, smallest=smallest)
-    return sign_attack(
-        Diversified(MetricDistance(distance, targeted=targeted), diversity, seed=seed),
-        eps,
-        step_size=step_size,
-        steps=steps,
-        momentum=momentum,
-        seed=seed,
-        precision=precision,
-    )
+    return sign_attack(Diversified(objective, diversity, seed=budget.seed), budget)
 
 
-@ATTACKS.register(
+@attack(
     "tifgsm",
     paper="Dong et al., Evading Defenses to Transferable Adversarial Examples by "
     "Translation-Invariant Attacks, 2019",
     title="sign steps along a smoothed gradient",
+    step_size=from_levels(1),
+    steps=10,
+    momentum=1.0,
 )
 def tifgsm(
-    *,
-    eps: float,
+    budget: Budget,
     distance: Distance,
-    step_size: float = _LEVEL,
-    steps: int = 10,
-    momentum: float = 1.0,
+    *,
     kernel: int = 15,
     reach: float = 3.0,
     p: float = 0.0,
     smallest: float = 0.9,
     targeted: bool = False,
-    seed: int = 0,
-    precision: str = "fp32",
 ) -> GradientAttack:
     """Build TI-FGSM; with p > 0 it is combined with input diversity (TI-DIM).
 
-    Args:
-        eps: L-infinity bound, pixel units of [0, 1].
-        distance: the metric that is attacked.
-        step_size: pixel units of [0, 1].
-        steps: number of steps.
-        momentum: decay of the running sum of L1-normalized gradients.
+    Options:
         kernel: odd length of a side of the Gaussian kernel, pixels.
         reach: standard deviations from its center to its border.
         p: probability that an image is varied in a step.
         smallest: least factor by which it shrinks.
         targeted: pull instead of push.
-        seed: of the draws.
-        precision: ``fp32`` or ``bf16``.
     """
     objective: Objective = MetricDistance(distance, targeted=targeted)
     if p:
-        objective = Diversified(objective, InputDiversity(p=p, smallest=smallest), seed=seed)
-    return sign_attack(
-        objective,
-        eps,
-        step_size=step_size,
-        steps=steps,
-        momentum=momentum,
-        gradient=Smoothed(kernel=kernel, reach=reach),
-        seed=seed,
-        precision=precision,
-    )
+        objective = Diversified(objective, InputDiversity(p=p, smallest=smallest), seed=budget.seed)
+    return sign_attack(objective, budget, gradient=Smoothed(kernel=kernel, reach=reach))

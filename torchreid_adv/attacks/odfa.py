@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.fgsm import iteration_rule, sign_attack
 from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.sma import _LEVEL, VULNERABILITY, SelfDistance
+from torchreid_adv.attacks.sma import VULNERABILITY, SelfDistance
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.registry import ATTACKS
 
 
 class FurthestNegative(Objective):
@@ -97,65 +99,32 @@ class OppositeDirection(SelfDistance):
 U_TURN = "Zheng et al., U-turn: Crafting Adversarial Queries with Opposite-direction Features, 2022"
 
 
-@ATTACKS.register("odfa", paper=U_TURN, title="towards the opposite of the image's own feature")
-def odfa(
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _LEVEL,
-    steps: int | None = None,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> GradientAttack:
+@attack(
+    "odfa",
+    paper=U_TURN,
+    title="towards the opposite of the image's own feature",
+    step_size=from_levels(1),
+    steps=functools.partial(iteration_rule, rounding="round"),
+)
+def odfa(budget: Budget, distance: Distance) -> GradientAttack:
     """Build the opposite-direction feature attack: sign steps from a random start.
 
     The published code starts at the clean image, where the gradient on unit features is rounding
     noise.
 
-    Args:
-        eps: L-infinity bound, pixel units of [0, 1].
-        distance: the metric that is attacked.
-        step_size: pixel units of [0, 1].
+    Options:
         steps: None = ``round(min(eps + 4, 1.25 eps))``, eps in gray levels.
-        seed: of the random start.
-        precision: ``fp32`` or ``bf16``.
     """
-    return sign_attack(
-        OppositeDirection(distance),
-        eps,
-        step_size=step_size,
-        steps=iteration_rule(eps, "round") if steps is None else steps,
-        start="random",
-        seed=seed,
-        precision=precision,
-    )
+    return sign_attack(OppositeDirection(distance), budget, start="random")
 
 
-@ATTACKS.register("fna", paper=VULNERABILITY, title="from the own identity to the furthest other")
-def fna(
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _LEVEL,
-    steps: int = 15,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> GradientAttack:
-    """Build the furthest-negative attack.
-
-    Args:
-        eps: L-infinity bound, pixel units of [0, 1].
-        distance: the metric that is attacked.
-        step_size: pixel units of [0, 1].
-        steps: number of steps.
-        seed: of everything random inside the model.
-        precision: ``fp32`` or ``bf16``.
-    """
-    return sign_attack(
-        FurthestNegative(distance),
-        eps,
-        step_size=step_size,
-        steps=steps,
-        seed=seed,
-        precision=precision,
-    )
+@attack(
+    "fna",
+    paper=VULNERABILITY,
+    title="from the own identity to the furthest other",
+    step_size=from_levels(1),
+    steps=15,
+)
+def fna(budget: Budget, distance: Distance) -> GradientAttack:
+    """Build the furthest-negative attack."""
+    return sign_attack(FurthestNegative(distance), budget)

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchreid_adv.attacks.budget import Budget
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial, GradientAttack
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
 from torchreid_adv.attacks.loop.perturbations import LinfDelta
@@ -201,32 +202,19 @@ class RankingAttack(GradientAttack):
 
     Args:
         objective: what grows.
-        eps: L-infinity bound, pixel units of [0, 1].
-        step_size: pixel units of [0, 1].
-        steps: how many.
-        seed: of the choice and of everything random inside the model.
-        precision: ``fp32`` or ``bf16``.
+        budget: with step_size and steps.
     """
 
     objective: RankingObjective
 
-    def __init__(
-        self,
-        objective: RankingObjective,
-        eps: float,
-        *,
-        step_size: float,
-        steps: int,
-        seed: int,
-        precision: str,
-    ) -> None:
+    def __init__(self, objective: RankingObjective, budget: Budget) -> None:
         super().__init__(
             objective,
-            LinfDelta(eps),
-            functools.partial(SignStep, lr=step_size),
-            steps,
-            seed=seed,
-            precision=precision,
+            LinfDelta(budget.eps),
+            functools.partial(SignStep, lr=budget.required("step_size")),
+            budget.required("steps"),
+            seed=budget.seed,
+            precision=budget.precision,
         )
 
     def __call__(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.fgsm import sign_attack
 from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
@@ -15,7 +16,6 @@ from torchreid_adv.attacks.references import References
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance
-from torchreid_adv.registry import ATTACKS
 from torchreid_adv.transforms.grayscale import LocalGrayscale, RandomGray
 
 
@@ -114,104 +114,59 @@ VULNERABILITY = (
     "Attacks, 2020"
 )
 JOINT = "Gong et al., Robust Person Re-identification with Multi-Modal Joint Defence, 2021"
-_LEVEL = from_levels(1)
 
 
-@ATTACKS.register("sma", paper=VULNERABILITY, title="away from the image's own feature")
-def sma(
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _LEVEL,
-    steps: int = 15,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> GradientAttack:
-    """Build the self metric attack: sign steps from a random start.
-
-    Args:
-        eps: L-infinity bound, pixel units of [0, 1].
-        distance: the metric that is attacked.
-        step_size: pixel units of [0, 1].
-        steps: number of steps.
-        seed: of the random start.
-        precision: ``fp32`` or ``bf16``.
-    """
-    return sign_attack(
-        SelfDistance(distance),
-        eps,
-        step_size=step_size,
-        steps=steps,
-        start="random",
-        seed=seed,
-        precision=precision,
-    )
+@attack(
+    "sma",
+    paper=VULNERABILITY,
+    title="away from the image's own feature",
+    step_size=from_levels(1),
+    steps=15,
+)
+def sma(budget: Budget, distance: Distance) -> GradientAttack:
+    """Build the self metric attack: sign steps from a random start."""
+    return sign_attack(SelfDistance(distance), budget, start="random")
 
 
-def _lta(
-    eps: float,
-    distance: Distance,
-    step_size: float,
-    steps: int,
-    momentum: float,
-    legacy: bool,
-    redraw: bool,
-    seed: int,
-    precision: str,
-) -> GradientAttack:
-    lgt = LocalGrayscale(p=1.0, legacy=legacy)
-    return sign_attack(
-        TransformedSelfDistance(distance, lgt, redraw=redraw, seed=seed),
-        eps,
-        step_size=step_size,
-        steps=steps,
-        momentum=momentum,
-        start="if_stuck",
-        seed=seed,
-        precision=precision,
-    )
-
-
-@ATTACKS.register("lta", paper=JOINT, title="away from the own feature through grayscale patches")
-def lta(
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _LEVEL,
-    steps: int = 15,
-    momentum: float = 1.0,
-    legacy: bool = False,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> GradientAttack:
+@attack(
+    "lta",
+    paper=JOINT,
+    title="away from the own feature through grayscale patches",
+    step_size=from_levels(1),
+    steps=15,
+    momentum=1.0,
+)
+def lta(budget: Budget, distance: Distance, *, legacy: bool = False) -> GradientAttack:
     """Build the local transformation attack: a new grayscale patch of the image in each step.
 
     A gray image has no such patch that differs, and takes a random start.
 
-    Args:
-        eps: L-infinity bound, pixel units of [0, 1].
-        distance: the metric that is attacked.
-        step_size: pixel units of [0, 1].
-        steps: number of steps.
-        momentum: decay of the running sum of L1-normalized gradients.
+    Options:
         legacy: draw patches as the published code does, see LGT.
-        seed: of the patches.
-        precision: ``fp32`` or ``bf16``.
     """
-    return _lta(eps, distance, step_size, steps, momentum, legacy, True, seed, precision)
+    return _transformed_attack(budget, distance, legacy=legacy, redraw=True)
 
 
-@ATTACKS.register("lta_minus", paper=JOINT, title="LTA with one patch for all steps")
-def lta_minus(
-    *,
-    eps: float,
-    distance: Distance,
-    step_size: float = _LEVEL,
-    steps: int = 15,
-    momentum: float = 1.0,
-    legacy: bool = False,
-    seed: int = 0,
-    precision: str = "fp32",
+@attack(
+    "lta_minus",
+    paper=JOINT,
+    title="LTA with one patch for all steps",
+    step_size=from_levels(1),
+    steps=15,
+    momentum=1.0,
+)
+def lta_minus(budget: Budget, distance: Distance, *, legacy: bool = False) -> GradientAttack:
+    """Build LTA-: as :func:`lta`, but the grayscale patch is drawn once.
+
+    Options:
+        legacy: draw patches as the published code does, see LGT.
+    """
+    return _transformed_attack(budget, distance, legacy=legacy, redraw=False)
+
+
+def _transformed_attack(
+    budget: Budget, distance: Distance, *, legacy: bool, redraw: bool
 ) -> GradientAttack:
-    """Build LTA-: as :func:`lta`, but the grayscale patch is drawn once."""
-    return _lta(eps, distance, step_size, steps, momentum, legacy, False, seed, precision)
+    patches = LocalGrayscale(p=1.0, legacy=legacy)
+    objective = TransformedSelfDistance(distance, patches, redraw=redraw, seed=budget.seed)
+    return sign_attack(objective, budget, start="if_stuck")

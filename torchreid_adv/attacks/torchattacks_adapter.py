@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial
 from torchreid_adv.attacks.loop.objectives import Losses, MetricDistance
 from torchreid_adv.attacks.loop.randomness import PerImageDraws, same_size, seeded
@@ -22,7 +23,6 @@ from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.models.prepare import prepared
-from torchreid_adv.registry import ATTACKS
 
 
 class TorchattacksAttack:
@@ -33,17 +33,12 @@ class TorchattacksAttack:
 
     Args:
         attack: name of the class.
-        eps: bound, pixel units of [0, 1]: L-infinity, or for an L2 class the root mean square
-            change of a pixel, so that its radius is ``eps * sqrt(3 H W)``.
+        budget: None = the class's own; for an L2 class eps is the root mean square change of a
+            pixel, so that its radius is ``eps * sqrt(3 H W)``, and step_size is in its unit.
         distance: the metric that is attacked.
         options: of the class, under its own names and in pixel units.
-        step_size: in the unit of eps; None = the class's own.
-        steps: None = the class's own.
-        momentum: None = the class's own.
         tau: for classes that move an image until its distance crosses a threshold.
         targeted: pull instead of push.
-        seed: of everything random.
-        precision: ``fp32`` or ``bf16``.
 
     Raises:
         ConfigError: torchattacks is missing, or a class or option that cannot be used.
@@ -52,26 +47,21 @@ class TorchattacksAttack:
     def __init__(
         self,
         attack: str,
+        budget: Budget,
         *,
-        eps: float,
         distance: Distance,
         options: Mapping[str, Any],
-        step_size: float | None,
-        steps: int | None,
-        momentum: float | None,
         tau: float | None,
         targeted: bool,
-        seed: int,
-        precision: str,
     ) -> None:
         self.name = attack.lower()
         self.attack, self.method = attack, method(attack, tau=tau)
-        self.eps, self.step_size, self.tau = eps, step_size, tau
+        self.eps, self.step_size, self.tau = budget.eps, budget.step_size, tau
         self.distance, self.targeted = distance, targeted
-        self.seed, self.precision = seed, precision
+        self.seed, self.precision = budget.seed, budget.precision
         self.options = dict(options)
-        self._set("steps", self.method.steps, steps)
-        self._set("momentum", "decay", momentum)
+        self._set("steps", self.method.steps, budget.steps)
+        self._set("momentum", "decay", budget.momentum)
         self._check()
 
     @property
@@ -222,31 +212,28 @@ def _signature(name: str) -> Sequence[str]:
     return [key for key in inspect.signature(_class(name)).parameters if key != "model"]
 
 
-@ATTACKS.register(
+@attack(
     "torchattacks",
     paper="Kim, Torchattacks: A PyTorch Repository for Adversarial Attacks, 2020",
     title="a class of torchattacks on the metric",
+    step_size=None,
+    steps=None,
+    momentum=None,
 )
 def torchattacks(
-    *,
-    eps: float,
+    budget: Budget,
     distance: Distance,
     attack: str = "VMIFGSM",
     kwargs: Mapping[str, Any] | None = None,
-    step_size: float | None = None,
-    steps: int | None = None,
-    momentum: float | None = None,
+    *,
     tau: float | None = None,
     targeted: bool = False,
-    seed: int = 0,
-    precision: str = "fp32",
 ) -> TorchattacksAttack:
     """Build an attack of torchattacks on a metric.
 
-    Args:
+    Options:
         eps: bound, pixel units of [0, 1]: L-infinity; for an L2 class the root mean square change
             of a pixel.
-        distance: the metric that is attacked.
         attack: name of the class, such as ``VMIFGSM``.
         kwargs: options of the class under its own names; lengths in pixel units of [0, 1].
         step_size: in the unit of eps; None = the class's own.
@@ -254,19 +241,7 @@ def torchattacks(
         momentum: its ``decay``; None = the class's own.
         tau: threshold, for the classes that move an image until its distance crosses one.
         targeted: pull instead of push.
-        seed: of everything random.
-        precision: ``fp32`` or ``bf16``.
     """
     return TorchattacksAttack(
-        attack,
-        eps=eps,
-        distance=distance,
-        options=kwargs or {},
-        step_size=step_size,
-        steps=steps,
-        momentum=momentum,
-        tau=tau,
-        targeted=targeted,
-        seed=seed,
-        precision=precision,
+        attack, budget, distance=distance, options=kwargs or {}, tau=tau, targeted=targeted
     )

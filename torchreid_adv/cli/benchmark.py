@@ -11,7 +11,7 @@ from typing import Any
 
 from torchreid_adv.registry import COMMANDS
 
-SECTIONS = {  # section -> module below torchreid_adv.benchmarks
+SECTIONS = {  # section -> module of benchmarks/
     "attack": "attacks",
     "retrieval": "retrieval",
     "rerank": "rerank",

@@ -18,6 +18,7 @@ from yacs.config import CfgNode
 
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.config.own_sets import place_in
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import COMMANDS
@@ -261,4 +262,6 @@ def _names(cfg: config.AdvConfig, values: list[str]) -> tuple[list[str], list[st
 
 def _is_key(cfg: config.AdvConfig, word: str) -> bool:
     """Tell a key from the name of a data set, after which torchreid has a section, too."""
+    if place_in(word) is not None and word.partition("=")[0] == word:
+        return False
     return "." in word or "=" in word or (word in cfg and not isinstance(cfg[word], CfgNode))

@@ -34,6 +34,7 @@ class Batch:
         places: (N, S) int64, which of its T frames a tracklet shows at each place of the clip that
             the model sees, -1 for no frame; None = the clip is the T frames. So a frame that comes
             twice in a short tracklet's clip is one image, with one perturbation.
+        view: (N,) viewpoints, where known.
 
     Raises:
         ConfigError: images that are not in [0, 1], not finite, empty, or of another shape; places
@@ -47,6 +48,7 @@ class Batch:
     image_ids: tuple[str, ...] = EMPTY
     modality: Tensor | None = None
     places: Tensor | None = None
+    view: Tensor | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.images.shape)
@@ -92,6 +94,9 @@ class Batch:
         given: dict[str, Any] = {"sizes": self.sizes}
         if self.modality is not None:
             given["modality"] = self.modality
+        for name, values in (("camera", self.camids), ("view", self.view)):
+            if values is not None and _wants(model, name):
+                given[name] = values
         if self.places is None:
             return functools.partial(model, **given)
         rows, places = torch.arange(len(self))[:, None], self.places.cpu()
@@ -113,6 +118,12 @@ class Batch:
             images=self.images.to(device),
             modality=None if self.modality is None else self.modality.to(device),
         )
+
+
+def _wants(model: Any, name: str) -> bool:
+    """Return whether a model, or a part of it, says that it takes a label of each image."""
+    parts = model.modules() if hasattr(model, "modules") else ()
+    return any(name in getattr(part, "record_labels", ()) for part in parts)
 
 
 def generator(*key: object) -> torch.Generator:

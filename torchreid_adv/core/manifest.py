@@ -51,6 +51,9 @@ class Entry:
         modality: 0 visible, 1 infrared; None where the data set does not tell.
         tracklet: of a frame, the name of its tracklet.
         frame: its number there, from 0.
+        clothes: what is worn on it, "" where the data set does not tell.
+        view: number of the side or height that the camera looks from; None where the data set
+            does not tell.
     """
 
     image_id: str
@@ -70,6 +73,8 @@ class Entry:
     modality: int | None = None
     tracklet: str = ""
     frame: int = 0
+    clothes: str = ""
+    view: int | None = None
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Entry:
@@ -80,6 +85,7 @@ class Entry:
         """Return it as JSON, without what does not apply to it."""
         absent = {"modality"} if self.modality is None else set()
         absent |= set() if self.tracklet else {"tracklet", "frame"}
+        absent |= {n for n in ("clothes", "view") if getattr(self, n) in ("", None)}
         return _line({key: value for key, value in asdict(self).items() if key not in absent})
 
 
@@ -214,6 +220,8 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "modality": (lambda value: type(value) is int and value in (0, 1), "0 or 1"),
     "tracklet": (lambda value: _is_text(value) and bool(value), "a name"),
     "frame": (is_count, "an integer, 0 or more"),
+    "clothes": (lambda value: _is_text(value) and bool(value), "a name"),
+    "view": (is_count, "an integer, 0 or more"),
 }
 
 

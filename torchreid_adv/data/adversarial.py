@@ -13,11 +13,13 @@ from torchreid_adv.core.manifest import FILE_NAME, SIDES, Entry, Manifest, read_
 from torchreid_adv.data.cross_modality.modality import VISIBLE
 from torchreid_adv.data.cross_modality.tracklets import Item, TrackletDataset
 from torchreid_adv.data.listing import Layout, ListedFiles
+from torchreid_adv.data.public_sets import with_training
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.datasets import TABLES
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
 
+_TOLD = ("clothes", "view")
 STORED = ("adversarial", "adversarial_video")
 ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
@@ -42,7 +44,9 @@ class Adversarial(ImageDataset):
         self.dataset_dir, manifest = _read("adversarial", folder)
         self.protocol = protocol_of(self.dataset_dir, manifest)
         sides = {s: self._items(manifest.side(s)) for s in SIDES}
-        super().__init__(**sides, **kwargs)
+        self.clothes, self.views = (_told(self.dataset_dir, manifest, n) for n in _TOLD)
+        self.names, self.test_only = _names(manifest), not sides["train"]
+        super().__init__(**with_training(sides), **kwargs)
 
     def _items(self, entries: tuple[Entry, ...]) -> list[tuple[str, int, int]]:
         return [(str(inside(self.dataset_dir, e.output)), e.pid, e.camid) for e in entries]
@@ -70,8 +74,10 @@ class AdversarialTracklets(TrackletDataset):
                 f"'{self.dataset_dir}' holds single images, not tracklets; set data.type image and "
                 "the data set adversarial"
             )
-        train, query, gallery = (self._items(manifest.side(side)) for side in SIDES)
-        super().__init__(train, query, gallery, **kwargs)
+        sides = {side: self._items(manifest.side(side)) for side in SIDES}
+        self.clothes, self.views = (_told(self.dataset_dir, manifest, n) for n in _TOLD)
+        self.names, self.test_only = _names(manifest), not sides["train"]
+        super().__init__(*with_training(sides).values(), **kwargs)
 
     def _items(self, entries: tuple[Entry, ...]) -> list[Item]:
         ordered = sorted(entries, key=lambda e: (e.tracklet, e.frame))
@@ -83,6 +89,19 @@ class AdversarialTracklets(TrackletDataset):
             modality = VISIBLE if first.modality is None else first.modality
             items.append((paths, first.pid, first.camid, modality))
         return items
+
+
+def _told(folder: Path, manifest: Manifest, name: str) -> dict[str, Any]:
+    """Return path -> clothes or view of the images of which the manifest tells it."""
+    values = ((entry.output, getattr(entry, name)) for entry in manifest.stored)
+    return {str(inside(folder, output)): told for output, told in values if told not in ("", None)}
+
+
+def _names(manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """Return the words that numbers of identities, cameras and views stand for."""
+    names = manifest.header.get("names")
+    pairs = names.items() if isinstance(names, dict) else ()
+    return {kind: tuple(map(str, words)) for kind, words in pairs if isinstance(words, list)}
 
 
 def protocol_of(folder: Path, manifest: Manifest) -> str:

@@ -19,6 +19,7 @@ from torchreid_adv.data.records import Record
 from torchreid_adv.errors import DataError
 
 _PLACE = ("path", "frames")  # fields of a record that say where it lies, or are described apart
+_LATER = {"clothes": "", "view": None}  # what counts where it is told: so older notes stay valid
 
 
 def data_facts(data: ReIDData, contents: Contents) -> dict[str, Any]:
@@ -123,6 +124,7 @@ def _described(record: Record, contents: Contents) -> Any:
         field.name: facts_of(getattr(record, field.name))
         for field in dataclasses.fields(record)
         if field.name not in _PLACE
+        and (field.name not in _LATER or getattr(record, field.name) != _LATER[field.name])
     }
     if record.frames:
         return [labels, [_described(frame, contents) for frame in record.frames]]

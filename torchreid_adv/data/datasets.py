@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,14 @@ import numpy as np
 from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.data.records import Record, image_records, tracklet_records
 from torchreid_adv.errors import AdvError, ConfigError, DataError
-from torchreid_adv.integration.datasets import CLASSES, TABLES, check_files, check_own, checked_sets
+from torchreid_adv.integration.datasets import (
+    CLASSES,
+    TABLES,
+    check_files,
+    check_own,
+    checked_sets,
+    resolved,
+)
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS, same_name, unknown
 
@@ -31,6 +38,8 @@ class ReIDData:
         query: records of the queries.
         gallery: records of the gallery.
         protocol: by which it is scored, an entry of PROTOCOLS; "" = as Market-1501.
+        names: "train", "test", "camera" and "view" -> words by number, where words name identities,
+            cameras and views.
     """
 
     name: str
@@ -39,6 +48,7 @@ class ReIDData:
     query: tuple[Record, ...] = field(repr=False)
     gallery: tuple[Record, ...] = field(repr=False)
     protocol: str = ""
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def side(self, name: str) -> tuple[Record, ...]:
         """Return the records of ``train``, ``query`` or ``gallery``."""
@@ -46,6 +56,22 @@ class ReIDData:
             raise ConfigError(f"a side is one of {', '.join(SIDES)}, got '{name}'")
         records: tuple[Record, ...] = getattr(self, name)
         return records
+
+    def training(self, purpose: str) -> tuple[Record, ...]:
+        """Return the training records.
+
+        Args:
+            purpose: what they are for, for the error: "fit the distance 'xqda' to".
+
+        Raises:
+            DataError: there are none.
+        """
+        if not self.train:
+            raise DataError(
+                f"the data set '{self.name}' has no training images to {purpose}; give rows the "
+                "split train, or choose what needs none"
+            )
+        return self.train
 
     @property
     def tracklets(self) -> bool:
@@ -65,7 +91,7 @@ class ReIDData:
         left: dict[str, Any] = {
             s: tuple(r for r in self.side(s) if not r.is_of(image_ids)) for s in SIDES
         }
-        if not all(left.values()):
+        if not all(left[side] for side in SIDES if self.side(side)):
             raise DataError(f"all images of a side of '{self.name}' are bad; nothing is left of it")
         return replace(self, **left)
 
@@ -74,7 +100,8 @@ def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> R
     """Load a data set that torchreid or this package knows by name.
 
     Args:
-        name: ``market1501``, ``dukemtmcreid``..., ``virtual_a``..., ``adversarial``.
+        name: ``market1501``, ``dukemtmcreid``..., ``virtual_a``..., ``adversarial``; or one of your
+            own: ``people.csv``, ``folder:DIR``, ``mot:DIR``.
         root: data root; sets lie below it as torchreid expects them.
         options: further keywords of torchreid's data set classes (``split_id``; ``seq_len`` and
             ``sample_method`` of tracklets, as ``video.*`` in a config...).
@@ -147,7 +174,11 @@ def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:
         DataError: a split is empty, or two images that would get the same name.
     """
     items = {side: getattr(dataset, side) for side in SIDES}
+    if getattr(dataset, "test_only", False) and not dataset.combineall:
+        items["train"] = []  # what stands there for torchreid
     for side, rows in items.items():
+        if side == "train" and getattr(dataset, "test_only", False):
+            continue
         if not rows:
             raise DataError(f"the data set '{name}' below '{root}' has no {side} images")
     video = not isinstance(items["query"][0][0], str)
@@ -157,13 +188,16 @@ def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:
     }
     make = tracklet_records if video else image_records
     folders = _split_folders(paths)
-    records = {side: make(dataset, rows, *folders[side]) for side, rows in items.items()}
-    protocol = getattr(dataset, "protocol", "")
-    return ReIDData(name=name, root=Path(root), **records, protocol=protocol)
+    told: dict[str, Any] = {
+        side: make(dataset, rows, *folders[side]) for side, rows in items.items()
+    }
+    told |= {key: getattr(dataset, key) for key in ("protocol", "names") if hasattr(dataset, key)}
+    return ReIDData(name=name, root=Path(root), **told)
 
 
 def _factory(name: str) -> tuple[str, Any]:
     """Return a data set's name as it is registered, and its class."""
+    name = resolved(name)
     module = vars(torchreid_module("data.datasets"))
     known = {key: made for table in TABLES.values() for key, made in module[table].items()}
     known.update({entry: DATASETS.get(entry) for entry in DATASETS})
@@ -176,7 +210,8 @@ def _factory(name: str) -> tuple[str, Any]:
 def _split_folders(paths: dict[str, list[str]]) -> dict[str, tuple[Path, str]]:
     """Return side -> (common folder, name of the split): the folder's own name where it tells."""
     common = {
-        s: Path(os.path.commonpath([os.path.dirname(p) for p in ps])) for s, ps in paths.items()
+        s: Path(os.path.commonpath([os.path.dirname(p) for p in ps]) if ps else "-")
+        for s, ps in paths.items()
     }
     nested = any(
         a != b and (common[a] == common[b] or common[a] in common[b].parents)

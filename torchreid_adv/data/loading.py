@@ -108,7 +108,14 @@ def make_batch(records: Sequence[Record], images: Sequence[Any]) -> Batch:
         image_ids=tuple(record.image_id for record in all_records),
         modality=modalities(all_records),
         places=places,
+        view=_views(all_records),
     )
+
+
+def _views(records: Sequence[Record]) -> torch.Tensor | None:
+    """Return the viewpoints (N,) of records, None where they do not tell."""
+    found = [getattr(record, "view", None) for record in records]
+    return None if None in found else torch.tensor(found)
 
 
 def batches(

@@ -129,6 +129,15 @@ def matched(
         yield path, match
 
 
+def with_training(sides: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Return sides of which none is empty: test images stand in where there is nothing to train.
+
+    Torchreid's classes ask for training images. A set that says ``test_only`` is not trained on,
+    and its records have none.
+    """
+    return sides if sides["train"] else {**sides, "train": from_0(sides["gallery"])}
+
+
 def one_of(splits: list[Any], split_id: int, name: str) -> Any:
     """Return the split of a data set that ``data.split_id`` names.
 

@@ -34,6 +34,9 @@ class Record:
         frames: of a tracklet, in their order; none = an image.
         clip: of a tracklet, the numbers of the frames that a test looks at; a short tracklet's
             repeat.
+        clothes: what is worn, "" where the data set does not tell.
+        view: number of the side or height that the camera looks from, from 0; None where the data
+            set does not tell.
     """
 
     image_id: str
@@ -45,6 +48,8 @@ class Record:
     number: int = 0
     frames: tuple[Record, ...] = ()
     clip: tuple[int, ...] = ()
+    clothes: str = ""
+    view: int | None = None
 
     @property
     def files(self) -> tuple[Record, ...]:
@@ -88,6 +93,26 @@ def modalities(records: Sequence[Record]) -> Tensor | None:
     return None if None in found else torch.tensor(found)
 
 
+def clothes_of(records: Sequence[Record]) -> tuple[str, ...] | None:
+    """Return what is worn on N records, None where no record tells."""
+    worn = tuple(record.clothes for record in records)
+    return worn if any(worn) else None
+
+
+def camera_labels(records: Sequence[Record], names: Sequence[str]) -> dict[str, Tensor]:
+    """Return ``camera`` and ``view`` (N,) of N records, as a model asks for them by name.
+
+    Raises:
+        DataError: a data set that does not tell the view.
+    """
+    attributes = {"camera": "camid", "view": "view"}
+    found = {n: [getattr(record, attributes[n]) for record in records] for n in names}
+    for name, values in found.items():
+        if None in values:
+            raise DataError(f"the model takes the {name} of each image, and this set has none")
+    return {name: torch.tensor(values) for name, values in found.items()}
+
+
 def image_records(
     dataset: Any, rows: Sequence[Any], folder: Path, split: str
 ) -> tuple[Record, ...]:
@@ -112,10 +137,23 @@ def image_records(
                 int(row[1]),
                 int(row[2]),
                 modality_of(row) if tells else None,
+                **told_of(dataset, row[0]),
             )
             for row in rows
         )
     )
+
+
+def told_of(dataset: Any, path: str) -> dict[str, Any]:
+    """Return clothes and view of a file, as far as its data set tells.
+
+    Args:
+        dataset: its object; its attributes ``clothes`` and ``views`` map paths to words, and
+            to numbers from 0.
+        path: the file, or a tracklet's first frame.
+    """
+    told = {"clothes": getattr(dataset, "clothes", {}), "view": getattr(dataset, "views", {})}
+    return {name: words[path] for name, words in told.items() if path in words}
 
 
 def tracklet_records(
@@ -145,14 +183,15 @@ def tracklet_records(
     for row in rows:
         labels = int(row[1]), int(row[2]), modality_of(row) if tells else None
         ids = [names.of(path, once=True) for path in row[0]]
-        first, last = PurePosixPath(ids[0]), PurePosixPath(ids[-1])
-        name = f"{first.with_suffix('')}-{last.stem}"
+        name = f"{PurePosixPath(ids[0]).with_suffix('')}-{PurePosixPath(ids[-1]).stem}"
+        told = told_of(dataset, row[0][0])
         frames = tuple(
-            Record(image_id, Path(path), *labels, tracklet=name, number=number)
+            Record(image_id, Path(path), *labels, tracklet=name, number=number, **told)
             for number, (image_id, path) in enumerate(zip(ids, row[0], strict=True))
         )
         clip = tuple(rule(len(frames), dataset.seq_len))
-        records.append(Record(name, frames[clip[0]].path, *labels, frames=frames, clip=clip))
+        first = frames[clip[0]].path
+        records.append(Record(name, first, *labels, frames=frames, clip=clip, **told))
     return tuple(sorted(records))
 
 

@@ -98,8 +98,9 @@ class Defended(ImageModel):
             places = None if places is None else places.unflatten(0, (-1, *clips[1:]))
         if places is not None:
             keywords["sizes"] = places
-        if self.draws > 1 and keywords.get("modality") is not None:
-            keywords["modality"] = torch.cat([keywords["modality"]] * self.draws)
+        for name in ("modality", "camera", "view"):
+            if self.draws > 1 and keywords.get(name) is not None:
+                keywords[name] = torch.cat([keywords[name]] * self.draws)
         features: Tensor = self.model(defended, **keywords)
         return features if self.draws == 1 else features.unflatten(0, (self.draws, -1)).mean(0)
 
@@ -124,10 +125,12 @@ class Defended(ImageModel):
         """Return PIL image -> what a transform makes of each draw."""
         return DefendedFiles(self.defense, self.draws, transform)
 
-    def of_files(self, inputs: Sequence[list[Any]], *, modality: Tensor | None = None) -> Tensor:
+    def of_files(
+        self, inputs: Sequence[list[Any]], *, modality: Tensor | None = None, **labels: Tensor
+    ) -> Tensor:
         """Return the features (N, D), averaged over draws, of what the file transform gave."""
         features = [
-            self.model.of_files([image[number] for image in inputs], modality=modality)
+            self.model.of_files([image[number] for image in inputs], modality=modality, **labels)
             for number in range(self.draws)
         ]
         return features[0] if self.draws == 1 else torch.stack(features).mean(0)

@@ -62,7 +62,18 @@ def _labels(dataset: Any) -> Features:
     rows = [(row[0], row[1], row[2]) for row in dataset.data]
     names, pids, camids = zip(*rows, strict=True) if rows else ((), (), ())
     values = torch.arange(len(rows), dtype=torch.float32)[:, None]
-    return Features(values, torch.tensor(pids), torch.tensor(camids), tuple(map(_name, names)))
+    worn = clothes_in(dataset)
+    return Features(
+        values, torch.tensor(pids), torch.tensor(camids), tuple(map(_name, names)), worn
+    )
+
+
+def clothes_in(dataset: Any) -> tuple[str, ...] | None:
+    """Return what is worn on each image or tracklet of a loader's data set, None if not told."""
+    worn = getattr(dataset, "clothes", None)
+    if not worn or not hasattr(dataset, "data"):
+        return None
+    return tuple(worn.get(_name(row[0]), "") for row in dataset.data)
 
 
 def _name(path: Any) -> str:

@@ -42,7 +42,11 @@ def _ranks(cfg: AdvConfig) -> bool:
 
 PLACES = (
     LeftOut(("data.save_dir", "adv.training.folder"), "where files are written"),
-    LeftOut(("data.root", "adv.data.adversarial_dir"), "a place; the images there count"),
+    LeftOut(
+        ("data.root", "adv.data.adversarial_dir", "adv.data.lists"),
+        "a place; the images there count",
+    ),
+    LeftOut(("adv.data.camera", "adv.mot"), "which images a set of one's own has, and those count"),
     LeftOut(
         ("adv.study", "adv.scenarios", "adv.transfer", "adv.pictures", "adv.standard", "adv.zoo"),
         "what is done with models once they are trained",

@@ -15,10 +15,11 @@ from torch.utils.data import DataLoader
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.defenses.torchreid_transform import defend_tests
 from torchreid_adv.distances import FittedDistance
-from torchreid_adv.engines.before_training import check_batches, check_testable
+from torchreid_adv.engines.before_training import check_batches, check_testable, clothes_in
 from torchreid_adv.engines.saving import whole_checkpoints
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import Protocol, RetrievalResult
+from torchreid_adv.integration.datasets import has_no_training
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.output import features_in
@@ -42,8 +43,7 @@ def in_order(features: Features) -> Features:
     if all(name.isdigit() for name in features.image_ids):
         return features
     rows = sorted(range(len(features)), key=features.image_ids.__getitem__)
-    names = tuple(features.image_ids[row] for row in rows)
-    return Features(features.values[rows], features.pids[rows], features.camids[rows], names)
+    return features.taken(rows)
 
 
 @ENGINES.register("evaluation", internal=True)
@@ -213,6 +213,11 @@ class EvaluationMixin(Base):
         """Return the training images, in order and through the test transform."""
         stock = self.datamanager.train_loader
         images = copy.copy(getattr(stock.dataset, "images", stock.dataset))
+        if has_no_training(images):
+            raise DataError(
+                f"{', '.join(self.datamanager.sources)} has no training images to fit a distance "
+                "to; give another -s, or another test.dist_metric"
+            )
         images.transform, images.k_tfm = self.datamanager.transform_te, 1
         return DataLoader(images, batch_size=stock.batch_size, num_workers=stock.num_workers)
 
@@ -229,7 +234,11 @@ class EvaluationMixin(Base):
             camids.append(torch.as_tensor(labels[1]))
             names += data.get("impath") or range(len(names), len(names) + len(pids[-1]))
         features = Features(
-            torch.cat(values).float(), torch.cat(pids), torch.cat(camids), tuple(map(str, names))
+            torch.cat(values).float(),
+            torch.cat(pids),
+            torch.cat(camids),
+            tuple(map(str, names)),
+            clothes_in(loader.dataset),
         )
         print(f"Done, obtained {len(features)}-by-{features.values.size(1)} matrix")
         return features

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchreid_adv.attacks.budget import Budget
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.attacks.classification import IdentityLogits, identity_classifier
 from torchreid_adv.attacks.fgsm import sign_attack
@@ -153,20 +154,18 @@ class InnerAttack:
             ConfigError: ``classification`` and a network without one linear classifier.
         """
         objective, graphed = self._kept(model)
-        loop = sign_attack(
-            objective,
-            self.eps,
+        budget = Budget(
+            eps=self.eps,
             step_size=self.step_size,
             steps=self.steps,
-            start=self.start,
             seed=self.seed,
             precision=self.precision,
-            score=False,
         )
+        loop = sign_attack(objective, budget, start=self.start, score=False)
         if not batch.images.is_cuda or self.precision != "fp32" or type(model) is not PixelModel:
             return loop(model, batch).images  # of a copy, whose BatchNorm is folded
         graphed.refresh()
-        live = PixelModel(graphed, size=model.size, mean=model.mean, std=model.std)
+        live = PixelModel(graphed, **model.settings())
         with frozen(model):  # a GPU waits for Python; graphs last for the whole training
             return loop(Ready(live), batch).images
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torchreid_adv.errors import DataError
 from torchreid_adv.evaluation.blocks import Block, spans
 from torchreid_adv.evaluation.metrics import match_curve, scores
-from torchreid_adv.evaluation.ranking import Ints, Labels
+from torchreid_adv.evaluation.ranking import Clothes, Ints, Labels
 from torchreid_adv.evaluation.result import REPORTED_RANKS, RetrievalResult
 from torchreid_adv.registry import PROTOCOLS
 
+_LATER = ("per_camera", "same_clothes")  # rules that were added after the first results
 _ROWS = 256  # queries whose distances are held at a time
 
 # columns of a drawn gallery, None for all -> distances of queries to them
@@ -34,6 +35,8 @@ class GalleryRules:
             such gallery images do not count, whoever is on them.
         same_camera: gallery images of the query's identity and camid do not count.
         per_identity: the match curve counts identities instead of images.
+        per_camera: images are drawn of each identity and camera; False = of each identity.
+        same_clothes: of :class:`Labels`: "", "ignored" or "required".
     """
 
     galleries: int = 1
@@ -41,16 +44,29 @@ class GalleryRules:
     same_place: tuple[tuple[int, int], ...] = ()
     same_camera: bool = True
     per_identity: bool = False
+    per_camera: bool = True
+    same_clothes: str = ""
 
     @property
     def drawn(self) -> bool:
         """Whether galleries are ranked one by one; else one pass over all images is enough."""
         return self.galleries > 1 or self.shots > 0 or self.per_identity
 
+    @property
+    def uneven(self) -> bool:
+        """Whether queries count in different numbers of galleries, each where it is not drawn."""
+        return self.shots > 0 and self.same_camera and not self.per_camera
+
     def labels(
-        self, query_pids: Ints, gallery_pids: Ints, query_camids: Ints, gallery_camids: Ints
+        self,
+        query_pids: Ints,
+        gallery_pids: Ints,
+        query_camids: Ints,
+        gallery_camids: Ints,
+        *,
+        clothes: Clothes = (None, None),
     ) -> Labels:
-        """Return labels that know which images do not count."""
+        """Return labels that know which images do not count; arguments as :class:`Labels`."""
         return Labels(
             query_pids,
             gallery_pids,
@@ -58,7 +74,18 @@ class GalleryRules:
             gallery_camids,
             same_camera=self.same_camera,
             same_place=self.same_place,
+            same_clothes=self.same_clothes,
+            clothes=clothes,
         )
+
+    def facts(self) -> dict[str, Any]:
+        """Return the rules as plain values; later ones only where they differ from their default.
+
+        So results and caches from before there were these rules stay what they are.
+        """
+        facts = {**asdict(self), "same_place": [list(pair) for pair in self.same_place]}
+        later = {f.name: f.default for f in fields(self) if f.name in _LATER}
+        return {key: value for key, value in facts.items() if later.get(key, _LATER) != value}
 
 
 @PROTOCOLS.register("sysu_mm01", title="ten galleries, one image of an identity by each camera")
@@ -85,6 +112,46 @@ def bupt_campus() -> GalleryRules:
     return GalleryRules(same_camera=False)
 
 
+@PROTOCOLS.register("no_cameras", title="all images; no camera is left out")
+def no_cameras() -> GalleryRules:
+    """Return the rules of sets that do not tell cameras, such as Celeb-reID."""
+    return GalleryRules(same_camera=False)
+
+
+@PROTOCOLS.register(
+    "clothes_changed", title="images in the query's clothes, or by its camera, do not count"
+)
+def clothes_changed() -> GalleryRules:
+    """Return the clothes-changing rules of LTCC and CCVID: matches wear something else."""
+    return GalleryRules(same_clothes="ignored")
+
+
+@PROTOCOLS.register(
+    "clothes_same", title="images in other clothes, or by the query's camera, do not count"
+)
+def clothes_same() -> GalleryRules:
+    """Return the same-clothes rules of LTCC and CCVID: matches wear what the query wears."""
+    return GalleryRules(same_clothes="required")
+
+
+@PROTOCOLS.register("prcc", title="ten galleries, one image of each identity; nothing is left out")
+def prcc() -> GalleryRules:
+    """Return the rules of PRCC, whose queries and gallery are of different cameras."""
+    return GalleryRules(10, 1, same_camera=False, per_camera=False)
+
+
+@PROTOCOLS.register(
+    "vehicleid", title="ten galleries, one image of each vehicle; all its other images are queries"
+)
+def vehicleid() -> GalleryRules:
+    """Return the rules of VehicleID, each of whose images is a camera of its own.
+
+    Every test image is a query and may be drawn for a gallery. Where it is drawn, it is its
+    vehicle's only image, which does not count for itself, so that it is no query of that gallery.
+    """
+    return GalleryRules(10, 1, per_camera=False)
+
+
 def drawn_gallery(pids: Ints, camids: Ints, rules: GalleryRules, *, seed: int) -> Ints:
     """Return the columns of a gallery, in increasing order.
 
@@ -102,8 +169,8 @@ def drawn_gallery(pids: Ints, camids: Ints, rules: GalleryRules, *, seed: int) -
     if not rules.shots:
         return np.arange(len(pids))
     groups: dict[tuple[int, int], list[int]] = {}
-    for column, key in enumerate(zip(pids.tolist(), camids.tolist(), strict=True)):
-        groups.setdefault(key, []).append(column)
+    for column, (pid, camid) in enumerate(zip(pids.tolist(), camids.tolist(), strict=True)):
+        groups.setdefault((pid, camid if rules.per_camera else 0), []).append(column)
     generator = random.Random(seed)
     drawn: list[int] = []
     for _, columns in sorted(groups.items()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import Distance, build_distance
@@ -13,11 +14,12 @@ from torchreid_adv.evaluation.protocol import MARKET, Protocol
 from torchreid_adv.evaluation.rerank import Reranking
 from torchreid_adv.evaluation.result import RetrievalResult
 from torchreid_adv.models.features import Features, extract
+from torchreid_adv.models.loading import scorable
 from torchreid_adv.models.pixel_model import ImageModel
 
 
 def evaluate(
-    query: Features | ImageModel,
+    query: Features | ImageModel | nn.Module | str,
     gallery: Features | ReIDData,
     *,
     distance: Distance | str | None = None,
@@ -30,7 +32,8 @@ def evaluate(
     features, ``protocol`` names it.
 
     Args:
-        query: features of the queries, or a model, also one behind a defense.
+        query: features of the queries, or a model, also one behind a defense; an entry such as
+            ``osnet_x1_0:model.pth`` and a module are loaded, see :func:`load_model`.
         gallery: features of the gallery, or the data set that the model is tested on.
         distance: by which the gallery is ranked; a name means that distance of normalized features.
             None is torchreid's default for features (Euclidean, as they are), and that of the
@@ -54,6 +57,8 @@ def evaluate(
     if isinstance(query, Features) and isinstance(gallery, Features):
         protocol = protocol_of(distance or build_distance("euclidean"), **rules)
         return protocol.evaluate(query, gallery, **team)
+    if isinstance(query, (str, nn.Module)) and isinstance(gallery, ReIDData):
+        query = scorable(query)
     if not (isinstance(query, ImageModel) and isinstance(gallery, ReIDData)):
         raise ConfigError(
             "evaluate takes (features, features) or (model, data set), "

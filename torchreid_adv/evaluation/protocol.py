@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -32,7 +31,7 @@ from torchreid_adv.evaluation.galleries import (
     single_shot_curve,
 )
 from torchreid_adv.evaluation.metrics import check_ap_rule, match_curve, scores
-from torchreid_adv.evaluation.ranking import Ints, Labels, positive_ranks
+from torchreid_adv.evaluation.ranking import Clothes, Ints, Labels, positive_ranks
 from torchreid_adv.evaluation.rerank import Reranking
 from torchreid_adv.evaluation.result import REPORTED_RANKS, RetrievalResult, Scores
 from torchreid_adv.models.features import Features
@@ -161,6 +160,11 @@ class Protocol:
         rules: GalleryRules = PROTOCOLS.build(self.name)
         return rules
 
+    @staticmethod
+    def drawn_galleries(name: str) -> int:
+        """Return how many galleries a protocol draws; 1 where none is drawn, or it is not known."""
+        return int(PROTOCOLS.build(name).galleries) if name in PROTOCOLS else 1
+
     @property
     def plain(self) -> Protocol:
         """The same rules without re-ranking."""
@@ -179,13 +183,14 @@ class Protocol:
             "seed": self.seed,
             "rerank": rerank,
             "block": self.block,
-            "galleries": _plain(dataclasses.asdict(self.galleries)),
+            "galleries": self.galleries.facts(),
         }
 
     def labels(self, query: Features, gallery: Features) -> Labels:
         """Return identities and cameras of both sides, and which gallery images do not count."""
         sides = (query.pids, gallery.pids, query.camids, gallery.camids)
-        return self.galleries.labels(*(side.cpu().numpy() for side in sides))
+        clothes = query.clothes, gallery.clothes
+        return self.galleries.labels(*(side.cpu().numpy() for side in sides), clothes=clothes)
 
     def evaluate(
         self, query: Features, gallery: Features, *, team: Team = ALONE
@@ -204,7 +209,7 @@ class Protocol:
         labels.require_a_positive()  # before the work, not after it
 
         def blocks(columns: Ints | None) -> Block:
-            images = gallery if columns is None else _taken(gallery, columns)
+            images = gallery if columns is None else gallery.taken(columns.tolist())
             if self.rerank is not None:
                 return self.rerank.blocks(query, images, self.distance)
             return feature_blocks(query, images, self.distance)
@@ -260,7 +265,7 @@ class Protocol:
         labels, rules = self.labels(query, gallery), self.galleries
         if rules.shots:  # every drawn gallery has as many images of each identity and camera
             columns = drawn_gallery(labels.gallery_pids, labels.gallery_camids, rules, seed=0)
-            labels = self.labels(query, _taken(gallery, columns))
+            labels = self.labels(query, gallery.taken(columns.tolist()))
         return chances(labels, ap_rule=self.ap_rule)
 
 
@@ -291,6 +296,7 @@ def evaluate_matrix(
     max_rank: int = 50,
     protocol: str = MARKET,
     seed: int = 0,
+    clothes: Clothes = (None, None),
 ) -> RetrievalResult:
     """Score a ranking by ready distances, re-ranked ones for example, as :class:`Protocol` does.
 
@@ -305,6 +311,7 @@ def evaluate_matrix(
         max_rank: as :class:`Protocol`.
         protocol: name, as :class:`Protocol`.
         seed: as :class:`Protocol`.
+        clothes: what is worn on the Q and the G images, for protocols that ask for it.
 
     Raises:
         ConfigError: unknown ap_rule or protocol, max_rank below 1.
@@ -319,7 +326,7 @@ def evaluate_matrix(
     )
     sides = (query_pids, gallery_pids, query_camids, gallery_camids)
     pids = [np.asarray(s.cpu() if isinstance(s, Tensor) else s) for s in sides]
-    labels = rules.galleries.labels(*pids)
+    labels = rules.galleries.labels(*pids, clothes=clothes)
     shape = (len(labels.query_pids), len(labels.gallery_pids))
     if tuple(distances.shape) != shape:
         raise DataError(
@@ -342,17 +349,3 @@ _KEYWORDS: dict[str, tuple[str, Any]] = {  # torchreid's keyword -> key and defa
     "ranks": ("test.ranks", ()),
     "use_metric_cuhk03": ("cuhk03.use_metric_cuhk03", False),
 }
-
-
-def _taken(side: Features, columns: Ints) -> Features:
-    rows = torch.from_numpy(columns)
-    names = tuple(side.image_ids[row] for row in columns.tolist())
-    return Features(
-        side.values[rows.to(side.values.device)], side.pids[rows], side.camids[rows], names
-    )
-
-
-def _plain(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return facts as JSON gives them back."""
-    places = [list(pair) for pair in facts["same_place"]]
-    return {**facts, "same_place": places}

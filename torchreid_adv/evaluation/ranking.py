@@ -8,6 +8,7 @@ matrix of all distances is held.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from torchreid_adv.errors import DataError
 from torchreid_adv.evaluation.blocks import Block, spans
 
 Ints = NDArray[np.int64]
+Clothes = tuple[Sequence[str] | None, Sequence[str] | None]  # of queries and gallery
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +63,14 @@ class Labels:
         same_camera: gallery images of the query's own identity and camera do not count.
         same_place: pairs (query camid, gallery camid) of cameras that look at one place: such
             gallery images do not count, whoever is on them.
+        same_clothes: "" = clothes decide nothing; "ignored" = gallery images of the query's
+            identity in the query's clothes do not count; "required" = those in other clothes do
+            not.
+        clothes: what is worn on the Q query and the G gallery images, where that decides.
 
     Raises:
-        DataError: a side is empty, or its pids and camids differ in number.
+        DataError: a side is empty, its pids and camids differ in number, or clothes decide and are
+            not known.
     """
 
     def __init__(
@@ -75,6 +82,8 @@ class Labels:
         *,
         same_camera: bool = True,
         same_place: tuple[tuple[int, int], ...] = (),
+        same_clothes: str = "",
+        clothes: Clothes = (None, None),
     ) -> None:
         self.query_pids, self.query_camids = _side("query", query_pids, query_camids)
         self.gallery_pids, self.gallery_camids = _side("gallery", gallery_pids, gallery_camids)
@@ -82,6 +91,9 @@ class Labels:
         self.by_pid: Ints = np.argsort(self.gallery_pids, kind="stable").astype(np.int64)
         self._sorted_pids = self.gallery_pids[self.by_pid]
         self.same_camera, self.same_place = same_camera, same_place
+        self.same_clothes = same_clothes
+        counts = len(self.query_pids), len(self.gallery_pids)
+        self._clothes = _worn(clothes, counts) if same_clothes else None
 
     def matches(self, queries: slice) -> Matches:
         """Return the positives and the junk of some queries."""
@@ -94,6 +106,10 @@ class Labels:
         junk = np.zeros(len(rows), bool)
         if self.same_camera:
             junk = camids[rows] == self.gallery_camids[columns]
+        if self._clothes is not None:
+            worn, others = self._clothes
+            alike = worn[queries][rows] == others[columns]
+            junk |= alike if self.same_clothes == "ignored" else ~alike
         if not self.same_place:
             return Matches(len(pids), rows[~junk], columns[~junk], rows[junk], columns[junk])
         barred = self._of_one_place(camids)
@@ -115,6 +131,11 @@ class Labels:
         for query, gallery in self.same_place:
             pairs |= (camids[:, None] == query) & (self.gallery_camids == gallery)
         return pairs
+
+    def _any_positive(self, shared: NDArray[np.bool_]) -> bool:
+        """Tell whether any of some queries has a positive."""
+        rows = np.flatnonzero(shared)
+        return any(len(self.matches(slice(row, row + 1)).rows) for row in rows)
 
     def require_a_positive(self) -> None:
         """Refuse labels with which nothing can be scored.
@@ -138,12 +159,38 @@ class Labels:
                 f"all query and gallery images are of one camera ({camids[0]}), and matches of the "
                 "query's own camera do not count; give each image the camid of its camera"
             )
-        if not any(len(self.matches(slice(row, row + 1)).rows) for row in np.flatnonzero(shared)):
+        if self.same_clothes and not self._any_positive(shared):
+            worn = "other" if self.same_clothes == "ignored" else "the same"
+            raise DataError(
+                f"no query identity appears in the gallery in {worn} clothes ({counts}, "
+                f"{len(np.unique(self.query_pids[shared]))} shared), as the protocol asks for; is "
+                "this the right protocol for the data set?"
+            )
+        if not self._any_positive(shared):
             raise DataError(
                 f"no query identity appears in the gallery under another camera ({counts}, "
                 f"{len(np.unique(self.query_pids[shared]))} shared); the gallery must hold the "
                 "identities of the queries, seen by other cameras"
             )
+
+
+def _worn(clothes: Clothes, counts: tuple[int, int]) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """Return what is worn on the images of both sides.
+
+    Raises:
+        DataError: it is not known of all images.
+    """
+    sides = []
+    for side, worn, count in zip(("query", "gallery"), clothes, counts, strict=True):
+        known = [] if worn is None else [text for text in worn if text]
+        if len(known) != count:
+            raise DataError(
+                f"the protocol asks what people wear, and that is known of {len(known)} of {count} "
+                f"{side} images; give each image its clothes (column 'clothes' of a list), or "
+                "choose another protocol"
+            )
+        sides.append(np.asarray(known))
+    return sides[0], sides[1]
 
 
 def _side(name: str, pids: ArrayLike, camids: ArrayLike) -> tuple[Ints, Ints]:

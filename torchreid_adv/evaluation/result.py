@@ -152,7 +152,9 @@ class RetrievalResult:
         lines += [f"Rank-{k:<3}: {self.rank(k):.1%}" for k in ranks]
         if self.ap_rule != "standard":
             lines.append(f"AP rule: {self.ap_rule}")
-        if self.skipped:
+        if self.skipped and self.galleries > 1:
+            lines.append(f"Skipped: {self.skipped} times, a query has no match in a drawn gallery")
+        elif self.skipped:
             lines.append(f"Skipped: {self.skipped} queries without a match under another camera")
         return lines
 

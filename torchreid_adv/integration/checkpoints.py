@@ -18,12 +18,15 @@ from torchreid_adv.core.faults import out_of_memory
 from torchreid_adv.errors import ConfigError, printable
 from torchreid_adv.integration.console import limited_memory
 from torchreid_adv.integration.families import family
+from torchreid_adv.integration.inert import read_inert
 from torchreid_adv.integration.matching import SHOWN, Match, match_weights, unwrap, weights_in
+from torchreid_adv.integration.shards import index_of, read_shards
 from torchreid_adv.integration.weight_files import (
     HEAD,
     WEIGHTS,
     fault_of,
     folder_fault,
+    is_archive,
     is_safetensors,
 )
 
@@ -50,7 +53,7 @@ SAFE_GLOBALS: list[Any] = [
 ]
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, *, inert: bool = False) -> dict[str, Any]:
     """Read a checkpoint file onto the CPU; only tensors and plain values are ever built.
 
     What the file is, is told by its content, not by its suffix. The checksums of an archive that
@@ -58,7 +61,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     so that a changed value is not seen there.
 
     Args:
-        path: what ``torch.save`` wrote (a state dict, or a dict that holds one), or safetensors.
+        path: what ``torch.save`` wrote (a state dict, or a dict that holds one), or safetensors, or
+            a folder of safetensors with an index.
+        inert: objects of other classes are read, too, as their tensors alone, see
+            :func:`read_inert`; else a file that holds some is refused.
 
     Raises:
         ConfigError: no such file, not a checkpoint, a damaged one, or one that holds more than
@@ -66,6 +72,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(os.path.expanduser(path))
     try:
+        index = index_of(path)
+        if index is not None:
+            return read_shards(index, read_checkpoint)
         if path.is_dir():
             raise ConfigError(f"'{path}' {folder_fault(path)}")
         if not path.is_file():
@@ -74,7 +83,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             )
         size = path.stat().st_size
         with limited_memory(size * COPIES + SPARE), path.open("rb") as file:
-            content = _read(path, file, size)
+            content = _read(path, file, size, inert)
     except OSError as error:
         raise ConfigError(f"cannot read the checkpoint '{path}': {error.strerror}") from error
     if not isinstance(content, Mapping):
@@ -85,14 +94,16 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return dict(content)
 
 
-def _read(path: Path, file: BinaryIO, size: int) -> Any:
+def _read(path: Path, file: BinaryIO, size: int, inert: bool) -> Any:
     kind = "whole safetensors file" if path.suffix.lower() == WEIGHTS[3] else "checkpoint"
     fault = fault_of(file, size)
     if fault:
         raise ConfigError(f"'{path}' is not a {kind}: {fault}")
     head = file.read(HEAD)
     file.seek(0)
-    return _read_safetensors(path, file) if is_safetensors(head, size) else _read_torch(path, file)
+    if is_safetensors(head, size):
+        return _read_safetensors(path, file)
+    return _read_torch(path, file, inert and is_archive(head))
 
 
 def _read_safetensors(path: Path, file: BinaryIO) -> Any:
@@ -103,13 +114,15 @@ def _read_safetensors(path: Path, file: BinaryIO) -> Any:
         raise ConfigError(f"'{path}' is not a whole safetensors file: {reason}") from error
 
 
-def _read_torch(path: Path, file: BinaryIO) -> Any:
+def _read_torch(path: Path, file: BinaryIO, inert: bool) -> Any:
     known = torch.serialization.get_safe_globals()
     added = [entry for entry in SAFE_GLOBALS if entry not in known]  # leaving removes what is added
     try:
         with torch.serialization.safe_globals(added):
             return _load(file)
     except Exception as error:  # torch.load has no common base for what a broken file raises
+        if inert and re.search(r"GLOBAL (\S+)", str(error)):
+            return read_inert(path)
         raise ConfigError(_refusal(path, error)) from error
 
 

@@ -17,6 +17,10 @@ from torchreid_adv.integration.rows import check_rows, one_identity
 from torchreid_adv.registry import DATASETS, LAYOUTS, same_name
 
 TABLES = {"image": "__image_datasets", "video": "__video_datasets"}
+# name as it is written -> registered name: what reads names of its own kind adds itself here
+RESOLVERS: list[Callable[[str], str]] = []
+# the same for all names in a config, in place
+CONFIG_RESOLVERS: list[Callable[[config.AdvConfig], None]] = []
 TEST_ONLY = ("sensereid",)  # what such a set has to train with are its test images
 # torchreid's classes, whose records are read by the layouts of these names
 CLASSES = {
@@ -174,9 +178,42 @@ def check_files(dataset: Any) -> None:
 
 def check_own(name: str, dataset: Any) -> None:
     """Check the records of a set of this package by :func:`check_rows`; a user's may be any."""
+    shared = dataset._train_only or dataset.combineall or getattr(dataset, "test_only", False)
     if type(dataset).__module__.split(".")[0] == __name__.split(".")[0]:
         sides = (dataset.train, dataset.query, dataset.gallery)
-        check_rows(name, *sides, shared=dataset._train_only or dataset.combineall)
+        check_rows(name, *sides, shared=shared)
+
+
+def has_no_training(dataset: Any) -> bool:
+    """Tell whether what a set has to train with stands in for training images that it lacks."""
+    return bool(getattr(dataset, "test_only", False)) and not dataset.combineall
+
+
+def _joins(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Make ``Dataset.__add__`` remember that a part of the sum has no training images."""
+
+    @wraps(stock)
+    def add(self: Any, other: Any) -> Any:
+        joined = stock(self, other)
+        joined.test_only = any(getattr(part, "test_only", False) for part in (self, other))
+        return joined
+
+    return add
+
+
+def _check_trainable(name: str, dataset: Any) -> None:
+    """Refuse to train on a set that has nothing to train with.
+
+    Raises:
+        DataError: it is so, and the config asks for more than a test.
+    """
+    tested = config.lookup(config.current(), "test.evaluate", False)
+    if dataset.mode == "train" and has_no_training(dataset) and not tested:
+        raise DataError(
+            f"the data set '{name}' has no training images; give rows the split train, train on "
+            "another set (-s), set data.combineall True to train on its test images, or set "
+            "test.evaluate True to test alone"
+        )
 
 
 def _is_video(name: str) -> bool:
@@ -187,16 +224,51 @@ def _make(kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def make(stock: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(stock)
         def init_dataset(name: str, **kwargs: Any) -> Any:
-            registered = _checked(name, kind)
-            dataset = stock(registered, **kwargs)
+            name = resolved(name)
+            with _known(name):
+                registered = _checked(name, kind)
+                dataset = stock(registered, **kwargs)
             if registered not in CLASSES:
                 check_files(dataset)
                 check_own(registered, dataset)
+                _check_trainable(registered, dataset)
             return dataset
 
         return init_dataset
 
     return make
+
+
+def resolved(name: str) -> str:
+    """Return the name by which a data set is registered, which may be written otherwise."""
+    len(DATASETS)  # imports what adds itself to the resolvers
+    for resolve in RESOLVERS:
+        name = resolve(name)
+    return name
+
+
+@contextlib.contextmanager
+def _known(name: str) -> Iterator[None]:
+    """Put a set that was registered after the hooks were placed into torchreid's table, meanwhile.
+
+    Args:
+        name: as :func:`resolved` returns it.
+    """
+    table: dict[str, Any] = {}
+    if name in DATASETS and "entry" in DATASETS.facts(name):
+        table = vars(torchreid_module("data.datasets"))[TABLES[_kind_of(name)]]
+    added = bool(table) and name not in table
+    if added:
+        table[name] = DATASETS.get(name)
+    try:
+        yield
+    finally:
+        if added:
+            table.pop(name, None)
+
+
+def _kind_of(name: str) -> str:
+    return "video" if _is_video(name) else "image"
 
 
 def _checked(name: str, kind: str) -> str:
@@ -214,6 +286,7 @@ def _checked(name: str, kind: str) -> str:
 _BASE = "data.datasets.dataset"
 _SET_REPLACES = (
     Replace((_BASE,), "Dataset.__init__", _checks, prepare=False),
+    Replace((_BASE,), "Dataset.__add__", _joins, prepare=False),
     Replace((_BASE,), "Dataset.combine_all", lambda stock: _combine_all, prepare=False),
     Replace((_BASE,), "Dataset.download_dataset", lambda stock: _refuse_download, prepare=False),
     Replace(

@@ -81,4 +81,6 @@ def installed() -> Iterator[None]:
 
 def _sync(cfg: config.AdvConfig) -> None:
     """Add what plugins have registered (called by ``config.setup`` after it imported them)."""
+    for resolve in datasets.CONFIG_RESOLVERS:
+        resolve(cfg)
     _bridge.sync()

@@ -39,10 +39,6 @@ class Ensemble(ImageModel):
         super().__init__()
         if not members or not all(isinstance(member, PixelModel) for member in members):
             raise ConfigError("an ensemble has one PixelModel or more as members")
-        if len({member.interpolation for member in members}) > 1:
-            raise ConfigError(
-                "members of an ensemble resize images alike; load all with one interpolation"
-            )
         self.members = nn.ModuleList(members)
 
     @property
@@ -52,7 +48,7 @@ class Ensemble(ImageModel):
 
     @property
     def interpolation(self) -> str:
-        """How images are resized to the inputs, which all members do alike."""
+        """How images are resized to the first member's input."""
         return self._members()[0].interpolation
 
     @property
@@ -61,16 +57,24 @@ class Ensemble(ImageModel):
         return self.members
 
     def forward(
-        self, images: Tensor, *, sizes: Tensor | None = None, modality: Tensor | None = None
+        self,
+        images: Tensor,
+        *,
+        sizes: Tensor | None = None,
+        modality: Tensor | None = None,
+        **labels: Tensor,
     ) -> Tensor:
         """Return features (N, D1 + D2 + ...) of length 1; arguments as of :class:`PixelModel`."""
-        return self._joined([m(images, sizes=sizes, modality=modality) for m in self._members()])
+        given = {"sizes": sizes, "modality": modality, **labels}
+        return self._joined([member(images, **given) for member in self._members()])
 
     def file_transform(self) -> Each:
         """Return the members' file transforms as one: PIL image -> an input for each."""
         return Each([member.file_transform() for member in self._members()])
 
-    def of_files(self, inputs: Sequence[list[Tensor]], *, modality: Tensor | None = None) -> Tensor:
+    def of_files(
+        self, inputs: Sequence[list[Tensor]], *, modality: Tensor | None = None, **labels: Tensor
+    ) -> Tensor:
         """Return the features (N, D) of what the file transform gave for N images.
 
         Raises:
@@ -78,7 +82,7 @@ class Ensemble(ImageModel):
         """
         own = zip(*inputs, strict=True)
         members = zip(self._members(), own, strict=True)
-        parts = [member.of_files(images, modality=modality) for member, images in members]
+        parts = [member.of_files(images, modality=modality, **labels) for member, images in members]
         for part in parts:  # what is normalized here hides it
             if not part.isfinite().all():
                 raise DataError("features of a member of the ensemble hold NaN or infinity")

@@ -1,40 +1,154 @@
-"""How a network is named: ``label=name@HEIGHTxWIDTH@MEAN/STD:weights``."""
+"""How a network is named: ``[label=]format[@option]...[:source[:source]...]``."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-_NUMBER = r"\d*\.?\d+"
+from torchreid_adv.errors import ConfigError, suggest
+
+_NUMBER = r"\d*\.?\d+(?:[eE][-+]?\d+)?"
 _THREE = rf"{_NUMBER}(?:,{_NUMBER},{_NUMBER})?"  # one for each channel, or one for all
-_NAME = rf"(?P<name>\w+)(?:@(?P<size>\d+x\d+))?(?:@(?P<mean>{_THREE})/(?P<std>{_THREE}))?"
-_ENTRY = re.compile(rf"(?:(?P<label>[\w.+*-]+)=)?{_NAME}(?::(?P<weights>.+))?")
-_ALONE = re.compile(_NAME)
+_LABEL = re.compile(r"([\w.+*-]+)=(.+)", re.DOTALL)
+_NAME = re.compile(r"[\w.-]+")
+_SIZE = re.compile(r"(\d+)x(\d+)")
+_NORMALIZATION = re.compile(rf"({_THREE})/({_THREE})")
+_OPTION = re.compile(r"(\w+)=(.*)", re.DOTALL)
+_WHOLE = ("hf_hub", "hf", "hf-hub")  # a source that goes on behind its colon
 
-Settings = tuple[tuple[int, int] | None, tuple[tuple[float, ...], tuple[float, ...]] | None]
-
-
-def parse_entry(entry: str) -> re.Match[str] | None:
-    """Return the parts of ``label=name@size@normalization:weights``; None for another form."""
-    return _ENTRY.fullmatch(entry)
-
-
-def parse_name(name: str) -> re.Match[str] | None:
-    """Return the parts of ``name@size@normalization``; None for another form."""
-    return _ALONE.fullmatch(name)
-
-
-def settings_in(found: re.Match[str]) -> Settings:
-    """Return size and normalization of an entry, None for what it leaves out."""
-    size = normalization = None
-    if found["size"]:
-        height, width = found["size"].split("x")
-        size = int(height), int(width)
-    if found["mean"]:
-        mean, std = (tuple(map(float, found[key].split(","))) for key in ("mean", "std"))
-        normalization = mean, std
-    return size, normalization
+# key -> values that it takes, () for any; every format takes these
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "resize": ("pillow", "bicubic", "cv2", "cv2_cubic", "letterbox", "none"),
+    "order": ("rgb", "bgr"),
+    "range": ("1", "255"),
+    "pad": (),
+    "corner": ("yes", "no"),
+    "take": (),
+    "neck": ("before", "after", "cfg"),
+    "camera": (),
+    "view": (),
+    "flip": ("none", "sum"),
+    "parts": ("none", "unit"),
+    "set": (),
+    "weights": (),
+    "batch": ("any", "1"),
+}
 
 
-def three(numbers: tuple[float, ...]) -> tuple[float, ...]:
+@dataclass(frozen=True)
+class Entry:
+    """The parts of an entry.
+
+    Args:
+        name: of a network, or a format.
+        source: what follows the first colon, such as a file; "" = nothing does.
+        label: how tables call it; "" = by its name.
+        size: height and width of its input; None = not said.
+        normalization: mean and std, of one number or three each; None = not said.
+        options: further ones, key -> value, as they are written; ``set`` may be there several times
+            and is a tuple.
+    """
+
+    name: str
+    source: str = ""
+    label: str = ""
+    size: tuple[int, int] | None = None
+    normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parse_entry(text: str) -> Entry:
+    """Return the parts of ``label=name@option@option:source``.
+
+    Options are ``HEIGHTxWIDTH``, ``MEAN/STD``, or ``key=value`` with a key of :data:`OPTIONS`, in
+    any order. Their values hold no ``:`` and no ``@``.
+
+    Raises:
+        ConfigError: another form, an unknown option or value, or one that is there twice.
+    """
+    head, _, source = text.partition(":")
+    label = ""
+    named = _LABEL.fullmatch(head)
+    if named and "@" not in named[1]:
+        label, head = named[1], named[2]
+    name, *options = head.split("@")
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"'{text}' names no model; write name:weights, name@HEIGHTxWIDTH:weights or "
+            "label=name:weights"
+        )
+    return Entry(name, source, label, **_options(options, text))
+
+
+def _options(parts: Sequence[str], text: str) -> dict[str, Any]:
+    """Return size, normalization and further options of an entry."""
+    found: dict[str, Any] = {}
+    further: dict[str, Any] = {}
+    for part in parts:
+        name, value = _option(part, text)
+        table = found if name in ("size", "normalization") else further
+        if name == "set":
+            further[name] = (*further.get(name, ()), value)
+        elif name in table:
+            raise ConfigError(f"'{text}' says {name} twice; leave one of them out")
+        else:
+            table[name] = value
+    return {**found, "options": further}
+
+
+def _option(part: str, text: str) -> tuple[str, Any]:
+    size, numbers = _SIZE.fullmatch(part), _NORMALIZATION.fullmatch(part)
+    if size:
+        return "size", (int(size[1]), int(size[2]))
+    if numbers:
+        mean, std = (tuple(map(float, numbers[group].split(","))) for group in (1, 2))
+        return "normalization", (mean, std)
+    pair = _OPTION.fullmatch(part)
+    if not pair:
+        raise ConfigError(
+            f"'{text}' names no model: '@{part}' is no option; write @HEIGHTxWIDTH, @MEAN/STD or "
+            "@key=value"
+        )
+    key, value = pair[1], pair[2]
+    if key not in OPTIONS:
+        raise ConfigError(f"'{text}' has an unknown option '{key}'{suggest(key, OPTIONS)}")
+    if OPTIONS[key] and value not in OPTIONS[key]:
+        raise ConfigError(
+            f"'{text}' says {key}={value}, and {key} is one of {', '.join(OPTIONS[key])}"
+        )
+    return key, value
+
+
+def sources(text: str) -> list[str]:
+    r"""Return the parts of a source, split at colons.
+
+    The colon behind a drive's letter (``C:\w.pth``) and behind ``hf_hub`` belongs to its part.
+    """
+    found: list[str] = []
+    for piece in text.split(":") if text else []:
+        drive = found and re.fullmatch(r"[A-Za-z]", found[-1]) and piece[:1] in ("/", "\\")
+        if found and (drive or found[-1] in _WHOLE):
+            found[-1] = f"{found[-1]}:{piece}"
+        else:
+            found.append(piece)
+    return found
+
+
+def three(numbers: Sequence[float]) -> tuple[float, ...]:
     """Return a number for each channel, of one for all or of three."""
     return (*numbers, *numbers, *numbers)[:3]
+
+
+def written(name: str, entry: Entry) -> str:
+    """Return a name with the options of an entry, as :func:`parse_entry` reads them."""
+    parts = [name]
+    if entry.size:
+        parts.append(f"{entry.size[0]}x{entry.size[1]}")
+    if entry.normalization:
+        parts.append("/".join(",".join(map(repr, part)) for part in entry.normalization))
+    for key, value in entry.options.items():
+        values = value if isinstance(value, tuple) else (value,)
+        parts += [f"{key}={one}" for one in values]
+    return "@".join(parts)

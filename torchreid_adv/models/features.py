@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,9 @@ from torchreid_adv.core.batch import chunks, filled
 from torchreid_adv.core.files import write_bytes
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.loading import read_groups
-from torchreid_adv.data.records import Record, modalities
+from torchreid_adv.data.records import Record, camera_labels, clothes_of, modalities
 from torchreid_adv.errors import DataError
-from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.models.pixel_model import ImageModel, labels_of
 from torchreid_adv.models.prepare import frozen
 
 _PIECE = 4096
@@ -35,6 +36,7 @@ class Features:
         pids: (R,) int64, identities.
         camids: (R,) int64, cameras.
         image_ids: R names, unique.
+        clothes: what is worn on each, where the data set tells.
 
     Raises:
         DataError: nothing in it, lengths that differ, or features that are not finite, all zero,
@@ -45,6 +47,7 @@ class Features:
     pids: Tensor
     camids: Tensor
     image_ids: tuple[str, ...]
+    clothes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         sizes = {len(self.values), len(self.pids), len(self.camids), len(self.image_ids)}
@@ -75,6 +78,7 @@ class Features:
             pids=torch.tensor([record.pid for record in records], dtype=torch.int64),
             camids=torch.tensor([record.camid for record in records], dtype=torch.int64),
             image_ids=tuple(record.image_id for record in records),
+            clothes=clothes_of(records),
         )
 
     def __len__(self) -> int:
@@ -85,7 +89,15 @@ class Features:
         rows = {image_id: row for row, image_id in enumerate(self.image_ids)}
         values = self.values.clone()
         values[[rows[image_id] for image_id in other.image_ids]] = other.values.to(values)
-        return Features(values, self.pids, self.camids, self.image_ids)
+        return dataclasses.replace(self, values=values)
+
+    def taken(self, rows: Sequence[int]) -> Features:
+        """Return the features of some rows, in their order."""
+        places = torch.as_tensor(rows, dtype=torch.int64)
+        names = tuple(self.image_ids[row] for row in rows)
+        worn = None if self.clothes is None else tuple(self.clothes[row] for row in rows)
+        values = self.values[places.to(self.values.device)]
+        return Features(values, self.pids[places], self.camids[places], names, worn)
 
 
 def check_scale(values: Tensor, names: Sequence[str] = ()) -> None:
@@ -171,8 +183,11 @@ def extract(
     rows = {}
     with torch.no_grad(), frozen(model):
         for number, images in zip(mine, reader, strict=True):
+            whole = filled(groups[number], chunk)
             features = model.of_files(
-                filled(images, chunk), modality=modalities(filled(groups[number], chunk))
+                filled(images, chunk),
+                modality=modalities(whole),
+                **camera_labels(whole, labels_of(model)),
             )
             rows[number * chunk] = features[: len(images)].float().cpu()
     return Features.of(records, team.gathered(rows, len(records)))

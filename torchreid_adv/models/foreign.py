@@ -1,4 +1,4 @@
-"""Networks that torchreid does not know: TorchScript, exported programs, ONNX, Python callables."""
+"""Networks in files of programs, and the trial of every network from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,18 +14,15 @@ from torch.utils._pytree import tree_map
 from torchreid_adv.core.manifest import sha256
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.onnx_file import read_onnx
-from torchreid_adv.models.output import NetworkError, Output, in_format
-from torchreid_adv.models.pixel_model import PixelModel
+from torchreid_adv.models.output import NetworkError, in_format
+from torchreid_adv.models.pixel_model import PixelModel, any_labels
 from torchreid_adv.models.program_files import read_exported, read_torchscript
-from torchreid_adv.registry import resolve
 
 FILES: dict[str, Callable[[Path, bytes, torch.device], nn.Module]] = {
     "torchscript": read_torchscript,
     "export": read_exported,
     "onnx": read_onnx,
 }
-PYTHON = "python"
-FORMATS = (*FILES, PYTHON)  # names that stand for no network of torchreid's
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)  # lengths of batches that are tried
 _ALONE = 1e-3  # of unit features: more between alone and in a batch is no rounding
 
@@ -74,67 +71,29 @@ class FileNetwork(nn.Module):
         return tree_map(joined, *answers)
 
 
-def load_foreign(
-    kind: str,
-    source: str | Path,
-    *,
-    size: Sequence[int],
-    mean: Sequence[float],
-    std: Sequence[float],
-    device: str | torch.device,
-    output: Output = None,
-    interpolation: str = "bilinear",
-) -> PixelModel:
-    """Load a network of one of :data:`FORMATS`, in eval mode, and try it on random pixels.
+class OneByOne(nn.Module):
+    """A network that is asked for one image at a time.
 
     Args:
-        kind: ``torchscript``, ``export``, ``onnx``, or ``python``.
-        source: the file; for ``python`` ``module:function``, called without arguments, which
-            returns the network, or a PixelModel that has its own size, mean and std.
-        size: height and width of its input.
-        mean: normalization of its input.
-        std: normalization of its input.
-        device: where to put it.
-        output: which of several results are the features, see :class:`PixelModel`.
-        interpolation: how images are resized, see :class:`PixelModel`; a PixelModel that a
-            function returns resizes as it does.
-
-    Raises:
-        ConfigError: no such file or function, a file of another format, or a network that does not
-            take such images or gives no features (N, D) for them.
+        network: images (1, 3, H, W) -> features (1, D).
     """
-    device = torch.device(device)
-    if kind == PYTHON:
-        network = _called(str(source))
-    else:
-        path = Path(source).expanduser()
-        network = FileNetwork(*_opened(kind, path, device))
-    model = network
-    if not isinstance(model, PixelModel):
-        settings: dict[str, Any] = {"size": size, "mean": mean, "std": std, "output": output}
-        model = PixelModel(network, interpolation=interpolation, **settings)
-    model = model.to(device).eval()
-    _try(model, f"'{source}'", device)
-    return model
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, *further: Any) -> Any:
+        """Return the answers for N images, put together."""
+        rows = [[part[n : n + 1] for part in (images, *further)] for n in range(len(images))]
+        answers = [self.network(*row) for row in rows]
+
+        def joined(*parts: Any) -> Any:
+            return torch.cat(parts) if isinstance(parts[0], Tensor) else parts[0]
+
+        return tree_map(joined, *answers)
 
 
-def _called(source: str) -> nn.Module:
-    """Return what a Python callable gives."""
-    build = resolve(source, kind="network", example="my_networks:build")
-    try:
-        network = build()
-    except Exception as error:  # whatever a user's function raises
-        reason = " ".join(str(error).split())[:200]
-        raise ConfigError(f"the network '{source}' cannot be built: {reason}") from error
-    if not isinstance(network, nn.Module):
-        raise ConfigError(
-            f"'{source}' returns a torch.nn.Module when it is called without arguments, got "
-            f"{type(network).__name__}"
-        )
-    return network
-
-
-def _opened(kind: str, path: Path, device: torch.device) -> tuple[nn.Module, str]:
+def opened(kind: str, path: Path, device: torch.device) -> tuple[nn.Module, str]:
     """Return the network in a file, and the hash of all files that it is read from."""
     if not path.is_file():
         raise ConfigError(f"there is no {kind} file '{path}'")
@@ -143,7 +102,7 @@ def _opened(kind: str, path: Path, device: torch.device) -> tuple[nn.Module, str
     return network, sha256(content + getattr(network, "further", b""))
 
 
-def _try(model: PixelModel, name: str, device: torch.device) -> None:
+def try_model(model: PixelModel, name: str, device: torch.device) -> None:
     """Refuse a network whose answers are no features, or depend on the batch.
 
     A file that takes batches of one length only is asked for groups of that length from now on.
@@ -201,7 +160,7 @@ def _tried(model: PixelModel, images: Tensor) -> tuple[Tensor, ConfigError | Non
     none = images.new_zeros(0)
     try:
         with torch.no_grad():
-            features: Tensor = model(images)
+            features: Tensor = model(images, **any_labels(model, len(images)))
     except ConfigError as error:
         return none, error
     if not bool(features.isfinite().all()):
@@ -212,6 +171,6 @@ def _tried(model: PixelModel, images: Tensor) -> tuple[Tensor, ConfigError | Non
 def _same(model: PixelModel, images: Tensor, together: Tensor, alone: Tensor) -> bool:
     """Tell whether an image's feature changes with its batch by no more than from pass to pass."""
     with torch.no_grad():
-        again = F.normalize(model(images).float(), dim=1)
+        again = F.normalize(model(images, **any_labels(model, len(images))).float(), dim=1)
     least = max(_ALONE, 2 * float((again - together).abs().max()))
     return float((together[:1] - alone).abs().max()) <= least

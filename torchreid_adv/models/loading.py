@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,79 +16,232 @@ from torchreid_adv.integration.checkpoints import load_weights, read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.matching import identities, spelled, weights_in
 from torchreid_adv.integration.models import check_size
-from torchreid_adv.models.entries import parse_name, settings_in, three
-from torchreid_adv.models.foreign import FORMATS, load_foreign
-from torchreid_adv.models.output import Output
-from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
+from torchreid_adv.models.base import ImageModel
+from torchreid_adv.models.entries import Entry, parse_entry
+from torchreid_adv.models.foreign import OneByOne, try_model
+from torchreid_adv.models.guessing import guessed
+from torchreid_adv.models.hub import local_file
+from torchreid_adv.models.loaders import Loaded, Request
+from torchreid_adv.models.output import LOG, Output
+from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel, resize_of
+from torchreid_adv.models.stated import check_options, known_settings, said_by
 from torchreid_adv.models.tracklet_model import TrackletModel, takes_tracklets
-from torchreid_adv.registry import MODELS, same_name, unknown
+from torchreid_adv.registry import LOADERS, MODELS, same_name, unknown
 
 SIZE = (256, 128)
 
 
 def load_model(
-    name: str,
-    weights: str | Path,
+    name: str | nn.Module,
+    weights: str | Path = "",
     *,
-    size: Sequence[int] = SIZE,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
+    size: Sequence[int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     device: str | torch.device | None = None,
     key: str | None = None,
     output: Output = None,
-    interpolation: str = "bilinear",
+    interpolation: str = "",
 ) -> PixelModel:
     """Load a network with its weights, in eval mode; one of tracklets takes tracklets.
 
     Whatever the features depend on comes from the file, or the file is refused.
 
     Args:
-        name: of torchreid's model factory or of :data:`torchreid_adv.MODELS`; or the format of a
-            network from elsewhere, ``torchscript``, ``export``, ``onnx`` or ``python``. Size and
-            normalization may follow, as in ``onnx@256x128@0.5/0.25``.
-        weights: checkpoint that torchreid wrote, or a .safetensors file; of another format its
-            file, or ``module:function``.
-        size: height and width the network was trained at.
-        mean: normalization the network was trained with.
-        std: normalization the network was trained with.
+        name: an entry, ``[label=]name[@option]...[:source]``, as in every list of models: ``name``
+            is of torchreid's model factory, of :data:`torchreid_adv.MODELS`, or a format of
+            :data:`torchreid_adv.LOADERS`. Or a checkpoint alone, whose network is told by its
+            tensors; or a module, which is wrapped where its size and normalization are given or
+            known.
+        weights: the source, where the entry has none: a checkpoint that torchreid wrote, a
+            .safetensors file, or what the format takes.
+        size: height and width the network was trained at; None = those of the format's file, or
+            256 x 128. What the entry says wins.
+        mean: normalization the network was trained with; None = the same, or ImageNet's.
+        std: the same.
         device: where to put it; None = the GPU if there is one.
         key: which part of a checkpoint that holds several networks, for example ``ema``.
         output: which of several results are the features, see :class:`PixelModel`.
         interpolation: how images are resized to the input, ``bilinear`` or ``bicubic``.
 
     Raises:
-        ConfigError: unknown name, no such file, weights of another network or of several, or a
-            file that is no network from images to features.
+        ConfigError: unknown name, no such file, weights of another network or of several, a package
+            that is not installed, or a file that is no network from images to features.
+
+    Example:
+        >>> model = load_model("osnet_x1_0:model.pth.tar-60")
+        >>> model = load_model("fastreid:sbs_R50.yml:market_sbs_R50.pth")
     """
-    name, size, mean, std = _settings(name, size, mean, std)
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    name = same_name(name, FORMATS) or name
-    settings: dict[str, Any] = {"size": size, "mean": mean, "std": std, "output": output}
-    if name in FORMATS:
-        if key is not None:
-            raise ConfigError(f"key chooses weights in a checkpoint, and '{name}' files have none")
-        return load_foreign(name, weights, device=device, interpolation=interpolation, **settings)
-    check_size(name, size)
-    state = weights_in(read_checkpoint(weights), weights, key=key)
-    with torch.random.fork_rng(devices=[]):
-        network = _loaded(name, weights, state)
-    kind = TrackletModel if takes_tracklets(network) else PixelModel
-    return kind(network, interpolation=interpolation, **settings).to(device).eval()
-
-
-def _settings(
-    name: str, size: Sequence[int], mean: Sequence[float], std: Sequence[float]
-) -> tuple[str, Sequence[int], Sequence[float], Sequence[float]]:
-    """Return a name without the size and normalization that it says, and those."""
-    found = parse_name(str(name))
-    if found is None or "@" not in str(name):
-        return name, size, mean, std
-    own, normalization = settings_in(found)
-    if own and tuple(size) not in (SIZE, own):
+    given: dict[str, Any] = {"size": size, "mean": mean, "std": std, "output": output}
+    given |= {"resize": resize_of(interpolation)} if interpolation else {}
+    if isinstance(name, nn.Module):
+        return as_model(name, device=device, **given)
+    entry = entry_of(str(name))
+    if weights:
+        if entry.source:
+            raise ConfigError(f"'{name}' names a source, and weights='{weights}' another; give one")
+        entry = replace(entry, source=str(weights))
+    if size is not None and entry.size and tuple(size) != entry.size:
         raise ConfigError(f"'{name}' says another size than size={tuple(size)}; give one of them")
-    if normalization:
-        mean, std = map(three, normalization)
-    return found["name"], own or size, mean, std
+    return load_entry(entry, stated=given, device=device, key=key)
+
+
+def load_entry(
+    entry: Entry,
+    *,
+    size: Sequence[int] = SIZE,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+    interpolation: str = "bilinear",
+    stated: Mapping[str, Any] | None = None,
+    device: str | torch.device | None = None,
+    key: str | None = None,
+) -> PixelModel:
+    """Load the network of an entry.
+
+    What the entry says wins over what the caller states, that over the format's file, and that over
+    size, mean and std. Where the first contradicts the file, the log says so.
+
+    Args:
+        entry: see :func:`parse_entry`.
+        size: where nobody says another one.
+        mean: the same.
+        std: the same.
+        interpolation: ``bilinear`` or ``bicubic``, the same.
+        stated: settings of :class:`PixelModel` by name; those that are None are not stated.
+        device: where to put it; None = the GPU if there is one.
+        key: which part of a checkpoint that holds several networks.
+
+    Raises:
+        ConfigError: see :func:`load_model`.
+    """
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    said = {k: v for k, v in (stated or {}).items() if v is not None} | said_by(entry)
+    key = key if key is not None else entry.options.get("weights")
+    known: dict[str, Any] = {"size": tuple(size), "mean": tuple(mean), "std": tuple(std)}
+    known["resize"] = resize_of(interpolation)
+    loader = same_name(entry.name, LOADERS)
+    check_options(entry, loader)
+    if loader is None:
+        return _of_torchreid(entry, {**known, **said}, device, key)
+    if key is not None and not LOADERS.facts(loader).get("weights"):
+        raise ConfigError(f"key chooses weights in a checkpoint, and '{loader}' files have none")
+    wanted = said.get("size", known["size"] if LOADERS.facts(loader).get("sized") else None)
+    loaded: Loaded = LOADERS.get(loader)(Request(entry, device, key, wanted))
+    _tell(entry, said, loaded.settings)
+    own = loaded.settings.get("size", size)
+    if "size" not in said and tuple(size) != SIZE and tuple(own) != tuple(size):
+        LOG.warning(
+            "%s: the size is %sx%s by its own files, not data.height and data.width",
+            entry.source or entry.name, *own,
+        )  # fmt: skip
+    settings = {**known, **loaded.settings, **said}
+    network = loaded.network
+    if isinstance(network, PixelModel):  # has its own, unless the entry says another one
+        explicit = said_by(entry)
+        model = replaced(network, explicit) if explicit else network
+    else:
+        model = _kind(network)(network, **settings)
+    if entry.options.get("batch") == "1":
+        model.network = OneByOne(model.network)
+    model = model.to(device).eval()
+    try_model(model, f"'{entry.source or entry.name}'", device)
+    return model
+
+
+def _of_torchreid(
+    entry: Entry, settings: Mapping[str, Any], device: torch.device, key: str | None
+) -> PixelModel:
+    """Return a network of torchreid's factory or of ours, with its weights."""
+    if not entry.source:
+        factory = factory_of_networks()
+        if same_name(entry.name, factory) is None:
+            raise unknown("model", entry.name, [*factory, *LOADERS])
+        raise ConfigError(f"'{entry.name}' has no weights; write {entry.name}:model.pth.tar-60")
+    check_size(entry.name, settings["size"])
+    if same_name(entry.name, factory_of_networks()) is None:
+        raise unknown("model", entry.name, [*factory_of_networks(), *LOADERS])
+    path = local_file(entry.source)
+    state = weights_in(read_checkpoint(path), path, key=key)
+    with torch.random.fork_rng(devices=[]):
+        network = _loaded(entry.name, path, state)
+    return _kind(network)(network, **settings).to(device).eval()
+
+
+def _kind(network: nn.Module) -> type[PixelModel]:
+    return TrackletModel if takes_tracklets(network) else PixelModel
+
+
+def entry_of(text: str) -> Entry:
+    """Return the parts of an entry, which may be a checkpoint alone, as ``[label=]FILE``.
+
+    Raises:
+        ConfigError: another form, or a file that fits no network or several.
+    """
+    label, equals, rest = text.partition("=")
+    for name, path in ((label if equals else "", rest), ("", text)):
+        if path and Path(path).expanduser().is_file():
+            return Entry(guessed(Path(path).expanduser(), factory_of_networks()), path, name)
+    return parse_entry(text)
+
+
+def scorable(thing: Any) -> Any:
+    """Return what scores images: a model as it is, an entry or a module as a PixelModel.
+
+    Raises:
+        ConfigError: see :func:`load_model` and :func:`as_model`.
+    """
+    return thing if isinstance(thing, ImageModel) else as_model(thing)
+
+
+def as_model(
+    thing: Any, *, device: str | torch.device | None = None, **settings: Any
+) -> PixelModel:
+    """Return a model of what is one already, of an entry, or of a module.
+
+    Args:
+        thing: a PixelModel, an entry, or a module from normalized images (N, 3, H, W) to features.
+        device: where to put it; None = where a module is, the GPU for an entry.
+        settings: of :class:`PixelModel`; None = not stated. A module of timm says its size and
+            normalization itself; another one has to be told.
+
+    Raises:
+        ConfigError: a module whose size or normalization is not known.
+    """
+    stated = {name: value for name, value in settings.items() if value is not None}
+    if isinstance(thing, str):
+        return load_entry(entry_of(thing), stated=stated, device=device)
+    if isinstance(thing, PixelModel):
+        return thing
+    known = {**known_settings(thing), **stated}
+    missing = [name for name in ("size", "mean", "std") if name not in known]
+    if missing:
+        raise ConfigError(
+            f"the module {type(thing).__name__} does not say which images it takes; give "
+            f"{', '.join(f'{name}=' for name in missing)} as PixelModel does, for example "
+            "load_model(module, size=(256, 128), mean=(0.485, 0.456, 0.406), "
+            "std=(0.229, 0.224, 0.225))"
+        )
+    model = _kind(thing)(thing, **known)
+    return (model if device is None else model.to(device)).eval()
+
+
+def replaced(model: PixelModel, settings: Mapping[str, Any]) -> PixelModel:
+    """Return a model with some other settings around the same network."""
+    own = model.settings() | dict(settings)
+    if isinstance(model, TrackletModel):
+        return TrackletModel(model.network, clip=model.clip, pooling=model.pooling, **own)
+    return PixelModel(model.network, **own)
+
+
+def _tell(entry: Entry, said: Mapping[str, Any], stated: Mapping[str, Any]) -> None:
+    """Log where an entry or a caller contradicts the format's own file."""
+    for name in said.keys() & stated.keys():
+        if said[name] != stated[name]:
+            LOG.warning(
+                "%s: %s is %s as the entry says, and %s by its own files",
+                entry.source or entry.name, name, said[name], stated[name],
+            )  # fmt: skip
 
 
 def _loaded(name: str, path: str | Path, state: Mapping[str, Tensor]) -> nn.Module:
@@ -120,12 +274,10 @@ def build_network(name: str, *, classes: int = 1, **options: Any) -> nn.Module:
     Raises:
         ConfigError: unknown name.
     """
-    models = torchreid_module("models")
-    factory = dict(vars(models)["__model_factory"])
-    factory.update({entry: MODELS.get(entry) for entry in MODELS})
+    factory = factory_of_networks()
     registered = same_name(name, factory)
     if registered is None:
-        raise unknown("model", name, [*factory, *FORMATS])
+        raise unknown("model", name, [*factory, *LOADERS])
     network: nn.Module = factory[registered](
         num_classes=classes,
         loss="softmax",
@@ -134,3 +286,10 @@ def build_network(name: str, *, classes: int = 1, **options: Any) -> nn.Module:
         **options,
     )
     return network.eval()
+
+
+def factory_of_networks() -> dict[str, Any]:
+    """Return what builds torchreid's networks and ours, by name."""
+    factory = dict(vars(torchreid_module("models"))["__model_factory"])
+    factory.update({entry: MODELS.get(entry) for entry in MODELS})
+    return factory

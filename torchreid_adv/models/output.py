@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from torchreid_adv.core.faults import out_of_memory
 from torchreid_adv.errors import AdvError, ConfigError, printable
 
 Output = str | int | None
+LOG = logging.getLogger("torchreid_adv")
+_DEEPEST = 3  # dictionaries, lists and objects in each other
 
 
 class NetworkError(ConfigError):
@@ -56,63 +59,150 @@ def in_format(answer: Any, dtype: torch.dtype) -> Any:
     return tree_map_only(Tensor, lambda part: in_format(part, dtype), answer)
 
 
-def features_in(answer: Any, output: Output, count: int) -> Tensor:
+def features_in(answer: Any, output: Output, count: int, *, parts: bool = False) -> Tensor:
     """Return the features (N, D) in what a network answered.
 
+    Trailing dimensions of 1 are dropped. Without ``output`` the one tensor that can be the
+    features is taken, however deep it lies; the log says which.
+
     Args:
-        answer: a tensor, or several in a list, tuple or dict.
-        output: index or key of the features where there are several.
+        answer: a tensor, or several in a list, tuple, dict or object.
+        output: index, key or path of the features where there are several, such as ``feat`` or
+            ``last_hidden_state.0``; a number behind a tensor (N, T, D) chooses one of its T rows.
         count: N.
+        parts: features of P parts (N, D, P) are expected.
 
     Raises:
-        ConfigError: the answer is none of these, or no floats (N, D).
+        ConfigError: there is no such tensor, or several, and none is chosen.
     """
-    found = _chosen(answer, output)
-    if found.ndim != 2 or len(found) != count or not found.is_floating_point():
+    found = _squeezed(_chosen(answer, output, count, 3 if parts else 2))
+    dims = 3 if parts else 2
+    if found.ndim != dims or len(found) != count or not found.is_floating_point():
         wanted = f"features are floats ({count}, D), one row for each image"
+        if parts:
+            wanted = f"parts=unit is for floats ({count}, D, P) of P parts"
         raise ConfigError(f"the network gives {_described(found)}, and {wanted}{_advice(found)}")
     return found
 
 
-def _chosen(answer: Any, output: Output) -> Tensor:
+def joined_parts(features: Tensor) -> Tensor:
+    """Return features of P parts (N, D, P), each made a unit vector, side by side (N, D * P)."""
+    return nn.functional.normalize(features, dim=1).flatten(1)
+
+
+def _squeezed(found: Tensor) -> Tensor:
+    """Return a tensor without dimensions of 1 behind its second one."""
+    while found.ndim > 2 and found.shape[-1] == 1:
+        found = found.squeeze(-1)
+    return found
+
+
+def _chosen(answer: Any, output: Output, count: int, dims: int) -> Tensor:
     if output is None:
-        if isinstance(answer, Tensor):
-            return answer
-        raise ConfigError(f"the network gives {_described(answer)}; {_how(answer)}")
+        return answer if isinstance(answer, Tensor) else _only(answer, count, dims)
     if isinstance(answer, Tensor):
         raise ConfigError(
             f"output={output!r} chooses one of several results, and the network gives one tensor "
             f"{tuple(answer.shape)}; leave output out"
         )
-    try:
-        found = answer[output]
-    except (LookupError, TypeError):
+    found = _at(answer, output)
+    if found is None:
         raise ConfigError(
             f"output={output!r} is not in what the network gives, {_described(answer)}; "
             f"{_how(answer)}"
-        ) from None
+        )
     if not isinstance(found, Tensor):
         raise ConfigError(f"output={output!r} is {_described(found)}, and features are one tensor")
     return found
 
 
+def _at(answer: Any, output: str | int) -> Any:
+    """Return what lies at an index, a key, or a path with dots between; None for nothing."""
+    whole = _step(answer, output)
+    if whole is not None or not isinstance(output, str):
+        return whole
+    found = answer
+    for part in output.split("."):
+        found = _step(found, int(part) if part.lstrip("-").isdigit() else part)
+        if found is None:
+            return None
+    return found
+
+
+def _step(value: Any, part: str | int) -> Any:
+    try:
+        if isinstance(value, Tensor):
+            return value[:, part] if isinstance(part, int) and value.ndim > 2 else None
+        if isinstance(value, Mapping) or (isinstance(part, int) and hasattr(value, "__getitem__")):
+            return value[part]
+    except (LookupError, TypeError):
+        return None
+    return _fields(value).get(str(part))
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Return what lies in an object, by name."""
+    if isinstance(value, Mapping):
+        return {str(key): part for key, part in value.items()}
+    if hasattr(value, "_fields"):  # a named tuple
+        return dict(zip(value._fields, value, strict=True))
+    if isinstance(value, (list, tuple)):
+        return {str(number): part for number, part in enumerate(value)}
+    return {k: v for k, v in getattr(value, "__dict__", {}).items() if not k.startswith("_")}
+
+
+def _leaves(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """Give the tensors in an answer with their paths."""
+    if isinstance(value, Tensor):
+        yield path, value
+    elif depth < _DEEPEST:
+        for name, part in _fields(value).items():
+            yield from _leaves(part, f"{path}.{name}".lstrip("."), depth + 1)
+
+
+def _only(answer: Any, count: int, dims: int) -> Tensor:
+    """Return the one tensor that can be the features.
+
+    Raises:
+        ConfigError: there are several, or none.
+    """
+    could_be = {
+        path: value
+        for path, value in _leaves(answer)
+        if value.is_floating_point() and len(value.shape) and len(value) == count
+        if _squeezed(value).ndim == dims
+    }
+    if len(could_be) == 1:
+        path, value = next(iter(could_be.items()))
+        LOG.info("the features are '%s' of what the network gives", path)
+        return value
+    listed = ", ".join(
+        f"{path} {tuple(value.shape)} of length {_length(value):.3g}"
+        for path, value in list(could_be.items())[:6]
+    )
+    listed = f"; these could be the features: {printable(listed)}" if could_be else ""
+    raise ConfigError(f"the network gives {_described(answer)}{listed}; {_how(answer)}")
+
+
+def _length(features: Tensor) -> float:
+    return float(features.detach().float().norm(dim=1).mean())
+
+
 def _how(answer: Any) -> str:
-    example = "'feat'"
-    if isinstance(answer, Mapping) and answer:
-        example = repr(next(iter(answer)))
-    elif isinstance(answer, (list, tuple)) and answer:
-        example = "0"
-    elif not isinstance(answer, (Mapping, list, tuple)):
+    fields = _fields(answer)
+    if not fields:
         return "return the features (N, D) that are ranked from its forward"
+    first = next(iter(fields))
+    example = first if isinstance(answer, (list, tuple)) and first.isdigit() else repr(first)
     return (
         f"features are one tensor (N, D): choose it, for example with output={example} in "
-        "PixelModel or load_model"
+        f"PixelModel or load_model, or @take={first} in an entry"
     )
 
 
 def _advice(found: Tensor) -> str:
-    if found.ndim > 2 and found.shape[2:].numel() == 1:
-        return "; flatten it, as in torch.nn.Sequential(network, torch.nn.Flatten())"
+    if found.ndim == 3:
+        return "; features of several parts (N, D, P) take parts='unit', or @parts=unit in an entry"
     return ""
 
 
@@ -128,4 +218,7 @@ def _described(value: Any, depth: int = 0) -> str:
         return printable(f"a {kind} of {{{', '.join(parts)}}}")
     if isinstance(value, (list, tuple)):
         return printable(f"a {kind} of [{', '.join(_described(part, 1) for part in value[:6])}]")
+    if _fields(value):
+        names = ", ".join(f"{n}: {_described(part, 1)}" for n, part in _fields(value).items())
+        return printable(f"a {kind} of {names[:200]}")
     return f"a {kind}"

@@ -5,53 +5,25 @@ Beside it stand what every model of images is, and networks that answer without 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchvision import transforms as T
 
 from torchreid_adv.data.images import RESAMPLING
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.output import Output, asked, features_in
+from torchreid_adv.models.base import BlackBox, ImageModel, any_labels, black_box, labels_of
+from torchreid_adv.models.output import Output, asked, features_in, joined_parts
+from torchreid_adv.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
+__all__ = [
+    "IMAGENET_MEAN", "IMAGENET_STD", "BlackBox", "ImageModel", "PixelModel", "any_labels",
+    "black_box", "checked", "labels_of",
+]  # fmt: skip
 
-class ImageModel(nn.Module, ABC):
-    """Images in [0, 1] of any size -> features; and the same for image files, as torchreid does."""
-
-    @abstractmethod
-    def file_transform(self) -> Callable[[Any], Any]:
-        """Return what is done to a PIL image in the process that reads it; picklable.
-
-        A model of tracklets is given the list of a clip's images.
-        """
-
-    @abstractmethod
-    def of_files(self, inputs: Sequence[Any], *, modality: Tensor | None = None) -> Tensor:
-        """Return the features (N, D) of what the file transform gave for N images or tracklets.
-
-        Args:
-            inputs: N of them.
-            modality: (N,) of each; None = not known.
-        """
-
-
-class BlackBox(nn.Module):
-    """A network that answers, and has no gradient; only attacks that ask can be made on it."""
-
-    what = "a black box"  # that it is, in a sentence
-
-
-def black_box(model: nn.Module) -> str:
-    """Return what keeps a model from having a gradient, "" where nothing is known to."""
-    return next((part.what for part in model.modules() if isinstance(part, BlackBox)), "")
-
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+FLIPS, PARTS = ("none", "sum"), ("none", "unit")
 
 
 class PixelModel(ImageModel):
@@ -60,16 +32,23 @@ class PixelModel(ImageModel):
     Args:
         network: eval-mode torchreid network, or any module (N, 3, H, W) -> (N, D).
         size: height and width of the network's input.
-        mean: of the training pixels, three numbers in [0, 1].
-        std: of the training pixels, three positive numbers.
+        mean: of the training pixels, three numbers in units of ``range``, by red, green, blue.
+        std: of the training pixels, three positive numbers, the same.
         output: which of several results are the features: an index where the network returns a
-            list or tuple, a key where it returns a dict; None = it returns one tensor.
-        interpolation: how images are resized to the input: ``bilinear``, as torchreid's test
-            transform, or ``bicubic``.
+            list or tuple, a key where it returns a dict, a path such as ``last_hidden_state.0``;
+            None = there is one tensor that can be.
+        resize: how images come to that size, see :class:`Preprocessing`.
+        order: of the channels that the network takes, ``rgb`` or ``bgr``.
+        range: pixels are in [0, 1] or in [0, 255] before they are normalized.
+        letterbox: keeps the aspect ratio, see :class:`Preprocessing`.
+        pad: levels around a letterbox.
+        flip: ``sum`` adds the features of the mirrored image.
+        parts: ``unit`` takes features of P parts (N, D, P), each made a unit vector, side by side.
+        interpolation: ``bilinear`` or ``bicubic``, Pillow's, another name of ``resize``.
 
     Raises:
-        ConfigError: an unknown interpolation, a size, mean or std that cannot be used; when it is
-            called, images or an answer of the network that cannot be.
+        ConfigError: a size, mean, std or rule that cannot be used; when it is called, images or an
+            answer of the network that cannot be.
 
     Example:
         >>> model = PixelModel(network, size=(256, 128))
@@ -77,7 +56,6 @@ class PixelModel(ImageModel):
     """
 
     caches = ("_moments",)
-    interpolation = "bilinear"  # an instance has its own where that differs
 
     def __init__(
         self,
@@ -87,30 +65,67 @@ class PixelModel(ImageModel):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         output: Output = None,
-        interpolation: str = "bilinear",
+        resize: str = "pillow",
+        order: str = "rgb",
+        range: int = 1,
+        letterbox: str = "",
+        pad: Sequence[int] = (114, 114, 114),
+        flip: str = "none",
+        parts: str = "none",
+        interpolation: str = "",
     ) -> None:
         super().__init__()
-        if interpolation not in RESAMPLING:
-            raise ConfigError(
-                f"interpolation is one of {', '.join(RESAMPLING)}, got {interpolation!r}"
-            )
-        if interpolation != self.interpolation:
-            self.interpolation = interpolation
-        if len(size) != 2 or min(size) < 1:
-            raise ConfigError(f"size is (height, width) in pixels, got {tuple(size)}")
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise ConfigError(
-                f"mean and std are three numbers each, std positive, got {mean}, {std}"
-            )
+        resize = resize_of(interpolation, resize)
+        self.preprocessing = Preprocessing(
+            tuple(int(side) for side in size),  # type: ignore[arg-type]
+            tuple(float(value) for value in mean),
+            tuple(float(value) for value in std),
+            resize=resize,
+            order=order,
+            range=range,
+            letterbox=letterbox,
+            pad=tuple(pad),
+        )
+        if flip not in FLIPS or parts not in PARTS:
+            raise ConfigError(f"flip is one of {FLIPS}, parts of {PARTS}; got {flip!r}, {parts!r}")
         self.network = network
         self.output = output
-        self.size = (int(size[0]), int(size[1]))
-        self.mean = tuple(float(v) for v in mean)
-        self.std = tuple(float(v) for v in std)
+        self.flip, self.parts = flip, parts
+        self.record_labels: tuple[str, ...] = tuple(getattr(network, "record_labels", ()))
         self._moments: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the network's input."""
+        return self.preprocessing.size
+
+    @property
+    def interpolation(self) -> str:
+        """Pillow's interpolation that comes nearest: ``bicubic`` or ``bilinear``."""
+        return "bicubic" if self.preprocessing.resize == "bicubic" else "bilinear"
+
+    @property
+    def resize_name(self) -> str:
+        """How images come to the size, as entries say it."""
+        return "letterbox" if self.preprocessing.letterbox else self.preprocessing.resize
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """What is subtracted from red, green and blue."""
+        return self.preprocessing.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """What red, green and blue are divided by."""
+        return self.preprocessing.std
+
     def forward(
-        self, images: Tensor, *, sizes: Tensor | None = None, modality: Tensor | None = None
+        self,
+        images: Tensor,
+        *,
+        sizes: Tensor | None = None,
+        modality: Tensor | None = None,
+        **labels: Tensor,
     ) -> Tensor:
         """Return features (N, D).
 
@@ -118,11 +133,30 @@ class PixelModel(ImageModel):
             images: (N, 3, H, W) in [0, 1]; tracklets (N, T, 3, H, W) are flattened to N x T.
             sizes: (N, 2) height and width of each image on the canvas; None = all of it.
             modality: not used by a network of one modality.
+            labels: ``camera`` and ``view`` (N,), where ``record_labels`` name them.
         """
         if images.ndim == 5:
             images = images.flatten(0, 1)
             sizes = None if sizes is None else sizes.flatten(0, 1)
-        return self.ask(self.normalize(self.resize(checked(images), sizes)))
+        inputs = self.normalize(self.resize(checked(images), sizes))
+        return self.ask(inputs, *self._labels(labels, inputs))
+
+    def _labels(self, given: Mapping[str, Tensor], inputs: Tensor) -> list[Tensor]:
+        """Return the labels that the network takes, in its order.
+
+        Raises:
+            ConfigError: one that it needs is not given, or is not one number for each image.
+        """
+        found = []
+        for name in self.record_labels:
+            values = given.get(name)
+            if values is None or tuple(values.shape) != (len(inputs),):
+                raise ConfigError(
+                    f"this network needs the {name} of each image, as it was loaded with "
+                    f"{name}=data; call it with {name}= (N,), or load it with @{name}=0"
+                )
+            found.append(values.to(inputs.device))
+        return found
 
     def ask(self, inputs: Tensor, *further: Any) -> Any:
         """Return the features (N, D) that the network has for normalized inputs (N, ...).
@@ -132,31 +166,38 @@ class PixelModel(ImageModel):
         answer = asked(self.network, inputs, *further)
         if self.network.training:
             return answer
-        return features_in(answer, self.output, len(inputs))
+        found = features_in(answer, self.output, len(inputs), parts=self.parts == "unit")
+        if self.flip == "sum":
+            mirrored = asked(self.network, inputs.flip(-1), *further)
+            found = found + features_in(
+                mirrored, self.output, len(inputs), parts=self.parts == "unit"
+            )
+        return joined_parts(found) if self.parts == "unit" else found
 
     def resize(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
-        """Resize each image from its own size to the network's, as Pillow does.
+        """Resize each image from its own size to the network's, near to what is done to files.
 
-        Antialiased, or a smaller target would sample single pixels and differ from what is scored.
+        Pillow's are antialiased, as files are: a smaller target would sample single pixels and
+        differ from what is scored.
         """
+        resized = self.preprocessing.resized
         if sizes is None or bool((sizes == sizes.new_tensor(images.shape[-2:])).all()):
-            return self._interpolate(images)
+            return resized(images)
         crops = [image[:, :h, :w] for image, (h, w) in zip(images, sizes.tolist(), strict=True)]
-        return torch.cat([self._interpolate(crop[None]) for crop in crops])
-
-    def _interpolate(self, images: Tensor) -> Tensor:
-        if tuple(images.shape[-2:]) == self.size:
-            return images
-        if self.interpolation == "bicubic":
-            return bicubic(images, self.size)
-        return F.interpolate(
-            images, self.size, mode="bilinear", antialias=True, align_corners=False
-        )
+        return torch.cat([resized(crop[None]) for crop in crops])
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Subtract the mean and divide by the deviation, per channel."""
-        mean, std = self.moments(images)
-        return (images - mean) / std
+        """Scale to the range, subtract the mean, divide by the deviation, order the channels."""
+        return self.preprocessing.to_network(images, *self.moments(images))
+
+    def settings(self) -> dict[str, Any]:
+        """Return the keywords that make it around another network."""
+        return {
+            **self.preprocessing.settings(),
+            "output": self.output,
+            "flip": self.flip,
+            "parts": self.parts,
+        }
 
     def moments(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and deviation (3, 1, 1) in the format and on the device of a tensor.
@@ -171,36 +212,32 @@ class PixelModel(ImageModel):
         return self._moments[key]
 
     def file_transform(self) -> T.Compose:
-        """Return torchreid's test transform: PIL image -> normalized network input.
+        """Return the source's own test transform: PIL image -> normalized network input.
 
         This is what scores use: the resize there rounds to whole levels, the one of
         :meth:`forward` does not.
         """
-        resize = T.Resize(self.size, interpolation=T.InterpolationMode(self.interpolation))
-        return T.Compose([resize, T.ToTensor(), T.Normalize(self.mean, self.std)])
+        return self.preprocessing.file_transform()
 
-    def of_files(self, inputs: Sequence[Tensor], *, modality: Tensor | None = None) -> Tensor:
+    def of_files(
+        self, inputs: Sequence[Tensor], *, modality: Tensor | None = None, **labels: Tensor
+    ) -> Tensor:
         """Return the features (N, D) of what the file transform gave for N images."""
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
-        features: Tensor = self.ask(torch.stack(list(inputs)).to(device))
+        stacked = torch.stack(list(inputs)).to(device)
+        features: Tensor = self.ask(stacked, *self._labels(labels, stacked))
         return features
 
 
-def bicubic(images: Tensor, size: Sequence[int]) -> Tensor:
-    """Return images (N, 3, H, W) in [0, 1] at another size, as Pillow's bicubic resizes them.
+def resize_of(interpolation: str, resize: str = "pillow") -> str:
+    """Return the resize that an interpolation of Pillow's names; "" = the resize as it is.
 
-    Along rows, then along columns: bicubic weights overshoot, and Pillow clips after both.
-
-    Args:
-        images: (N, 3, h, w) in [0, 1].
-        size: height and width, pixels.
+    Raises:
+        ConfigError: an unknown interpolation.
     """
-    for step in ((images.shape[-2], size[1]), tuple(size)):
-        if tuple(images.shape[-2:]) != step:
-            images = F.interpolate(
-                images, step, mode="bicubic", antialias=True, align_corners=False
-            ).clamp(0, 1)
-    return images
+    if interpolation and interpolation not in RESAMPLING:
+        raise ConfigError(f"interpolation is one of {', '.join(RESAMPLING)}, got {interpolation!r}")
+    return {"": resize, "bilinear": "pillow", "bicubic": "bicubic"}[interpolation]
 
 
 def checked(images: Tensor) -> Tensor:

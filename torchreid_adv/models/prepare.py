@@ -15,7 +15,7 @@ from torchreid_adv.core.faults import out_of_memory
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.cuda import Graphed
 from torchreid_adv.models.output import NetworkError, in_format
-from torchreid_adv.models.pixel_model import PixelModel, black_box
+from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 FUSE: dict[type[nn.Module], Any] = {
@@ -62,7 +62,8 @@ class Prepared(Ready):
         super().__init__(_copied(model))
         self.model.zero_grad(set_to_none=True)
         pair = torch.cat([images[:1], images[:1]])  # one image hides layouts that do not fit
-        fold_batchnorm(self.model, pair)
+        labels = {k: v.to(images.device) for k, v in any_labels(self.model, 2).items()}
+        fold_batchnorm(self.model, pair, **labels)
         formats, layout = [], _layout(images, precision)
         for part in list(self.model.modules()):
             if isinstance(part, PixelModel):
@@ -70,7 +71,7 @@ class Prepared(Ready):
                 formats.append(part.network)
         try:
             with torch.no_grad():
-                self.model(pair)
+                self.model(pair, **labels)
         except NetworkError:  # a network that views its maps as rows, such as PCB
             for part in formats:
                 part.layout(torch.contiguous_format)
@@ -185,7 +186,7 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
             weight.requires_grad_(needed)
 
 
-def fold_batchnorm(model: nn.Module, images: Tensor) -> int:
+def fold_batchnorm(model: nn.Module, images: Tensor, **labels: Tensor) -> int:
     """Fold eval-mode BatchNorm into the layer before it, in place, where that changes nothing.
 
     The pairs are found by watching one forward pass: a BatchNorm whose input is the very output of
@@ -195,7 +196,7 @@ def fold_batchnorm(model: nn.Module, images: Tensor) -> int:
     Returns:
         how many were folded.
     """
-    before, pairs = _watch(model, images)
+    before, pairs = _watch(model, images, labels)
     homes = {
         module: (parent, name)
         for parent in model.modules()
@@ -208,7 +209,7 @@ def fold_batchnorm(model: nn.Module, images: Tensor) -> int:
             undo.append((parent, name, module))
             setattr(parent, name, new)
     with torch.no_grad():
-        after = model(images)
+        after = model(images, **labels)
     if torch.allclose(before, after, rtol=1e-3, atol=1e-4 * float(before.abs().max())):
         return len(pairs)
     for parent, name, module in undo:
@@ -216,7 +217,9 @@ def fold_batchnorm(model: nn.Module, images: Tensor) -> int:
     return 0
 
 
-def _watch(model: nn.Module, images: Tensor) -> tuple[Tensor, list[tuple[nn.Module, nn.Module]]]:
+def _watch(
+    model: nn.Module, images: Tensor, labels: dict[str, Tensor]
+) -> tuple[Tensor, list[tuple[nn.Module, nn.Module]]]:
     outputs: dict[int, nn.Module] = {}
     alive: list[Tensor] = []  # keeps ids from being used again
     calls: dict[nn.Module, int] = {}
@@ -234,7 +237,7 @@ def _watch(model: nn.Module, images: Tensor) -> tuple[Tensor, list[tuple[nn.Modu
     handles = [module.register_forward_hook(record) for module in watched]
     try:
         with torch.no_grad():
-            features = model(images)
+            features = model(images, **labels)
     finally:
         for handle in handles:
             handle.remove()

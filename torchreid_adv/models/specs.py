@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.entries import parse_entry, settings_in, three
-from torchreid_adv.models.loading import load_model
+from torchreid_adv.models.entries import Entry, parse_entry, written
+from torchreid_adv.models.loading import entry_of, load_entry
 from torchreid_adv.models.pixel_model import PixelModel
 
 
@@ -18,10 +20,11 @@ class ModelSpec:
 
     Args:
         label: how tables call it.
-        name: in torchreid's model factory, or a format: torchscript, export, onnx, python.
-        weights: checkpoint, file or ``module:function``; '' = to be trained.
-        size: height and width of its input; None = those of the config.
-        normalization: mean and std of its input, each of one number or three; None = the config's.
+        name: in torchreid's model factory, or a format of :data:`torchreid_adv.LOADERS`.
+        weights: checkpoint, or what the format takes, such as ``cfg.yml:file``; '' = to be trained.
+        size: height and width of its input; None = those of the format's file, or the config.
+        normalization: mean and std of its input, each of one number or three; None = the same.
+        options: further ones that the entry says, as pairs, see :func:`parse_entry`.
     """
 
     label: str
@@ -29,15 +32,20 @@ class ModelSpec:
     weights: str
     size: tuple[int, int] | None = None
     normalization: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def parts(self) -> Entry:
+        """The parts of its entry."""
+        return Entry(
+            self.name, self.weights, self.label, self.size, self.normalization, dict(self.options)
+        )
 
     @property
     def entry(self) -> str:
         """How a config writes it, see :func:`parse_models`."""
-        size = f"@{self.size[0]}x{self.size[1]}" if self.size else ""
-        if self.normalization:
-            size += "@" + "/".join(",".join(map(repr, part)) for part in self.normalization)
         weights = f":{self.weights}" if self.weights else ""
-        return f"{self.label}={self.name}{size}{weights}"
+        return f"{self.label}={written(self.name, self.parts)}{weights}"
 
     def load(
         self,
@@ -47,17 +55,10 @@ class ModelSpec:
         device: str | None = None,
         interpolation: str = "bilinear",
     ) -> PixelModel:
-        """Load it; size, mean and std hold where it has none of its own."""
-        size = self.size or size
-        if self.normalization:
-            mean, std = map(three, self.normalization)
-        settings: dict[str, Any] = {
-            "size": size,
-            "mean": mean,
-            "std": std,
-            "interpolation": interpolation,
-        }
-        return load_model(self.name, self.weights, device=device, **settings)
+        """Load it; the arguments hold where neither it nor its file says otherwise."""
+        return load_entry(
+            self.parts, size=size, mean=mean, std=std, interpolation=interpolation, device=device
+        )
 
 
 def parse_models(entries: Sequence[str], *, trained: bool | None = True) -> list[ModelSpec]:
@@ -78,13 +79,22 @@ def parse_models(entries: Sequence[str], *, trained: bool | None = True) -> list
     return specs
 
 
-def _parse(entry: str, trained: bool | None) -> ModelSpec:
-    found = parse_entry(str(entry))
-    if not found or trained not in (None, bool(found["weights"])):
+def _parse(text: str, trained: bool | None) -> ModelSpec:
+    entry = parse_entry(str(text)) if trained is False else entry_of(str(text))
+    if trained not in (None, bool(entry.source)):
         end = "" if trained is False else ":weights"
         raise ConfigError(
-            f"'{entry}' names no model; write name{end}, name@HEIGHTxWIDTH{end} or label=name{end}"
+            f"'{text}' names no model; write name{end}, name@HEIGHTxWIDTH{end} or label=name{end}"
         )
-    size, normalization = settings_in(found)
-    label, weights = found["label"] or found["name"], found["weights"] or ""
-    return ModelSpec(label, found["name"], weights, size, normalization)
+    if trained is False and (entry.normalization or entry.options):
+        raise ConfigError(
+            f"'{text}' names a network that is trained first, with the config's normalization; an "
+            "entry of this list says its name and @HEIGHTxWIDTH only"
+        )
+    label, options = entry.label or _own_label(text, entry), tuple(entry.options.items())
+    return ModelSpec(label, entry.name, entry.source, entry.size, entry.normalization, options)
+
+
+def _own_label(text: str, entry: Entry) -> str:
+    """Return how a model without a label is called: by its name, or by its file alone."""
+    return re.sub(r"[^\w.+*-]", "_", Path(text).name) if text == entry.source else entry.name

@@ -25,7 +25,7 @@ class TrackletModel(PixelModel):
             averaged. 0 = all frames are one clip.
         pooling: features of single frames are pooled as torchreid's video engines do, ``avg`` or
             ``max``; "" = the network takes tracklets.
-        settings: ``size``, ``mean``, ``std`` and ``output``, see :class:`PixelModel`.
+        settings: ``size``, ``mean``, ``std``, ``output``..., see :class:`PixelModel`.
 
     Raises:
         ConfigError: an unknown pooling, or a setting that cannot be used.
@@ -41,10 +41,20 @@ class TrackletModel(PixelModel):
         super().__init__(network, **settings)
         if pooling not in POOLING or clip < 0:
             raise ConfigError(f"pooling is avg, max or '', clip 0 or more; got {pooling!r}, {clip}")
+        if self.record_labels:
+            raise ConfigError(
+                f"a network that takes the {self.record_labels[0]} of each image describes no "
+                f"tracklets; load it with @{self.record_labels[0]}=0"
+            )
         self.clip, self.pooling = clip, pooling
 
     def forward(
-        self, images: Tensor, *, sizes: Tensor | None = None, modality: Tensor | None = None
+        self,
+        images: Tensor,
+        *,
+        sizes: Tensor | None = None,
+        modality: Tensor | None = None,
+        **labels: Tensor,
     ) -> Tensor:
         """Return features (N, D).
 
@@ -55,6 +65,7 @@ class TrackletModel(PixelModel):
             sizes: (N, T, 2) height and width of each frame, (0, 0) where there is none; None = all
                 fill the canvas.
             modality: (N,) 0 visible, 1 infrared; None = the network's own choice.
+            labels: not used.
         """
         if checked(images).ndim == 4:
             images, sizes = images[:, None], None if sizes is None else sizes[:, None]
@@ -89,7 +100,9 @@ class TrackletModel(PixelModel):
         """Return what is done to the list of a clip's PIL images: -> (T, 3, H, W); picklable."""
         return ClipFiles(super().file_transform())
 
-    def of_files(self, inputs: Sequence[Tensor], *, modality: Tensor | None = None) -> Tensor:
+    def of_files(
+        self, inputs: Sequence[Tensor], *, modality: Tensor | None = None, **labels: Tensor
+    ) -> Tensor:
         """Return the features (N, D) of what the file transform gave for N tracklets."""
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
         own = None if modality is None else modality.to(device)
@@ -122,16 +135,7 @@ def of_tracklets(model: PixelModel, *, clip: int = 0, pooling: str = "") -> Trac
         pooling: for a network of images.
     """
     own = "" if takes_tracklets(model.network) else pooling
-    made = TrackletModel(
-        model.network,
-        clip=clip,
-        pooling=own,
-        size=model.size,
-        mean=model.mean,
-        std=model.std,
-        output=model.output,
-        interpolation=model.interpolation,
-    )
+    made = TrackletModel(model.network, clip=clip, pooling=own, **model.settings())
     return made.train(model.training)
 
 

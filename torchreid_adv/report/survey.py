@@ -53,8 +53,7 @@ def choose_rows(queries: int, gallery: int, *, seed: int = 0) -> Tensor:
 
 def take(side: Features, rows: Tensor) -> Features:
     """Return the features of some rows."""
-    names = tuple(side.image_ids[row] for row in rows.tolist())
-    return Features(side.values[rows], side.pids[rows], side.camids[rows], names)
+    return side.taken(rows.tolist())
 
 
 def rank(

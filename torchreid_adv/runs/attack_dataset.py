@@ -25,10 +25,16 @@ from torchreid_adv.evaluation.of_models import protocol_of
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.cuda import on_configured_threads
+from torchreid_adv.models.loading import scorable
 from torchreid_adv.runs.attack_run import AttackJob
 from torchreid_adv.runs.defended_run import ADAPTIVE, configured_test
 from torchreid_adv.runs.folder import JobFolder, Scorable
-from torchreid_adv.runs.inputs import configured_dataset, configured_model, given_weights
+from torchreid_adv.runs.inputs import (
+    configured_dataset,
+    configured_model,
+    given_weights,
+    unusual,
+)
 from torchreid_adv.runs.page import write_report
 from torchreid_adv.version import __version__
 
@@ -174,7 +180,8 @@ def attack_dataset(
     """Attack one side of a data set and return its adversarial version.
 
     Args:
-        model: what is attacked; behind a defense, through it.
+        model: what is attacked; behind a defense, through it. An entry such as
+            ``osnet_x1_0:model.pth`` and a module are loaded, see :func:`load_model`.
         data: see :func:`load_dataset`.
         attack: see :func:`build_attack`.
         side: ``gallery`` or ``query``.
@@ -191,11 +198,13 @@ def attack_dataset(
         ConfigError: the folder holds another run, or a protocol that is not the data set's.
         DataError: an image that cannot be used, or nothing to attack.
     """
+    model = scorable(model)
     distance = distance or build_distance("euclidean", normalize=True)
     rules = {name: settings.pop(name) for name in _RULES if name in settings}
     protocol = protocol_of(distance, data, **rules)
     job, folder = AttackJob(attack, protocol, side, **settings), Path(out)
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
+    facts |= unusual(model)
     with joined() as team, working_in(folder, team):
         done = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)
         assert done is not None  # only a shard has nothing to return

@@ -301,7 +301,8 @@ class AttackJob:
         if not any(to_fit(distance) for distance in self._distances()):
             return self
         extraction = self._extraction(model, data, "train", folder.team)
-        train = functools.partial(folder.features, "train", data.train, extraction)
+        records = data.training(f"fit the distance '{self.distance.name}' to")
+        train = functools.partial(folder.features, "train", records, extraction)
         attack, distance = copy.deepcopy((self.attack, self.distance))  # other sets fit their own
         job = replace(self, attack=attack, protocol=replace(self.protocol, distance=distance))
         for distance in job._distances():

@@ -23,8 +23,8 @@ from torchreid_adv.distances import Distance, FittedDistance, load_distance, sav
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract
-from torchreid_adv.models.foreign import FORMATS
 from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.registry import LOADERS
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.report.paper_table import paper_table
 from torchreid_adv.runs.attack_dataset import configured_job, kept_run
@@ -119,7 +119,7 @@ class Table:
         for crossing in crossed:
             attack = configured_job(crossing.config(self.cfg, out)).attack
             for spec in crossing.attacked:
-                if spec.name in FORMATS:
+                if spec.name in LOADERS:
                     check_gradient(self.model(spec), attack)
 
     def attack(self, crossing: Crossing, targets: Sequence[ReIDData], out: Path) -> None:
@@ -239,7 +239,8 @@ class Table:
         )
 
         def fit(folder: Path) -> None:
-            train = extract(self._of(specs), data.train, workers=job.workers)
+            records = data.training(f"fit the distance '{distance.name}' to")
+            train = extract(self._of(specs), records, workers=job.workers)
             print(f"Fitting {distance.name} to {len(train)} training images of {data.name}")
             distance.fit(train.values, train.pids, train.camids)
             save_distance(folder / FITTED, distance)

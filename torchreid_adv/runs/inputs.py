@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData, load_dataset
 from torchreid_adv.errors import ConfigError
@@ -52,7 +54,8 @@ def configured_model(
     if not specs:
         file = weights(cfg)
         model = load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, file))
-        return model, {"name": cfg.model.name, "weights": file, "size": list(model.size)}
+        facts = {"name": cfg.model.name, "weights": file, "size": list(model.size)}
+        return model, {**facts, **unusual(model)}
     return ensemble_of(specs, [load_spec(cfg, spec) for spec in specs])
 
 
@@ -60,12 +63,30 @@ def ensemble_of(
     specs: Sequence[ModelSpec], models: Sequence[PixelModel]
 ) -> tuple[Ensemble, dict[str, Any]]:
     """Return loaded models as one, and what results.json says of them."""
-    ensemble = Ensemble(models)
+    ensemble, members = Ensemble(models), [unusual(model) for model in models]
     return ensemble, {
         "name": "+".join(spec.label for spec in specs),
         "weights": [spec.weights for spec in specs],
         "size": [list(size) for size in ensemble.size],
+        **({"members": members} if any(members) else {}),
     }
+
+
+def unusual(model: Any) -> dict[str, Any]:
+    """Return what results.json says of a model's input where it is not torchreid's test transform.
+
+    That is its preprocessing, mirrored and joined features, and cameras that stand for all images.
+    """
+    part = next((p for p in model.modules() if isinstance(p, PixelModel)), None)
+    if part is None:
+        return {}
+    plain = PixelModel(torch.nn.Identity(), size=part.size, mean=part.mean, std=part.std)
+    own, usual = part.settings(), plain.settings()
+    changed = any(own[name] != usual[name] for name in own if name != "output")
+    facts: dict[str, Any] = {"preprocessing": str(part.preprocessing)} if changed else {}
+    facts |= {name: own[name] for name in ("flip", "parts") if own[name] != "none"}
+    fixed = getattr(part.network, "fixed", None)
+    return facts | ({"labels_of_all_images": dict(fixed)} if fixed else {})
 
 
 def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:

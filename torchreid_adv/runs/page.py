@@ -23,6 +23,7 @@ from torchreid_adv.report.ranking_lists import (
     pulled_lists,
     ranking_lists,
 )
+from torchreid_adv.report.rules import left_out_sentence, rule_sentence
 from torchreid_adv.report.survey import Survey, survey_target
 from torchreid_adv.report.table import Table, measures
 
@@ -68,6 +69,16 @@ class Section:
     def metric(self) -> str:
         """What the distance is called."""
         return text.describe_distance(self.target.distance)
+
+    @property
+    def rule(self) -> str:
+        """The data set's own protocol, "" where it is scored as Market-1501."""
+        return rule_sentence(self.target.protocol.name)
+
+    @property
+    def left_out(self) -> str:
+        """Which images of the same person the lists leave out."""
+        return left_out_sentence(self.target.protocol.galleries)
 
     @property
     def sentences(self) -> list[str]:

@@ -9,8 +9,7 @@ from torchreid_adv.attacks import Attack, GradientAttack
 from torchreid_adv.core.manifest import Entry
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models import PixelModel
-from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.models.pixel_model import ImageModel, PixelModel
 from torchreid_adv.models.tracklet_model import TrackletModel
 from torchreid_adv.runs.folder import Scorable
 from torchreid_adv.runs.stored import Variant
@@ -34,6 +33,14 @@ def attacked_size(space: str, model: ImageModel) -> tuple[int, int] | None:
         raise ConfigError(
             f"adv.attack.space network is one size, and the attacked models have inputs of "
             f"{', '.join(f'{h}x{w}' for h, w in sorted(sizes))}; use space stored"
+        )
+    parts = [part for part in model.modules() if isinstance(part, PixelModel)]
+    names = {part.resize_name for part in parts}
+    other = sorted(names - {"pillow", "bicubic"} or (names if len(names) > 1 else ()))
+    if other:
+        raise ConfigError(
+            "adv.attack.space network stores images as one resize of Pillow's leaves them, and a "
+            f"model resizes by {', '.join(other)}; use space stored"
         )
     height, width = sizes.pop()
     return int(height), int(width)

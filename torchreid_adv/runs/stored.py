@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 from collections.abc import Callable, Sequence
@@ -84,6 +85,8 @@ def _stored(
         modality=record.modality,
         tracklet=record.tracklet,
         frame=record.number,
+        clothes=record.clothes,
+        view=record.view,
     )
     return entry, content
 
@@ -108,6 +111,8 @@ def left_out(record: Record, side: str, root: Path, reason: str) -> Entry:
         modality=record.modality,
         tracklet=record.tracklet,
         frame=record.number,
+        clothes=record.clothes,
+        view=record.view,
     )
 
 
@@ -233,7 +238,7 @@ class Variant:
     def data(self, source: ReIDData) -> ReIDData:
         """Return the variant as a data set with the image_ids of its source."""
         outputs = {entry.image_id: entry.output for entry in self.manifest.stored}
-        sides = {
+        sides: dict[str, Any] = {
             side: tuple(
                 record.moved(self.folder, outputs)
                 for record in source.side(side)
@@ -241,4 +246,4 @@ class Variant:
             )
             for side in SIDES
         }
-        return ReIDData(source.name, self.folder, **sides, protocol=source.protocol)
+        return dataclasses.replace(source, root=self.folder, **sides)

@@ -15,14 +15,14 @@ from torchreid_adv.config import lookup
 from torchreid_adv.config.keys import Check, between, one_of
 from torchreid_adv.data.cross_modality.frames import METHODS, WHOLE
 from torchreid_adv.data.cross_modality.frames import STOCK as STOCK_METHODS
+from torchreid_adv.data.own import resolve
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.models import check_size
 from torchreid_adv.integration.transforms import STOCK
 from torchreid_adv.models.cuda import threads
-from torchreid_adv.models.foreign import FORMATS, PYTHON
-from torchreid_adv.registry import DATASETS, MODELS, SAMPLERS, TRANSFORMS, unknown
+from torchreid_adv.registry import DATASETS, LOADERS, MODELS, SAMPLERS, TRANSFORMS, unknown
 
 MANY = 10**9  # more of anything than a computer holds
 FRACTION = between(0, 1)
@@ -102,6 +102,7 @@ def check(cfg: CfgNode) -> None:
         ConfigError: a value out of its range, keys that exclude each other, or weights that are
             not there.
     """
+    resolve(cfg)
     spell_stock_names(cfg)
     for key, check_value in CHECKS.items():
         value = lookup(cfg, key)
@@ -109,11 +110,16 @@ def check(cfg: CfgNode) -> None:
         if wrong:
             raise ConfigError(f"config key '{key}' {wrong}, got {value!r}"[:400])
     for key in ("model.load_weights", "model.resume"):
-        path = "" if cfg.model.name == PYTHON else lookup(cfg, key)
+        path = lookup(cfg, key) if _is_file(cfg.model.name) else ""
         if path and not os.path.isfile(path):
             raise ConfigError(f"{key} names '{path}', and there is no such file")
     config.check_finite(cfg)
     _check_together(cfg)
+
+
+def _is_file(name: str) -> bool:
+    """Return whether the weights of a model are one file; those of some formats are more."""
+    return name not in LOADERS or bool(LOADERS.facts(name).get("file"))
 
 
 def _check_pairs(identities: int) -> None:
@@ -180,7 +186,7 @@ def check_trainable(cfg: CfgNode) -> None:
     Raises:
         ConfigError: ``model.name`` is a format.
     """
-    if cfg.model.name in FORMATS:
+    if cfg.model.name in LOADERS:
         raise ConfigError(
             f"model.name '{cfg.model.name}' stands for a network from elsewhere, which can be "
             "attacked and evaluated, but not trained here; name one of torchreid's"
@@ -228,7 +234,18 @@ def check_names(cfg: CfgNode) -> None:
         value = lookup(cfg, key)
         for name in value if isinstance(value, list) else filter(None, [value]):
             if name not in known:
-                raise unknown(kind, name, known)
+                raise _of_other_type(cfg, key, name) or unknown(kind, name, known)
+
+
+def _of_other_type(cfg: CfgNode, key: str, name: str) -> ConfigError | None:
+    """Return the error for one of torchreid's sets of another ``data.type``, None for others."""
+    other = "image" if cfg.data.type == "video" else "video"
+    if name not in vars(torchreid_module("data.datasets")).get(f"__{other}_datasets", ()):
+        return None
+    return ConfigError(
+        f"{key} names '{name}', a data set of type {other}, and data.type is '{cfg.data.type}'; "
+        f"name another one in {key}, or set data.type {other}"
+    )
 
 
 def spell_stock_names(cfg: CfgNode) -> None:
@@ -243,7 +260,7 @@ def _names_of(cfg: CfgNode) -> dict[str, tuple[str, list[str]]]:
     samplers = [*torchreid_module("data.sampler").AVAI_SAMPLERS, *SAMPLERS]
     factory = vars(torchreid_module("models"))["__model_factory"]
     return {
-        "model.name": ("model", [*factory, *MODELS, *FORMATS]),
+        "model.name": ("model", [*factory, *MODELS, *LOADERS]),
         **dict.fromkeys(("data.sources", "data.targets"), ("data set", sets)),
         **dict.fromkeys(("adv.selection.data", "adv.start.sources"), ("data set", sets)),
         "sampler.train_sampler": ("sampler", samplers),

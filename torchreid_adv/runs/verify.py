@@ -18,6 +18,7 @@ from torchreid_adv import config
 from torchreid_adv.core.files import inside, name_fault
 from torchreid_adv.core.manifest import (
     FILE_NAME,
+    LARGEST,
     OK,
     Entry,
     Manifest,
@@ -38,6 +39,7 @@ from torchreid_adv.data.images import (
     read_image,
     resized,
 )
+from torchreid_adv.data.own.written import list_name, list_text
 from torchreid_adv.data.records import Record
 from torchreid_adv.errors import DataError, VerificationError, printable
 from torchreid_adv.runs.originals import DataFiles, Originals
@@ -180,7 +182,8 @@ def _bound(folder: Path, manifest: Manifest) -> Bound:
 
 def _file_faults(folder: Path, manifest: Manifest) -> Iterator[str]:
     """Yield the files of a folder that are not in its manifest, and links to other folders."""
-    known = {FILE_NAME, *(entry.output for entry in manifest.stored)}
+    known = {FILE_NAME, list_name(manifest), *(entry.output for entry in manifest.stored)}
+    yield from _list_faults(folder, manifest)
     for place, folders, files in os.walk(folder):
         for name in sorted(name for name in folders if (Path(place) / name).is_symlink()):
             yield f"{(Path(place) / name).relative_to(folder).as_posix()}: is a symbolic link"
@@ -188,6 +191,19 @@ def _file_faults(folder: Path, manifest: Manifest) -> Iterator[str]:
             output = (Path(place) / name).relative_to(folder).as_posix()
             if output not in known:
                 yield f"{output}: not in the manifest"
+
+
+def _list_faults(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """Yield a list that says something else than the manifest; earlier versions wrote none."""
+    path = folder / list_name(manifest)
+    if os.path.lexists(path):
+        try:
+            written = read_regular(inside(folder, path.name), LARGEST)
+            same = written == (list_text(manifest) or "").encode()
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            yield f"{path.name}: is not the list of the images in the manifest"
 
 
 def _listing_faults(manifest: Manifest, known: DataFiles | None) -> Iterator[str]:

@@ -31,6 +31,7 @@ from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.images import resized
 from torchreid_adv.data.loading import batches, read_groups
+from torchreid_adv.data.own.written import write_list
 from torchreid_adv.errors import DataError, DiskError
 from torchreid_adv.models.features import device_of
 from torchreid_adv.models.pixel_model import ImageModel
@@ -114,6 +115,8 @@ class VariantWriter:
         if len(done) < len(units):
             return None
         header = {**header, "protocol": data.protocol}
+        if data.names:
+            header["names"] = {kind: list(words) for kind, words in data.names.items()}
         return self._variant(targets, [done[unit.number] for unit in units], header, bad)
 
     def _say_missing(self, numbers: Set[int]) -> None:
@@ -281,6 +284,7 @@ class VariantWriter:
         manifest = Manifest(header, tuple(entries))
         if self.team.leads:
             manifest.write(self.folder)
+            write_list(self.folder, manifest)
             sweep(self.job)
         self.team.wait()
         attacked = [unit for unit in done if unit.size]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from torchreid_adv.attacks import (
     Attack,
+    Budget,
     Fitted,
     MetricDistance,
     Objective,
@@ -90,9 +91,9 @@ def margin(version: Version, eps: float, distance: Distance) -> Attack:
 
 def _restarted(version: Version, eps: float, distance: Distance, objective: Objective) -> Attack:
     """Return the attack from the clean image, or the best of it and of random starts."""
-    first = apgd(objective, eps, version.steps)
+    first = apgd(objective, Budget(eps=eps, steps=version.steps))
     others = [
-        apgd(objective, eps, version.steps, start="random", seed=seed)
+        apgd(objective, Budget(eps=eps, steps=version.steps, seed=seed), start="random")
         for seed in range(1, version.restarts)
     ]
     return BestOf([first, *others], distance) if others else first
@@ -102,8 +103,9 @@ def self_reference(version: Version, eps: float, distance: Distance) -> Attack:
     """SMA, LTA and ODFA: away from what the model says of the image itself."""
     attacks: list[Attack] = []
     for seed in range(version.restarts):
+        budget = Budget(eps=eps, steps=version.self_steps, seed=seed)
         for objective in (SelfDistance(distance), OppositeDirection(distance)):
-            attacks.append(apgd(objective, eps, version.self_steps, start="random", seed=seed))
+            attacks.append(apgd(objective, budget, start="random"))
         attacks.append(_lta(version, eps, distance, seed))
     return BestOf(attacks, distance)
 
@@ -111,15 +113,15 @@ def self_reference(version: Version, eps: float, distance: Distance) -> Attack:
 def _lta(version: Version, eps: float, distance: Distance, seed: int) -> Attack:
     objective = TransformedSelfDistance(distance, LocalGrayscale(p=1.0), seed=seed)
     step = max(from_levels(1), 2.5 * eps / version.self_steps)
-    start, steps = "if_stuck" if seed == 0 else "random", version.self_steps
-    return sign_attack(
-        objective, eps, step_size=step, steps=steps, momentum=1.0, start=start, seed=seed
-    )
+    steps = version.self_steps
+    budget = Budget(eps=eps, step_size=step, steps=steps, momentum=1.0, seed=seed)
+    return sign_attack(objective, budget, start="if_stuck" if seed == 0 else "random")
 
 
 def pull(version: Version, eps: float, distance: Distance, identities: int) -> Attack:
     """Towards each of the nearest wrong identities, of which there are ``identities`` - 1."""
-    attack = apgd(MetricDistance(distance, targeted=True), eps, version.steps)
+    budget = Budget(eps=eps, steps=version.steps)
+    attack = apgd(MetricDistance(distance, targeted=True), budget)
     count = max(1, min(version.pulls, identities - 1))
     return BestOf([PullToNearest(attack, distance, place=n) for n in range(count)], distance)
 
@@ -135,16 +137,15 @@ def square(version: Version, eps: float, distance: Distance) -> Attack:
 
 
 def _asking(proposals: type, queries: int, eps: float, distance: Distance) -> Attack:
-    return QueryAttack(
-        RankLoss(distance), eps, proposals, cost=1, queries=queries, seed=0, precision="fp32"
-    )
+    return QueryAttack(RankLoss(distance), Budget(eps=eps), proposals, cost=1, queries=queries)
 
 
 def momentum(version: Version, eps: float, distance: Distance) -> Attack:
     """MI-FGSM, which transfers better than steps without momentum."""
     steps = version.transfer_steps
     step = max(from_levels(1), 2.5 * eps / steps)
-    return sign_attack(MetricDistance(distance), eps, step_size=step, steps=steps, momentum=1.0)
+    budget = Budget(eps=eps, step_size=step, steps=steps, momentum=1.0)
+    return sign_attack(MetricDistance(distance), budget)
 
 
 def oblivious(version: Version, eps: float, distance: Distance) -> Attack:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from types import FrameType
@@ -150,12 +150,7 @@ def batch_difference(model: nn.Module, batch: Batch) -> float:
     """Return the largest difference of unit features between images alone and in a batch."""
     with _looking(model, batch):
         together = _unit(model, batch)[:_ALONE]
-        sizes = [None] * len(batch) if batch.sizes is None else batch.sizes.split(1)
-        parts = zip(batch.images.split(1), sizes, strict=True)
-        alone = [
-            F.normalize(model(image, sizes=size), dim=1)
-            for image, size in list(parts)[: len(together)]
-        ]
+        alone = [_unit(model, _one(batch, row)) for row in range(len(together))]
     return float((together - torch.cat(alone)).abs().max())
 
 
@@ -175,7 +170,8 @@ def enters_autograd(model: nn.Module, batch: Batch) -> bool:
     with _looking(model, batch):
         sys.settrace(watch)
         try:
-            model(batch.images[:1], sizes=None if batch.sizes is None else batch.sizes[:1])
+            first = _one(batch, 0)
+            first.embed(model)(first.images)
         finally:
             sys.settrace(before)
     return bool(seen)
@@ -197,7 +193,7 @@ def without_gradient(
     start.reset(batch)
     start.randomize(batch.rng(0, "inspection"))
     with frozen(model), _same_randomness(batch), torch.enable_grad():
-        embed = functools.partial(model, sizes=batch.sizes)
+        embed = batch.embed(model)
         losses = MetricDistance(distance).bind(embed, batch, references)(start.images)
         if not losses.requires_grad:
             return torch.ones(len(batch), dtype=torch.bool)
@@ -209,7 +205,14 @@ def without_gradient(
 
 
 def _unit(model: nn.Module, batch: Batch) -> Tensor:
-    return F.normalize(model(batch.images, sizes=batch.sizes), dim=1)
+    return F.normalize(batch.embed(model)(batch.images), dim=1)
+
+
+def _one(batch: Batch, row: int) -> Batch:
+    """Return one image of a batch, on the canvas of all."""
+    fields = ("images", "sizes", "pids", "camids", "modality", "places", "view")
+    own = {n: v[row : row + 1] for n in fields if (v := getattr(batch, n)) is not None}
+    return dataclasses.replace(batch, **own, image_ids=batch.image_ids[row : row + 1])
 
 
 @contextlib.contextmanager

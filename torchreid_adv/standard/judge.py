@@ -14,13 +14,14 @@ from PIL import Image
 
 from torchreid_adv.core.batch import chunks, filled
 from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.data.records import camera_labels
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance
 from torchreid_adv.evaluation import Protocol, RetrievalResult
 from torchreid_adv.evaluation.result import REPORTED_RANKS
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.features import load_features, save_features
-from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.models.pixel_model import ImageModel, labels_of
 from torchreid_adv.models.prepare import frozen
 from torchreid_adv.standard.scores import RANKS, Floats, Scores
 
@@ -100,9 +101,11 @@ class Judge:
         for model in self.models:
             transform, parts = model.file_transform(), []
             with torch.no_grad(), frozen(model):
-                for group in chunks(images, _CHUNK):
+                for start, group in enumerate(chunks(images, _CHUNK)):
                     inputs = [transform(Image.fromarray(image)) for image in group]
-                    features = model.of_files(filled(inputs, _CHUNK))
+                    whole = filled(records[start * _CHUNK :][: len(group)], _CHUNK)
+                    labels = camera_labels(whole, labels_of(model))
+                    features = model.of_files(filled(inputs, _CHUNK), **labels)
                     parts.append(features[: len(group)].float().cpu())
             found.append(Features.of(records, torch.cat(parts)))
         return self._scores("query", found)

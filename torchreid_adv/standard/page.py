@@ -23,6 +23,7 @@ from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.report import text as words
 from torchreid_adv.report.curves import bounds_figure
 from torchreid_adv.report.page import environment
+from torchreid_adv.report.rules import rule_sentence
 from torchreid_adv.report.style import to_png
 from torchreid_adv.standard import page_tables as tables
 from torchreid_adv.standard import page_text as said
@@ -66,6 +67,7 @@ def write_standard_page(
         main={"track": track, "eps": eps, "facts": main},
         name=said.name_of(content),
         headline=said.headline(content),
+        rule=rule_sentence(content.get("protocol", {}).get("name", "")),
         breaking=said.breaking(content),
         defense=said.defense_sentence(content),
         track_names=said.TRACKS,

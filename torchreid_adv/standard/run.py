@@ -28,6 +28,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.cuda import repeatable
+from torchreid_adv.models.loading import scorable
 from torchreid_adv.models.pixel_model import ImageModel, black_box
 from torchreid_adv.standard import identity as identities
 from torchreid_adv.standard import inspection
@@ -64,7 +65,8 @@ def evaluate_standard(
 
     Args:
         model: in eval mode; behind a defense as :class:`Defended`, and then attacked through it.
-            Any module from images to features is one as ``PixelModel(module, size=...)``.
+            Any module from images to features is one as ``PixelModel(module, size=...)``; an entry
+            such as ``osnet_x1_0:model.pth`` is loaded.
         data: query, gallery, and train for the universal perturbation.
         out: folder of the run.
         version: ``standard``, ``lite``, ``plus``, or a definition of one's own, whose result is not
@@ -86,6 +88,7 @@ def evaluate_standard(
         DataError: an image that cannot be used, features that are not finite, no query with a
             positive.
     """
+    model = scorable(model)
     version = version_of(version) if isinstance(version, str) else version
     protocol = _rules(protocol, distance, data)
     distance = protocol.distance
@@ -108,7 +111,8 @@ def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData)
     """Return the rules of the scores on a data set.
 
     Raises:
-        ConfigError: two distances, re-ranking, or a protocol that is not the data set's.
+        ConfigError: two distances, re-ranking, or a protocol that is not the data set's, or that
+            does not count all queries alike.
     """
     if protocol is None:
         distance = distance or build_distance("euclidean", normalize=True)
@@ -123,7 +127,14 @@ def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData)
             "the standard evaluation ranks without re-ranking; set test.rerank and "
             "adv.evaluation.rerank False"
         )
-    return protocol.of(data)
+    protocol = protocol.of(data)
+    if protocol.galleries.uneven:
+        raise ConfigError(
+            f"the standard evaluation counts every query alike, and by the protocol "
+            f"'{protocol.name}' a query counts in those galleries only that it was not drawn for; "
+            "use attack-gallery or transfer on this data set"
+        )
+    return protocol
 
 
 def _check(

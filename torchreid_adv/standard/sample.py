@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchreid_adv.attacks import GradientAttack, LinfDelta, MetricDistance, SignStep
+from torchreid_adv.attacks import Budget, GradientAttack, LinfDelta, MetricDistance, SignStep
 from torchreid_adv.attacks.average_precision import RankMargin
 from torchreid_adv.core import pixels
 from torchreid_adv.core.batch import Batch, chunks
@@ -164,9 +164,8 @@ def _point(
         facts: dict[str, Any] = {"push": ap.tolist(), "moving": 0.0, "silent": 0}
         if bound and setting.gradient:
             for objective in (MetricDistance(setting.attacked), RankMargin(setting.attacked)):
-                found = attacked(
-                    setting, records, apgd(objective, pixels.from_levels(bound), steps)
-                )
+                budget = Budget.of_levels(eps=bound, steps=steps)
+                found = attacked(setting, records, apgd(objective, budget))
                 own = found.scores.ap[rows]
                 if isinstance(objective, MetricDistance):
                     facts |= {"push": own.tolist(), "moving": found.moving}

@@ -19,6 +19,7 @@ from torchreid_adv.core.manifest import Entry, Manifest
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.data.own.written import write_list
 from torchreid_adv.distances import Distance
 from torchreid_adv.models import Ensemble
 from torchreid_adv.models.pixel_model import ImageModel, black_box
@@ -193,11 +194,14 @@ class Setting:
                 write_together(contents, folder, scratch)
         track, eps = place.split("-eps")
         header: dict[str, Any] = {"data": self.data.name, "protocol": self.data.protocol}
+        if self.data.names:
+            header["names"] = {kind: list(words) for kind, words in self.data.names.items()}
         header |= {"track": track, **self.identity}
         header["attack"] = {"name": WORST, "eps": float(eps)}
         manifest = Manifest(header, in_order(entries))
         if team.leads:
             manifest.write(folder)
+            write_list(folder, manifest)
         team.wait()
         return manifest.root
 

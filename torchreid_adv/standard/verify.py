@@ -233,6 +233,7 @@ class _Run:
         attack = header.pop("attack", None)
         wanted = {"run": self.run, "track": place.track, "data": self.result["data"]["name"]}
         protocol = header.pop("protocol", None)
+        header.pop("names", None)  # what numbers of identities and cameras stand for
         name = WORST if folder.name == COMPOSED else folder.name
         told = (attack.get("name"), attack.get("eps")) if isinstance(attack, dict) else ()
         if protocol not in ("", self.result["protocol"]["name"]):

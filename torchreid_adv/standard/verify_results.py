@@ -16,6 +16,7 @@ from torchreid_adv.core.files import inside
 from torchreid_adv.core.manifest import RUN, Manifest, is_count, is_number
 from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import AdvError, ConfigError, DataError, VerificationError, printable
+from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.evaluation.result import REPORTED_RANKS
 from torchreid_adv.runs.attack_dataset import SCHEMA, configured_job, identity_of
 from torchreid_adv.runs.defended_run import ADAPTIVE
@@ -195,6 +196,7 @@ def _target_faults(
     for variant in variants.values():
         header = dict(variant.manifest.header)
         header.pop("protocol", None)
+        header.pop("names", None)  # what numbers of identities and cameras stand for
         if header.pop("data", None) != name or header != run:
             yield f"'{variant.folder}' is of another run than {RUN} says"
     broken = [sentence for sentence, test in RELATIONS if not _holds(test, facts, manifest)]
@@ -202,7 +204,9 @@ def _target_faults(
     if isinstance(data, DataFiles) and not broken:
         bad = {entry.image_id for entry in manifest.entries if entry.status != "ok"}
         queries = [record for record in data.data.query if not record.is_of(bad)]
-        if facts["clean"]["queries"] + facts["clean"]["skipped"] != len(queries):
+        # a query counts once in each gallery that is drawn
+        wanted = len(queries) * Protocol.drawn_galleries(str(facts["protocol"]["name"]))
+        if facts["clean"]["queries"] + facts["clean"]["skipped"] != wanted:
             yield f"the data set has {len(queries)} queries, the results say another number"
 
 

@@ -9,15 +9,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from torchreid_adv.attacks.black_box.query_attack import Proposals, QueryAttack
-from torchreid_adv.attacks.black_box.square import _objective
-from torchreid_adv.attacks.loop.objectives import Losses, Objective
+from torchreid_adv.attacks.black_box.square import scored
+from torchreid_adv.attacks.budget import Budget, attack
+from torchreid_adv.attacks.loop.objectives import Losses
 from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.attacks.loop.steps import SignStep
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.registry import ATTACKS
 
 
 class Estimated(Proposals):
@@ -90,130 +90,62 @@ class Estimated(Proposals):
 
 
 def _estimated(
-    objective: Objective,
-    eps: float,
-    *,
     signs: bool,
-    queries: int,
-    pairs: int,
-    sigma: float,
-    coarse: int,
-    step_size: float,
-    momentum: float,
-    seed: int,
-    precision: str,
+    budget: Budget,
+    distance: Distance,
+    queries: int = 500,
+    pairs: int = 10,
+    sigma: float = from_levels(2),
+    coarse: int = 4,
+    *,
+    score: str = "distance",
+    temperature: float = 0.01,
+    targeted: bool = False,
 ) -> QueryAttack:
+    """Build an attack along estimated gradients; signs, of +-1, take the place of normal numbers.
+
+    Options:
+        queries: answers asked for each image.
+        pairs: of answers in a step.
+        sigma: length of a direction, pixel units of [0, 1].
+        coarse: side of the squares of pixels that move together.
+        score: ``distance``, ``ap`` or ``smooth_ap``, as of :func:`square`.
+        temperature: of smooth_ap, in units of the distance.
+        targeted: pull instead of push.
+    """
+    objective = scored(score, distance, temperature=temperature, targeted=targeted)
     if pairs < 1 or coarse < 1 or not 0 < sigma <= 1:
         raise ConfigError(
             f"pairs and coarse are 1 or more and sigma is in (0, 1] pixel units, got {pairs}, "
             f"{coarse}, {sigma}"
         )
-    return QueryAttack(
-        objective,
-        eps,
-        functools.partial(
-            Estimated,
-            pairs=pairs,
-            sigma=sigma,
-            coarse=coarse,
-            step_size=step_size,
-            momentum=momentum,
-            signs=signs,
-            seed=seed,
-        ),
-        cost=2 * pairs + 1,
-        queries=queries,
-        seed=seed,
-        precision=precision,
-    )
-
-
-@ATTACKS.register(
-    "nes",
-    paper="Ilyas et al., Black-box Adversarial Attacks with Limited Queries and Information, 2018",
-    title="sign steps along a gradient estimated from pairs of answers",
-)
-def nes(
-    *,
-    eps: float,
-    distance: Distance,
-    queries: int = 500,
-    pairs: int = 10,
-    sigma: float = from_levels(2),
-    coarse: int = 4,
-    step_size: float = from_levels(2),
-    momentum: float = 0.9,
-    score: str = "distance",
-    temperature: float = 0.01,
-    targeted: bool = False,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> QueryAttack:
-    """Build NES: normal directions, antithetic pairs.
-
-    Args:
-        eps: L-infinity bound, pixel units of [0, 1].
-        distance: the metric that ranks.
-        queries: answers asked for each image.
-        pairs: of answers in a step.
-        sigma: length of a direction, pixel units of [0, 1].
-        coarse: side of the squares of pixels that move together.
-        step_size: pixel units of [0, 1].
-        momentum: decay of the running sum of L1-normalized gradients.
-        score: ``distance``, ``ap`` or ``smooth_ap``, as of :func:`square`.
-        temperature: of smooth_ap, in units of the distance.
-        targeted: pull instead of push.
-        seed: of the directions.
-        precision: ``fp32`` or ``bf16``.
-    """
-    return _estimated(
-        _objective(score, distance, temperature, targeted),
-        eps,
-        signs=False,
-        queries=queries,
+    steps = functools.partial(
+        Estimated,
         pairs=pairs,
         sigma=sigma,
         coarse=coarse,
-        step_size=step_size,
-        momentum=momentum,
-        seed=seed,
-        precision=precision,
+        step_size=budget.required("step_size"),
+        momentum=budget.required("momentum"),
+        signs=signs,
+        seed=budget.seed,
     )
+    return QueryAttack(objective, budget, steps, cost=2 * pairs + 1, queries=queries)
 
 
-@ATTACKS.register(
+nes = attack(
+    "nes",
+    paper="Ilyas et al., Black-box Adversarial Attacks with Limited Queries and Information, 2018",
+    title="sign steps along a gradient estimated from pairs of answers",
+    step_size=from_levels(2),
+    momentum=0.9,
+)(functools.partial(_estimated, False))
+
+# sign steps take the place of the paper's Adam
+spsa = attack(
     "spsa",
     paper="Uesato et al., Adversarial Risk and the Dangers of Evaluating Against Weak Attacks, "
     "2018",
     title="as nes, along directions of +-1",
-)
-def spsa(
-    *,
-    eps: float,
-    distance: Distance,
-    queries: int = 500,
-    pairs: int = 10,
-    sigma: float = from_levels(2),
-    coarse: int = 4,
-    step_size: float = from_levels(2),
-    momentum: float = 0.9,
-    score: str = "distance",
-    temperature: float = 0.01,
-    targeted: bool = False,
-    seed: int = 0,
-    precision: str = "fp32",
-) -> QueryAttack:
-    """Build SPSA: as :func:`nes`, with directions of +-1; sign steps take the place of Adam."""
-    return _estimated(
-        _objective(score, distance, temperature, targeted),
-        eps,
-        signs=True,
-        queries=queries,
-        pairs=pairs,
-        sigma=sigma,
-        coarse=coarse,
-        step_size=step_size,
-        momentum=momentum,
-        seed=seed,
-        precision=precision,
-    )
+    step_size=from_levels(2),
+    momentum=0.9,
+)(functools.partial(_estimated, True))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torchreid_adv.attacks.budget import Budget
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial
 from torchreid_adv.attacks.loop.objectives import Losses, Objective
 from torchreid_adv.attacks.loop.perturbations import LinfDelta
@@ -83,15 +84,13 @@ class QueryAttack:
 
     Args:
         objective: what grows; only its values are used.
-        eps: L-infinity bound, pixel units of [0, 1].
+        budget: of which the number of queries is apart.
         proposals: (batch, bounds, rounds) -> Proposals, a class or a ``functools.partial`` of it.
         cost: queries for a proposal, that of its own loss included.
         queries: answers asked for each image, that for the clean one included.
-        seed: of everything random.
-        precision: ``fp32`` or ``bf16``.
 
     Raises:
-        ConfigError: the budget does not suffice for one proposal.
+        ConfigError: the queries do not suffice for one proposal.
     """
 
     needs_gradient = False
@@ -99,13 +98,11 @@ class QueryAttack:
     def __init__(
         self,
         objective: Objective,
-        eps: float,
+        budget: Budget,
         proposals: Callable[[Batch, LinfDelta, int], Proposals],
         *,
         cost: int,
         queries: int,
-        seed: int,
-        precision: str,
     ) -> None:
         self.rounds = (queries - 1) // cost
         if self.rounds < 1:
@@ -114,9 +111,9 @@ class QueryAttack:
                 f"queries={queries} is too few"
             )
         self.name = type(objective).__name__
-        self.linf: float | None = eps
+        self.linf: float | None = budget.eps
         self.objective, self.proposals, self.cost = objective, proposals, cost
-        self.seed, self.precision = seed, precision
+        self.seed, self.precision = budget.seed, budget.precision
 
     @property
     def queries(self) -> int:

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from torchreid_adv.attacks.average_precision import RankScore
 from torchreid_adv.attacks.black_box.query_attack import Proposals, QueryAttack
+from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.loop.objectives import Losses, MetricDistance, Objective
 from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, suggest
-from torchreid_adv.registry import ATTACKS
 
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of the area, for 10,000 queries
 _SCHEDULE = 10_000
@@ -76,7 +76,18 @@ class Squares(Proposals):
 SCORES = ("distance", "ap", "smooth_ap")
 
 
-def _objective(score: str, distance: Distance, temperature: float, targeted: bool) -> Objective:
+def scored(score: str, distance: Distance, *, temperature: float, targeted: bool) -> Objective:
+    """Return what an attack by queries makes grow.
+
+    Args:
+        score: ``distance``, ``ap`` or ``smooth_ap``, as of :func:`square`.
+        distance: the metric that ranks.
+        temperature: of smooth_ap, in units of the distance.
+        targeted: pull instead of push.
+
+    Raises:
+        ConfigError: another score, or a temperature of smooth_ap that is not above 0.
+    """
     if score not in SCORES:
         raise ConfigError(f"unknown score '{score}'{suggest(score, SCORES)}")
     if score == "distance":
@@ -87,45 +98,33 @@ def _objective(score: str, distance: Distance, temperature: float, targeted: boo
     return RankScore(distance, temperature=temperature, targeted=targeted)
 
 
-@ATTACKS.register(
+@attack(
     "square",
     paper="Andriushchenko et al., Square Attack, 2020",
     title="random squares, kept where they help; forward passes only",
 )
 def square(
-    *,
-    eps: float,
+    budget: Budget,
     distance: Distance,
+    *,
     queries: int = 500,
     score: str = "distance",
     temperature: float = 0.01,
     p: float = 0.8,
     targeted: bool = False,
-    seed: int = 0,
-    precision: str = "fp32",
 ) -> QueryAttack:
     """Build the Square attack.
 
-    Args:
-        eps: L-infinity bound, pixel units of [0, 1].
-        distance: the metric that ranks.
+    Options:
         queries: answers asked for each image.
         score: what grows: ``distance`` to the references, or one minus the ``ap`` or ``smooth_ap``
             of the ranking.
         temperature: of smooth_ap, in units of the distance.
         p: share of the image that the first squares cover, (0, 1].
         targeted: pull instead of push.
-        seed: of the squares.
-        precision: ``fp32`` or ``bf16``.
     """
     if not 0 < p <= 1:
         raise ConfigError(f"p is the share of an image that a square covers, in (0, 1], got {p}")
-    return QueryAttack(
-        _objective(score, distance, temperature, targeted),
-        eps,
-        functools.partial(Squares, p=p, seed=seed),
-        cost=1,
-        queries=queries,
-        seed=seed,
-        precision=precision,
-    )
+    objective = scored(score, distance, temperature=temperature, targeted=targeted)
+    squares = functools.partial(Squares, p=p, seed=budget.seed)
+    return QueryAttack(objective, budget, squares, cost=1, queries=queries)

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.learned.generator import KIND as GENERATOR
 from torchreid_adv.attacks.learned.generator import GeneratedNoise, load_generator
 from torchreid_adv.attacks.learned.universal import UniversalPerturbation, load_universal
@@ -20,7 +21,6 @@ from torchreid_adv.core.tensor_file import TensorFile, holds
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import PRECISIONS, prepared
-from torchreid_adv.registry import ATTACKS
 
 PAPER = (
     "Yang et al., Towards Robust Person Re-Identification by Defending Against Universal "
@@ -109,68 +109,36 @@ class Fitted(Generic[T]):
         return images
 
 
-@ATTACKS.register("universal", paper=PAPER, title="one learned delta, color table or both")
-def universal(
-    *,
-    eps: float,
-    distance: Distance,
-    weights: str = "",
-    seed: int = 0,
-    precision: str = "fp32",
-) -> Fitted:
+@attack("universal", paper=PAPER, title="one learned delta, color table or both")
+def universal(budget: Budget, distance: Distance, *, weights: str = "") -> Fitted:
     """Build the attack of a file.
 
-    Args:
+    Options:
         eps: the bound that the file says, pixel units of [0, 1].
         distance: in which the losses are.
         weights: file that ``adv.engine: meta_attack`` wrote.
         seed: not used; nothing is drawn.
-        precision: ``fp32`` or ``bf16``.
 
     Raises:
         ConfigError: no file, or one of another bound.
     """
-    return _fitted(
-        "universal",
-        engine="meta_attack",
-        load=load_universal,
-        weights=weights,
-        eps=eps,
-        distance=distance,
-        precision=precision,
-    )
+    return _fitted("universal", budget, distance, weights, "meta_attack", load_universal)
 
 
-@ATTACKS.register("mis_ranking", paper=MIS_RANKING, title="noise drawn by a learned generator")
-def mis_ranking(
-    *,
-    eps: float,
-    distance: Distance,
-    weights: str = "",
-    seed: int = 0,
-    precision: str = "fp32",
-) -> Fitted:
-    """Build the attack of a generator.
+@attack("mis_ranking", paper=MIS_RANKING, title="noise drawn by a learned generator")
+def mis_ranking(budget: Budget, distance: Distance, *, weights: str = "") -> Fitted:
+    """Build the attack of a generator, which is fp32 itself.
 
-    Args:
+    Options:
         eps: the bound that the file says, pixel units of [0, 1].
         distance: in which the losses are.
         weights: file that ``adv.engine: mis_ranking`` wrote.
         seed: not used; nothing is drawn.
-        precision: ``fp32`` or ``bf16``, of the attacked network; the generator's is fp32.
 
     Raises:
         ConfigError: no file, or one of another bound.
     """
-    return _fitted(
-        "mis_ranking",
-        engine="mis_ranking",
-        load=load_generator,
-        weights=weights,
-        eps=eps,
-        distance=distance,
-        precision=precision,
-    )
+    return _fitted("mis_ranking", budget, distance, weights, "mis_ranking", load_generator)
 
 
 def load_learned(path: str, eps: float, *, key: str) -> tuple[Learned, TensorFile]:
@@ -201,23 +169,22 @@ def _within(
 
 def _fitted(
     name: str,
-    *,
+    budget: Budget,
+    distance: Distance,
+    weights: str,
     engine: str,
     load: Callable[[str], tuple[Any, TensorFile]],
-    weights: str,
-    eps: float,
-    distance: Distance,
-    precision: str,
 ) -> Fitted:
     if not weights:
         raise ConfigError(
             f"the attack '{name}' applies what was learned before; name its file in "
             f"adv.attack.weights, and learn one with adv.engine {engine}"
         )
-    own, found = _within(eps, weights, "adv.attack.eps", load)
+    own, found = _within(budget.eps, weights, "adv.attack.eps", load)
     if not distance.squared_euclidean:
         raise ConfigError(
             f"the attack '{name}' measures between single features, which the distance "
             f"'{distance.name}' does not map; set adv.attack.metric euclidean or cosine"
         )
-    return Fitted(own, distance, about={**found.about, "sha256": found.sha256}, precision=precision)
+    about = {**found.about, "sha256": found.sha256}
+    return Fitted(own, distance, about=about, precision=budget.precision)

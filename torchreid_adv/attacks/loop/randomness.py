@@ -107,4 +107,5 @@ def crop(batch: Batch, rows: Sequence[int], size: Sequence[int]) -> Batch:
         camids=pick(batch.camids),
         image_ids=tuple(batch.image_ids[row] for row in rows),
         modality=pick(batch.modality),
+        view=pick(batch.view),
     )

@@ -12,6 +12,39 @@ KEYS: tuple[Key, ...] = (
         path=True,
     ),
     Key(
+        "data.lists",
+        [],
+        "data sets of your own and their names, NAME=FILE.csv, NAME=folder:DIR or NAME=mot:DIR; "
+        "those that data.sources and data.targets name by file are added",
+        path=True,
+    ),
+    Key(
+        "data.camera",
+        "",
+        "pattern of the camera in the image names of folder:DIR, a regular expression with one "
+        "group; '' = a number behind c, cam or camera",
+    ),
+    Key(
+        "mot.gap",
+        25,
+        "mot:DIR: frames between a query and the first of its matches",
+        between(0, 10**6),
+        unit="frames",
+    ),
+    Key(
+        "mot.step",
+        5,
+        "mot:DIR: of an identity's gallery frames every so many-th is taken",
+        between(1, 10**6),
+        unit="frames",
+    ),
+    Key(
+        "mot.visibility",
+        0.25,
+        "mot:DIR: people of whom less is visible are left out, share of the box",
+        between(0, 1),
+    ),
+    Key(
         "data.max_pixels",
         25_000_000,
         "largest image that is decoded, pixels",

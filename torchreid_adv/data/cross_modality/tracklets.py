@@ -78,6 +78,7 @@ class TrackletDataset(VideoDataset):
         joined.num_train_cams = cams + other.num_train_cams
         joined.num_datasets = numbers + other.num_datasets
         joined.data = getattr(joined, joined.mode)
+        joined.test_only = getattr(self, "test_only", False) or getattr(other, "test_only", False)
         return joined
 
     def _together(self, images: list[Any]) -> list[Tensor]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from torchreid_adv.benchmarks import defense
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.experiments import timing
+from torchreid_adv.experiments import defense_timing, timing
 from torchreid_adv.experiments.comparison import Finding, compare
 from torchreid_adv.experiments.learned import Victim
 from torchreid_adv.experiments.papers.meta_runs import KINDS, WAYS, MetaRuns
@@ -173,7 +172,7 @@ def table19(cfg: AdvConfig) -> Reproduction:
         repeats=1,
         ways=("plain", "meta"),
     )
-    trained = defense.run(
+    trained = defense_timing.run(
         model=cfg.model.name,
         size=(cfg.data.height, cfg.data.width),
         images=DEFENDED,
@@ -185,7 +184,7 @@ def table19(cfg: AdvConfig) -> Reproduction:
         ("attack", "meta"): measured["seconds"]["meta"],
         ("attack", "source"): measured["seconds"]["plain"],
         ("defense", "meta"): share * trained["seconds"]["2"],
-        ("defense", "source"): share * trained["seconds"][defense.PLAIN],
+        ("defense", "source"): share * trained["seconds"][defense_timing.PLAIN],
     }
     findings = [
         Finding(

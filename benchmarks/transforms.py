@@ -13,13 +13,14 @@ import torch
 from PIL import Image
 from torchvision.transforms import RandomCrop
 
-from torchreid_adv.benchmarks import published
-from torchreid_adv.benchmarks.published import policy
 from torchreid_adv.data.virtual.colors import to_levels
 from torchreid_adv.data.virtual.image import Shot, render_image
 from torchreid_adv.data.virtual.styles import style_named
 from torchreid_adv.registry import TRANSFORMS
 from torchreid_adv.transforms.channels import KERNEL
+
+from . import published
+from .published import policy
 
 Way = Callable[[Image.Image], Any]
 SIZE = (256, 128)

@@ -10,14 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from torchreid_adv.attacks import Attack, References, build_attack
-from torchreid_adv.benchmarks import attack_loop
-from torchreid_adv.benchmarks.attack_loop import EPS, STEP, TwoLogits
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.experiments.timing import least, place
 from torchreid_adv.models import Features, PixelModel
 from torchreid_adv.models.loading import build_network
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.registry import ATTACKS
+
+from . import attack_loop
+from .attack_loop import EPS, STEP, TwoLogits
 
 QUERIES = 60  # answers per image of attacks by queries, enough to measure their rate
 STEPS = 10  # of the attacks that have steps

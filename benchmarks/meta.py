@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchreid_adv.benchmarks import defense
+from torchreid_adv.experiments import defense_timing
 from torchreid_adv.experiments.timing import attack_steps
 
 
@@ -27,4 +27,4 @@ def run(
     """
     common: dict[str, Any] = {"model": model, "size": size, "images": images, "repeats": repeats}
     attack = attack_steps(**common)
-    return {**attack, "defense": defense.run(**common, memory=memory)}
+    return {**attack, "defense": defense_timing.run(**common, memory=memory)}

@@ -1,0 +1,242 @@
+"""Folders of identities and tracking sequences: what is read, and what is refused with a remedy."""
+
+import re
+
+import numpy as np
+import pytest
+from own_sets import picture, write_mot
+from PIL import Image
+
+import torchreid_adv as adv
+from torchreid_adv import config
+from torchreid_adv.errors import ConfigError, DataError
+
+
+@pytest.fixture(autouse=True)
+def own_config():
+    cfg = config.add_adv_config(config.AdvConfig())
+    with config.using(cfg):
+        yield cfg
+    config.forget()
+
+
+def put(folder, *names):
+    for number, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture(number, (16, 8)))
+
+
+SPLIT = ("query/ann/c1_1.jpg", "gallery/ann/c2_1.jpg", "gallery/bob/c2_1.jpg")
+
+
+def read(folder, root):
+    data = adv.load_dataset(f"folder:{folder}", root=root)
+    return {
+        side: [(data.names["test"][r.pid], r.path.name, r.camid) for r in data.side(side)]
+        for side in ("query", "gallery")
+    }, data
+
+
+def test_folders_of_splits_are_read_with_their_cameras(tmp_path):
+    put(tmp_path / "shop", *SPLIT)
+    found, data = read(tmp_path / "shop", tmp_path)
+    assert found["query"] == [("ann", "c1_1.jpg", 0)]
+    assert sorted(found["gallery"]) == [("ann", "c2_1.jpg", 1), ("bob", "c2_1.jpg", 1)]
+    assert data.name == "shop"
+    assert data.protocol == ""
+    assert data.train == ()
+
+
+def test_without_splits_the_first_image_by_name_is_the_query(tmp_path):
+    put(tmp_path / "shop", "ann/2_cam1.jpg", "ann/1_cam2.jpg", "bob/1_cam1.jpg", "cid/1_cam01.jpg")
+    found, _ = read(tmp_path / "shop", tmp_path)
+    assert found["query"] == [("ann", "1_cam2.jpg", 1)]
+    assert sorted(found["gallery"]) == [
+        ("ann", "2_cam1.jpg", 0),
+        ("bob", "1_cam1.jpg", 0),
+        ("cid", "1_cam01.jpg", 0),
+    ]
+
+
+def test_without_cameras_no_image_is_left_out_and_that_is_said(tmp_path):
+    put(tmp_path / "shop", "ann/1.jpg", "ann/2.jpg")
+    with pytest.warns(UserWarning, match="does not tell cameras.*no gallery image is left out"):
+        found, data = read(tmp_path / "shop", tmp_path)
+    assert data.protocol == "no_cameras"
+    assert found["query"][0][2] != found["gallery"][0][2]
+
+
+@pytest.mark.parametrize(
+    ("name", "camera"),
+    [("c3", "3"), ("x_cam12_1", "12"), ("Camera-2", None), ("0001_c1s1_0001", "1"), ("abc4", None)],
+)
+def test_which_names_tell_a_camera(name, camera):
+    from torchreid_adv.data.own.folder import CAMERA
+
+    found = re.search(CAMERA, name, re.ASCII)
+    assert (found and found[1]) == camera
+
+
+def test_a_pattern_of_ones_own_finds_the_camera(tmp_path, own_config):
+    put(tmp_path / "shop", "ann/hall-1.jpg", "ann/yard-2.jpg")
+    own_config.adv.data.camera = r"^(\w+)-"
+    found, data = read(tmp_path / "shop", tmp_path)
+    assert data.names["camera"] == ("hall", "yard")
+    assert found["gallery"] == [("ann", "yard-2.jpg", 1)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [("(", "no regular expression"), (r"c\d", "0 groups; write"), ("z(9)", "in no file name")],
+)
+def test_a_pattern_that_cannot_be_is_refused(tmp_path, own_config, pattern, said):
+    put(tmp_path / "shop", "ann/1.jpg", "ann/2.jpg")
+    own_config.adv.data.camera = pattern
+    with pytest.raises(ConfigError, match=said):
+        read(tmp_path / "shop", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["ann/c1.jpg", "ann/2.jpg"], "2.jpg' does not tell its camera.*1 of 2 files do"),
+        (["train/ann/c1.jpg"], "a folder train, but neither query nor gallery"),
+        (["query/ann/c1.jpg", "train/ann/c1.jpg"], "no row has the split gallery"),
+        (["ann/c1.jpg", "top.jpg"], "lies beside the folders"),
+        (["ann/more/c1.jpg", "ann/c2.jpg"], "holds images.*where none are read"),
+        (["-1/c1.jpg", "-1/c2.jpg"], "pid is -1; numbers start from 0"),
+        (["nan/c1.jpg", "nan/c2.jpg"], "pid is 'nan'"),
+        (["7/c1.jpg", "007/c2.jpg", "7/c2.jpg"], "pid '0?0?7' is '0?0?7' elsewhere"),
+    ],
+)
+def test_a_folder_is_refused_with_the_reason(tmp_path, files, said):
+    put(tmp_path / "shop", *files)
+    with pytest.raises(DataError, match=said):
+        read(tmp_path / "shop", tmp_path)
+
+
+def test_a_folder_beside_the_splits_is_warned_of(tmp_path):
+    put(tmp_path / "shop", *SPLIT, "val/ann/c1_9.jpg")
+    with pytest.warns(UserWarning, match="1 image files, which are not read.*val/ann"):
+        read(tmp_path / "shop", tmp_path)
+
+
+def sequence(folder, root):
+    data = adv.load_dataset(f"mot:{folder}", root=root)
+    words = data.names["test"]
+    return data, {
+        side: sorted((words[r.pid], r.path.name) for r in data.side(side))
+        for side in ("query", "gallery")
+    }
+
+
+def test_people_are_cut_from_both_halves_of_a_sequence(tmp_path, own_config):
+    write_mot(tmp_path / "town" / "S1")
+    own_config.adv.mot.gap, own_config.adv.mot.step = 25, 5
+    data, found = sequence(tmp_path / "town", tmp_path / "root")
+    people = [f"S1-{person:06d}" for person in (1, 2, 3)]
+    assert [pid for pid, _ in found["query"]] == people
+    # frames 1 to 20 are the first half; from 26 on, every fifth frame
+    frames = [name.split("_")[0] for pid, name in found["gallery"] if pid == people[0]]
+    assert frames == ["000026", "000031", "000036"]
+    assert {r.camid for r in data.query} == {0}
+    assert {r.camid for r in data.gallery} == {1}
+    record = next(r for r in data.gallery if r.path.name.startswith("000031_x9y"))
+    frame = np.asarray(Image.open(tmp_path / "town/S1/img1/000031.jpg"))
+    top = 31 % 7
+    assert np.array_equal(np.asarray(Image.open(record.path)), frame[top : top + 16, 9:17])
+    assert data.names["test"][record.pid] == people[1]  # left 10, counted from 1
+
+
+def test_one_sequence_may_be_the_folder_itself(tmp_path):
+    write_mot(tmp_path / "S1")
+    data, _ = sequence(tmp_path / "S1", tmp_path / "root")
+    assert data.name == "S1"
+    assert len(data.query) == 3
+
+
+def test_copies_by_other_detectors_are_one_sequence(tmp_path):
+    write_mot(tmp_path / "town" / "M-02-DPM", copies=["M-02-SDP"])
+    with pytest.warns(UserWarning, match="'M-02-SDP' has the people of 'M-02-DPM'"):
+        data, _ = sequence(tmp_path / "town", tmp_path / "root")
+    assert len(data.query) == 3
+
+
+def rewritten(folder, change):
+    path = folder / "gt" / "gt.txt"
+    lines = path.read_text().splitlines()
+    change(lines)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def oldest(lines):
+    """Write lines as the oldest sequences have them: no class, no visibility."""
+    lines[:] = [",".join([*line.split(",")[:7], "-1", "-1", "-1"]) for line in lines[:-2]]
+
+
+def test_the_oldest_sequences_have_no_class_and_no_visibility(tmp_path):
+    write_mot(tmp_path / "S1")
+    rewritten(tmp_path / "S1", oldest)
+    assert len(sequence(tmp_path / "S1", tmp_path / "root")[0].query) == 3
+
+
+def test_seqinfo_says_where_the_frames_are(tmp_path):
+    folder = tmp_path / "S1"
+    write_mot(folder)
+    (folder / "img1").rename(folder / "frames")
+    for path in (folder / "frames").iterdir():
+        path.rename(path.with_suffix(".JPEG"))
+    (folder / "seqinfo.ini").write_text("[Sequence]\nname=S1\nimDir=frames\nimExt=.JPEG\n")
+    assert len(sequence(folder, tmp_path / "root")[0].query) == 3
+
+
+MOT_FAULTS = {
+    "a missing frame": ("31,2,", None, "line 91 of.*names frame 31: there is no"),
+    "a word": ("31,2,10", "31,x,10", "line 92.*'x' for a number"),
+    "NaN": ("31,2,10", "31,2,nan", "line 92.*'nan' for a number"),
+    "a fraction": ("31,2,10", "31.5,2,10", "line 92.*fraction 31.5"),
+    "no person": ("31,2,10", "31,-1,10", "line 92.*person -1"),
+    "a person twice": ("31,2,10", "31,1,10", "line 92.*person 1 in frame 31 again"),
+    "an empty box": (",8,16,1,1,0.9", ",8,0,1,1,0.9", "line 1 .*8 x 0 pixels"),
+    "too many fields": ("31,2,10", "31,2,1,1,1,10", "line 92.*has 12 fields"),
+    "a box outside": ("1,2,10,2,", "1,2,900,2,", "line 2 of.*lies outside"),
+}
+
+
+@pytest.mark.parametrize("fault", MOT_FAULTS)
+def test_a_line_of_a_sequence_is_refused_with_its_number(tmp_path, fault):
+    old, new, said = MOT_FAULTS[fault]
+    write_mot(tmp_path / "S1")
+    if new is None:
+        (tmp_path / "S1/img1/000031.jpg").unlink()
+    else:
+        path = tmp_path / "S1/gt/gt.txt"
+        text = "\n" + path.read_text()
+        assert old in text
+        place = text.index("\n" + old) + 1 if old[0] != "," else text.index(old)
+        path.write_text((text[:place] + new + text[place + len(old) :])[1:])
+    with pytest.raises(DataError, match=said):
+        sequence(tmp_path / "S1", tmp_path / "root")
+
+
+def test_a_test_set_without_ground_truth_is_named(tmp_path):
+    (tmp_path / "town/S1/img1").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"holds no sequence with gt/gt.txt; sequences without it"):
+        sequence(tmp_path / "town", tmp_path)
+
+
+def test_the_numbers_of_a_sequence_are_those_of_a_slow_loop(tmp_path):
+    """Its halves are cameras, so that nothing of the gallery is left out."""
+    write_mot(tmp_path / "S1", people=(1, 2, 3, 4))
+    data, _ = sequence(tmp_path / "S1", tmp_path / "root")
+    from torchreid_adv.evaluation import evaluate_matrix
+
+    draws = np.random.default_rng(1).random((len(data.query), len(data.gallery)))
+    pids = [np.array([r.pid for r in side]) for side in (data.query, data.gallery)]
+    cams = [np.array([r.camid for r in side]) for side in (data.query, data.gallery)]
+    wanted = []
+    for row, pid in zip(draws, pids[0], strict=True):
+        hits = np.flatnonzero(pids[1][np.argsort(row)] == pid)
+        wanted.append(np.mean([(n + 1) / (place + 1) for n, place in enumerate(hits)]))
+    assert evaluate_matrix(draws, *pids, *cams).mAP == pytest.approx(np.mean(wanted))

@@ -1,0 +1,121 @@
+"""Boxes in images, cut once and kept as PNG: what is attacked has to be a stored file."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.contents import Contents
+from torchreid_adv.core.processes import progress_bar
+from torchreid_adv.data.images import read_pixels, write_png
+from torchreid_adv.data.listing import Layout
+from torchreid_adv.data.own.listed import Box, Listed
+from torchreid_adv.errors import DataError
+
+FOLDER = "crops"  # below the data root
+FILES = "images"  # in a kept folder
+
+
+def with_crops(
+    rows: Sequence[Listed], root: str | Path, label: str, layout: Layout
+) -> list[Listed]:
+    """Return rows whose boxes are files of their own, cut if they have not been before.
+
+    They lie in ``<root>/crops/<label>-<hash>``, named after image and box. The hash is that of all
+    images and boxes, so that a changed image or box is cut again.
+
+    Args:
+        rows: of a list.
+        root: data root.
+        label: name of the data set.
+        layout: for errors.
+
+    Raises:
+        DataError: an image that cannot be read, or a box outside of its image, with the line.
+    """
+    boxed = [row for row in rows if row.box is not None]
+    if not boxed:
+        return list(rows)
+    missing = next((row for row in boxed if not os.path.isfile(row.path)), None)
+    if missing is not None:
+        raise layout.error(f"{missing.where}: there is no image '{missing.path}' to cut boxes from")
+    top = Path(os.path.abspath(os.path.expanduser(root))) / FOLDER
+    names, contents = _names(boxed), Contents(top)
+    digests = dict(zip(names, contents.of(names), strict=True))
+    facts = sorted({(names[row.path], digests[row.path], *_of(row)) for row in boxed})
+    key = Key.of(crops=[list(fact) for fact in facts])
+    top.mkdir(parents=True, exist_ok=True)
+    folder = Cache(top).folder(label, key, lambda place: _cut(boxed, names, place))
+    contents.keep()
+    return [
+        row if row.box is None else replace(row, path=str(_file(folder, row, names)), box=None)
+        for row in rows
+    ]
+
+
+def _of(row: Listed) -> Box:
+    assert row.box is not None  # of rows with a box only
+    return row.box
+
+
+def _names(rows: Sequence[Listed]) -> dict[str, str]:
+    """Return what the crops of each image are called: its path below all of them, no suffix."""
+    paths = sorted({row.path for row in rows})
+    top = os.path.commonpath([os.path.dirname(path) for path in paths])
+    names = {path: os.path.relpath(path, top) for path in paths}
+    stems = Counter(os.path.splitext(name)[0].casefold() for name in names.values())
+    return {
+        path: stem if stems[stem.casefold()] == 1 else f"{stem}_{suffix[1:]}"
+        for path, (stem, suffix) in ((path, os.path.splitext(n)) for path, n in names.items())
+    }
+
+
+def _file(folder: Path, row: Listed, names: dict[str, str]) -> Path:
+    box = _of(row)
+    place = f"x{box.left}y{box.top}w{box.width}h{box.height}"
+    return folder / FILES / f"{names[row.path]}_{place}.png"
+
+
+def _cut(rows: Sequence[Listed], names: dict[str, str], folder: Path) -> None:
+    """Write all crops, each image read once."""
+    of_image: dict[str, list[Listed]] = {}
+    for row in rows:
+        of_image.setdefault(row.path, []).append(row)
+    with progress_bar("cutting boxes", total=len(rows)) as bar:
+        for path, boxes in of_image.items():
+            pixels = _read(path, boxes[0])
+            for row in boxes:
+                file = _file(folder, row, names)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                write_png(file, cut(pixels, _of(row), row.where, path))
+            bar.update(len(boxes))
+
+
+def _read(path: str, row: Listed) -> np.ndarray:
+    try:
+        return read_pixels(path)
+    except DataError as error:
+        raise DataError(f"{row.where}: {error}") from error
+
+
+def cut(pixels: np.ndarray, box: Box, where: str, path: str) -> np.ndarray:
+    """Return what an image (H, W, 3) shows in a box, as far as it lies in the image.
+
+    Raises:
+        DataError: it lies outside.
+    """
+    height, width = pixels.shape[:2]
+    top, bottom = max(box.top, 0), min(box.top + box.height, height)
+    left, right = max(box.left, 0), min(box.left + box.width, width)
+    if top >= bottom or left >= right:
+        raise DataError(
+            f"{where}: the box {' '.join(map(str, box))} (x y w h) lies outside of '{path}', which "
+            f"is {width} x {height} pixels; correct it or remove the row"
+        )
+    return np.ascontiguousarray(pixels[top:bottom, left:right])

@@ -1,0 +1,240 @@
+"""How a data set of the user's own is named: a list, a folder, or tracking sequences.
+
+``data.targets ['people.csv']`` becomes ``['people']``, and ``adv.data.lists`` keeps what ``people``
+is. So all that follows knows a data set by a plain name, in results and in folders, too.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv import config
+from torchreid_adv.config.own_sets import place_in
+from torchreid_adv.data.listing import Layout
+from torchreid_adv.data.own.crops import with_crops
+from torchreid_adv.data.own.folder import rows_of_folder
+from torchreid_adv.data.own.listed import Listed, listed
+from torchreid_adv.data.own.mot import rows_of_mot
+from torchreid_adv.data.own.sides import sides_of
+from torchreid_adv.data.own.table import columns_of, layout_of, rows_of, unread
+from torchreid_adv.errors import ConfigError, printable
+from torchreid_adv.integration.datasets import CONFIG_RESOLVERS, RESOLVERS, TABLES
+from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.registry import DATASETS, same_name
+
+KEYS = ("data.sources", "data.targets", "adv.start.sources")
+_USUAL = ("train", "test", "val", "query", "gallery", "images", "data", "list")
+_LABEL = re.compile(r"[^\w.-]+", re.ASCII)
+_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A data set of the user's own.
+
+    Args:
+        kind: "list", "folder" or "mot".
+        place: file or folder.
+    """
+
+    kind: str
+    place: str
+
+    @property
+    def path(self) -> Path:
+        """Its absolute path."""
+        return Path(os.path.abspath(os.path.expanduser(self.place)))
+
+    @property
+    def label(self) -> str:
+        """A plain name, for results and folders: that of the file or folder.
+
+        A folder that is called as folders of data sets are, such as ``train``, has its parent's
+        name in front.
+        """
+        name = self.path.stem if self.kind == "list" else self.path.name
+        if name.lower() in _USUAL:
+            name = f"{self.path.parent.name}_{name}"
+        label = _LABEL.sub("_", name).strip("._-") or self.kind
+        registered = same_name(label, _of_others())
+        return label if registered is None else f"{label}_{self.kind}"
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.place}"
+
+
+def entry_of(name: str) -> Entry | None:
+    """Return what a name stands for, None where it is the name of a registered set.
+
+    Args:
+        name: such as ``people.csv``, ``list:people.txt``, ``folder:crops``, ``mot:MOT17/train``.
+
+    Raises:
+        ConfigError: a kind without a place.
+    """
+    named = place_in(name)
+    return None if named is None else Entry(*named)
+
+
+def registered(name: str) -> str:
+    """Return the name by which a data set is registered, after registering it if it is an own one.
+
+    Raises:
+        ConfigError: an own set that cannot be.
+        DataError: a list that is not there, or has no such columns.
+    """
+    entry = entry_of(name)
+    return name if entry is None else register(entry.label, entry)
+
+
+def register(label: str, entry: Entry) -> str:
+    """Make an own set known by a label, in place of one that had it, and return the label."""
+    if same_name(label, _of_others()) is not None:
+        raise ConfigError(f"'{label}' is a registered data set; give {entry} another name")
+    taken = same_name(label, DATASETS)
+    if taken is not None and taken != label:
+        _forget(taken)
+    opener = _OPENERS.setdefault(label, Opener(label))
+    facts: dict[str, Any] = {"video": "tracklet" in _columns(entry), "entry": _facts(entry)}
+    facts["internal"] = True  # a list of all names has none that one file gives
+    if taken == label and DATASETS.facts(label)["video"] != facts["video"]:
+        _forget(label)
+    opener.entry = entry
+    DATASETS.register(label, force=True, **facts)(opener)
+    return label
+
+
+class Opener:
+    """What stands in the registry, and in torchreid's tables, for an own set: one for a label.
+
+    Args:
+        label: name of the set.
+    """
+
+    entry: Entry
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def __call__(self, root: str = "", **kwargs: Any) -> Any:
+        """Open the set.
+
+        Args:
+            root: data root, below which crops of boxes are kept.
+            kwargs: torchreid's; those of other sets do nothing.
+
+        Raises:
+            DataError: with the line or file, and how to fix it.
+        """
+        from torchreid_adv.data.own.classes import open_sides
+
+        path = self.entry.path
+        rows, layout = _READERS[self.entry.kind](path)
+        cut = functools.partial(with_crops, root=root or ".", label=self.label, layout=layout)
+        sides = sides_of(rows, layout, cut)
+        folder = path.parent if self.entry.kind == "list" else path
+        return open_sides(str(folder), sides, **kwargs)
+
+
+_OPENERS: dict[str, Opener] = {}
+
+
+def resolve(cfg: config.AdvConfig) -> None:
+    """Register the own sets of a config, and put their plain names into its keys, in place.
+
+    Raises:
+        ConfigError: two sets that would have one name, or an entry that cannot be.
+    """
+    if "data" not in cfg or "sources" not in cfg.data:  # not torchreid's whole tree
+        return
+    known = dict(map(_pair, cfg.adv.data.lists))
+    for key in KEYS:
+        section, _, name = key.rpartition(".")
+        names = config.lookup(cfg, key) or []
+        if isinstance(names, list):
+            config.lookup(cfg, section)[name] = [_named(text, known) for text in names]
+    chosen = cfg.adv.selection.data
+    cfg.adv.selection.data = _named(chosen, known) if chosen else chosen
+    cfg.adv.data.lists = [f"{label}={entry}" for label, entry in known.items()]
+    for label, entry in known.items():
+        register(label, entry)
+
+
+def _named(text: str, known: dict[str, Entry]) -> str:
+    """Return the plain name of a set, noted with what it is where it is an own one."""
+    entry = entry_of(text) if isinstance(text, str) else None
+    if entry is None:
+        return text
+    label = entry.label
+    if _facts(known.setdefault(label, entry)) != _facts(entry):
+        raise ConfigError(
+            f"'{known[label].place}' and '{entry.place}' would both be the data set '{label}'; "
+            f"name one in adv.data.lists, such as ['{label}_2={entry}'], and call it '{label}_2'"
+        )
+    return label
+
+
+def _pair(text: str) -> tuple[str, Entry]:
+    """Return name and entry of an item of ``adv.data.lists``."""
+    label, equals, place = text.partition("=")
+    entry = entry_of(place)
+    if not equals or entry is None or _LABEL.search(label) or not label:
+        raise ConfigError(
+            f"adv.data.lists has '{printable(text[:_SHOWN])}'; write NAME=FILE.csv, "
+            "NAME=list:FILE, NAME=folder:DIR or NAME=mot:DIR"
+        )
+    return label, entry
+
+
+def _facts(entry: Entry) -> str:
+    return f"{entry.kind}:{entry.path}"
+
+
+def _columns(entry: Entry) -> list[str]:
+    """Return the columns of a list; none of a folder, or of a list that is not there."""
+    if entry.kind != "list" or not entry.path.is_file():
+        return []
+    columns = columns_of(entry.path)
+    left = unread(columns)
+    if left:
+        warnings.warn(
+            f"the list '{entry.place}' has columns of which nothing is read: {', '.join(left[:8])}",
+            stacklevel=2,
+        )
+    return columns
+
+
+def _rows_of_list(path: Path) -> tuple[Sequence[Listed], Layout]:
+    layout = layout_of(path)
+    return list(listed(rows_of(path), path.parent, layout)), layout
+
+
+_READERS = {"list": _rows_of_list, "folder": rows_of_folder, "mot": rows_of_mot}
+
+
+def _of_others() -> Iterable[str]:
+    """Return the names of all sets that are not the user's own."""
+    tables = vars(torchreid_module("data.datasets"))
+    stock = (name for table in TABLES.values() for name in tables[table])
+    own = {name for name in DATASETS if "entry" in DATASETS.facts(name)}
+    return [name for name in (*stock, *DATASETS) if name not in own]
+
+
+def _forget(label: str) -> None:
+    """Remove an own set from the registry and from torchreid's tables."""
+    entry, tables = DATASETS.get(label), vars(torchreid_module("data.datasets"))
+    DATASETS.remove(label)
+    for table in TABLES.values():
+        if tables[table].get(label) is entry:
+            del tables[table][label]
+
+
+RESOLVERS.append(registered)
+CONFIG_RESOLVERS.append(resolve)

@@ -1,0 +1,123 @@
+"""``folder:DIR``: one folder for each identity, cameras in the names of the files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from torchreid_adv import config
+from torchreid_adv.core.manifest import SIDES
+from torchreid_adv.data.listing import Layout, ListedFiles, images_at, subfolders
+from torchreid_adv.data.own.labels import word_of
+from torchreid_adv.data.own.listed import Listed
+from torchreid_adv.errors import ConfigError
+
+CAMERA = r"(?:^|[^A-Za-z0-9])(?:c|cam|camera)[-_ ]?(\d+)"  # adv.data.camera says another one
+
+
+def rows_of_folder(folder: Path) -> tuple[list[Listed], Layout]:
+    """Return the images of a folder, and its layout for errors.
+
+    ``{train,query,gallery}/<identity>/*`` or ``<identity>/*``; then the first image of each
+    identity by name is its query, if there is another one for the gallery.
+
+    Raises:
+        ConfigError: ``adv.data.camera`` is no pattern with one group.
+        DataError: a folder is missing or empty, or only some names tell a camera.
+    """
+    layout = Layout(
+        folder.name,
+        "{train,query,gallery}/<identity>/<file>, or <identity>/<file>, with a camera such as c1 "
+        "or cam1 in the names of the files (adv.data.camera gives another pattern)",
+    )
+    names = {name.casefold(): name for name in subfolders(folder, layout)}
+    split = [side for side in SIDES if side in names]
+    if split == ["train"]:
+        raise layout.error(f"'{folder}' has a folder train, but neither query nor gallery")
+    if not split:
+        found = list(_without_splits(folder, layout))
+    else:
+        found = [
+            row
+            for side in SIDES
+            if side in names
+            for row in _side(folder / names[side], side, layout)
+        ]
+        others = [name for key, name in sorted(names.items()) if key not in SIDES]
+        ListedFiles(folder, layout).warn_of_unlisted(others)
+    return _with_cameras(found, layout), layout
+
+
+def _side(folder: Path, side: str, layout: Layout) -> Iterator[Listed]:
+    for path in sorted(images_at(folder, layout, depth=1)):
+        yield _listed(path, side, layout)
+
+
+def _without_splits(folder: Path, layout: Layout) -> Iterator[Listed]:
+    people: dict[str, list[str]] = {}
+    for path in sorted(images_at(folder, layout, depth=1)):
+        people.setdefault(os.path.dirname(path), []).append(path)
+    for paths in people.values():
+        for number, path in enumerate(paths):
+            query = number == 0 and len(paths) > 1
+            yield _listed(path, "query" if query else "gallery", layout)
+
+
+def _listed(path: str, split: str, layout: Layout) -> Listed:
+    pid = word_of(os.path.basename(os.path.dirname(path)), "pid", f"the folder of '{path}'", layout)
+    return Listed(path, os.path.realpath(path), pid, "", split, f"'{path}'")
+
+
+def _with_cameras(rows: list[Listed], layout: Layout) -> list[Listed]:
+    """Return the rows with the cameras that the names tell: all of them, or none.
+
+    Raises:
+        DataError: some names tell none.
+    """
+    pattern = _pattern(config.current().adv.data.camera)
+    cameras = [pattern.search(os.path.basename(row.path)) for row in rows]
+    told = sum(camera is not None for camera in cameras)
+    if not told:
+        if config.current().adv.data.camera:
+            raise ConfigError(
+                f"adv.data.camera '{pattern.pattern}' is in no file name, such as "
+                f"'{os.path.basename(rows[0].path)}'; correct it, or leave it out for no cameras"
+            )
+        return rows
+    if told < len(rows):
+        other = next(row for row, camera in zip(rows, cameras, strict=True) if camera is None)
+        raise layout.error(
+            f"'{other.path}' does not tell its camera by the pattern '{pattern.pattern}', and "
+            f"{told} of {len(rows)} files do; rename it, or give another pattern in adv.data.camera"
+        )
+    return [
+        Listed(row.path, row.real, row.pid, _word(camera, row, layout), row.split, row.where)
+        for row, camera in zip(rows, cameras, strict=True)
+    ]
+
+
+def _word(camera: re.Match[str] | None, row: Listed, layout: Layout) -> str:
+    text = "" if camera is None else camera[1] or ""
+    if text.isascii() and text.isdecimal():
+        text = text.lstrip("0") or "0"
+    return word_of(text, "camid", row.where, layout)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """Return the pattern of a camera.
+
+    Raises:
+        ConfigError: it is no pattern, or has no group.
+    """
+    try:
+        pattern = re.compile(text or CAMERA, re.ASCII if not text else 0)
+    except re.error as error:
+        raise ConfigError(f"adv.data.camera '{text}' is no regular expression: {error}") from error
+    if pattern.groups != 1:
+        raise ConfigError(
+            f"adv.data.camera '{text}' has {pattern.groups} groups; write the camera's part of a "
+            r"file name as the one group, such as 'view(\d+)'"
+        )
+    return pattern

@@ -1,0 +1,195 @@
+"""``mot:DIR``: people cut from the frames of tracking sequences by their ``gt/gt.txt``.
+
+A sequence has no two cameras, and matches have to be of two moments: the first half of a sequence
+counts as one camera, the second half as another. Queries are of the first, the gallery of the
+second.
+"""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchreid_adv import config
+from torchreid_adv.data.listing import Layout, subfolders
+from torchreid_adv.data.lists import Line, lines_of
+from torchreid_adv.data.own.listed import LARGEST, Box, Listed, box_of
+
+PEOPLE = (1, -1)  # classes: a pedestrian, and not told
+_FIELDS = "frame, id, left, top, width, height, flag, class, visibility"
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A line of a gt.txt: one person in one frame."""
+
+    frame: int
+    person: int
+    box: Box
+    where: str
+
+
+def rows_of_mot(folder: Path) -> tuple[list[Listed], Layout]:
+    """Return the people of all sequences below a folder, and their layout for errors.
+
+    Lines with flag 0, another class than 1, or a visibility below ``adv.mot.visibility`` are left
+    out. An identity's query is its first frame in the first half of a sequence. Gallery images are
+    every ``adv.mot.step``-th frame of each identity in the second half; those that follow their
+    query by fewer than ``adv.mot.gap`` frames are left out.
+
+    Raises:
+        DataError: no sequence, a frame that is missing, or a line that cannot be read.
+    """
+    layout = Layout(
+        folder.name,
+        "<sequence>/gt/gt.txt with lines of " + _FIELDS + ", <sequence>/img1/000001.jpg... and, if "
+        "there is one, <sequence>/seqinfo.ini",
+    )
+    rows: list[Listed] = []
+    for place in _sequences(folder, layout):
+        rows += _of_sequence(place, layout)
+    return rows, layout
+
+
+def _sequences(folder: Path, layout: Layout) -> list[Path]:
+    """Return the folders of sequences; of several with the same gt.txt, the first."""
+    if (folder / "gt" / "gt.txt").is_file():
+        return [folder]
+    places = [folder / name for name in subfolders(folder, layout)]
+    places = [place for place in places if (place / "gt" / "gt.txt").is_file()]
+    if not places:
+        raise layout.error(
+            f"'{folder}' holds no sequence with gt/gt.txt; sequences without it, such as those of "
+            "a test set, cannot be scored"
+        )
+    known: dict[str, Path] = {}
+    for place in places:
+        digest = hashlib.sha256((place / "gt" / "gt.txt").read_bytes()).hexdigest()
+        if known.setdefault(digest, place) != place:
+            warnings.warn(
+                f"'{place.name}' has the people of '{known[digest].name}' (the same gt.txt), as "
+                "copies with another detector have; it is not read",
+                stacklevel=2,
+            )
+    return list(known.values())
+
+
+def _of_sequence(place: Path, layout: Layout) -> Iterator[Listed]:
+    chosen = config.current().adv.mot
+    path = place / "gt" / "gt.txt"
+    lines = (_read(line, layout) for line in lines_of(path, layout))
+    seen = [one for one in lines if one is not None]
+    _check_once(seen, layout)
+    if not seen:
+        raise layout.error(f"'{path}' has no visible person: flag 1, class 1, visibility enough")
+    middle = (min(one.frame for one in seen) + max(one.frame for one in seen)) / 2
+    people: dict[int, list[_Seen]] = {}
+    for one in sorted(seen, key=lambda one: (one.person, one.frame)):
+        people.setdefault(one.person, []).append(one)
+    frames = _Frames(place, layout)
+    for person, sights in people.items():
+        early = [one for one in sights if one.frame <= middle]
+        late = [one for one in sights if one.frame > middle]
+        if early:
+            yield frames.listed(early[0], person, "query")
+        first = early[0].frame + chosen.gap if early else 0
+        for one in [one for one in late if one.frame >= first][:: chosen.step]:
+            yield frames.listed(one, person, "gallery")
+
+
+def _check_once(seen: list[_Seen], layout: Layout) -> None:
+    """Refuse a person who is in one frame twice."""
+    known: dict[tuple[int, int], str] = {}
+    for one in seen:
+        key = one.frame, one.person
+        if key in known:
+            raise layout.error(
+                f"{one.where} has person {one.person} in frame {one.frame} again, which "
+                f"{known[key]} has; remove one"
+            )
+        known[key] = one.where
+
+
+def _read(line: Line, layout: Layout) -> _Seen | None:
+    """Return what a line says, None where it is not of a visible person.
+
+    Raises:
+        DataError: it is no such line, or of an empty box.
+    """
+    fields = [field.strip() for field in line.text.split(",")]
+    if not 6 <= len(fields) <= 10:
+        raise layout.error(f"{line.where} has {len(fields)} fields; a line is {_FIELDS}")
+    values = [_number(field, line.where, layout) for field in fields]
+    frame, person = (_whole(value, line, layout) for value in values[:2])
+    # the oldest sequences have coordinates in place of class and visibility, all of them -1
+    told = values[6:9]
+    flag, kind, visibility = told + [1.0, -1.0, -1.0][len(told) :]
+    if not flag or kind not in PEOPLE or 0 <= visibility < config.current().adv.mot.visibility:
+        return None
+    if person < 0:
+        raise layout.error(f"{line.where} is of person {person}; ground truth numbers people")
+    left, top, width, height = values[2:6]
+    return _Seen(
+        frame, person, box_of((left - 1, top - 1, width, height), line.where, layout), line.where
+    )
+
+
+def _whole(value: float, line: Line, layout: Layout) -> int:
+    if value != math.floor(value):
+        raise layout.error(f"{line.where} has the fraction {value} for a frame or an id")
+    return int(value)
+
+
+class _Frames:
+    """The frames of a sequence, by their numbers."""
+
+    def __init__(self, place: Path, layout: Layout) -> None:
+        self.place, self.layout = place, layout
+        self.folder, self.suffix = _told_by_seqinfo(place, layout)
+
+    def listed(self, one: _Seen, person: int, split: str) -> Listed:
+        """Return a person in a frame as a row.
+
+        Raises:
+            DataError: there is no such frame.
+        """
+        path = str(self.folder / f"{one.frame:06d}{self.suffix}")
+        if not os.path.isfile(path):
+            raise self.layout.error(f"{one.where} names frame {one.frame}: there is no '{path}'")
+        name = self.place.name
+        half = "first" if split == "query" else "second"
+        return Listed(
+            path, os.path.realpath(path), f"{name}-{person:06d}", f"{name}-{half}", split,
+            one.where, one.box, frame=one.frame,
+        )  # fmt: skip
+
+
+def _told_by_seqinfo(place: Path, layout: Layout) -> tuple[Path, str]:
+    """Return folder and suffix of a sequence's frames."""
+    path, parser = place / "seqinfo.ini", configparser.ConfigParser(interpolation=None)
+    try:
+        if path.is_file():
+            parser.read_string(path.read_text(encoding="utf-8-sig"))
+    except (configparser.Error, UnicodeError, OSError) as error:
+        raise layout.error(f"'{path}' cannot be read ({error})") from error
+    told = parser["Sequence"] if parser.has_section("Sequence") else {}
+    folder, suffix = str(told.get("imDir", "img1")), str(told.get("imExt", ".jpg"))
+    if "/" in folder or "\\" in folder or folder in ("", "..") or not suffix.startswith("."):
+        raise layout.error(f"'{path}' names imDir '{folder}' and imExt '{suffix}'; correct them")
+    return place / folder, suffix
+
+
+def _number(text: str, where: str, layout: Layout) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not abs(value) <= LARGEST:
+        raise layout.error(f"{where} has '{text[:40]}' for a number; a line is {_FIELDS}")
+    return value

@@ -1,0 +1,234 @@
+"""Rows of a list as the three sides of a data set, checked against each other."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torchreid_adv.core.manifest import SIDES
+from torchreid_adv.data.cross_modality.modality import VISIBLE
+from torchreid_adv.data.listing import Layout
+from torchreid_adv.data.own.labels import Numbers
+from torchreid_adv.data.own.listed import Listed
+
+NO_CAMERAS = "no_cameras"
+# protocols by which an image that is query and gallery image at once does not find itself
+SAME_CAMERA = ("", "market1501", "vehicleid", "clothes_changed", "clothes_same")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class OwnSides:
+    """A data set of the user's own, as torchreid's classes take it.
+
+    Args:
+        train: rows of file (or frames), identity, camera, modality.
+        query: as train.
+        gallery: as train.
+        protocol: by which it is scored, "" = as Market-1501.
+        modalities: whether it tells visible from infrared.
+        clothes: path -> what is worn on it, of images and first frames.
+        views: path -> number of the view that it is seen from.
+        names: "train", "test", "camera" and "view" -> words by number, where numbers stand for
+            words.
+    """
+
+    train: list[tuple[Any, int, int, int]]
+    query: list[tuple[Any, int, int, int]]
+    gallery: list[tuple[Any, int, int, int]]
+    protocol: str = ""
+    modalities: bool = False
+    clothes: dict[str, str] = field(default_factory=dict)
+    views: dict[str, int] = field(default_factory=dict)
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+Cut = Callable[[Sequence[Listed]], list[Listed]]
+
+
+def sides_of(rows: Sequence[Listed], layout: Layout, cut: Cut) -> OwnSides:
+    """Return the sides of a data set.
+
+    Args:
+        rows: of its list.
+        layout: for errors.
+        cut: makes files of boxes, once rows are known to go together.
+
+    Raises:
+        DataError: rows that exclude each other, with their lines.
+    """
+    for side in ("query", "gallery"):
+        if not any(row.split == side for row in rows):
+            raise layout.error(
+                f"there is an empty split, no row has the split {side}; a data set is searched for "
+                "its queries in its gallery"
+            )
+    _check_alike(rows, layout)
+    protocol = _protocol(rows, layout)
+    _check_files(rows, protocol, layout)
+    rows = cut(rows)
+    cameras = Numbers.of(((r.camid, r.where) for r in rows if r.camid), "camid", layout)
+    train = Numbers.of(_words(rows, ("train",)), "pid", layout)
+    test = Numbers.kept(_words(rows, ("query", "gallery")), "pid", layout)
+    views = Numbers.kept(((r.view, r.where) for r in rows if r.view), "view", layout)
+    _warn_of_shared(train, test, layout)
+    pids = {"train": train.number, "query": test.number, "gallery": test.number}
+    sides: dict[str, list[Any]] = {side: [] for side in SIDES}
+    for number, (files, row) in enumerate(_tracklets(rows, layout)):
+        camid = cameras.number.get(row.camid, number)  # without cameras, each image is one
+        modality = VISIBLE if row.modality is None else row.modality
+        sides[row.split].append((files, pids[row.split][row.pid], camid, modality))
+    words = {"train": train, "test": test, "camera": cameras, "view": views}
+    return OwnSides(
+        **sides,
+        protocol=protocol,
+        modalities=rows[0].modality is not None,
+        clothes={row.path: row.clothes for row in rows if row.clothes},
+        views={row.path: views.number[row.view] for row in rows if row.view},
+        names={name: numbers.words for name, numbers in words.items() if numbers.words},
+    )
+
+
+def _words(rows: Iterable[Listed], splits: Sequence[str]) -> list[tuple[str, str]]:
+    return [(row.pid, row.where) for row in rows if row.split in splits]
+
+
+def _check_alike(rows: Sequence[Listed], layout: Layout) -> None:
+    """Refuse rows of which some tell a camera, modality or tracklet and some do not."""
+    first = rows[0]
+    for column in ("camid", "modality", "tracklet", "protocol"):
+        told = getattr(first, column) not in ("", None)
+        for row in rows:
+            if (getattr(row, column) not in ("", None)) != told:
+                lacking = first if not told else row
+                raise layout.error(
+                    f"{lacking.where} has no {column}, and other rows have one; write it in every "
+                    "row, or in none"
+                )
+
+
+def _protocol(rows: Sequence[Listed], layout: Layout) -> str:
+    """Return the protocol that all rows name; without one and without cameras, that of no camera.
+
+    Raises:
+        DataError: rows name different ones, or some have a camera and some not.
+    """
+    first = rows[0]
+    for row in rows:
+        if row.protocol != first.protocol:
+            raise layout.error(
+                f"{row.where} names the protocol '{row.protocol}', {first.where} "
+                f"'{first.protocol}'; a data set has one"
+            )
+    if first.camid:
+        return "" if first.protocol == "market1501" else first.protocol
+    protocol = first.protocol or NO_CAMERAS
+    warnings.warn(
+        f"the list '{layout.name}' does not tell cameras (column camid): it is scored by the "
+        f"protocol '{protocol}', and no gallery image is left out for being of the query's camera",
+        stacklevel=2,
+    )
+    return protocol
+
+
+def _check_files(rows: Sequence[Listed], protocol: str, layout: Layout) -> None:
+    """Refuse a file, or a box in one, that is there twice and must not be."""
+    seen: dict[Any, dict[str, Listed]] = {}
+    for row in rows:
+        sides = seen.setdefault((row.real, row.box), {})
+        if row.split in sides:
+            other = sides[row.split]
+            same = (row.pid, row.camid) == (other.pid, other.camid)
+            raise layout.error(
+                f"{row.where} has '{_what(row)}' again, which {other.where} has in the split "
+                f"{row.split}{'' if same else ', as another identity or camera'}; remove one"
+            )
+        sides[row.split] = row
+        for other in sides.values():
+            if other is not row:
+                _check_two_sides(row, other, protocol, layout)
+
+
+def _check_two_sides(row: Listed, other: Listed, protocol: str, layout: Layout) -> None:
+    if "train" in (row.split, other.split):
+        raise layout.error(
+            f"{row.where} has '{_what(row)}' in the split {row.split}, {other.where} in the split "
+            f"{other.split}; an image is for training or for the test"
+        )
+    if (row.pid, row.camid) != (other.pid, other.camid):
+        raise layout.error(
+            f"{row.where} has '{_what(row)}' as identity '{row.pid}', camera '{row.camid}', "
+            f"{other.where} as identity '{other.pid}', camera '{other.camid}'; correct one"
+        )
+    if protocol not in SAME_CAMERA:
+        raise layout.error(
+            f"{row.where} and {other.where} have '{_what(row)}' as query and in the gallery, where "
+            f"it finds itself by the protocol '{protocol}'; remove one"
+        )
+
+
+def _what(row: Listed) -> str:
+    return row.path if row.box is None else f"{row.path}, box {' '.join(map(str, row.box))}"
+
+
+def _warn_of_shared(train: Numbers, test: Numbers, layout: Layout) -> None:
+    shared = sorted(train.number.keys() & test.number.keys())
+    if shared:
+        more = f" and {len(shared) - _SHOWN} more" if len(shared) > _SHOWN else ""
+        warnings.warn(
+            f"the list '{layout.name}' has {len(shared)} identities in training and in the test: "
+            f"{', '.join(shared[:_SHOWN])}{more}; a model that is trained on it knows them",
+            stacklevel=2,
+        )
+
+
+def _tracklets(rows: Sequence[Listed], layout: Layout) -> list[tuple[Any, Listed]]:
+    """Return files and first row of each image, or frames and first row of each tracklet."""
+    if not rows[0].tracklet:
+        return [(row.path, row) for row in rows]
+    groups: dict[tuple[Any, ...], list[Listed]] = {}
+    for row in rows:
+        key = row.split, row.pid, row.camid, row.modality, row.tracklet
+        groups.setdefault(key, []).append(row)
+    return [
+        (tuple(frame.path for frame in frames), frames[0])
+        for frames in (_in_order(group, layout) for group in groups.values())
+    ]
+
+
+def _in_order(frames: list[Listed], layout: Layout) -> list[Listed]:
+    """Return the frames of a tracklet by their numbers, or by their names where none has one.
+
+    Raises:
+        DataError: some have a number and some not, two have the same one, or clothes differ.
+    """
+    first = frames[0]
+    numbers: dict[int | None, Listed] = {}
+    for row in frames:
+        if (row.frame is None) != (first.frame is None):
+            raise layout.error(f"{row.where} or {first.where} has no frame; give every row one")
+        if row.frame is not None and row.frame in numbers:
+            raise layout.error(
+                f"{row.where} is frame {row.frame} of the tracklet '{row.tracklet}', and so is "
+                f"{numbers[row.frame].where}; number frames once, or give tracklets other names"
+            )
+        if (row.clothes, row.view) != (first.clothes, first.view):
+            raise layout.error(
+                f"{row.where} and {first.where} are of one tracklet and have other clothes or "
+                "views; correct one"
+            )
+        numbers[row.frame] = row
+    if first.frame is None:
+        return sorted(frames, key=lambda row: _natural(row.path))
+    return sorted(frames, key=lambda row: row.frame or 0)
+
+
+def _natural(path: str) -> tuple[Any, ...]:
+    """Return what names are sorted by: 2 before 10."""
+    folder, name = os.path.split(path)
+    parts = re.split(r"(\d+)", name)
+    return folder, [(int(p), p) if p.isdecimal() else (-1, p) for p in parts], name

@@ -1,0 +1,1 @@
+"""Formats of networks from elsewhere, one family a file; see :mod:`..loaders`."""

@@ -1,0 +1,75 @@
+"""Which network a checkpoint is of, where nobody says it: told by its tensors."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.checkpoints import read_checkpoint
+from torchreid_adv.integration.families import family
+from torchreid_adv.integration.matching import spelled, weights_in
+from torchreid_adv.models.output import LOG
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def guessed(path: Path, factory: Mapping[str, Any]) -> str:
+    """Return the one network of a factory that a checkpoint fits; the log says which.
+
+    Tensors with a row for each training identity are left out of the comparison.
+
+    Args:
+        path: of the checkpoint.
+        factory: what builds networks, by name.
+
+    Raises:
+        ConfigError: none fits, or several do; it says how to name it.
+    """
+    state = {
+        spelled(name.rpartition("/")[2]): value
+        for name, value in weights_in(read_checkpoint(path), path).items()
+    }
+    fitting = [name for name, build in factory.items() if _fits(_shapes(build), state)]
+    if len(fitting) == 1:
+        LOG.info("'%s' is taken for %s, by the names and shapes of its tensors", path, fitting[0])
+        return fitting[0]
+    if fitting:
+        raise ConfigError(
+            f"'{path}' fits several networks: {', '.join(fitting)}; write one of them, as in "
+            f"{fitting[0]}:{path}"
+        )
+    raise ConfigError(
+        f"'{path}' fits no network of torchreid; {family(state)}. Write the format before it, as "
+        f"in FORMAT:{path}; 'torchreid-adv list formats' shows them"
+    )
+
+
+def _shapes(build: Any) -> Shapes:
+    """Return the shapes of a network's tensors; {} for one that cannot be built without memory."""
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network = build(num_classes=1, loss="softmax", pretrained=False, use_gpu=False)
+    except Exception:  # a network that computes while it is built
+        return {}
+    return {spelled(n): tuple(v.shape) for n, v in network.state_dict().items()}
+
+
+def _fits(wanted: Shapes, state: Mapping[str, Tensor]) -> bool:
+    """Tell whether a checkpoint has all tensors of a network, and no layer more."""
+    ends = ("num_batches_tracked",)
+    own = {n: s for n, s in wanted.items() if not n.endswith(ends) and not _is_head(n, s)}
+    if not own or not all(n in state and tuple(state[n].shape) == s for n, s in own.items()):
+        return False
+    further = state.keys() - wanted.keys()
+    return all(name.endswith(ends) or "classifier" in name for name in further)
+
+
+def _is_head(name: str, shape: tuple[int, ...]) -> bool:
+    return "classifier" in name and bool(shape) and shape[0] == 1
