@@ -12,8 +12,8 @@ from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.pixels import from_levels, to_levels
 
-LONG_FILES = 4
-CROSSED = {"eps -> stored PNG": 24, "a batch -> meta-defense step": 8, "features -> mAP": 12}
+LONG_FILES = 5
+CROSSED = {"eps -> stored PNG": 25, "a batch -> meta-defense step": 8, "features -> mAP": 12}
 
 
 def test_nothing_is_in_a_circle():
@@ -30,7 +30,7 @@ def test_no_file_gets_long():
 
 
 ENDS = {
-    "eps -> stored PNG": ("attacks/build.py", "attacks/loop/perturbations.py", "data/images.py"),
+    "eps -> stored PNG": ("attacks/budget.py", "attacks/loop/perturbations.py", "data/images.py"),
     "a batch -> meta-defense step": ("engines/meta_defense.py", "engines/meta_gradient.py"),
     "features -> mAP": ("models/features.py", "evaluation/metrics.py", "evaluation/result.py"),
 }

@@ -1,4 +1,4 @@
-"""What every model of this package is to those who score image files."""
+"""What every model of images is, and networks that answer without a gradient."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""PixelModel: a network that takes pixels, so that attacks never see sizes, means or deviations.
-
-Beside it stand what every model of images is, and networks that answer without a gradient.
-"""
+"""PixelModel: a network that takes pixels, so that attacks never see sizes, means or deviations."""
 
 from __future__ import annotations
 
