@@ -1,6 +1,6 @@
 """All is declared in pyproject.toml, except where two folders beside the package go in a wheel.
 
-``configs/`` becomes ``torchreid_adv/configs``, ``benchmarks/`` becomes ``torchreid_adv/benchmarks``.
+``configs/`` is ``torchreid_adv/configs`` there, ``benchmarks/`` is ``torchreid_adv/benchmarks``.
 """
 
 from setuptools import find_namespace_packages, setup
