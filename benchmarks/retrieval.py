@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import resource
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,7 @@ _PEER_LIMIT = (
     2 * 10**8
 )  # pairs; beyond it torchreid takes half an hour, or more memory than there is
 _KIBI = 1024
-_PIECE = 65536  # features drawn at a time
+_PIECE = 8192  # features drawn at a time
 _SIGNAL = 0.55  # identity's share of a feature, in deviations: a well trained model
 
 
@@ -38,9 +40,10 @@ def run(
 
     The features are drawn: a center per identity plus noise. The peer is torchreid's
     ``compute_distance_matrix`` and Python ``evaluate_rank``, the one a plain installation has; it
-    is timed once, since it takes about a minute at the default size. The floor is the matrix
-    product alone, into memory that is there already. Where torchreid's matrices would not fit,
-    only ours and the floor are measured.
+    is timed once, since it takes about a minute at the default size. Where torchreid has been
+    built with its Cython ranking, that is timed, too. The floor is the matrix product alone, into
+    memory that is there already. Where torchreid's matrices would not fit, only ours and the floor
+    are measured.
 
     Args:
         queries: number of queries.
@@ -85,9 +88,23 @@ def _beside(
     opposite = torch.where(distractor, clean.values, -clean.values)
     attacked = Features(opposite, clean.pids, clean.camids, clean.image_ids)
     hard, _ = least(repeats, lambda: evaluate(query, attacked), clean.values.device)
-    peer, (curve, mean) = least(1, lambda: _peer(_on("cpu", query), _on("cpu", clean)))
+    sides = _on("cpu", query), _on("cpu", clean)
+    peer, (curve, mean) = least(1, lambda: _peer(*sides))
     ratios = {"ratio": peer / ours, "ratio_attacked": peer / hard}
-    return {"ours_attacked": hard, "peer": peer, **ratios, **_differences(result, curve, mean)}
+    figures = {"ours_attacked": hard, "peer": peer, **ratios, **_differences(result, curve, mean)}
+    return figures | _built(sides, result, ours, repeats)
+
+
+def _built(
+    sides: tuple[Features, Features], result: RetrievalResult, ours: float, repeats: int
+) -> dict[str, Any]:
+    """Return the figures of torchreid's Cython ranking; none where it is not built."""
+    if not _ranking().IS_CYTHON_AVAI:
+        return {}
+    seconds, (curve, mean) = least(repeats, lambda: _peer(*sides, cython=True))
+    # it sums average precisions in float32
+    agrees = _differences(result, curve, mean, digits=1e-4)["agrees"]
+    return {"cython": seconds, "ratio_cython": seconds / ours, "agrees_cython": agrees}
 
 
 def _side(count: int, centers: Tensor, draw: torch.Generator, *, distractors: float) -> Features:
@@ -122,24 +139,30 @@ def peak_memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _KIBI / 1e9
 
 
-def _peer(query: Features, gallery: Features) -> tuple[np.ndarray, float]:
+def _ranking() -> ModuleType:
+    return importlib.import_module(f"{torchreid_module('metrics').__name__}.rank")
+
+
+def _peer(query: Features, gallery: Features, *, cython: bool = False) -> tuple[np.ndarray, float]:
     metrics = torchreid_module("metrics")
     matrix = metrics.compute_distance_matrix(query.values, gallery.values, "euclidean")
     labels = (query.pids, gallery.pids, query.camids, gallery.camids)
     curve, mean = metrics.evaluate_rank(
-        matrix.numpy(), *(label.numpy() for label in labels), use_cython=False
+        matrix.numpy(), *(label.numpy() for label in labels), use_cython=cython
     )
     return curve, float(mean)
 
 
-def _differences(result: RetrievalResult, curve: np.ndarray, mean: float) -> dict[str, Any]:
+def _differences(
+    result: RetrievalResult, curve: np.ndarray, mean: float, *, digits: float = 1e-6
+) -> dict[str, Any]:
     """Compare with the peer, whose sort leaves the order of equal distances to chance."""
     curves = float(np.abs(result.cmc[: len(curve)].astype(np.float32) - curve).max())
     means = abs(result.mAP - mean)
     return {
         "difference_mAP": means,
         "difference_cmc": curves,
-        "agrees": means < 1e-6 and curves <= 2 / result.queries,
+        "agrees": means < digits and curves <= 2 / result.queries,
     }
 
 
@@ -157,9 +180,17 @@ def _show(figures: dict[str, Any]) -> None:
             "    attacked       {ours_attacked:8.3f} s   positives end the lists",
             "  torchreid        {peer:8.2f} s   compute_distance_matrix + evaluate_rank (Python), "
             "one run: {ratio:.0f} times ours, {ratio_attacked:.0f} times if attacked",
+            _cython_line(figures),
             "  mAP {mAP:.2%}, differs by {difference_mAP:.1e}, match curve by "
             "{difference_cmc:.1e}: " + verdict,
         ]
     else:
         lines.append("  torchreid        not run: its matrices would need some 20 bytes a pair")
     print("\n".join(lines).format(**figures))
+
+
+def _cython_line(figures: dict[str, Any]) -> str:
+    if "cython" not in figures:
+        return "    in Cython      not built in this torchreid: rank_cylib has no rank_cy"
+    verdict = "agrees" if figures["agrees_cython"] else "DISAGREES"
+    return "    in Cython      {cython:8.3f} s   {ratio_cython:.1f} times ours; " + verdict

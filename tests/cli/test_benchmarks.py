@@ -33,6 +33,37 @@ def test_a_gallery_too_large_for_the_peer_is_measured_without_it(figures, monkey
     assert "not run" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("built", [False, True])
+def test_torchreids_cython_ranking_is_measured_where_it_is_built(
+    built, figures, monkeypatch, capsys
+):
+    from torchreid_adv.benchmarks.retrieval import _ranking
+
+    python = _ranking().eval_market1501
+    monkeypatch.setattr(_ranking(), "IS_CYTHON_AVAI", built)
+    monkeypatch.setattr(
+        _ranking(), "evaluate_cy", lambda *given: python(*given[:-1]), raising=False
+    )
+    found = figures("retrieval", "--queries", "40", "--gallery", "600")["retrieval"]
+    assert ("cython" in found) == built
+    assert found.get("agrees_cython", True)
+    assert ("not built in this torchreid" in capsys.readouterr().out) != built
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_neighbors(there, figures, monkeypatch, capsys):
+    if there:
+        pytest.importorskip("faiss")
+    else:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    found = figures("neighbors", "--queries", "10", "--gallery", "300")["neighbors"]
+    assert min(found[name] for name in ("torch", "floor")) > 0
+    assert ("index" in found) == ("faiss" in found) == there
+    assert found.get("agrees", True)
+    out = capsys.readouterr().out
+    assert ("both return the same" if there else "pip install 'torchreid_adv[cpu]'") in out
+
+
 def test_jobs(figures, capsys):
     found = figures("jobs", "--images", "40")["jobs"]
     rates = ("ours", "one_by_one", "floor", "peer", "peer_half", "replay")

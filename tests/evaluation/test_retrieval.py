@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -110,7 +112,9 @@ def test_several_blocks_rank_as_the_matrix_of_the_same_products(monkeypatch):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
 
 
-def test_a_positive_is_never_ranked_behind_itself():
+@pytest.mark.parametrize("kept", [0, 10**9])
+def test_a_positive_is_never_ranked_behind_itself(kept, monkeypatch):
+    monkeypatch.setattr(ranking, "_KEPT", kept)
     # products that come out another time differently, by less than what is between two images
     generator = np.random.default_rng(6)
     distances = generator.permutation(20 * 60).reshape(20, 60).astype(np.float64)
@@ -130,13 +134,29 @@ def test_a_positive_is_never_ranked_behind_itself():
     assert starts[-1] == len(ranks) > 0
 
 
-@pytest.mark.parametrize("dense", [1, 10**9])
-def test_sorting_few_or_all_distances_is_the_same(dense, monkeypatch):
-    monkeypatch.setattr(ranking, "_DENSE", dense)
+@pytest.mark.parametrize("kept", [0, 20 * 25 * 8 * 2, 10**9])
+@pytest.mark.parametrize("levels", [1, 3, 50, 4800])
+def test_blocks_that_are_kept_and_blocks_that_are_made_again_rank_alike(kept, levels, monkeypatch):
+    monkeypatch.setattr(ranking, "_KEPT", kept)
     generator = np.random.default_rng(8)
     labels = random_labels(generator, 40, 120)
-    distances = generator.integers(0, 50, (40, 120)).astype(np.float64)
-    assert_equals_reference(evaluate_matrix(distances, *labels), distances, labels)
+    distances = generator.integers(0, levels, (40, 120)).astype(np.float64)
+    asked = []
+
+    def block(queries, images):
+        asked.append((queries.start, images.start))
+        return distances[queries, images].copy()
+
+    rows, columns = blocks.spans(40, 20), blocks.spans(120, 25)
+    ranks, starts = ranking.positive_ranks(block, Labels(*labels), rows, columns)
+    blocks_kept = {0: 1, 10**9: 5}.get(kept, 2)  # the first one always is
+    assert len(asked) == len(rows) * (2 * len(columns) - blocks_kept)
+    expected = evaluate_matrix(distances, *labels)
+    first = [min(ranks[a:b], default=-1) for a, b in itertools.pairwise(starts)]
+    assert first == expected.first_match_rank.tolist()
+    assert_equals_reference(expected, distances, labels)
+    whole, _ = ranking.positive_ranks(block, Labels(*labels), [slice(0, 40)], [slice(0, 120)])
+    assert ranks.tolist() == whole.tolist()
 
 
 @pytest.mark.parametrize("place", [0, 1, 2499, 4999])

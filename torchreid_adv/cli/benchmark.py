@@ -15,6 +15,7 @@ SECTIONS = {  # section -> module of benchmarks/
     "attack": "attacks",
     "retrieval": "retrieval",
     "rerank": "rerank",
+    "neighbors": "neighbors",
     "jobs": "storing",
     "transforms": "transforms",
     "training": "training",

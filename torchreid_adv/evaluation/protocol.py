@@ -65,8 +65,9 @@ class Protocol:
         seed: of the draws of "cuhk03".
         rerank: rank by the re-ranked distance, ``Reranking()`` for example. Where galleries are
             drawn, each of them is re-ranked by itself.
-        block: gallery images whose distances are held at a time. A gallery of more images is gone
-            through twice. Drawn galleries are small and are taken whole.
+        block: gallery images whose distances are computed at a time. Of the blocks of some hundred
+            queries up to 800 MB are kept until they are counted; blocks beyond that are computed
+            twice. Drawn galleries are small and are taken whole.
 
     Raises:
         ConfigError: unknown name or ap_rule, block or max_rank below 1, or re-ranking by a distance

@@ -203,11 +203,12 @@ def _side(name: str, pids: ArrayLike, camids: ArrayLike) -> tuple[Ints, Ints]:
     return pid_array.astype(np.int64), camid_array.astype(np.int64)
 
 
-# rows that a thread looks at together: their distances stay in its cache
+# rows that a thread looks at together: their distances to a gallery block stay in its cache
 _SLAB = 16
-# a row is sorted whole unless less than 1 / _DENSE of it is as near as the hardest positive:
-# numpy picks few values by a mask quickly, but many of them more slowly than it sorts them all
-_DENSE = 12
+# bytes of distances of one block of queries that are kept until they are counted
+_KEPT = 800_000_000
+
+Part = tuple[slice, NDArray[Any]]  # a block of gallery images and the distances to them
 
 
 def positive_ranks(
@@ -223,8 +224,8 @@ def positive_ranks(
         distances: gives the distances of a block.
         labels: identities and cameras of Q queries and the gallery.
         rows: blocks of queries.
-        columns: blocks of gallery images. With more than one, each is asked for twice (but for the
-            last): the positives' distances must be known before anything is counted.
+        columns: blocks of gallery images. The positives' distances must be known before anything is
+            counted: up to 800 MB of blocks wait for that, and what is beyond is asked for again.
         team: connected processes share the blocks of gallery images; all get all ranks.
 
     Returns:
@@ -258,60 +259,74 @@ def _ranks(
     another product of the same features may be rounded in another way.
     """
     own = np.zeros(len(matches.rows))
-    block = None
+    kept: list[Part] = []
+    again = []
     for span in columns:
-        block = None  # gives its memory to the next one
         block = distances(queries, span)
         here = _inside(matches.columns, span)
         own[here] = block[matches.rows[here], matches.columns[here] - span.start]
+        if not kept or sum(part.nbytes for _, part in kept) + block.nbytes <= _KEPT:
+            kept.append((span, block))
+        else:
+            again.append(span)
+        del block  # gives its memory to the next one
     own = team.assembled(own)
     if not np.isfinite(own).all():
         raise DataError("a distance to a positive is not finite; normalize the features")
-    ranks = np.zeros(len(own), np.int64)
-    for span in reversed(columns):
-        if block is None:
-            block = distances(queries, span)
-        ranks += _count(block, own.astype(block.dtype), matches, span, pool)
-        block = None
+    ranks = _count(kept, own, matches, pool)
+    kept.clear()
+    for span in again:
+        ranks += _count([(span, distances(queries, span))], own, matches, pool)
     return team.total(ranks)
 
 
-def _count(
-    block: NDArray[Any], own: NDArray[Any], matches: Matches, span: slice, pool: Executor
-) -> Ints:
-    """Return how many images of a gallery block come before each positive.
+def _count(parts: list[Part], own: NDArray[Any], matches: Matches, pool: Executor) -> Ints:
+    """Return how many images of some gallery blocks come before each positive.
 
-    The block is changed: junk goes to infinity, and positives take the numbers in ``own``, which
+    The blocks are changed: junk goes to infinity, and positives take the numbers in ``own``, which
     stand whatever a second product of the same block came to.
     """
-    inside = _inside(matches.columns, span)
-    block[matches.rows[inside], matches.columns[inside] - span.start] = own[inside]
-    junk = _inside(matches.junk_columns, span)
-    block[matches.junk_rows[junk], matches.junk_columns[junk] - span.start] = np.inf
-    hardest = np.full((len(block), 1), -np.inf, block.dtype)
+    nearer, not_farther = np.zeros(len(own), np.int64), np.zeros(len(own), np.int64)
+    if not parts:  # a process of many may have no block
+        return nearer
+    own = own.astype(parts[0][1].dtype)
+    among = np.zeros(len(own), np.int64)
+    for span, block in parts:
+        inside = _inside(matches.columns, span)
+        block[matches.rows[inside], matches.columns[inside] - span.start] = own[inside]
+        junk = _inside(matches.junk_columns, span)
+        block[matches.junk_rows[junk], matches.junk_columns[junk] - span.start] = np.inf
+        among += inside
+    hardest = np.full((matches.count, 1), -np.inf, own.dtype)
     np.maximum.at(hardest[:, 0], matches.rows, own)
     starts = matches.starts.tolist()
-    nearer, not_farther = np.zeros(len(own), np.int64), np.zeros(len(own), np.int64)
 
     def look(rows: slice) -> None:
-        near = block[rows] <= hardest[rows]
-        for row, mask in zip(range(rows.start, rows.stop), near, strict=True):
-            first, last = starts[row], starts[row + 1]
-            if first == last:
+        near = [_near(block[rows], hardest[rows]) for _, block in parts]
+        for row, *pieces in zip(range(rows.start, rows.stop), *near, strict=True):
+            positives = slice(starts[row], starts[row + 1])
+            if positives.start == positives.stop:
                 continue
-            few = np.count_nonzero(mask) * _DENSE < len(mask)
-            values = block[row][mask] if few else block[row].copy()
+            values = np.concatenate(pieces)
             values.sort()
-            nearer[first:last] = values.searchsorted(own[first:last], side="left")
-            not_farther[first:last] = values.searchsorted(own[first:last], side="right")
+            nearer[positives] = values.searchsorted(own[positives], side="left")
+            not_farther[positives] = values.searchsorted(own[positives], side="right")
 
-    for _ in pool.map(look, spans(len(block), _SLAB)):
+    for _ in pool.map(look, spans(matches.count, _SLAB)):
         pass
-    places = matches.columns - span.start
-    for tied in np.flatnonzero(not_farther - nearer > inside):
-        earlier = block[matches.rows[tied], : max(places[tied], 0)]
-        nearer[tied] += np.count_nonzero(earlier == own[tied])
+    for tied in np.flatnonzero(not_farther - nearer > among):
+        row, column = matches.rows[tied], matches.columns[tied]
+        for span, block in parts:
+            earlier = block[row, : max(column - span.start, 0)]
+            nearer[tied] += np.count_nonzero(earlier == own[tied])
     return nearer
+
+
+def _near(block: NDArray[Any], hardest: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return the distances of each row that are no larger than that of its hardest positive."""
+    # by their places: numpy takes many values by a mask several times more slowly
+    masks = block <= hardest
+    return [row[np.flatnonzero(mask)] for row, mask in zip(block, masks, strict=True)]
 
 
 def _inside(columns: Ints, span: slice) -> NDArray[np.bool_]:

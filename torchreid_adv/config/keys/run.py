@@ -79,7 +79,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "evaluation.block",
         32768,
-        "gallery images whose distances are held at a time; connected processes share the blocks",
+        "gallery images whose distances are computed at a time; connected processes share the "
+        "blocks",
         between(1, 10**9),
         unit="images",
     ),
