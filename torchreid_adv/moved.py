@@ -1,34 +1,23 @@
-"""Module paths that the documentation printed before, answered for one more release."""
+"""Module paths of the release before, answered for one more release, with a warning.
+
+``moved.txt`` has a line for each: the path below ``torchreid_adv`` as it was, and the modules that
+have its names now.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import warnings
 from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 _ROOT = f"{__package__}."
-MOVED = {  # below torchreid_adv: before -> now
-    "attacks.generated": "attacks.learned.generator",
-    "attacks.generator_fit": "attacks.learned.mis_ranking",
-    "attacks.gradient_attack": "attacks.loop.gradient_attack",
-    "attacks.mis_ranking": "attacks.learned.mis_ranking",
-    "attacks.triplets": "attacks.learned.triplets",
-    "attacks.universal": "attacks.learned.universal",
-    "commands.attack_gallery": "runs.attack_dataset",
-    "commands.bench_rerank": "benchmarks.rerank",
-    "commands.standard_page": "standard.page",
-    "data.batch": "core.batch",
-    "defenses.build": "defenses.defended",
-    "evaluation.results": "evaluation.result",
-    "pixels": "core.pixels",
-    "report.robustness": "experiments.ranking_robustness",
-}
-_PACKAGES = {"commands"}  # that are no longer there
 
 
 def answer() -> None:
@@ -37,36 +26,51 @@ def answer() -> None:
         sys.meta_path.append(_Moved())
 
 
+@functools.cache
+def moved() -> dict[str, tuple[str, ...]]:
+    """Return where the names of each old path are now; () for a package that is gone."""
+    lines = Path(__file__).with_name("moved.txt").read_text(encoding="utf-8").splitlines()
+    table = {before: tuple(now) for before, *now in map(str.split, lines)}
+    packages = {name.rpartition(".")[0] for name in table}
+    packages |= {name.partition(".")[0] for name in table if "." in name}
+    here = Path(__file__).parent
+    gone = {name for name in packages if name and not (here / name.replace(".", "/")).is_dir()}
+    return {**dict.fromkeys(gone, ()), **table}
+
+
 class _Moved(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         name = fullname.removeprefix(_ROOT)
-        if name == fullname or not (name in MOVED or name in _PACKAGES):
+        if name == fullname or name not in moved():
             return None
-        return ModuleSpec(fullname, self, is_package=name in _PACKAGES)
+        return ModuleSpec(fullname, self, is_package=not moved()[name])
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        name = spec.name.removeprefix(_ROOT)
-        if name in _PACKAGES:
+        now = [f"{_ROOT}{name}" for name in moved()[spec.name.removeprefix(_ROOT)]]
+        if not now:
             return ModuleType(spec.name)
         warnings.warn(
-            f"{spec.name} is {_ROOT}{MOVED[name]} now; the old path ends with the next release",
+            f"{spec.name} is {' and '.join(now)} now; the old path ends with the next release",
             DeprecationWarning,
             stacklevel=2,
         )
-        return _Answer(spec.name, importlib.import_module(f"{_ROOT}{MOVED[name]}"))
+        return _Answer(spec.name, [importlib.import_module(name) for name in now])
 
     def exec_module(self, module: ModuleType) -> None:
-        """Do nothing: the module at the new path is executed already."""
+        """Do nothing: the modules at the new paths are executed already."""
 
 
 class _Answer(ModuleType):
-    """A module whose names are those of another one."""
+    """A module whose names are those of others, the first that has one."""
 
-    def __init__(self, name: str, now: ModuleType) -> None:
-        super().__init__(name, now.__doc__)
+    def __init__(self, name: str, now: Sequence[ModuleType]) -> None:
+        super().__init__(name, now[0].__doc__)
         self.__dict__["_now"] = now
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.__dict__["_now"], name)
+        for module in self.__dict__["_now"]:
+            if hasattr(module, name):
+                return getattr(module, name)
+        raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")

@@ -69,7 +69,7 @@ def cells_of(place, name):
 
 def scored(place, label, data, defense=None, **rules):
     weights = str(place / f"{label}.pth")
-    model = adv.load_model("tiny", weights, size=(32, 16), interpolation="bicubic")
+    model = adv.load_model("tiny@resize=bicubic", weights, size=(32, 16))
     if defense:
         model = Defended(defense, model)
     sides = [adv.extract(model, data.side(side)) for side in ("query", "gallery")]

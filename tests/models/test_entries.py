@@ -1,21 +1,32 @@
 """The grammar of entries, options of formats, cameras, and modules that say what they take."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import nn
-from torchreid_adv.data.batch import Batch
 
 import torchreid_adv as adv
+from torchreid_adv import cli
+from torchreid_adv.config.torchreid_keys import default_config
+from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.records import Record, camera_labels
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.experiments.learned import learning_settings, victims, way
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.entries import Entry, parse_entry, sources, written
 from torchreid_adv.models.loading import build_network
 from torchreid_adv.models.prepare import prepared
+from torchreid_adv.models.preprocessing import Preprocessing
 from torchreid_adv.models.specs import parse_models
+from torchreid_adv.models.stated import INTERPOLATIONS
 from torchreid_adv.registry import LOADERS
+from torchreid_adv.runs.inputs import load_spec
+from torchreid_adv.runs.verify import told_resize
 
 SIZE = (32, 16)
 ENTRIES = {
@@ -288,14 +299,88 @@ def test_cameras_of_a_data_set_reach_the_model_in_runs(market_data, tmp_path):
     assert not torch.allclose(moved.values, found.values)
 
 
-@pytest.mark.parametrize("resize", ["cv2", "letterbox"])
-def test_images_are_stored_at_the_size_of_a_network_by_its_own_resize_only(
-    resize, functions, market_data, tmp_path
-):
-    model = adv.load_model(f"python@32x16@resize={resize}:entry_networks:build", device="cpu")
+RESIZED = ("pillow", "bicubic", "cv2", "cv2_cubic", "letterbox")
+
+
+def resizing(way):
+    return adv.load_model(f"python@32x16@resize={way}:entry_networks:build", device="cpu")
+
+
+def attacked_at_network_size(model, data, out):
     attack = adv.build_attack("fgsm", eps=8 / 255)
-    with pytest.raises(ConfigError, match=f"model resizes by {resize}; use space stored"):
-        adv.attack_dataset(model, market_data, attack, out=tmp_path / "run", space="network")
+    adv.attack_dataset(model, data, attack, out=out, space="network")
+    return out / data.name / "adversarial"
+
+
+def as_the_file_transform(model, path):
+    """Whole levels of an image at a model's size, taken out of what its scores use."""
+    plain = model.preprocessing.file_transform()(Image.open(path).convert("RGB"))
+    mean, std = model.moments(plain)
+    return ((plain * std + mean) * 255).round().permute(1, 2, 0).to(torch.int16).numpy()
+
+
+@pytest.mark.parametrize("way", RESIZED)
+def test_images_are_stored_and_verified_as_the_network_resizes(
+    way, functions, market_data, tmp_path
+):
+    model = resizing(way)
+    folder = attacked_at_network_size(model, market_data, tmp_path / "run")
+    assert cli.main(["verify", str(folder), "--root", str(market_data.root)]) == 0
+    entries = [entry for entry in read_manifest(folder).stored if entry.attacked]
+    assert entries
+    for entry in entries:
+        original = as_the_file_transform(model, market_data.root / entry.source)
+        stored = np.array(Image.open(folder / entry.output)).astype(np.int16)
+        assert np.abs(stored - original).max() == entry.linf <= 8
+    other = resizing(RESIZED[RESIZED.index(way) - 1])
+    with pytest.raises(ConfigError, match="belongs to another run"):
+        attacked_at_network_size(other, market_data, tmp_path / "run")
+
+
+def test_models_that_resize_differently_are_not_attacked_at_one_size(
+    functions, market_data, tmp_path
+):
+    ensemble = Ensemble([resizing("pillow"), resizing("bicubic")])
+    with pytest.raises(ConfigError, match="resize by bicubic, pillow; use space stored"):
+        attacked_at_network_size(ensemble, market_data, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["bicubic", {"resize": "cubic"}, {"size": [1, 1]}, {"letterbox": "left"}, {"pad": ["a"] * 3},
+     {"letterbox": "center", "pad": [1, 2]}, {"resize": ["cv2"]}, {"pad": None}],
+)  # fmt: skip
+def test_a_resize_that_no_run_can_tell_of_is_refused(told):
+    with pytest.raises(DataError, match="unknown here"):
+        told_resize((32, 16), told)
+
+
+@pytest.mark.parametrize("way", RESIZED)
+def test_a_resize_that_a_run_tells_of_is_the_same_one(way):
+    parts = {"letterbox": "corner"} if way == "letterbox" else {"resize": way}
+    resize = Preprocessing((32, 16), **parts).of_files
+    again = told_resize((32, 16), json.loads(json.dumps(resize.facts())))
+    image = np.random.default_rng(0).integers(0, 256, (40, 24, 3), dtype=np.uint8)
+    assert np.array_equal(resize.levels(image), again.levels(image))
+    assert resize.levels(image).shape == (32, 16, 3)
+
+
+@pytest.mark.parametrize("said", ["", "@resize=cv2"])
+@pytest.mark.parametrize(("named", "resize"), INTERPOLATIONS.items())
+def test_the_config_says_how_images_are_resized_where_nobody_else_does(
+    said, named, resize, functions
+):
+    cfg = default_config(use_gpu=False)
+    cfg.data.height, cfg.data.width, cfg.adv.data.interpolation = 32, 16, named
+    (spec,) = parse_models([f"python{said}:entry_networks:build"])
+    assert load_spec(cfg, spec).preprocessing.resize == ("cv2" if said else resize)
+
+
+@pytest.mark.parametrize("said", ["resize=cv2", "order=bgr", "flip=sum", "0.5/0.25"])
+def test_nothing_is_learned_from_images_that_are_prepared_otherwise(said):
+    (victim,) = victims([f"A-market1501=osnet_x1_0@{said}:w.pth"])
+    with pytest.raises(ConfigError, match="@HEIGHTxWIDTH only"):
+        learning_settings(default_config(use_gpu=False), victim, way("delta", "source", 8))
 
 
 def saved(name, path, classes=7):

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,8 @@ from torchreid_adv.core.batch import pad
 from torchreid_adv.core.facts import facts_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.models import Ensemble, PixelModel
-from torchreid_adv.runs.settings import attacked_size
+from torchreid_adv.models import PixelModel
+from torchreid_adv.models.resizing import RESIZES
 
 
 def smooth_image(height, width, seed=0):
@@ -20,14 +22,12 @@ def smooth_image(height, width, seed=0):
 
 
 @pytest.mark.parametrize("stored", [(128, 64), (110, 50), (300, 170), (256, 128), (33, 77)])
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_resize_equals_pillow_within_a_level(stored, interpolation):
+@pytest.mark.parametrize(("resize", "theirs"), [("pillow", "BILINEAR"), ("bicubic", "BICUBIC")])
+def test_resize_equals_pillow_within_a_level(stored, resize, theirs):
     image = smooth_image(*stored)
-    model = PixelModel(nn.Flatten(), size=(256, 128), interpolation=interpolation)
+    model = PixelModel(nn.Flatten(), size=(256, 128), resize=resize)
     ours = model.resize(pixels.to_tensor(image)[None])[0]
-    theirs = np.asarray(
-        Image.fromarray(image).resize((128, 256), getattr(Image, interpolation.upper()))
-    )
+    theirs = np.asarray(Image.fromarray(image).resize((128, 256), getattr(Image, theirs)))
     files = model.file_transform()(Image.fromarray(image))
     expected = (pixels.to_tensor(theirs) - model.moments(ours)[0]) / model.moments(ours)[1]
     assert torch.allclose(files, expected, atol=1e-6)
@@ -75,7 +75,7 @@ def test_the_file_transform_is_torchreids_test_transform(capsys):
         {"size": (0, 3)},
         {"mean": [0.5]},
         {"std": [0, 1, 1]},
-        {"interpolation": "cubic"},
+        {"resize": "cubic"},
     ],
 )
 def test_wrong_settings_are_refused(options):
@@ -83,15 +83,9 @@ def test_wrong_settings_are_refused(options):
         PixelModel(nn.Flatten(), **options)
 
 
-def test_only_another_interpolation_than_torchreids_changes_what_tells_a_model_from_others():
-    plain, same, other = (
-        facts_of(PixelModel(nn.Flatten(), size=(16, 10), **options))
-        for options in ({}, {"interpolation": "bilinear"}, {"interpolation": "bicubic"})
-    )
-    assert plain == same != other
-    assert "interpolation" not in plain
-    members = [PixelModel(nn.Flatten(), interpolation=name) for name in ("bilinear", "bicubic")]
-    assert Ensemble(members[1:]).interpolation == "bicubic"
-    with pytest.raises(ConfigError, match="resizes by bicubic, pillow; use space stored"):
-        attacked_size("network", Ensemble(members))
-    assert attacked_size("network", Ensemble(members[1:])) == (256, 128)
+def test_another_resize_tells_a_model_from_others():
+    ways = [{}, *({"resize": name} for name in RESIZES if name != "pillow")]
+    ways += [{"letterbox": "center"}, {"letterbox": "corner"}]
+    facts = [facts_of(PixelModel(nn.Flatten(), size=(16, 10), **options)) for options in ways]
+    assert facts[0] == facts_of(PixelModel(nn.Flatten(), size=(16, 10), resize="pillow"))
+    assert len({json.dumps(own, sort_keys=True) for own in facts}) == len(ways)

@@ -12,12 +12,12 @@ from torchreid_adv import cli
 from torchreid_adv.core.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
 
 
-def attacked_market(place, *, interpolation="bilinear", **settings):
+def attacked_market(place, *, resize="pillow", **settings):
     """Attack a small market through a network of random weights; return it and the run's folder."""
     market = write_market(place / "data", sizes=((64, 32), (40, 24)))
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 16, 8))
-    model = adv.PixelModel(network, size=(32, 16), interpolation=interpolation)
+    model = adv.PixelModel(network, size=(32, 16), resize=resize)
     attack = adv.build_attack("ifgsm", eps=8 / 255)
     data = adv.load_dataset("market1501", root=market)
     adv.attack_dataset(model, data, attack, out=place / "out", chunk=4, **settings)
@@ -146,18 +146,20 @@ def test_images_attacked_at_network_size_are_held_against_resized_originals(
 
 
 def test_images_are_held_against_originals_resized_as_they_were(tmp_path, capsys):
-    market, out = attacked_market(tmp_path, space="network", interpolation="bicubic")
+    market, out = attacked_market(tmp_path, space="network", resize="bicubic")
     folder = out / "market1501" / "adversarial"
     assert run(market, folder) == 0
     manifest = read_manifest(folder)
-    assert manifest.header["interpolation"] == "bicubic"
+    assert manifest.header["resize"] == {"resize": "bicubic"}
     for entry in (entry for entry in manifest.stored if entry.attacked):
         with Image.open(market / entry.source) as image:
             original = np.array(image.convert("RGB").resize((16, 32), Image.Resampling.BICUBIC))
         stored = np.array(Image.open(folder / entry.output))
         assert np.abs(stored.astype(int) - original).max() == entry.linf <= 8
     (folder / "manifest.jsonl").write_text(
-        (folder / "manifest.jsonl").read_text().replace('"bicubic"', '"bilinear"')
+        (folder / "manifest.jsonl")
+        .read_text()
+        .replace('"resize": {"resize": "bicubic"}', '"resize": {}')
     )
     assert run(market, folder) == 3
 

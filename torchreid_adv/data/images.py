@@ -134,26 +134,17 @@ def _check_alpha(image: Image.Image, path: str | Path) -> None:
         )
 
 
-RESAMPLING = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-}
-
-
-def resized(
-    image: np.ndarray, size: tuple[int, int], interpolation: str = "bilinear"
-) -> np.ndarray:
-    """Return uint8 pixels (H, W, 3) at another size, as Pillow resizes them.
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return uint8 pixels (H, W, 3) at another size, as torchreid's test transform resizes.
 
     Args:
         image: uint8 array (h, w, 3).
         size: height and width, pixels.
-        interpolation: ``bilinear``, as torchreid's test transform, or ``bicubic``.
     """
     if image.shape[:2] == tuple(size):
         return image
     height, width = size
-    return np.array(Image.fromarray(image).resize((width, height), RESAMPLING[interpolation]))
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def read_pixels(path: str | Path) -> np.ndarray:

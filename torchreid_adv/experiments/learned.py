@@ -186,9 +186,19 @@ def given(cfg: AdvConfig, known: list[Victim]) -> list[Learned]:
 
 
 def learning_settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
-    """Return the config of the learning: torchreid's training, of a perturbation."""
+    """Return the config of the learning: torchreid's training, of a perturbation.
+
+    Raises:
+        ConfigError: the model's entry says how images are prepared, which torchreid's loaders do as
+            the config says.
+    """
     own: AdvConfig = cfg.clone()
     spec = on.spec
+    if spec.normalization or spec.options:
+        raise ConfigError(
+            f"a perturbation is learned against '{spec.label}' from images that torchreid's "
+            "loaders prepare, with the config's normalization; its entry says @HEIGHTxWIDTH only"
+        )
     own.model.name, own.model.load_weights = spec.name, spec.weights
     own.model.pretrained, own.model.resume = False, ""
     own.data.height, own.data.width = spec.size or (cfg.data.height, cfg.data.width)

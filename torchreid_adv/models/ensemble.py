@@ -47,11 +47,6 @@ class Ensemble(ImageModel):
         return [member.size for member in self._members()]
 
     @property
-    def interpolation(self) -> str:
-        """How images are resized to the first member's input."""
-        return self._members()[0].interpolation
-
-    @property
     def network(self) -> nn.Module:
         """What the features come from."""
         return self.members

@@ -23,7 +23,7 @@ from torchreid_adv.models.guessing import guessed
 from torchreid_adv.models.hub import local_file
 from torchreid_adv.models.loaders import Loaded, Request
 from torchreid_adv.models.output import LOG, Output
-from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel, resize_of
+from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
 from torchreid_adv.models.stated import check_options, known_settings, said_by
 from torchreid_adv.models.tracklet_model import TrackletModel, takes_tracklets
 from torchreid_adv.registry import LOADERS, MODELS, same_name, unknown
@@ -41,7 +41,6 @@ def load_model(
     device: str | torch.device | None = None,
     key: str | None = None,
     output: Output = None,
-    interpolation: str = "",
 ) -> PixelModel:
     """Load a network with its weights, in eval mode; one of tracklets takes tracklets.
 
@@ -62,7 +61,6 @@ def load_model(
         device: where to put it; None = the GPU if there is one.
         key: which part of a checkpoint that holds several networks, for example ``ema``.
         output: which of several results are the features, see :class:`PixelModel`.
-        interpolation: how images are resized to the input, ``bilinear`` or ``bicubic``.
 
     Raises:
         ConfigError: unknown name, no such file, weights of another network or of several, a package
@@ -72,8 +70,7 @@ def load_model(
         >>> model = load_model("osnet_x1_0:model.pth.tar-60")
         >>> model = load_model("fastreid:sbs_R50.yml:market_sbs_R50.pth")
     """
-    given: dict[str, Any] = {"size": size, "mean": mean, "std": std, "output": output}
-    given |= {"resize": resize_of(interpolation)} if interpolation else {}
+    given = {"size": size, "mean": mean, "std": std, "output": output}
     if isinstance(name, nn.Module):
         return as_model(name, device=device, **given)
     entry = entry_of(str(name))
@@ -92,7 +89,7 @@ def load_entry(
     size: Sequence[int] = SIZE,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-    interpolation: str = "bilinear",
+    resize: str = "pillow",
     stated: Mapping[str, Any] | None = None,
     device: str | torch.device | None = None,
     key: str | None = None,
@@ -100,14 +97,14 @@ def load_entry(
     """Load the network of an entry.
 
     What the entry says wins over what the caller states, that over the format's file, and that over
-    size, mean and std. Where the first contradicts the file, the log says so.
+    size, mean, std and resize. Where the first contradicts the file, the log says so.
 
     Args:
         entry: see :func:`parse_entry`.
         size: where nobody says another one.
         mean: the same.
         std: the same.
-        interpolation: ``bilinear`` or ``bicubic``, the same.
+        resize: the same, see :class:`Preprocessing`.
         stated: settings of :class:`PixelModel` by name; those that are None are not stated.
         device: where to put it; None = the GPU if there is one.
         key: which part of a checkpoint that holds several networks.
@@ -118,8 +115,7 @@ def load_entry(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     said = {k: v for k, v in (stated or {}).items() if v is not None} | said_by(entry)
     key = key if key is not None else entry.options.get("weights")
-    known: dict[str, Any] = {"size": tuple(size), "mean": tuple(mean), "std": tuple(std)}
-    known["resize"] = resize_of(interpolation)
+    known = {"size": tuple(size), "mean": tuple(mean), "std": tuple(std), "resize": resize}
     loader = same_name(entry.name, LOADERS)
     check_options(entry, loader)
     if loader is None:

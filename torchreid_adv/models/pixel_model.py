@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torchvision import transforms as T
 
-from torchreid_adv.data.images import RESAMPLING
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.base import BlackBox, ImageModel, any_labels, black_box, labels_of
 from torchreid_adv.models.output import Output, asked, features_in, joined_parts
@@ -41,7 +40,6 @@ class PixelModel(ImageModel):
         pad: levels around a letterbox.
         flip: ``sum`` adds the features of the mirrored image.
         parts: ``unit`` takes features of P parts (N, D, P), each made a unit vector, side by side.
-        interpolation: ``bilinear`` or ``bicubic``, Pillow's, another name of ``resize``.
 
     Raises:
         ConfigError: a size, mean, std or rule that cannot be used; when it is called, images or an
@@ -69,10 +67,8 @@ class PixelModel(ImageModel):
         pad: Sequence[int] = (114, 114, 114),
         flip: str = "none",
         parts: str = "none",
-        interpolation: str = "",
     ) -> None:
         super().__init__()
-        resize = resize_of(interpolation, resize)
         self.preprocessing = Preprocessing(
             tuple(int(side) for side in size),  # type: ignore[arg-type]
             tuple(float(value) for value in mean),
@@ -95,11 +91,6 @@ class PixelModel(ImageModel):
     def size(self) -> tuple[int, int]:
         """Height and width of the network's input."""
         return self.preprocessing.size
-
-    @property
-    def interpolation(self) -> str:
-        """Pillow's interpolation that comes nearest: ``bicubic`` or ``bilinear``."""
-        return "bicubic" if self.preprocessing.resize == "bicubic" else "bilinear"
 
     @property
     def resize_name(self) -> str:
@@ -224,17 +215,6 @@ class PixelModel(ImageModel):
         stacked = torch.stack(list(inputs)).to(device)
         features: Tensor = self.ask(stacked, *self._labels(labels, stacked))
         return features
-
-
-def resize_of(interpolation: str, resize: str = "pillow") -> str:
-    """Return the resize that an interpolation of Pillow's names; "" = the resize as it is.
-
-    Raises:
-        ConfigError: an unknown interpolation.
-    """
-    if interpolation and interpolation not in RESAMPLING:
-        raise ConfigError(f"interpolation is one of {', '.join(RESAMPLING)}, got {interpolation!r}")
-    return {"": resize, "bilinear": "pillow", "bicubic": "bicubic"}[interpolation]
 
 
 def checked(images: Tensor) -> Tensor:

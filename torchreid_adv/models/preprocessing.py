@@ -79,6 +79,11 @@ class Preprocessing:
         """The differentiable resize."""
         return Resize(self.size, self.resize, letterbox=self.letterbox, pad=self.pad)
 
+    @property
+    def of_files(self) -> FileResize:
+        """The resize of files, to whole levels."""
+        return FileResize(self.size, self.resize, letterbox=self.letterbox, pad=self.pad)
+
     def to_network(self, images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
         """Return the network's input of resized images (..., 3, h, w) in [0, 1].
 
@@ -95,7 +100,7 @@ class Preprocessing:
         """Return PIL image (RGB) -> the network's input (3, h, w); picklable."""
         resize: Callable[[Any], Any] = T.Resize(self.size)
         if self.resize != "pillow" or self.letterbox:
-            resize = FileResize(self.size, self.resize, letterbox=self.letterbox, pad=self.pad)
+            resize = self.of_files
         steps = [resize, T.ToTensor(), T.Normalize(self.mean, self.std)]
         if self.range == LEVELS:
             steps[1] = Levels()

@@ -141,6 +141,17 @@ class FileResize:
         canvas.paste(self._to(image, size), (left, top))
         return canvas
 
+    def levels(self, pixels: np.ndarray) -> np.ndarray:
+        """Return uint8 pixels (h, w, 3), resized from (H, W, 3); those of the size as they are."""
+        if pixels.shape[:2] == self.size:
+            return pixels
+        return np.array(self(Image.fromarray(pixels)))
+
+    def facts(self) -> dict[str, Any]:
+        """Return how it resizes, as keywords; none for Pillow's bilinear, which torchreid uses."""
+        own: dict[str, Any] = {} if self.name == "pillow" else {"resize": self.name}
+        return own | ({"letterbox": self.letterbox, "pad": self.pad} if self.letterbox else {})
+
     def _to(self, image: Any, size: tuple[int, int]) -> Any:
         if self.name in _OPENCV:
             pixels = cv2.resize(np.asarray(image), size[::-1], interpolation=_OPENCV[self.name])

@@ -53,12 +53,11 @@ class ModelSpec:
         mean: Sequence[float],
         std: Sequence[float],
         device: str | None = None,
-        interpolation: str = "bilinear",
+        resize: str = "pillow",
     ) -> PixelModel:
-        """Load it; the arguments hold where neither it nor its file says otherwise."""
-        return load_entry(
-            self.parts, size=size, mean=mean, std=std, interpolation=interpolation, device=device
-        )
+        """Load it; size, mean, std and resize hold where neither it nor its file says any."""
+        settings: dict[str, Any] = {"size": size, "mean": mean, "std": std, "resize": resize}
+        return load_entry(self.parts, device=device, **settings)
 
 
 def parse_models(entries: Sequence[str], *, trained: bool | None = True) -> list[ModelSpec]:

@@ -38,9 +38,10 @@ from torchreid_adv.runs.folder import (
 )
 from torchreid_adv.runs.result import Scored, Scoring, own_figure, query_curve, target_report
 from torchreid_adv.runs.settings import (
-    attacked_size,
+    attacked_resize,
     check_target,
     check_tracklets,
+    resize_facts,
     say_targets,
     warn,
 )
@@ -129,7 +130,7 @@ class AttackJob:
         """
         defended = [self.defense.describe(model)] if self.defense else []
         defended += [model.describe()] if isinstance(model, Defended) else []
-        own = {"attack": self.describe(), "defense": defended}
+        own = {"attack": self.describe(), "defense": defended, **resize_facts(self.space, model)}
         own |= {"job": self._fields(lambda name: name not in SCORED + SPEED)}
         return {**surroundings(model, self.chunk, network), **own}
 
@@ -178,7 +179,7 @@ class AttackJob:
         """
         own, folder = self.of(data), self.folder(out, data.name, identity, team)
         folder.check_free()
-        attacked_size(self.space, model)  # one that cannot be is said now
+        attacked_resize(self.space, model)  # one that cannot be is said now
         check_tracklets(self.attack, model, data)
         check_gradient(model, self.attack)
         print(f"##### Attacking {data.name} ({self.side}) #####")
@@ -375,6 +376,6 @@ class AttackJob:
             chunk=self.chunk,
             workers=self.workers,
             team=folder.team,
-            size=attacked_size(self.space, model),
+            resize=attacked_resize(self.space, model),
             copies=self.copies,
         )

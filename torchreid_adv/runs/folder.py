@@ -54,10 +54,8 @@ def surroundings(model: Scorable, chunk: int, network: Any = None) -> dict[str, 
         chunk: images attacked together.
         network: ``facts_of(model)`` where they are known, because all weights are hashed for them.
     """
-    interpolation = getattr(model, "interpolation", "bilinear")
     return {
         **machinery(),
-        **({"interpolation": interpolation} if interpolation != "bilinear" else {}),
         "device": device_of(model).type,
         "ledger": LEDGER,
         "chunk": chunk,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
+from torch import nn
 
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.data.datasets import ReIDData, load_dataset
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.models.stated import INTERPOLATIONS
 from torchreid_adv.models.tracklet_model import of_tracklets
 
 DATA_OPTIONS = {
@@ -54,8 +55,8 @@ def configured_model(
     if not specs:
         file = weights(cfg)
         model = load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, file))
-        facts = {"name": cfg.model.name, "weights": file, "size": list(model.size)}
-        return model, {**facts, **unusual(model)}
+        about = {"name": cfg.model.name, "weights": file, "size": list(model.size)}
+        return model, about | unusual(model)
     return ensemble_of(specs, [load_spec(cfg, spec) for spec in specs])
 
 
@@ -72,7 +73,7 @@ def ensemble_of(
     }
 
 
-def unusual(model: Any) -> dict[str, Any]:
+def unusual(model: nn.Module) -> dict[str, Any]:
     """Return what results.json says of a model's input where it is not torchreid's test transform.
 
     That is its preprocessing, mirrored and joined features, and cameras that stand for all images.
@@ -80,7 +81,7 @@ def unusual(model: Any) -> dict[str, Any]:
     part = next((p for p in model.modules() if isinstance(p, PixelModel)), None)
     if part is None:
         return {}
-    plain = PixelModel(torch.nn.Identity(), size=part.size, mean=part.mean, std=part.std)
+    plain = PixelModel(nn.Identity(), size=part.size, mean=part.mean, std=part.std)
     own, usual = part.settings(), plain.settings()
     changed = any(own[name] != usual[name] for name in own if name != "output")
     facts: dict[str, Any] = {"preprocessing": str(part.preprocessing)} if changed else {}
@@ -96,7 +97,7 @@ def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
         cfg.data.norm_mean,
         cfg.data.norm_std,
         device="cuda" if cfg.use_gpu else "cpu",
-        interpolation=cfg.adv.data.interpolation,
+        resize=INTERPOLATIONS[cfg.adv.data.interpolation],
     )
     if cfg.data.type == "image":
         return model

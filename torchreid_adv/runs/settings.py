@@ -9,21 +9,23 @@ from torchreid_adv.attacks import Attack, GradientAttack
 from torchreid_adv.core.manifest import Entry
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.pixel_model import ImageModel, PixelModel
+from torchreid_adv.models import PixelModel
+from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.models.resizing import FileResize
 from torchreid_adv.models.tracklet_model import TrackletModel
 from torchreid_adv.runs.folder import Scorable
 from torchreid_adv.runs.stored import Variant
 
 
-def attacked_size(space: str, model: ImageModel) -> tuple[int, int] | None:
-    """Return the size that images are attacked at, None for their own.
+def attacked_resize(space: str, model: ImageModel) -> FileResize | None:
+    """Return how images come to the size that they are attacked at, None for their own size.
 
     Args:
         space: ``stored`` or ``network``.
-        model: whose input size it is.
+        model: whose input it is.
 
     Raises:
-        ConfigError: models of several sizes and ``network``.
+        ConfigError: models of several sizes, or that resize differently, and ``network``.
     """
     if space == "stored":
         return None
@@ -35,15 +37,24 @@ def attacked_size(space: str, model: ImageModel) -> tuple[int, int] | None:
             f"{', '.join(f'{h}x{w}' for h, w in sorted(sizes))}; use space stored"
         )
     parts = [part for part in model.modules() if isinstance(part, PixelModel)]
-    names = {part.resize_name for part in parts}
-    other = sorted(names - {"pillow", "bicubic"} or (names if len(names) > 1 else ()))
-    if other:
+    ways = [part.preprocessing.of_files for part in parts]
+    if any(way.facts() != ways[0].facts() for way in ways):
         raise ConfigError(
-            "adv.attack.space network stores images as one resize of Pillow's leaves them, and a "
-            f"model resizes by {', '.join(other)}; use space stored"
+            "adv.attack.space network resizes images once, and the attacked models resize by "
+            f"{', '.join(sorted({part.resize_name for part in parts}))}; use space stored"
         )
-    height, width = sizes.pop()
-    return int(height), int(width)
+    return ways[0]
+
+
+def resize_facts(space: str, model: ImageModel) -> dict[str, Any]:
+    """Return what a manifest says of :func:`attacked_resize`, nothing for Pillow's bilinear.
+
+    Raises:
+        ConfigError: see there.
+    """
+    resize = attacked_resize(space, model)
+    facts = {} if resize is None else resize.facts()
+    return {"resize": facts} if facts else {}
 
 
 def check_target(attack: Attack, target: str) -> None:

@@ -25,7 +25,7 @@ from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import ATTACKS
 from torchreid_adv.runs.folder import JobFolder, surroundings
 from torchreid_adv.runs.inputs import load_spec
-from torchreid_adv.runs.settings import attacked_size
+from torchreid_adv.runs.settings import attacked_resize, resize_facts
 from torchreid_adv.runs.stored import Variant
 from torchreid_adv.runs.writer import VariantWriter
 
@@ -89,7 +89,7 @@ def _stored(
             chunk=cfg.adv.job.chunk,
             workers=cfg.data.workers,
             team=team,
-            size=attacked_size(cfg.adv.attack.space, model),
+            resize=attacked_resize(cfg.adv.attack.space, model),
         )
         wanted = replace(data, train=chosen)
         writer.require_room(wanted, round(pixels * len(chosen) / len(data.train)))
@@ -155,6 +155,7 @@ def _identity(cfg: AdvConfig, model: PixelModel, attack: Attack) -> dict[str, An
     return {
         **surroundings(model, cfg.adv.job.chunk),
         **space,
+        **resize_facts(cfg.adv.attack.space, model),
         "attack": {"name": attack.name, **attack.describe(), "side": "train", "reference": RULE},
         "parts": attack,
         "ratio": [cfg.adv.training.ratio, cfg.adv.attack.seed],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
@@ -34,14 +35,14 @@ from torchreid_adv.data.containers import PNG, png_size
 from torchreid_adv.data.images import (
     BYTES_PER_PIXEL,
     FORMATS,
-    RESAMPLING,
     decode_image,
     read_image,
-    resized,
 )
 from torchreid_adv.data.own.written import list_name, list_text
 from torchreid_adv.data.records import Record
-from torchreid_adv.errors import DataError, VerificationError, printable
+from torchreid_adv.errors import ConfigError, DataError, VerificationError, printable
+from torchreid_adv.models.preprocessing import Preprocessing
+from torchreid_adv.models.resizing import FileResize
 from torchreid_adv.runs.originals import DataFiles, Originals
 from torchreid_adv.runs.promises import UNSEEN
 
@@ -147,8 +148,8 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
         for entry in good:
             try:
                 path = known.path(entry) if known else originals.path(entry)
-                how = _scaled(manifest, entry), _interpolation(manifest)
-                found = [*_image_faults(folder, path, entry, bound, *how)]
+                resize = _resize(manifest, entry)
+                found = [*_image_faults(folder, path, entry, bound, resize)]
             except DataError as error:
                 found = [str(error)]
             faults += [f"{entry.output}: {fault}" for fault in found]
@@ -267,8 +268,8 @@ def _entry_faults(manifest: Manifest, entry: Entry, known: DataFiles | None) -> 
         yield "was not attacked, and the manifest is of attacked images alone"
 
 
-def _scaled(manifest: Manifest, entry: Entry) -> tuple[int, int] | None:
-    """Return the size at which an image was attacked, None for that of its original."""
+def _resize(manifest: Manifest, entry: Entry) -> FileResize | None:
+    """Return how an image came to the size at which it was attacked, None for its own size."""
     if _attack(manifest).get("space") != "network" or not entry.attacked:
         return None
     sizes = network_sizes(manifest.header.get("network"))
@@ -276,15 +277,25 @@ def _scaled(manifest: Manifest, entry: Entry) -> tuple[int, int] | None:
         raise DataError(f"is {entry.size} pixels, the network's input {sorted(sizes)}")
     if math.prod(entry.size) > config.current().adv.data.max_pixels:
         raise DataError(f"is {entry.size} pixels, more than adv.data.max_pixels")
-    return entry.size
+    return told_resize(entry.size, manifest.header.get("resize", {}))
 
 
-def _interpolation(manifest: Manifest) -> str:
-    """Return how originals were resized to the size at which they were attacked."""
-    told = manifest.header.get("interpolation", "bilinear")
-    if told not in RESAMPLING:
-        raise DataError(f"is of a run that resized images by {told!r}, which nobody knows")
-    return str(told)
+def told_resize(size: tuple[int, int], facts: Any) -> FileResize:
+    """Return the resize that a manifest tells of.
+
+    Args:
+        size: height and width.
+        facts: see :meth:`FileResize.facts`.
+
+    Raises:
+        DataError: it is none.
+    """
+    known = isinstance(facts, dict) and facts.keys() <= {"resize", "letterbox", "pad"}
+    pad = facts.get("pad", []) if known else None
+    if isinstance(pad, list) and all(map(is_count, pad)):
+        with contextlib.suppress(ConfigError):
+            return Preprocessing(size, **facts).of_files
+    raise DataError(f"is of a run that resized images by {facts!r}, which is unknown here")
 
 
 def network_sizes(facts: Any) -> set[tuple[int, int]]:
@@ -314,8 +325,7 @@ def _image_faults(
     path: Path,
     entry: Entry,
     bound: Bound,
-    scaled: tuple[int, int] | None,
-    interpolation: str,
+    resize: FileResize | None,
 ) -> Iterator[str]:
     """Yield what is wrong with the bytes and pixels of one image.
 
@@ -324,8 +334,7 @@ def _image_faults(
         path: of the original.
         entry: of the manifest.
         bound: how far it may be from its original.
-        scaled: size that the original is brought to first; None = its own.
-        interpolation: how, ``bilinear`` or ``bicubic``.
+        resize: of the original; None = it has its own size.
     """
     limit = config.current().adv.data.max_pixels * BYTES_PER_PIXEL + _OVERHEAD
     source = read_regular(path, limit)
@@ -335,7 +344,7 @@ def _image_faults(
     with Image.open(io.BytesIO(source), formats=FORMATS) as header:
         if header.mode != entry.source_mode:
             yield f"its original is of mode {header.mode}, the manifest says {entry.source_mode}"
-    original = original if scaled is None else resized(original, scaled, interpolation)
+    original = original if resize is None else resize.levels(original)
     output = inside(folder, entry.output)
     content = read_regular(output, math.prod(original.shape) * BYTES_PER_PIXEL + _OVERHEAD)
     if sha256(content) != entry.sha256:

@@ -29,13 +29,13 @@ from torchreid_adv.core.manifest import SIDES, Entry, Manifest, sha256
 from torchreid_adv.core.owner import require_held
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import Record, ReIDData
-from torchreid_adv.data.images import resized
 from torchreid_adv.data.loading import batches, read_groups
 from torchreid_adv.data.own.written import write_list
 from torchreid_adv.errors import DataError, DiskError
 from torchreid_adv.models.features import device_of
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.models.prepare import prepared
+from torchreid_adv.models.resizing import FileResize
 from torchreid_adv.runs.plan import Done, Ledger, Unit, plan
 from torchreid_adv.runs.stored import (
     Result,
@@ -66,8 +66,7 @@ class VariantWriter:
         chunk: images attacked together.
         workers: processes that read images.
         team: this process and those it shares the work with.
-        size: height and width that images are resized to before they are attacked; None = their
-            own size.
+        resize: of images before they are attacked, to one size; None = they have their own.
         copies: store the images that are not attacked, too.
     """
 
@@ -80,7 +79,7 @@ class VariantWriter:
     chunk: int = 16
     workers: int = 0
     team: Team = ALONE
-    size: tuple[int, int] | None = None
+    resize: FileResize | None = None
     copies: bool = True
 
     def write(
@@ -159,9 +158,11 @@ class VariantWriter:
         done = self._kept(units, Ledger(self.job).replay())
         left = [unit for unit in units if unit.number not in done]
         images = sum(len(unit.files) for unit in left)
-        resized = sum(len(unit.files) for unit in left if unit.attacked) if self.size else 0
+        resized = sum(len(unit.files) for unit in left if unit.attacked) if self.resize else 0
         mean = pixels / len(data.files())
-        room = (images - resized) * mean + resized * math.prod(self.size or ())
+        room = (images - resized) * mean + resized * math.prod(
+            self.resize.size if self.resize else ()
+        )
         require_space(self.folder, images=images, pixels=round(room))
 
     def targets(self, data: ReIDData) -> list[Record]:
@@ -227,9 +228,8 @@ class VariantWriter:
         with ExitStack() as stack:
             ready, started = None, time.perf_counter()
             for unit, read in zip(units, self._read(units, "attacking"), strict=True):
-                if self.size is not None:
-                    own = getattr(self.model, "interpolation", "bilinear")
-                    read = [_resized(image, self.size, own) for image in read]
+                if self.resize is not None:
+                    read = [_resized(image, self.resize) for image in read]
                 images = read
                 if ready is None:
                     _, batch = next(self._batches(unit, images))
@@ -331,10 +331,10 @@ def _joined(unit: Unit, parts: Sequence[_Part]) -> Result:
     )
 
 
-def _resized(image: Pixels, size: tuple[int, int], interpolation: str) -> Pixels:
+def _resized(image: Pixels, resize: FileResize) -> Pixels:
     if isinstance(image, list):
-        return [resized(frame, size, interpolation) for frame in image]
-    return resized(image, size, interpolation)
+        return [resize.levels(frame) for frame in image]
+    return resize.levels(image)
 
 
 def _files(images: Sequence[Pixels]) -> list[np.ndarray]:

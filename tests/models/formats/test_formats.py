@@ -12,9 +12,9 @@ import torch
 from format_cases import drawn, images, layout, unit
 from format_families import BY_NAME, CASES
 from torch.nn import functional as F
-from torchreid_adv.data.batch import Batch
 
 import torchreid_adv as adv
+from torchreid_adv.core.batch import Batch
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.entries import parse_entry, written
 from torchreid_adv.models.pixel_model import black_box

@@ -60,8 +60,9 @@ KEYS: tuple[Key, ...] = (
     Key(
         "data.interpolation",
         "bilinear",
-        "how images are resized to a loaded model's input, also those attacked in space 'network': "
-        "'bilinear' as torchreid, 'bicubic' as the joint defense's code",
+        "how images are resized to a loaded model's input where neither its entry (@resize=) nor "
+        "its format says: 'bilinear' as torchreid, 'bicubic' as the joint defense's code; images "
+        "attacked in space 'network' are resized so, too",
         one_of("bilinear", "bicubic"),
     ),
     Key(
