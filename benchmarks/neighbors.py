@@ -38,13 +38,20 @@ def run(
         the figures that are printed, times in seconds.
     """
     draw = torch.Generator().manual_seed(0)
-    sides = tuple(torch.randn(n, dimension, generator=draw) for n in (queries, gallery))
+    query, images = (torch.randn(n, dimension, generator=draw) for n in (queries, gallery))
     figures: dict[str, Any] = {"queries": queries, "gallery": gallery, "dimension": dimension}
-    figures |= {"k": k, "repeats": repeats, "place": place("cpu"), "floor": _floor(repeats, *sides)}
-    figures["torch"], ours = least(repeats, lambda: nearest(*sides, k))
+    figures |= {
+        "k": k,
+        "repeats": repeats,
+        "place": place("cpu"),
+        "floor": _floor(repeats, query, images),
+    }
+    figures["torch"], ours = least(repeats, lambda: nearest(query, images, k))
     if importlib.util.find_spec("faiss"):
-        figures["faiss"], theirs = least(repeats, lambda: nearest(*sides, k, backend="faiss"))
-        figures["index"], _ = least(repeats, lambda: _index(*sides, k))
+        figures["faiss"], theirs = least(
+            repeats, lambda: nearest(query, images, k, backend="faiss")
+        )
+        figures["index"], _ = least(repeats, lambda: _index(query, images, k))
         figures["agrees"] = _same(ours, theirs)
     _show(figures)
     return figures

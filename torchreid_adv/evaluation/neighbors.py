@@ -56,7 +56,8 @@ def nearest(
     """Return the k nearest gallery images of each query, all of them where there are fewer.
 
     The default is "torch" because it was the faster one on two CPU cores: 1.4 s against 1.9 s for
-    9,640 x 9,640 features of 512 numbers, and it finds the farthest image on the way.
+    9,640 x 9,640 features of 512 numbers, and it finds the farthest image on the way. FAISS pays in
+    large galleries: 5.5 s against 10.5 s for 1,000 x 1,000,000 of 128 numbers on one core.
 
     Args:
         query: (R, E) features, mapped by a :class:`Distance`; on the device that computes.
