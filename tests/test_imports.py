@@ -10,6 +10,7 @@ import pytest
 
 import torchreid_adv
 from torchreid_adv.moved import moved
+from torchreid_adv.registry import COMMANDS
 
 ROOT = Path(torchreid_adv.__file__).parent
 BENCHMARKS = ROOT.parent / "benchmarks"
@@ -161,6 +162,15 @@ def test_a_path_of_before_is_answered_with_a_warning(before, now):
     for name in now:
         there = vars(importlib.import_module(f"torchreid_adv.{name}"))
         assert all(hasattr(module, one) for one in there if not one.startswith("__"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_module_that_a_command_had_still_has_its_main(name):
+    file = {"list": "listing"}.get(name, name.replace("-", "_"))
+    sys.modules.pop(f"torchreid_adv.commands.{file}", None)
+    with pytest.warns(DeprecationWarning, match="the old path ends"):
+        module = importlib.import_module(f"torchreid_adv.commands.{file}")
+    assert module.main is COMMANDS.get(name)
 
 
 def test_a_path_that_never_was_is_not_answered():

@@ -70,7 +70,17 @@ class _Answer(ModuleType):
         self.__dict__["_now"] = now
 
     def __getattr__(self, name: str) -> Any:
+        if name == "main" and (command := self._command()) is not None:
+            return command
         for module in self.__dict__["_now"]:
             if hasattr(module, name):
                 return getattr(module, name)
         raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
+
+    def _command(self) -> Any:
+        """Return the command that a module of commands was for; None for any other module."""
+        from torchreid_adv.registry import COMMANDS
+
+        room, _, file = self.__name__.removeprefix(_ROOT).partition(".")
+        name = {"listing": "list"}.get(file, file.replace("_", "-"))
+        return COMMANDS.get(name) if room == "commands" and name in COMMANDS else None
