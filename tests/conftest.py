@@ -5,6 +5,7 @@ import standins
 from markets import write_market
 
 from torchreid_adv import config
+from torchreid_adv.data.own import entries
 
 COMPUTING = (
     "engines.trained._train",
@@ -28,6 +29,13 @@ def fresh_config():
     config.forget()
     yield
     config.forget()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_own_sets():
+    """No module of tests sees the lists and folders that another one used."""
+    yield
+    entries.forget_all()
 
 
 @pytest.fixture

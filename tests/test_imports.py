@@ -15,7 +15,7 @@ from torchreid_adv.registry import COMMANDS
 ROOT = Path(torchreid_adv.__file__).parent
 BENCHMARKS = ROOT.parent / "benchmarks"
 STAGES = [
-    {"version", "errors", "moved"},
+    {"version", "errors"},
     {"registry"},
     {"core"},
     {"config"},
@@ -30,6 +30,7 @@ STAGES = [
     {"experiments"},
     {"benchmarks"},  # the file that says where they are: beside the package
     {"testing", "cli"},
+    {"moved"},
     {"__main__", "__init__"},
 ]
 ORDER = {name: place for place, names in enumerate(STAGES) for name in names}

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from torchreid_adv import cli, config
@@ -257,6 +260,8 @@ def test_what_is_near(name, known, near):
 
 
 def test_the_index_says_what_the_registries_hold():
-    assert index.INDEX.read_text() == index.written(), (
-        "the registries changed; run python -m torchreid_adv.cli.index"
+    script = "from torchreid_adv.cli import index; print(index.written(), end='')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert index.INDEX.read_text() == done.stdout, (
+        f"the registries changed; run python -m torchreid_adv.cli.index {done.stderr}"
     )

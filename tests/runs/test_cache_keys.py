@@ -289,4 +289,4 @@ def test_keys_are_readable(toy):
     _, model = toy
     content = json.loads(Key.of(**job().facts(model)).text)
     assert content["attack"]["name"] == "fgsm"
-    assert content["network"]["size"] == [8, 4]
+    assert content["network"]["preprocessing"]["size"] == [8, 4]

@@ -100,12 +100,12 @@ def register(label: str, entry: Entry) -> str:
         raise ConfigError(f"'{label}' is a registered data set; give {entry} another name")
     taken = same_name(label, DATASETS)
     if taken is not None and taken != label:
-        _forget(taken)
+        forget(taken)
     opener = _OPENERS.setdefault(label, Opener(label))
     facts: dict[str, Any] = {"video": "tracklet" in _columns(entry), "entry": _facts(entry)}
     facts["internal"] = True  # a list of all names has none that one file gives
     if taken == label and DATASETS.facts(label)["video"] != facts["video"]:
-        _forget(label)
+        forget(label)
     opener.entry = entry
     DATASETS.register(label, force=True, **facts)(opener)
     return label
@@ -227,13 +227,19 @@ def _of_others() -> Iterable[str]:
     return [name for name in (*stock, *DATASETS) if name not in own]
 
 
-def _forget(label: str) -> None:
-    """Remove an own set from the registry and from torchreid's tables."""
+def forget(label: str) -> None:
+    """Remove an own set, by its label, from the registry and from torchreid's tables."""
     entry, tables = DATASETS.get(label), vars(torchreid_module("data.datasets"))
     DATASETS.remove(label)
     for table in TABLES.values():
         if tables[table].get(label) is entry:
             del tables[table][label]
+
+
+def forget_all() -> None:
+    """Remove all own sets that this process has registered."""
+    for label in [name for name in _OPENERS if name in DATASETS]:
+        forget(label)
 
 
 RESOLVERS.append(registered)

@@ -23,7 +23,7 @@ _OTHER = (
 )  # fmt: skip
 
 
-class Features(nn.Module):
+class BottleneckFeatures(nn.Module):
     """ResNet-50 and the block before the classifier, which are the features.
 
     Args:
@@ -94,7 +94,7 @@ def layumi(request: Request) -> Loaded:
     linear = state.find("classifier.add_block.0.weight")
     width = 0 if linear is None or linear.ndim < 2 else len(linear)
     settings = {"size": (256, 128), "resize": "bicubic", "flip": "sum"}
-    return Loaded(state.into(Features(model, width)), settings)
+    return Loaded(state.into(BottleneckFeatures(model, width)), settings)
 
 
 def _options(folder: Path) -> dict[str, Any]:
