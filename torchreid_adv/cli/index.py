@@ -25,9 +25,11 @@ def entries_of(registry: Registry) -> dict[str, Entry]:
     A registry whose modules are imported may hold a plugin's entries, too.
     """
     kind = next((kind for kind, table in TABLES.items() if table is registry), "")
-    if registry.is_loaded or kind not in _index():
-        return entries_now(registry)
-    return _index()[kind]
+    known = _index().get(kind, {})
+    if known and not registry.is_loaded:
+        return known
+    now = entries_now(registry)  # in the index's order, whatever was imported first
+    return {name: now[name] for name in [*known, *now] if name in now}
 
 
 def entries_now(registry: Registry) -> dict[str, Entry]:

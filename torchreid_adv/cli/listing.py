@@ -50,7 +50,7 @@ def describe(registry: Registry) -> list[str]:
     width = max((len(name) for name in entries), default=0)
     lines = []
     for name, entry in entries.items():
-        lines.append(f"  {name:<{width}}  {entry['about']}")
+        lines.append(f"  {name:<{width}}  {entry.get('about', '')}")
         lines += [f"{'':<{width + 4}}{entry['paper']}"] if "paper" in entry else []
         lines += [f"{'':<{width + 4}}options: {entry['options']}"] if "options" in entry else []
     return lines or ["  (none)"]
