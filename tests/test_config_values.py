@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import torch
 import yaml
 
 from torchreid_adv import cli, config
@@ -252,3 +253,17 @@ def test_what_cannot_be_meant_is_a_sentence(words, sentence, capsys):
     assert code == 2
     assert sentence in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [([], True), (["use_gpu", "False"], False), (["use_gpu", "True"], True)]
+)
+def test_a_gpu_is_used_where_there_is_one_and_nobody_says_otherwise(words, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert merged_config(make_parser("test").parse_args(words)).use_gpu is expected
+
+
+def test_a_config_file_is_read_once(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    merged_config(make_parser("test").parse_args(["--config-file", "configs/attack/ifgsm.yaml"]))
+    assert capsys.readouterr().err.count("=> Taking the example config") == 1

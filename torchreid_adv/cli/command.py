@@ -19,7 +19,7 @@ from yacs.config import CfgNode
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.config.own_sets import place_in
-from torchreid_adv.config.torchreid_keys import default_config
+from torchreid_adv.config.torchreid_keys import default_config, gpu_is_there
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import COMMANDS
 
@@ -197,15 +197,7 @@ def merged_config(arguments: argparse.Namespace) -> AdvConfig:
     Raises:
         ConfigError: an unknown key or a wrong value.
     """
-    _merged(default_config(use_gpu=False), arguments)  # refuses before PyTorch is imported
-    cfg = _merged(default_config(), arguments)
-    from torchreid_adv.runs.torchreid_checks import check
-
-    check(cfg)
-    return cfg
-
-
-def _merged(cfg: AdvConfig, arguments: argparse.Namespace) -> AdvConfig:
+    cfg = default_config(use_gpu=False)
     if arguments.config_file:
         cfg.merge_from_file(arguments.config_file)
     words = list(arguments.opts)
@@ -219,6 +211,11 @@ def _merged(cfg: AdvConfig, arguments: argparse.Namespace) -> AdvConfig:
             flags += [f"data.{name}", value]
     cfg.merge_from_list(flags)
     cfg.merge_from_list(pairs_of(words))
+    if not cfg.says("use_gpu"):
+        cfg.use_gpu = gpu_is_there()  # what cannot be merged is refused before PyTorch is imported
+    from torchreid_adv.runs.torchreid_checks import check
+
+    check(cfg)
     return cfg
 
 

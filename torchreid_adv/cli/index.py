@@ -1,7 +1,7 @@
 """What the registries hold, written down, so that names are known before PyTorch is imported.
 
-``index.json`` beside this module is written by ``python -m torchreid_adv.cli.index``; a test holds
-it against the registries.
+``index.json`` beside this module is written by ``python -m torchreid_adv.cli.index``; a test
+compares it with the registries.
 """
 
 from __future__ import annotations

@@ -128,6 +128,13 @@ RUN = {
 }
 
 
+def gpu_is_there() -> bool:
+    """Tell whether PyTorch finds a GPU."""
+    import torch  # takes seconds
+
+    return torch.cuda.is_available()
+
+
 def default_config(*, use_gpu: bool | None = None) -> config.AdvConfig:
     """Return torchreid's standard config tree with ``adv.*`` in it, remembered as current.
 
@@ -135,11 +142,7 @@ def default_config(*, use_gpu: bool | None = None) -> config.AdvConfig:
         use_gpu: value of the key of that name; None = whether this machine has one.
     """
     cfg = CfgNode(copy.deepcopy(DEFAULTS))
-    if use_gpu is None:
-        import torch  # takes seconds
-
-        use_gpu = torch.cuda.is_available()
-    cfg.use_gpu = use_gpu
+    cfg.use_gpu = gpu_is_there() if use_gpu is None else use_gpu
     return config.add_adv_config(cfg)
 
 

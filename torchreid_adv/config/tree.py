@@ -49,6 +49,10 @@ class AdvConfig(CfgNode):
                 tree = {part: tree}
             self._adopt(tree, "")
 
+    def says(self, name: str) -> bool:
+        """Tell whether a merge has set this key of the section, be it to its default."""
+        return name in self.__dict__.get("_said", ())
+
     def _adopt(self, values: dict[str, Any], path: str) -> None:
         self.__dict__.pop("_ready", None)
         for name, value in values.items():
@@ -62,6 +66,7 @@ class AdvConfig(CfgNode):
                 self._adopt_node(name, value, key)
             else:
                 self[name] = coerce(value, present, key)
+                self.__dict__.setdefault("_said", set()).add(name)
 
     def _adopt_node(self, name: str, value: Any, key: str) -> None:
         if not isinstance(value, dict):
