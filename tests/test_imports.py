@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import torchreid_adv
+from torchreid_adv import moved as moves
 from torchreid_adv.moved import moved
 from torchreid_adv.registry import COMMANDS
 
@@ -172,6 +173,17 @@ def test_the_module_that_a_command_had_still_has_its_main(name):
     with pytest.warns(DeprecationWarning, match="the old path ends"):
         module = importlib.import_module(f"torchreid_adv.commands.{file}")
     assert module.main is COMMANDS.get(name)
+
+
+def test_a_name_of_before_is_found_below_an_old_path():
+    for line in Path(moves.__file__).with_name("moved.txt").read_text().splitlines():
+        before, *now = line.split()
+        if before.startswith(":"):
+            assert moves.renamed(before[1:]) == tuple(now)
+    with pytest.warns(DeprecationWarning):
+        sys.modules.pop("torchreid_adv.commands.attack_job", None)
+        module = importlib.import_module("torchreid_adv.commands.attack_job")
+    assert module.AttackJob is importlib.import_module("torchreid_adv.runs.attack_run").AttackRun
 
 
 def test_a_path_that_never_was_is_not_answered():

@@ -1,7 +1,7 @@
 """Module paths of the release before, answered for one more release, with a warning.
 
 ``moved.txt`` has a line for each: the path below ``torchreid_adv`` as it was, and the modules that
-have its names now.
+have its names now. Names that changed have lines of their own, such as ``:AttackJob AttackRun``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,23 @@ def answer() -> None:
 @functools.cache
 def moved() -> dict[str, tuple[str, ...]]:
     """Return where the names of each old path are now; () for a package that is gone."""
-    lines = Path(__file__).with_name("moved.txt").read_text(encoding="utf-8").splitlines()
-    table = {before: tuple(now) for before, *now in map(str.split, lines)}
+    table = {before: now for before, now in _table().items() if not before.startswith(":")}
     packages = {name.rpartition(".")[0] for name in table}
     packages |= {name.partition(".")[0] for name in table if "." in name}
     here = Path(__file__).parent
     gone = {name for name in packages if name and not (here / name.replace(".", "/")).is_dir()}
     return {**dict.fromkeys(gone, ()), **table}
+
+
+def renamed(name: str) -> tuple[str, ...]:
+    """Return what a name is called now; () for one that was not changed."""
+    return _table().get(f":{name}", ())
+
+
+@functools.cache
+def _table() -> dict[str, tuple[str, ...]]:
+    lines = Path(__file__).with_name("moved.txt").read_text(encoding="utf-8").splitlines()
+    return {before: tuple(now) for before, *now in map(str.split, lines)}
 
 
 class _Moved(MetaPathFinder, Loader):
@@ -73,8 +83,9 @@ class _Answer(ModuleType):
         if name == "main" and (command := self._command()) is not None:
             return command
         for module in self.__dict__["_now"]:
-            if hasattr(module, name):
-                return getattr(module, name)
+            for current in (name, *renamed(name)):
+                if hasattr(module, current):
+                    return getattr(module, current)
         raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
 
     def _command(self) -> Any:

@@ -120,10 +120,10 @@ def robust_report(cfg: AdvConfig, source: str) -> Path:
     Returns:
         the page.
     """
-    own: AdvConfig = cfg.clone()
-    own.adv.report.page = False
-    own.adv.transfer.attacked = []
-    tables = robust_tables(transfer(own, lambda made, on: made in (source, on)), source)
+    run_cfg: AdvConfig = cfg.clone()
+    run_cfg.adv.report.page = False
+    run_cfg.adv.transfer.attacked = []
+    tables = robust_tables(transfer(run_cfg, lambda made, on: made in (source, on)), source)
     facts = {
         target: {table.model: table.to_dict() for table in tables if table.target == target}
         for target in dict.fromkeys(table.target for table in tables)

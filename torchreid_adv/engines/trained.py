@@ -106,14 +106,14 @@ def set_facts(
 
 
 def _train(settings: AdvConfig, folder: Path) -> None:
-    own = settings.clone()
-    own.data.save_dir = str(folder)
+    run_cfg = settings.clone()
+    run_cfg.data.save_dir = str(folder)
     unfinished = unfinished_file(folder)
-    if own.adv.engine == KEPT and unfinished.is_file():
+    if run_cfg.adv.engine == KEPT and unfinished.is_file():
         print(f"=> Going on after the last whole epoch: {unfinished}")
-        own.model.resume = str(unfinished)
-    train_quietly(own)
-    assert weights_path(own).is_file()
+        run_cfg.model.resume = str(unfinished)
+    train_quietly(run_cfg)
+    assert weights_path(run_cfg).is_file()
     unfinished.unlink(missing_ok=True)
 
 

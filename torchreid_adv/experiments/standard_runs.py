@@ -82,12 +82,12 @@ def _specs(cfg: AdvConfig, entries: Sequence[str]) -> list[ModelSpec]:
 def _trained(cfg: AdvConfig, spec: ModelSpec) -> ModelSpec:
     from torchreid_adv.engines.trained import trained_weights  # imports the training stack
 
-    own = cfg.clone()
-    own.model.name = spec.name
-    check_trainable(own)
+    run_cfg = cfg.clone()
+    run_cfg.model.name = spec.name
+    check_trainable(run_cfg)
     if spec.size:
-        own.data.height, own.data.width = spec.size
-    return replace(spec, weights=str(trained_weights(own)))
+        run_cfg.data.height, run_cfg.data.width = spec.size
+    return replace(spec, weights=str(trained_weights(run_cfg)))
 
 
 def _one(

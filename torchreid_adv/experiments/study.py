@@ -74,12 +74,12 @@ def trained_models(cfg: AdvConfig, seed: int) -> list[ModelSpec]:
 
 
 def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int) -> ModelSpec:
-    own = cfg.clone()
-    own.model.name, own.train.seed = spec.name, seed
+    run_cfg = cfg.clone()
+    run_cfg.model.name, run_cfg.train.seed = spec.name, seed
     if spec.size:
-        own.data.height, own.data.width = spec.size
-    own.model.load_weights = start_weights(cfg, spec)
-    return ModelSpec(spec.label, spec.name, str(trained_weights(own)), spec.size)
+        run_cfg.data.height, run_cfg.data.width = spec.size
+    run_cfg.model.load_weights = start_weights(cfg, spec)
+    return ModelSpec(spec.label, spec.name, str(trained_weights(run_cfg)), spec.size)
 
 
 def _setting(cfg: AdvConfig) -> str:

@@ -18,7 +18,7 @@ from torchreid_adv.models.loading import build_network
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.report.text import DASH, percent
-from torchreid_adv.runs.attack_dataset import kept_run
+from torchreid_adv.runs.attack_dataset import run_or_read
 from torchreid_adv.runs.grid import transfer
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 from torchreid_adv.runs.torchreid_checks import check, check_names
@@ -168,15 +168,17 @@ def _own(cfg: AdvConfig, label: str) -> AdvConfig:
                 f"adv.zoo.{label} sets '{key}', but all models of a zoo are attacked and tested "
                 f"alike; set it for all. What a model may have of its own: {', '.join(OF_A_MODEL)}"
             )
-    own: AdvConfig = cfg.clone()
-    own.adv.zoo.clear()
-    own.merge_from_list([part for pair in differs.items() for part in pair])
-    check(own)
-    if own.adv.engine not in ("", ROBUST):
-        raise ConfigError(f"adv.zoo.{label}: adv.engine is '' or '{ROBUST}', got {own.adv.engine}")
-    config.setup(own)
-    check_names(own)
-    return own
+    run_cfg: AdvConfig = cfg.clone()
+    run_cfg.adv.zoo.clear()
+    run_cfg.merge_from_list([part for pair in differs.items() for part in pair])
+    check(run_cfg)
+    if run_cfg.adv.engine not in ("", ROBUST):
+        raise ConfigError(
+            f"adv.zoo.{label}: adv.engine is '' or '{ROBUST}', got {run_cfg.adv.engine}"
+        )
+    config.setup(run_cfg)
+    check_names(run_cfg)
+    return run_cfg
 
 
 def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
@@ -209,18 +211,18 @@ def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
     return out / "zoo.md"
 
 
-def _trained(own: AdvConfig, label: str, clean: ModelSpec | None) -> ModelSpec:
+def _trained(run_cfg: AdvConfig, label: str, clean: ModelSpec | None) -> ModelSpec:
     """Return a model with its weights, trained unless they are given or kept."""
-    offline = own.adv.engine == ROBUST and own.adv.training.mode == "offline"
-    if offline and not own.adv.training.weights and clean is not None:
-        own.adv.training.weights = clean.weights
-        own.adv.training.folder = str(Path(own.data.save_dir) / "training_sets" / label)
-    weights = own.model.load_weights or str(trained_weights(own))
-    return ModelSpec(label, own.model.name, weights, (own.data.height, own.data.width))
+    offline = run_cfg.adv.engine == ROBUST and run_cfg.adv.training.mode == "offline"
+    if offline and not run_cfg.adv.training.weights and clean is not None:
+        run_cfg.adv.training.weights = clean.weights
+        run_cfg.adv.training.folder = str(Path(run_cfg.data.save_dir) / "training_sets" / label)
+    weights = run_cfg.model.load_weights or str(trained_weights(run_cfg))
+    return ModelSpec(label, run_cfg.model.name, weights, (run_cfg.data.height, run_cfg.data.width))
 
 
-def _described(own: AdvConfig, spec: ModelSpec) -> Described:
-    size = (own.data.height, own.data.width)
+def _described(run_cfg: AdvConfig, spec: ModelSpec) -> Described:
+    size = (run_cfg.data.height, run_cfg.data.width)
     network = build_network(spec.name).cpu()
     count = torchreid_module("utils").compute_model_complexity
     params, flops = count(network, (1, 3, *size))
@@ -229,23 +231,23 @@ def _described(own: AdvConfig, spec: ModelSpec) -> Described:
         network=spec.name,
         params=int(params),
         flops=int(flops),
-        loss=_loss(own),
+        loss=_loss(run_cfg),
         size=size,
-        transforms=tuple(own.data.transforms),
-        defense=_defense(own),
+        transforms=tuple(run_cfg.data.transforms),
+        defense=_defense(run_cfg),
         weights=spec.weights,
     )
 
 
-def _loss(own: AdvConfig) -> str:
-    both = own.loss.name == "triplet" and own.loss.triplet.weight_x > 0
-    return "softmax + triplet" if both else str(own.loss.name)
+def _loss(run_cfg: AdvConfig) -> str:
+    both = run_cfg.loss.name == "triplet" and run_cfg.loss.triplet.weight_x > 0
+    return "softmax + triplet" if both else str(run_cfg.loss.name)
 
 
-def _defense(own: AdvConfig) -> str:
+def _defense(run_cfg: AdvConfig) -> str:
     """Say what a model is defended by, "" for nothing."""
-    training = f"{own.adv.training.mode} adversarial training" if own.adv.engine else ""
-    return " + ".join(filter(None, (training, str(own.adv.defense.name))))
+    training = f"{run_cfg.adv.training.mode} adversarial training" if run_cfg.adv.engine else ""
+    return " + ".join(filter(None, (training, str(run_cfg.adv.defense.name))))
 
 
 def _undefended(
@@ -256,13 +258,13 @@ def _undefended(
 ) -> list[Row]:
     """Attack each network as it is and, of those trained to resist, also the first one."""
     first = next(iter(models))
-    plain = [label for label, own in models.items() if not own.adv.defense.name]
-    own: AdvConfig = cfg.clone()
-    own.adv.transfer.update(models=[specs[label].entry for label in plain])
-    own.adv.transfer.update(attacks=[cfg.adv.attack.name], attacked=[], tested=[], eps=[])
-    own.adv.transfer.update(metrics=[], paper="")
+    plain = [label for label, run_cfg in models.items() if not run_cfg.adv.defense.name]
+    run_cfg: AdvConfig = cfg.clone()
+    run_cfg.adv.transfer.update(models=[specs[label].entry for label in plain])
+    run_cfg.adv.transfer.update(attacks=[cfg.adv.attack.name], attacked=[], tested=[], eps=[])
+    run_cfg.adv.transfer.update(metrics=[], paper="")
     cells = transfer(
-        own, lambda made, on: made == on or (made == first and bool(models[on].adv.engine))
+        run_cfg, lambda made, on: made == on or (made == first and bool(models[on].adv.engine))
     )
     found = {(cell.target, cell.attacked, cell.tested): cell for cell in cells}
 
@@ -292,7 +294,7 @@ def _behind(cfg: AdvConfig, model: AdvConfig, spec: ModelSpec, described: Descri
     loaded = load_spec(own, spec)
     facts = {"name": spec.name, "weights": spec.weights, "size": list(loaded.size)}
     targets = [configured_dataset(own, name) for name in dict.fromkeys(own.data.targets)]
-    runs = kept_run(own, loaded, facts, targets, folder, f"{spec.label}: {described.defense}")
+    runs = run_or_read(own, loaded, facts, targets, folder, f"{spec.label}: {described.defense}")
     return [
         Row(
             described,

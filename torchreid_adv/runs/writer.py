@@ -36,24 +36,24 @@ from torchreid_adv.models.features import device_of
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.models.resizing import FileResize
-from torchreid_adv.runs.plan import Done, Ledger, Unit, plan
+from torchreid_adv.runs.plan import Done, Ledger, WorkUnit, plan
 from torchreid_adv.runs.stored import (
-    Result,
-    Variant,
+    StoredImages,
+    StoredUnit,
     joined_facts,
-    kept_facts,
-    kept_features,
     read_facts,
     read_features,
     read_losses,
     read_stages,
+    stored_facts,
+    stored_features,
 )
 
 Pixels = np.ndarray | list[np.ndarray]  # of an image, or of a tracklet's frames
 
 
 @dataclass
-class VariantWriter:
+class ImageWriter:
     """Attacks the images of one side that have references, copies all others pixel for pixel.
 
     Args:
@@ -84,7 +84,7 @@ class VariantWriter:
 
     def write(
         self, data: ReIDData, header: dict[str, Any], bad: Sequence[Entry] = ()
-    ) -> Variant | None:
+    ) -> StoredImages | None:
         """Write the variant, or what of it is this process's and not done yet.
 
         The manifest comes last, so that without it nothing is finished.
@@ -125,7 +125,7 @@ class VariantWriter:
                 f"'{self.folder}'; they are made again"
             )
 
-    def _require(self, missing: Sequence[Unit]) -> None:
+    def _require(self, missing: Sequence[WorkUnit]) -> None:
         """Refuse to end when work that was done is gone.
 
         Raises:
@@ -139,7 +139,7 @@ class VariantWriter:
                 "changed meanwhile. Run the same command again"
             )
 
-    def units(self, data: ReIDData) -> list[Unit]:
+    def units(self, data: ReIDData) -> list[WorkUnit]:
         """Return all units of the variant."""
         return plan(data, self.side, self.targets(data), self.chunk, copies=self.copies)
 
@@ -186,7 +186,7 @@ class VariantWriter:
             )
         return targets
 
-    def _kept(self, units: Sequence[Unit], done: dict[int, Done]) -> dict[int, Done]:
+    def _kept(self, units: Sequence[WorkUnit], done: dict[int, Done]) -> dict[int, Done]:
         """Return the recorded units whose files are still there.
 
         The last unit of each ledger, the one that an end came nearest to, is read again.
@@ -206,7 +206,7 @@ class VariantWriter:
         paths = [(self.folder / entry.output, entry.sha256) for entry in entries]
         return all(path.is_file() and sha256(path.read_bytes()) == own for path, own in paths)
 
-    def _work(self, units: Sequence[Unit], root: Path, ledger: Ledger) -> None:
+    def _work(self, units: Sequence[WorkUnit], root: Path, ledger: Ledger) -> None:
         """Do units one after the other; each is stored while the next one is computed."""
         if not units:
             return
@@ -223,7 +223,7 @@ class VariantWriter:
             if storing is not None:
                 storing.result()
 
-    def _attacked(self, units: Sequence[Unit]) -> Iterator[Result]:
+    def _attacked(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
         units = [unit for unit in units if unit.attacked]
         with ExitStack() as stack:
             ready, started = None, time.perf_counter()
@@ -242,11 +242,11 @@ class VariantWriter:
                 result.facts["seconds"] = seconds
                 yield result
 
-    def _batches(self, unit: Unit, images: Sequence[Pixels]) -> Iterator[tuple[slice, Batch]]:
+    def _batches(self, unit: WorkUnit, images: Sequence[Pixels]) -> Iterator[tuple[slice, Batch]]:
         for rows, batch in batches(unit.records, images, self.chunk):
             yield rows, batch.to(device_of(self.model))
 
-    def _result(self, ready: nn.Module, unit: Unit, images: Sequence[Pixels]) -> Result:
+    def _result(self, ready: nn.Module, unit: WorkUnit, images: Sequence[Pixels]) -> StoredUnit:
         found = self._batches(unit, images)
         return _joined(unit, [self._part(ready, images[rows], batch) for rows, batch in found])
 
@@ -260,14 +260,14 @@ class VariantWriter:
         places = [index for row, index, _, _ in batch.parts() if row < n]
         files = _files(images)
         cut = [levels[i][: f.shape[0], : f.shape[1]] for i, f in zip(places, files, strict=True)]
-        return _Part(files, cut, kept_facts(found, n), features)
+        return _Part(files, cut, stored_facts(found, n), features)
 
-    def _copied(self, units: Sequence[Unit]) -> Iterator[Result]:
+    def _copied(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
         units = [unit for unit in units if not unit.attacked]
         for unit, images in zip(units, self._read(units, "copying"), strict=True):
-            yield Result(unit, images, images, {})
+            yield StoredUnit(unit, images, images, {})
 
-    def _read(self, units: Sequence[Unit], description: str) -> Iterator[list[Any]]:
+    def _read(self, units: Sequence[WorkUnit], description: str) -> Iterator[list[Any]]:
         groups = [unit.records for unit in units]
         return read_groups(groups, workers=self.workers, description=description)
 
@@ -277,7 +277,7 @@ class VariantWriter:
         done: Sequence[Done],
         header: dict[str, Any],
         bad: Sequence[Entry],
-    ) -> Variant:
+    ) -> StoredImages:
         order = {side: place for place, side in enumerate(SIDES)}
         entries = [Entry.of(facts) for unit in done for facts in unit.facts["entries"]]
         entries = sorted([*entries, *bad], key=lambda e: (order[e.side], e.image_id))
@@ -289,7 +289,7 @@ class VariantWriter:
         self.team.wait()
         attacked = [unit for unit in done if unit.size]
         stuck = [own for unit in attacked for own in unit.facts["stuck"]]
-        return Variant(
+        return StoredImages(
             folder=self.folder,
             manifest=manifest,
             float_features=read_features(targets, attacked),
@@ -309,7 +309,7 @@ class _Part:
     Args:
         clean: original pixels of the n images' files, uint8 arrays (h, w, 3).
         images: adversarial pixels, the same.
-        facts: see :func:`kept_facts`.
+        facts: see :func:`stored_facts`.
         features: (n, D) of the images at the end and at each stage.
     """
 
@@ -319,15 +319,15 @@ class _Part:
     features: list[Tensor]
 
 
-def _joined(unit: Unit, parts: Sequence[_Part]) -> Result:
+def _joined(unit: WorkUnit, parts: Sequence[_Part]) -> StoredUnit:
     """Return the parts of a unit as what is stored of it."""
     features = [torch.cat(stage) for stage in zip(*(part.features for part in parts), strict=True)]
-    return Result(
+    return StoredUnit(
         unit,
         [image for part in parts for image in part.clean],
         [image for part in parts for image in part.images],
         joined_facts([part.facts for part in parts]),
-        kept_features(features),
+        stored_features(features),
     )
 
 

@@ -19,7 +19,7 @@ from torchreid_adv.engines.deciding_keys import PLACES, config_facts
 from torchreid_adv.engines.trained import FOLDER, set_facts, train_quietly, trained_weights
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
-from torchreid_adv.experiments.comparison import Finding, compare, measured
+from torchreid_adv.experiments.comparison import OurCell, compare, measured
 from torchreid_adv.experiments.reproduce import Reproduction, chosen_models, rule_note
 from torchreid_adv.models import Features
 from torchreid_adv.models.self_attack.parts import BASELINE, WHOLE, parts_of
@@ -68,10 +68,10 @@ ROWS = {name: _row(words) for name, words in _WORDS.items()}
 
 def with_row(cfg: AdvConfig, row: Row) -> AdvConfig:
     """Return the config of a network that has the parts of a row."""
-    own: AdvConfig = cfg.clone()
-    own.adv.video.attack, own.adv.video.defense = row.attack, row.defense
-    own.adv.video.guidance = row.guidance
-    return own
+    run_cfg: AdvConfig = cfg.clone()
+    run_cfg.adv.video.attack, run_cfg.adv.video.defense = row.attack, row.defense
+    run_cfg.adv.video.guidance = row.guidance
+    return run_cfg
 
 
 def check_video(cfg: AdvConfig, job: str) -> None:
@@ -138,12 +138,16 @@ def video_scores(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
 
 def search_settings(cfg: AdvConfig, spec: ModelSpec) -> AdvConfig:
     """Return the config that a network searches by: tested only."""
-    own: AdvConfig = cfg.clone()
-    own.model.name, own.model.load_weights, own.model.pretrained = spec.name, spec.weights, False
-    own.data.save_dir, own.test.evaluate = "", True
+    run_cfg: AdvConfig = cfg.clone()
+    run_cfg.model.name, run_cfg.model.load_weights, run_cfg.model.pretrained = (
+        spec.name,
+        spec.weights,
+        False,
+    )
+    run_cfg.data.save_dir, run_cfg.test.evaluate = "", True
     if spec.size:
-        own.data.height, own.data.width = spec.size
-    return own
+        run_cfg.data.height, run_cfg.data.width = spec.size
+    return run_cfg
 
 
 def search_key(own: AdvConfig) -> Key:
@@ -155,10 +159,10 @@ def search_key(own: AdvConfig) -> Key:
     return Key.of(config=config_facts(own, PLACES), images=images, machinery=machinery())
 
 
-def _searched(own: AdvConfig, folder: Path) -> Scores:
-    own.data.save_dir = str(folder)
-    engine = train_quietly(own)
-    protocol = Protocol.configured(own)
+def _searched(run_cfg: AdvConfig, folder: Path) -> Scores:
+    run_cfg.data.save_dir = str(folder)
+    engine = train_quietly(run_cfg)
+    protocol = Protocol.configured(run_cfg)
     floors = {name: _chance(engine.test_loader[name], protocol) for name in engine.results}
     return {
         name: {**result.to_dict(), "chance": floors[name]}
@@ -210,7 +214,7 @@ def _searched_both_ways(cfg: AdvConfig, name: str) -> Reproduction:
         scores = video_scores(with_row(cfg, ROWS[spec.label]), spec, folder)
         for target, measures in scores.items():
             where = {"target": target, "tested": spec.label, "row": rows[spec.label]}
-            findings.append(Finding(where, measured(measures)))
+            findings.append(OurCell(where, measured(measures)))
     notes = [*models.notes, rule_note(cfg, printed)]
     if others:
         notes.insert(0, f"The paper's alone, as no part of this package: {', '.join(others)}.")

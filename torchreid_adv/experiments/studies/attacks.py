@@ -56,11 +56,11 @@ def _means(
 
 def _table(cfg: AdvConfig, specs: Sequence[ModelSpec], name: str, attacks: list[str]) -> AdvConfig:
     """Return the config of a transfer table in a folder of its own."""
-    own: AdvConfig = cfg.clone()
-    own.data.save_dir = str(Path(cfg.data.save_dir) / name)
-    own.adv.transfer.models = [spec.entry for spec in specs]
-    own.adv.transfer.attacks = attacks
-    return own
+    run_cfg: AdvConfig = cfg.clone()
+    run_cfg.data.save_dir = str(Path(cfg.data.save_dir) / name)
+    run_cfg.adv.transfer.models = [spec.entry for spec in specs]
+    run_cfg.adv.transfer.attacks = attacks
+    return run_cfg
 
 
 Line = tuple[str, str, float, float]  # claim, case, the figure that should be smaller, the other

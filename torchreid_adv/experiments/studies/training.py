@@ -94,15 +94,15 @@ def _figures(cfg: AdvConfig, spec: ModelSpec, seed: int) -> Figures:
 
 
 def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int, way: str) -> ModelSpec:
-    own = cfg.clone()
-    own.model.name, own.train.seed = spec.name, seed
+    run_cfg = cfg.clone()
+    run_cfg.model.name, run_cfg.train.seed = spec.name, seed
     if spec.size:
-        own.data.height, own.data.width = spec.size
-    own.model.load_weights = start_weights(cfg, spec)  # that of the normal network
-    own.adv.engine = "adversarial_training"
+        run_cfg.data.height, run_cfg.data.width = spec.size
+    run_cfg.model.load_weights = start_weights(cfg, spec)  # that of the normal network
+    run_cfg.adv.engine = "adversarial_training"
     for key, value in WAYS[way].items():
-        own.adv.training[key] = value
+        run_cfg.adv.training[key] = value
     if way == "offline":
-        own.adv.training.weights = spec.weights
-        own.adv.training.folder = str(Path(cfg.data.save_dir) / spec.label / "training_set")
-    return replace(spec, label=way, weights=str(trained_weights(own)))
+        run_cfg.adv.training.weights = spec.weights
+        run_cfg.adv.training.folder = str(Path(cfg.data.save_dir) / spec.label / "training_set")
+    return replace(spec, label=way, weights=str(trained_weights(run_cfg)))
