@@ -180,8 +180,8 @@ def test_a_name_of_before_is_found_below_an_old_path():
         before, *now = line.split()
         if before.startswith(":"):
             assert moves.renamed(before[1:]) == tuple(now)
-    with pytest.warns(DeprecationWarning):
-        sys.modules.pop("torchreid_adv.commands.attack_job", None)
+    sys.modules.pop("torchreid_adv.commands.attack_job", None)
+    with pytest.warns(DeprecationWarning, match="runs.attack_run"):
         module = importlib.import_module("torchreid_adv.commands.attack_job")
     assert module.AttackJob is importlib.import_module("torchreid_adv.runs.attack_run").AttackRun
 

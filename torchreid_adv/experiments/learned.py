@@ -223,7 +223,7 @@ def learning_settings(cfg: AdvConfig, on: SourceModel, chosen: Recipe) -> AdvCon
     return run_cfg
 
 
-def learning_key(own: AdvConfig) -> Key:
+def learning_key(run_cfg: AdvConfig) -> Key:
     """Return all that decides what is learned.
 
     Args:
@@ -233,14 +233,17 @@ def learning_key(own: AdvConfig) -> Key:
         ConfigError: the weights of the model cannot be read.
         DataError: a data set is not there or cannot be read.
     """
-    contents = Contents(Path(own.data.root).expanduser() / FOLDER)
-    names = [*own.data.sources]
-    names += [own.adv.meta.virtual] if own.adv.meta.learning not in ("source", "twice") else []
+    contents = Contents(Path(run_cfg.data.root).expanduser() / FOLDER)
+    names = [*run_cfg.data.sources]
+    names += (
+        [run_cfg.adv.meta.virtual] if run_cfg.adv.meta.learning not in ("source", "twice") else []
+    )
     images = [
-        set_facts(own, name, contents, combineall=bool(own.data.combineall)) for name in names
+        set_facts(run_cfg, name, contents, combineall=bool(run_cfg.data.combineall))
+        for name in names
     ]
     contents.keep()
-    return Key.of(config=config_facts(own, LEARNING), images=images, machinery=machinery())
+    return Key.of(config=config_facts(run_cfg, LEARNING), images=images, machinery=machinery())
 
 
 def _slug(name: str) -> str:
