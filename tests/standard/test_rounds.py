@@ -137,6 +137,6 @@ def test_a_run_in_rounds_is_written_read_back_and_scored_again(place, tmp_path, 
 
 
 def test_lite_2_never_spends_more_steps_than_lite():
-    steps = sum(n * (len(rounds.ARMS) if not kept else kept) for n, kept in LITE_2.rounds)
+    steps = sum(n * (kept or len(rounds.ARMS)) for n, kept in LITE_2.rounds)
     whole = 2 * LITE.steps + 3 * LITE.self_steps + LITE.pulls * LITE.steps
     assert steps + whole * LITE_2.audit / 100 <= 0.4 * whole

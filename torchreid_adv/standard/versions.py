@@ -14,6 +14,9 @@ TRACKS = ("Q", "G")
 SIDES = {"Q": "query", "G": "gallery"}
 
 
+_OPTIONAL = ("rounds", "audit")  # of version 2 alone
+
+
 @dataclass(frozen=True)
 class Version:
     """The budgets of the ensemble.
@@ -60,11 +63,10 @@ class Version:
     audit: int = 0
 
     def facts(self) -> dict[str, Any]:
-        """Return the whole definition, for results; a definition without rounds has no such key."""
+        """Return the whole definition, for results; rounds and audit where there are some."""
         facts = {**asdict(self), "eps": list(self.eps), "curve": list(self.curve)}
-        if not self.rounds:
-            return {key: value for key, value in facts.items() if key not in ("rounds", "audit")}
-        return {**facts, "rounds": [list(one) for one in self.rounds]}
+        facts["rounds"] = [list(one) for one in self.rounds]
+        return {key: value for key, value in facts.items() if value or key not in _OPTIONAL}
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Version:
