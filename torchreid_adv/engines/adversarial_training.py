@@ -9,16 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from torchreid_adv.attacks import configured_attack
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.batch import Batch, generator
 from torchreid_adv.core.processes import ALONE
 from torchreid_adv.data.datasets import from_torchreid
+from torchreid_adv.data.images import read_image
 from torchreid_adv.distances import FittedDistance
+from torchreid_adv.engines.averaging import AveragedWeights
 from torchreid_adv.engines.batches import (
     Mixture,
     batch_norm,
@@ -29,11 +32,18 @@ from torchreid_adv.engines.batches import (
     pixel_model,
     to_pixels,
 )
-from torchreid_adv.engines.inner_attack import configured_inner
+from torchreid_adv.engines.guard import Guard, fixed_rows
+from torchreid_adv.engines.inner_attack import (
+    InnerAttack,
+    LearnedInner,
+    configured_inner,
+    searching,
+)
 from torchreid_adv.engines.loaders import PlannedImages, planned_loader, sampler_like
 from torchreid_adv.engines.losses import Consistency
 from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.engines.randomness import kept_random_state
+from torchreid_adv.engines.replays import Replayed, bound_of, configured_replays, slower_statistics
 from torchreid_adv.engines.resume import ResumableMixin
 from torchreid_adv.engines.robust_report import report_after_training
 from torchreid_adv.engines.side_attack import SideAttack
@@ -95,6 +105,10 @@ class AdversarialTrainingMixin(ResumableMixin):
     attacked_results: dict[str, RetrievalResult]
     training_config: AdvConfig
     _merged = False
+    replays: Replayed | None = None
+    guard: Guard | None = None
+    average: AveragedWeights | None = None
+    inner: InnerAttack | LearnedInner
 
     def adapt(self, cfg: AdvConfig) -> None:
         """Take the config.
@@ -104,6 +118,10 @@ class AdversarialTrainingMixin(ResumableMixin):
         """
         chosen = cfg.adv.training
         if chosen.mode == "offline":
+            if chosen.method != "pgd" or chosen.warmup or chosen.guard:
+                raise ConfigError(
+                    "adv.training.method, warmup and guard are of mode 'online'; leave them out"
+                )
             self._check_offline(cfg)
         elif chosen.mix == "clean" and not chosen.consistency:
             raise ConfigError(
@@ -119,7 +137,11 @@ class AdversarialTrainingMixin(ResumableMixin):
                 "'separate' need them whole; show one GPU (CUDA_VISIBLE_DEVICES) or use torchrun"
             )
         if chosen.mode == "online":
-            self.inner = configured_inner(cfg, int(lookup(cfg, "train.seed", 0)))
+            self._adapt_online(cfg)
+        self.average = None
+        if chosen.ema:
+            self.average = AveragedWeights(unwrap(self.model), chosen.ema)
+            self.average.follow(self.optimizer)
         if chosen.report and self.datamanager.data_type != "image":
             raise ConfigError("adv.training.report is for data.type image, got video; leave it []")
         self._side_attack = self._evaluation_attack(cfg) if chosen.evaluate else None
@@ -133,7 +155,14 @@ class AdversarialTrainingMixin(ResumableMixin):
         if self.training_config.adv.training.mode == "offline" and not self._merged:
             with kept_random_state():
                 self._merge()
+        seed = int(lookup(self.training_config, "train.seed", 0))
+        if self.replays is not None:
+            self.replays.new_epoch(generator(seed, "replays", self.epoch))
         super().train(*args, **keywords)
+        every = self.training_config.adv.training.guard
+        if self.guard is not None and (self.epoch + 1) % every == 0 and self.leads:
+            with kept_random_state():
+                self._look()
 
     def forward_backward(self, data: Any) -> dict[str, float]:
         """Train on a batch, online with its adversarial form; return the engine's summary.
@@ -143,7 +172,9 @@ class AdversarialTrainingMixin(ResumableMixin):
         """
         self._names = [str(name) for name in data.get("impath", ())]
         chosen = self.training_config.adv.training
-        if chosen.mode == "online":
+        if self.replays is not None:
+            summary = self._replayed(data, self.replays)
+        elif chosen.mode == "online":
             summary = self._online(data)
         else:
             with passing(self.model, None, chosen.precision):
@@ -155,11 +186,30 @@ class AdversarialTrainingMixin(ResumableMixin):
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
         """Save; after the last epoch, report on what was saved as ``adv.training.report`` asks."""
         super().save_model(epoch, rank1, save_dir, is_best=is_best)
+        if self.average is not None and self.leads:
+            self.average.save(save_dir, epoch)
         last = epoch + 1 >= self.max_epoch
         if last and self.leads and self.training_config.adv.training.report:
             name = self.get_model_names()[0]
             path = Path(save_dir) / name / f"model.pth.tar-{epoch + 1}"
             report_after_training(self.training_config, path, Path(save_dir) / "robustness")
+
+    def kept_state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds beside weights."""
+        parts = {"average": self.average, "replays": self.replays, "guard": self.guard}
+        kept = {name: part.state() for name, part in parts.items() if part is not None}
+        return {**super().kept_state(), **kept}
+
+    def take_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`kept_state` gave."""
+        super().take_state(state)
+        for name, part in (
+            ("average", self.average),
+            ("replays", self.replays),
+            ("guard", self.guard),
+        ):
+            if part is not None:
+                part.take_state(state[name])
 
     def compute_loss(self, criterion: Any, outputs: Any, targets: Any) -> Tensor:
         """Return the engine's loss; one that is not finite never reaches the weights."""
@@ -183,6 +233,80 @@ class AdversarialTrainingMixin(ResumableMixin):
             self.writer.add_scalar(f"Test/{name}/attacked_rank1", result.rank(1), self.epoch)
             self.writer.add_scalar(f"Test/{name}/attacked_mAP", result.mAP, self.epoch)
 
+    def _adapt_online(self, cfg: AdvConfig) -> None:
+        """Prepare the attack of ``adv.training.method``, and the guard.
+
+        Raises:
+            ConfigError: keys that the method does not read.
+        """
+        chosen, seed = cfg.adv.training, int(lookup(cfg, "train.seed", 0))
+        if chosen.start == "carried" and chosen.method != "free":
+            raise ConfigError("adv.training.start 'carried' is of adv.training.method 'free'")
+        if chosen.method != "pgd" and chosen.objective == "universal":
+            raise ConfigError(
+                f"adv.training.method '{chosen.method}' makes its own perturbation; set "
+                "adv.training.objective 'self', 'guided' or 'classification'"
+            )
+        self.replays = configured_replays(cfg)
+        if self.replays is not None and self.datamanager.data_type != "image":
+            raise ConfigError(
+                f"adv.training.method '{chosen.method}' is for data.type image, got video"
+            )
+        self.inner = searching(cfg) if self.replays is not None else configured_inner(cfg, seed)
+        if not chosen.guard:
+            return
+        if not isinstance(self.inner, InnerAttack) or self.datamanager.data_type != "image":
+            raise ConfigError(
+                "adv.training.guard compares attacks in training and is for data.type image with "
+                "an objective other than 'universal'; set it 0"
+            )
+        self.guard = Guard(*self._fixed_batch(), self.inner)
+
+    def _fixed_batch(self) -> tuple[Tensor, Tensor]:
+        """Return pixels and identities of the training images that the guard looks at."""
+        stock: Any = self.train_loader.dataset
+        items = (stock.images if isinstance(stock, PlannedImages) else stock).train
+        rows = fixed_rows([item[1] for item in items])
+        if not rows:
+            raise ConfigError(
+                "adv.training.guard compares images of an identity, and no identity has two"
+            )
+        transform = self.datamanager.transform_te
+        images = torch.stack([transform(read_image(items[row][0])) for row in rows])
+        pids = torch.tensor([items[row][1] for row in rows])
+        return to_pixels(pixel_model(self), images), pids
+
+    def _look(self) -> None:
+        """Let the guard look at the network as it is after an epoch."""
+        assert self.guard is not None
+        assert isinstance(self.inner, InnerAttack)
+        self.guard.look(pixel_model(self), self.inner)
+
+    def _progress(self) -> float:
+        """Return the epochs that are trained, with the share of this one."""
+        batch = getattr(self, "batch_idx", 0) + 1
+        return float(self.epoch + batch / max(1, len(self.train_loader)))
+
+    def _replayed(self, data: Any, replays: Replayed) -> dict[str, float]:
+        """Train on a batch several times; each backward pass moves its perturbation, too."""
+        images, pids = self.parse_data_for_train(data)
+        if self.use_gpu:
+            images, pids = images.cuda(), pids.cuda()
+        model, cfg = pixel_model(self), self.training_config
+        clean, eps = to_pixels(model, images), bound_of(cfg, self._progress())
+        deviations = model.moments(images)[1]
+        delta, summary = replays.begin(clean, eps), {}
+        with slower_statistics(unwrap(self.model), replays.replays):
+            for _ in range(replays.replays):
+                pixels = (clean + delta).clamp(0, 1)
+                inputs = moved(model, images, clean, pixels).detach().requires_grad_()
+                given = {**data, "img": inputs, "pid": pids}
+                with passing(self.model, None, cfg.adv.training.precision):
+                    summary = super().forward_backward(given)
+                assert inputs.grad is not None
+                delta = replays.step(pixels - clean, inputs.grad / deviations, eps)
+        return summary
+
     def _online(self, data: Any) -> dict[str, float]:
         images, pids = self.parse_data_for_train(data)
         if self.use_gpu:
@@ -201,10 +325,16 @@ class AdversarialTrainingMixin(ResumableMixin):
         rows = evenly(len(images), chosen.ratio, images.device)
         clean = to_pixels(model, images[rows])
         names = tuple(self._image_id(row, len(images)) for row in rows.tolist())
-        found = self.inner(model, Batch(clean, pids=pids[rows], image_ids=names))
+        found = self._inner_now()(model, Batch(clean, pids=pids[rows], image_ids=names))
         attacked = moved(model, images[rows], clean, found)
         pairs = chosen.consistency > 0
         return mixture(images, pids, rows, attacked, mix=chosen.mix, pairs=pairs)
+
+    def _inner_now(self) -> InnerAttack | LearnedInner:
+        """Return the attack within the bound of now."""
+        if not self.training_config.adv.training.warmup or not isinstance(self.inner, InnerAttack):
+            return self.inner
+        return self.inner.within(bound_of(self.training_config, self._progress()))
 
     def _image_id(self, row: int, count: int) -> str:
         """Return what an image's draws belong to: this step, and the image itself."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,9 +14,10 @@ from torchreid_adv.attacks.classification import IdentityLogits, identity_classi
 from torchreid_adv.attacks.fgsm import sign_attack
 from torchreid_adv.attacks.learned.fitted import Learned, load_learned
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.loop.perturbations import NoisyDelta
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.sma import SelfDistance
-from torchreid_adv.config import AdvConfig
+from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance, FittedDistance
@@ -86,6 +87,7 @@ class GuidedDistance(Objective):
 
 
 STEPS, STEP_SIZE = 7, 1.0  # of adversarial training by Bouniot et al.; gray levels
+ONE_STEP = {"fgsm_rs": 1.25, "n_fgsm": 1.0}  # method -> size of its step in bounds
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ class InnerAttack:
         start: ``random`` or ``zero``, which ``self`` cannot leave by itself.
         seed: of the random start.
         precision: ``fp32`` or ``bf16``, number format of the network during the attack.
+        noise: k of N-FGSM, whose start is noise of k times eps; 0 = noise within eps.
         kept: objective and graphs of the network that is trained.
     """
 
@@ -113,6 +116,7 @@ class InnerAttack:
     start: str
     seed: int
     precision: str = "fp32"
+    noise: float = 0.0
     kept: dict[nn.Module, tuple[Objective, Graphed]] = field(
         default_factory=dict, compare=False, repr=False
     )
@@ -136,16 +140,28 @@ class InnerAttack:
                 "adv.training.objective 'self' has no gradient at the clean image; set "
                 "adv.training.start 'random'"
             )
+        one_step = chosen.method in ONE_STEP
+        if one_step and (chosen.steps not in (None, 1) or chosen.start != "random"):
+            raise ConfigError(
+                f"adv.training.method '{chosen.method}' takes one step from a random start; leave "
+                "adv.training.steps and adv.training.start out, or set method 'pgd'"
+            )
+        usual = ONE_STEP[chosen.method] * chosen.eps if one_step else STEP_SIZE
         return cls(
             objective=chosen.objective,
             distance=distance,
             eps=from_levels(chosen.eps),
-            step_size=from_levels(STEP_SIZE if chosen.step_size is None else chosen.step_size),
-            steps=STEPS if chosen.steps is None else chosen.steps,
+            step_size=from_levels(usual if chosen.step_size is None else chosen.step_size),
+            steps=1 if one_step else STEPS if chosen.steps is None else chosen.steps,
             start=chosen.start,
             seed=seed,
             precision=chosen.precision,
+            noise=chosen.noise if chosen.method == "n_fgsm" else 0.0,
         )
+
+    def within(self, eps: float) -> InnerAttack:
+        """Return the attack of another bound, pixel units; its step shrinks in proportion."""
+        return replace(self, eps=eps, step_size=self.step_size * eps / self.eps)
 
     def __call__(self, model: PixelModel, batch: Batch) -> Tensor:
         """Return the adversarial pixels (N, 3, H, W) in [0, 1]; the model is left as it was.
@@ -162,6 +178,8 @@ class InnerAttack:
             precision=self.precision,
         )
         loop = sign_attack(objective, budget, start=self.start, score=False)
+        if self.noise:
+            loop.perturbation = NoisyDelta(self.eps, self.noise)
         if not batch.images.is_cuda or self.precision != "fp32" or type(model) is not PixelModel:
             return loop(model, batch).images  # of a copy, whose BatchNorm is folded
         graphed.refresh()
@@ -235,3 +253,10 @@ def configured_inner(cfg: AdvConfig, seed: int) -> InnerAttack | LearnedInner:
             "the objective 'universal', or leave the file ''"
         )
     return InnerAttack.configured(cfg, seed)
+
+
+def searching(cfg: AdvConfig) -> InnerAttack:
+    """Return the one-step attack that a guard compares with where training has none of its own."""
+    run_cfg = cfg.clone()
+    run_cfg.adv.training.method, run_cfg.adv.training.start = "fgsm_rs", "random"
+    return InnerAttack.configured(run_cfg, int(lookup(cfg, "train.seed", 0)))

@@ -97,6 +97,32 @@ class LinfDelta(Perturbation):
         self.project(self.images)
 
 
+class NoisyDelta(LinfDelta):
+    """An L-infinity ball around noise that is drawn first and is larger than the step after it.
+
+    N-FGSM (de Jorge et al., Make Some Noise: Reliable and Efficient Single-Step Adversarial
+    Training, NeurIPS 2022) starts at ``U(-k eps, k eps)`` and does not clip the sum of noise and
+    step to eps; only [0, 1] bounds it, and here, which is the same for one step, ``(k + 1) eps``.
+
+    Args:
+        eps: length of the step, pixel units of [0, 1].
+        noise: k, of the noise.
+    """
+
+    def __init__(self, eps: float, noise: float) -> None:
+        super().__init__((noise + 1) * eps)
+        self.spread = noise * eps
+
+    @torch.no_grad()
+    def randomize(self, generators: Sequence[torch.Generator], where: Tensor | None = None) -> None:
+        """Move images by uniform noise in [-k eps, k eps]."""
+        for row, index, height, width in self.parts:
+            if where is None or bool(where[row]):
+                drawn = uniform(self.spread, height, width, generators[row])
+                self.images[index][..., :height, :width] += drawn.to(self.images)
+        self.project(self.images)
+
+
 def largest(batch: Batch) -> list[list[int]]:
     """Return height and width of each image of a batch, of each tracklet's largest frame."""
     if batch.sizes is None:

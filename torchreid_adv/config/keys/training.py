@@ -13,6 +13,52 @@ KEYS: tuple[Key, ...] = (
         one_of("online", "offline"),
     ),
     Key(
+        "training.method",
+        "pgd",
+        "online: 'pgd' = steps on each batch; 'fgsm_rs' = one step of 1.25 bounds from noise; "
+        "'n_fgsm' = one step from noise of adv.training.noise bounds; 'free' = each batch "
+        "adv.training.replays times, perturbed by the training's own gradient; 'universal_free' = "
+        "one perturbation for all images, against universal noise only",
+        one_of("pgd", "fgsm_rs", "n_fgsm", "free", "universal_free"),
+    ),
+    Key(
+        "training.noise",
+        2.0,
+        "method 'n_fgsm': bounds that the noise at the start reaches",
+        between(0.001, 100),
+        unit="bounds",
+    ),
+    Key(
+        "training.replays",
+        4,
+        "method 'free': weight updates on each batch; divide train.max_epoch by it",
+        between(1, 100),
+        unit="updates",
+    ),
+    Key(
+        "training.warmup",
+        0,
+        "online: epochs over which the bound rises from 0 to adv.training.eps; for networks with "
+        "random weights",
+        between(0, 10_000),
+        unit="epochs",
+    ),
+    Key(
+        "training.ema",
+        0.0,
+        "decay of a moving average of the weights, saved beside them as "
+        "model-average/model.pth.tar-EPOCH; 0 = none",
+        between(0, 0.99999),
+    ),
+    Key(
+        "training.guard",
+        0,
+        "online: epochs between two looks for catastrophic overfitting and collapse, on 64 "
+        "training images; 0 = none",
+        between(0, 10_000),
+        unit="epochs",
+    ),
+    Key(
         "training.objective",
         "self",
         "online: what the attack makes grow: distance to the own clean feature, 'guided' by the "
@@ -60,8 +106,9 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.start",
         "random",
-        "online: start at uniform noise within the bound, or at the clean image",
-        one_of("random", "zero"),
+        "online: start at uniform noise within the bound, or at the clean image; 'carried' = "
+        "method 'free' goes on from the batch before, as published",
+        one_of("random", "zero", "carried"),
     ),
     Key(
         "training.ratio",
