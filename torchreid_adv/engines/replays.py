@@ -17,7 +17,6 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.errors import ConfigError
 
 STARTS = ("random", "zero", "carried")
@@ -207,14 +206,3 @@ def slower_statistics(network: nn.Module, replays: int) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, before, strict=True):
             norm.momentum = momentum
-
-
-def bound_of(cfg: AdvConfig, progress: float) -> float:
-    """Return the bound of now, pixel units: it rises linearly over ``adv.training.warmup`` epochs.
-
-    Args:
-        cfg: for ``adv.training.eps`` and ``warmup``.
-        progress: epochs since the start of training, with the share of this one.
-    """
-    eps, warmup = from_levels(cfg.adv.training.eps), cfg.adv.training.warmup
-    return eps * min(1.0, progress / warmup) if warmup else eps
