@@ -157,7 +157,7 @@ def read_universal(path: str | Path) -> TensorFile:
             f"there is no universal perturbation '{path}'; learn one with adv.engine meta_attack, "
             "which writes universal.safetensors into its data.save_dir"
         )
-    found = read_tensors(path, kind=KIND, what=WHAT)
+    found = read_tensors(path, kind=KIND, description=WHAT)
     try:
         eps, _ = float(found.about["eps"]), str(found.about["budget"])
     except (KeyError, TypeError, ValueError) as error:

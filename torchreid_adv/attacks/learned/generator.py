@@ -138,7 +138,7 @@ def load_generator(path: str | Path) -> tuple[GeneratedNoise, TensorFile]:
             f"there is no generator '{path}'; learn one with adv.engine mis_ranking, which writes "
             "generator.safetensors into its data.save_dir"
         )
-    found = read_tensors(path, kind=KIND, what=WHAT)
+    found = read_tensors(path, kind=KIND, description=WHAT)
     try:
         noise = _of(found)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
