@@ -62,7 +62,8 @@ class KISSME(FittedDistance):
         ):
             raise DataError(
                 f"KISSME cannot invert the covariances of differences in {component_count} "
-                "dimensions; set a smaller dimension, or use a training set whose images of an identity differ more"
+                "dimensions; set a smaller dimension, or use a training set whose images "
+                "of an identity differ more"
             )
         factor = psd_factor(torch.linalg.inv(same) - torch.linalg.inv(different))
         if not factor.shape[1]:

@@ -49,7 +49,7 @@ class GalleryRules:
 
     @property
     def drawn(self) -> bool:
-        """Whether each gallery is ranked separately; else a single pass over all images is enough."""
+        """Whether each gallery is ranked separately; else one pass over all images is enough."""
         return self.galleries > 1 or self.shots > 0 or self.per_identity
 
     @property
