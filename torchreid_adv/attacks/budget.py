@@ -189,8 +189,8 @@ def _flat(name: str, builder: Builder, defaults: Mapping[str, Any]) -> inspect.S
     clashing = [parameter for parameter in parameters[2:] if parameter.name in FIELDS]
     if clashing:
         raise ConfigError(
-            f"'{clashing[0].name}' of the attack '{name}' is a field of its budget; give its default "
-            "to @attack, and read it from the budget"
+            f"'{clashing[0].name}' of the attack '{name}' is a field of its budget; give its "
+            "default to @attack, and read it from the budget"
         )
     keyword = inspect.Parameter.KEYWORD_ONLY
     options = [parameter.replace(kind=keyword) for parameter in parameters[2:]]

@@ -24,7 +24,7 @@ from torchreid_adv.engines.distributed import distribute
 from torchreid_adv.engines.randomness import kept_random_state
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration import engine, hooks
-from torchreid_adv.integration.console import Said, kept_console
+from torchreid_adv.integration.console import RecordingStream, kept_console
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.resuming import check_unfinished
 from torchreid_adv.models.cuda import kept_kernels
@@ -62,7 +62,7 @@ def _train(cfg: config.AdvConfig, team: Team | None) -> Any:
     utils = torchreid_module("utils")
     utils.set_random_seed(cfg.train.seed)
     log = time.strftime(("test" if cfg.test.evaluate else "train") + ".log-%Y-%m-%d-%H-%M-%S")
-    said = Said(sys.stdout)
+    said = RecordingStream(sys.stdout)
     sys.stdout = said
     print(f"Show configuration\n{cfg}\n")
     print("Collecting env info ...")
