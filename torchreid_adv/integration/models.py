@@ -30,7 +30,8 @@ def check_size(name: str, size: Sequence[int]) -> None:
         raise ConfigError(
             f"the network '{name}' takes images of {required_size[0]}x{required_size[1]} pixels, "
             f"not {size[0]}x{size[1]}; set data.height {required_size[0]} and data.width "
-            f"{required_size[1]}, or name it '{name}@{required_size[0]}x{required_size[1]}' in a list of models"
+            f"{required_size[1]}, or name it '{name}@{required_size[0]}x{required_size[1]}' "
+            "in a list of models"
         )
 
 

@@ -88,15 +88,15 @@ def check_equal_shares(name: str, rows: Sequence[Any], size: int, count: int) ->
     if group_count > len(groups) or size % group_count:
         raise ConfigError(
             f"{name} takes as many images of each of {group_count} {word} into a batch of {size}, "
-            f"and the training set has {len(groups)} {word}; set sampler.{key} to at most that, and "
-            "train.batch_size to a multiple of it"
+            f"and the training set has {len(groups)} {word}; set sampler.{key} to at most that, "
+            "and train.batch_size to a multiple of it"
         )
     fewest = min(groups.values())
     if fewest < size // group_count:
         raise ConfigError(
-            f"{name} takes {size // group_count} images of each of {group_count} {word} into a batch, "
-            f"and one of the {len(groups)} {word} has {fewest}; lower train.batch_size or raise "
-            f"sampler.{key}"
+            f"{name} takes {size // group_count} images of each of {group_count} {word} into a "
+            f"batch, and one of the {len(groups)} {word} has {fewest}; lower "
+            f"train.batch_size or raise sampler.{key}"
         )
 
 
