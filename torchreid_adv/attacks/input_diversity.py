@@ -54,8 +54,8 @@ class InputDiversity:
 
     def draw(self, height: int, width: int, draws: torch.Generator) -> Placement | None:
         """Return the placement of an image's copy, or None for the image itself."""
-        chosen, scale, down, right = torch.rand(4, generator=draws, dtype=torch.float64).tolist()
-        if chosen >= self.p:
+        varied, scale, down, right = torch.rand(4, generator=draws, dtype=torch.float64).tolist()
+        if varied >= self.p:
             return None
         scale = self.smallest + (1 - self.smallest) * scale
         h, w = max(1, round(height * scale)), max(1, round(width * scale))
