@@ -141,7 +141,7 @@ REFUSED = {
     "SparseFool": _SPARSE,
     "OnePixel": _SPARSE,
     "JSMA": "its memory grows with the square of the number of pixels",
-    "Pixle": "it mixes up height and width, and fails on images that are no square",
+    "Pixle": "it mixes up height and width, and fails on images that are not square",
     "Jitter": "its loss is constant for two classes",
     "TPGD": "it uses no reference, so that its direction is undefined",
     "VANILA": _CONTROL,

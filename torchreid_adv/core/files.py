@@ -233,7 +233,7 @@ def inside(folder: str | Path, relative: str) -> Path:
 def name_fault(relative: str) -> str:
     """Return why a text is not a safe relative path on every system; "" if it is."""
     if not isinstance(relative, str) or not relative:
-        return "is no text" if relative else "is empty"
+        return "is not text" if relative else "is empty"
     if not relative.isprintable():
         return "holds control characters, or bytes that are not UTF-8; rename it"
     if "\\" in relative or ":" in relative:

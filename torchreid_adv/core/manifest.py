@@ -138,13 +138,17 @@ def read_manifest(folder: Path) -> Manifest:
     except (ValueError, OSError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"'{path}' is no manifest of ours, or is cut off: {error}") from error
+        raise DataError(
+            f"'{path}' is not a manifest of this package, or is cut off: {error}"
+        ) from error
     if header.pop("manifest", None) != FORMAT:
         raise DataError(f"'{path}' is a manifest of another version; write the data set again")
     for number, row in enumerate(rows, start=2):
         fault = next(_entry_faults(row), "")
         if fault:
-            raise DataError(f"'{path}' is no manifest of ours: in line {number}, {fault}")
+            raise DataError(
+                f"'{path}' is not a manifest of this package: in line {number}, {fault}"
+            )
     manifest = Manifest(header, tuple(map(Entry.of, rows)))
     if footer != {"images": len(rows), "root": manifest.root, "sha256": digest}:
         raise DataError(f"'{path}' is cut off or was changed by hand; write the data set again")
@@ -159,7 +163,7 @@ def _parsed(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str,
             digest.update(b"\n" * (number > 1) + last)
         value = parse_json(line)
         if not isinstance(value, dict):
-            raise ValueError(f"line {number + 1} is no JSON object")
+            raise ValueError(f"line {number + 1} is not a JSON object")
         objects.append(value)
         last = line
     if len(objects) < 2:

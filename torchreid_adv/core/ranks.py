@@ -283,7 +283,7 @@ class _Watch:
         code, sentence = int(message["code"]), printable(str(message["sentence"]))
         who = f"process {int(message['rank'])} of {self._world}"
         if sentence == _LOST:
-            why = f"{who} ended without a word, as one does that is killed or runs out of memory"
+            why = f"{who} ended without a message; it was probably killed, or ran out of memory"
         else:
             why = f"{who} ended: {sentence}"
         self._loss = Loss(code, f"{why}. What was finished is kept: run the same command again")

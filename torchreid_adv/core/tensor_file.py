@@ -64,7 +64,7 @@ def read_tensors(path: str | Path, *, kind: str, description: str) -> TensorFile
             about = json.loads((file.metadata() or {})[kind])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if not isinstance(about, dict):
-            raise TypeError("its header is no table")
+            raise TypeError("its header is not a table")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise unreadable(path, description, error) from error
     return TensorFile(tensors, about, sha256(path.read_bytes()))

@@ -81,7 +81,7 @@ def subfolders(folder: str | Path, layout: Layout) -> list[str]:
         if _is_folder(entry):
             names.append(entry.name)
         elif is_image(entry, layout):
-            raise layout.error(f"'{entry.path}' lies beside the folders, not in one of them")
+            raise layout.error(f"'{entry.path}' is beside the folders, not in one of them")
     return sorted(names)
 
 
@@ -113,7 +113,7 @@ def _images(folder: str, depth: int, layout: Layout) -> Iterator[str]:
                 _check_folder(entry.path, layout)
         elif is_image(entry, layout):
             if depth:
-                raise layout.error(f"'{entry.path}' lies beside the folders, not in one of them")
+                raise layout.error(f"'{entry.path}' is beside the folders, not in one of them")
             yield entry.path
 
 

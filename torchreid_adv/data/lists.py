@@ -121,7 +121,7 @@ def json_of(path: Path, layout: Layout) -> Any:
     try:
         return json.loads(text_of(path, layout))
     except (ValueError, RecursionError) as error:
-        raise layout.error(f"'{path}' cannot be read: it is no JSON ({error})") from error
+        raise layout.error(f"'{path}' cannot be read: it is not JSON ({error})") from error
 
 
 def matlab_of(path: Path, variable: str, layout: Layout) -> np.ndarray:

@@ -180,5 +180,5 @@ def refuse(bad: dict[str, str], total: int) -> None:
         raise DataError(
             f"{len(bad)} of {total} images are bad: "
             + "; ".join([*bad.values()][:5])
-            + f"{more}; mend them, or leave them out with adv.job.quarantine True"
+            + f"{more}; fix them, or leave them out with adv.job.quarantine True"
         )

@@ -193,7 +193,7 @@ class CCVID(TrackletDataset):
             )
             place = folder / match["folder"]
             if not place.is_dir():
-                raise _CCVID.error(f"{line.where} names '{match['folder']}', which is no folder")
+                raise _CCVID.error(f"{line.where} names '{match['folder']}', which is not a folder")
             frames = tuple(sorted(images_at(place, _CCVID)))
             self.clothes[frames[0]] = f"{pid}_{match['clothes']}"
             camera += _CAMERAS_BEFORE * (session == _LAST_SESSION)

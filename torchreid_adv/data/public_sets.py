@@ -121,7 +121,7 @@ def matched(
         match = pattern.match(name)
         if match is None:
             raise layout.error(
-                f"the file name '{name}' in '{folder}' does not tell identity and camera"
+                f"the file name '{name}' in '{folder}' does not contain identity and camera"
             )
         for number in filter(None, match.groups()):
             if number.lstrip("-").isdecimal():

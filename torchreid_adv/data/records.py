@@ -217,7 +217,7 @@ class _Names:
         if known == path and once:
             raise DataError(
                 f"the frame '{path}' is listed twice, and each of two tracklets would change it; "
-                "mend the list of tracklets"
+                "correct the list of tracklets"
             )
         if self._outputs.setdefault(output, path) != path:
             raise DataError(

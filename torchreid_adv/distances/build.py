@@ -56,7 +56,9 @@ def _build(name: str, normalize: bool, options: dict[str, Any]) -> Distance:
     name = DISTANCES.name_of(name)
     distance: Distance = DISTANCES.build(name, normalize=normalize, **options)
     if not isinstance(distance, Distance):
-        raise ConfigError(f"the distance '{name}' is no torchreid_adv Distance: {type(distance)}")
+        raise ConfigError(
+            f"the distance '{name}' is not a torchreid_adv Distance: {type(distance)}"
+        )
     return distance
 
 

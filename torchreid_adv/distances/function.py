@@ -61,8 +61,8 @@ class FunctionDistance(Distance):
             ConfigError: always; the caller needs mapped features.
         """
         raise ConfigError(
-            f"the distance '{self.name}' is a function, no squared Euclidean distance of mapped "
-            "features, which re-ranking and attacks without references reckon with; use it with "
+            f"the distance '{self.name}' is a function, not a squared Euclidean distance of mapped "
+            "features, which re-ranking and attacks without references need; use it with "
             "fgsm, ifgsm or mifgsm and without re-ranking, or choose a registered distance"
         )
 

@@ -188,7 +188,7 @@ def check_learning(cfg: AdvConfig) -> None:
         )
     if lookup(cfg, "model.load_weights") == "" and not lookup(cfg, "model.resume", ""):
         raise ConfigError(
-            f"{engine} learns against a trained network, which it leaves as it is; name its "
+            f"{engine} learns against a trained network, which it does not change; name its "
             "checkpoint in model.load_weights"
         )
     if cfg.adv.attack.steps is not None or cfg.adv.attack.targeted:

@@ -145,8 +145,7 @@ def positive_distance(
     distance = protocol.distance
     if not squared and not (distance.squared_euclidean and distance.scale == 1):
         raise ConfigError(
-            f"'{distance.name}' is no squared distance, so it has no root to take; "
-            "leave squared True"
+            f"'{distance.name}' is not a squared distance, so it has no root; leave squared True"
         )
     labels = protocol.labels(query, gallery)
     mapped, total, count = distance.map(gallery.values), 0.0, 0

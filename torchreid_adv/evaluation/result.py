@@ -52,7 +52,7 @@ class RetrievalResult:
     def __post_init__(self) -> None:
         fault = self._fault()
         if fault:
-            raise DataError(f"this is no retrieval result: {fault}")
+            raise DataError(f"this is not a retrieval result: {fault}")
 
     def __repr__(self) -> str:
         return (

@@ -144,7 +144,7 @@ def _refusal(path: Path, error: Exception) -> str:
         # PyTorch's message advises to read the file unsafely
         reason = " ".join(str(error).partition("WeightsUnpickler error:")[2].split()[:12])
         if out_of_memory(error):
-            reason = "it unfolds to far more than its size"
+            reason = "it unpacks to far more than its size"
         reason = reason or f"{type(error).__name__}: {error}".splitlines()[0]
         reason = reason.partition(" (Could this error message")[0]
         if "Unsupported operand" in reason:

@@ -88,7 +88,7 @@ def check_unfinished(start: int, end: int) -> None:
 def _epoch(fpath: str, checkpoint: Mapping[str, Any]) -> int:
     epoch = checkpoint.get("epoch")
     if isinstance(epoch, bool) or not isinstance(epoch, (int, np.integer)) or epoch < 0:
-        raise ConfigError(f"'{fpath}' is no training checkpoint, it has no epoch; {INSTEAD}")
+        raise ConfigError(f"'{fpath}' is not a training checkpoint, it has no epoch; {INSTEAD}")
     return int(epoch)
 
 
@@ -108,7 +108,7 @@ def _match(fpath: str, model: nn.Module, checkpoint: dict[str, Any]) -> Match:
 def _check_part(fpath: str, name: str, part: Any, state: Any) -> None:
     if state is None:
         raise ConfigError(
-            f"'{fpath}' holds no {name}, without which a training cannot go on; {INSTEAD}"
+            f"'{fpath}' holds no {name}, which is needed to continue a training; {INSTEAD}"
         )
     try:
         check = _optimizer_difference if name == "optimizer" else _scheduler_difference
@@ -121,7 +121,8 @@ def _check_part(fpath: str, name: str, part: Any, state: Any) -> None:
         )
     if overrides:
         warnings.warn(
-            f"the run goes on by the {name} of the checkpoint: {'; '.join(overrides)}", stacklevel=3
+            f"the run continues with the {name} of the checkpoint: {'; '.join(overrides)}",
+            stacklevel=3,
         )
 
 

@@ -36,7 +36,7 @@ def read_shards(index: Path, read: Callable[[Path], Mapping[str, Any]]) -> dict[
         places = {str(name): str(file) for name, file in content["weight_map"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"'{index}' is no index of weights: {printable(str(error))[:120]}"
+            f"'{index}' is not an index of weights: {printable(str(error))[:120]}"
         ) from error
     away = [file for file in places.values() if Path(file).name != file or file in ("", "..", ".")]
     if away:

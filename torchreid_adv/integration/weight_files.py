@@ -141,7 +141,7 @@ def _archive_fault(file: BinaryIO, size: int) -> str:
             if len(set(names)) < len(names):
                 return "it is a damaged archive: it holds two entries of one name"
             if sum(entry.file_size for entry in archive.infolist()) > UNFOLDS * size:
-                return "it unfolds to far more than its size"
+                return "it unpacks to far more than its size"
             damaged = archive.testzip()
             pickled = next((name for name in names if name.endswith("/data.pkl")), "")
             fault = (

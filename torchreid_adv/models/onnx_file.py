@@ -91,7 +91,7 @@ def read_onnx(path: Path, content: bytes, device: torch.device) -> OnnxNetwork:
         session = onnxruntime.InferenceSession(content, settings, providers=providers)
     except Exception as error:  # onnxruntime's errors have no other common base
         raise ConfigError(
-            f"'{path}' is no ONNX file that onnxruntime {onnxruntime.__version__} reads: "
+            f"'{path}' is not an ONNX file that onnxruntime {onnxruntime.__version__} reads: "
             f"{' '.join(str(error).split())[:200]}"
         ) from error
     _check(path, session)

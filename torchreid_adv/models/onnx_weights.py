@@ -34,7 +34,7 @@ def external_weights(path: Path, content: bytes) -> dict[str, bytes]:
         names = list(dict.fromkeys(_locations(memoryview(content), "model", 0)))
     except (ValueError, IndexError) as error:
         raise ConfigError(
-            f"'{path}' is no ONNX file that onnxruntime reads, or is cut off ({error})"
+            f"'{path}' is not an ONNX file that onnxruntime reads, or is cut off ({error})"
         ) from error
     return {name: _read(path, name) for name in names}
 

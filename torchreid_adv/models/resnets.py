@@ -119,8 +119,8 @@ def stages_of(
         or any("se_module" in r for r in inside)
     ):
         raise ConfigError(
-            "its backbone is no ResNet (with or without IBN-a): SE and other variants come in by a "
-            "function of yours, as python:module:function"
+            "its backbone is not a ResNet (with or without IBN-a): SE and other variants come in "
+            "by a function of yours, as python:module:function"
         )
     ibn = "bn1.IN.weight" in inside
     behind = {".".join(name.split(".")[:2]) for name in backbone_names if name.startswith("NL_")}

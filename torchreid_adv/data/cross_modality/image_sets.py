@@ -196,7 +196,7 @@ def _ids(path: Path, layout: Layout) -> list[int]:
     """Return the identities in a comma-separated list."""
     words = [word for word in words_of(path, layout) if word]
     if not all(word.isascii() and word.isdecimal() for word in words):
-        raise layout.error(f"'{path}' is no list of identities such as '1,2,4'")
+        raise layout.error(f"'{path}' is not a list of identities such as '1,2,4'")
     return [number_of(word, f"'{path}'", layout) for word in words]
 
 

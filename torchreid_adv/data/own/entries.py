@@ -205,7 +205,7 @@ def _columns(entry: Entry) -> list[str]:
     left = unread(columns)
     if left:
         warnings.warn(
-            f"the list '{entry.place}' has columns of which nothing is read: {', '.join(left[:8])}",
+            f"the list '{entry.place}' has columns that are not read: {', '.join(left[:8])}",
             stacklevel=2,
         )
     return columns

@@ -114,7 +114,9 @@ def _pattern(text: str) -> re.Pattern[str]:
     try:
         pattern = re.compile(text or CAMERA, re.ASCII if not text else 0)
     except re.error as error:
-        raise ConfigError(f"adv.data.camera '{text}' is no regular expression: {error}") from error
+        raise ConfigError(
+            f"adv.data.camera '{text}' is not a regular expression: {error}"
+        ) from error
     if pattern.groups != 1:
         raise ConfigError(
             f"adv.data.camera '{text}' has {pattern.groups} groups; write the camera's part of a "

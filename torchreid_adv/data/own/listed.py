@@ -229,8 +229,8 @@ def _pixels(text: str, where: str, layout: Layout) -> float:
         value = math.nan
     if not abs(value) <= LARGEST:  # NaN, too
         raise layout.error(
-            f"{where}: '{printable(text[:_SHOWN])}' is no number of pixels; write x, y, w and h, "
-            "with a dot before a fraction"
+            f"{where}: '{printable(text[:_SHOWN])}' is not a number of pixels; write x, y, w and "
+            "h, with a dot before a fraction"
         )
     return value
 

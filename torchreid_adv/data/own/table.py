@@ -169,7 +169,7 @@ def _json_rows(path: Path, layout: Layout) -> Iterator[Row]:
         except (ValueError, RecursionError) as error:
             raise layout.error(f"{where} cannot be read as JSON ({error})") from error
         if not isinstance(value, dict):
-            raise layout.error(f'{where} is no JSON object; write {{"path": ..., "pid": ...}}')
+            raise layout.error(f'{where} is not a JSON object; write {{"path": ..., "pid": ...}}')
         columns = _checked(list(value), path, layout, where)
         yield Row(_named(columns, (_text(v, where, layout) for v in value.values())), where)
     if not has_rows:
@@ -186,7 +186,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refused(name: str) -> Any:
-    raise ValueError(f"{name} is no value; leave it out")
+    raise ValueError(f"{name} is not a value; leave it out")
 
 
 def _text(value: Any, where: str, layout: Layout) -> str:
