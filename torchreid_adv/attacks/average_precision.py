@@ -122,9 +122,8 @@ def smooth_precision(distances: Tensor, positives: Tensor, temperature: float) -
     for row, matches in zip(distances, positives, strict=True):
         counts = torch.sigmoid((row[matches, None] - row) / temperature)
         above, all_above = counts[:, matches].sum(1), counts.sum(1)
-        scores.append(
-            ((above + 0.5) / (all_above + 0.5)).mean()
-        )  # both count half of the match itself
+        # both counts have half of the match itself
+        scores.append(((above + 0.5) / (all_above + 0.5)).mean())
     return torch.stack(scores)
 
 

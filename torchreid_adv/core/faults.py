@@ -19,9 +19,8 @@ _MEMORY = (
     *("alloc_failed", "failed to map segment", "can't start new thread"),
     "codec configuration error",  # Pillow's, when zlib cannot allocate memory
 )
-_ONEDNN = re.compile(
-    r"could not (create|execute) a primitive$", re.MULTILINE
-)  # how oneDNN reports it
+# oneDNN's message
+_ONEDNN = re.compile(r"could not (create|execute) a primitive$", re.MULTILINE)
 _READERS = ("dataloader worker", "a child process terminated abruptly")
 _CONNECTION = (
     *("connection closed by peer", "connection reset by peer", "gloo", "nccl"),

@@ -15,9 +15,8 @@ from collections.abc import Iterator
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8"
 MAX_PARTS = 100_000  # chunks of a PNG, segments of a JPEG header; each takes some microseconds
-FURTHER = bytes(
-    (183 + 89 * n + n * n) % 251 for n in range(96)
-)  # no 0xFF: data bits without markers
+# no 0xFF: data bits without markers
+FURTHER = bytes((183 + 89 * n + n * n) % 251 for n in range(96))
 MAX_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; encoders write about ten
 
 FILL = b"\xff"

@@ -43,10 +43,8 @@ _CCVID_LINE = re.compile(
     r"(?P<folder>session(?P<session>\d+)/\w+?_(?P<camera>\d+))\s+(?P<pid>\d+)\s+(?P<clothes>\S+)",
     re.ASCII,
 )
-_LAST_SESSION, _CAMERAS_BEFORE = (
-    3,
-    12,
-)  # cameras of the last session are numbered after the earlier ones
+# cameras of the last session are numbered after the earlier ones
+_LAST_SESSION, _CAMERAS_BEFORE = 3, 12
 
 _CELEB = Layout("celeb_reid", "train, query and gallery with files <pid>_<number>_<number>.jpg")
 _CELEB_NAME = re.compile(r"(?P<pid>\d+)_\d+_", re.ASCII)

@@ -94,9 +94,7 @@ class Defense(nn.Module, ABC):
         if not (torch.is_grad_enabled() and images.requires_grad and self.has_gradient):
             return hard
         soft = self.surrogate(images, *drawn)
-        return hard + (
-            soft - soft.detach()
-        )  # the exact form bit for bit: the sum in parentheses is 0
+        return hard + (soft - soft.detach())  # the exact form: the parentheses are 0
 
     def of_image(self, image: Image.Image) -> Image.Image:
         """Return the defended form of an RGB Pillow image, rounded to whole levels."""

@@ -11,9 +11,8 @@ from torch.nn import functional as F
 from torchreid_adv.defenses.base import Defense, require_number
 from torchreid_adv.registry import DEFENSES
 
-_STEP = (
-    1 / 8
-)  # step size of the dual ascent; the largest that converges, as the divergence's norm is 8
+# step size of the dual ascent; the largest that converges, as the divergence's norm is 8
+_STEP = 1 / 8
 
 
 @DEFENSES.register(

@@ -106,9 +106,7 @@ class SelectionMixin(Base):
             return []
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
-            facts.setdefault(
-                "protocol", self._facts["protocol"]
-            )  # missing in files of older versions
+            facts.setdefault("protocol", self._facts["protocol"])  # missing in older files
             same = all(facts[key] == value for key, value in self._facts.items())
             looks = [look for look in facts["epochs"] if look["epoch"] <= self.start_epoch]
         except (OSError, ValueError, KeyError, TypeError):

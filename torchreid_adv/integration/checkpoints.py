@@ -116,9 +116,8 @@ def _read_safetensors(path: Path, file: BinaryIO) -> Any:
 
 def _read_torch(path: Path, file: BinaryIO, inert: bool) -> Any:
     known = torch.serialization.get_safe_globals()
-    added = [
-        entry for entry in SAFE_GLOBALS if entry not in known
-    ]  # leaving the context removes added entries
+    # leaving the context removes the added entries
+    added = [entry for entry in SAFE_GLOBALS if entry not in known]
     try:
         with torch.serialization.safe_globals(added):
             return _load(file)

@@ -273,9 +273,8 @@ class _Names:
 
     def __init__(self, names: Iterable[str], expected: Iterable[str]) -> None:
         by_spelling = {spelled(name): name for name in expected}
-        plain = len(by_spelling) == len(
-            list(expected)
-        )  # else its own parts have the names of wrappers
+        # otherwise parts of the network have the names of wrappers
+        plain = len(by_spelling) == len(list(expected))
         self._expected = by_spelling if plain else {name: name for name in expected}
         spell = spelled if plain else str
         self._rows = [(raw, spell(raw.replace("/", "."))) for raw in names]

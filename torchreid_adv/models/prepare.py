@@ -122,9 +122,8 @@ class InFormat(nn.Module):
     def forward(self, images: Tensor, *further: Any) -> Any:
         """Return the network's outputs, with the dtype of the images."""
         inside = images.dtype if self.dtype == torch.float32 else self.dtype
-        memory_format = (
-            self.memory_format if images.ndim == 4 else torch.contiguous_format
-        )  # tracklets
+        is_image = images.ndim == 4  # not tracklets
+        memory_format = self.memory_format if is_image else torch.contiguous_format
         answer = self.network(images.to(inside, memory_format=memory_format), *further)
         return in_format(answer, images.dtype)
 

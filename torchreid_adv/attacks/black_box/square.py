@@ -18,17 +18,8 @@ from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, suggest
 
-_HALVINGS = (
-    10,
-    50,
-    200,
-    500,
-    1000,
-    2000,
-    4000,
-    6000,
-    8000,
-)  # steps at which the area halves, for 10,000 queries
+# queries at which the area halves, of 10,000
+_HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 _SCHEDULE = 10_000
 
 
