@@ -202,7 +202,7 @@ def test_what_is_moved_away_comes_from_the_nearest_hundredth(model, images):
     many = Features(values, torch.arange(700), torch.zeros(700).long(), tuple(map(str, range(700))))
     batch = make_batch(images)
     database = Database.of(UNIT, embed(model, batch), batch, References(many))
-    barred, rounds = torch.zeros_like(database.own), set()
+    barred, rounds = torch.zeros_like(database.same_image), set()
     for seed in range(30):
         columns = database.drawn(3, batch.rng(seed), top=True, barred=barred)
         near = database.distances.argsort(1)[:, :7]
@@ -218,7 +218,7 @@ def test_neighbors_to_keep_are_no_candidates_and_an_image_is_not_its_own(model, 
     batch, references = make_batch(images), References(others)
     database = Database.of(UNIT, embed(model, batch), batch, references)
     near = database.nearest(5)
-    barred = torch.zeros_like(database.own).scatter(1, near, True)
+    barred = torch.zeros_like(database.same_image).scatter(1, near, True)
     columns = database.drawn(50, batch.rng(0), top=False, barred=barred)
     assert columns.shape == (4, 11)  # 17 - 5, and one less for the image that is there itself
     assert not (columns[:, :, None] == near[:, None]).any()

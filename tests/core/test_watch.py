@@ -89,7 +89,7 @@ def test_one_that_is_killed_ends_all_others(victim, work):
     codes, said, seconds = Ranks(killed, 3).ends()
     assert codes == [-9 if rank == victim else 5 for rank in range(3)], said
     for rank in {0, 1, 2} - {victim}:
-        assert f"process {victim} of 3 ended without a word" in said[rank]
+        assert f"process {victim} of 3 ended without a message" in said[rank]
     assert "Traceback" not in "".join(said)
     assert seconds < 30
 

@@ -239,7 +239,7 @@ REFUSED = {
     "a frame in words": (column("frame", *"1234", "x"), "line 6.*frame is 'x'"),
     "an empty box": (box("1", "1", "0", "5"), "line 5.*0 x 5 pixels"),
     "a box outside": (box("900", "1", "5", "5"), "line 5.*lies outside.*60 x 40"),
-    "a box of NaN": (box("nan", "1", "5", "5"), "line 5.*'nan' is no number of pixels"),
+    "a box of NaN": (box("nan", "1", "5", "5"), "line 5.*'nan' is not a number of pixels"),
     "a huge box": (box("1", "1", "1e300", "5"), "line 5.*no number of pixels"),
     "half a box": (box("1", "1", "", "5"), "line 5.*a box is four numbers"),
     "a decimal comma": (box("1,5", "1", "5", "5"), "line 5.*with a dot"),
@@ -308,13 +308,13 @@ def test_an_unclosed_quote_is_named(tmp_path):
     [
         (
             '{"path": "a/3.jpg", "pid": NaN, "camid": 1, "split": "query"}',
-            "line 1.*NaN is no value",
+            "line 1.*NaN is not a value",
         ),
         ('{"path": "a/3.jpg", "pid": 1, "pid": 2, "split": "query"}', "line 1.*'pid' twice"),
         ('{"path": "a/3.jpg", "pid": true, "split": "query"}', "line 1.*value True"),
         ('{"path": "a/3.jpg", "pid": null, "split": "query"}', "line 1.*pid is empty"),
         ('{"path": "a/3.jpg", "pid": 3.0, "split": "query"}', "line 1.*fraction 3.0"),
-        ('["a/3.jpg", 1, "query"]', "line 1.*no JSON object"),
+        ('["a/3.jpg", 1, "query"]', "line 1.*not a JSON object"),
         ('{"path": "a/3.jpg"', "line 1.*cannot be read as JSON"),
     ],
 )
@@ -376,7 +376,7 @@ def test_identities_on_both_sides_are_warned_of(tmp_path):
 def test_columns_that_are_not_read_are_warned_of(tmp_path):
     one = List(tmp_path)
     one.column("remark", "abcde")
-    with pytest.warns(UserWarning, match="nothing is read: remark"):
+    with pytest.warns(UserWarning, match="not read: remark"):
         one.load()
 
 

@@ -65,7 +65,7 @@ def problem(dropout=0.0, rate=0.1, **weights):
     """A network, both losses as functions of its weights, and the virtual set's layers."""
     torch.manual_seed(0)
     net = Net(dropout=dropout).double()
-    head = VirtualHead(net, torch.optim.Adam(net.parameters(), rate), own=OWN, count=VIRTUAL)
+    head = VirtualHead(net, torch.optim.Adam(net.parameters(), rate), identities=OWN, count=VIRTUAL)
     for value in head.parameters.values():
         nn.init.normal_(value)
     train = LossOfWeights(net, batch_of(OWN), losses(OWN, **weights))
@@ -78,7 +78,7 @@ def flat(*parts):
 
 
 def along(found, parameters, head, direction, head_direction):
-    pairs = [(found.own, direction), (found.head, head_direction)]
+    pairs = [(found.network, direction), (found.head, head_direction)]
     return sum(float((grads[n] * way[n]).sum()) for grads, way in pairs for n in way if n in grads)
 
 
@@ -108,7 +108,7 @@ def test_order_2_is_the_slope_of_the_whole_objective(weights):
         at = {n: p.detach() + sign * tiny * way[n] for n, p in parameters.items()}
         there = {n: p.detach() + sign * tiny * head_way[n] for n, p in head.items()}
         if not head:
-            at = {n: p for n, p in at.items() if n in found.own}
+            at = {n: p for n, p in at.items() if n in found.network}
         return objective(net, train, test, there, at, rate)
 
     slope = (value(1) - value(-1)) / (2 * tiny)
@@ -126,7 +126,7 @@ def test_order_2_is_exact_in_networks_of_torchreid(name):
     for module in net.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.normal_(module.bias, std=0.5)  # at 0 whole channels sit on ReLU's kink
-    head = VirtualHead(net, torch.optim.SGD(net.parameters(), 0.1), own=OWN, count=VIRTUAL)
+    head = VirtualHead(net, torch.optim.SGD(net.parameters(), 0.1), identities=OWN, count=VIRTUAL)
     train, test = (LossOfWeights(net, batch_of(classes, seed, size=(32, 16)), losses(classes))
                    for classes, seed in ((OWN, 0), (VIRTUAL, 1)))  # fmt: skip
     parameters, rate = dict(net.named_parameters()), 1e-4
@@ -154,13 +154,15 @@ def test_orders_agree_without_an_inner_step():
         for order in ("1", "2", "fd")
     )
     for other in (two, near):
-        assert torch.allclose(flat(one.own, one.head), flat(other.own, other.head), atol=1e-12)
+        assert torch.allclose(
+            flat(one.network, one.head), flat(other.network, other.head), atol=1e-12
+        )
         assert other.second == pytest.approx(0, abs=1e-12)
     assert one.second is None
     expected = torch.autograd.grad(train({}) + test(head), [*parameters.values(), *head.values()],
                                    allow_unused=True)  # fmt: skip
     own = [g for g, name in zip(expected, parameters, strict=False) if name not in head]
-    assert torch.allclose(flat({n: one.own[n] for n in parameters if n not in head}),
+    assert torch.allclose(flat({n: one.network[n] for n in parameters if n not in head}),
                           torch.cat([g.reshape(-1) for g in own]))  # fmt: skip
 
 
@@ -176,7 +178,7 @@ def test_finite_differences_come_close_with_dropout_drawn_once(monkeypatch, reac
     again = LossOfWeights(net, train.batch, train.loss), LossOfWeights(net, test.batch, test.loss)
     near = meta_gradient(*again, parameters, head=head, lr=0.02, order="fd")
     assert torch.equal(after, torch.get_rng_state())
-    one, two = flat(exact.own, exact.head), flat(near.own, near.head)
+    one, two = flat(exact.network, exact.head), flat(near.network, near.head)
     assert (one - two).norm() < error * one.norm()
     assert near.second == pytest.approx(exact.second, rel=10 * error)
     assert exact.second > 0.05
@@ -200,16 +202,16 @@ def test_a_step_on_the_weights_is_on_copies():
     assert all(torch.equal(before[n], p) for n, p in net.named_parameters())
     assert all(p.grad is None for p in net.parameters())
     assert found.head["classifier.weight"].shape == (VIRTUAL, 4)
-    assert found.own["classifier.weight"].shape == (OWN, 4)
+    assert found.network["classifier.weight"].shape == (OWN, 4)
 
 
 def test_a_gradient_is_cut_to_its_longest():
     net, train, test, head = problem()
     found = meta_gradient(train, test, dict(net.named_parameters()), head=head, lr=0.0)
-    long = float(flat(found.own, found.head).norm())
+    long = float(flat(found.network, found.head).norm())
     cut = found.clipped(long / 4)
-    assert float(flat(cut.own, cut.head).norm()) == pytest.approx(long / 4)
-    assert torch.allclose(flat(cut.own) * 4, flat(found.own))
+    assert float(flat(cut.network, cut.head).norm()) == pytest.approx(long / 4)
+    assert torch.allclose(flat(cut.network) * 4, flat(found.network))
     assert found.clipped(long * 2) is found
 
 
@@ -221,7 +223,7 @@ def test_the_heads_change_places_in_networks_of_torchreid(name):
     models = torchreid_module("models")
     net = models.build_model(name, 751, loss="triplet", pretrained=False, use_gpu=False)
     wide = net.classifier.in_features
-    head = VirtualHead(net, torch.optim.SGD(net.parameters(), 0.1), own=751, count=410)
+    head = VirtualHead(net, torch.optim.SGD(net.parameters(), 0.1), identities=751, count=410)
     assert {name: tuple(p.shape) for name, p in head.parameters.items()} == {
         "classifier.weight": (410, wide), "classifier.bias": (410,)
     }  # fmt: skip
@@ -237,26 +239,26 @@ def test_the_heads_change_places_in_networks_of_torchreid(name):
 def test_a_network_without_identity_layers_is_refused():
     net = nn.Sequential(nn.Linear(3, 4))
     with pytest.raises(ConfigError, match=r"loss\.triplet\.weight_x 0"):
-        VirtualHead(net, torch.optim.SGD(net.parameters(), 0.1), own=4, count=2)
+        VirtualHead(net, torch.optim.SGD(net.parameters(), 0.1), identities=4, count=2)
 
 
 def test_the_virtual_layers_follow_the_rate_and_the_kind_of_the_engines_optimizer():
     net = Net()
     own = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=0.0)
-    head = VirtualHead(net, own, own=OWN, count=VIRTUAL, seed=4)
+    head = VirtualHead(net, own, identities=OWN, count=VIRTUAL, seed=4)
     before = {name: value.detach().clone() for name, value in head.parameters.items()}
     own.param_groups[0]["lr"] = 0.25
     head.step({name: torch.ones_like(value) for name, value in before.items()})
     for name, value in head.parameters.items():
         assert torch.allclose(value, before[name] - 0.25)
     kept = head.state()
-    again = VirtualHead(net, own, own=OWN, count=VIRTUAL, seed=5)
+    again = VirtualHead(net, own, identities=OWN, count=VIRTUAL, seed=5)
     again.load(copy.deepcopy(kept))
     for one in (head, again):
         one.step({name: torch.ones_like(value) for name, value in before.items()})
     for name, value in head.parameters.items():
         assert torch.equal(value, again.parameters[name])
-    other = VirtualHead(net, own, own=OWN, count=VIRTUAL + 1)
+    other = VirtualHead(net, own, identities=OWN, count=VIRTUAL + 1)
     with pytest.raises(ValueError, match="of the virtual set"):
         other.load(kept)
 

@@ -92,5 +92,5 @@ def test_the_root_of_what_is_no_square_is_refused(place):
     data = adv.load_dataset("market1501", root=place / "data")
     sides = [adv.extract(model, data.side(side)) for side in ("query", "gallery")]
     protocol = Protocol(distance=build_distance("cosine"))
-    with pytest.raises(ConfigError, match="no squared distance"):
+    with pytest.raises(ConfigError, match="not a squared distance"):
         positive_distance(*sides, protocol, squared=False)

@@ -128,7 +128,7 @@ def test_graphs_are_recorded_while_loaders_pin_memory(market, tmp_path):
     more = {**PGD, "data.workers": 2}
     engine = trained("adversarial_training", market, tmp_path, use_gpu=GPU, **more)
     assert all(p.isfinite().all() for p in engine.model.parameters())
-    ((_, graphed),) = engine.inner.kept.values()
+    ((_, graphed),) = engine.inner.cache.values()
     assert any(graphed._graphs.values()) == GPU
 
 

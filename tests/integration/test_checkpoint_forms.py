@@ -470,7 +470,7 @@ REFUSED = {
     ),
     "deep": (put(deep), "no weights, only"),
     "laughs": (put(laughs), "no weights"),
-    "unfolds": (lambda path: compressed(path, {"a": torch.zeros(1000)}, ratio=3000), "unfolds"),
+    "unfolds": (lambda path: compressed(path, {"a": torch.zeros(1000)}, ratio=3000), "unpacks"),
     "huge header": (huge, "safetensors"),
     "optimizer alone": (put(optimizer_alone), "no weights, only: optimizer, epoch"),
     "weights and averages of gradients": (

@@ -362,5 +362,5 @@ def test_a_file_that_unfolds_to_far_more_than_its_size_is_refused(tmp_path, monk
     content = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05" + size + b"\x85R."
     magic = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {}))
     (tmp_path / "bomb.pth").write_bytes(magic + content)
-    with pytest.raises(ConfigError, match="unfolds to far more than its size"):
+    with pytest.raises(ConfigError, match="unpacks to far more than its size"):
         read_checkpoint(tmp_path / "bomb.pth")

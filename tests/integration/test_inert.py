@@ -177,7 +177,7 @@ def test_an_index_of_other_files_is_refused(changed, words, tmp_path):
 def test_an_index_that_is_none_is_refused(tmp_path):
     for text in ("", "[]", '{"weight_map": 3}', "{}"):
         (tmp_path / "model.safetensors.index.json").write_text(text)
-        with pytest.raises(ConfigError, match="no index of weights"):
+        with pytest.raises(ConfigError, match="not an index of weights"):
             read_checkpoint(tmp_path)
 
 

@@ -58,7 +58,7 @@ def test_operations_come_as_often_as_the_policy_says():
     names = Counter(
         name
         for a in drawn
-        for (name, *_), done in zip(POLICIES[a.row], a.done, strict=True)
+        for (name, *_), done in zip(POLICIES[a.row], a.applied, strict=True)
         if done
     )
     expected = {
@@ -74,7 +74,7 @@ def test_operations_come_as_often_as_the_policy_says():
         "Sharpness": 0.016,
     }
     assert {n: c / count for n, c in names.items()} == pytest.approx(expected, abs=0.012)
-    assert sum(not any(a.done) for a in drawn) / count == pytest.approx(0.15, abs=0.012)
+    assert sum(not any(a.applied) for a in drawn) / count == pytest.approx(0.15, abs=0.012)
     assert sum(a.signs[0] for a in drawn) / count == pytest.approx(0, abs=0.03)
 
 

@@ -1,4 +1,4 @@
-"""Attacks on the metric by which a re-ID model ranks."""
+"""Attacks on the distance that a re-ID model ranks by."""
 
 from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.build import build_attack, configured_attack

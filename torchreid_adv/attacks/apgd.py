@@ -1,4 +1,4 @@
-"""APGD: momentum, a step that halves where it no longer helps, and its targeted form."""
+"""APGD: momentum and a step size that halves when it stops helping; and its targeted form."""
 
 from __future__ import annotations
 
@@ -21,63 +21,63 @@ MOMENTUM, IMPROVED = 0.75, 0.75  # alpha and rho of the paper
 
 
 def checkpoints(steps: int) -> list[int]:
-    """Return the steps after which the step size is looked at.
+    """Return the steps after which the step size is reconsidered.
 
     Croce and Hein, Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse
-    Parameter-free Attacks, 2020, section 3: periods of 22 % of the steps, each 3 % shorter than the
-    one before, 6 % at least.
+    Parameter-free Attacks, 2020, section 3: periods of 22 % of the steps, each shorter than the one
+    before by 3 % of the steps, at least 6 %.
     """
     period, least, less = (max(int(share * steps), 1) for share in (0.22, 0.06, 0.03))
-    found, place = [], period
+    checked_steps, place = [], period
     while place < steps:
-        found.append(place)
+        checked_steps.append(place)
         period = max(period - less, least)
         place += period
-    return found
+    return checked_steps
 
 
 class AutoStep(StepRule):
-    """Sign steps with momentum whose size halves, image by image, as APGD's does.
+    """Sign steps with momentum, with a step size that halves per image as in APGD.
 
-    At each checkpoint an image whose loss rose in less than 75 % of the steps since the last one,
-    or whose best loss and step size have not changed since, goes on from its best point with half
-    the step (Croce and Hein, algorithm 1). Use it with ``keep="best"``.
+    At each checkpoint, an image continues from its best point with half the step if its loss rose
+    in less than 75 % of the steps since the last checkpoint, or if its best loss and step size have
+    not changed since then (Croce and Hein, algorithm 1). Use it with ``keep="best"``.
 
     Args:
-        parameters: to move, first dimension = images.
-        lr: size of the first steps, pixel units of [0, 1]; the paper's is twice the bound.
-        steps: how many there will be.
+        parameters: parameters to move, first dimension = images.
+        lr: initial step size, pixel units of [0, 1]; the paper's is twice the bound.
+        steps: total number of steps.
 
     Raises:
-        ConfigError: no step.
+        ConfigError: steps is below 1.
     """
 
     def __init__(self, parameters: Iterable[Tensor], *, lr: float, steps: int) -> None:
         if steps < 1:
             raise ConfigError(f"APGD takes one step or more, got steps={steps}")
         super().__init__(parameters, {"lr": lr})
-        self.checkpoints, self.done = checkpoints(steps), 0
+        self.checkpoints, self.steps_done = checkpoints(steps), 0
 
     @torch.no_grad()
     def step(self, losses: Tensor, project: Project) -> None:  # type: ignore[override]
-        """Look back at a checkpoint, then move along the sign and the last movement, project."""
+        """Reconsider the step size at a checkpoint; move along the sign and last move; project."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     self._look_back(parameter, losses, group["lr"])
                     self._move(parameter, project)
-        self.done += 1
+        self.steps_done += 1
 
     @torch.no_grad()
     def preview(self) -> list[tuple[Tensor, Tensor]]:
-        """Return (parameter, a plain sign step of its present size), changing nothing."""
-        found = []
+        """Return (parameter, a plain sign step of its current size), changing nothing."""
+        previews = []
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     size = self.state[parameter].get("size", group["lr"])
-                    found.append((parameter, parameter + parameter.grad.sign() * size))
-        return found
+                    previews.append((parameter, parameter + parameter.grad.sign() * size))
+        return previews
 
     def _look_back(self, parameter: Tensor, losses: Tensor, lr: float) -> None:
         state, gradient = self.state[parameter], parameter.grad
@@ -94,12 +94,12 @@ class AutoStep(StepRule):
         state["place"][better], state["way"][better] = parameter[better], gradient[better]
         state["risen"] += losses > state["last"]
         state["last"] = losses.clone()
-        if self.done in self.checkpoints:
+        if self.steps_done in self.checkpoints:
             self._halve(parameter, gradient, self._period())
 
     def _period(self) -> int:
-        place = self.checkpoints.index(self.done)
-        return self.done - (self.checkpoints[place - 1] if place else 0)
+        place = self.checkpoints.index(self.steps_done)
+        return self.steps_done - (self.checkpoints[place - 1] if place else 0)
 
     def _halve(self, parameter: Tensor, gradient: Tensor, period: int) -> None:
         state = self.state[parameter]
@@ -111,24 +111,28 @@ class AutoStep(StepRule):
         parameter[halved], gradient[halved] = state["place"][halved], state["way"][halved]
 
     def _move(self, parameter: Tensor, project: Project) -> None:
-        state, here = self.state[parameter], parameter.clone()
+        state, start_point = self.state[parameter], parameter.clone()
         assert parameter.grad is not None
         parameter += parameter.grad.sign() * state["size"]
         project()
-        share = MOMENTUM if self.done else 1.0
-        mixed = here + (parameter - here) * share + (here - state["before"]) * (1 - share)
+        share = MOMENTUM if self.steps_done else 1.0
+        mixed = (
+            start_point
+            + (parameter - start_point) * share
+            + (start_point - state["before"]) * (1 - share)
+        )
         parameter.copy_(mixed)
         project()
-        state["before"] = here
+        state["before"] = start_point
 
 
 class PullToNearest:
-    """A targeted attack whose target is the wrong identity that is so-and-so near, of each image.
+    """A targeted attack on each image's n-th nearest wrong identity.
 
     Args:
         attack: targeted, towards references.
-        distance: by which identities are near: mean distance to all features of theirs.
-        place: 0 = the nearest wrong identity, 1 = the next one...
+        distance: ranks identities, by the mean distance to all of their features.
+        place: 0 = the nearest wrong identity, 1 = the next one, and so on.
     """
 
     precision = "fp32"
@@ -138,7 +142,7 @@ class PullToNearest:
         self.linf, self.name = attack.linf, f"pull_{place + 1}"
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the attack."""
+        """Describe the attack for a report."""
         return {**self.attack.describe(), "target": f"wrong identity number {self.place + 1}"}
 
     def __call__(
@@ -154,13 +158,13 @@ class PullToNearest:
         with prepared(model, batch.images) as ready:
             with torch.no_grad():
                 clean = self.distance.map(batch.embed(ready)(batch.images))
-            chosen = self._targets(clean, batch.pids, references, batch)
-            targets = dict(zip(batch.image_ids, chosen.tolist(), strict=True))
-            own = dataclasses.replace(references, rule="all", targets=targets)
-            return self.attack(ready, batch, own)
+            target_ids = self._targets(clean, batch.pids, references, batch)
+            targets = dict(zip(batch.image_ids, target_ids.tolist(), strict=True))
+            targeted_references = dataclasses.replace(references, rule="all", targets=targets)
+            return self.attack(ready, batch, targeted_references)
 
     def _targets(self, clean: Tensor, pids: Tensor, references: References, batch: Batch) -> Tensor:
-        """Return the identity (N,) that each image is pulled to."""
+        """Return the target identity (N,) of each image."""
         known, centers = references.centers(self.distance, batch.images)
         if self.place > len(known) - 2:
             raise ConfigError(

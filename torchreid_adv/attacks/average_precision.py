@@ -1,4 +1,4 @@
-"""Objectives on average precision: the score itself, its smooth form, the margin of matches."""
+"""Objectives on average precision: the score, a smooth approximation, and the rank margin."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from torchreid_adv.errors import ConfigError, DataError
 
 
 class RankScore(Objective):
-    """One minus the average precision with which an image finds its identity on the other side.
+    """One minus the average precision of an image's search for its identity on the other side.
 
-    The image ranks all reference features by distance; those of its references are the matches,
-    others of the same identity (own camera, itself) are left out, as in the evaluation. For a
-    gallery image this is the ranking read from its side.
+    The image ranks all reference features by distance. Its references are the matches; other
+    features of its identity (same camera, itself) are left out, as in the evaluation. For a gallery
+    image this is the ranking seen from its side.
 
     Args:
         distance: the metric that ranks.
-        temperature: 0 = the true score, which is constant between jumps and needs an attack
-            without gradients; above 0 = ranks counted by sigmoids of distance differences divided
-            by it (Brown et al., Smooth-AP), differentiable.
-        targeted: the average precision itself, of the target identity.
+        temperature: 0 = the exact score, which is piecewise constant and needs an attack without
+            gradients; above 0 = differentiable ranks, counted by sigmoids of distance differences
+            divided by it (Brown et al., Smooth-AP).
+        targeted: use the average precision of the target identity itself.
 
     Raises:
-        ConfigError: a negative temperature.
+        ConfigError: the temperature is negative.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class RankScore(Objective):
         self.distance, self.temperature, self.targeted = distance, temperature, targeted
 
     def describe(self) -> dict[str, Any]:
-        """Return the score, the metric that ranks and the direction."""
+        """Return the score, the metric that ranks, and the direction."""
         return {
             "score": "smooth average precision" if self.temperature else "average precision",
             "temperature": self.temperature,
@@ -52,11 +52,11 @@ class RankScore(Objective):
         }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> one minus the average precision of each, or it when targeted.
+        """Return images -> one minus each average precision, or the precision itself if targeted.
 
         Raises:
-            ConfigError: no references are given.
-            DataError: an image has none.
+            ConfigError: references are missing.
+            DataError: an image has no reference.
         """
         like = batch.images
         positives, junk = matches(references, batch)
@@ -76,14 +76,14 @@ class RankScore(Objective):
 
 
 def matches(references: References | None, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Return which references an image of a batch should find, and which do not count for it.
+    """Return the matching references of each image, and the references that do not count.
 
     Returns:
-        (N, R) bool, its references; and (N, R) bool, others of its identity.
+        (N, R) bool, the references; and (N, R) bool, other features of the identity.
 
     Raises:
-        ConfigError: no references are given.
-        DataError: an image has none.
+        ConfigError: references are missing.
+        DataError: an image has no reference.
     """
     if references is None:
         raise ConfigError("this attack needs references: pass References(features, rule=...)")
@@ -102,8 +102,8 @@ def average_precision(distances: Tensor, positives: Tensor) -> Tensor:
     """Return each row's average precision (N,): the mean over matches of (i + 1) / (r + 1).
 
     Args:
-        distances: (N, R), infinite where a column does not count.
-        positives: (N, R) bool, the matches, one in each row at least.
+        distances: (N, R), infinite for columns that do not count.
+        positives: (N, R) bool, the matches, at least one in each row.
     """
     hits = positives.gather(1, distances.argsort(dim=1, stable=True)).to(distances)
     places = torch.arange(1, hits.shape[1] + 1, device=hits.device)
@@ -114,32 +114,33 @@ def smooth_precision(distances: Tensor, positives: Tensor, temperature: float) -
     """Return the same with ranks counted by sigmoids of ``(d_match - d_other) / temperature``.
 
     Args:
-        distances: (N, R), infinite where a column does not count.
-        positives: (N, R) bool, the matches, one in each row at least.
+        distances: (N, R), infinite for columns that do not count.
+        positives: (N, R) bool, the matches, at least one in each row.
         temperature: above 0, in the unit of the distances.
     """
     scores = []
     for row, matches in zip(distances, positives, strict=True):
         counts = torch.sigmoid((row[matches, None] - row) / temperature)
         above, all_above = counts[:, matches].sum(1), counts.sum(1)
-        scores.append(((above + 0.5) / (all_above + 0.5)).mean())  # half of itself is in both
+        # both counts have half of the match itself
+        scores.append(((above + 0.5) / (all_above + 0.5)).mean())
     return torch.stack(scores)
 
 
-HARDEST = 3  # nearest wrong matches that a margin looks at
-TOP = 10  # nearest references whose spread is its unit
-TIE = 0.01  # of an average precision: what a margin is worth where that does not change
+HARDEST = 3  # nearest wrong matches in a margin
+TOP = 10  # nearest references whose spread is the unit of a margin
+TIE = 0.01  # of an average precision: the weight of a margin where that is constant
 _TINY = 1e-6
 
 
 class RankMargin(Objective):
-    """Mean distance to the right matches minus that to the nearest wrong ones, without a unit.
+    """Mean distance to correct matches minus that to the nearest wrong ones, without a unit.
 
-    ``(mean d(f, p_i) - mean of the 3 smallest d(f, n_j)) / spread``: right and wrong are what they
-    are in the evaluation. The spread, between the nearest and the tenth nearest reference of the
-    clean image, makes losses of different models comparable, as the DLR loss does for classes
-    (Croce and Hein, 2020, eq. 6). It stays what it is at the clean image, so that it is no way to
-    a larger loss.
+    ``(mean d(f, p_i) - mean of the 3 smallest d(f, n_j)) / spread``, with correct and wrong matches
+    as in the evaluation. The spread, between the nearest and the tenth nearest reference of the
+    clean image, makes losses of different models comparable, like the DLR loss for classes (Croce
+    and Hein, 2020, eq. 6). It is fixed at the clean image, so an attack cannot raise the loss by
+    shrinking it.
 
     Args:
         distance: the metric that ranks.
@@ -157,11 +158,11 @@ class RankMargin(Objective):
         }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> margins (N,); above 0 the nearest wrong matches are nearer.
+        """Return images -> margins (N,); above 0 if the nearest wrong matches are nearer.
 
         Raises:
-            ConfigError: no references are given.
-            DataError: an image has none, or there is no wrong match.
+            ConfigError: references are missing.
+            DataError: an image has no reference, or there is no wrong match.
         """
         between_of, positives, junk = ranked(self.distance, embed, batch, references)
         with torch.no_grad():
@@ -175,10 +176,10 @@ class RankMargin(Objective):
 
 
 class RankLoss(RankMargin):
-    """One minus the average precision; where that does not change, the margin decides.
+    """One minus the average precision; where it is constant, the margin decides.
 
-    For attacks without gradients, and to choose among images: the true score is constant between
-    jumps, and a margin, squashed to a hundredth, says which way the next jump lies.
+    For attacks without gradients, and for choosing among images: the exact score is piecewise
+    constant, and a margin, squashed to a hundredth, points to the next jump.
     """
 
     def describe(self) -> dict[str, Any]:
@@ -186,7 +187,7 @@ class RankLoss(RankMargin):
         return {**super().describe(), "score": "average precision"}
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> losses (N,) in [0, 1 + 0.01]; errors as :class:`RankMargin`."""
+        """Return images -> losses (N,) in [0, 1 + 0.01]; errors as in :class:`RankMargin`."""
         between_of, positives, junk = ranked(self.distance, embed, batch, references)
         with torch.no_grad():
             spread = _spread(between_of(batch.images).masked_fill(junk, float("inf")))
@@ -203,11 +204,11 @@ class RankLoss(RankMargin):
 def ranked(
     distance: Distance, embed: Embed, batch: Batch, references: References | None
 ) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
-    """Return images -> distances (N, R) to all references, which are right, which do not count.
+    """Return images -> distances (N, R) to all references, the matches, and what does not count.
 
     Raises:
-        ConfigError: no references are given.
-        DataError: an image has none, or there is no wrong match.
+        ConfigError: references are missing.
+        DataError: an image has no reference, or there is no wrong match.
     """
     positives, junk = matches(references, batch)
     assert references is not None
@@ -222,12 +223,12 @@ def ranked(
 
 
 def margin(distances: Tensor, positives: Tensor, junk: Tensor) -> Tensor:
-    """Return mean right minus mean nearest wrong distance (N,).
+    """Return the mean distance to matches minus that to the nearest wrong images (N,).
 
     Args:
         distances: (N, R).
-        positives: (N, R) bool, right matches.
-        junk: (N, R) bool, what does not count.
+        positives: (N, R) bool, correct matches.
+        junk: (N, R) bool, references that do not count.
     """
     far = distances.masked_fill(~positives, 0).sum(1) / positives.sum(1)
     others = ~(positives | junk)

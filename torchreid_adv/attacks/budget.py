@@ -1,4 +1,4 @@
-"""What an attack may spend, and the decorator that registers a function of it as an attack."""
+"""The budget of an attack, and the decorator that registers a function as an attack."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Builder = Callable[..., Attack]
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What an attack may spend; lengths are in pixel units of [0, 1] and checked here.
+    """The budget of an attack; lengths are in pixel units of [0, 1] and checked here.
 
-    None = the attack's own default.
+    None = the attack's default.
 
     Args:
         eps: L-infinity bound.
         step_size: length of a step.
-        steps: how many.
+        steps: number of steps.
         momentum: decay of the running sum of L1-normalized gradients.
-        seed: of everything random.
+        seed: seed of all random numbers.
         precision: ``fp32`` or ``bf16``, number format inside the networks.
 
     Raises:
-        ConfigError: a length outside of [0, 1], such as gray levels, or an unknown precision.
+        ConfigError: a length is outside of [0, 1], such as gray levels; the precision is unknown.
 
     Example:
         >>> Budget(eps=8 / 255, steps=20)
@@ -58,28 +58,28 @@ class Budget:
 
     @classmethod
     def of_levels(cls, *, eps: float, step_size: float | None = None, **others: Any) -> Budget:
-        """Return the budget whose lengths are gray levels, as a config writes them.
+        """Return a budget from lengths in gray levels, as in a config.
 
         Args:
             eps: L-infinity bound, gray levels.
             step_size: length of a step, gray levels.
-            others: the fields that are no lengths.
+            others: the other fields.
 
         Raises:
-            ConfigError: as of the class.
+            ConfigError: as in the class.
         """
         step = None if step_size is None else from_levels(step_size)
         return cls(eps=from_levels(eps), step_size=step, **others)
 
     def given(self) -> dict[str, Any]:
-        """Return the fields that are not left to the attack, by name."""
+        """Return the fields that are set, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def required(self, field: str) -> Any:
-        """Return a field without which an attack cannot be built.
+        """Return a field that the attack requires.
 
         Raises:
-            ConfigError: it is None.
+            ConfigError: the field is None.
         """
         value = getattr(self, field)
         if value is None:
@@ -113,34 +113,34 @@ def attack(
 ) -> Callable[[Builder], Builder]:
     """Return a decorator that registers ``(budget, distance, *, options) -> Attack``.
 
-    The name then stands for the entry, which takes flat keywords: ``eps`` and ``distance``, those
-    of step_size, steps and momentum that are given here, the function's options, ``seed`` and
-    ``precision``. Options before the function's ``*`` are listed before the step size.
+    The registered entry takes flat keywords: ``eps`` and ``distance``, those of step_size, steps
+    and momentum that are given here, the function's options, ``seed`` and ``precision``. Options
+    before the function's ``*`` are listed before the step size.
 
     A default is a number, None, or a rule. A rule is a function of the flat keywords that it names.
-    It is called where its own keyword is None, after the numbers are filled in, and that of steps
-    comes first. The function's docstring describes its options under ``Options:``, and the entry's
-    docstring adds the other keywords.
+    It is called if its keyword is None, after numbers are filled in; the rule of steps comes first.
+    The function's docstring describes its options under ``Options:``; the entry's docstring adds
+    the other keywords.
 
     Args:
-        name: the config value that selects the attack, in any case.
-        step_size: default, pixel units of [0, 1]; left out = the attack takes no such keyword.
-        steps: default, or left out.
-        momentum: default, or left out.
+        name: the config value that selects the attack, not case-sensitive.
+        step_size: default, pixel units of [0, 1]; omitted = the attack has no such keyword.
+        steps: default, or omitted.
+        momentum: default, or omitted.
         force: replace an entry of that name instead of refusing.
-        facts: what is said of the attack (``paper``, ``title``), see :class:`Registry`.
+        facts: information on the attack (``paper``, ``title``), see :class:`Registry`.
 
     Raises:
-        ConfigError: another first argument than budget and distance, an option that is a field of
-            the budget, or a name that is taken.
+        ConfigError: the first arguments are not budget and distance, an option is a field of the
+            budget, or the name is taken.
 
     Example:
         >>> @attack("mine", title="two long steps", step_size=3 / 255, steps=2)
         ... def mine(budget, distance, *, targeted=False):
         ...     return sign_attack(MetricDistance(distance, targeted=targeted), budget)
     """
-    given = {"step_size": step_size, "steps": steps, "momentum": momentum}
-    defaults = {field: value for field, value in given.items() if value is not _UNUSED}
+    keywords = {"step_size": step_size, "steps": steps, "momentum": momentum}
+    defaults = {field: value for field, value in keywords.items() if value is not _UNUSED}
 
     def register(builder: Builder) -> Builder:
         signature = _flat(name, builder, defaults)
@@ -157,7 +157,7 @@ def attack(
             return builder(budget, options.pop("distance"), **options)
 
         functools.update_wrapper(build, getattr(builder, "func", builder))
-        if isinstance(builder, functools.partial):  # a function of several attacks
+        if isinstance(builder, functools.partial):  # one function for several attacks
             build.__name__ = build.__qualname__ = name
         build.__doc__ = _documented(build.__doc__ or "", signature)
         build.__signature__ = signature  # type: ignore[attr-defined]
@@ -177,7 +177,7 @@ def _check_unit(key: str, value: Any) -> None:
 
 
 def _flat(name: str, builder: Builder, defaults: Mapping[str, Any]) -> inspect.Signature:
-    """Return the signature that a builder's entry has."""
+    """Return the signature of a builder's entry."""
     signature = inspect.signature(builder)
     parameters = list(signature.parameters.values())
     starred = any(parameter.kind in _STARRED for parameter in parameters)
@@ -186,11 +186,11 @@ def _flat(name: str, builder: Builder, defaults: Mapping[str, Any]) -> inspect.S
             f"the function of the attack '{name}' takes budget and distance first, then each of "
             "its options by name"
         )
-    own = [parameter for parameter in parameters[2:] if parameter.name in FIELDS]
-    if own:
+    clashing = [parameter for parameter in parameters[2:] if parameter.name in FIELDS]
+    if clashing:
         raise ConfigError(
-            f"'{own[0].name}' of the attack '{name}' is a field of its budget; give its default to "
-            "@attack, and read it from the budget"
+            f"'{clashing[0].name}' of the attack '{name}' is a field of its budget; give its "
+            "default to @attack, and read it from the budget"
         )
     keyword = inspect.Parameter.KEYWORD_ONLY
     options = [parameter.replace(kind=keyword) for parameter in parameters[2:]]
@@ -207,7 +207,7 @@ def _flat(name: str, builder: Builder, defaults: Mapping[str, Any]) -> inspect.S
 
 
 def _parameter(field: str, default: Any) -> inspect.Parameter:
-    """Return the keyword of a field; what a rule decides is None until then."""
+    """Return the keyword of a field; its default is None if a rule decides it."""
     kind = _TYPES[field]
     if default is None or callable(default):
         kind, default = f"{kind} | None", None
@@ -217,7 +217,7 @@ def _parameter(field: str, default: Any) -> inspect.Parameter:
 
 
 def _filled(budget: Budget, defaults: Mapping[str, Any], options: Mapping[str, Any]) -> Budget:
-    """Return the budget with defaults in the place of None: numbers, then rules, steps first."""
+    """Return the budget with defaults instead of None: numbers, then rules, steps first."""
     order = sorted(defaults, key=lambda field: (callable(defaults[field]), field != "steps"))
     for field in order:
         default = defaults[field]
@@ -233,11 +233,11 @@ def _ruled(rule: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
 
 
 def _documented(text: str, signature: inspect.Signature) -> str:
-    """Return the docstring of the entry: its options and the fields of its budget as Args."""
-    head, _, own = inspect.cleandoc(text).partition("Options:\n")
-    said = [
+    """Return the docstring of the entry, with its options and budget fields under Args."""
+    head, _, option_text = inspect.cleandoc(text).partition("Options:\n")
+    field_lines = [
         f"    {name}: {_ABOUT[name]}\n"
         for name in signature.parameters
-        if name in _ABOUT and f"    {name}: " not in own
+        if name in _ABOUT and f"    {name}: " not in option_text
     ]
-    return f"{head.rstrip()}\n\nArgs:\n{''.join(said)}{own}"
+    return f"{head.rstrip()}\n\nArgs:\n{''.join(field_lines)}{option_text}"

@@ -35,12 +35,12 @@ def build_attack(
     Args:
         name: ``fgsm``, ``ifgsm``, ``mifgsm``...
         eps: L-infinity bound, pixel units of [0, 1].
-        distance: the metric that is attacked; a name means that distance of normalized features.
-        tracklet: noise of a tracklet: ``frames`` = each its own, ``shared`` = one for all.
-        options: of the attack, in pixel units.
+        distance: the distance to attack; a name means that distance of normalized features.
+        tracklet: noise of a tracklet: ``frames`` = one per frame, ``shared`` = one for all frames.
+        options: options of the attack, in pixel units.
 
     Raises:
-        ConfigError: unknown name or option, a value that looks like gray levels, or an attack that
+        ConfigError: the name or an option is unknown, a value looks like gray levels, or the attack
             cannot share its noise.
 
     Example:
@@ -58,77 +58,79 @@ def build_attack(
 
 
 def configured_attack(cfg: AdvConfig) -> Attack:
-    """Build the attack of ``adv.attack.*``, whose lengths are gray levels.
+    """Build the attack of ``adv.attack.*``; its lengths are in gray levels.
 
-    Options in a section called as an attack are of that attack alone, see
+    Options in a section named after an attack apply only to that attack, see
     :func:`torchreid_adv.config.split_options`.
 
     Raises:
-        ConfigError: a key is set that this attack does not use.
+        ConfigError: the attack does not use a key that is set.
     """
-    chosen = cfg.adv.attack
-    common, single = split_options(chosen.options)
-    own = single.get(ATTACKS.name_of(chosen.name), {})
-    options = {**common, **{k: v for k, v in own.items() if k not in PER_ATTACK}}
-    if chosen.tracklet == "shared" and lookup(cfg, "data.type", "image") != "video":
+    settings = cfg.adv.attack
+    common, single = split_options(settings.options)
+    attack_options = single.get(ATTACKS.name_of(settings.name), {})
+    options = {**common, **{k: v for k, v in attack_options.items() if k not in PER_ATTACK}}
+    if settings.tracklet == "shared" and lookup(cfg, "data.type", "image") != "video":
         raise ConfigError(
             "adv.attack.tracklet shared gives the frames of a tracklet one noise; set data.type "
             "video, or adv.attack.tracklet frames"
         )
-    spent = {key: own.get(key, chosen[key]) for key in PER_ATTACK}
+    spent = {key: attack_options.get(key, settings[key]) for key in PER_ATTACK}
     for key, value in spent.items():
-        if value is not None and key not in ATTACKS.options(chosen.name):
-            raise ConfigError(f"the attack '{chosen.name}' does not use adv.attack.{key}")
-    if chosen.targeted:
-        if "targeted" not in ATTACKS.options(chosen.name):
+        if value is not None and key not in ATTACKS.options(settings.name):
+            raise ConfigError(f"the attack '{settings.name}' does not use adv.attack.{key}")
+    if settings.targeted:
+        if "targeted" not in ATTACKS.options(settings.name):
             raise ConfigError(
-                f"the attack '{chosen.name}' has no target; set adv.attack.targeted False"
+                f"the attack '{settings.name}' has no target; set adv.attack.targeted False"
             )
         options["targeted"] = True
-    if chosen.weights:
-        if "weights" not in ATTACKS.options(chosen.name):
-            raise ConfigError(f"the attack '{chosen.name}' does not use adv.attack.weights")
-        options["weights"] = chosen.weights
+    if settings.weights:
+        if "weights" not in ATTACKS.options(settings.name):
+            raise ConfigError(f"the attack '{settings.name}' does not use adv.attack.weights")
+        options["weights"] = settings.weights
     distance = configured_distance(cfg)
-    budget = Budget.of_levels(eps=chosen.eps, seed=chosen.seed, precision=chosen.precision, **spent)
+    budget = Budget.of_levels(
+        eps=settings.eps, seed=settings.seed, precision=settings.precision, **spent
+    )
     return build_attack(
-        chosen.name,
+        settings.name,
         distance=distance,
-        tracklet=chosen.tracklet,
+        tracklet=settings.tracklet,
         **budget.given(),
         **options,
     )
 
 
 def configured_distance(cfg: AdvConfig) -> Distance:
-    """Return the distance that is attacked: ``adv.attack.metric``, or that of the evaluation."""
+    """Return the attacked distance: ``adv.attack.metric``, or that of the evaluation."""
     return configured_metric(cfg, cfg.adv.attack.metric)
 
 
 def check_gradient(model: nn.Module, attack: Attack | None = None) -> None:
-    """Refuse an attack that follows a model's gradient where there is none; no data is read.
+    """Refuse a gradient attack on a model without a gradient, before any data is read.
 
     Args:
-        model: what is attacked; of several as one, each has a gradient.
-        attack: that is going to be made; None = one that follows gradients.
+        model: the model to attack; in an ensemble, each model must have a gradient.
+        attack: the attack to run; None = some gradient attack.
 
     Raises:
         ConfigError: the model has no gradient, or fails on an image.
     """
     if not getattr(attack, "needs_gradient", True):
         return
-    what = black_box(model) or ("a network that cuts it off" if any(_cut(model)) else "")
-    if what:
+    reason = black_box(model) or ("a network that cuts it off" if any(_cut(model)) else "")
+    if reason:
         name = getattr(attack, "name", "this attack")
         raise ConfigError(
             f"{name} follows the gradient of the model, and the model has no gradient: it is "
-            f"{what}. Attack it by its answers (adv.attack.name square, nes or spsa), or by "
+            f"{reason}. Attack it by its answers (adv.attack.name square, nes or spsa), or by "
             "transfer from another model"
         )
 
 
 def _cut(model: nn.Module) -> Iterator[bool]:
-    """Give for each network of a model whether its features do not lead back to its images."""
+    """Yield for each network of a model whether its features have no gradient to its images."""
     for part in [part for part in model.modules() if isinstance(part, PixelModel)]:
         first = next(part.parameters(), torch.zeros(1))
         images = torch.full((2, 3, *part.size), 0.5, device=first.device).requires_grad_()

@@ -1,4 +1,4 @@
-"""The baseline that metric attacks are compared with: an attack on a classifier of identities."""
+"""The baseline of metric attacks: an attack on a classifier of identities."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from torchreid_adv.models.prepare import InFormat, frozen
 def identity_scores(model: nn.Module, images: Tensor) -> list[Tensor]:
     """Return the logits (N, C) of each of a network's classifiers; PCB has one per part.
 
-    The network answers as in training, while all of its layers are as in testing.
+    The network returns its training output, while all of its layers are in eval mode.
 
     Args:
         model: one PixelModel, prepared or in eval mode.
@@ -34,23 +34,25 @@ def identity_scores(model: nn.Module, images: Tensor) -> list[Tensor]:
     """
     with _answering(model):
         answer: Any = model(images)
-    if isinstance(answer, tuple):  # torchreid's, for the triplet loss: logits and features
+    if isinstance(answer, tuple):  # torchreid's output for the triplet loss: logits and features
         answer = answer[0]
     return list(answer) if isinstance(answer, (list, tuple)) else [answer]
 
 
 def check_identities(model: PixelModel) -> None:
-    """Refuse a network that has nothing to say of identities; it is left as it was.
+    """Refuse a network without identity outputs; its state is not changed.
 
     Raises:
-        ConfigError: it gives features in training, too, or knows one identity only.
+        ConfigError: it returns features in training, too, or has only one identity.
     """
     weight = next(model.parameters())
     images = torch.zeros(2, 3, *model.size, device=weight.device, dtype=weight.dtype)
     with frozen(model), torch.no_grad():
         features, scores = model(images), identity_scores(model, images)
-    same = any(one.shape == features.shape and torch.equal(one, features) for one in scores)
-    if same or any(one.ndim != 2 or one.shape[1] < 2 for one in scores):
+    same = any(
+        logits.shape == features.shape and torch.equal(logits, features) for logits in scores
+    )
+    if same or any(logits.ndim != 2 or logits.shape[1] < 2 for logits in scores):
         raise ConfigError(
             "this network has no classifier of two or more training identities that it uses in "
             "training; choose another model.name"
@@ -59,7 +61,7 @@ def check_identities(model: PixelModel) -> None:
 
 @contextlib.contextmanager
 def _answering(model: nn.Module) -> Iterator[None]:
-    """Inside the block networks are in training mode at their root, and nowhere below it."""
+    """Inside the block, networks are in training mode at the root, and in eval mode below it."""
     parts = [part.network for part in model.modules() if isinstance(part, PixelModel)]
     roots = [*parts, *(part.network for part in parts if isinstance(part, InFormat))]
     flags = [root.training for root in roots]
@@ -75,12 +77,12 @@ def _answering(model: nn.Module) -> Iterator[None]:
 class IdentityLogits(Objective):
     """Cross-entropy of an image's training identity.
 
-    Test identities are none of the classifier's, so there its own answer to the clean image is the
-    label.
+    Test identities are unknown to the classifier, so its prediction for the clean image is the
+    label there.
 
     Args:
         classifier: features (N, D) -> logits (N, C).
-        known: the batch's pids are numbers of the classifier's classes, as in training.
+        known: the batch's pids are class numbers of the classifier, as in training.
     """
 
     def __init__(self, classifier: nn.Linear, *, known: bool = False) -> None:
@@ -89,7 +91,7 @@ class IdentityLogits(Objective):
         self.bias = None if classifier.bias is None else classifier.bias.detach()
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> cross-entropy; references are not looked at."""
+        """Return images -> cross-entropy; references are ignored."""
 
         def logits(images: Tensor) -> Tensor:
             features = embed(images)
@@ -112,10 +114,10 @@ class IdentityLogits(Objective):
 
 
 class ClassificationAttack:
-    """I-FGSM on the identity logits of a network that has a classifier on its features.
+    """I-FGSM on the identity logits of a network with a classifier on its features.
 
     Args:
-        budget: with step_size and steps.
+        budget: the budget, with step_size and steps.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -125,7 +127,7 @@ class ClassificationAttack:
         self.seed, self.precision = budget.seed, budget.precision
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the attack, lengths in gray levels."""
+        """Describe the attack for a report, lengths in gray levels."""
         return {
             "eps": round(to_levels(self.linf or 0), 6),
             "step_size": round(to_levels(self.step_size), 6),
@@ -139,10 +141,10 @@ class ClassificationAttack:
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:
-        """Attack a batch; the model, the batch and the random state are left as they were.
+        """Attack a batch; the model, the batch and the random state are left unchanged.
 
         Raises:
-            ConfigError: the network has no classifier of its training identities.
+            ConfigError: the network has no classifier of training identities.
         """
         budget = Budget(
             eps=self.linf or 0,
@@ -156,10 +158,10 @@ class ClassificationAttack:
 
 
 def identity_classifier(model: nn.Module) -> nn.Linear:
-    """Return the classifier of training identities within a PixelModel, or around one.
+    """Return the classifier of training identities inside or around a PixelModel.
 
     Raises:
-        ConfigError: there is none, or it was not loaded from the checkpoint.
+        ConfigError: there is no classifier, or it was not loaded from the checkpoint.
     """
     members = [part for part in model.modules() if isinstance(part, PixelModel)]
     parts = list(members[0].network.named_modules()) if len(members) == 1 else []
@@ -182,15 +184,17 @@ def identity_classifier(model: nn.Module) -> nn.Linear:
 
 
 def _check_takes_features(model: PixelModel, classifier: nn.Linear) -> None:
-    """Refuse a classifier that sees something else than the features, of the same length."""
+    """Refuse a classifier whose input differs from the features but has the same length."""
     parameter = classifier.weight
     images = torch.zeros(1, 3, *model.size, device=parameter.device, dtype=parameter.dtype)
     with frozen(model), torch.no_grad():
         features, scores = model(images), identity_scores(model, images)
         if features.shape[1] != classifier.in_features or len(scores) != 1:
             return
-        own = classifier(features)
-    if scores[0].shape == own.shape and not torch.allclose(scores[0], own, rtol=1e-3, atol=1e-4):
+        classifier_scores = classifier(features)
+    if scores[0].shape == classifier_scores.shape and not torch.allclose(
+        scores[0], classifier_scores, rtol=1e-3, atol=1e-4
+    ):
         raise ConfigError(
             "the network's classifier does not see the features that it ranks by, but a further "
             "layer's; attack the metric, by 'ifgsm'"
@@ -208,7 +212,7 @@ def classification_ifgsm(budget: Budget, distance: Distance) -> ClassificationAt
     """Build I-FGSM on the identity logits, the paper's baseline.
 
     Options:
-        distance: not looked at; the metric is what this baseline ignores.
+        distance: ignored; this baseline does not use a metric.
         steps: None = :func:`iteration_rule`.
     """
     return ClassificationAttack(budget)

@@ -1,4 +1,4 @@
-"""Attacks made of attacks: the best of several for each image, and one made on a surrogate."""
+"""Attacks composed of attacks: the best of several per image, and transfer from a surrogate."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from torchreid_adv.models.prepare import prepared
 
 
 class BestOf:
-    """Runs several attacks and keeps of each image what ranks worst, the clean image included.
+    """Runs several attacks and keeps the worst ranking form of each image, maybe the clean one.
 
     Images are judged as they will be stored, rounded to whole levels. Behind a random defense the
-    judge sees as many draws as the attacks do, none of them a deployed one.
+    judge uses as many draws as the attacks do, none of them a deployed one.
 
     Args:
-        attacks: one or more, all of one bound.
+        attacks: one or more attacks with the same bound.
         distance: the metric that ranks.
-        seed: of the draws that the judge sees.
+        seed: seed of the judge's draws.
 
     Raises:
-        ConfigError: no attack, or different bounds.
+        ConfigError: there is no attack, or the bounds differ.
     """
 
     precision = "fp32"
@@ -47,29 +47,29 @@ class BestOf:
         self.name = "+".join(dict.fromkeys(attack.name for attack in attacks))
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the attacks."""
+        """Describe the attacks for a report."""
         return {
             "metric": self.distance.name,
             "judged_by": "average precision of the rounded images",
-            "attacks": [{"name": one.name, **one.describe()} for one in self.attacks],
+            "attacks": [{"name": attack.name, **attack.describe()} for attack in self.attacks],
         }
 
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:
-        """Return the worst ranking form of each image; losses are the judge's."""
+        """Return the worst ranking form of each image; losses are those of the judge."""
         with prepared(model, batch.images) as ready:
             embed = batch.embed(ready)
             judge = self._judge(self.judge.bind(embed, batch, references), ready, batch)
             best, before = batch.images.clone(), judge(batch.images)
             after, still = before, torch.ones(len(batch), dtype=torch.bool, device=best.device)
             for attack in self.attacks:
-                found = attack(ready, batch, references)
-                losses = judge(quantize(found.images, batch.images, self.linf))
+                adversarial = attack(ready, batch, references)
+                losses = judge(quantize(adversarial.images, batch.images, self.linf))
                 better = losses > after
-                best[better] = found.images[better]
+                best[better] = adversarial.images[better]
                 after = torch.where(better, losses, after)
-                still &= found.zero_gradient.to(best.device)
+                still &= adversarial.zero_gradient.to(best.device)
         return Adversarial(best, before, after, still, torch.stack([before, after]))
 
     def _judge(self, losses_of: Losses, ready: nn.Module, batch: Batch) -> Losses:
@@ -77,21 +77,21 @@ class BestOf:
 
         @torch.no_grad()
         def judge(images: Tensor) -> Tensor:
-            found = []
+            losses = []
             for number in range(samples):
                 with seeded(self.seed, batch, -1), other_draws("judge", number):
-                    found.append(losses_of(images))
-            return torch.stack(found).mean(0)
+                    losses.append(losses_of(images))
+            return torch.stack(losses).mean(0)
 
         return judge
 
 
 class Transferred:
-    """Runs an attack on a surrogate, whatever model and references it is called with.
+    """Runs an attack on a surrogate, regardless of the given model and references.
 
     Args:
-        attack: how.
-        surrogate: what is attacked instead.
+        attack: the attack.
+        surrogate: the model to attack instead.
         references: features of the surrogate.
     """
 
@@ -102,11 +102,11 @@ class Transferred:
         self.linf, self.name = attack.linf, attack.name
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the attack."""
+        """Describe the attack for a report."""
         return {**self.attack.describe(), "made_on": "surrogates"}
 
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:
-        """Return what the attack on the surrogate gives."""
+        """Return the result of the attack on the surrogate."""
         return self.attack(self.surrogate, batch, self.references)

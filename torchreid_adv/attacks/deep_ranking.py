@@ -1,8 +1,8 @@
-"""Deep ranking: CA, QA and SP-QA move ranks up or down; all attacks on ranks by their names.
+"""Deep ranking: CA, QA and SP-QA move ranks up or down; all rank attacks by name.
 
-After robrank (Zhou et al., Adversarial Attack and Defense in Deep Ranking). Distances are those
-the evaluation ranks by. What an image is compared with is chosen once, from clean features, with
-random numbers of its own.
+After robrank (Zhou et al., Adversarial Attack and Defense in Deep Ranking). Distances are those of
+the evaluation. The images to compare with are chosen once, from clean features, with random numbers
+of each image.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from torchreid_adv.errors import ConfigError
 class CandidateRank(RankingObjective):
     """CA+ and CA-: the image's rank in the lists of some queries.
 
-    ``mean over q, x of relu(+-(d(q, c') - d(q, x)))`` falls, where c' is the image, q its queries
+    Lowers ``mean over q, x of relu(+-(d(q, c') - d(q, x)))``, where c' is the image, q its queries
     and x the database. Queries are other images of the references, and the database is the
     references. A query is not in its own list.
 
     Args:
         distance: the metric that ranks.
-        up: raise the rank (CA+) in the lists of random queries, or lower it (CA-) in those of
+        up: raise the rank (CA+) in the lists of random queries, or lower it (CA-) in the lists of
             queries from the nearest 1 %.
         width: number of queries.
-        seed: of the choice.
+        seed: seed of the choice.
     """
 
     figure_name = "percentile rank"
@@ -67,39 +67,39 @@ class CandidateRank(RankingObjective):
             self.width,
             batch.rng(self.seed, "selection"),
             top=not self.up,
-            barred=torch.zeros_like(database.own),
+            barred=torch.zeros_like(database.same_image),
         )
-        chosen = database.mapped[queries]
-        lists = self.distance.between(chosen.flatten(0, 1), database.mapped)
+        query_features = database.mapped[queries]
+        lists = self.distance.between(query_features.flatten(0, 1), database.mapped)
         lists = lists.view(*queries.shape, -1)
-        valid = ~database.own[:, None] & (
+        valid = ~database.same_image[:, None] & (
             queries[..., None] != torch.arange(lists.shape[2], device=queries.device)
         )
         sign = 1.0 if self.up else -1.0
 
         def losses(features: Tensor) -> Tensor:
-            gaps = sign * (self._between(features, chosen)[..., None] - lists)
+            gaps = sign * (self._between(features, query_features)[..., None] - lists)
             return -_mean(F.relu(gaps), valid)
 
         return losses, lambda features: percentile_rank(
-            self._between(features, chosen), lists, valid
+            self._between(features, query_features), lists, valid
         )
 
 
 class QueryRank(RankingObjective):
-    """QA+ and QA-: the ranks of some candidates in the image's list; SP-QA: others kept there.
+    """QA+ and QA-: the ranks of candidates in the image's list; SP-QA keeps the other ranks.
 
-    ``mean over c, x of relu(+-(d(q', c) - d(q', x)))`` falls, where q' is the image, c its
+    Lowers ``mean over c, x of relu(+-(d(q', c) - d(q', x)))``, where q' is the image, c its
     candidates and x the database; SP-QA adds ``keep`` times the same with + for the nearest
-    neighbors of the clean image, which are no candidates then.
+    neighbors of the clean image, which are then not candidates.
 
     Args:
         distance: the metric that ranks.
-        up: raise random candidates (QA+), or lower some of the nearest 1 % (QA-).
+        up: raise random candidates (QA+), or lower candidates from the nearest 1 % (QA-).
         width: number of candidates.
         keep: weight of the neighbors to keep; 0 = none.
-        neighbors: how many of them.
-        seed: of the choice.
+        neighbors: number of neighbors to keep.
+        seed: seed of the choice.
     """
 
     figure_name = "percentile rank"
@@ -122,15 +122,15 @@ class QueryRank(RankingObjective):
     def _functions(
         self, database: Database, batch: Batch, references: References
     ) -> tuple[Figure, Figure]:
-        barred, near = torch.zeros_like(database.own), None
+        barred, near = torch.zeros_like(database.same_image), None
         if self.keep:
-            room = database.own.shape[1] - 2  # one to be moved, and the image itself
+            room = database.same_image.shape[1] - 2  # without a candidate and the image itself
             near = database.nearest(max(1, min(self.neighbors, room)))
             barred = barred.scatter(1, near, True)
-        chosen = database.drawn(
+        candidates = database.drawn(
             self.width, batch.rng(self.seed, "selection"), top=not self.up, barred=barred
         )
-        valid, sign = ~database.own[:, None], 1.0 if self.up else -1.0
+        valid, sign = ~database.same_image[:, None], 1.0 if self.up else -1.0
 
         def hinge(between: Tensor, columns: Tensor, sign: float) -> Tensor:
             gaps = sign * (between.gather(1, columns)[..., None] - between[:, None])
@@ -138,12 +138,12 @@ class QueryRank(RankingObjective):
 
         def losses(features: Tensor) -> Tensor:
             between = self.distance.between(features, database.mapped)
-            found = -hinge(between, chosen, sign)
-            return found if near is None else found - self.keep * hinge(between, near, 1.0)
+            loss = -hinge(between, candidates, sign)
+            return loss if near is None else loss - self.keep * hinge(between, near, 1.0)
 
         def figure(features: Tensor) -> Tensor:
             between = self.distance.between(features, database.mapped)
-            return percentile_rank(between.gather(1, chosen), between[:, None], valid)
+            return percentile_rank(between.gather(1, candidates), between[:, None], valid)
 
         return losses, figure
 
@@ -169,20 +169,20 @@ ERS = (
 
 
 def robustness_score(figures: Mapping[str, float]) -> float:
-    """Return the empirical robustness score of deep ranking, 0 = defenseless, 100 = untouched.
+    """Return the empirical robustness score of deep ranking, 0 = defenseless, 100 = unaffected.
 
     ``mean of {2 CA+, 100 - CA-, 2 QA+, 100 - QA-, 100 (1 - TMA), 50 (2 - ES_shift), ES_R1, LTM,
     GTM, GTT}`` (Zhou et al.): percentile ranks of CA and QA after the attack in percent, TMA the
     cosine after it, ES_shift the cosine distance that the self attack moves a feature, ES_R1, LTM
-    and GTM the rank-1 after the attack in percent, GTT the share of first places kept among the
-    first four, in percent.
+    and GTM the rank-1 after the attack in percent, GTT the share of first images that stay among
+    the first four, in percent.
 
     Args:
-        figures: one for each of ``ca_plus``, ``ca_minus``, ``qa_plus``, ``qa_minus``, ``tma``,
+        figures: a value for each of ``ca_plus``, ``ca_minus``, ``qa_plus``, ``qa_minus``, ``tma``,
             ``es_shift``, ``es_r1``, ``ltm``, ``gtm`` and ``gtt``.
 
     Raises:
-        ConfigError: one is missing, or there are others.
+        ConfigError: a value is missing or unknown.
     """
     if set(figures) != set(ERS):
         wrong = sorted(set(ERS) ^ set(figures))
@@ -278,13 +278,13 @@ def sp_qa(
     keep: float = 10.0,
     neighbors: int = 5,
 ) -> RankingAttack:
-    """Build SP-QA: QA, and the nearest neighbors of the clean image stay where they are.
+    """Build SP-QA: QA that keeps the nearest neighbors of the clean image in place.
 
     Options:
-        up: raise random candidates, or lower some of the nearest.
+        up: raise random candidates, or lower some of the nearest candidates.
         width: number of candidates.
-        keep: weight of the neighbors.
-        neighbors: how many stay.
+        keep: weight of the neighbors to keep.
+        neighbors: number of neighbors to keep.
     """
     seed = budget.seed
     objective = QueryRank(distance, up=up, width=width, keep=keep, neighbors=neighbors, seed=seed)

@@ -1,4 +1,4 @@
-"""FGSM, I-FGSM and MI-FGSM on a re-ID metric: three rows of the one loop."""
+"""FGSM, I-FGSM and MI-FGSM on a re-ID metric: three settings of the gradient loop."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def sign_attack(
     start: str = "zero",
     score: bool = True,
 ) -> GradientAttack:
-    """Build the loop of an attack that takes sign steps.
+    """Build the loop of a sign-step attack.
 
     Args:
-        objective: what grows.
-        budget: with step_size and steps; without momentum the gradient alone is followed.
-        gradient: how it is found.
+        objective: the objective to raise.
+        budget: with step_size and steps; without momentum, steps follow the gradient alone.
+        gradient: computes the gradient.
         start: ``zero``, ``random`` or ``if_stuck``.
-        score: compute the losses of the result, too.
+        score: also compute the losses of the result.
 
     Raises:
-        ConfigError: a budget without step_size or steps, or of no step.
+        ConfigError: the budget lacks step_size or steps, or has no step.
     """
     lr, momentum = budget.required("step_size"), budget.momentum
     return GradientAttack(
@@ -65,11 +65,11 @@ def iteration_rule(eps: float, rounding: str = "floor") -> int:
 
     Args:
         eps: bound in [0, 1].
-        rounding: ``floor`` as the metric attack's code, ``round`` as ODFA's, or ``ceil``.
+        rounding: ``floor`` as in the metric attack's code, ``round`` as in ODFA's, or ``ceil``.
     """
     if rounding not in ROUNDING:
         raise ConfigError(f"unknown rounding '{rounding}'{suggest(rounding, ROUNDING)}")
-    levels = round(to_levels(eps), 6)  # 5 / 255 * 255 is not quite 5
+    levels = round(to_levels(eps), 6)  # 5 / 255 * 255 is not exactly 5
     return max(1, ROUNDING[rounding](min(levels + 4, 1.25 * levels)))
 
 
@@ -98,7 +98,7 @@ def ifgsm(
 
     Options:
         steps: None = :func:`iteration_rule`.
-        rounding: of that rule.
+        rounding: rounding of that rule.
         targeted: pull instead of push.
     """
     return sign_attack(MetricDistance(distance, targeted=targeted), budget)
@@ -119,7 +119,7 @@ def mifgsm(
 
     Options:
         steps: None = :func:`iteration_rule`.
-        rounding: of that rule.
+        rounding: rounding of that rule.
         targeted: pull instead of push.
     """
     return sign_attack(MetricDistance(distance, targeted=targeted), budget)

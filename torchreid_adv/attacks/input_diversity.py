@@ -1,4 +1,4 @@
-"""DI-FGSM and TI-FGSM for images of any shape: gradients that fit more than one network."""
+"""DI-FGSM and TI-FGSM for images of any shape: gradients that transfer between networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from torchreid_adv.errors import ConfigError
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a smaller copy of an image lies within the image's frame, pixels."""
+    """The position of a smaller copy of an image in the image's frame, in pixels."""
 
     top: int
     left: int
@@ -32,17 +32,17 @@ class Placement:
 
 
 class InputDiversity:
-    """With some probability, a smaller copy of an image at a random place on black (Xie et al.).
+    """Shows a smaller copy of the image at a random place on black, with some probability.
 
-    Height and width shrink by the same factor, so that a person keeps their proportions and the
-    frame its size.
+    After Xie et al. Height and width shrink by the same factor, so that a person keeps their
+    proportions and the frame its size.
 
     Args:
         p: probability, [0, 1].
-        smallest: least factor, (0, 1].
+        smallest: smallest factor, (0, 1].
 
     Raises:
-        ConfigError: a value out of its range.
+        ConfigError: a value is out of range.
     """
 
     def __init__(self, *, p: float = 0.5, smallest: float = 0.9) -> None:
@@ -53,16 +53,16 @@ class InputDiversity:
         self.p, self.smallest = p, smallest
 
     def draw(self, height: int, width: int, draws: torch.Generator) -> Placement | None:
-        """Return where the copy of an image goes, None for the image as it is."""
-        chosen, scale, down, right = torch.rand(4, generator=draws, dtype=torch.float64).tolist()
-        if chosen >= self.p:
+        """Return the placement of an image's copy, or None for the image itself."""
+        varied, scale, down, right = torch.rand(4, generator=draws, dtype=torch.float64).tolist()
+        if varied >= self.p:
             return None
         scale = self.smallest + (1 - self.smallest) * scale
         h, w = max(1, round(height * scale)), max(1, round(width * scale))
         return Placement(int(down * (height - h + 1)), int(right * (width - w + 1)), h, w)
 
     def apply(self, image: Tensor, place: Placement | None) -> Tensor:
-        """Return an image (3, H, W) with its copy at that place, differentiably."""
+        """Return an image (3, H, W) with its copy at that place; differentiable."""
         if place is None:
             return image
         height, width = image.shape[-2:]
@@ -74,29 +74,29 @@ class InputDiversity:
 
 
 class Diversified(Objective):
-    """An objective seen through input diversity, drawn anew in each step.
+    """An objective seen through input diversity, with new draws in each step.
 
     Args:
-        objective: what grows.
+        objective: the objective to raise.
         diversity: how the images vary.
-        seed: of the draws, which each image has of its own.
+        seed: seed of the draws, which are per image.
     """
 
     def __init__(self, objective: Objective, diversity: InputDiversity, *, seed: int = 0) -> None:
         self.objective, self.diversity, self.seed = objective, diversity, seed
 
     def describe(self) -> dict[str, Any]:
-        """Return what the objective says, and the diversity."""
+        """Return the description of the objective, and the diversity."""
         diversity = {"p": self.diversity.p, "smallest": self.diversity.smallest}
         return {**self.objective.describe(), "input_diversity": diversity}
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> losses, of varied images where a gradient is asked for."""
+        """Return images -> losses, on varied images if a gradient is needed."""
         generators = batch.rng(self.seed, "diversity")
         losses_of = self.objective.bind(embed, batch, references)
 
         def losses(images: Tensor) -> Tensor:
-            if not images.requires_grad:  # what is reported is the image as it is
+            if not images.requires_grad:  # reported losses are of the unvaried image
                 return losses_of(images)
             return losses_of(self._varied(images, batch, generators))
 
@@ -133,7 +133,7 @@ def difgsm(
 
     Options:
         p: probability that an image is varied in a step.
-        smallest: least factor by which it shrinks.
+        smallest: smallest factor of its size.
         targeted: pull instead of push.
     """
     objective = MetricDistance(distance, targeted=targeted)
@@ -164,9 +164,9 @@ def tifgsm(
 
     Options:
         kernel: odd length of a side of the Gaussian kernel, pixels.
-        reach: standard deviations from its center to its border.
+        reach: number of standard deviations from its center to its border.
         p: probability that an image is varied in a step.
-        smallest: least factor by which it shrinks.
+        smallest: smallest factor of its size.
         targeted: pull instead of push.
     """
     objective: Objective = MetricDistance(distance, targeted=targeted)

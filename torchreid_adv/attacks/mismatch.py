@@ -1,4 +1,4 @@
-"""TMA, LTM, GTM, GTT: an image moves to or from one other: random, by identity, the first."""
+"""TMA, LTM, GTM and GTT: an image moves towards or away from a single other image."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torchreid_adv.attacks.references import References
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.errors import ConfigError
 
-KEPT = 4  # places among which GTT counts the first image as kept
+KEPT = 4  # GTT counts the first image as kept within this many places
 
 
 class TargetedMismatch(RankingObjective):
-    """TMA: the cosine to the feature of a random database image grows."""
+    """TMA: raises the cosine to the feature of a random database image."""
 
     figure_name = "cosine"
     figure_of = "the image and a random one"
@@ -28,7 +28,7 @@ class TargetedMismatch(RankingObjective):
         self, database: Database, batch: Batch, references: References
     ) -> tuple[Figure, Figure]:
         draws = batch.rng(self.seed, "selection")
-        barred = torch.zeros_like(database.own)
+        barred = torch.zeros_like(database.same_image)
         columns = database.drawn(1, draws, top=False, barred=barred)[:, 0]
         target = database.mapped[columns]
 
@@ -39,10 +39,10 @@ class TargetedMismatch(RankingObjective):
 
 
 class LearningToMisrank(RankingObjective):
-    """LTM: the furthest other identity comes nearer than the nearest image of the own one.
+    """LTM: the furthest other identity gets nearer than the nearest image of the same identity.
 
-    ``relu(max over others d - min over own d)`` falls. Own images are the references', the image
-    itself not among them.
+    Lowers ``relu(max over others d - min over own d)``. Own images are the references of the image,
+    without the image itself.
     """
 
     figure_name = "rank-1"
@@ -52,11 +52,11 @@ class LearningToMisrank(RankingObjective):
     def _functions(
         self, database: Database, batch: Batch, references: References
     ) -> tuple[Figure, Figure]:
-        own, others = _labels(references, batch, database)
+        positives, others = _labels(references, batch, database)
 
         def extremes(features: Tensor, far: float) -> tuple[Tensor, Tensor]:
             between = self.distance.between(features, database.mapped)
-            nearest = between.masked_fill(~own, math.inf).amin(1)
+            nearest = between.masked_fill(~positives, math.inf).amin(1)
             negatives = between.masked_fill(~others, -far)
             return (negatives.amax(1) if far > 0 else negatives.amin(1)), nearest
 
@@ -72,7 +72,7 @@ class LearningToMisrank(RankingObjective):
 
 
 class GreedyTopMisranking(RankingObjective):
-    """GTM: nearer to the nearest image of another identity, chosen at the clean image."""
+    """GTM: moves towards the nearest image of another identity, fixed at the clean image."""
 
     figure_name = "rank-1"
     figure_of = "the images' own lists"
@@ -81,7 +81,7 @@ class GreedyTopMisranking(RankingObjective):
     def _functions(
         self, database: Database, batch: Batch, references: References
     ) -> tuple[Figure, Figure]:
-        own, others = _labels(references, batch, database)
+        positives, others = _labels(references, batch, database)
         target = database.mapped[database.nearest(1, others)[:, 0]]
 
         def losses(features: Tensor) -> Tensor:
@@ -89,16 +89,16 @@ class GreedyTopMisranking(RankingObjective):
 
         def figure(features: Tensor) -> Tensor:
             between = self.distance.between(features, database.mapped)
-            nearest = between.masked_fill(~own, math.inf).amin(1)
+            nearest = between.masked_fill(~positives, math.inf).amin(1)
             return (nearest < between.masked_fill(~others, math.inf).amin(1)).to(features)
 
         return losses, figure
 
 
 class GreedyTopTranslocation(RankingObjective):
-    """GTT: the first image of the clean list leaves the first four places.
+    """GTT: moves the first image of the clean list out of the first four places.
 
-    ``mean over x of relu(d(q', x) - d(q', c))`` falls, where q' is the image, c the image nearest
+    Lowers ``mean over x of relu(d(q', x) - d(q', c))``, where q' is the image, c the image nearest
     to it when it was clean, and x the database: QA- on the first candidate.
     """
 
@@ -109,36 +109,36 @@ class GreedyTopTranslocation(RankingObjective):
     def _functions(
         self, database: Database, batch: Batch, references: References
     ) -> tuple[Figure, Figure]:
-        first, valid = database.nearest(1), ~database.own
+        first, valid = database.nearest(1), ~database.same_image
 
         def between(features: Tensor) -> tuple[Tensor, Tensor]:
             distances = self.distance.between(features, database.mapped)
             return distances, distances.gather(1, first)
 
         def losses(features: Tensor) -> Tensor:
-            others, own = between(features)
-            gaps = F.relu(others - own) * valid
+            others, first_distance = between(features)
+            gaps = F.relu(others - first_distance) * valid
             return -gaps.sum(1) / valid.sum(1)
 
         def figure(features: Tensor) -> Tensor:
-            others, own = between(features)
-            return (((others < own) & valid).sum(1) < KEPT).to(features)
+            others, first_distance = between(features)
+            return (((others < first_distance) & valid).sum(1) < KEPT).to(features)
 
         return losses, figure
 
 
 def _labels(references: References, batch: Batch, database: Database) -> tuple[Tensor, Tensor]:
-    """Return which database images are an image's references, and which are of others (N, R).
+    """Return which database images are an image's references, and which show others (N, R).
 
     Raises:
-        ConfigError: an image has no reference of its identity, or none of another one.
+        ConfigError: an image has no reference of its identity, or no reference of another identity.
     """
-    device = database.own.device
-    own = references.positives(batch).to(device) & ~database.own
+    device = database.same_image.device
+    positives = references.positives(batch).to(device) & ~database.same_image
     same = replace(references, rule="all").positives(batch).to(device)
-    others = ~same & ~database.own
-    if not (own.any(1) & others.any(1)).all():
+    others = ~same & ~database.same_image
+    if not (positives.any(1) & others.any(1)).all():
         raise ConfigError(
             "this attack needs, for each image, references of its identity and of another one"
         )
-    return own, others
+    return positives, others

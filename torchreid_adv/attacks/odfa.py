@@ -1,4 +1,4 @@
-"""ODFA and FNA: towards the opposite of an image's own feature, or the furthest other identity."""
+"""ODFA and FNA: towards the opposite of an image's feature, or the furthest other identity."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from torchreid_adv.errors import ConfigError
 
 
 class FurthestNegative(Objective):
-    """Away from all of the own identity's features, towards the furthest other identity (FNA).
+    """Away from all features of the image's identity, towards the furthest other identity (FNA).
 
     ``sum_i |f - p_i|^2 - |f - c|^2`` (Bouniot et al., Vulnerability of Person Re-Identification
-    Models to Metric Adversarial Attacks), where c is the mean feature of that other identity which
-    is furthest from the clean image, found once.
+    Models to Metric Adversarial Attacks), where c is the mean feature of the identity furthest from
+    the clean image, computed once.
 
     Args:
-        distance: the metric that is attacked.
+        distance: the distance to attack.
     """
 
     def __init__(self, distance: Distance) -> None:
@@ -43,11 +43,11 @@ class FurthestNegative(Objective):
         }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> distance to their own identity minus that to the furthest other.
+        """Return images -> distance to their identity minus that to the furthest other identity.
 
         Raises:
-            ConfigError: no references are given, or all are of one identity.
-            DataError: an image has none of its own identity.
+            ConfigError: references are missing, or all of one identity.
+            DataError: an image has no reference of its identity.
         """
         if references is None:
             raise ConfigError("this attack needs references: pass References(features, rule=...)")
@@ -68,21 +68,21 @@ class FurthestNegative(Objective):
         pids, centers = references.centers(self.distance, batch.images)
         if len(pids) < 2:
             raise ConfigError("this attack needs references of two identities at least")
-        assert batch.pids is not None  # the positives were found by them
+        assert batch.pids is not None  # needed for the positives above
         apart = torch.cdist(clean, centers)
         apart[batch.pids.to(pids.device)[:, None] == pids] = -1
         return centers[apart.argmax(1)]
 
 
 class OppositeDirection(SelfDistance):
-    """Nearness to the opposite of the image's own feature (Zheng et al., U-turn attack).
+    """Nearness to the opposite of the image's clean feature (Zheng et al., U-turn attack).
 
-    The target is the clean feature's direction, negated, and fixed. On unit features this is the
-    self metric attack: ``|f + f0|^2 = 4 - |f - f0|^2``; on others it also draws their length to 1.
+    The target is the negated direction of the clean feature, and fixed. On unit features this is
+    the self metric attack: ``|f + f0|^2 = 4 - |f - f0|^2``; otherwise it also pulls lengths to 1.
     """
 
     def describe(self) -> dict[str, Any]:
-        """Return the metric, and what the reference is."""
+        """Return the metric and the reference."""
         return {**super().describe(), "reference": "its own opposite"}
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
@@ -109,8 +109,8 @@ U_TURN = "Zheng et al., U-turn: Crafting Adversarial Queries with Opposite-direc
 def odfa(budget: Budget, distance: Distance) -> GradientAttack:
     """Build the opposite-direction feature attack: sign steps from a random start.
 
-    The published code starts at the clean image, where the gradient on unit features is rounding
-    noise.
+    The published code starts at the clean image, where the gradient on unit features is only
+    rounding noise.
 
     Options:
         steps: None = ``round(min(eps + 4, 1.25 eps))``, eps in gray levels.

@@ -1,4 +1,4 @@
-"""PGD and APGD on a re-ID metric: sign steps from a random start, of one size or falling."""
+"""PGD and APGD on a re-ID metric: sign steps from a random start, of fixed or falling size."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CROCE = (
     "Croce and Hein, Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse "
     "Parameter-free Attacks, 2020"
 )
-_REACH = 2.5  # the steps together, in bounds: from any start any point of the ball is reached
+_REACH = 2.5  # total length of the steps in bounds, enough to cross the ball
 
 
 def _reaching(eps: float, steps: int) -> float:
-    """Return the step size of which all steps together are 2.5 bounds; 1 crosses any image."""
+    """Return the step size for a total length of 2.5 bounds; 1 crosses any image."""
     return min(1.0, _REACH * eps / max(steps, 1))
 
 
@@ -33,7 +33,7 @@ def _reaching(eps: float, steps: int) -> float:
     steps=20,
 )
 def pgd(budget: Budget, distance: Distance, *, targeted: bool = False) -> GradientAttack:
-    """Build PGD: I-FGSM from uniform noise in the eps-ball, drawn for each image by itself.
+    """Build PGD: I-FGSM from uniform noise in the eps-ball, drawn separately for each image.
 
     Options:
         step_size: pixel units of [0, 1]; None = 2.5 eps / steps.
@@ -46,13 +46,13 @@ def pgd(budget: Budget, distance: Distance, *, targeted: bool = False) -> Gradie
 def apgd(
     budget: Budget, distance: Distance, *, start: str = "random", targeted: bool = False
 ) -> GradientAttack:
-    """Build APGD (algorithm 1): steps with momentum, at first twice the bound; the best counts.
+    """Build APGD (algorithm 1): momentum, first steps of twice the bound, and the best point kept.
 
-    The loss is the metric's, in the place of the paper's classification losses.
+    The loss is the metric's, instead of the paper's classification losses.
 
     Options:
-        steps: how many; the schedule of the step size follows from it.
-        start: ``random`` as the paper, or ``zero``, the clean image.
+        steps: number of steps; the schedule of the step size follows from it.
+        start: ``random`` as in the paper, or ``zero``, the clean image.
         targeted: pull instead of push.
     """
     return apgd_of(MetricDistance(distance, targeted=targeted), budget, start=start)
@@ -62,12 +62,12 @@ def apgd_of(objective: Objective, budget: Budget, *, start: str = "zero") -> Gra
     """Build APGD on an objective: steps of twice the bound that halve, the best point kept.
 
     Args:
-        objective: what grows.
-        budget: with steps.
+        objective: the objective to raise.
+        budget: the budget, with steps.
         start: ``zero`` or ``random``.
 
     Raises:
-        ConfigError: a budget without steps, or of no step.
+        ConfigError: the budget lacks steps, or has no step.
     """
     steps = budget.required("steps")
     return GradientAttack(

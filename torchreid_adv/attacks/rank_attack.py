@@ -1,8 +1,8 @@
-"""What attacks on ranks share: the database, the base of their objectives, and their loop.
+"""Shared parts of rank attacks: the database, the base of their objectives, and their loop.
 
-After robrank (Zhou et al., Adversarial Attack and Defense in Deep Ranking). Distances are those
-the evaluation ranks by. What an image is compared with is chosen once, from clean features, with
-random numbers of its own.
+After robrank (Zhou et al., Adversarial Attack and Defense in Deep Ranking). Distances are those of
+the evaluation. The images to compare with are chosen once, from clean features, with random numbers
+of each image.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
 
 PERCENTILE = "percent, 0 = first in the list, 100 = last"
-TOP = 0.01  # share of the database from which what is moved away is drawn
+TOP = 0.01  # nearest share of the database to draw from
 Figure = Callable[[Tensor], Tensor]  # mapped features (N, E) -> figures (N,)
 
 
 def percentile_rank(candidates: Tensor, database: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Return how much of a database is nearer than the candidates, percent.
+    """Return the share of a database that is nearer than the candidates, in percent.
 
-    0 = nothing is nearer, 100 = everything is.
+    0 = nothing is nearer, 100 = everything is nearer.
 
     Args:
         candidates: (N, W) distances between images and W others.
-        database: (N, W, R) distances of what the candidates are ranked among, or a shape that
-            broadcasts to it.
-        valid: bool of such a shape, what of the database counts; None = all.
+        database: (N, W, R) distances to the images that the candidates are ranked among, or a shape
+            that broadcasts to it.
+        valid: bool of such a shape, the distances that count; None = all.
 
     Returns:
         (N,) means over the W.
@@ -55,36 +55,36 @@ def percentile_rank(candidates: Tensor, database: Tensor, valid: Tensor | None =
 
 @dataclass(frozen=True)
 class Database:
-    """The other side's features as an attack on ranks sees them.
+    """The other side's features, prepared for an attack on ranks.
 
     Args:
         mapped: (R, E) features in the space where distances are Euclidean.
-        clean: (N, E) the batch's own clean features there.
+        clean: (N, E) the batch's clean features in that space.
         distances: (N, R) between the two.
-        own: (N, R) bool, where a database image is the batch's image itself.
+        same_image: (N, R) bool, True where a database image is the batch's image itself.
     """
 
     mapped: Tensor
     clean: Tensor
     distances: Tensor
-    own: Tensor
+    same_image: Tensor
 
     @classmethod
     @torch.no_grad()
     def of(cls, distance: Distance, embed: Embed, batch: Batch, references: References) -> Database:
-        """Return the database of a batch."""
+        """Build the database of a batch."""
         mapped = distance.map(references.features.values.to(batch.images))
         clean = distance.map(embed(batch.images))
         names = {name: row for row, name in enumerate(references.features.image_ids)}
-        own = torch.zeros(len(clean), len(mapped), dtype=torch.bool, device=clean.device)
+        same_image = torch.zeros(len(clean), len(mapped), dtype=torch.bool, device=clean.device)
         for row, name in enumerate(batch.image_ids):
             if name in names:
-                own[row, names[name]] = True
-        return cls(mapped, clean, distance.between(clean, mapped), own)
+                same_image[row, names[name]] = True
+        return cls(mapped, clean, distance.between(clean, mapped), same_image)
 
     def nearest(self, count: int, allowed: Tensor | None = None) -> Tensor:
-        """Return the (N, count) nearest columns, an image itself left out."""
-        barred = self.own if allowed is None else self.own | ~allowed
+        """Return the (N, count) nearest columns, without the image itself."""
+        barred = self.same_image if allowed is None else self.same_image | ~allowed
         return self.distances.masked_fill(barred, math.inf).topk(count, largest=False).indices
 
     def drawn(
@@ -93,12 +93,12 @@ class Database:
         """Return (N, count) columns drawn for each image, from all or from the nearest 1 %.
 
         Args:
-            count: how many, fewer where the database is smaller.
+            count: number of columns, fewer if the database is smaller.
             draws: one generator per image.
-            top: draw from the nearest 1 %, and from the nearest ``count`` at least.
-            barred: (N, R) bool, what must not be drawn, besides the image itself.
+            top: draw from the nearest 1 %, but at least from the nearest ``count``.
+            barred: (N, R) bool, columns not to draw, besides the image itself.
         """
-        barred = barred | self.own
+        barred = barred | self.same_image
         count = min(count, int((~barred).sum(1).min()))
         rows = []
         for distances, closed, generator in zip(self.distances, barred, draws, strict=True):
@@ -106,28 +106,28 @@ class Database:
             length = int((~closed).sum())
             if top:
                 length = min(length, max(count, math.ceil(TOP * len(distances))))
-            chosen = torch.randperm(length, generator=generator)[:count]
-            rows.append(order[chosen.to(order.device)])
+            places = torch.randperm(length, generator=generator)[:count]
+            rows.append(order[places.to(order.device)])
         return torch.stack(rows)
 
 
 class RankingObjective(Objective):
-    """What the attacks on ranks have in common.
+    """The base of the objectives on ranks.
 
     Args:
         distance: the metric that ranks.
-        seed: of the choice.
+        seed: seed of the choice.
     """
 
-    figure_name = ""  # of the attack's own figure
-    figure_of = ""  # what it is measured on
+    figure_name = ""  # of the attack's measure
+    figure_of = ""  # what it measures
     figure_unit = ""
 
     def __init__(self, distance: Distance, *, seed: int = 0) -> None:
         self.distance, self.seed = distance, seed
 
     def describe(self) -> dict[str, Any]:
-        """Return the metric, and what the attack's own figure is."""
+        """Return the metric, and the attack's measure."""
         return {
             "metric": self.distance.name,
             "normalized": self.distance.normalize,
@@ -137,10 +137,10 @@ class RankingObjective(Objective):
         }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> what the attack makes grow.
+        """Return images -> what the attack raises.
 
         Raises:
-            ConfigError: no references are given.
+            ConfigError: references are missing.
             DataError: an image lacks what this attack needs.
         """
         losses, _ = self.functions(embed, batch, references)
@@ -149,7 +149,7 @@ class RankingObjective(Objective):
     def functions(
         self, embed: Embed, batch: Batch, references: References | None
     ) -> tuple[Figure, Figure]:
-        """Return the objective and the attack's own figure, both of mapped features."""
+        """Return the objective and the attack's measure, both of mapped features."""
         if references is None or len(references.features) < 2:
             raise ConfigError(
                 "this attack ranks among reference features: pass References(features) of two "
@@ -162,28 +162,30 @@ class RankingObjective(Objective):
     def _functions(
         self, database: Database, batch: Batch, references: References
     ) -> tuple[Figure, Figure]:
-        """Return the objective and the figure."""
+        """Return the objective and the measure."""
 
     def _between(self, features: Tensor, columns: Tensor) -> Tensor:
-        """Return distances (N, W) between features (N, E) and others (N, W, E) of their own."""
+        """Return the distances (N, W) between features (N, E) and the others (N, W, E) of each."""
         rows = zip(features.split(1), columns, strict=True)
-        return torch.cat([self.distance.between(feature, own) for feature, own in rows])
+        return torch.cat(
+            [self.distance.between(feature, feature_columns) for feature, feature_columns in rows]
+        )
 
 
 def _mean(values: Tensor, valid: Tensor) -> Tensor:
-    """Return the mean (N,) of what is valid of (N, W, R)."""
+    """Return the mean (N,) over the valid entries of (N, W, R)."""
     counts = valid.to(values)
     return (values * counts).sum((1, 2)) / counts.sum((1, 2)).clamp_min(1)
 
 
 @dataclass(frozen=True)
 class Ranked(Adversarial):
-    """What an attack on ranks gives back.
+    """The result of an attack on ranks.
 
     Args:
-        figure: name of the attack's own figure: ``percentile rank`` (0 = first, 100 = last, mean
-            over what was chosen), ``cosine`` (to the target), ``rank-1`` (1 = the nearest image
-            that counts is of the own identity) or ``first place kept among the first four``.
+        figure: name of the attack's measure: ``percentile rank`` (0 = first, 100 = last, mean over
+            the chosen images), ``cosine`` (to the target), ``rank-1`` (1 = the nearest image that
+            counts has the same identity) or ``first place kept among the first four``.
         figure_before: (N,) of the clean images.
         figure_after: (N,) of the adversarial images.
     """
@@ -193,7 +195,7 @@ class Ranked(Adversarial):
     figure_after: Tensor
 
     def facts(self) -> dict[str, Tensor]:
-        """Return the figure before and after."""
+        """Return the measure before and after."""
         return {"figure_before": self.figure_before, "figure_after": self.figure_after}
 
 
@@ -201,7 +203,7 @@ class RankingAttack(GradientAttack):
     """Sign steps on an objective of ranks.
 
     Args:
-        objective: what grows.
+        objective: the objective to raise.
         budget: with step_size and steps.
     """
 
@@ -220,20 +222,22 @@ class RankingAttack(GradientAttack):
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Ranked:
-        """Attack a batch; the model, the batch and the random state are left as they were."""
+        """Attack a batch; the model, the batch and the random state are left unchanged."""
         with prepared(model, batch.images, precision=self.precision) as ready:
-            found = super().__call__(ready, batch, references)
+            adversarial = super().__call__(ready, batch, references)
             embed = batch.embed(ready)
             mapped = self.objective.distance.map
             with torch.no_grad(), seeded(self.seed, batch, self.steps):
                 _, figure = self.objective.functions(embed, batch, references)
-                clean, moved = (figure(mapped(embed(x))) for x in (batch.images, found.images))
+                clean, moved = (
+                    figure(mapped(embed(x))) for x in (batch.images, adversarial.images)
+                )
         return Ranked(
-            found.images,
-            found.before,
-            found.after,
-            found.zero_gradient,
-            found.trace,
+            adversarial.images,
+            adversarial.before,
+            adversarial.after,
+            adversarial.zero_gradient,
+            adversarial.trace,
             self.objective.figure_name,
             clean,
             moved,

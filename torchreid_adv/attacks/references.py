@@ -1,4 +1,4 @@
-"""References: features an image is pushed away from or pulled to; which target each image has."""
+"""References: the features to push an image away from or pull it to; targets of images."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, DataError, printable, suggest
 from torchreid_adv.models.features import Features
 
-SIDE_RULES = {"gallery": "all", "query": "other"}  # whom an image of a side is attacked with
+SIDE_RULES = {"gallery": "all", "query": "other"}  # the default reference rule of each side
 _BLOCK = 256  # images whose references are looked up together
 RULES = ("all", "other", "leave_one_out", "leave_one_out_or_self")
 
 
 @dataclass(frozen=True)
 class References:
-    """Clean, fixed features, and the rule that says which of them belong to an image.
+    """Clean, fixed features, and the rule that assigns them to images.
 
     Args:
         features: usually of the other side of the data set.
         rule: ``all`` images of the identity (a gallery image against its queries), those of
             ``other`` cameras (a query against its gallery), or ``leave_one_out``: all but itself;
-            ``leave_one_out_or_self`` gives an image that is alone itself, which an attack leaves
-            from a random start only.
-        targets: image_id or pid (as text) -> the identity to take instead of the image's own. Where
-            there are any, images without one have no references.
+            with ``leave_one_out_or_self`` an image without others gets itself, which an attack
+            leaves only from a random start.
+        targets: image_id or pid (as text) -> the identity to use instead of the image's own. If
+            there are any, images without a target have no references.
 
     Raises:
-        ConfigError: an unknown rule.
+        ConfigError: the rule is unknown.
     """
 
     features: Features
@@ -54,7 +54,7 @@ class References:
         """Return which features belong to which image: (N, R) bool, on the CPU.
 
         Raises:
-            ConfigError: the batch lacks pids, or camids where the rule needs them.
+            ConfigError: the batch lacks pids, or camids if the rule needs them.
         """
         if batch.pids is None or (self.rule == "other" and batch.camids is None):
             raise ConfigError(
@@ -65,8 +65,7 @@ class References:
     def target_of(self, image_id: str, pid: int) -> int | None:
         """Return the identity whose features an image is compared with.
 
-        Where there are targets, an image that has none, or that is of its own target identity, is
-        compared with nothing: None.
+        If there are targets, None for an image without one, or with its own identity as target.
         """
         if not self.targets:
             return pid
@@ -74,11 +73,11 @@ class References:
         return None if target == pid else target
 
     def mask(self, pids: Tensor, camids: Tensor | None, image_ids: Sequence[str]) -> Tensor:
-        """Return which features belong to which of some images: (N, R) bool."""
+        """Return which features belong to which image: (N, R) bool."""
         pairs = zip(image_ids, pids.tolist(), strict=True)
-        wanted = [self.target_of(image_id, pid) for image_id, pid in pairs]
-        has_one = torch.tensor([target is not None for target in wanted], dtype=torch.bool)
-        identities = torch.tensor([target or 0 for target in wanted], dtype=torch.int64)
+        targets = [self.target_of(image_id, pid) for image_id, pid in pairs]
+        has_one = torch.tensor([target is not None for target in targets], dtype=torch.bool)
+        identities = torch.tensor([target or 0 for target in targets], dtype=torch.int64)
         mask = (identities[:, None] == self.features.pids[None]) & has_one[:, None]
         if self.rule == "other" and camids is not None:
             mask &= camids.cpu()[:, None] != self.features.camids[None]
@@ -91,7 +90,7 @@ class References:
         return mask
 
     def known(self, pids: Tensor, camids: Tensor, image_ids: Sequence[str]) -> Tensor:
-        """Return which of many images have a reference: (N,) bool, found block by block.
+        """Return which images have a reference: (N,) bool, computed block by block.
 
         Args:
             pids: (N,) identities.
@@ -100,11 +99,11 @@ class References:
         """
         ends = range(0, len(image_ids), _BLOCK)
         blocks = [slice(start, start + _BLOCK) for start in ends]
-        found = [self.mask(pids[b], camids[b], image_ids[b]).any(1) for b in blocks]
-        return torch.cat(found) if found else torch.zeros(0, dtype=torch.bool)
+        has_reference = [self.mask(pids[b], camids[b], image_ids[b]).any(1) for b in blocks]
+        return torch.cat(has_reference) if has_reference else torch.zeros(0, dtype=torch.bool)
 
     def _rows(self) -> dict[str, int]:
-        """Return image_id -> its row among the features; made once."""
+        """Return image_id -> its row among the features, computed once."""
         if "rows" not in self._mapped:
             self._mapped["rows"] = {name: row for row, name in enumerate(self.features.image_ids)}
         rows: dict[str, int] = self._mapped["rows"]
@@ -113,11 +112,11 @@ class References:
     def means(self, batch: Batch, distance: Distance) -> tuple[Tensor, Tensor]:
         """Return each image's mean mapped reference (N, E) and the references' spread (N,).
 
-        The mean squared distance to the references is the squared distance to their mean, not
-        normalized again, plus the spread; so one vector per image is all an attack needs.
+        The mean squared distance to the references is the squared distance to their mean (not
+        normalized again) plus the spread, so an attack needs only one vector per image.
 
         Raises:
-            ConfigError: the distance is no squared Euclidean one.
+            ConfigError: the distance is not squared Euclidean.
             DataError: an image has no reference.
         """
         if not distance.squared_euclidean:
@@ -146,14 +145,14 @@ class References:
         groups = [references[row] for row in self._some_each(batch).to(references.device)]
 
         def mean_distance(mapped: Tensor) -> Tensor:
-            # one by one, so that an image's bits do not depend on its neighbors
+            # one by one, so that an image's result does not depend on the others
             pairs = zip(mapped.split(1), groups, strict=True)
-            return torch.cat([distance.between(one, group).mean(1) for one, group in pairs])
+            return torch.cat([distance.between(feature, group).mean(1) for feature, group in pairs])
 
         return mean_distance
 
     def _some_each(self, batch: Batch) -> Tensor:
-        """Return the positives (N, R) of a batch, in which no row is empty."""
+        """Return the positives (N, R) of a batch, at least one per row."""
         mask = self.positives(batch)
         empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
         if empty:
@@ -164,14 +163,14 @@ class References:
         return mask
 
     def centers(self, distance: Distance, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return all identities (K,) and the mean of each one's mapped features (K, E)."""
+        """Return all identities (K,) and the mean of their mapped features (K, E)."""
         mapped = self._map(distance, like)
         pids, of = self.features.pids.to(mapped.device).unique(return_inverse=True)
         sums = mapped.new_zeros(len(pids), mapped.shape[1]).index_add_(0, of, mapped)
         return pids, sums / of.bincount().to(mapped)[:, None]
 
     def _map(self, distance: Distance, like: Tensor) -> Tensor:
-        """Return all features mapped, on the device and in the format of some images; once."""
+        """Return all mapped features, on the device and with the dtype of images; computed once."""
         key = (distance, like.device, like.dtype)
         if key not in self._mapped:
             self._mapped[key] = distance.map(self.features.values.to(like)).detach()
@@ -193,23 +192,23 @@ def target_map(
     side: str = "attacked",
     left_out: Collection[str] = (),
 ) -> dict[str, int]:
-    """Return image_id -> target identity, of the images that have a target.
+    """Return image_id -> target identity, for the images that have a target.
 
-    An image that the setting gives no target, and an image of the one target identity, is not in
-    the map: it is not attacked and not counted.
+    Images without a target, and images that show their target identity, are not in the map: they
+    are neither attacked nor counted.
 
     Args:
         setting: ``random`` (another identity for each image, seeded), one pid, or a JSON file that
-            maps image_ids or pids to pids; an image_id goes before its pid.
+            maps image_ids or pids to pids; an image_id takes precedence over its pid.
         records: the images of the attacked side.
         pids: (R,) identities that have reference features.
-        seed: of the random choice.
-        side: what an error calls these images.
-        left_out: names that a file may have, but that are no records: bad images.
+        seed: seed of the random choice.
+        side: name of the side in errors.
+        left_out: names that a file may contain although they are not records: bad images.
 
     Raises:
-        ConfigError: a setting that cannot be read, names that are no images of the side, an image's
-            own identity as its target, a target without reference features, or no target at all.
+        ConfigError: the setting cannot be read, or has names that are not images of the side, an
+            image's own identity as its target, a target without reference features, or no target.
     """
     known = sorted(set(pids.tolist()))
     if setting == RANDOM:
@@ -234,7 +233,7 @@ def target_map(
 
 
 def map_facts(setting: str) -> dict[str, str]:
-    """Return what makes a target map the same one: the setting and, of a file, its content."""
+    """Return what identifies a target map: the setting and, for a file, its content."""
     path = Path(setting).expanduser()
     facts = {"target_map": setting}
     return facts | ({"target_map_sha256": sha256(path.read_bytes())} if path.is_file() else {})
@@ -243,15 +242,15 @@ def map_facts(setting: str) -> dict[str, str]:
 def _of_file(
     path: Path, records: Sequence[Record], side: str, left_out: Collection[str]
 ) -> dict[str, int]:
-    """Return the targets of the records that a file names, by themselves or by their identity."""
+    """Return the targets of the records that a file names, by image_id or by pid."""
     by_name, by_pid = _read(path), dict[int, int]()
-    names, own = {r.image_id for r in records}, {r.pid for r in records}
+    names, pids = {r.image_id for r in records}, {r.pid for r in records}
     for name in by_name.keys() - names - set(left_out):
-        if not _PID.fullmatch(name) or int(name) not in own:
-            what = "identity" if _PID.fullmatch(name) else "image"
+        if not _PID.fullmatch(name) or int(name) not in pids:
+            kind = "identity" if _PID.fullmatch(name) else "image"
             raise ConfigError(
-                f"adv.attack.target_map names the {what} '{printable(name)}', of which there is no "
-                f"{side} image{'' if what == 'identity' else suggest(name, names)}"
+                f"adv.attack.target_map names the {kind} '{printable(name)}', of which there is no "
+                f"{side} image{'' if kind == 'identity' else suggest(name, names)}"
             )
         if int(name) in by_pid:
             raise ConfigError(f"adv.attack.target_map gives identity {int(name)} two targets")
@@ -295,7 +294,7 @@ def _read(path: Path) -> dict[str, int]:
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object; one that names a key twice says two things."""
+    """Return a JSON object; refuse duplicate keys."""
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]

@@ -1,4 +1,4 @@
-"""One noise for all frames of a tracklet."""
+"""The same noise for all frames of a tracklet."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _HALF = from_levels(0.5)
 class SharedDelta(Perturbation):
     """The same noise on each frame of a tracklet, within an L-infinity ball; pixels in [0, 1].
 
-    What is added is the noise in whole gray levels, to the nearest: rounding each frame after
-    fractions were added would make stored differences of frames differ by a level. Gradients pass
-    through the rounding as if it were not there. A frame that leaves [0, 1] is clamped, and says
-    nothing of the noise there; where no frame would move any further, the noise ends, too.
+    The noise is added in whole gray levels, rounded to nearest: if each frame were rounded after
+    adding fractions, stored differences of frames could differ by a level. Gradients ignore the
+    rounding. A frame that leaves [0, 1] is clamped, and gives no gradient there; the noise stops
+    where no frame would change any further.
 
     Args:
         eps: radius, pixel units of [0, 1].
@@ -46,14 +46,14 @@ class SharedDelta(Perturbation):
         self.eps = eps
 
     def describe(self) -> dict[str, Any]:
-        """Return that the noise is shared."""
+        """Describe the noise as shared."""
         return {"tracklet": "shared"}
 
     def reset(self, batch: Batch) -> None:
         """Start without noise.
 
         Raises:
-            ConfigError: single images.
+            ConfigError: the batch has single images.
         """
         if batch.images.ndim != 5:
             raise ConfigError("noise shared by frames is for tracklets, and this batch is images")
@@ -63,10 +63,10 @@ class SharedDelta(Perturbation):
         self.delta = nn.Parameter(torch.zeros_like(clean[:, :1]))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the adversarial frames (N, T, 3, H, W) of clean ones."""
+        """Return the adversarial frames (N, T, 3, H, W) of clean frames."""
         still = self.delta.detach()
         moved = images + still + (whole_noise(still, self.eps) - still)
-        free = (moved > -_HALF) & (moved < 1 + _HALF)  # to be at the edge is not to be beyond it
+        free = (moved > -_HALF) & (moved < 1 + _HALF)  # a pixel at the edge is not beyond it
         if self.inside is not None:
             free = free & (self.inside > 0)
             moved = moved * self.inside
@@ -74,7 +74,7 @@ class SharedDelta(Perturbation):
 
     @torch.no_grad()
     def project(self, images: Tensor) -> None:
-        """Clamp the noise into the ball, and to where it still moves a frame."""
+        """Clamp the noise into the ball, and to where it still changes a frame."""
         shown = None if self.inside is None else self.inside > 0
         bright = images.amax(1, keepdim=True)
         dark = (images if shown is None else images.masked_fill(~shown, 1)).amin(1, keepdim=True)
@@ -83,7 +83,7 @@ class SharedDelta(Perturbation):
 
     @torch.no_grad()
     def randomize(self, generators: Sequence[torch.Generator], where: Tensor | None = None) -> None:
-        """Move the noise of tracklets by a uniform draw in [-eps, eps]."""
+        """Set the noise of tracklets to a uniform draw in [-eps, eps]."""
         for row, draws in enumerate(generators):
             if where is None or bool(where[row]):
                 height, width = self.sizes[row]
@@ -92,13 +92,13 @@ class SharedDelta(Perturbation):
 
 
 def with_shared_noise(attack: Attack) -> Attack:
-    """Return an attack that gives all frames of a tracklet the same noise.
+    """Make an attack use the same noise for all frames of a tracklet.
 
     Args:
-        attack: one that follows the gradient of each pixel.
+        attack: an attack that follows the gradient of each pixel.
 
     Raises:
-        ConfigError: another one.
+        ConfigError: the attack is of another kind.
     """
     fits = (
         isinstance(attack, GradientAttack)
@@ -110,8 +110,8 @@ def with_shared_noise(attack: Attack) -> Attack:
             f"the attack '{attack.name}' cannot share its noise among frames; set "
             "adv.attack.tracklet frames, or choose one such as fgsm, ifgsm, mifgsm or sma"
         )
-    made = copy.copy(attack)
-    assert isinstance(made, GradientAttack)
-    assert isinstance(made.perturbation, LinfDelta)
-    made.perturbation = SharedDelta(made.perturbation.eps)
-    return made
+    shared_attack = copy.copy(attack)
+    assert isinstance(shared_attack, GradientAttack)
+    assert isinstance(shared_attack.perturbation, LinfDelta)
+    shared_attack.perturbation = SharedDelta(shared_attack.perturbation.eps)
+    return shared_attack

@@ -1,4 +1,4 @@
-"""SMA and LTA need no other image: away from what the model says of the image itself."""
+"""SMA and LTA need no other image: away from the model's features of the image itself."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from torchreid_adv.transforms.grayscale import LocalGrayscale, RandomGray
 
 
 class SelfDistance(Objective):
-    """Distance to the image's own clean feature: the self metric attack.
+    """Distance to the image's clean feature: the self metric attack.
 
-    Its gradient at the clean image is exactly zero, so it needs a random start.
+    Its gradient at the clean image is exactly zero, so the attack needs a random start.
 
     Args:
-        distance: the metric that is attacked.
+        distance: the distance to attack.
     """
 
     def __init__(self, distance: Distance) -> None:
@@ -40,27 +40,29 @@ class SelfDistance(Objective):
         }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> distance to the clean feature of each."""
+        """Return images -> distance to the clean feature of each image."""
         with torch.no_grad():
-            own = self.distance.map(embed(batch.images))
+            clean_features = self.distance.map(embed(batch.images))
 
         def losses(images: Tensor) -> Tensor:
-            return (self.distance.map(embed(images)) - own).pow(2).sum(1) * self.distance.scale
+            return (self.distance.map(embed(images)) - clean_features).pow(2).sum(
+                1
+            ) * self.distance.scale
 
         return losses
 
 
 class TransformedSelfDistance(SelfDistance):
-    """Distance to the feature of the clean image, transformed (Gong et al., eqs. 1-6).
+    """Distance to the feature of the transformed clean image (Gong et al., eqs. 1-6).
 
-    Eq. 6 is printed with pixels; text and code mean features. The published code transforms the
-    first image of a batch only; here each image has draws of its own, whoever its neighbors are.
+    Eq. 6 is printed with pixels; text and code mean features. The published code transforms only
+    the first image of a batch; here each image has its own draws, independent of the others.
 
     Args:
-        distance: the metric that is attacked.
+        distance: the distance to attack.
         transform: applied to the clean image, usually LGT with probability 1.
         redraw: draw anew in each step (LTA), or once (LTA-).
-        seed: of the draws.
+        seed: seed of the draws.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class TransformedSelfDistance(SelfDistance):
         self.seed = seed
 
     def describe(self) -> dict[str, Any]:
-        """Return the metric, and what the reference is."""
+        """Return the metric and the reference."""
         drawn = "in each step" if self.redraw else "once"
         name = type(self.transform).__name__
         return {**super().describe(), "reference": f"itself through {name}, drawn {drawn}"}
@@ -89,8 +91,10 @@ class TransformedSelfDistance(SelfDistance):
         fixed = None if self.redraw else reference()
 
         def losses(images: Tensor) -> Tensor:
-            own = reference() if fixed is None else fixed
-            return (self.distance.map(embed(images)) - own).pow(2).sum(1) * self.distance.scale
+            reference_features = reference() if fixed is None else fixed
+            return (self.distance.map(embed(images)) - reference_features).pow(2).sum(
+                1
+            ) * self.distance.scale
 
         return losses
 
@@ -98,9 +102,9 @@ class TransformedSelfDistance(SelfDistance):
 def transformed(
     batch: Batch, transform: RandomGray, generators: Sequence[torch.Generator]
 ) -> Tensor:
-    """Return the images of a batch, each transformed within its own size by its own draws.
+    """Return the images of a batch, each transformed within its size by its own draws.
 
-    Frames of a tracklet follow each other in the draws of the tracklet.
+    The frames of a tracklet share the tracklet's generator, in order.
     """
     views = batch.images.clone()
     for row, index, height, width in batch.parts():
@@ -139,10 +143,10 @@ def sma(budget: Budget, distance: Distance) -> GradientAttack:
 def lta(budget: Budget, distance: Distance, *, legacy: bool = False) -> GradientAttack:
     """Build the local transformation attack: a new grayscale patch of the image in each step.
 
-    A gray image has no such patch that differs, and takes a random start.
+    On a gray image such a patch changes nothing; it gets a random start.
 
     Options:
-        legacy: draw patches as the published code does, see LGT.
+        legacy: draw patches as in the published code, see LGT.
     """
     return _transformed_attack(budget, distance, legacy=legacy, redraw=True)
 
@@ -159,7 +163,7 @@ def lta_minus(budget: Budget, distance: Distance, *, legacy: bool = False) -> Gr
     """Build LTA-: as :func:`lta`, but the grayscale patch is drawn once.
 
     Options:
-        legacy: draw patches as the published code does, see LGT.
+        legacy: draw patches as in the published code, see LGT.
     """
     return _transformed_attack(budget, distance, legacy=legacy, redraw=False)
 

@@ -26,22 +26,22 @@ from torchreid_adv.models.prepare import prepared
 
 
 class TorchattacksAttack:
-    """A class of torchattacks on the mean distance to each image's references.
+    """A torchattacks class on the mean distance to each image's references.
 
-    Each image is attacked at its own size, and with random numbers of its own, so that a batch is
-    its images one by one.
+    Each image is attacked at its own size and with its own random numbers, so a batch gives the
+    same results as its images one by one.
 
     Args:
         attack: name of the class.
-        budget: None = the class's own; for an L2 class eps is the root mean square change of a
-            pixel, so that its radius is ``eps * sqrt(3 H W)``, and step_size is in its unit.
-        distance: the metric that is attacked.
-        options: of the class, under its own names and in pixel units.
-        tau: for classes that move an image until its distance crosses a threshold.
+        budget: None fields = defaults of the class; for an L2 class eps is the root mean square
+            change of a pixel, so its radius is ``eps * sqrt(3 H W)``; step_size has the same unit.
+        distance: the distance to attack.
+        options: options of the class, by its names and in pixel units.
+        tau: threshold, for classes that move an image until its distance crosses one.
         targeted: pull instead of push.
 
     Raises:
-        ConfigError: torchattacks is missing, or a class or option that cannot be used.
+        ConfigError: torchattacks is missing, or the class or an option cannot be used.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class TorchattacksAttack:
         return None if self.method.l2 else self.eps
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the attack, lengths in gray levels."""
+        """Describe the attack for a report, lengths in gray levels."""
         step = None if self.step_size is None else round(to_levels(self.step_size), 6)
         return {
             "torchattacks": self.attack,
@@ -87,12 +87,12 @@ class TorchattacksAttack:
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:
-        """Attack a batch; the model, the batch and the random state are left as they were.
+        """Attack a batch; the model, the batch and the random state are left unchanged.
 
         ``zero_gradient`` of the result marks images that did not move, for whatever reason.
 
         Raises:
-            ConfigError: tracklets, or no references.
+            ConfigError: the batch has tracklets, or references are missing.
             DataError: an image has no reference.
         """
         if batch.images.ndim != 4:
@@ -127,13 +127,13 @@ class TorchattacksAttack:
             logits = TwoLogits(losses_of, images, scale=len(part))
         else:
             logits = TwoLogits.crossing(losses_of, images, tau)
-            images = images.float()  # these classes mix formats
+            images = images.float()  # these classes mix dtypes
         attack = _class(self.attack)(logits, **self._keywords(images))
         labels = torch.zeros(len(part), dtype=torch.long, device=images.device)
         if self.targeted and tau is None:
             attack.set_mode_targeted_by_label(quiet=True)
         elif self.targeted:
-            labels += 1  # from beyond the threshold to this side of it
+            labels += 1  # from beyond the threshold back below it
         with seeded(self.seed, part, 0), self._noise(part):
             moved: Tensor = attack(images, labels)
         return torch.where(moved == images, part.images, moved.detach().to(part.images))
@@ -195,7 +195,7 @@ class TorchattacksAttack:
 
 def _class(name: str) -> Callable[..., Any]:
     try:
-        found: Callable[..., Any] = getattr(importlib.import_module("torchattacks"), name)
+        attack_class: Callable[..., Any] = getattr(importlib.import_module("torchattacks"), name)
     except ImportError as error:
         raise ConfigError(
             f"the attack 'torchattacks' needs the package torchattacks ({error}); "
@@ -205,7 +205,7 @@ def _class(name: str) -> Callable[..., Any]:
         raise ConfigError(
             f"the installed torchattacks has no {name}; pip install 'torchattacks>=3.5.1'"
         ) from error
-    return found
+    return attack_class
 
 
 def _signature(name: str) -> Sequence[str]:
@@ -232,13 +232,13 @@ def torchattacks(
     """Build an attack of torchattacks on a metric.
 
     Options:
-        eps: bound, pixel units of [0, 1]: L-infinity; for an L2 class the root mean square change
-            of a pixel.
+        eps: bound, pixel units of [0, 1]: L-infinity, or for an L2 class the root mean square
+            change of a pixel.
         attack: name of the class, such as ``VMIFGSM``.
-        kwargs: options of the class under its own names; lengths in pixel units of [0, 1].
-        step_size: in the unit of eps; None = the class's own.
-        steps: steps or queries; None = the class's own.
-        momentum: its ``decay``; None = the class's own.
+        kwargs: options of the class by its names; lengths in pixel units of [0, 1].
+        step_size: in the unit of eps; None = default of the class.
+        steps: steps or queries; None = default of the class.
+        momentum: its ``decay``; None = default of the class.
         tau: threshold, for the classes that move an image until its distance crosses one.
         targeted: pull instead of push.
     """

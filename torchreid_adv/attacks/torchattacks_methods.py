@@ -1,6 +1,6 @@
-"""Which torchattacks classes are right on a metric, how each is run, why others are refused.
+"""The torchattacks classes that are correct on a metric, how each is run, and refused classes.
 
-They attack classifiers, so that a distance is given to them as two logits.
+They attack classifiers, so they get a distance as two logits.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from torch import Tensor, nn
 from torchreid_adv.attacks.loop.objectives import Losses
 from torchreid_adv.errors import ConfigError, suggest
 
-OFFSET = 0.5  # keeps u above 0, where the second logit ends
-_SHIFT = 12.0  # some classes lose logits below 0
+OFFSET = 0.5  # keeps u above 0, where the second logit is undefined
+_SHIFT = 12.0  # some classes ignore logits below 0
 
 
 class TwoLogits(nn.Module):
     """A distance d as two logits whose cross-entropy for class 0 is ``u = scale * d + offset``.
 
-    ``z = (-u, log(1 - exp(-u))) + shift``, so that a classifier's loss is linear in the distance,
-    and class 0 wins as long as ``u < log 2``.
+    ``z = (-u, log(1 - exp(-u))) + shift``, so a classifier's loss is linear in the distance, and
+    class 0 wins as long as ``u < log 2``.
 
     Args:
         losses_of: images -> distances (N,), none below 0.
-        like: an image; logits are computed on its device and in its format.
-        scale: of the distance.
+        like: an image; logits get its device and dtype.
+        scale: factor of the distance.
         offset: above 0.
-        shift: added to both logits, which changes no loss.
+        shift: added to both logits; it changes no loss.
     """
 
     def __init__(
@@ -44,17 +44,17 @@ class TwoLogits(nn.Module):
         super().__init__()
         self.losses_of = losses_of
         self.scale, self.offset, self.shift = scale, offset, shift
-        # the device of a model's first parameter is where torchattacks works
+        # torchattacks works on the device of a model's first parameter
         self.like = nn.Parameter(like.new_zeros(()), requires_grad=False)
 
     @classmethod
     def crossing(cls, losses_of: Losses, like: Tensor, tau: float) -> TwoLogits:
-        """Return logits of which the first is the larger as long as the distance is below tau."""
+        """Return logits of which the first is larger as long as the distance is below tau."""
         half = math.log(2) / 2
         return cls(losses_of, like, scale=half / tau, offset=half, shift=_SHIFT)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, 2) in the format the images came in."""
+        """Return logits (N, 2) with the dtype of the images."""
         if images.requires_grad:  # some classes view a gradient as rows
             images = images.view_as(images)
             images.register_hook(lambda gradient: gradient.contiguous())
@@ -65,16 +65,16 @@ class TwoLogits(nn.Module):
 
 @dataclass(frozen=True)
 class Method:
-    """How a torchattacks class is run on a metric.
+    """How to run a torchattacks class on a metric.
 
     Args:
-        step: its parameter for the size of a step, "" for none.
+        step: its parameter for the step size, "" for none.
         steps: its parameter for the number of steps, "" for none.
-        eps: its parameter for the bound, "" where it looks for the smallest change instead; the
+        eps: its parameter for the bound, "" if it searches for the smallest change instead; the
             result is then clamped to eps.
         l2: eps and step are L2 lengths.
-        alone: one image per call: the class makes more rows out of an image, or takes subsets, so
-            that references of several images would be mixed up, or its noise is for all images.
+        alone: one image per call: the class makes more rows out of an image, or takes subsets,
+            which would mix up references of several images, or its noise is for all images.
         tau: it moves an image until its distance crosses a threshold.
     """
 
@@ -116,7 +116,7 @@ METHODS: dict[str, Method] = {
     "DeepFool": _crossing(eps=""),
 }
 
-# options that would leave the form in which a method is right: name -> the only value
+# options that would make a method incorrect: name -> the only allowed value
 FIXED: dict[str, dict[str, object]] = {
     "UPGD": {"loss": "ce"},
     "APGD": {"loss": "ce", "norm": "Linf"},
@@ -141,7 +141,7 @@ REFUSED = {
     "SparseFool": _SPARSE,
     "OnePixel": _SPARSE,
     "JSMA": "its memory grows with the square of the number of pixels",
-    "Pixle": "it mixes up height and width, and fails on images that are no square",
+    "Pixle": "it mixes up height and width, and fails on images that are not square",
     "Jitter": "its loss is constant for two classes",
     "TPGD": "it uses no reference, so that its direction is undefined",
     "VANILA": _CONTROL,
@@ -150,23 +150,23 @@ REFUSED = {
 
 
 def method(name: str, *, tau: float | None) -> Method:
-    """Return how a class is run.
+    """Return how to run a class.
 
     Raises:
-        ConfigError: a class that cannot be right, an unknown one, or a missing or needless tau.
+        ConfigError: the class is unknown or incorrect on a metric, or tau is missing or not needed.
     """
     if name in REFUSED:
         raise ConfigError(f"torchattacks' {name} is not run on a metric: {REFUSED[name]}")
     if name not in METHODS:
         raise ConfigError(f"unknown torchattacks class '{name}'{suggest(name, METHODS)}")
-    found = METHODS[name]
-    if found.tau and tau is None:
+    entry = METHODS[name]
+    if entry.tau and tau is None:
         raise ConfigError(
             f"torchattacks' {name} moves an image until its distance to the references crosses a "
             "threshold: give it as the option tau, in units of the attacked distance"
         )
-    if tau is not None and not found.tau:
+    if tau is not None and not entry.tau:
         raise ConfigError(f"torchattacks' {name} has no threshold; leave the option tau out")
     if tau is not None and tau <= 0:
         raise ConfigError(f"tau is a distance above 0, got {tau!r}")
-    return found
+    return entry

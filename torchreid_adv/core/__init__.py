@@ -1,1 +1,1 @@
-"""The ground floor: what other rooms stand on; it knows neither torchreid nor a model."""
+"""The base of all other rooms. It knows neither torchreid nor models."""

@@ -1,4 +1,4 @@
-"""A batch of images of any sizes, and the random generators that belong to each of them."""
+"""A batch of images of any sizes, with a random generator for each image."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Batch:
 
     Args:
         images: (N, 3, H, W), or (N, T, 3, H, W) for tracklets.
-        sizes: (N, 2) or (N, T, 2) int64 height and width of each image, kept on the CPU (reading
-            them there costs no synchronization); None = all fill the canvas. A tracklet of fewer
-            than T frames has the size (0, 0) where there is none.
+        sizes: (N, 2) or (N, T, 2) int64 height and width of each image, kept on the CPU so that
+            reading them does not synchronize with the GPU; None = every image fills the canvas.
+            Missing frames of a tracklet shorter than T have the size (0, 0).
         pids: (N,) identities, where known.
         camids: (N,) cameras, where known.
-        image_ids: N names; numbers where none are given.
+        image_ids: N names; by default their numbers.
         modality: (N,) modality of each, 0 visible and 1 infrared, or None.
         places: (N, S) int64, which of its T frames a tracklet shows at each place of the clip that
-            the model sees, -1 for no frame; None = the clip is the T frames. So a frame that comes
-            twice in a short tracklet's clip is one image, with one perturbation.
+            the model sees, -1 for no frame; None = the clip is the T frames. A frame that appears
+            twice in a short tracklet's clip is thus one image, with one perturbation.
         view: (N,) viewpoints, where known.
 
     Raises:
@@ -86,29 +86,29 @@ class Batch:
         return [(index[0], index, h, w) for index, (h, w) in pairs if h and w]
 
     def embed(self, model: Callable[..., Tensor]) -> Callable[[Tensor], Tensor]:
-        """Return images -> features (N, D): a model that is told sizes, clips and modalities.
+        """Return images -> features (N, D), passing the model sizes, clips and labels.
 
         Args:
-            model: takes images with ``sizes``, and ``modality`` where the batch has one.
+            model: takes images and ``sizes``, and ``modality`` where the batch has one.
         """
-        given: dict[str, Any] = {"sizes": self.sizes}
+        keywords: dict[str, Any] = {"sizes": self.sizes}
         if self.modality is not None:
-            given["modality"] = self.modality
+            keywords["modality"] = self.modality
         for name, values in (("camera", self.camids), ("view", self.view)):
             if values is not None and _wants(model, name):
-                given[name] = values
+                keywords[name] = values
         if self.places is None:
-            return functools.partial(model, **given)
+            return functools.partial(model, **keywords)
         rows, places = torch.arange(len(self))[:, None], self.places.cpu()
-        there, places = places >= 0, places.clamp_min(0)
+        is_shown, places = places >= 0, places.clamp_min(0)
         sizes = torch.tensor(self.images.shape[-2:]).expand(*self.images.shape[:2], 2)
         sizes = sizes if self.sizes is None else self.sizes
-        given["sizes"] = sizes[rows, places] * there[..., None]
-        own = rows.to(self.images.device), places.to(self.images.device)
-        return lambda images: model(images[own], **given)
+        keywords["sizes"] = sizes[rows, places] * is_shown[..., None]
+        shown_frames = rows.to(self.images.device), places.to(self.images.device)
+        return lambda images: model(images[shown_frames], **keywords)
 
     def rng(self, seed: int, *key: object) -> list[torch.Generator]:
-        """Return one CPU generator per image; draws never depend on the neighbors in the batch."""
+        """Return one CPU generator per image; draws do not depend on the rest of the batch."""
         return [generator(seed, *key, image_id) for image_id in self.image_ids]
 
     def to(self, device: torch.device | str) -> Batch:
@@ -121,7 +121,7 @@ class Batch:
 
 
 def _wants(model: Any, name: str) -> bool:
-    """Return whether a model, or a part of it, says that it takes a label of each image."""
+    """Tell whether a model, or one of its parts, takes this label of each image."""
     parts = model.modules() if hasattr(model, "modules") else ()
     return any(name in getattr(part, "record_labels", ()) for part in parts)
 
@@ -132,18 +132,17 @@ def generator(*key: object) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
 
 
-PADDING = 8  # times its images' pixels that a canvas may have
-FREE = 2**22  # pixels that a canvas may have, whatever its images have
+PADDING = 8  # a canvas may have this many times the pixels of its images
+FREE = 2**22  # a canvas up to this many pixels is always allowed
 Shape = tuple[int, ...]  # height and width
 
 
 def together(shapes: Sequence[Sequence[Shape]], count: int = 0) -> list[slice]:
-    """Return which neighbors share a canvas: all of them, unless most of it would be padding.
+    """Group neighboring items that share a canvas; only heavy padding splits them.
 
     Args:
-        shapes: of each image its shape, of each tracklet those of its frames.
-        count: images of each canvas once it is filled up with copies of its last one; 0 = those
-            that share it.
+        shapes: one shape for each image, or the shapes of a tracklet's frames.
+        count: images per canvas after it is filled up with copies of the last one; 0 = no filling.
     """
     rows, start = [], 0
     for end in range(2, len(shapes) + 1):
@@ -162,10 +161,10 @@ def _is_padding(shapes: Sequence[Sequence[Shape]], count: int) -> bool:
 
 
 def pad(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Put the first of some images (3, h, w) on one canvas, as many as share one.
+    """Put as many of the first images (3, h, w) as share a canvas on one canvas.
 
-    These are all of them, but for images of very different shapes, see :func:`together`; the rest
-    goes on canvases of its own: ``images[len(sizes):]``.
+    These are all images, unless their shapes differ widely, see :func:`together`; the others,
+    ``images[len(sizes):]``, need canvases of their own.
 
     Returns:
         (N, 3, H, W) and the sizes (N, 2) of the N images on it.
@@ -190,11 +189,11 @@ def pad_clips(
 
     Args:
         clips: N tracklets of images (3, h, w).
-        places: of each, which of its images each place of its clip shows.
+        places: for each tracklet, which of its images is shown at each place of its clip.
 
     Returns:
-        (N, T, 3, H, W), sizes (N, T, 2), (0, 0) where a tracklet has no further image, and places
-        (N, S), -1 where a clip has ended; None where every clip is its images in their order.
+        (N, T, 3, H, W); sizes (N, T, 2), (0, 0) for missing frames; places (N, S), -1 after the
+        end of a clip, or None if every clip shows its images in order.
     """
     longest = max(len(clip) for clip in clips)
     padded, sizes = canvas([image for clip in clips for image in clip])
@@ -206,8 +205,8 @@ def pad_clips(
         frames[row, : len(clip)], all_sizes[row, : len(clip)] = padded[start:end], sizes[start:end]
         start = end
     shown = torch.full((len(clips), max(map(len, places))), -1)
-    for row, own in enumerate(places):
-        shown[row, : len(own)] = torch.tensor(own)
+    for row, clip_places in enumerate(places):
+        shown[row, : len(clip_places)] = torch.tensor(clip_places)
     plain = shown.shape[1] == longest and bool((shown == torch.arange(longest)).all())
     return frames, all_sizes, None if plain else shown
 

@@ -1,4 +1,4 @@
-"""The one store of results that are kept: each is found by all that decides it, or not at all."""
+"""The cache of results. A result is found only by everything that decides it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from torchreid_adv.core.files import flush_folder, removed_after, sweep, unfinis
 from torchreid_adv.core.lock import making
 from torchreid_adv.errors import ConfigError
 
-FORMAT = 1  # of what is kept; another number is never found
-KEY = "key.json"  # in a kept folder, beside what it holds
-RUN = "run.json"  # in a folder that is one run's
+FORMAT = 1  # version of stored results; other versions are ignored
+KEY = "key.json"  # in a cached folder, beside its content
+RUN = "run.json"  # in the folder of a run
 _SHORT = 16  # hex digits of a key's hash in a name; the facts are compared in full
-_SHOWN = 3  # facts that an error names
+_SHOWN = 3  # facts shown in an error
 _LONG = 48  # characters of a value in an error
 
 
 @dataclass(frozen=True)
 class Key:
-    """All that decides a result, as plain values taken from the objects that decide it.
+    """Everything that decides a result, as plain values of the objects involved.
 
     Args:
         facts: name -> plain value; see :meth:`of`.
@@ -67,66 +67,66 @@ class Key:
 
 
 class Cache:
-    """Results in a folder, by all that decides them: whole or not there, and never another's.
+    """A folder of results, each stored whole under everything that decides it.
 
     Args:
-        root: the folder; made when the first result is kept.
+        root: the folder; created with the first result.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def json(self, name: str, key: Key, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return a kept result, or compute and keep it.
+        """Return the stored result, or compute and store it.
 
         Args:
-            name: what the file's name begins with; "" = the hash alone.
-            key: all that decides the result.
-            compute: gives plain values.
+            name: the beginning of the file name; "" = only the hash.
+            key: everything that decides the result.
+            compute: returns plain values.
 
         Raises:
-            ConfigError: a file of that name holds something else, and is left as it is.
+            ConfigError: a file of that name holds something else; it is left unchanged.
         """
-        found = self.find(name, key)
-        return self.put(name, key, compute()) if found is None else found
+        stored = self.find(name, key)
+        return self.put(name, key, compute()) if stored is None else stored
 
     def put(self, name: str, key: Key, value: dict[str, Any]) -> dict[str, Any]:
-        """Keep a result, in the place of one that was kept by the same facts, and return it."""
+        """Store a result, replacing one with the same key, and return it."""
         plain: dict[str, Any] = _plain(value)
         content = {"key": key.facts, "value": plain}
         write_text(self._path(name, key, ".json"), json.dumps(content, indent=1) + "\n")
         return plain
 
     def find(self, name: str, key: Key) -> dict[str, Any] | None:
-        """Return a kept result, None where there is none; arguments and error as :meth:`json`."""
+        """Return the stored result, or None; arguments and errors as in :meth:`json`."""
         path = self._path(name, key, ".json")
         content = read_json(path)
-        if not content:  # none, or cut off
+        if not content:  # missing or cut off
             return None
         _same(path, key, content.get("key"))
         value: dict[str, Any] = content["value"]
         return value
 
     def folder(self, name: str, key: Key, make: Callable[[Path], Any]) -> Path:
-        """Return a kept folder, or make and keep it.
+        """Return the stored folder, or make and store it.
 
-        It is renamed into place when it is complete and on disk. Of two processes that want the
-        same one, the second waits for the first and takes what that one made.
+        It is renamed into place when it is complete and on disk. If two processes want the same
+        folder, the second one waits for the first and uses its result.
 
         Args:
-            name: what the folder's name begins with.
-            key: all that decides what is in it; stored there as ``key.json``.
+            name: the beginning of the folder name.
+            key: everything that decides the content; stored in the folder as ``key.json``.
             make: fills an empty folder.
 
         Raises:
-            ConfigError: a folder of that name holds something else, and is left as it is.
+            ConfigError: a folder of that name holds something else; it is left unchanged.
         """
         path = self.path(name, key)
         if path.exists():
-            sweep(path.parent, path.name)  # a kill may have left the lock of who made it
+            sweep(path.parent, path.name)  # a killed process may have left its lock
             return self._checked(path, key)
         with making(path):
-            if not path.exists():  # else made by a process that this one has waited for
+            if not path.exists():  # else another process made it meanwhile
                 self._make(path, key, make)
         return self._checked(path, key)
 
@@ -140,14 +140,14 @@ class Cache:
             _into_place(unfinished, path)
 
     def path(self, name: str, key: Key) -> Path:
-        """Return where a kept folder lies, whether it is there or not."""
+        """Return the path of a stored folder, whether it exists or not."""
         return self._path(name, key, "")
 
     def check(self, key: Key) -> bool:
-        """Return whether the folder is this run's already; False = nobody's.
+        """Tell whether the folder belongs to this run; False if it belongs to no run yet.
 
         Raises:
-            ConfigError: it is another run's; the error says which facts differ.
+            ConfigError: it belongs to another run; the error names the facts that differ.
         """
         path = self.root / RUN
         if not path.exists():
@@ -161,10 +161,10 @@ class Cache:
         return True
 
     def claim(self, key: Key) -> None:
-        """Make the folder one run's, by ``run.json``; a run of the same facts may go on there.
+        """Mark the folder as this run's, in ``run.json``; the same run may continue there later.
 
         Raises:
-            ConfigError: as :meth:`check`.
+            ConfigError: as in :meth:`check`.
         """
         if not self.check(key):
             write_text(self.root / RUN, key.text)
@@ -178,7 +178,7 @@ class Cache:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object that a JSON file holds; {} where it is missing or damaged."""
+    """Return the object in a JSON file; {} if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
@@ -197,7 +197,7 @@ def _text(facts: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return values as they come back from JSON."""
+    """Return values as JSON returns them."""
     return json.loads(json.dumps(value))
 
 
@@ -205,13 +205,13 @@ def _into_place(unfinished: Path, path: Path) -> None:
     try:
         os.replace(unfinished, path)
     except OSError:
-        if not path.exists():  # else another process was first
+        if not path.exists():  # else another process made it first
             raise
     flush_folder(path.parent)
 
 
 def _flush(folder: Path) -> None:
-    """Bring all files of a folder to disk."""
+    """Flush all files of a folder to disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             handle = os.open(path, os.O_RDWR)

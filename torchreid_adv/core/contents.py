@@ -1,4 +1,4 @@
-"""What files hold: each is read once, and again only when it may have changed."""
+"""SHA-256 of files: each file is read once, and again only if it may have changed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from torchreid_adv.errors import ConfigError
 FILE_NAME = "files.json"
 FORMAT = 1
 _PIECE = 2**20  # bytes read at a time
-SETTLED = 2_000_000_000  # ns: a younger file could change again within the clock's resolution
+SETTLED = 2_000_000_000  # ns: a younger file may still change without a change of its times
 
 Stamp = tuple[int, ...]  # changes whenever the file is replaced or written
 _known: dict[str, tuple[Stamp, str]] = {}  # path -> stamp and SHA-256, for this process
 
 
 def stamp_of(path: str | Path) -> Stamp:
-    """Return the size, times and number of a file; () where there is none.
+    """Return the size, times and inode of a file; () if it does not exist.
 
     ``mtime`` alone can be set to an old value (``cp -p``); ``ctime`` cannot.
     """
@@ -36,10 +36,10 @@ def stamp_of(path: str | Path) -> Stamp:
 
 
 def digest_of(path: str | Path) -> str:
-    """Return the SHA-256 of a regular file, hex; "" for one that cannot be read."""
+    """Return the SHA-256 of a regular file, hex; "" if it cannot be read."""
     digest = hashlib.sha256()
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block
             return ""
         with open(path, "rb") as file:
             while piece := file.read(_PIECE):
@@ -49,27 +49,27 @@ def digest_of(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def file_digest(path: str | Path, what: str) -> str:
+def file_digest(path: str | Path, description: str) -> str:
     """Return the SHA-256 of a file that a config names.
 
     Args:
         path: the file.
-        what: what it is, for the error.
+        description: what the file is, for the error.
 
     Raises:
         ConfigError: it cannot be read.
     """
-    found = Contents().of([Path(path).expanduser()])[0]
-    if not found:
-        raise ConfigError(f"cannot read {what} '{path}'; check the path")
-    return found
+    digest = Contents().of([Path(path).expanduser()])[0]
+    if not digest:
+        raise ConfigError(f"cannot read {description} '{path}'; check the path")
+    return digest
 
 
 class Contents:
-    """The SHA-256 of files, remembered with size and times, in this process and in a file.
+    """The SHA-256 of files, remembered with sizes and times in this process and in a file.
 
     Args:
-        folder: holds ``files.json``, which earlier runs wrote; None = this process only.
+        folder: holds ``files.json`` of earlier runs; None = remember in this process only.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -81,15 +81,15 @@ class Contents:
             _known.setdefault(path, known)
 
     def of(self, paths: Iterable[str | Path]) -> list[str]:
-        """Return the SHA-256 of each file, "" for one that cannot be read."""
-        return [self._one(os.path.abspath(path)) for path in paths]
+        """Return the SHA-256 of each file, "" for a file that cannot be read."""
+        return [self._digest_of(os.path.abspath(path)) for path in paths]
 
     def learn(self, path: str | Path, stamp: Sequence[int], digest: str) -> None:
-        """Remember what was found on the way, when the file was read for another reason.
+        """Remember the hash of a file that was read for another purpose.
 
         Args:
             path: the file.
-            stamp: of it, taken before it was read.
+            stamp: the file's stamp, taken before it was read.
             digest: SHA-256, hex.
         """
         name = os.path.abspath(path)
@@ -98,9 +98,9 @@ class Contents:
             _known[name] = (tuple(stamp), digest)
 
     def keep(self) -> None:
-        """Write what is known of the files that were asked for.
+        """Store the hashes of the files that were asked for.
 
-        In a folder that cannot be written they are read again next time.
+        If the folder cannot be written, the files are read again next time.
         """
         files = {name: _known[name] for name in sorted(self._asked) if name in _known}
         if self.store is None or files == self._written:
@@ -109,7 +109,7 @@ class Contents:
             write_text(self.store, json.dumps({"format": FORMAT, "files": files}) + "\n")
             self._written = files
 
-    def _one(self, name: str) -> str:
+    def _digest_of(self, name: str) -> str:
         self._asked.add(name)
         stamp = stamp_of(name)
         if name in _known and _known[name][0] == stamp:
@@ -120,7 +120,7 @@ class Contents:
 
 
 def _stored(path: Path | None) -> dict[str, tuple[list[int], str]]:
-    """Return what a file of an earlier run remembers; nothing of one that is damaged."""
+    """Return the hashes that an earlier run stored; empty if the file is damaged."""
     if path is None:
         return {}
     try:

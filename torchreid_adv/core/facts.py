@@ -1,4 +1,4 @@
-"""Objects as plain values: everything that decides what an object does, read from the object."""
+"""Objects as plain values: everything that decides what an object does."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# their versions, or that of this package, stand for their code
+# code of these packages is identified by their versions
 KNOWN_CODE = ("torchreid_adv", "torch", "torchvision", "numpy", "builtins", "functools", "operator")
-CACHES = "caches"  # class attribute: names of attributes that only save work
+CACHES = "caches"  # class attribute: names of attributes that hold only cached work
 _BASE = frozenset({*vars(nn.Module()), "training"})  # attributes that every module has
 _OWN = f"{__name__.partition('.')[0]}."
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -31,17 +31,17 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 def facts_of(value: Any) -> Any:
     """Return what decides how an object behaves, as plain values for JSON.
 
-    An object that has a method ``key_facts()`` speaks for itself. Of any other one every attribute
-    counts, private ones too, so that a new attribute decides without being named anywhere. What an
-    object only keeps to save work it names in a class attribute ``caches``. Tensors, arrays and
-    bytes count by their SHA-256; functions and classes by their name and, unless they belong to a
-    package whose version is recorded, by their source.
+    An object with a method ``key_facts()`` describes itself. Of any other object every attribute
+    counts, including private ones, so that a new attribute cannot be forgotten. Attributes that
+    only cache work are listed in the class attribute ``caches``. Tensors, arrays and bytes count
+    by their SHA-256; functions and classes by their name and, unless their package's version is
+    recorded, by their source.
     """
     return _facts(value, ())
 
 
 def tensors_digest(module: nn.Module) -> str:
-    """Return the SHA-256 of all weights and buffers of a module, the ones not saved included."""
+    """Return the SHA-256 of all weights and buffers of a module, also of unsaved buffers."""
     digest = hashlib.sha256()
     tensors = dict(module.named_buffers(remove_duplicate=False))
     tensors.update(module.named_parameters(remove_duplicate=False))
@@ -52,7 +52,7 @@ def tensors_digest(module: nn.Module) -> str:
 
 
 def code_of(thing: Any) -> str:
-    """Return the name of a function or class and, of code that has no version, a source hash."""
+    """Return the name of a function or class, with a hash of its source if it has no version."""
     module = str(thing.__module__)
     if isinstance(thing, type) and module.startswith(
         _OWN
@@ -96,7 +96,7 @@ def _object(value: Any, inside: tuple[int, ...]) -> Any:
 
 
 def _speaks(value: Any) -> bool:
-    """Tell whether an object says itself what decides."""
+    """Tell whether an object describes itself by ``key_facts()``."""
     return callable(getattr(type(value), "key_facts", None))
 
 
@@ -108,22 +108,24 @@ def _attributes(value: Any) -> dict[str, Any]:
     """Return the attributes that decide, by name."""
     kind = type(value)
     slots = [s for c in kind.__mro__ for s in getattr(c, "__slots__", ()) if hasattr(value, s)]
-    found = {name: getattr(value, name) for name in slots if name != "__weakref__"}
-    found |= getattr(value, "__dict__", {})
+    attributes = {name: getattr(value, name) for name in slots if name != "__weakref__"}
+    attributes |= getattr(value, "__dict__", {})
     if dataclasses.is_dataclass(kind):
-        found |= {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
+        attributes |= {field.name: getattr(value, field.name) for field in dataclasses.fields(kind)}
     saved = {name for c in kind.__mro__ for name in vars(c).get(CACHES, ())}
     lazy = {
-        name for name in found if isinstance(getattr(kind, name, None), functools.cached_property)
+        name
+        for name in attributes
+        if isinstance(getattr(kind, name, None), functools.cached_property)
     }
-    return {name: found[name] for name in sorted(found.keys() - saved - lazy)}
+    return {name: attributes[name] for name in sorted(attributes.keys() - saved - lazy)}
 
 
 def _module(module: nn.Module, inside: tuple[int, ...]) -> Any:
-    """Return a module's own attributes, and hashes of its weights and of all that is inside it."""
+    """Return a module's attributes, with hashes of its weights and of its structure."""
     if _speaks(module):
         return _told(module, inside)
-    facts, parts = _own(module, inside), _parts(module, inside)
+    facts, parts = _plain_facts(module, inside), _parts(module, inside)
     if parts:
         text = json.dumps(parts, sort_keys=True)
         facts["structure"] = hashlib.sha256(text.encode()).hexdigest()
@@ -133,19 +135,19 @@ def _module(module: nn.Module, inside: tuple[int, ...]) -> Any:
 
 
 def _parts(module: nn.Module, inside: tuple[int, ...]) -> list[Any]:
-    """Return what the modules inside a module are, those that speak for themselves as a whole."""
-    found: list[Any] = []
+    """Describe the modules inside a module; those with ``key_facts()`` describe themselves."""
+    parts: list[Any] = []
     for name, child in module.named_children():
         if _speaks(child):
-            found.append([name, _told(child, inside)])
+            parts.append([name, _told(child, inside)])
         elif id(child) not in inside:
             below = (*inside, id(child))
-            found.append([name, _own(child, below), _parts(child, below)])
-    return found
+            parts.append([name, _plain_facts(child, below), _parts(child, below)])
+    return parts
 
 
-def _own(module: nn.Module, inside: tuple[int, ...]) -> dict[str, Any]:
-    """Return a module's class, its options and its attributes, without weights and children."""
+def _plain_facts(module: nn.Module, inside: tuple[int, ...]) -> dict[str, Any]:
+    """Return a module's class, options and attributes, without weights and children."""
     facts: dict[str, Any] = {"class": code_of(type(module))}
     if isinstance(module, (torch.jit.ScriptModule, torch.fx.GraphModule)):
         return {**facts, "code": str(getattr(module, "code", ""))}
@@ -201,7 +203,7 @@ def _array_bytes(value: np.ndarray) -> bytes:
 
 
 def _saved(value: Any) -> bytes:
-    """Return the bytes of what a module saves besides tensors."""
+    """Return the bytes of what a module stores besides tensors."""
     buffer = io.BytesIO()
     torch.save(value, buffer)
     return buffer.getvalue()

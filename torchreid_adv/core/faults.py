@@ -1,4 +1,4 @@
-"""What goes wrong around a job, in sentences and exit codes: memory, disks, streams, signals."""
+"""Failures around a job, as sentences and exit codes: memory, disks, streams, signals."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from torchreid_adv.core.signals import Stopped
 from torchreid_adv.errors import AdvError, ConfigError, MachineError, printable
 
 KEPT = "nothing that was written before is lost"
-UNEXPECTED = 1  # exit code of what is a fault of this package
+UNEXPECTED = 1  # exit code of a bug in this package
 _MEMORY = (
     *("out of memory", "not enough memory", "allocate memory", "bad_alloc", "insufficient memory"),
     *("alloc_failed", "failed to map segment", "can't start new thread"),
-    "codec configuration error",  # Pillow's, where zlib finds no room to begin
+    "codec configuration error",  # Pillow's, when zlib cannot allocate memory
 )
-_ONEDNN = re.compile(r"could not (create|execute) a primitive$", re.MULTILINE)  # its word for it
+# oneDNN's message
+_ONEDNN = re.compile(r"could not (create|execute) a primitive$", re.MULTILINE)
 _READERS = ("dataloader worker", "a child process terminated abruptly")
 _CONNECTION = (
     *("connection closed by peer", "connection reset by peer", "gloo", "nccl"),
@@ -29,11 +30,11 @@ _CONNECTION = (
 
 @dataclass(frozen=True)
 class Fault:
-    """How a command ends by an error.
+    """How a command ends after an error.
 
     Args:
         code: exit code.
-        sentence: what is said; "" for an error that nobody expects, whose traceback is shown.
+        sentence: the message; "" for an unexpected error, whose traceback is shown.
     """
 
     code: int
@@ -41,12 +42,12 @@ class Fault:
 
 
 def explained(error: BaseException) -> Fault:
-    """Return exit code and sentence for whatever ended a command."""
+    """Return the exit code and message for whatever ended a command."""
     if isinstance(error, AdvError):
         return Fault(error.exit_code, f"error: {printable(str(error))}")
     if isinstance(error, Stopped):
-        said = f"stopped by {error}; the same command goes on where this one ended"
-        return Fault(error.exit_code, said)
+        sentence = f"stopped by {error}; the same command goes on where this one ended"
+        return Fault(error.exit_code, sentence)
     if isinstance(error, SystemExit):
         return _exited(error)
     text = printable(" ".join(str(error).split())[:300])
@@ -74,21 +75,21 @@ def explained(error: BaseException) -> Fault:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that the machine or one of its devices has no memory left."""
+    """Tell whether an error means that the machine or a device is out of memory."""
     text = str(error)
     return isinstance(error, MemoryError) or _says(text, _MEMORY) or bool(_ONEDNN.search(text))
 
 
 def is_lost_connection(error: BaseException) -> bool:
-    """Tell whether an error says that another process of the job cannot be reached."""
+    """Tell whether an error means that another process of the job cannot be reached."""
     return isinstance(error, RuntimeError) and _says(str(error), _CONNECTION)
 
 
 def with_streams() -> None:
-    """Give the process the standard streams that it was started without.
+    """Open the standard streams that the process was started without.
 
-    What is printed to a stream that is closed is lost. Without this, the next file that is opened
-    would take its number, and receive what is printed.
+    Otherwise the next opened file would get the number of a closed stream, and receive what is
+    printed. Output to a closed stream is lost.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -103,13 +104,13 @@ def with_streams() -> None:
 
 
 def say(sentence: str) -> None:
-    """Print to stderr, where somebody reads it."""
-    with contextlib.suppress(OSError, ValueError):  # full, closed, or its reader has gone
+    """Print to stderr; ignore a stream that cannot be written."""
+    with contextlib.suppress(OSError, ValueError):  # disk full, stream closed, or reader gone
         print(sentence, file=sys.stderr, flush=True)
 
 
 def _exited(stop: SystemExit) -> Fault:
-    """Explain ``sys.exit``: a usage message is the parser's, any other is not for code we call."""
+    """Explain ``sys.exit``: usage messages come from the parser, any other exit is a fault."""
     frames = traceback.extract_tb(stop.__traceback__)
     if frames and os.path.basename(frames[-1].filename) == "argparse.py":
         return Fault(stop.code if isinstance(stop.code, int) else ConfigError.exit_code)

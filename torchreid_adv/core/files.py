@@ -1,7 +1,7 @@
-"""Files that are whole or not there, names that stay inside a folder, and room on the disk.
+"""Atomic files, names that stay inside a folder, and free disk space.
 
-Unfinished files and folders carry the process that writes them in their names; nobody else removes
-them while that process runs.
+Names of unfinished files and folders carry the process that writes them; other processes do not
+remove them while that process runs.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing import BinaryIO
 from torchreid_adv.core.owner import abandoned, require_held, this_process
 from torchreid_adv.errors import DataError, DiskError, printable
 
-_MAX_ENTRY = 100  # bytes; file systems take 255, and hosts have names
-_FLUSHERS = 8  # files flushed at a time: journals take several for the price of one
+_MAX_ENTRY = 100  # bytes; file systems allow 255, and the host name is added
+_FLUSHERS = 8  # files flushed at a time: a journal writes several in one go
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its place only when the block ends without an error.
+    """Open a file for writing; it replaces the old one only if the block ends without an error.
 
     Raises:
-        OSError: the folder cannot be written or the disk is full; the old file is left as it was.
-        DiskError: this process held the folder and has lost it.
+        OSError: the folder cannot be written or the disk is full; the old file is unchanged.
+        DiskError: this process held the lock of the folder and has lost it.
     """
     require_held(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,26 +48,26 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def unfinished_name(entry: str = "") -> str:
-    """Return a new name for a file or folder that is being written: hidden, with its owner.
+    """Return a new hidden name for a file or folder that is being written, with its owner.
 
     Args:
-        entry: what it will be, where several things are made in one folder.
+        entry: the final name, where several things are made in one folder.
     """
     return f".{shortened(entry)}.{this_process().tag}~{secrets.token_hex(4)}.tmp"
 
 
 def shortened(name: str) -> str:
-    """Return a name that leaves room for an owner beside it; a long one as its hash."""
+    """Shorten a name so that an owner fits beside it; a long name becomes its hash."""
     return name if len(name.encode()) <= _MAX_ENTRY else sha256(name.encode()).hexdigest()[:32]
 
 
 def sweep(folder: Path, entry: str = "", *, deep: bool = False) -> None:
-    """Remove the unfinished files and folders, and the locks, of processes that have ended.
+    """Remove unfinished files and folders, and locks, of processes that have ended.
 
     Args:
-        folder: that is looked through.
-        entry: only what was to become this, and its locks.
-        deep: look below it, too.
+        folder: the folder to search.
+        entry: only what was to become this entry, and its locks.
+        deep: also search subfolders.
     """
     for place, folders, files in os.walk(folder):
         for name in [*folders, *files]:
@@ -81,7 +81,7 @@ def sweep(folder: Path, entry: str = "", *, deep: bool = False) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a whole folder, or as much of it as can be removed."""
+    """Remove a file or a folder, as far as possible."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -90,9 +90,9 @@ def remove(path: Path) -> None:
 
 
 def move_files(source: Path, folder: Path) -> None:
-    """Move all files below one folder to the same places below another one, on the same disk.
+    """Move all files below one folder to the same places below another, on the same disk.
 
-    Each is flushed first, and replaces an older file at once.
+    Each file is flushed first and replaces an older file atomically.
 
     Raises:
         OSError: the disk is full or cannot be written.
@@ -107,7 +107,7 @@ def move_files(source: Path, folder: Path) -> None:
 
 @contextlib.contextmanager
 def removed_after(path: Path) -> Iterator[None]:
-    """Remove an unfinished file or folder when the block ends, in whatever way."""
+    """Remove an unfinished file or folder when the block ends, with or without an error."""
     try:
         yield
     finally:
@@ -115,10 +115,9 @@ def removed_after(path: Path) -> Iterator[None]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file or leave things as they were.
+    """Write a whole file, or leave the old one unchanged.
 
-    A file that holds just this already is not touched, so that a finished run can be read on a disk
-    that cannot be written.
+    A file with the same content is not touched, so a finished run can be read on a read-only disk.
     """
     if holds(path, content):
         return
@@ -127,23 +126,23 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a whole UTF-8 text file or leave things as they were."""
+    """Write a whole UTF-8 text file, or leave the old one unchanged."""
     write_bytes(path, content.encode("utf-8"))
 
 
 def write_together(contents: Mapping[Path, bytes], top: Path, scratch: Path) -> None:
-    """Write several files, each whole or not at all; all are on disk when this returns.
+    """Write several files, each whole or not at all; all are on disk on return.
 
     Args:
-        contents: of the files, by their paths; older files there are replaced.
-        top: folder that all of them lie below. It is not made: one that is gone was removed by
-            somebody, who does not want it back.
-        scratch: folder on the same disk for unfinished files, made here; a kill leaves it.
+        contents: content by path; older files are replaced.
+        top: the folder that contains all of them. It is not created: if it is missing, somebody
+            removed it on purpose.
+        scratch: folder on the same disk for unfinished files, created here; left after a kill.
 
     Raises:
-        OSError: the disk is full, or cannot be written, or ``top`` is gone; older files stand as
-            they were.
-        DiskError: this process held the folder and has lost it.
+        OSError: the disk is full or cannot be written, or ``top`` is missing; older files are
+            unchanged.
+        DiskError: this process held the lock of the folder and has lost it.
     """
     require_held(top)
     folders = {path.parent for path in contents}
@@ -168,14 +167,14 @@ def write_together(contents: Mapping[Path, bytes], top: Path, scratch: Path) -> 
 
 
 def _make_below(top: Path, folder: Path) -> None:
-    """Make a folder and those between it and a folder that is there already."""
+    """Create a folder and its missing parents below an existing folder."""
     between = [place for place in folder.parents if top in place.parents]
     for place in (*reversed(between), *([folder] if folder != top else [])):
         place.mkdir(exist_ok=True)
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring a folder's list of names to disk, where the system can (Windows cannot)."""
+    """Flush a folder's list of names to disk, where the system can (Windows cannot)."""
     if hasattr(os, "O_DIRECTORY"):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -193,32 +192,32 @@ def _flush_file(path: Path) -> None:
 
 
 def holds(path: Path, content: bytes) -> bool:
-    """Tell whether a file is there and holds just these bytes."""
+    """Tell whether a file exists and holds exactly these bytes."""
     try:
         return path.stat().st_size == len(content) and path.read_bytes() == content
     except OSError:
         return False
 
 
-MAX_PART = 240  # bytes of a file or folder name; file systems take some more, for unfinished files
-MAX_PATH = 1024  # bytes of a whole name
+MAX_PART = 240  # bytes of a file or folder name; the rest up to 255 is for unfinished files
+MAX_PATH = 1024  # bytes of a relative path
 
-# device names of Windows, there with any suffix
+# device names on Windows, with any suffix
 _RESERVED = re.compile(r"con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]", re.I)
 
 
 def inside(folder: str | Path, relative: str) -> Path:
-    """Return the path of a name below a folder, whether something is there or not.
+    """Return the path of a name below a folder, whether it exists or not.
 
-    Symbolic links are followed; one that leads out of the folder is refused, the folder itself may
-    be one.
+    Symbolic links are followed, and refused if they lead out of the folder; the folder itself may
+    be a link.
 
     Args:
-        folder: that must not be left.
+        folder: the folder that contains the name.
         relative: name below it, parts separated by ``/``.
 
     Raises:
-        DataError: the name is no plain relative path, or leads out of the folder.
+        DataError: the name is not a plain relative path, or leads out of the folder.
     """
     fault = name_fault(relative)
     if fault:
@@ -232,9 +231,9 @@ def inside(folder: str | Path, relative: str) -> Path:
 
 
 def name_fault(relative: str) -> str:
-    """Return what keeps a text from being a safe relative path on every system, "" for nothing."""
+    """Return why a text is not a safe relative path on every system; "" if it is."""
     if not isinstance(relative, str) or not relative:
-        return "is no text" if relative else "is empty"
+        return "is not text" if relative else "is empty"
     if not relative.isprintable():
         return "holds control characters, or bytes that are not UTF-8; rename it"
     if "\\" in relative or ":" in relative:
@@ -262,22 +261,22 @@ def _shown(text: object) -> str:
 
 
 _GIGA = 1e9
-# PNG cannot shrink noise: an image takes its pixels, three bytes each, and little more
+# PNG cannot compress noise: an image takes three bytes per pixel and a little more
 BYTES_PER_PIXEL = 3.03
-_PER_IMAGE = 512  # of the manifest, and of blocks that are not full
+_PER_IMAGE = 512  # bytes for the manifest and for partly filled blocks
 
 
 def require_space(folder: Path, *, images: int, pixels: int, other: int = 0) -> None:
-    """Refuse to start what cannot be stored.
+    """Refuse to start a run that may not fit on the disk.
 
     Args:
         folder: where it will be stored; it need not exist.
-        images: still to be written.
-        pixels: of them together.
+        images: number of images still to be written.
+        pixels: of all these images.
         other: further bytes.
 
     Raises:
-        DiskError: less is free than it can take at most.
+        DiskError: less is free than the run can take at most.
     """
     needed = int(pixels * BYTES_PER_PIXEL) + images * _PER_IMAGE + other
     place = folder.absolute()

@@ -1,10 +1,10 @@
-"""One process at a time in a folder: advisory locks that outlive neither a process nor a boot.
+"""Locks that let one process at a time work in a folder, and that end with the process.
 
-A lock is a file whose name says which process holds it, so that nobody can remove another one's by
-mistake. A process makes its own file, looks for those of others, and takes its own back when
-somebody else was there first. Locks of processes that have ended are removed by whoever comes
-next. The holder touches its file every few seconds; on storage shared by several hosts that is the
-only sign of life by which a process of another host can be judged.
+A lock is a file whose name says which process holds it, so nobody removes another one's lock by
+mistake. A process creates its lock file, looks for those of others, and removes its own if others
+were first. Locks of processes that have ended are removed by the next process. The holder touches
+its file every few seconds; on storage shared by several hosts this is the only sign that a process
+on another host still runs.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-ALL = "all"  # the lock of a whole folder; that of a shard is named after the shard
+ALL = "all"  # the lock of a whole folder; a shard's lock has the name of the shard
 _NAME = re.compile(r"\..*\.lock\.(?P<part>all|\d+of\d+)\.[^.]+", re.DOTALL)
 _BEAT = 15.0  # seconds between two signs of life
-_PAUSE = (0.1, 0.5)  # seconds between two looks at another process's lock
+_PAUSE = (0.1, 0.5)  # seconds between two checks of another process's lock
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 _guard = threading.RLock()
 
 
 @contextlib.contextmanager
 def working_in(folder: str | Path, team: Team = ALONE, *, wait: bool = True) -> Iterator[None]:
-    """Hold a run's folder: no other process works in it until the block ends.
+    """Lock a run's folder: no other process works in it until the block ends.
 
-    The shards of a job array share the folder, and so
-    do the processes that torchrun connects: the first of those holds it for all. A process that
-    holds the folder already goes on. A folder that cannot be written is not locked.
+    The shards of a job array share the folder, and so do the processes that torchrun connects: the
+    first of those locks it for all. A process may lock its folder again. A folder that cannot be
+    written is not locked.
 
     Args:
-        folder: of the run; made if need be, and removed again when nothing was written there.
-        team: this process and those it shares the work with.
-        wait: until another process that holds the folder has ended, instead of refusing.
+        folder: of the run; created if necessary, and removed again if nothing was written.
+        team: this process and those that share the work.
+        wait: wait until another process that holds the folder has ended, instead of refusing.
 
     Raises:
-        ConfigError: the text cannot be a path, or another process works in the folder and it is not
-            waited for.
+        ConfigError: the text is not a valid path, or another process works in the folder and
+            ``wait`` is off.
         DiskError: a file or a broken link is in the way.
-        OSError: the folder cannot be made.
+        OSError: the folder cannot be created.
     """
     part = ALL if team.whole else f"{team.rank}of{team.world}"
     with contextlib.ExitStack() as stack:
@@ -67,17 +67,17 @@ def working_in(folder: str | Path, team: Team = ALONE, *, wait: bool = True) -> 
 
 @contextlib.contextmanager
 def making(folder: Path) -> Iterator[None]:
-    """Hold the name of a folder that is made once and then kept, such as a trained model's.
+    """Lock the name of a folder that is made once and then reused, such as a trained model's.
 
-    Another process that wants the same folder waits, and then finds it.
+    Another process that wants the same folder waits, and then uses it.
 
     Args:
-        folder: that is there when the block ends; only its parent is locked.
+        folder: exists when the block ends; only its parent is locked.
 
     Raises:
-        ConfigError: the text cannot be a path.
+        ConfigError: the text is not a valid path.
         DiskError: a file or a broken link is in the way.
-        OSError: the parent cannot be made.
+        OSError: the parent cannot be created.
     """
     folder = Path(os.path.abspath(folder))
     with _locked(checked_folder(folder.parent), folder.name, ALL, True):
@@ -85,10 +85,10 @@ def making(folder: Path) -> Iterator[None]:
 
 
 def checked_folder(folder: str | Path) -> Path:
-    """Return the absolute path of a folder that is there or can be made.
+    """Return the absolute path of a folder that exists or can be created.
 
     Raises:
-        ConfigError: the text cannot be a path.
+        ConfigError: the text is not a valid path.
         DiskError: a file or a broken link is in the way.
     """
     text = os.fspath(folder)
@@ -112,7 +112,7 @@ def checked_folder(folder: str | Path) -> Path:
 @contextlib.contextmanager
 def _locked(folder: Path, entry: str, part: str, wait: bool) -> Iterator[None]:
     held = _held_again(folder, entry) or _acquired(folder, entry, part, wait)
-    if held is None:  # read only: nobody can write there
+    if held is None:  # read-only: no lock is needed
         yield
         return
     try:
@@ -122,7 +122,7 @@ def _locked(folder: Path, entry: str, part: str, wait: bool) -> Iterator[None]:
             held.count -= 1
             if not held.count:
                 LOCKS.pop((folder, entry), None)
-                if held.owner == this_process():  # and no fork of it
+                if held.owner == this_process():  # not a fork of it
                     _release(held)
 
 
@@ -136,23 +136,23 @@ def _held_again(folder: Path, entry: str) -> Held | None:
 
 
 def _acquired(folder: Path, entry: str, part: str, wait: bool) -> Held | None:
-    """Hold a folder once nobody else does; None for one that is read only."""
-    said = False
+    """Lock a folder once no other process holds it; None for a read-only folder."""
+    announced = False
     while True:
-        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        new_folders = [place for place in (folder, *folder.parents) if not place.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f".{shortened(entry)}.lock.{part}.{this_process().tag}"
-        held = Held(folder, path, this_process(), made=made)
+        held = Held(folder, path, this_process(), new_folders=new_folders)
         try:
-            with _guard:  # another thread of this process gives the same lock back
+            with _guard:  # another thread may release the same lock
                 others = _announced(held, entry, part)
                 if not others:
                     return _registered(held, entry)
-        except FileNotFoundError:  # the folder was given up by its last holder
+        except FileNotFoundError:  # its last holder removed the folder
             time.sleep(_PAUSE[0])
             continue
         except OSError as error:
-            if error.errno in _READ_ONLY and not made:
+            if error.errno in _READ_ONLY and not new_folders:
                 return None
             raise
         _remove_made(held)
@@ -161,14 +161,14 @@ def _acquired(folder: Path, entry: str, part: str, wait: bool) -> Held | None:
                 f"{_who_works(folder, others[0])}. Wait until it has ended, or choose another "
                 "data.save_dir"
             )
-        if not said:
+        if not announced:
             print(f"Waiting: {_who_works(folder, others[0])}", file=sys.stderr, flush=True)
-            said = True
+            announced = True
         time.sleep(random.uniform(*_PAUSE))
 
 
 def _registered(held: Held, entry: str) -> Held:
-    """Remember a lock, or that another thread of this process has taken the same one meanwhile."""
+    """Count a lock, also if another thread of this process has taken the same one meanwhile."""
     same = _held_again(held.folder, entry)
     if same is not None:
         return same
@@ -178,7 +178,7 @@ def _registered(held: Held, entry: str) -> Held:
 
 
 def _announced(held: Held, entry: str, part: str) -> list[Path]:
-    """Make a lock file and return those of others in its way; it is gone again if there are any."""
+    """Create a lock file and return the locks in its way; if there are any, remove it again."""
     with _one_at_a_time(held.folder):
         held.path.touch()
         others, stale = _locks_beside(held.path, entry, part)
@@ -191,16 +191,16 @@ def _announced(held: Held, entry: str, part: str) -> list[Path]:
     return others
 
 
-def _locks_beside(own: Path, entry: str, part: str) -> tuple[list[Path], list[Path]]:
-    """Return the locks that another one cannot stand beside, and those nobody holds any more."""
-    now, others, stale = own.stat().st_mtime, [], []
-    for path in sorted(own.parent.glob(f".{_literal(shortened(entry))}.lock.*")):
+def _locks_beside(lock_path: Path, entry: str, part: str) -> tuple[list[Path], list[Path]]:
+    """Return the locks that exclude this one, and those whose processes have ended."""
+    now, others, stale = lock_path.stat().st_mtime, [], []
+    for path in sorted(lock_path.parent.glob(f".{_literal(shortened(entry))}.lock.*")):
         match, owner = _NAME.fullmatch(path.name), owner_in(path.name)
         if match is None or owner is None or owner == this_process():
             continue
         try:
             runs = owner.runs(silence_of(path, now))
-        except OSError:  # given back meanwhile
+        except OSError:  # released meanwhile
             continue
         if not runs:
             stale.append(path)
@@ -230,15 +230,15 @@ def _release(held: Held) -> None:
 
 
 def _remove_made(held: Held) -> None:
-    """Remove the folders that were made for a lock and in which nothing was written."""
+    """Remove the folders that were created for a lock and are still empty."""
     with contextlib.suppress(OSError):
-        for place in held.made:
+        for place in held.new_folders:
             place.rmdir()
 
 
 @contextlib.contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Let one process of this host at a time look and take, where the system can do that."""
+    """Let one process of this host at a time check and lock, where the system supports it."""
     if fcntl is None:
         yield
         return
@@ -251,7 +251,7 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 time.sleep(0.01)
-            except OSError:  # a file system without such locks
+            except OSError:  # a file system without file locks
                 break
         yield
     finally:

@@ -1,8 +1,8 @@
 """The manifest of a stored data set: JSON lines, a header, one line per image, a footer.
 
-A folder without a whole manifest is a run that did not end. The footer says how many images there
-are, seals the lines before it, and holds the root of a hash tree over the images alone: two runs
-have the same root if and only if they stored the same bytes under the same names.
+A folder without a complete manifest is an unfinished run. The footer holds the number of images, a
+seal of the lines before it, and the root of a hash tree over the images alone: two runs have the
+same root if and only if they stored the same bytes under the same names.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from torchreid_adv.core.untrusted import open_regular, parse_json
 from torchreid_adv.errors import DataError, printable
 
 FILE_NAME = "manifest.jsonl"
-RUN = "run.json"  # what makes a run the same run, in its folder
+RUN = "run.json"  # the identity of the run, in its folder
 FORMAT = 2
 SIDES = ("train", "query", "gallery")
 OK = "ok"
-LEFT_OUT = "left out: "  # a status begins with it where nothing of an image is stored
+LEFT_OUT = "left out: "  # beginning of the status of an image that is not stored
 LARGEST = 512 * 2**20  # bytes of a manifest, about a million images
 LONGEST = 64 * 2**10  # bytes of one line
 
@@ -36,24 +36,24 @@ class Entry:
     Args:
         image_id: its name in the data set: split folder and path below it.
         source: the original file, relative to the data root where it lies below that.
-        source_sha256: of that file.
-        source_mode: of that file's pixels, as Pillow names it; what is stored is RGB.
+        source_sha256: SHA-256 of the original file.
+        source_mode: Pillow's mode of the original file; the stored file is RGB.
         output: the stored file, relative to the manifest's folder.
         size: height and width in pixels.
         side: train, query or gallery.
         pid: identity, as the data set numbers it.
         camid: camera, from 0.
-        attacked: whether the attack was run on it.
+        attacked: whether the image was attacked.
         linf: largest difference from the original, gray levels.
         changed: whether any pixel differs.
-        sha256: of the stored file.
-        status: ``ok``, or why the image was left out; then nothing of it is stored.
-        modality: 0 visible, 1 infrared; None where the data set does not tell.
-        tracklet: of a frame, the name of its tracklet.
-        frame: its number there, from 0.
-        clothes: what is worn on it, "" where the data set does not tell.
+        sha256: SHA-256 of the stored file.
+        status: ``ok``, or why the image was left out; nothing is stored for it then.
+        modality: 0 visible, 1 infrared; None where the data set does not say.
+        tracklet: name of the frame's tracklet; only for frames.
+        frame: number of the frame in its tracklet, from 0.
+        clothes: what the person wears, "" where the data set does not say.
         view: number of the side or height that the camera looks from; None where the data set
-            does not tell.
+            does not say.
     """
 
     image_id: str
@@ -78,11 +78,11 @@ class Entry:
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Entry:
-        """Return the entry that JSON holds."""
+        """Build an entry from its JSON object."""
         return cls(**{**facts, "size": tuple(facts["size"])})
 
     def line(self) -> str:
-        """Return it as JSON, without what does not apply to it."""
+        """Return the entry as JSON, without the fields that do not apply."""
         absent = {"modality"} if self.modality is None else set()
         absent |= set() if self.tracklet else {"tracklet", "frame"}
         absent |= {n for n in ("clothes", "view") if getattr(self, n) in ("", None)}
@@ -91,14 +91,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a variant folder holds."""
+    """The content of a manifest."""
 
     header: dict[str, Any]
     entries: tuple[Entry, ...]
 
     @property
     def stored(self) -> tuple[Entry, ...]:
-        """The entries of images that are there."""
+        """The entries of the stored images."""
         return tuple(entry for entry in self.entries if entry.status == OK)
 
     @property
@@ -116,16 +116,16 @@ class Manifest:
         return path
 
     def side(self, name: str) -> tuple[Entry, ...]:
-        """Return the entries of one side's images that are there, in order."""
+        """Return the stored entries of one side, in order."""
         return tuple(entry for entry in self.stored if entry.side == name)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read a folder's manifest and check that it is whole.
+    """Read a folder's manifest and check that it is complete.
 
     Raises:
-        DataError: none there, cut off, changed by hand, a line that is no entry, or a path that
-            leaves the folder.
+        DataError: it is missing, cut off or changed by hand, or it has a line that is not an entry,
+            or a path that leaves the folder.
     """
     path = folder / FILE_NAME
     if not path.is_file():
@@ -138,13 +138,17 @@ def read_manifest(folder: Path) -> Manifest:
     except (ValueError, OSError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"'{path}' is no manifest of ours, or is cut off: {error}") from error
+        raise DataError(
+            f"'{path}' is not a manifest of this package, or is cut off: {error}"
+        ) from error
     if header.pop("manifest", None) != FORMAT:
         raise DataError(f"'{path}' is a manifest of another version; write the data set again")
     for number, row in enumerate(rows, start=2):
         fault = next(_entry_faults(row), "")
         if fault:
-            raise DataError(f"'{path}' is no manifest of ours: in line {number}, {fault}")
+            raise DataError(
+                f"'{path}' is not a manifest of this package: in line {number}, {fault}"
+            )
     manifest = Manifest(header, tuple(map(Entry.of, rows)))
     if footer != {"images": len(rows), "root": manifest.root, "sha256": digest}:
         raise DataError(f"'{path}' is cut off or was changed by hand; write the data set again")
@@ -159,7 +163,7 @@ def _parsed(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str,
             digest.update(b"\n" * (number > 1) + last)
         value = parse_json(line)
         if not isinstance(value, dict):
-            raise ValueError(f"line {number + 1} is no JSON object")
+            raise ValueError(f"line {number + 1} is not a JSON object")
         objects.append(value)
         last = line
     if len(objects) < 2:
@@ -169,7 +173,7 @@ def _parsed(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str,
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file, none longer than a manifest's are."""
+    """Yield the lines of a file; an over-long line is an error."""
     with open_regular(path, LARGEST) as file:
         while line := file.readline(LONGEST + 1):
             if len(line) > LONGEST:
@@ -226,16 +230,16 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _entry_faults(row: dict[str, Any]) -> Iterator[str]:
-    """Yield what keeps a JSON object from being an entry."""
+    """Yield why a JSON object is not an entry."""
     unknown = next((key for key in row if key not in _FIELDS), None)
     if unknown is not None:
         yield f"there is an unknown field '{printable(unknown[:80])}'"
     needed = [field.name for field in fields(Entry) if field.default is MISSING]
-    for name, (test, what) in _FIELDS.items():
+    for name, (test, expected) in _FIELDS.items():
         if name not in row and name in needed:
             yield f"'{name}' is missing"
         elif name in row and not test(row[name]):
-            yield f"'{name}' has to be {what}"
+            yield f"'{name}' has to be {expected}"
     if row.get("status", OK) == OK:
         yield from _stored_faults(row)
     elif not row["status"].startswith(LEFT_OUT):
@@ -262,9 +266,9 @@ def sha256(content: bytes) -> str:
 
 
 def hash_tree(leaves: Sequence[bytes]) -> str:
-    """Return the hex root of a binary SHA-256 tree, leaves and nodes told apart by a prefix.
+    """Return the hex root of a binary SHA-256 tree; prefixes separate leaves from nodes.
 
-    A node without a partner moves up a level as it is (as in RFC 6962).
+    A node without a partner moves up a level unchanged, as in RFC 6962.
     """
     level = [hashlib.sha256(b"\0" + leaf).digest() for leaf in leaves]
     while len(level) > 1:

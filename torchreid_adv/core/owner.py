@@ -1,7 +1,7 @@
-"""Who a lock or an unfinished file belongs to, and whether that process still runs.
+"""The owner of a lock or an unfinished file, and whether that process still runs.
 
-A process is known by its host, by the boot and the process namespace that it lives in, by its
-number and by the time it started: numbers are used again, and so are names of hosts.
+A process is identified by its host, its boot and process namespace, its number, and its start
+time, because numbers and host names are reused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from torchreid_adv.errors import DiskError
 
-SILENT = 180.0  # seconds without a sign of life after which a process of another host has ended
+SILENT = 180.0  # seconds without a sign of life after which a process on another host has ended
 _TAG = re.compile(r"(?P<host>[\w-]{1,48})~(?P<boot>[0-9a-f]{8})~(?P<pid>\d+)~(?P<started>\d+)")
 
 
@@ -26,10 +26,10 @@ class Owner:
     """A process.
 
     Args:
-        host: name of its machine.
-        boot: of the machine and the process namespace, 8 hex digits.
-        pid: its number.
-        started: clock ticks from boot to its start; 0 where the system does not tell.
+        host: name of the machine.
+        boot: identifies the boot of the machine and the process namespace, 8 hex digits.
+        pid: process number.
+        started: clock ticks from boot to its start; 0 where the system does not say.
     """
 
     host: str
@@ -46,8 +46,8 @@ class Owner:
         """Tell whether the process still runs.
 
         Args:
-            silence: seconds since its last sign of life, by which alone a process of another
-                machine can be judged.
+            silence: seconds since its last sign of life; the only evidence for a process on
+                another machine.
         """
         if self.boot == _boot():
             return _runs(self.pid, self.started, silence)
@@ -62,7 +62,7 @@ def this_process() -> Owner:
 
 
 def owner_in(name: str) -> Owner | None:
-    """Return the owner that a file name tells; None for a name that tells none."""
+    """Return the owner in a file name; None if there is none."""
     match = _TAG.search(name)
     if match is None:
         return None
@@ -72,12 +72,12 @@ def owner_in(name: str) -> Owner | None:
 def abandoned(path: Path) -> bool:
     """Tell whether the process that writes an unfinished file or folder has ended.
 
-    A name that tells no owner is not one of ours.
+    A name without an owner is not one of ours.
     """
     owner = owner_in(path.name)
     try:
         return owner is not None and not owner.runs(silence_of(path, time.time()))
-    except OSError:  # gone meanwhile
+    except OSError:  # removed meanwhile
         return False
 
 
@@ -85,11 +85,11 @@ def silence_of(path: Path, now: float) -> float:
     """Return the seconds since a file, or a folder's list of names, was last written.
 
     Args:
-        path: of it.
+        path: the file or folder.
         now: seconds since 1970, by the clock of the file's system.
 
     Raises:
-        OSError: it is gone.
+        OSError: it does not exist any more.
     """
     return now - path.stat().st_mtime
 
@@ -125,7 +125,7 @@ def _runs(pid: int, started: int, silence: float) -> bool:
     start = _started(pid)
     if start is not None:
         return 0 < start == started
-    try:  # no /proc: ask for the number, which may be another process's, so it must beat, too
+    try:  # no /proc: the number may be another process's, so its heartbeat counts, too
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
@@ -135,7 +135,7 @@ def _runs(pid: int, started: int, silence: float) -> bool:
 
 
 def _started(pid: int) -> int | None:
-    """Return a process's start in clock ticks; 0 when it has ended, None where nobody tells."""
+    """Return a process's start in clock ticks; 0 if it has ended, None if unknown."""
     if not os.path.exists("/proc/self/stat"):
         return None
     try:
@@ -151,18 +151,18 @@ class Held:
     """A lock that a process holds.
 
     Args:
-        folder: that is held, or that holds the entry that is made.
+        folder: the locked folder, or the parent of the locked entry.
         path: of the lock file.
         owner: the process.
-        count: how often it is held by it at the moment.
-        made: folders that were made for the lock, the innermost first.
+        count: how often the process holds it now.
+        new_folders: folders that were created for the lock, the innermost first.
     """
 
     folder: Path
     path: Path
     owner: Owner
     count: int = 1
-    made: list[Path] = field(default_factory=list)
+    new_folders: list[Path] = field(default_factory=list)
 
 
 LOCKS: dict[tuple[Path, str], Held] = {}  # (folder, entry made in it or "") -> lock
@@ -172,10 +172,10 @@ def require_held(path: Path) -> None:
     """Refuse to write below a folder whose lock this process has lost.
 
     Args:
-        path: that is about to be written.
+        path: the path to be written.
 
     Raises:
-        DiskError: the folder was removed, or taken over by another process.
+        DiskError: the folder was removed, or another process took it over.
     """
     absolute = Path(os.path.abspath(path))
     for held in list(LOCKS.values()):

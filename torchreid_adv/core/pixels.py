@@ -1,6 +1,6 @@
 """Pixel units. Inside the package pixels are [0, 1]; config and files speak gray levels of 0-255.
 
-This is the one module that knows how many levels there are.
+This is the only module that knows the number of levels.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def to_tensor(image: np.ndarray) -> Tensor:
 
 
 def to_uint8(image: Tensor) -> np.ndarray:
-    """Turn tensors (..., 3, H, W) in [0, 1] into uint8 images (..., H, W, 3), to the nearest level.
+    """Turn tensors (..., 3, H, W) in [0, 1] into uint8 images (..., H, W, 3), rounding to nearest.
 
-    Rounding matters: truncation, as in torchvision's ToPILImage, moves some pixels a level down.
+    Truncation, as in torchvision's ToPILImage, would move some pixels down by a level.
     """
     import torch
 
@@ -64,7 +64,7 @@ def quantize(adversarial: Tensor, clean: Tensor, linf: float | None) -> Tensor:
         linf: L-infinity bound in [0, 1], or None for an attack without one.
 
     Returns:
-        images on whole levels, so that a stored file is what was checked.
+        images on whole levels: what is checked is what is stored.
     """
     levels = adversarial.mul(LEVELS).round()
     if linf is not None:

@@ -1,8 +1,8 @@
 """The processes that share a job: started by torchrun, or one by one as shards of a job array.
 
-Who does what follows from numbers alone, so nothing is said between processes while they work.
-What they exchange afterwards is summed as integers: bits of numbers that one of them knows and
-the others hold as zero, and counts. Sums of floats would depend on their order.
+The numbers of the processes decide who does what, so they do not communicate while they work.
+Afterwards they exchange counts, and the bits of floats that one process knows and the others hold
+as zero, and add these up as integers. A sum of floats would depend on its order.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from torchreid_adv.core.ranks import MOST, local_rank, met, place_in, watched
 from torchreid_adv.errors import ConfigError
 
 T = TypeVar("T")
-# nobody waits for others but at the end, and then as long as the slowest takes; one that has ended
-# is noticed by the watch
+# processes wait for each other only at the end, for as long as the slowest one takes; the watch
+# notices a process that has ended
 _PATIENCE = timedelta(days=7)
 
 
@@ -42,7 +42,7 @@ class Team:
         connected: whether they can exchange results (torchrun); shards of a job array cannot.
 
     Raises:
-        ConfigError: a rank that is not in 0..world - 1, or more processes than a job has.
+        ConfigError: the rank is not in 0..world - 1, or there are too many processes.
     """
 
     rank: int = 0
@@ -59,25 +59,25 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process prints and writes what is written once."""
+        """Whether this process prints, and writes shared files."""
         return self.rank == 0 or not self.connected
 
     @property
     def whole(self) -> bool:
-        """Whether the job can be ended here: it can, unless this is one shard of several."""
+        """Whether this process can finish the job: yes, unless it is one shard of several."""
         return self.connected or self.world == 1
 
     def does(self, number: int) -> bool:
-        """Tell whether a unit of work is this process's."""
+        """Tell whether this process does a unit of work."""
         return number % self.world == self.rank
 
     def wait(self) -> None:
-        """Wait until every connected process is here."""
+        """Wait for all connected processes."""
         if self.connected:
             distributed.barrier()
 
     def first(self, work: Callable[[], T]) -> T:
-        """Let the leader do something before the others do it (and find it done)."""
+        """Let the leader do the work before the others do it (and find it done)."""
         if not self.leads:
             self.wait()
         result = work()
@@ -95,15 +95,15 @@ class Team:
         return summed
 
     def assembled(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return float64 numbers of which each was known to one process and 0 to the others."""
+        """Return float64 numbers, each known to one process and 0 in the others."""
         return self.total(rows.view(np.int64)).view(np.float64)
 
     def gathered(self, rows: dict[int, Tensor], count: int) -> Tensor:
         """Return ``count`` rows (count, D) of float32, each known to one process.
 
         Args:
-            rows: number of the first row -> some rows (n, D) that follow each other.
-            count: of all rows.
+            rows: number of the first row -> consecutive rows (n, D).
+            count: number of all rows.
         """
         width = np.zeros(self.world if self.connected else 1, np.int64)
         width[self.rank if self.connected else 0] = next((p.shape[1] for p in rows.values()), 0)
@@ -115,7 +115,7 @@ class Team:
         return values
 
     def shared(self, facts: dict[str, Any]) -> dict[str, Any]:
-        """Return the union of what the connected processes found out, as JSON objects."""
+        """Return the union of the JSON objects of the connected processes."""
         content = np.frombuffer(json.dumps(facts).encode(), np.uint8)
         sizes = np.zeros(self.world if self.connected else 1, np.int64)
         sizes[self.rank if self.connected else 0] = len(content)
@@ -134,15 +134,15 @@ ALONE = Team()
 
 @contextmanager
 def joined(shard: str = "") -> Iterator[Team]:
-    """Join the processes that share this job, for the time of the block.
+    """Join the processes that share this job while the block runs.
 
     Args:
-        shard: ``i/n`` of a job array, i from 0; "" = whatever torchrun says, else alone.
+        shard: ``i/n`` of a job array, i from 0; "" = as torchrun says, else alone.
 
     Raises:
-        ConfigError: a shard of another form, or one inside of torchrun; variables of torchrun that
-            cannot be.
-        MachineError: a process of the job did not come within minutes, or ended before its end.
+        ConfigError: the shard is malformed or given under torchrun, or torchrun's variables are
+            invalid.
+        MachineError: a process of the job did not come within minutes, or ended early.
     """
     rank, world = place_in(os.environ)
     if shard and world > 1:
@@ -153,12 +153,12 @@ def joined(shard: str = "") -> Iterator[Team]:
     local = local_rank(os.environ)
     if torch.cuda.is_available():  # more processes than devices share them
         torch.cuda.set_device(local % torch.cuda.device_count())
-    if distributed.is_initialized():  # by a script, whose processes they are
+    if distributed.is_initialized():  # by a script, for its own processes
         yield Team(distributed.get_rank(), distributed.get_world_size(), connected=True)
         return
     store = met(rank, world)
     with watched(store, rank, world):
-        # gloo, with GPUs too: what is exchanged are integers in main memory
+        # gloo, with GPUs too: it exchanges integers in main memory
         distributed.init_process_group(
             "gloo",
             store=PrefixStore("gloo", store),
@@ -173,10 +173,10 @@ def joined(shard: str = "") -> Iterator[Team]:
 
 
 def parse_shard(shard: str) -> Team:
-    """Return the place that ``i/n`` stands for.
+    """Parse a shard ``i/n``.
 
     Raises:
-        ConfigError: another form.
+        ConfigError: the text is malformed.
     """
     numbers = shard.split("/")
     if len(numbers) != 2 or not all(n.isdecimal() and n.isascii() for n in numbers):
@@ -187,7 +187,7 @@ def parse_shard(shard: str) -> Team:
 
 
 def progress_bar(description: str, *, total: int, unit: str = "image") -> Any:
-    """Return a tqdm bar on stderr; silent when stderr is not a terminal, or has another's bar.
+    """Return a tqdm bar on stderr; silent when stderr is not a terminal, or shows another bar.
 
     Use it as a context manager and call ``update(n)``.
     """

@@ -21,20 +21,20 @@ from torch.distributed import PrefixStore, Store, TCPStore
 from torchreid_adv.core.faults import UNEXPECTED, explained, is_lost_connection
 from torchreid_adv.errors import ConfigError, MachineError, printable
 
-MOST = 100_000  # processes, or shards, of a job
-JOINING = timedelta(minutes=5)  # for which a process waits for the others to come
-_PAUSE = 0.1  # seconds between two looks at who has come
-_SHOWN = 8  # ranks that a sentence names
+MOST = 100_000  # largest number of processes, or shards, of a job
+JOINING = timedelta(minutes=5)  # how long a process waits for the others
+_PAUSE = 0.1  # seconds between two checks of who has come
+_SHOWN = 8  # ranks named in an error
 
 
 def place_in(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return rank and number of processes from torchrun's variables; (0, 1) where there are none.
+    """Return rank and number of processes from torchrun's variables; (0, 1) if there are none.
 
     Args:
         environment: such as ``os.environ``.
 
     Raises:
-        ConfigError: a variable that is no whole number, or numbers that do not fit together.
+        ConfigError: a variable is not a whole number, or the numbers contradict each other.
     """
     if "RANK" not in environment:
         return 0, 1
@@ -52,22 +52,22 @@ def local_rank(environment: Mapping[str, str]) -> int:
     """Return this process's number on its machine.
 
     Raises:
-        ConfigError: LOCAL_RANK is no whole number.
+        ConfigError: LOCAL_RANK is not a whole number.
     """
     return _number(environment, "LOCAL_RANK", 0, MOST, "0")
 
 
 def met(rank: int, world: int) -> Store:
-    """Return the store through which the processes of a job talk, once all of them are there.
+    """Return the store through which the processes of a job talk, once all have come.
 
     Args:
         rank: of this process.
         world: number of processes.
 
     Raises:
-        ConfigError: an address that cannot be one, two processes of one rank, or processes that
-            count differently.
-        MachineError: some do not come within minutes.
+        ConfigError: the address is invalid, two processes have the same rank, or processes
+            disagree on their number.
+        MachineError: some processes do not come within minutes.
     """
     host, port = _address()
     by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
@@ -156,8 +156,8 @@ def _number(
     )
 
 
-_GRACE = 3.0  # seconds in which the main thread may end by itself once a loss is known
-_HELLO = 10.0  # seconds that a new connection has to say who it is
+_GRACE = 3.0  # seconds for the main thread to end by itself after a loss
+_HELLO = 10.0  # seconds for a new connection to identify itself
 _KEEP_ALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6}
 _LOST = "lost"
 
@@ -168,14 +168,14 @@ class Loss:
 
     Args:
         code: exit code of this process.
-        sentence: what it says.
+        sentence: the message.
     """
 
     code: int
     sentence: str
 
     def error(self) -> MachineError:
-        """Return it as an error that ends with the code."""
+        """Return an error with this exit code."""
         error = MachineError(self.sentence)
         error.exit_code = self.code
         return error
@@ -183,15 +183,15 @@ class Loss:
 
 @contextlib.contextmanager
 def watched(store: Store, rank: int, world: int) -> Iterator[None]:
-    """End this process, within seconds, when another one of the job ends before the block does.
+    """End this process within seconds if another process of the job ends before the block.
 
     Args:
-        store: in which all processes of the job have met.
+        store: the store in which all processes of the job have met.
         rank: of this process.
         world: number of processes.
 
     Raises:
-        MachineError: another process ended; its code is that of the other where it ended by an
+        MachineError: another process ended; the exit code is that process's if it ended with an
             error of its own. A process that is busy and cannot raise is ended with the same code.
     """
     watch = _Watch(rank, world)
@@ -221,7 +221,7 @@ class _Watch:
         self._sending = threading.Lock()
 
     def connect(self, store: Store) -> None:
-        """Connect the first process with all others, and begin to watch."""
+        """Connect the first process with all others, and start watching."""
         if self._rank == 0:
             self._accept(store)
         else:
@@ -232,12 +232,12 @@ class _Watch:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def known_loss(self, patience: float) -> Loss | None:
-        """Return why the job cannot go on, waiting some seconds for it to be known."""
+        """Return why the job cannot go on; wait some seconds for the reason."""
         self._lost.wait(patience)
         return self._loss
 
     def close(self, code: int = 0, sentence: str = "") -> None:
-        """Stop watching, and say how this process ends."""
+        """Stop watching, and tell the others how this process ends."""
         self._closed.set()
         self._say({"code": code, "sentence": sentence, "rank": self._rank})
 
@@ -252,8 +252,8 @@ class _Watch:
                 peer, _ = server.accept()
                 peer.settimeout(_HELLO)
                 with contextlib.suppress(OSError, ValueError):
-                    said, rank = _line(peer).split()
-                    if secrets.compare_digest(said, token):
+                    given_token, rank = _line(peer).split()
+                    if secrets.compare_digest(given_token, token):
                         self._add(peer, int(rank))
                         continue
                 peer.close()
@@ -283,7 +283,7 @@ class _Watch:
         code, sentence = int(message["code"]), printable(str(message["sentence"]))
         who = f"process {int(message['rank'])} of {self._world}"
         if sentence == _LOST:
-            why = f"{who} ended without a word, as one does that is killed or runs out of memory"
+            why = f"{who} ended without a message; it was probably killed, or ran out of memory"
         else:
             why = f"{who} ended: {sentence}"
         self._loss = Loss(code, f"{why}. What was finished is kept: run the same command again")
@@ -305,7 +305,7 @@ class _Watch:
 
 
 def _message(peer: socket.socket, rank: int) -> dict[str, Any]:
-    """Return what a process says as it ends; one that is gone says nothing."""
+    """Return the last message of a process; empty if it is gone."""
     try:
         content = json.loads(_line(peer))
     except (OSError, ValueError):

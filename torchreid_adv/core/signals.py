@@ -1,4 +1,4 @@
-"""Signals: the first one ends a job in good order, the second one at once."""
+"""Signals: the first one ends a job in an orderly way, the second one immediately."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
-    """Raise :class:`Stopped` in the main thread at the first signal to stop inside the block.
+    """Raise :class:`Stopped` in the main thread at the first stop signal inside the block.
 
-    The unit that is being worked on is given up; finished units are recorded already, so that the
-    same command goes on from there. A process that waits for another one, and so cannot raise, is
-    ended after some seconds. Child processes keep the system's own behavior.
+    The current unit of work is dropped; finished units are recorded already, so the same command
+    continues from there. A process that waits for another one, and so cannot raise, is ended after
+    some seconds. Child processes keep the system's default behavior.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -69,7 +69,7 @@ def stoppable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watched(seen: threading.Event) -> Iterator[None]:
-    """End the process when a signal to stop has come and is not seen for some seconds."""
+    """End the process if a stop signal is not handled within some seconds."""
     if os.name != "posix":
         yield
         return
@@ -93,6 +93,6 @@ def _watched(seen: threading.Event) -> Iterator[None]:
 
 
 def _deaf() -> None:
-    """Keep a forked process's signals from the watch of its parent."""
-    with contextlib.suppress(ValueError):  # forked by another thread than the main one
+    """Detach a forked process from its parent's handling of signals."""
+    with contextlib.suppress(ValueError):  # not forked by the main thread
         signal.set_wakeup_fd(-1)

@@ -1,4 +1,4 @@
-"""Safetensors files with a JSON header that says what they hold."""
+"""Safetensors files with a JSON header that describes their content."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from torchreid_adv.errors import ConfigError
 
 @dataclass(frozen=True)
 class TensorFile:
-    """What a file holds.
+    """The content of a file.
 
     Args:
         tensors: by name.
         about: the header.
-        sha256: of the file.
+        sha256: SHA-256 of the file.
     """
 
     tensors: dict[str, Tensor]
@@ -41,22 +41,22 @@ def write_tensors(
         path: of the file.
         tensors: by name.
         about: the header.
-        kind: what the file holds, the header's name.
+        kind: the kind of content; names the header.
     """
     parts = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     write_bytes(path, save(parts, {kind: json.dumps(dict(about), sort_keys=True)}))
 
 
-def read_tensors(path: str | Path, *, kind: str, what: str) -> TensorFile:
-    """Read what :func:`write_tensors` wrote.
+def read_tensors(path: str | Path, *, kind: str, description: str) -> TensorFile:
+    """Read a file that :func:`write_tensors` wrote.
 
     Args:
-        path: of a file that is there.
+        path: an existing file.
         kind: the header's name.
-        what: the file's content in the words of an error ("a universal perturbation").
+        description: the content, as an error names it ("a universal perturbation").
 
     Raises:
-        ConfigError: it holds something else.
+        ConfigError: the file holds something else.
     """
     path = Path(path)
     try:
@@ -64,17 +64,17 @@ def read_tensors(path: str | Path, *, kind: str, what: str) -> TensorFile:
             about = json.loads((file.metadata() or {})[kind])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if not isinstance(about, dict):
-            raise TypeError("its header is no table")
+            raise TypeError("its header is not a table")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise unreadable(path, what, error) from error
+        raise unreadable(path, description, error) from error
     return TensorFile(tensors, about, sha256(path.read_bytes()))
 
 
 def settings_in(path: Path) -> dict[str, Any]:
-    """Return the header of a file of any kind, with the shapes of its tensors; {} = no such file.
+    """Return the header of a file of any kind, with the shapes of its tensors; {} if unreadable.
 
     Args:
-        path: what :func:`write_tensors` wrote.
+        path: a file that :func:`write_tensors` wrote.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -86,7 +86,7 @@ def settings_in(path: Path) -> dict[str, Any]:
 
 
 def holds(path: str | Path, kind: str) -> bool:
-    """Tell whether a file is one of :func:`write_tensors` of that kind."""
+    """Tell whether :func:`write_tensors` wrote a file, with content of this kind."""
     try:
         with safe_open(Path(path), framework="pt") as file:
             return kind in (file.metadata() or {})
@@ -94,7 +94,7 @@ def holds(path: str | Path, kind: str) -> bool:
         return False
 
 
-def unreadable(path: Path, what: str, error: Exception) -> ConfigError:
-    """Return the error that says why a file is not what it should be."""
+def unreadable(path: Path, description: str, error: Exception) -> ConfigError:
+    """Return the error for a file that cannot be read as described."""
     reason = " ".join(str(error).split())[:200]
-    return ConfigError(f"'{path}' cannot be read as {what}: {reason}")
+    return ConfigError(f"'{path}' cannot be read as {description}: {reason}")

@@ -1,7 +1,7 @@
-"""Files that somebody else wrote: only regular files are opened, and only strict JSON is parsed.
+"""Files from others: only regular files are opened, and only strict JSON is parsed.
 
-A submission may hold pipes, devices, sparse files, deeply nested JSON, or lines without an end. All
-of these are refused with a sentence before they cost time or memory.
+A submission may hold pipes, devices, sparse files, deeply nested JSON, or endless lines. All of
+these are refused with an error before they cost time or memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from torchreid_adv.errors import DataError, printable
 
 MAX_DEPTH = 32  # nested lists and objects; ours have at most eight
-MAX_DIGITS = 18  # of an integer; more do not fit into 64 bits
+MAX_DIGITS = 18  # of an integer; longer ones do not fit into 64 bits
 _NONBLOCKING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 
@@ -24,7 +24,7 @@ def open_regular(path: str | Path, limit: int) -> BinaryIO:
     """Open a regular file of at most ``limit`` bytes for reading.
 
     Raises:
-        DataError: there is no file, it is a folder, pipe or device, or it is too large.
+        DataError: the file is missing, is a folder, pipe or device, or is too large.
     """
     shown = printable(str(path))
     try:
@@ -45,8 +45,8 @@ def read_regular(path: str | Path, limit: int) -> bytes:
     """Return the content of a regular file of at most ``limit`` bytes.
 
     Raises:
-        DataError: as :func:`open_regular`, or its content is not as long as its size, as in
-            ``/proc``.
+        DataError: as in :func:`open_regular`, or the content is shorter or longer than the file's
+            size, as in ``/proc``.
     """
     with open_regular(path, limit) as file:
         size = os.fstat(file.fileno()).st_size
@@ -63,10 +63,10 @@ def read_regular(path: str | Path, limit: int) -> bytes:
 
 
 def read_json(path: str | Path, limit: int) -> Any:
-    """Return what a JSON file of at most ``limit`` bytes holds.
+    """Parse a JSON file of at most ``limit`` bytes.
 
     Raises:
-        DataError: it cannot be read, or is not JSON as :func:`parse_json` takes it.
+        DataError: it cannot be read, or is not JSON for :func:`parse_json`.
     """
     content = read_regular(path, limit)
     try:
@@ -76,11 +76,11 @@ def read_json(path: str | Path, limit: int) -> Any:
 
 
 def parse_json(content: bytes) -> Any:
-    """Return what strict JSON holds.
+    """Parse strict JSON.
 
     Raises:
-        ValueError: no UTF-8 or no JSON, a key that stands twice in an object, NaN or infinity, an
-            integer of more than 18 digits, or more than 32 nested lists and objects.
+        ValueError: not UTF-8, not JSON, a duplicate key in an object, NaN or infinity, an integer
+            of more than 18 digits, or more than 32 nested lists and objects.
     """
     try:
         value = json.loads(
@@ -104,16 +104,16 @@ def _check(status: os.stat_result, shown: str, limit: int) -> None:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key '{printable(twice[:80])}' stands twice in one object")
-    return found
+    return members
 
 
 def _not_finite(word: str) -> Any:
-    raise ValueError(f"{word} is no number of JSON")
+    raise ValueError(f"{word} is not a JSON number")
 
 
 def _integer(digits: str) -> int:

@@ -1,4 +1,4 @@
-"""The data sets ``adversarial``: a folder that attack-gallery wrote, read by its manifest."""
+"""The data sets ``adversarial``: a folder written by attack-gallery, read by its manifest."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
 @DATASETS.register("adversarial", video=False)
 class Adversarial(ImageDataset):
-    """A stored variant of a data set, listed by its manifest.
+    """The stored images of a data set, listed by a manifest.
 
     Args:
-        root: not used; ``adv.data.adversarial_dir`` names the folder.
-        folder: the variant folder, for use from Python.
+        root: ignored; ``adv.data.adversarial_dir`` names the folder.
+        folder: the folder of the stored images, for use from Python.
         kwargs: torchreid's keywords (transform, mode...).
 
     Raises:
         ConfigError: no folder is given.
-        DataError: the folder holds no whole manifest, or one whose files lie elsewhere.
+        DataError: the folder has no complete manifest, or its files are elsewhere.
     """
 
     _junk_pids = [0, -1]  # noqa: RUF012 (torchreid's own declaration)
@@ -54,16 +54,16 @@ class Adversarial(ImageDataset):
 
 @DATASETS.register("adversarial_video", video=True)
 class AdversarialTracklets(TrackletDataset):
-    """A stored variant of a data set of tracklets, listed by its manifest.
+    """The stored tracklets of a data set, listed by a manifest.
 
     Args:
-        root: not used; ``adv.data.adversarial_dir`` names the folder.
-        folder: the variant folder, for use from Python.
+        root: ignored; ``adv.data.adversarial_dir`` names the folder.
+        folder: the folder of the stored images, for use from Python.
         kwargs: see :class:`TrackletDataset`.
 
     Raises:
         ConfigError: no folder is given.
-        DataError: as :class:`Adversarial`, or the variant is of single images.
+        DataError: as in :class:`Adversarial`, or the folder holds single images.
     """
 
     def __init__(self, root: str = "", folder: str | Path = "", **kwargs: Any) -> None:
@@ -83,22 +83,22 @@ class AdversarialTracklets(TrackletDataset):
         ordered = sorted(entries, key=lambda e: (e.tracklet, e.frame))
         items = []
         for _, group in itertools.groupby(ordered, key=lambda e: e.tracklet):
-            own = list(group)
-            paths = tuple(str(inside(self.dataset_dir, e.output)) for e in own)
-            first = own[0]
+            frames = list(group)
+            paths = tuple(str(inside(self.dataset_dir, e.output)) for e in frames)
+            first = frames[0]
             modality = VISIBLE if first.modality is None else first.modality
             items.append((paths, first.pid, first.camid, modality))
         return items
 
 
 def _told(folder: Path, manifest: Manifest, name: str) -> dict[str, Any]:
-    """Return path -> clothes or view of the images of which the manifest tells it."""
+    """Return path -> clothes or view of the images for which the manifest has it."""
     values = ((entry.output, getattr(entry, name)) for entry in manifest.stored)
     return {str(inside(folder, output)): told for output, told in values if told not in ("", None)}
 
 
 def _names(manifest: Manifest) -> dict[str, tuple[str, ...]]:
-    """Return the words that numbers of identities, cameras and views stand for."""
+    """Return the names that numbers of identities, cameras and views stand for."""
     names = manifest.header.get("names")
     pairs = names.items() if isinstance(names, dict) else ()
     return {kind: tuple(map(str, words)) for kind, words in pairs if isinstance(words, list)}
@@ -107,17 +107,17 @@ def _names(manifest: Manifest) -> dict[str, tuple[str, ...]]:
 def protocol_of(folder: Path, manifest: Manifest) -> str:
     """Return the protocol of the data set that was attacked, "" for Market-1501's.
 
-    Older manifests name the data set, which says it.
+    Older manifests only name the data set, which defines it.
 
     Raises:
-        DataError: that data set is not known here.
+        DataError: that data set is unknown.
     """
     if "protocol" in manifest.header:
         return str(manifest.header["protocol"])
     source = str(manifest.header.get("data", ""))
     if source in DATASETS and source not in STORED:
-        own = getattr(DATASETS.get(source), "protocol", "")
-        return str(DATASETS.facts(source).get("protocol", own))
+        class_protocol = getattr(DATASETS.get(source), "protocol", "")
+        return str(DATASETS.facts(source).get("protocol", class_protocol))
     tables = vars(torchreid_module("data.datasets"))
     if any(source in tables[name] for name in TABLES.values()):
         return ""
@@ -129,7 +129,7 @@ def protocol_of(folder: Path, manifest: Manifest) -> str:
 
 
 def _read(name: str, folder: str | Path) -> tuple[Path, Manifest]:
-    """Return the folder of a variant and its manifest."""
+    """Return the folder of stored images and its manifest."""
     place = str(folder) or config.current().adv.data.adversarial_dir
     if not place:
         raise ConfigError(
@@ -145,7 +145,7 @@ def _read(name: str, folder: str | Path) -> tuple[Path, Manifest]:
 
 
 def _warn_of_others(folder: Path, manifest: Manifest) -> None:
-    """Name images in the folders of a stored variant that its manifest does not list."""
+    """Warn of images in the folders that the manifest does not list."""
     files = ListedFiles(folder, Layout(folder.name, f"the images that '{FILE_NAME}' lists"))
     for entry in manifest.stored:
         files.leave_out(entry.output)

@@ -30,20 +30,20 @@ _Row = tuple[str, tuple[int, int, int], int]
 
 
 class AGReID(ImageDataset):
-    """AG-ReID, whose queries are of one view and whose gallery is of the other.
+    """AG-ReID: the queries have one view, the gallery the other.
 
-    Nguyen et al., Aerial-Ground Person Re-ID, 2023. Read from ``<root>/AG-ReID``. As in its
-    authors' code, person, time and altitude together are an identity. All gallery images are of
-    another camera than the query, so that none is left out. ``views`` maps each path to its view,
-    0 = aerial, 1 = ground.
+    Nguyen et al., Aerial-Ground Person Re-ID, 2023. Read from ``<root>/AG-ReID``. As in the
+    authors' code, person, time and altitude together define an identity. Gallery and query cameras
+    differ, so no gallery image is excluded. ``views`` maps each path to its view, 0 = aerial, 1 =
+    ground.
 
     Args:
         root: data root.
         query: camera of the queries, 0 (aerial) or 3 (ground).
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        DataError: a folder is missing or empty, or a name that is not of the public layout.
+        DataError: a folder is missing or empty, or a name is not of the public layout.
     """
 
     def __init__(self, root: str = "", *, query: int, **kwargs: Any) -> None:
@@ -62,8 +62,8 @@ class AGReID(ImageDataset):
         for path, name in images_in(folder, _NAME, _LAYOUT):
             seen = int(name["camera"])
             if seen not in _VIEW_OF or camera not in (None, seen):
-                wanted = "0 and 3" if camera is None else f"{camera} here"
-                raise _LAYOUT.error(f"'{path}' is of camera {seen}; cameras are {wanted}")
+                allowed = "0 and 3" if camera is None else f"{camera} here"
+                raise _LAYOUT.error(f"'{path}' is of camera {seen}; cameras are {allowed}")
             self.views[path] = _VIEW_OF[seen]
             identity = int(name["person"]), int(name["time"]), int(name["altitude"])
             yield path, identity, seen
@@ -71,11 +71,11 @@ class AGReID(ImageDataset):
 
 @DATASETS.register("ag_reid_a2g", video=False)
 def ag_reid_a2g(root: str = "", **kwargs: Any) -> Any:
-    """Open AG-ReID, searched from the air to the ground."""
+    """Open AG-ReID, with aerial queries and a ground gallery."""
     return AGReID(root, query=0, **kwargs)
 
 
 @DATASETS.register("ag_reid_g2a", video=False)
 def ag_reid_g2a(root: str = "", **kwargs: Any) -> Any:
-    """Open AG-ReID, searched from the ground to the air."""
+    """Open AG-ReID, with ground queries and an aerial gallery."""
     return AGReID(root, query=3, **kwargs)

@@ -1,8 +1,8 @@
-"""What the bytes of an image file tell before it is decoded: damage, and traps for the decoder.
+"""Checks of the bytes of an image file before decoding: damage, and traps for the decoder.
 
-Pillow does not compare the checksums of a PNG's pixels, so that a flipped bit can change some of
-them without a word; and a small file can keep it busy for minutes. It also decodes files whose
-pixel data end before the last row, and fills the rest with gray or black.
+Pillow does not verify the checksums of a PNG's pixels, so a flipped bit can silently change some of
+them; and a small file can keep it busy for minutes. It also decodes files whose pixel data end
+before the last row, and fills the rest with gray or black.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections.abc import Iterator
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8"
-MAX_PARTS = 100_000  # chunks of a PNG, segments of a JPEG header; each costs some microseconds
-FURTHER = bytes((183 + 89 * n + n * n) % 251 for n in range(96))  # no 0xFF: bits, and no marker
+MAX_PARTS = 100_000  # chunks of a PNG, segments of a JPEG header; each takes some microseconds
+# no 0xFF: data bits without markers
+FURTHER = bytes((183 + 89 * n + n * n) % 251 for n in range(96))
 MAX_SCANS = 100  # of a progressive JPEG, each a pass over all pixels; encoders write about ten
 
 FILL = b"\xff"
 _SCAN, _END = b"\xff\xda", b"\xff\xd9"
-_PIECE = 2**20  # bytes that are decompressed at a time
+_PIECE = 2**20  # bytes decompressed at a time
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the color type of a PNG
 _ADAM7 = (  # left, top, and steps right and down of the passes of an interlaced PNG
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
@@ -32,7 +33,7 @@ _BARE = (0xD8, 0x01, *range(0xD0, 0xD8))  # JPEG markers without a length
 
 
 def fault(content: bytes) -> str:
-    """Return what is wrong with the content of an image file, "" where nothing shows."""
+    """Return what is wrong with the content of an image file, "" if nothing is found."""
     if content.startswith(PNG):
         return _png_fault(content)
     return _jpeg_fault(content) if content.startswith(JPEG) else ""
@@ -65,7 +66,7 @@ def _jpeg_fault(content: bytes) -> str:
         if len(marker) < 4 or marker.startswith(_SCAN):
             return ""
         if marker[:1] != FILL or marker[1:2] in (b"\0", FILL):
-            place += 1  # which Pillow skips byte by byte, too
+            place += 1  # Pillow also skips these byte by byte
         elif marker[1] in _BARE:
             place += 2
         else:
@@ -74,7 +75,7 @@ def _jpeg_fault(content: bytes) -> str:
 
 
 def png_size(content: bytes) -> tuple[int, int] | None:
-    """Return height and width of a PNG from its header, None where that is cut off."""
+    """Return height and width of a PNG from its header, None if it is cut off."""
     if len(content) < 24:
         return None
     width, height = struct.unpack_from(">II", content, 16)
@@ -82,7 +83,7 @@ def png_size(content: bytes) -> tuple[int, int] | None:
 
 
 def png_ends_early(content: bytes) -> bool:
-    """Tell whether the pixel data of a whole PNG hold fewer rows than its header says."""
+    """Tell whether the pixel data of a PNG hold fewer rows than its header says."""
     stream, missing = zlib.decompressobj(), _png_bytes(content)
     for part in _png_data(content):
         while part and missing > 0 and not stream.eof:
@@ -106,7 +107,7 @@ def _png_data(content: bytes) -> Iterator[bytes]:
 
 
 def _png_bytes(content: bytes) -> int:
-    """Return how many bytes the rows of a PNG take, each with the byte of its filter."""
+    """Return the number of bytes of the rows of a PNG, each with its filter byte."""
     width, height, depth, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", content, 16)
     bits = depth * _CHANNELS[color]
     total = 0
@@ -119,23 +120,27 @@ def _png_bytes(content: bytes) -> int:
 
 def lacks_scans(content: bytes) -> bool:
     """Tell whether a progressive JPEG ends before the scan that completes its coefficients."""
-    left: dict[tuple[int, int], int] = {}  # component and coefficient -> bits that are to come
+    left: dict[tuple[int, int], int] = {}  # component and coefficient -> bits still to come
     for _, kind, body in _places(content):
         if kind == 0xC2:
             left |= {(body[6 + 3 * n], k): 16 for n in range(body[5]) for k in range(64)}
         elif kind == 0xDA and left:
             first, last, bits = body[-3], body[-2], body[-1] & 15
             components = body[1 : 1 + 2 * body[0] : 2]
-            left |= {(one, k): bits for one in components for k in range(first, min(last, 63) + 1)}
+            left |= {
+                (component, k): bits
+                for component in components
+                for k in range(first, min(last, 63) + 1)
+            }
     return any(left.values())
 
 
 def with_further_data(content: bytes) -> bytes:
-    """Return a JPEG with more bits at the end of each of its scans and restart intervals.
+    """Return a JPEG with extra bits at the end of each of its scans and restart intervals.
 
-    A decoder skips them where the data are complete, and takes them for pixels where they are not.
+    A decoder skips them if the data are complete, and decodes them as pixels if not.
     """
-    found, place, restarts = [], 0, False
+    pieces, place, restarts = [], 0, False
     for start, kind, _ in _places(content):
         restarts |= kind == 0xDD
         if kind != 0xDA:
@@ -143,13 +148,13 @@ def with_further_data(content: bytes) -> bytes:
         stop = _end_of_scan(content, start)
         data, count = _RESTART.subn(lambda marker: FURTHER + marker[0], content[start:stop])
         further = FURTHER + FILL + bytes([0xD0 + count % 8]) + FURTHER if restarts else FURTHER
-        found += [content[place:start], data, further]
+        pieces += [content[place:start], data, further]
         place = stop
-    return b"".join([*found, content[place:]])
+    return b"".join([*pieces, content[place:]])
 
 
 def _places(content: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield where each segment of a JPEG ends, the kind of its marker and its content."""
+    """Yield the end of each segment of a JPEG, the kind of its marker and its content."""
     place = len(JPEG)
     while place + 4 <= len(content):
         marker = content[place : place + 4]

@@ -1,4 +1,4 @@
-"""What a data set consists of, the contents of its image files included."""
+"""Facts that identify a data set, including the contents of its image files."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from torchreid_adv.data.datasets import ReIDData, open_dataset
 from torchreid_adv.data.records import Record
 from torchreid_adv.errors import DataError
 
-_PLACE = ("path", "frames")  # fields of a record that say where it lies, or are described apart
-_LATER = {"clothes": "", "view": None}  # what counts where it is told: so older notes stay valid
+_PLACE = ("path", "frames")  # fields with locations, or that are described separately
+_LATER = {"clothes": "", "view": None}  # counts only if given, so older notes stay valid
 
 
 def data_facts(data: ReIDData, contents: Contents) -> dict[str, Any]:
-    """Return what tells a data set from any other one: its name and a hash of each side.
+    """Return what identifies a data set: its name and a hash of each side.
 
-    All of each record counts but its place on the disk, and what its files hold.
+    Everything in a record counts, including the contents of its files, except its location.
 
     Args:
         data: the data set.
-        contents: knows or reads the files.
+        contents: hashes the files.
     """
     sides = {side: digest_of_records(data.side(side), contents) for side in SIDES}
     return {"name": data.name, **sides}
 
 
 def digest_of_records(records: Sequence[Record], contents: Contents) -> str:
-    """Return a hash of images or tracklets with their labels and contents, in their order."""
+    """Return a hash of images or tracklets with their labels and contents, in order."""
     return _digest([_described(record, contents) for record in records])
 
 
@@ -47,7 +47,7 @@ def image_facts(records: Sequence[Record], contents: Contents) -> dict[str, list
 
 
 def changed_image(old: dict[str, list[Any]], new: dict[str, list[Any]]) -> str:
-    """Say which image differs between two answers of :func:`image_facts`, "" for none."""
+    """Return which image differs between two results of :func:`image_facts`, "" for none."""
     names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     if not names:
         return ""
@@ -62,21 +62,21 @@ def changed_image(old: dict[str, list[Any]], new: dict[str, list[Any]]) -> str:
 
 
 def noted_images(path: Path, data: ReIDData, contents: Contents, out: Path) -> dict[str, Any]:
-    """Return what a run noted of its images when it began; {} where it notes nothing.
+    """Return the note that a run made of its images at its start; {} if it made none.
 
     Args:
-        path: of the note.
-        data: the data set as it is now.
-        contents: knows or reads the files.
-        out: folder of the run, for the error.
+        path: path of the note.
+        data: the current data set.
+        contents: hashes the files.
+        out: folder of the run, for errors.
 
     Raises:
         DataError: the images are not those that the run began with.
     """
     noted = read_json(path)
-    here = note_of(data, contents) if noted else {}
-    if any(noted.get(name) != value for name, value in here.items()):
-        change = changed_image(noted.get("images", {}), here["images"])
+    current = note_of(data, contents) if noted else {}
+    if any(noted.get(name) != value for name, value in current.items()):
+        change = changed_image(noted.get("images", {}), current["images"])
         raise DataError(
             f"the images of '{data.name}' are not those that the run in '{out}' began with: "
             f"{change or 'they are grouped or labeled in another way'}; put them back, or choose "
@@ -86,29 +86,29 @@ def noted_images(path: Path, data: ReIDData, contents: Contents, out: Path) -> d
 
 
 def note_of(data: ReIDData, contents: Contents) -> dict[str, Any]:
-    """Return what a run notes of its images."""
+    """Return the note of a run's images."""
     return {"data": data_facts(data, contents), "images": image_facts(data.files(), contents)}
 
 
 def training_facts(
     name: str, root: str | Path, contents: Contents, *, combineall: bool = False, **options: Any
 ) -> dict[str, Any]:
-    """Return what tells a training set from any other one: its name and a hash.
+    """Return what identifies a training set: its name and a hash.
 
     Args:
         name: of the data set.
         root: data root.
-        contents: knows or reads the files.
-        combineall: query and gallery are trained on, too.
-        options: of the data set, see :func:`load_dataset`.
+        contents: hashes the files.
+        combineall: also train on query and gallery.
+        options: options of the data set, see :func:`load_dataset`.
 
     Raises:
-        ConfigError: unknown name.
-        DataError: the data set is not there or cannot be read.
+        ConfigError: the name is unknown.
+        DataError: the data set is missing or cannot be read.
     """
     dataset, sides = open_dataset(name, root, **options), SIDES if combineall else ("train",)
     rows = {side: list(_rows(getattr(dataset, side), Path(root), contents)) for side in sides}
-    return {"name": name, **{side: _digest(found) for side, found in rows.items()}}
+    return {"name": name, **{side: _digest(side_rows) for side, side_rows in rows.items()}}
 
 
 def _rows(items: Sequence[Any], root: Path, contents: Contents) -> Iterator[Any]:

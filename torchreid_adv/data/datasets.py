@@ -1,4 +1,4 @@
-"""Data sets as lists of image files, read through torchreid's own classes; held-out sides."""
+"""Data sets as lists of image files, read through torchreid's classes; held-out sides."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class ReIDData:
 
     Args:
         name: registered name.
-        root: data root, the folder that paths are shown relative to.
+        root: data root, paths are shown relative to it.
         train: records of the training images.
         query: records of the queries.
         gallery: records of the gallery.
-        protocol: by which it is scored, an entry of PROTOCOLS; "" = as Market-1501.
-        names: "train", "test", "camera" and "view" -> words by number, where words name identities,
-            cameras and views.
+        protocol: its evaluation protocol, an entry of PROTOCOLS; "" = as Market-1501.
+        names: "train", "test", "camera" and "view" -> names by number, if identities, cameras and
+            views have names.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ReIDData:
         """Return the training records.
 
         Args:
-            purpose: what they are for, for the error: "fit the distance 'xqda' to".
+            purpose: their purpose, for errors: "fit the distance 'xqda' to".
 
         Raises:
             DataError: there are none.
@@ -75,15 +75,15 @@ class ReIDData:
 
     @property
     def tracklets(self) -> bool:
-        """Whether it is of tracklets."""
+        """Whether it consists of tracklets."""
         return any(record.frames for record in self.query)
 
     def files(self) -> list[Record]:
-        """Return every image file of the data set, those of a tracklet in their order."""
+        """Return every image file of the data set, those of a tracklet in order."""
         return [file for side in SIDES for record in self.side(side) for file in record.files]
 
     def without(self, image_ids: Collection[str]) -> ReIDData:
-        """Return the data set without some of its images, and without their tracklets.
+        """Return the data set without some images, and without their tracklets.
 
         Raises:
             DataError: a side would be empty.
@@ -97,17 +97,17 @@ class ReIDData:
 
 
 def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> ReIDData:
-    """Load a data set that torchreid or this package knows by name.
+    """Load a data set by a name of torchreid or this package.
 
     Args:
-        name: ``market1501``, ``dukemtmcreid``..., ``virtual_a``..., ``adversarial``; or one of your
-            own: ``people.csv``, ``folder:DIR``, ``mot:DIR``.
-        root: data root; sets lie below it as torchreid expects them.
+        name: ``market1501``, ``dukemtmcreid``..., ``virtual_a``..., ``adversarial``; or your own
+            data: ``people.csv``, ``folder:DIR``, ``mot:DIR``.
+        root: data root; sets are below it in torchreid's layout.
         options: further keywords of torchreid's data set classes (``split_id``; ``seq_len`` and
             ``sample_method`` of tracklets, as ``video.*`` in a config...).
 
     Raises:
-        ConfigError: unknown name.
+        ConfigError: the name is unknown.
         DataError: the root or a folder is missing, or a split is empty.
     """
     root, (name, _) = Path(os.path.expanduser(root)), _factory(name)
@@ -115,7 +115,7 @@ def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> R
 
 
 def open_dataset(name: str, root: str | Path, **options: Any) -> Any:
-    """Return torchreid's object of a data set; arguments and errors as :func:`load_dataset`."""
+    """Return torchreid's object of a data set; arguments and errors as in :func:`load_dataset`."""
     name, factory = _factory(name)
     root = Path(os.path.expanduser(root))
     if name not in DATASETS and not os.path.isdir(root):
@@ -131,20 +131,20 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> Any:
 
 
 def _unchanged(image: Any) -> Any:
-    """Stand for the transform that torchreid's sets of tracklets insist on."""
+    """Replace the transform that torchreid's tracklet sets require."""
     return image
 
 
 @contextlib.contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Check what data set classes return, turn what they raise into sentences, fetch nothing.
+def reading(source: str) -> Iterator[None]:
+    """Check what data set classes return, turn their errors into messages, download nothing.
 
     Args:
-        what: is read, with its place.
+        source: what is read, and where, for errors.
 
     Raises:
-        DataError: a folder or file is missing, a split is empty, a file name that cannot be
-            understood, or whatever else the class of a data set raises.
+        DataError: a folder or file is missing, a split is empty, a file name cannot be parsed, or
+            the data set's class raises any other error.
     """
     try:
         with checked_sets():
@@ -154,12 +154,12 @@ def reading(what: str) -> Iterator[None]:
     except _RAISED as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         raise DataError(
-            f"cannot read {what}: {str(error) or type(error).__name__} (at '{last.line}' in "
+            f"cannot read {source}: {str(error) or type(error).__name__} (at '{last.line}' in "
             f"{last.name}, line {last.lineno} of '{last.filename}')"
         ) from error
 
 
-# by the classes of data sets, which are the user's own where they are none of torchreid's
+# raised by classes of data sets, which may be the user's
 _RAISED = (
     *(RuntimeError, OSError, AssertionError, AttributeError, ValueError, LookupError, TypeError),
     *(ArithmeticError, ImportError),
@@ -167,15 +167,15 @@ _RAISED = (
 
 
 def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:
-    """Make a :class:`ReIDData` of a torchreid data set object.
+    """Build a :class:`ReIDData` from a torchreid data set object.
 
     Raises:
-        ConfigError: tracklets of which a test draws frames.
-        DataError: a split is empty, or two images that would get the same name.
+        ConfigError: tests would draw frames of tracklets at random.
+        DataError: a split is empty, or two images would get the same name.
     """
     items = {side: getattr(dataset, side) for side in SIDES}
     if getattr(dataset, "test_only", False) and not dataset.combineall:
-        items["train"] = []  # what stands there for torchreid
+        items["train"] = []  # dummy records for torchreid
     for side, rows in items.items():
         if side == "train" and getattr(dataset, "test_only", False):
             continue
@@ -196,10 +196,10 @@ def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:
 
 
 def _factory(name: str) -> tuple[str, Any]:
-    """Return a data set's name as it is registered, and its class."""
+    """Return a data set's registered name, and its class."""
     name = resolved(name)
     module = vars(torchreid_module("data.datasets"))
-    known = {key: made for table in TABLES.values() for key, made in module[table].items()}
+    known = {key: kind for table in TABLES.values() for key, kind in module[table].items()}
     known.update({entry: DATASETS.get(entry) for entry in DATASETS})
     registered = same_name(name, known)
     if registered is None:
@@ -208,7 +208,7 @@ def _factory(name: str) -> tuple[str, Any]:
 
 
 def _split_folders(paths: dict[str, list[str]]) -> dict[str, tuple[Path, str]]:
-    """Return side -> (common folder, name of the split): the folder's own name where it tells."""
+    """Return side -> (common folder, name of the split): the folder's name if it is unique."""
     common = {
         s: Path(os.path.commonpath([os.path.dirname(p) for p in ps]) if ps else "-")
         for s, ps in paths.items()
@@ -219,22 +219,22 @@ def _split_folders(paths: dict[str, list[str]]) -> dict[str, tuple[Path, str]]:
         for b in common
     )
     distinct = len({folder.name.lower() for folder in common.values()}) == len(common)
-    own = distinct and not nested
-    return {side: (folder, folder.name if own else side) for side, folder in common.items()}
+    tell_apart = distinct and not nested
+    return {side: (folder, folder.name if tell_apart else side) for side, folder in common.items()}
 
 
 def held_out_sides(
     data: ReIDData, *, identities: int, seed: int
 ) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
-    """Return queries and gallery of some training identities; no test image is among them.
+    """Return queries and gallery of some training identities, without any test image.
 
-    The gallery is all images of these identities, the queries the first one by each camera; the
-    evaluation leaves an identity's images by the query's own camera out.
+    The gallery is all images of these identities; the queries are the first image by each camera.
+    The evaluation excludes an identity's images by the query's camera.
 
     Args:
         data: the data set.
-        identities: how many are drawn, at most; those that one camera alone sees do not count.
-        seed: of the draw.
+        identities: largest number to draw; identities seen by only one camera do not count.
+        seed: seed of the draw.
 
     Raises:
         DataError: no identity is seen by two cameras.
@@ -249,8 +249,8 @@ def held_out_sides(
             "searched for; choose another adv.selection.data"
         )
     order = np.random.default_rng(seed).permutation(len(seen))
-    chosen = {seen[place] for place in order[:identities]}
-    gallery = tuple(record for record in data.train if record.pid in chosen)
+    drawn_pids = {seen[place] for place in order[:identities]}
+    gallery = tuple(record for record in data.train if record.pid in drawn_pids)
     first: dict[tuple[int, int], Record] = {}
     for record in gallery:
         first.setdefault((record.pid, record.camid), record)

@@ -1,4 +1,4 @@
-"""DeepChange: people over months, in other clothes."""
+"""DeepChange: people over months, with clothes changes."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ class DeepChange(ImageDataset):
     """DeepChange, whose people change clothes between query and gallery.
 
     Xu and Zhu, DeepChange: A Long-Term Person Re-Identification Benchmark, 2021. Read from
-    ``<root>/DeepChangeDataset`` or ``<root>/deepchange/DeepChangeDataset``. Matches by the query's
-    own camera count there, those of its own tracklet do not: so the tracklet is what stands as
-    camera. ``clothes`` maps each path to who wears what, such as ``P12_3``.
+    ``<root>/DeepChangeDataset`` or ``<root>/deepchange/DeepChangeDataset``. Its protocol counts
+    matches by the query's camera, but not those of its tracklet: so the tracklet takes the place of
+    the camera. ``clothes`` maps each path to person and clothes, such as ``P12_3``.
 
     Args:
         root: data root.
         split_id: 0 = the test set's queries and gallery, 1 = those of the validation set
             (``data.split_id``).
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        ConfigError: another split_id.
-        DataError: a folder or a list is missing, or a line that is not of the public layout.
+        ConfigError: split_id is out of range.
+        DataError: a folder or a list is missing, or a line is not of the public layout.
     """
 
     def __init__(self, root: str = "", split_id: int = 0, **kwargs: Any) -> None:
@@ -69,13 +69,15 @@ class DeepChange(ImageDataset):
         query, gallery = (
             list(_listed(folder, f"{SPLITS[split_id]}-set-{side}")) for side in ("query", "gallery")
         )
-        self.clothes = {one.path: f"P{one.pid}_{one.clothes}" for one in (*train, *query, *gallery)}
-        labels = numbered(one.pid for one in train)
-        tracklets = numbered(one.tracklet for one in (*query, *gallery))
+        self.clothes = {
+            image.path: f"P{image.pid}_{image.clothes}" for image in (*train, *query, *gallery)
+        }
+        labels = numbered(image.pid for image in train)
+        tracklets = numbered(image.tracklet for image in (*query, *gallery))
         super().__init__(
             [
                 (path, labels[pid], camid)
-                for path, pid, camid in _items(train, numbered(one.tracklet for one in train))
+                for path, pid, camid in _items(train, numbered(image.tracklet for image in train))
             ],
             _items(query, tracklets),
             _items(gallery, tracklets),
@@ -84,11 +86,11 @@ class DeepChange(ImageDataset):
 
 
 def _items(seen: Iterable[_Seen], tracklets: dict[int, int]) -> list[Item]:
-    return [(one.path, one.pid, tracklets[one.tracklet]) for one in seen]
+    return [(image.path, image.pid, tracklets[image.tracklet]) for image in seen]
 
 
 def _listed(folder: Path, split: str) -> Iterator[_Seen]:
-    """Yield the images that the list of a split names, in its order."""
+    """Yield the images in the list of a split, in order."""
     for missing in (folder / split, folder / f"{split}-bbox.txt"):
         if not missing.exists():
             raise _LAYOUT.error(f"'{missing}' is missing")

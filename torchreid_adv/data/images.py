@@ -1,4 +1,4 @@
-"""Reading and writing images: one way in, one way out."""
+"""Reading and writing images, the only place that does it."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ from torchreid_adv.registry import READERS
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 MODES = ("1", "L", "P", "RGB", "CMYK", "LA", "PA", "RGBA")
 ALPHA = ("LA", "PA", "RGBA")
-BYTES_PER_PIXEL = 4  # of the largest image: a longer file is none, or hides something else
+BYTES_PER_PIXEL = 4  # of the largest image: a longer file hides other data
 
 
 @READERS.register("image")
 def read_image(path: str | Path) -> Image.Image:
-    """Read an image file as RGB, as torchreid's reader does, but never in vain.
+    """Read an image file as RGB, like torchreid's reader, but fail instead of retrying.
 
-    Gray, palette and CMYK images are converted as Pillow does it; an alpha channel must be opaque.
-    Orientation (EXIF), color profiles and gamma are not applied, as torchreid does not; of a JPEG
-    with several pictures (MPO) the first counts, as for every JPEG reader.
+    Gray, palette and CMYK images are converted by Pillow; an alpha channel must be opaque.
+    Orientation (EXIF), color profiles and gamma are not applied, as in torchreid; of a JPEG with
+    several pictures (MPO) the first is used, as by every JPEG reader.
 
     Raises:
-        DataError: no regular file, no JPEG, PNG, BMP or WebP, cut off, pixel data that end before
-            the last row, damaged where the format can tell (a JPEG has no checksum), animated, too
-            large, 16 bits per channel, or transparent.
+        DataError: the file is not a regular file, not a JPEG, PNG, BMP or WebP, cut off, damaged
+            (as far as the format can show; a JPEG has no checksum), animated, too large, with 16
+            bits per channel, or transparent; or its pixel data end before the last row.
     """
     return decode_image(_content(path), path)
 
 
 def decode_image(content: bytes, path: str | Path) -> Image.Image:
-    """Decode the content of an image file, as :func:`read_image` does.
+    """Decode the content of an image file, as in :func:`read_image`.
 
     Args:
-        content: of the file.
+        content: content of the file.
         path: its name, for errors.
     """
     wrong = fault(content)
@@ -67,7 +67,7 @@ def decode_image(content: bytes, path: str | Path) -> Image.Image:
         ) from error
     except Image.DecompressionBombError as error:
         raise DataError(f"image '{path}' has more pixels than any limit allows: {error}") from error
-    except Exception as error:  # decoders raise what they like on a broken file
+    except Exception as error:  # decoders may raise anything on a broken file
         reason = str(error) or type(error).__name__
         raise DataError(f"cannot decode image '{path}' ({reason}); remove or replace it") from error
 
@@ -76,7 +76,7 @@ def _content(path: str | Path) -> bytes:
     limit = config.current().adv.data.max_pixels * BYTES_PER_PIXEL + 2**20
     try:
         status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, a device never ends
+        if not stat.S_ISREG(status.st_mode):  # a pipe would block, a device never ends
             raise DataError(f"'{path}' is a folder or a device, not an image file; remove it")
         if status.st_size > limit:
             raise DataError(
@@ -88,13 +88,13 @@ def _content(path: str | Path) -> bytes:
         raise
     except FileNotFoundError as error:
         raise DataError(f"there is no image '{path}'") from error
-    except (OSError, ValueError) as error:  # ValueError: no path at all, for its characters
+    except (OSError, ValueError) as error:  # ValueError: invalid characters in the path
         raise DataError(f"cannot open image '{path}': {error}; remove or replace it") from error
     return content
 
 
 def _check_rows(image: Image.Image, content: bytes, path: str | Path) -> None:
-    """Refuse a file whose pixel data end before the last pixel; Pillow makes up the rest."""
+    """Refuse a file whose pixel data end before the last pixel; Pillow would fill the rest."""
     early = image.format == "PNG" and png_ends_early(content)
     if image.format in ("JPEG", "MPO"):
         with Image.open(io.BytesIO(with_further_data(content)), formats=("JPEG",)) as further:
@@ -114,7 +114,7 @@ def _check_header(image: Image.Image, path: str | Path) -> None:
             f"adv.data.max_pixels ({limit}); raise the limit if it is meant"
         )
     tiles = [(tile[0], str(tile[3])) for tile in getattr(image, "tile", [])]
-    # of 16-bit color Pillow would drop the lower 8 without a word
+    # Pillow would silently drop the lower 8 bits of 16-bit color
     if image.mode not in MODES or any(";16B" in arguments for _, arguments in tiles):
         raise DataError(
             f"image '{path}' (mode {image.mode}) has more than 8 bits per channel; "
@@ -122,7 +122,7 @@ def _check_header(image: Image.Image, path: str | Path) -> None:
         )
     if image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):
         raise DataError(f"image '{path}' is animated; save the frame that is meant by itself")
-    if any(decoder == "bmp_rle" for decoder, _ in tiles):  # decoded byte by byte, in Python
+    if any(decoder == "bmp_rle" for decoder, _ in tiles):  # decoded slowly, in Python
         raise DataError(f"image '{path}' is a compressed BMP; save it as PNG")
 
 
@@ -135,7 +135,7 @@ def _check_alpha(image: Image.Image, path: str | Path) -> None:
 
 
 def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return uint8 pixels (H, W, 3) at another size, as torchreid's test transform resizes.
+    """Resize uint8 pixels (H, W, 3) as torchreid's test transform does.
 
     Args:
         image: uint8 array (h, w, 3).
@@ -148,7 +148,7 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def read_pixels(path: str | Path) -> np.ndarray:
-    """Read an image file as a uint8 array (H, W, 3); errors as :func:`read_image`."""
+    """Read an image file as a uint8 array (H, W, 3); errors as in :func:`read_image`."""
     return np.array(read_image(path))
 
 
@@ -160,7 +160,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def write_png(path: Path, pixels: np.ndarray) -> bytes:
-    """Write a PNG file, whole or not at all, and return its bytes."""
+    """Write a PNG file atomically, and return its bytes."""
     content = encode_png(pixels)
     write_bytes(path, content)
     return content

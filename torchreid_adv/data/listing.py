@@ -1,7 +1,7 @@
-"""The image files of a data set's folders: each is listed, or named with what is wrong.
+"""The image files in a data set's folders: each is listed, or reported with its problem.
 
-What is not data is passed over: hidden files (``.DS_Store``, ``._x.jpg``), ``Thumbs.db``, and files
-that are no images.
+Other files are skipped: hidden files (``.DS_Store``, ``._x.jpg``), ``Thumbs.db``, and files that
+are not images.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torchreid_adv import config
 from torchreid_adv.core.files import name_fault
 from torchreid_adv.errors import DataError, printable
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # in any case
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # in upper or lower case
 _UNREADABLE = (
     *(".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".jfif", ".jpe", ".jp2", ".jxl", ".heic"),
     *(".heif", ".avif", ".tga", ".pcx", ".ico", ".dib"),
@@ -30,10 +30,10 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Layout:
-    """What the folders of a data set hold, for error messages.
+    """The public layout of a data set's folders, for error messages.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         text: its public layout.
     """
 
@@ -41,7 +41,7 @@ class Layout:
     text: str
 
     def error(self, message: str) -> DataError:
-        """Return the error that says what is wrong and what the layout is."""
+        """Return an error with a problem and the public layout."""
         return DataError(
             f"cannot read the data set '{self.name}': {printable(message)}; the public layout is "
             f"{self.text}"
@@ -49,16 +49,16 @@ class Layout:
 
 
 def images_at(folder: str | Path, layout: Layout, *, depth: int = 0) -> list[str]:
-    """Return the paths of all image files of a folder, in the order of its directory.
+    """Return the paths of all image files in a folder, in directory order.
 
     Args:
-        folder: where.
+        folder: the folder.
         layout: for errors.
-        depth: how many levels of folders lie between it and the images.
+        depth: number of folder levels between it and the images.
 
     Raises:
-        DataError: no such folder, no image in it, an image at another level, a link to nothing, or
-            an image that cannot be read for its format or suffix.
+        DataError: the folder is missing or has no images, an image is at another level, a link is
+            broken, or an image has an unsupported format or suffix.
     """
     if not os.path.isdir(folder):
         raise layout.error(f"folder '{folder}' is missing")
@@ -72,7 +72,7 @@ def subfolders(folder: str | Path, layout: Layout) -> list[str]:
     """Return the names of the folders in a folder, sorted.
 
     Raises:
-        DataError: no such folder, or an image beside the folders.
+        DataError: the folder is missing, or has an image beside the folders.
     """
     if not os.path.isdir(folder):
         raise layout.error(f"folder '{folder}' is missing")
@@ -81,15 +81,15 @@ def subfolders(folder: str | Path, layout: Layout) -> list[str]:
         if _is_folder(entry):
             names.append(entry.name)
         elif is_image(entry, layout):
-            raise layout.error(f"'{entry.path}' lies beside the folders, not in one of them")
+            raise layout.error(f"'{entry.path}' is beside the folders, not in one of them")
     return sorted(names)
 
 
 def is_image(entry: os.DirEntry[str], layout: Layout) -> bool:
-    """Tell whether a file that is no folder is an image.
+    """Tell whether a file (not a folder) is an image.
 
     Raises:
-        DataError: it is one that cannot be read.
+        DataError: it is an image with an unsupported suffix, or not a regular file.
     """
     suffix = _suffix(entry)
     if suffix in SUFFIXES:
@@ -113,12 +113,12 @@ def _images(folder: str, depth: int, layout: Layout) -> Iterator[str]:
                 _check_folder(entry.path, layout)
         elif is_image(entry, layout):
             if depth:
-                raise layout.error(f"'{entry.path}' lies beside the folders, not in one of them")
+                raise layout.error(f"'{entry.path}' is beside the folders, not in one of them")
             yield entry.path
 
 
 def _check_folder(path: str, layout: Layout) -> None:
-    """Refuse a folder among images that is named like one, or holds some."""
+    """Refuse a folder among images that has an image's name, or contains images."""
     if os.path.splitext(path)[1].lower() in SUFFIXES:
         raise layout.error(f"'{path}' is a folder with the name of an image; rename or remove it")
     inside = next(_every_image(path, layout), None)
@@ -142,7 +142,7 @@ def _ignored(name: str) -> bool:
 
 
 def _every_image(folder: str, layout: Layout) -> Iterator[str]:
-    """Yield whatever is an image by its suffix or content, at any level.
+    """Yield all images by suffix or content, at any level.
 
     Links to folders are followed, after all other folders, and no folder is listed twice.
     """
@@ -168,7 +168,7 @@ def _suffix(entry: os.DirEntry[str]) -> str:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, or to where nobody may look
+    except OSError:  # a circular link, or no permission
         return False
 
 
@@ -180,7 +180,7 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 
 def _looks_like_image(entry: os.DirEntry[str]) -> bool:
-    """Tell by the first bytes of a regular file."""
+    """Tell whether a regular file is an image, by its first bytes."""
     try:
         if not _is_file(entry):
             return False
@@ -194,13 +194,13 @@ def _looks_like_image(entry: os.DirEntry[str]) -> bool:
 
 
 class ListedFiles:
-    """Image files below a folder, found by the names that the lists of a data set have for them.
+    """Image files below a folder, found by their names in the lists of a data set.
 
-    A file counts as listed when it has another image suffix than the list says, another case or
-    another Unicode form.
+    A listed file is also found with another image suffix, in another case, or in another Unicode
+    form.
 
     Args:
-        folder: that listed names start from.
+        folder: listed names are relative to it.
         layout: for errors.
     """
 
@@ -213,15 +213,15 @@ class ListedFiles:
     def path(self, name: str, where: str) -> str:
         """Return the path of a listed file.
 
-        A file that is not there keeps its listed path where ``adv.job.quarantine`` is set: the run
-        leaves it out then, and says so.
+        With ``adv.job.quarantine`` a missing file keeps its listed path: the run then excludes and
+        reports it.
 
         Args:
             name: relative to the folder, parts separated by ``/``.
-            where: what names it, such as ``line 3 of 'list.txt'``.
+            where: where it is listed, such as ``line 3 of 'list.txt'``.
 
         Raises:
-            DataError: no such file, several that it could be, or a name that leads elsewhere.
+            DataError: the file is missing or ambiguous, or the name leads elsewhere.
         """
         fault = name_fault(name)
         if fault:
@@ -238,16 +238,16 @@ class ListedFiles:
             raise self.layout.error(
                 f"{where} names '{name}', and '{self.folder}' has no such image file"
             )
-        found = posixpath.join(folder, files[0] if files else base)
-        self._listed.add(found)
-        return f"{self.folder}/{found}"
+        relative = posixpath.join(folder, files[0] if files else base)
+        self._listed.add(relative)
+        return f"{self.folder}/{relative}"
 
     def leave_out(self, name: str) -> None:
-        """Note a name that is listed, and that the layout leaves out, so that none is missed."""
+        """Mark a listed name that the layout excludes, so that it is not reported."""
         self._listed.add(name)
 
     def unlisted(self, below: Iterable[str] = ("",)) -> list[str]:
-        """Return the image files that have not been asked for, by their paths.
+        """Return the paths of image files that were not asked for.
 
         Args:
             below: folders to look into, relative to the folder.
@@ -258,11 +258,11 @@ class ListedFiles:
         return sorted(path for path in images if self._real(path) not in listed)
 
     def visited(self) -> list[str]:
-        """Return the folders that listed files have been looked for in."""
+        """Return the folders in which listed files were searched."""
         return sorted(self._folders)
 
     def warn_of_unlisted(self, below: Iterable[str] = ("",)) -> None:
-        """Name the image files that no list names, if there are any: they are not read."""
+        """Warn of image files that no list names, which are not read."""
         left = self.unlisted(below)
         if left:
             names = ", ".join(f"'{printable(path)}'" for path in left[:_SHOWN])
@@ -274,14 +274,14 @@ class ListedFiles:
             )
 
     def _real(self, path: str) -> str:
-        """Return a path without links to folders on its way; the file itself may be one."""
+        """Return a path with links to folders resolved; the file itself may be a link."""
         folder, name = os.path.split(path)
         if folder not in self._real_folders:
             self._real_folders[folder] = os.path.realpath(folder)
         return f"{self._real_folders[folder]}/{name}"
 
     def _files(self, folder: str) -> dict[str, list[str]]:
-        """Return the names of the image files in a folder, by what they are found by."""
+        """Return the image files in a folder, by lookup key."""
         if folder not in self._folders:
             names: dict[str, list[str]] = {}
             place = f"{self.folder}/{folder}" if folder else self.folder

@@ -1,4 +1,4 @@
-"""Files beside the images that say which images a data set has: text, JSON and MATLAB."""
+"""Lists of a data set's images in text, JSON and MATLAB files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from torchreid_adv.data.listing import Layout
 
-# the longer marks first: that of UTF-32 starts with that of UTF-16
+# longer marks first: that of UTF-32 starts with that of UTF-16
 _MARKS = (
     (b"\xef\xbb\xbf", "utf-8-sig"),
     (b"\xff\xfe\0\0", "utf-32"),
@@ -22,14 +22,14 @@ _MARKS = (
 )
 
 
-LARGEST = 2**31 - 1  # number of an identity, a camera or a line
+LARGEST = 2**31 - 1  # largest number of an identity, a camera or a line
 
 
 class Line(NamedTuple):
     """A line of a list that is not blank.
 
     Args:
-        text: without blanks around it.
+        text: the line without surrounding blanks.
         where: its number and its list, for errors.
     """
 
@@ -38,10 +38,10 @@ class Line(NamedTuple):
 
 
 def lines_of(path: Path, layout: Layout) -> list[Line]:
-    """Return the lines of a list; blank ones are skipped, ends may be those of any system.
+    """Return the lines of a list without blank ones, with the line ends of any system.
 
     Raises:
-        DataError: no such file, no text, or nothing in it.
+        DataError: the file is missing, not text, or empty.
     """
     rows = re.split(r"\r\n|\r|\n", text_of(path, layout))
     lines = [
@@ -55,11 +55,11 @@ def lines_of(path: Path, layout: Layout) -> list[Line]:
 
 
 def number_of(digits: str, where: str, layout: Layout) -> int:
-    """Return the number that digits stand for, perhaps with a minus.
+    """Return the number that digits stand for, possibly with a minus sign.
 
     Args:
         digits: decimal, ASCII.
-        where: what has them, such as ``line 3 of 'list.txt'``.
+        where: their location, such as ``line 3 of 'list.txt'``.
         layout: for the error.
 
     Raises:
@@ -72,10 +72,10 @@ def number_of(digits: str, where: str, layout: Layout) -> int:
 
 
 def rows_of(split: Any, side: str, path: Path, layout: Layout) -> list[tuple[str, int, int]]:
-    """Return the rows [path, identity, camera] that a split of torchreid's has for a side.
+    """Return the rows [path, identity, camera] of a side in a torchreid split.
 
     Raises:
-        DataError: it has no such rows.
+        DataError: there are no such rows.
     """
     rows = split.get(side) if isinstance(split, dict) else None
     if not isinstance(rows, list) or not all(map(_is_row, rows)):
@@ -87,7 +87,7 @@ def rows_of(split: Any, side: str, path: Path, layout: Layout) -> list[tuple[str
 
 
 def _is_row(row: Any) -> bool:
-    """Tell whether a value is of a path and two numbers."""
+    """Tell whether a value is a path and two numbers."""
     return (
         isinstance(row, (list, tuple))
         and len(row) == 3
@@ -100,7 +100,7 @@ def text_of(path: Path, layout: Layout) -> str:
     """Return the text of a file in UTF-8, UTF-16, UTF-32 or Latin-1, with or without a mark.
 
     Raises:
-        DataError: no such file, or no text.
+        DataError: the file is missing or not text.
     """
     try:
         return _decoded(path.read_bytes())
@@ -116,19 +116,19 @@ def json_of(path: Path, layout: Layout) -> Any:
     """Return the content of a JSON file.
 
     Raises:
-        DataError: no such file, or no JSON.
+        DataError: the file is missing or not JSON.
     """
     try:
         return json.loads(text_of(path, layout))
     except (ValueError, RecursionError) as error:
-        raise layout.error(f"'{path}' cannot be read: it is no JSON ({error})") from error
+        raise layout.error(f"'{path}' cannot be read: it is not JSON ({error})") from error
 
 
 def matlab_of(path: Path, variable: str, layout: Layout) -> np.ndarray:
     """Return a variable of a MATLAB file.
 
     Raises:
-        DataError: no such file, another format, or no such variable.
+        DataError: the file or variable is missing, or the format is another one.
     """
     from scipy.io import loadmat
 
@@ -136,7 +136,7 @@ def matlab_of(path: Path, variable: str, layout: Layout) -> np.ndarray:
         raise layout.error(f"'{path}' is missing")
     try:
         content = loadmat(path)
-    except Exception as error:  # its reader raises what it likes on a broken file
+    except Exception as error:  # its reader may raise anything on a broken file
         raise layout.error(
             f"'{path}' cannot be read as a MATLAB file ({str(error) or type(error).__name__})"
         ) from error
@@ -147,7 +147,7 @@ def matlab_of(path: Path, variable: str, layout: Layout) -> np.ndarray:
 
 
 def numbers_of(path: Path, variable: str, layout: Layout) -> np.ndarray:
-    """Return a variable of a MATLAB file as whole numbers; errors as :func:`matlab_of`."""
+    """Return a variable of a MATLAB file as integers; errors as in :func:`matlab_of`."""
     values = matlab_of(path, variable, layout)
     if values.dtype.kind not in "iuf" or not (values == np.floor(values)).all():
         raise layout.error(f"'{variable}' in '{path}' does not hold whole numbers")
@@ -158,7 +158,7 @@ def _decoded(content: bytes) -> str:
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return content.decode(encoding)
-    if b"\0" in content[:64]:  # UTF-16 without a mark
+    if b"\0" in content[:64]:  # UTF-16 without a byte order mark
         return content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be")
     try:
         return content.decode("utf-8")
@@ -167,6 +167,6 @@ def _decoded(content: bytes) -> str:
 
 
 def words_of(path: Path, layout: Layout) -> Iterator[str]:
-    """Yield what stands between commas and blanks of a list; errors as :func:`lines_of`."""
+    """Yield the words of a list between commas and blanks; errors as in :func:`lines_of`."""
     for line in lines_of(path, layout):
         yield from re.split(r"[,\s]+", line.text.strip(", \t"))

@@ -1,4 +1,4 @@
-"""Image files as batches, in canonical chunks, with worker processes where they help."""
+"""Image files as batches, in canonical chunks, with worker processes if they help."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from torchreid_adv.errors import DataError, printable
 
 
 class ImageFiles(Dataset[Any]):
-    """Records as stored pixels, or as what a PIL transform gives.
+    """Records as stored pixels, or as the output of a PIL transform.
 
     An image is a uint8 array (h, w, 3), a tracklet a list of them: the frames ``seen``. A transform
-    is given one image, or the list of a clip's.
+    gets one image, or the list of a clip's images.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ImageFiles(Dataset[Any]):
 
 
 class CheckedFiles(ImageFiles):
-    """Records as (what is wrong with the file, "" for a good one; its pixels; stamp; SHA-256)."""
+    """Records as (problem of the file or "", its pixels, stamp, SHA-256)."""
 
     def __getitem__(self, index: int) -> Any:
         record = self.records[index]
@@ -72,7 +72,7 @@ def read_groups(
 ) -> Iterator[list[Any]]:
     """Yield the images of each group of records, reading ahead with worker processes.
 
-    What is yielded of each is said at :class:`ImageFiles`.
+    See :class:`ImageFiles` for the form of an image.
     """
     records = [record for group in groups for record in group]
     ends = itertools.accumulate(len(group) for group in groups)
@@ -87,11 +87,11 @@ def read_groups(
 
 
 def make_batch(records: Sequence[Record], images: Sequence[Any]) -> Batch:
-    """Make the batch of some records and their pixels; fillers repeat the last record.
+    """Build the batch of some records and their pixels; fillers repeat the last record.
 
     Args:
         records: images or tracklets.
-        images: what :func:`read_groups` yields of them.
+        images: their images from :func:`read_groups`.
     """
     all_records = filled(records, len(images))
     places = None
@@ -113,23 +113,23 @@ def make_batch(records: Sequence[Record], images: Sequence[Any]) -> Batch:
 
 
 def _views(records: Sequence[Record]) -> torch.Tensor | None:
-    """Return the viewpoints (N,) of records, None where they do not tell."""
-    found = [getattr(record, "view", None) for record in records]
-    return None if None in found else torch.tensor(found)
+    """Return the viewpoints (N,) of records, None if one has none."""
+    views = [getattr(record, "view", None) for record in records]
+    return None if None in views else torch.tensor(views)
 
 
 def batches(
     records: Sequence[Record], images: Sequence[Any], size: int
 ) -> Iterator[tuple[slice, Batch]]:
-    """Yield the images of a chunk as batches: one, unless their canvas would be mostly padding.
+    """Yield the images of a chunk as batches: one, unless its canvas would be mostly padding.
 
-    Every batch is filled up to the same size, and no image depends on its neighbors, so that the
-    cut changes no result; it bounds the memory that images of very different shapes take.
+    Every batch is filled up to the same size, and no image depends on others, so the division does
+    not change results; it bounds the memory of images with very different shapes.
 
     Args:
-        records: of the chunk, images or tracklets.
-        images: their pixels, as :func:`read_groups` yields them.
-        size: of a chunk.
+        records: images or tracklets of the chunk.
+        images: their pixels, as yielded by :func:`read_groups`.
+        size: size of a chunk.
     """
     shapes = [[f.shape[:2] for f in (i if isinstance(i, list) else [i])] for i in images]
     for rows in together(shapes, size):
@@ -148,11 +148,11 @@ def check_images(
     Args:
         records: image files.
         workers: processes that read them.
-        team: this process and those it shares the work with.
-        contents: is told what the files hold.
+        team: this process and those that share the work.
+        contents: receives the hashes of the files.
 
     Returns:
-        image_id -> what is wrong with it, of all the bad images; and the pixels of the good ones.
+        image_id -> problem, for all bad images; and the number of pixels of the good ones.
     """
     mine = [r for number, r in enumerate(records) if not team.connected or team.does(number)]
     loader = DataLoader(CheckedFiles(mine), batch_size=64, num_workers=workers, collate_fn=list)
@@ -170,15 +170,15 @@ def check_images(
 
 
 def refuse(bad: dict[str, str], total: int) -> None:
-    """Name bad images, if there are any.
+    """Report bad images, if there are any.
 
     Raises:
-        DataError: there are.
+        DataError: there are bad images.
     """
     if bad:
         more = f" (and {len(bad) - 5} more)" if len(bad) > 5 else ""
         raise DataError(
             f"{len(bad)} of {total} images are bad: "
             + "; ".join([*bad.values()][:5])
-            + f"{more}; mend them, or leave them out with adv.job.quarantine True"
+            + f"{more}; fix them, or leave them out with adv.job.quarantine True"
         )

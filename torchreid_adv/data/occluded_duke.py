@@ -1,4 +1,4 @@
-"""Occluded-Duke: DukeMTMC-reID divided anew, so that something stands before every query."""
+"""Occluded-Duke: DukeMTMC-reID split so that every query is occluded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAME = re.compile(r"(?P<pid>\d+)_c(?P<camera>\d+)", re.ASCII)
 
 @DATASETS.register("occluded_duke", video=False)
 class OccludedDuke(ImageDataset):
-    """Occluded-Duke, searched as Market-1501.
+    """Occluded-Duke, evaluated as Market-1501.
 
     Miao et al., Pose-Guided Feature Alignment for Occluded Person Re-Identification, 2019. Read
     from ``<root>/Occluded_Duke`` or ``<root>/occluded_duke``. The authors' lists have 15,618
@@ -29,10 +29,10 @@ class OccludedDuke(ImageDataset):
 
     Args:
         root: data root.
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        DataError: a folder is missing or empty, or a name that is not of the public layout.
+        DataError: a folder is missing or empty, or a name is not of the public layout.
     """
 
     def __init__(self, root: str = "", **kwargs: Any) -> None:

@@ -1,7 +1,7 @@
 """PRCC, LTCC, CCVID and Celeb-reID: people who change their clothes.
 
-What is worn decides which matches count. ``*_cc`` are searched for people in other clothes,
-``*_sc`` for people in the same ones: see the protocols ``clothes_changed`` and ``clothes_same``.
+Clothes decide which matches count. ``*_cc`` search people in other clothes, ``*_sc`` people in the
+same clothes: see the protocols ``clothes_changed`` and ``clothes_same``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PRCC = Layout(
 )
 _PRCC_TRAIN = re.compile(r"(?P<camera>[ABC])_", re.ASCII)
 _PRCC_TEST = re.compile(r"(?:(?P<camera>[ABC])_)?\w", re.ASCII)
-_CAMERAS = "ABC"  # people wear the same before A and B, something else before C
+_CAMERAS = "ABC"  # A and B show the same clothes, C other clothes
 
 _LTCC = Layout("ltcc", "train, query and test with files <pid>_<clothes>_c<camera>_<number>.png")
 _LTCC_NAME = re.compile(r"(?P<pid>\d+)_(?P<clothes>\d+)_c(?P<camera>\d+)_", re.ASCII)
@@ -43,14 +43,15 @@ _CCVID_LINE = re.compile(
     r"(?P<folder>session(?P<session>\d+)/\w+?_(?P<camera>\d+))\s+(?P<pid>\d+)\s+(?P<clothes>\S+)",
     re.ASCII,
 )
-_LAST_SESSION, _CAMERAS_BEFORE = 3, 12  # whose cameras are counted on from those before
+# cameras of the last session are numbered after the earlier ones
+_LAST_SESSION, _CAMERAS_BEFORE = 3, 12
 
 _CELEB = Layout("celeb_reid", "train, query and gallery with files <pid>_<number>_<number>.jpg")
 _CELEB_NAME = re.compile(r"(?P<pid>\d+)_\d+_", re.ASCII)
 
 
 class PRCC(ImageDataset):
-    """PRCC: three cameras; people wear the same before A and B, and something else before C.
+    """PRCC: three cameras; A and B show the same clothes, C other clothes.
 
     Yang et al., Person Re-identification by Contour Sketch under Moderate Clothing Change, 2019.
     Read from ``<root>/prcc/rgb``; its folder ``val`` (more images of the training identities) is
@@ -59,10 +60,10 @@ class PRCC(ImageDataset):
     Args:
         root: data root.
         queries: "C" = in other clothes, "B" = in the same clothes.
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        DataError: a folder is missing or empty, or a name that is not of the public layout.
+        DataError: a folder is missing or empty, or a name is not of the public layout.
     """
 
     protocol = "prcc"
@@ -93,29 +94,29 @@ class PRCC(ImageDataset):
 
 @DATASETS.register("prcc", video=False, protocol="prcc")
 def prcc(root: str = "", **kwargs: Any) -> Any:
-    """Open PRCC, searched for people in other clothes (queries of camera C)."""
+    """Open PRCC, with queries in other clothes (camera C)."""
     return PRCC(root, queries="C", **kwargs)
 
 
 @DATASETS.register("prcc_same", video=False, protocol="prcc")
 def prcc_same(root: str = "", **kwargs: Any) -> Any:
-    """Open PRCC, searched for people in the same clothes (queries of camera B)."""
+    """Open PRCC, with queries in the same clothes (camera B)."""
     return PRCC(root, queries="B", **kwargs)
 
 
 class LTCC(ImageDataset):
-    """LTCC: people over two months, with their clothes told by number.
+    """LTCC: people over two months, with numbered clothes.
 
     Qian et al., Long-Term Cloth-Changing Person Re-identification, 2020. Read from
     ``<root>/LTCC_ReID``.
 
     Args:
         root: data root.
-        protocol: "" = as Market-1501 (the standard setting), or one that asks for clothes.
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        protocol: "" = as Market-1501 (the standard setting), or a protocol that uses clothes.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        DataError: a folder is missing or empty, or a name that is not of the public layout.
+        DataError: a folder is missing or empty, or a name is not of the public layout.
     """
 
     def __init__(self, root: str = "", *, protocol: str = "", **kwargs: Any) -> None:
@@ -142,30 +143,30 @@ def ltcc(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("ltcc_cc", video=False, protocol="clothes_changed")
 def ltcc_cc(root: str = "", **kwargs: Any) -> Any:
-    """Open LTCC, searched for people in other clothes."""
+    """Open LTCC, with matches in other clothes."""
     return LTCC(root, protocol="clothes_changed", **kwargs)
 
 
 @DATASETS.register("ltcc_sc", video=False, protocol="clothes_same")
 def ltcc_sc(root: str = "", **kwargs: Any) -> Any:
-    """Open LTCC, searched for people in the same clothes."""
+    """Open LTCC, with matches in the same clothes."""
     return LTCC(root, protocol="clothes_same", **kwargs)
 
 
 class CCVID(TrackletDataset):
-    """CCVID: tracklets of 226 people in three sessions, with their clothes told.
+    """CCVID: tracklets of 226 people in three sessions, with labeled clothes.
 
     Gu et al., Clothes-Changing Person Re-identification with RGB Modality Only, 2022. Read from
-    ``<root>/CCVID``. Cameras of the third session are others than those before. Which frames of a
-    tracklet a test looks at is ``video.sample_method``; the paper averages clips of 16 frames.
+    ``<root>/CCVID``. Cameras of the third session differ from those before. The frames of a
+    tracklet in a test follow ``video.sample_method``; the paper averages clips of 16 frames.
 
     Args:
         root: data root.
-        protocol: "" = as Market-1501 (the standard setting), or one that asks for clothes.
+        protocol: "" = as Market-1501 (the standard setting), or a protocol that uses clothes.
         kwargs: see :class:`TrackletDataset`.
 
     Raises:
-        DataError: a folder or a list is missing, or a line that is not of the public layout.
+        DataError: a folder or a list is missing, or a line is not of the public layout.
     """
 
     modalities = False
@@ -190,7 +191,7 @@ class CCVID(TrackletDataset):
             )
             place = folder / match["folder"]
             if not place.is_dir():
-                raise _CCVID.error(f"{line.where} names '{match['folder']}', which is no folder")
+                raise _CCVID.error(f"{line.where} names '{match['folder']}', which is not a folder")
             frames = tuple(sorted(images_at(place, _CCVID)))
             self.clothes[frames[0]] = f"{pid}_{match['clothes']}"
             camera += _CAMERAS_BEFORE * (session == _LAST_SESSION)
@@ -198,7 +199,7 @@ class CCVID(TrackletDataset):
 
 
 def _warn_of_others(folder: Path, tracklets: list[TrackletItem]) -> None:
-    """Name images in tracklets' folders that no list names."""
+    """Warn of images in tracklet folders that no list names."""
     listed = {Path(frames[0]).parent for frames, *_ in tracklets}
     others = [
         f"{session.name}/{name}"
@@ -217,31 +218,31 @@ def ccvid(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("ccvid_cc", video=True, protocol="clothes_changed")
 def ccvid_cc(root: str = "", **kwargs: Any) -> Any:
-    """Open CCVID, searched for people in other clothes."""
+    """Open CCVID, with matches in other clothes."""
     return CCVID(root, protocol="clothes_changed", **kwargs)
 
 
 @DATASETS.register("ccvid_sc", video=True, protocol="clothes_same")
 def ccvid_sc(root: str = "", **kwargs: Any) -> Any:
-    """Open CCVID, searched for people in the same clothes."""
+    """Open CCVID, with matches in the same clothes."""
     return CCVID(root, protocol="clothes_same", **kwargs)
 
 
 class CelebReID(ImageDataset):
-    """Celeb-reID: photographs of well-known people in changing clothes.
+    """Celeb-reID: photographs of celebrities in changing clothes.
 
-    There are no cameras, so each image is one; none is left out for it.
+    There are no cameras: each image counts as its own camera, and none is excluded.
 
     Huang et al., Beyond Scalar Neuron: Adopting Vector-Neuron Capsules for Long-Term Person
     Re-Identification, 2019. Read from ``<root>/Celeb-reID`` or ``<root>/Celeb-reID-light``.
 
     Args:
         root: data root.
-        light: the smaller set, in which nobody wears the same twice.
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        light: the smaller set, in which nobody wears the same clothes twice.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        DataError: a folder is missing or empty, or a name that is not of the public layout.
+        DataError: a folder is missing or empty, or a name is not of the public layout.
     """
 
     protocol = "no_cameras"
@@ -252,8 +253,8 @@ class CelebReID(ImageDataset):
         self.dataset_dir = str(folder)
         sides, camera = [], 0
         for side in ("train", "query", "gallery"):
-            found = list(images_in(folder / side, _CELEB_NAME, _CELEB))
-            rows = [(path, int(m["pid"]), camera + n) for n, (path, m) in enumerate(found)]
+            images = list(images_in(folder / side, _CELEB_NAME, _CELEB))
+            rows = [(path, int(m["pid"]), camera + n) for n, (path, m) in enumerate(images)]
             sides.append(rows)
             camera += len(rows)
         super().__init__(from_0(sides[0]), *sides[1:], **kwargs)

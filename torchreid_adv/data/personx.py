@@ -1,4 +1,4 @@
-"""PersonX: drawn people seen from all sides, in scenes that differ."""
+"""PersonX: synthetic people seen from all sides, in several scenes."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _Row = tuple[str, int, tuple[str, int]]
 
 @DATASETS.register("personx_456", video=False)
 class PersonX456(ImageDataset):
-    """PersonX with backgrounds 4, 5 and 6, the pictured ones, as one set of several cameras.
+    """PersonX with backgrounds 4, 5 and 6, the pictured scenes, as one set with several cameras.
 
     Sun and Zheng, Dissecting Person Re-Identification from the Viewpoint of Viewpoint, 2019. Read
     from ``<root>/personx/PersonX_v1`` or ``<root>/PersonX_v1``. An identity is the same person in
-    all scenes; a camera of one scene is not that of another. The first release has 410 training
+    all scenes; cameras of different scenes are different. The first release has 410 training
     identities and 44,280 training images.
 
     Args:
         root: data root.
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        DataError: a folder is missing or empty, or a name that tells no identity and camera.
+        DataError: a folder is missing or empty, or a name has no identity and camera.
     """
 
     _junk_pids = [0, -1]  # noqa: RUF012 (torchreid's own declaration)
@@ -48,12 +48,12 @@ class PersonX456(ImageDataset):
         self.dataset_dir = str(folder)
         sides: list[list[_Row]] = []
         for split in ("bounding_box_train", "query", "bounding_box_test"):
-            found = [
+            images = [
                 (path, int(name["pid"]), (scene, int(name["camera"])))
                 for scene in SCENES
                 for path, name in images_in(folder / scene / split, _NAME, _LAYOUT)
             ]
-            sides.append([row for row in found if row[1] != _NOBODY])
+            sides.append([row for row in images if row[1] != _NOBODY])
         cameras = numbered(camera for rows in sides for _, _, camera in rows)
         train, query, gallery = (
             [(path, pid, cameras[camera]) for path, pid, camera in rows] for rows in sides

@@ -1,4 +1,4 @@
-"""What readers of public layouts share: finding the folder, reading file names, numbering."""
+"""Shared parts of readers of public layouts: folders, file names, numbering."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torchreid_adv.data.listing import Layout, images_at
 from torchreid_adv.data.lists import number_of
 from torchreid_adv.errors import ConfigError, DataError
 
-Item = tuple[str, int, int]  # path, identity, camera from 0, as torchreid's data sets take it
+Item = tuple[str, int, int]  # path, identity, camera from 0, in the form of torchreid's data sets
 
 K = TypeVar("K", bound=Hashable)
 
 
 class Sides(NamedTuple):
-    """What a reader of a layout returns: rows (path or paths, identity, camera from 0)."""
+    """The result of a layout's reader: rows (path or paths, identity, camera from 0)."""
 
     train: list[Any]
     query: list[Any]
@@ -26,7 +26,7 @@ class Sides(NamedTuple):
 
 
 class Named(NamedTuple):
-    """An image file and the numbers that its own name tells."""
+    """An image file and the numbers in its name."""
 
     path: str
     pid: int
@@ -34,16 +34,16 @@ class Named(NamedTuple):
 
 
 def home_of(name: str, root: str | Path, places: Iterable[str], layout: str) -> Path:
-    """Return the first of some folders below the data root that is there.
+    """Return the first existing one of some folders below the data root.
 
     Args:
-        name: of the data set, for the error.
-        root: data root; ``~`` is followed.
+        name: name of the data set, for errors.
+        root: data root; ``~`` is expanded.
         places: folders below it, the usual one first.
-        layout: the public layout below that folder, for the error.
+        layout: the public layout below that folder, for errors.
 
     Raises:
-        DataError: none of them is there.
+        DataError: none of them exists.
     """
     top, places = Path(os.path.abspath(os.path.expanduser(root))), list(places)
     for place in places:
@@ -56,11 +56,11 @@ def home_of(name: str, root: str | Path, places: Iterable[str], layout: str) -> 
 
 
 def other_root(top: Path, places: list[str]) -> str:
-    """Return the question for the root that was meant, "" where the set is nowhere near.
+    """Return a suggestion for the root that was meant, "" if the set is nowhere near.
 
     Args:
-        top: the root that was given, which may be too deep or too high.
-        places: where the set lies below a root.
+        top: the given root, which may be too deep or too high.
+        places: folders of the set below a root.
     """
     try:
         below = [path for path in sorted(top.iterdir()) if path.is_dir()]
@@ -79,16 +79,16 @@ def other_root(top: Path, places: list[str]) -> str:
 def named_images(
     folder: str | Path, pattern: re.Pattern[str], layout: Layout, *, first_camera: int = 1
 ) -> Iterator[Named]:
-    """Yield the images of a folder with what their names tell, in the order of the directory.
+    """Yield the images of a folder with the numbers in their names, in directory order.
 
     Args:
-        folder: its sub-folders hold no images.
-        pattern: what a file name starts with, with groups ``pid`` and ``camera``.
+        folder: its subfolders contain no images.
+        pattern: matches the start of a file name, with groups ``pid`` and ``camera``.
         layout: for errors.
         first_camera: the number of the first camera.
 
     Raises:
-        DataError: see :func:`listing.images_at`, and a name that does not match.
+        DataError: see :func:`listing.images_at`; or a name does not match.
     """
     for path, match in matched(images_at(folder, layout), pattern, layout):
         camera = int(match["camera"])
@@ -111,17 +111,17 @@ def images_in(
 def matched(
     paths: Iterable[str], pattern: re.Pattern[str], layout: Layout
 ) -> Iterator[tuple[str, re.Match[str]]]:
-    """Yield paths and how the files' own names, not the folders above them, match a pattern.
+    """Yield paths and the matches of their file names, without folders, with a pattern.
 
     Raises:
-        DataError: a name that does not, or numbers in it that are too large.
+        DataError: a name does not match, or its numbers are too large.
     """
     for path in paths:
         folder, name = os.path.split(path)
         match = pattern.match(name)
         if match is None:
             raise layout.error(
-                f"the file name '{name}' in '{folder}' does not tell identity and camera"
+                f"the file name '{name}' in '{folder}' does not contain identity and camera"
             )
         for number in filter(None, match.groups()):
             if number.lstrip("-").isdecimal():
@@ -130,20 +130,20 @@ def matched(
 
 
 def with_training(sides: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Return sides of which none is empty: test images stand in where there is nothing to train.
+    """Return sides of which none is empty: without training images, test images replace them.
 
-    Torchreid's classes ask for training images. A set that says ``test_only`` is not trained on,
-    and its records have none.
+    torchreid's classes require training images. A set with ``test_only`` is not trained on, and its
+    records have none.
     """
     return sides if sides["train"] else {**sides, "train": from_0(sides["gallery"])}
 
 
 def one_of(splits: list[Any], split_id: int, name: str) -> Any:
-    """Return the split of a data set that ``data.split_id`` names.
+    """Return the split of a data set selected by ``data.split_id``.
 
     Raises:
-        ConfigError: there are fewer.
-        DataError: there are none.
+        ConfigError: there are fewer splits.
+        DataError: there are no splits.
     """
     if not splits:
         raise DataError(f"the file of the splits of {name} holds none; remove it or get it again")
@@ -161,7 +161,7 @@ def numbered(keys: Iterable[K]) -> dict[K, int]:
 
 
 def relabeled(items: Iterable[tuple[str, K, K]]) -> list[Item]:
-    """Return items with identities and cameras, whatever names them, numbered from 0."""
+    """Return items with identities and cameras of any kind numbered from 0."""
     rows = list(items)
     pids = numbered(pid for _, pid, _ in rows)
     camids = numbered(camid for _, _, camid in rows)
@@ -178,7 +178,7 @@ def from_0(rows: Iterable[tuple[Any, K, int]]) -> list[tuple[Any, int, int]]:
 def labeled_as_torchreid(rows: Iterable[tuple[Any, K, int]]) -> list[tuple[Any, int, int]]:
     """Return rows with identities numbered from 0 in the order of a Python set.
 
-    Torchreid numbers them so, and what the outputs of a trained classifier stand for depends on it.
+    torchreid numbers them so, and the meaning of a trained classifier's outputs depends on it.
     """
     rows, people = list(rows), set()
     for _, pid, _ in rows:

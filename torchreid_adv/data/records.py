@@ -1,4 +1,4 @@
-"""Records: an image file, or a tracklet of several, with what a data set says of it."""
+"""Records: an image file or a tracklet, with its labels in a data set."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ class Record:
     """One image file of a data set, or one tracklet.
 
     Args:
-        image_id: split folder and path below it, unique in the data set; of a tracklet, the names
+        image_id: split folder and path below it, unique in the data set; for a tracklet, the names
             of its first and last frame.
-        path: the file; of a tracklet, the first frame that is looked at.
+        path: the file; for a tracklet, the first frame in a test.
         pid: identity (0 and -1 are distractors and junk in Market-1501).
         camid: camera, from 0.
-        modality: 0 visible, 1 infrared; None where the data set does not tell.
-        tracklet: of a frame, the tracklet that it is of.
-        number: of a frame, its place in the tracklet, from 0.
-        frames: of a tracklet, in their order; none = an image.
-        clip: of a tracklet, the numbers of the frames that a test looks at; a short tracklet's
-            repeat.
-        clothes: what is worn, "" where the data set does not tell.
-        view: number of the side or height that the camera looks from, from 0; None where the data
-            set does not tell.
+        modality: 0 visible, 1 infrared; None if the data set does not say.
+        tracklet: tracklet of a frame.
+        number: position of a frame in its tracklet, from 0.
+        frames: frames of a tracklet, in order; empty = an image.
+        clip: numbers of a tracklet's frames in a test; frames of a short tracklet repeat.
+        clothes: clothes, "" if the data set does not say.
+        view: number of the side or height that the camera looks from, from 0; None if the data set
+            does not say.
     """
 
     image_id: str
@@ -53,29 +52,29 @@ class Record:
 
     @property
     def files(self) -> tuple[Record, ...]:
-        """Every image file of it."""
+        """All of its image files."""
         return self.frames or (self,)
 
     @property
     def seen(self) -> tuple[Record, ...]:
-        """The image files that a test looks at, each once."""
+        """The image files used in a test, each once."""
         return tuple(self.frames[number] for number in dict.fromkeys(self.clip)) or (self,)
 
     @property
     def places(self) -> tuple[int, ...]:
-        """Which of the files ``seen`` each place of the clip shows."""
+        """The index into ``seen`` for each position of the clip."""
         order = {number: place for place, number in enumerate(dict.fromkeys(self.clip))}
         return tuple(order[number] for number in self.clip) or (0,)
 
     def is_of(self, image_ids: Collection[str]) -> bool:
-        """Return whether a file of it is among some images."""
+        """Tell whether one of its files is among some images."""
         return any(file.image_id in image_ids for file in self.files)
 
     def moved(self, folder: Path, outputs: Mapping[str, str]) -> Record:
-        """Return the same with those of its files that are stored elsewhere taken from there.
+        """Return the same record with the paths of files that are stored elsewhere.
 
         Args:
-            folder: where.
+            folder: their folder.
             outputs: image_id -> name below the folder.
         """
         if not self.frames:
@@ -88,29 +87,29 @@ class Record:
 
 
 def modalities(records: Sequence[Record]) -> Tensor | None:
-    """Return the modalities (N,) of N records, None where they do not tell."""
-    found = [record.modality for record in records]
-    return None if None in found else torch.tensor(found)
+    """Return the modalities (N,) of N records, None if one has none."""
+    values = [record.modality for record in records]
+    return None if None in values else torch.tensor(values)
 
 
 def clothes_of(records: Sequence[Record]) -> tuple[str, ...] | None:
-    """Return what is worn on N records, None where no record tells."""
+    """Return the clothes of N records, None if no record has any."""
     worn = tuple(record.clothes for record in records)
     return worn if any(worn) else None
 
 
 def camera_labels(records: Sequence[Record], names: Sequence[str]) -> dict[str, Tensor]:
-    """Return ``camera`` and ``view`` (N,) of N records, as a model asks for them by name.
+    """Return ``camera`` and ``view`` (N,) of N records, as requested by a model.
 
     Raises:
-        DataError: a data set that does not tell the view.
+        DataError: the data set has no views.
     """
     attributes = {"camera": "camid", "view": "view"}
-    found = {n: [getattr(record, attributes[n]) for record in records] for n in names}
-    for name, values in found.items():
+    labels = {n: [getattr(record, attributes[n]) for record in records] for n in names}
+    for name, values in labels.items():
         if None in values:
             raise DataError(f"the model takes the {name} of each image, and this set has none")
-    return {name: torch.tensor(values) for name, values in found.items()}
+    return {name: torch.tensor(values) for name, values in labels.items()}
 
 
 def image_records(
@@ -119,13 +118,13 @@ def image_records(
     """Return the images of one side of a torchreid data set.
 
     Args:
-        dataset: its object.
+        dataset: the torchreid data set.
         rows: tuples (path, pid, camid, dsetid).
-        folder: that all paths lie in.
-        split: what their names begin with.
+        folder: common folder of all paths.
+        split: prefix of their names.
 
     Raises:
-        DataError: two images that would get the same name.
+        DataError: two images would get the same name.
     """
     names = _Names(folder, split)
     tells = getattr(dataset, "modalities", False)
@@ -145,11 +144,11 @@ def image_records(
 
 
 def told_of(dataset: Any, path: str) -> dict[str, Any]:
-    """Return clothes and view of a file, as far as its data set tells.
+    """Return clothes and view of a file, as far as the data set has them.
 
     Args:
-        dataset: its object; its attributes ``clothes`` and ``views`` map paths to words, and
-            to numbers from 0.
+        dataset: the torchreid data set; its attributes ``clothes`` and ``views`` map paths to
+            names, and to numbers from 0.
         path: the file, or a tracklet's first frame.
     """
     told = {"clothes": getattr(dataset, "clothes", {}), "view": getattr(dataset, "views", {})}
@@ -159,17 +158,17 @@ def told_of(dataset: Any, path: str) -> dict[str, Any]:
 def tracklet_records(
     dataset: Any, rows: Sequence[Any], folder: Path, split: str
 ) -> tuple[Record, ...]:
-    """Return the tracklets of one side, each with the frames of the data set's test rule.
+    """Return the tracklets of one side, each with its frames in a test.
 
     Args:
-        dataset: its object, with ``seq_len`` and ``sample_method``.
+        dataset: the torchreid data set, with ``seq_len`` and ``sample_method``.
         rows: tuples (paths, pid, camid, dsetid).
-        folder: that all paths lie in.
-        split: what their names begin with.
+        folder: common folder of all paths.
+        split: prefix of their names.
 
     Raises:
-        ConfigError: a rule that draws frames in tests.
-        DataError: a frame that is listed twice.
+        ConfigError: the rule draws frames at random in tests.
+        DataError: a frame is listed twice.
     """
     if dataset.sample_method in DRAWN:
         raise ConfigError(
@@ -196,7 +195,7 @@ def tracklet_records(
 
 
 class _Names:
-    """Names of image files, told apart where they are stored with another suffix."""
+    """Names of image files that stay unique when stored with another suffix."""
 
     def __init__(self, folder: Path, split: str) -> None:
         self.folder, self.split = folder, split
@@ -207,10 +206,10 @@ class _Names:
 
         Args:
             path: the file.
-            once: it must not have been asked for before.
+            once: it must not have been requested before.
 
         Raises:
-            DataError: another one would be stored under the same name.
+            DataError: another file would be stored under the same name.
         """
         image_id = f"{self.split}/{Path(path).relative_to(self.folder).as_posix()}"
         output = unicodedata.normalize("NFC", os.path.splitext(image_id)[0]).lower()
@@ -218,7 +217,7 @@ class _Names:
         if known == path and once:
             raise DataError(
                 f"the frame '{path}' is listed twice, and each of two tracklets would change it; "
-                "mend the list of tracklets"
+                "correct the list of tracklets"
             )
         if self._outputs.setdefault(output, path) != path:
             raise DataError(

@@ -1,4 +1,4 @@
-"""RandPerson and UnrealPerson: drawn people to train with; they have no queries and no gallery."""
+"""RandPerson and UnrealPerson: synthetic people for training, without queries and gallery."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torchreid_adv.registry import DATASETS
 
 ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
-# RandPerson's cameras before those of each of its scenes
+# number of RandPerson's cameras before each scene
 _CAMERAS_BEFORE = (0, 2, 4, 6, 8, 9, 10, 12, 13, 14, 15)
 _RAND_LAYOUT = Layout("randperson", "*.jpg named <pid>_s<scene>_c<camera>_f<frame>.jpg")
 # newer releases name the scene first, older ones the camera
@@ -34,7 +34,7 @@ _UNREAL_NAME = re.compile(r"(?P<pid>\d+)_c(?P<camera>\d+)_", re.ASCII)
 
 
 class TrainOnly(ImageDataset):
-    """A data set without test images: query and gallery are its first image, as in torchreid's own.
+    """A data set without test images: query and gallery are its first image, as in torchreid.
 
     Args:
         items: path, identity and camera, both numbered from 0.
@@ -56,10 +56,10 @@ class RandPerson(TrainOnly):
 
     Args:
         root: data root.
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        DataError: the folder is missing, or a name that is not of the public layout.
+        DataError: the folder is missing, or a name is not of the public layout.
     """
 
     def __init__(self, root: str = "", **kwargs: Any) -> None:
@@ -74,16 +74,16 @@ class UnrealPerson(TrainOnly):
     """UnrealPerson: people of three versions in four worlds.
 
     Zhang et al., UnrealPerson: An Adaptive Pipeline Towards Costless Person Re-Identification,
-    2021. Read from ``<root>/unrealperson``: what ``list_unreal_train.txt`` names (3,000 identities,
-    34 cameras, 120,000 images as published), or without that list all images of all folders. There
-    the version and the number tell who it is, the world and the number which camera.
+    2021. Read from ``<root>/unrealperson``: the files in ``list_unreal_train.txt`` (3,000
+    identities, 34 cameras, 120,000 images as published), or without that list all images of all
+    folders. Then version and number define the identity, world and number the camera.
 
     Args:
         root: data root.
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        DataError: the folder is missing, or something in it is not of the public layout.
+        DataError: the folder is missing, or its content is not of the public layout.
     """
 
     def __init__(self, root: str = "", **kwargs: Any) -> None:
@@ -121,7 +121,7 @@ def _unreal_people(folder: Path) -> Iterator[tuple[str, tuple[int, int], tuple[i
 
 
 def _listed_people(folder: Path) -> Iterator[tuple[str, int, int]]:
-    """Yield what the list names; it leaves most images of the full release out."""
+    """Yield the listed images; the list excludes most images of the full release."""
     files = ListedFiles(folder, _UNREAL_LAYOUT)
     for line in lines_of(folder / _LIST, _UNREAL_LAYOUT):
         fields = line.text.split()

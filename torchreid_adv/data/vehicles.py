@@ -42,17 +42,17 @@ _WILD_NAME = re.compile(r"(?P<pid>\d+)/[^/]+", re.ASCII)
 
 @DATASETS.register("veri776", video=False)
 class VeRi776(ImageDataset):
-    """VeRi-776: vehicles under 20 cameras; searched as Market-1501.
+    """VeRi-776: vehicles by 20 cameras, evaluated as Market-1501.
 
     Liu et al., A Deep Learning-Based Approach to Progressive Vehicle Re-identification for Urban
     Surveillance, 2016. Read from ``<root>/VeRi`` or ``<root>/veri``.
 
     Args:
         root: data root.
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        DataError: a folder is missing or empty, or a name that is not of the public layout.
+        DataError: a folder is missing or empty, or a name is not of the public layout.
     """
 
     def __init__(self, root: str = "", **kwargs: Any) -> None:
@@ -70,21 +70,21 @@ class VeRi776(ImageDataset):
 
 @DATASETS.register("vehicleid", video=False, protocol="vehicleid")
 class VehicleID(ImageDataset):
-    """VehicleID: the gallery is one image of each vehicle, drawn ten times; the rest are queries.
+    """VehicleID: the gallery is a drawn image of each vehicle, ten times; the others are queries.
 
     Liu et al., Deep Relative Distance Learning: Tell the Difference Between Similar Vehicles, 2016.
     Read from ``<root>/VehicleID_V1.0`` or ``<root>/vehicleid``. All test images are on both sides,
-    and each counts as a camera of its own: see the protocol ``vehicleid``.
+    and each counts as its own camera: see the protocol ``vehicleid``.
 
     Args:
         root: data root.
-        split_id: 0, 1 and 2 = the lists of 800, 1,600 and 2,400 vehicles, 3 = of 13,164
+        split_id: 0, 1 and 2 = the lists of 800, 1,600 and 2,400 vehicles, 3 = that of 13,164
             (``data.split_id``).
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        ConfigError: another split_id.
-        DataError: a folder or a list is missing, or a line that is not of the public layout.
+        ConfigError: split_id is out of range.
+        DataError: a folder or a list is missing, or a line is not of the public layout.
     """
 
     protocol = "vehicleid"
@@ -111,7 +111,7 @@ def _pairs(path: Path, files: ListedFiles) -> Iterator[Item]:
 
 @DATASETS.register("veri_wild", video=False)
 class VERIWild(ImageDataset):
-    """VERI-Wild: vehicles under 174 cameras over a month; searched as Market-1501.
+    """VERI-Wild: vehicles by 174 cameras in a month, evaluated as Market-1501.
 
     Lou et al., VERI-Wild: A Large Dataset and a New Method for Vehicle Re-Identification in the
     Wild, 2019. Read from ``<root>/VERI-Wild`` or ``<root>/veri-wild``.
@@ -119,11 +119,11 @@ class VERIWild(ImageDataset):
     Args:
         root: data root.
         split_id: 0, 1 and 2 = the test of 3,000, 5,000 and 10,000 vehicles (``data.split_id``).
-        kwargs: torchreid's keywords; those of other sets do nothing.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        ConfigError: another split_id.
-        DataError: a folder or a list is missing, or a line that is not of the public layout.
+        ConfigError: split_id is out of range.
+        DataError: a folder or a list is missing, or a line is not of the public layout.
     """
 
     def __init__(self, root: str = "", split_id: int = 0, **kwargs: Any) -> None:
@@ -140,8 +140,8 @@ class VERIWild(ImageDataset):
 
 
 def _wild_cameras(path: Path) -> dict[str, int]:
-    """Return '<vehicle>/<image>' -> camera from 0, in the order of the cameras' own numbers."""
-    found: dict[str, int] = {}
+    """Return '<vehicle>/<image>' -> camera from 0, ordered by the cameras' numbers."""
+    cameras: dict[str, int] = {}
     for number, line in enumerate(lines_of(path, _WILD)):
         match = _INFO.fullmatch(line.text)
         if match is None and number == 0:  # names of the columns
@@ -149,10 +149,10 @@ def _wild_cameras(path: Path) -> dict[str, int]:
         if match is None:
             raise _WILD.error(f"{line.where} is '{line.text[:80]}'")
         camera = number_of(match["camera"], line.where, _WILD)
-        if found.setdefault(match["name"], camera) != camera:
+        if cameras.setdefault(match["name"], camera) != camera:
             raise _WILD.error(f"{line.where} gives '{match['name']}' another camera than before")
-    order = numbered(found.values())
-    return {name: order[camera] for name, camera in found.items()}
+    order = numbered(cameras.values())
+    return {name: order[camera] for name, camera in cameras.items()}
 
 
 def _wild_row(line: Line, cameras: dict[str, int], files: ListedFiles) -> Item:
@@ -166,7 +166,7 @@ def _wild_row(line: Line, cameras: dict[str, int], files: ListedFiles) -> Item:
 
 
 def _size(name: str, split_id: int, sizes: tuple[int, ...]) -> int:
-    """Return how many vehicles the test of a ``data.split_id`` has.
+    """Return the number of test vehicles for a ``data.split_id``.
 
     Raises:
         ConfigError: there is no such test.

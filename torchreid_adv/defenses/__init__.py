@@ -1,4 +1,4 @@
-"""Test-time defenses, pixels to pixels; modules named in `adv.plugins` register theirs, too."""
+"""Test-time defenses, pixels to pixels; plugins in `adv.plugins` register their own, too."""
 
 from torchreid_adv.defenses.base import Defense
 from torchreid_adv.defenses.defended import Defended, build_defense, configured_defense

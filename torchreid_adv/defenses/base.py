@@ -1,4 +1,4 @@
-"""Defense: pixels to pixels, how an attacker may differentiate it, and its draws for each image."""
+"""Defense: pixels to pixels, with a gradient for attackers and draws for each image."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ MOST_SEED = 2**63 - 1
 
 
 class Defense(nn.Module, ABC):
-    """Turns stored pixels into pixels before a model resizes them.
+    """Changes stored pixels before a model resizes them.
 
-    A new one overrides :meth:`exact`, and declares what it is. One whose exact form has no useful
-    gradient sets ``differentiable = False`` and overrides :meth:`surrogate`, too: the forward pass
-    is the exact form, the backward pass is the surrogate's (BPDA, Athalye et al., Obfuscated
-    Gradients Give a False Sense of Security, 2018). A random one sets ``random = True`` and
-    overrides :meth:`draw`; what was drawn is handed to both forms, an image at a time.
+    A new defense overrides :meth:`exact` and declares its attributes. If its exact form has no
+    useful gradient, it sets ``differentiable = False`` and overrides :meth:`surrogate`, too: the
+    forward pass is exact, the backward pass is the surrogate's (BPDA, Athalye et al., Obfuscated
+    Gradients Give a False Sense of Security, 2018). A random defense sets ``random = True`` and
+    overrides :meth:`draw`; both forms then get the draw, one image at a time.
 
     Attributes:
         differentiable: the exact form has the gradient that an attacker needs.
         random: an image comes out differently for another ``seed``.
-        aggregates: it is meant for features averaged over several draws.
+        aggregates: features should be averaged over several draws.
         optimizes: it solves a problem for each image instead of computing a formula.
-        draws: how many draws are averaged unless something else is asked for.
-        seed: of the draws.
+        draws: default number of draws to average.
+        seed: seed of the draws.
     """
 
     differentiable: bool = True
@@ -51,28 +51,28 @@ class Defense(nn.Module, ABC):
 
     @abstractmethod
     def exact(self, images: Tensor, drawn: Any = None) -> Tensor:
-        """Return what is deployed: images (N, 3, H, W) in [0, 1] -> (N, 3, H', W') in [0, 1].
+        """Apply the defense: images (N, 3, H, W) in [0, 1] -> (N, 3, H', W') in [0, 1].
 
         Args:
-            images: all of one size; images do not see each other.
-            drawn: what :meth:`draw` gave for the one image, None where nothing is random.
+            images: all of one size; each image is processed independently.
+            drawn: the draw of :meth:`draw` for the single image; None if nothing is random.
         """
 
     def surrogate(self, images: Tensor, drawn: Any = None) -> Tensor:
-        """Return the differentiable stand-in of :meth:`exact`, of the same shape."""
+        """Return the differentiable approximation of :meth:`exact`, of the same shape."""
         raise NotImplementedError(f"{type(self).__name__} has no surrogate()")
 
     def draw(self, height: int, width: int, generator: torch.Generator) -> Any:
-        """Draw what happens to an image of that size, pixels."""
+        """Draw the change of an image of that size, in pixels."""
         raise NotImplementedError(f"{type(self).__name__} is random and has no draw()")
 
     @property
     def has_gradient(self) -> bool:
-        """An attack can be made through it."""
+        """Whether an attack can differentiate through it."""
         return self.differentiable or type(self).surrogate is not Defense.surrogate
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return defended images (N, 3, H', W') in [0, 1]; each is what it would be alone.
+        """Return defended images (N, 3, H', W') in [0, 1], each independent of the others.
 
         Args:
             images: (N, 3, H, W) in [0, 1], all of one size.
@@ -81,12 +81,12 @@ class Defense(nn.Module, ABC):
             return self._through(images)
         height, width = images.shape[-2:]
         generators = image_generators(images, self.seed)
-        drawn = [self.draw(height, width, one) for one in generators]
+        drawn = [self.draw(height, width, generator) for generator in generators]
         pairs = zip(images.split(1), drawn, strict=True)
         return torch.cat([self._through(image, plan) for image, plan in pairs])
 
     def _through(self, images: Tensor, *drawn: Any) -> Tensor:
-        """Return the exact form, with the surrogate's gradient where it has none of its own."""
+        """Return the exact form, with the surrogate's gradient if it has none itself."""
         if self.differentiable:
             return self.exact(images, *drawn)
         with torch.no_grad():
@@ -94,7 +94,7 @@ class Defense(nn.Module, ABC):
         if not (torch.is_grad_enabled() and images.requires_grad and self.has_gradient):
             return hard
         soft = self.surrogate(images, *drawn)
-        return hard + (soft - soft.detach())  # the bits of the exact form: what is added is 0
+        return hard + (soft - soft.detach())  # the exact form: the parentheses are 0
 
     def of_image(self, image: Image.Image) -> Image.Image:
         """Return the defended form of an RGB Pillow image, rounded to whole levels."""
@@ -109,16 +109,16 @@ class Defense(nn.Module, ABC):
         return other
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of it."""
+        """Describe the defense for a report."""
         facts: dict[str, Any] = {"differentiable": self.differentiable, "random": self.random}
         return {**facts, "seed": self.seed} if self.random else facts
 
 
 def require_number(name: str, value: Any, low: float, high: float, *, whole: bool = False) -> None:
-    """Refuse an option that is no number from low to high, both included.
+    """Refuse an option that is not a number from low to high, both included.
 
     Raises:
-        ConfigError: with a sentence that says so.
+        ConfigError: the value is out of range.
     """
     kinds = (int,) if whole else (int, float)
     kind = "a whole number" if whole else "a number"
@@ -126,13 +126,13 @@ def require_number(name: str, value: Any, low: float, high: float, *, whole: boo
     require(fits, f"{name} is {kind} from {low:g} to {high:g}, got {value!r}")
 
 
-def require(kept: bool, sentence: str) -> None:
-    """Refuse an option of a defense.
+def require(is_valid: bool, sentence: str) -> None:
+    """Refuse an invalid option of a defense.
 
     Raises:
-        ConfigError: with that sentence, unless ``kept``.
+        ConfigError: with that sentence, unless ``is_valid``.
     """
-    if not kept:
+    if not is_valid:
         raise ConfigError(sentence)
 
 
@@ -141,10 +141,10 @@ _further: ContextVar[tuple[object, ...]] = ContextVar("further_draws", default=(
 
 @contextlib.contextmanager
 def other_draws(*key: object) -> Iterator[None]:
-    """Let every random defense draw anew inside the block, the same for the same key.
+    """Make every random defense draw anew inside the block, equally for an equal key.
 
-    Blocks within blocks add to the key. An attack runs inside one: it knows how a defense draws,
-    not what it will draw.
+    Nested blocks extend the key. Attacks run inside a block: the attacker knows how a defense
+    draws, but not the draws.
     """
     token = _further.set((*_further.get(), *key))
     try:
@@ -156,7 +156,7 @@ def other_draws(*key: object) -> Iterator[None]:
 def image_generators(images: Tensor, seed: int) -> list[torch.Generator]:
     """Return one CPU generator per image (N, 3, H, W), keyed by its gray levels.
 
-    So a draw is the same for a stored file and for its tensor, in any order, batch or process.
+    A stored file and its tensor get the same draw, in any order, batch or process.
     """
     further = _further.get()
     return [

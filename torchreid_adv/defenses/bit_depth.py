@@ -1,4 +1,4 @@
-"""Bit depth reduction, a usual baseline."""
+"""Bit depth reduction, a common baseline."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from torchreid_adv.registry import DEFENSES
     title="fewer gray levels",
 )
 class BitDepth(Defense):
-    """Rounds each channel to ``2 ** bits`` levels; the gradient is that of no rounding.
+    """Rounds each channel to ``2 ** bits`` levels; the gradient ignores the rounding.
 
     Args:
         bits: per channel, 1 to 8.
 
     Raises:
-        ConfigError: another number of bits.
+        ConfigError: bits is out of range.
 
     Example:
         >>> BitDepth(bits=1)(torch.full((1, 3, 2, 2), 0.7)).unique()
@@ -43,7 +43,7 @@ class BitDepth(Defense):
         return (images * steps).round() / steps
 
     def surrogate(self, images: Tensor, drawn: Any = None) -> Tensor:
-        """Return the images as they are: half a level from the rounded ones."""
+        """Return the images unchanged: at most half a level from the rounded ones."""
         return images
 
     def describe(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Chains of resizing and padding, as a tensor computation and as Pillow does it."""
+"""Chains of resizing and padding, computed with tensors or with Pillow."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ Step = Resize | Pad | Frame
 
 
 class Chain(Defense):
-    """An image through resizing and padding steps, each clamped to [0, 1] as 8 bits would do.
+    """Resizing and padding steps, each clamped to [0, 1] as 8-bit images would be.
 
-    Resizing is antialiased: without, a smaller image would be a sample of the larger one's pixels,
-    and the noise would stay (Gong et al. resize with Pillow, which always averages).
+    Resizing is antialiased: otherwise a smaller image would only sample the larger one's pixels,
+    and the noise would survive (Gong et al. resize with Pillow, which always averages).
 
     Args:
-        steps: one after the other.
+        steps: applied in order.
         mode: ``bicubic`` or ``bilinear``.
         exact: compute with Pillow on 8 bits, which rounds after every pass; the tensor computation,
-            within three gray levels of it, is then the surrogate of its gradient.
+            within three gray levels of it, then provides the gradient.
 
     Raises:
-        ConfigError: a size or mode that cannot be.
+        ConfigError: a size or mode is invalid.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Chain(Defense):
         self.differentiable = not exact
 
     def exact(self, images: Tensor, drawn: Any = None) -> Tensor:
-        """Return the images at the end of the chain; ``drawn`` = other steps."""
+        """Return the images at the end of the chain; ``drawn`` replaces the steps."""
         if not self.pillow:
             return self.surrogate(images, drawn)
         steps = self.steps if drawn is None else drawn
@@ -94,10 +94,10 @@ class Chain(Defense):
 
 
 def size_of(name: str, value: Any) -> Resize:
-    """Return a size that a config gives as [height, width].
+    """Return a size that a config writes as [height, width].
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not a size.
     """
     numbers = isinstance(value, (list, tuple)) and all(type(side) is int for side in value)
     fits = numbers and len(value) == 2 and all(LEAST <= side <= MOST for side in value)
@@ -110,7 +110,7 @@ def _step(images: Tensor, step: Step, mode: str) -> Tensor:
         return F.pad(images, (step.border,) * 4)
     if isinstance(step, Frame):
         return F.pad(images, (step.left, step.right, step.top, step.bottom))
-    # along rows, then along columns, as Pillow does: bicubic weights overshoot, and it clips both
+    # along rows, then columns: Pillow clips the overshoot of bicubic weights after each
     for size in ((images.shape[-2], step.width), tuple(step)):
         if tuple(images.shape[-2:]) != size:
             images = F.interpolate(images, size, mode=mode, antialias=True, align_corners=False)

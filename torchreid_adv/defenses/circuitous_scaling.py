@@ -15,7 +15,7 @@ from torchreid_adv.registry import DEFENSES
 PAPER = "Gong et al., Robust Person Re-identification with Multi-Modal Joint Defence, 2021"
 A, B = Resize(110, 50), Resize(220, 100)
 C, D = Resize(90, 40), Resize(200, 90)
-PRINTED_INPUT = (256, 128)  # height and width that the paper's sizes are for
+PRINTED_INPUT = (256, 128)  # height and width that the paper's sizes refer to
 PRESETS: dict[str, tuple[Step, ...]] = {
     "A": (A,),
     "B": (B,),
@@ -27,7 +27,7 @@ PRESETS: dict[str, tuple[Step, ...]] = {
 
 
 def in_proportion(steps: Sequence[Step], final: Sequence[int]) -> tuple[Step, ...]:
-    """Return the steps of a preset for another input size than 256 x 128; borders stay.
+    """Scale the sizes of a preset to another input size than 256 x 128; borders stay.
 
     Args:
         steps: as printed, for inputs of 256 x 128.
@@ -46,25 +46,25 @@ def in_proportion(steps: Sequence[Step], final: Sequence[int]) -> tuple[Step, ..
     "circuitous_scaling", paper=PAPER, title="smaller, larger, smaller, then the network's size"
 )
 class CircuitousScaling(Chain):
-    """An image through smaller and larger sizes, which its structure outlives and noise does not.
+    """Scales an image through smaller and larger sizes; its structure survives, noise does not.
 
     The paper's text says that sizes that "fluctuate within a certain range" resist an attacker who
-    knows; it gives no range and no result, and ``randomized`` is there to find out.
+    knows the defense; it gives no range and no result. ``randomized`` lets you measure it.
 
     Args:
         preset: ``A``, ``B``, ``AB``, ``jad`` (A, B, A), ``jad2`` (smaller sizes), ``jad3`` (with a
             black border of 5 pixels before the last of them); sizes are for inputs of 256 x 128.
         sizes: [[height, width], ...] instead of a preset.
-        final: [height, width] at the end; in a config that of the network's input.
+        final: [height, width] at the end; in a config, the network's input size.
         mode: ``bicubic`` (the paper's) or ``bilinear``.
         exact: compute with Pillow on 8 bits, see :class:`Chain`.
-        randomized: heights and widths on the way are drawn within this many percent, each by
-            itself; 0 = none.
+        randomized: intermediate heights and widths are drawn within this many percent, each
+            independently; 0 = none.
         seed: of the draws.
-        proportional: scale a preset's sizes with ``final``; False = as printed, whatever the input.
+        proportional: scale a preset's sizes with ``final``; False = as printed, for any input.
 
     Raises:
-        ConfigError: an option that cannot be.
+        ConfigError: an option is invalid.
 
     Example:
         >>> defense = CircuitousScaling(preset="jad2")
@@ -103,7 +103,7 @@ class CircuitousScaling(Chain):
         self.seed = seed
 
     def draw(self, height: int, width: int, generator: torch.Generator) -> tuple[Step, ...]:
-        """Draw the sizes on the way; the last one stays."""
+        """Draw the intermediate sizes; the last one is fixed."""
         drawn = [
             self._drawn(step, generator) if isinstance(step, Resize) else step
             for step in self.steps[:-1]
@@ -116,5 +116,5 @@ class CircuitousScaling(Chain):
         return Resize(*(max(LEAST, round(s * f)) for s, f in zip(size, factors, strict=True)))
 
     def describe(self) -> dict[str, Any]:
-        """Return what a chain says, and how far sizes fluctuate."""
+        """Return the description of a chain, and how far sizes fluctuate."""
         return {**super().describe(), "randomized": self.randomized}

@@ -1,4 +1,4 @@
-"""Defended: a model behind a defense, which is a model again; defenses by name."""
+"""Defended: a model behind a defense, itself a model; and defenses by name."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.registry import DEFENSES
 
-EOT_DRAWS = 10  # that an attack sees in a step, unless it is told otherwise
+EOT_DRAWS = 10  # that an attack sees in a step by default
 _OURS = "defense."
 _INNER = "model."
 
 
 class Defended(ImageModel):
-    """Stored pixels through a defense, then through a model; attacks and scores take it as one.
+    """Passes stored pixels through a defense, then a model; attacks and scores use it as a model.
 
-    Images of different sizes on a canvas are defended one by one at their own size. Names of
-    weights are those of the model, so that checkpoints load through it, and whatever else is asked
-    of it (``size``, ``network``...) the model answers.
+    Images of different sizes on a canvas are defended one by one at their own size. Weights have
+    the model's names, so checkpoints load through it, and other attributes (``size``,
+    ``network``...) come from the model.
 
     Args:
         defense: see :func:`build_defense`.
         model: PixelModel, Ensemble, or any module that takes images in [0, 1].
-        draws: average the features of so many draws; None = as the defense is meant.
+        draws: number of draws to average features over; None = the defense's default.
         eot_samples: draws over which an attack averages its gradient in a step (Athalye et al.,
-            Synthesizing Robust Adversarial Examples, 2018); None = enough to see ten.
+            Synthesizing Robust Adversarial Examples, 2018); None = enough for ten draws.
 
     Raises:
-        ConfigError: several draws of a defense that is not random, or fewer than one.
+        ConfigError: several draws of a defense that is not random, or fewer than one draw.
 
     Example:
         >>> model = Defended(build_defense("circuitous_scaling", preset="jad"), model)
@@ -72,7 +72,7 @@ class Defended(ImageModel):
         self.register_load_state_dict_pre_hook(_with_prefix)
 
     def __getattr__(self, name: str) -> Any:
-        """Let the model answer for what is not here."""
+        """Look up missing attributes in the model."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -85,13 +85,14 @@ class Defended(ImageModel):
 
         Args:
             images: (N, 3, H, W) in [0, 1]; tracklets are (N, T, 3, H, W).
-            sizes: (N, 2) or (N, T, 2) height and width of each on the canvas; None = all of it.
-            keywords: for the model.
+            sizes: (N, 2) or (N, T, 2) height and width of each image on the canvas; None = the
+                whole canvas.
+            keywords: passed to the model.
         """
         clips = images.shape[:-3]
         flat = images.flatten(0, -4)
-        own = None if sizes is None else sizes.flatten(0, -2)
-        parts = [self._drawn(flat, own, number) for number in range(self.draws)]
+        flat_sizes = None if sizes is None else sizes.flatten(0, -2)
+        parts = [self._drawn(flat, flat_sizes, number) for number in range(self.draws)]
         defended, places = _joined(parts)
         if len(clips) > 1:
             defended = defended.unflatten(0, (-1, *clips[1:]))
@@ -105,7 +106,7 @@ class Defended(ImageModel):
         return features if self.draws == 1 else features.unflatten(0, (self.draws, -1)).mean(0)
 
     def _drawn(self, images: Tensor, sizes: Tensor | None, number: int) -> Tensor | list[Tensor]:
-        """Return one draw: a tensor where all images have one size, else (3, h, w) each."""
+        """Return one draw: a tensor if all images have one size, else a list of (3, h, w)."""
         with other_draws("draw", number) if number else contextlib.nullcontext():
             whole = list(images.shape[-2:])
             if sizes is None or all(size == whole for size in sizes.tolist()):
@@ -114,7 +115,7 @@ class Defended(ImageModel):
             crops = zip(images.split(1), sizes.tolist(), strict=True)
             return [
                 self.defense(image[:, :, :h, :w])[0] if h and w else image[0, :, :0, :0]
-                for image, (h, w) in crops  # where a tracklet has no further frame, nothing is
+                for image, (h, w) in crops  # missing frames of a tracklet stay empty
             ]
 
     def file_transform(self) -> DefendedFiles:
@@ -122,13 +123,13 @@ class Defended(ImageModel):
         return self.files_before(self.model.file_transform())
 
     def files_before(self, transform: Callable[[Any], Any]) -> DefendedFiles:
-        """Return PIL image -> what a transform makes of each draw."""
+        """Return PIL image -> the transform's output for each draw."""
         return DefendedFiles(self.defense, self.draws, transform)
 
     def of_files(
         self, inputs: Sequence[list[Any]], *, modality: Tensor | None = None, **labels: Tensor
     ) -> Tensor:
-        """Return the features (N, D), averaged over draws, of what the file transform gave."""
+        """Return the features (N, D), averaged over draws, of outputs of the file transform."""
         features = [
             self.model.of_files([image[number] for image in inputs], modality=modality, **labels)
             for number in range(self.draws)
@@ -136,13 +137,13 @@ class Defended(ImageModel):
         return features[0] if self.draws == 1 else torch.stack(features).mean(0)
 
     def reseeded(self, seed: int) -> Defended:
-        """Return the same model behind other draws of the same defense."""
+        """Return the same model and defense with other draws."""
         return Defended(
             self.defense.reseeded(seed), self.model, draws=self.draws, eot_samples=self.eot_samples
         )
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the defense, of the draws that are averaged, and of EOT."""
+        """Describe the defense, the averaged draws and EOT for a report."""
         facts = {"name": type(self.defense).__name__, **self.defense.describe()}
         if self.defense.random:
             facts |= {"averaged_draws": self.draws, "eot_samples": self.eot_samples}
@@ -150,7 +151,7 @@ class Defended(ImageModel):
 
 
 def _joined(parts: Sequence[Tensor | list[Tensor]]) -> tuple[Tensor, Tensor | None]:
-    """Put draws one after the other on a canvas; sizes are None where all images fill it."""
+    """Put all draws on one canvas; sizes are None if all images fill it."""
     whole = [part for part in parts if isinstance(part, Tensor)]
     if whole:
         return whole[0] if len(whole) == 1 else torch.cat(whole), None
@@ -163,26 +164,26 @@ def _joined(parts: Sequence[Tensor | list[Tensor]]) -> tuple[Tensor, Tensor | No
 
 
 def _without_prefix(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
-    """Give the model's weights their own names."""
+    """Store the model's weights under the model's names."""
     for name in [key for key in state if key.startswith(f"{prefix}{_INNER}")]:
         state[prefix + name[len(prefix) + len(_INNER) :]] = state.pop(name)
 
 
 def _with_prefix(module: nn.Module, state: dict[str, Any], prefix: str, *further: object) -> None:
-    """Find the model's weights by their own names."""
+    """Load the model's weights by the model's names."""
     for name in [key for key in state if key.startswith(prefix)]:
-        rest = name[len(prefix) :]
-        if not rest.startswith(_OURS):
-            state[f"{prefix}{_INNER}{rest}"] = state.pop(name)
+        weight_name = name[len(prefix) :]
+        if not weight_name.startswith(_OURS):
+            state[f"{prefix}{_INNER}{weight_name}"] = state.pop(name)
 
 
 class DefendedFiles:
-    """A defense before a transform of PIL images, or of clips, for the processes that read files.
+    """A defense before a transform of PIL images or clips, for the processes that read files.
 
     Args:
-        defense: what is put before.
-        draws: how many.
-        transform: what follows, usually torchreid's Resize, ToTensor and Normalize.
+        defense: applied first.
+        draws: number of draws.
+        transform: applied next, usually torchreid's Resize, ToTensor and Normalize.
     """
 
     def __init__(self, defense: Defense, draws: int, transform: Callable[[Any], Any]) -> None:
@@ -191,12 +192,12 @@ class DefendedFiles:
         self.transform = transform
 
     def __call__(self, image: Image.Image | list[Image.Image]) -> list[Any]:
-        """Return what the transform makes of each draw for an image, or for a clip's list."""
-        found = [self.transform(self._defended(image))]
+        """Return the transform's output for each draw of an image, or of a clip's list."""
+        inputs = [self.transform(self._defended(image))]
         for number in range(1, self.draws):
             with other_draws("draw", number):
-                found.append(self.transform(self._defended(image)))
-        return found
+                inputs.append(self.transform(self._defended(image)))
+        return inputs
 
     def _defended(self, image: Image.Image | list[Image.Image]) -> Any:
         if isinstance(image, list):
@@ -205,9 +206,9 @@ class DefendedFiles:
 
 
 def eot_samples(model: nn.Module) -> int:
-    """Return over how many draws an attack on a model averages its gradient."""
-    found = [part.eot_samples for part in model.modules() if isinstance(part, Defended)]
-    return max(found, default=1)
+    """Return the number of draws over which an attack on a model averages its gradient."""
+    draws = [part.eot_samples for part in model.modules() if isinstance(part, Defended)]
+    return max(draws, default=1)
 
 
 def build_defense(name: str, **options: Any) -> Defense:
@@ -215,10 +216,10 @@ def build_defense(name: str, **options: Any) -> Defense:
 
     Args:
         name: ``circuitous_scaling``, ``rrp_xie``, ``jpeg``...
-        options: its keywords.
+        options: its options.
 
     Raises:
-        ConfigError: unknown name or option, or a value that cannot be.
+        ConfigError: the name or an option is unknown, or a value is invalid.
 
     Example:
         >>> defense = build_defense("circuitous_scaling", preset="jad")
@@ -230,7 +231,7 @@ def build_defense(name: str, **options: Any) -> Defense:
 
 
 def configured_defense(cfg: AdvConfig) -> Defense | None:
-    """Build the defense of ``adv.defense.*``; None where none is named."""
+    """Build the defense of ``adv.defense.*``; None if no defense is set."""
     if not cfg.adv.defense.name:
         return None
     return build_defense(cfg.adv.defense.name, **defense_options(cfg))

@@ -1,4 +1,4 @@
-"""JPEG compression, a usual baseline: Pillow's codec, and its differentiable stand-in."""
+"""JPEG compression, a common baseline: Pillow's codec, and a differentiable approximation."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ COLORS = (  # of JFIF: brightness, blue and red difference
     title="JPEG compression",
 )
 class Jpeg(Defense):
-    """An image through a JPEG file, colors at half resolution.
+    """Compresses an image as JPEG, with colors at half resolution.
 
-    The surrogate does what a JPEG codec does but for rounding: a coefficient ``c`` becomes
+    The surrogate follows a JPEG codec except for rounding: a coefficient ``c`` becomes
     ``round(c) + (c - round(c)) ** 3``.
 
     Args:
-        quality: of the file, 1 to 95.
+        quality: JPEG quality, 1 to 95.
 
     Raises:
-        ConfigError: another quality.
+        ConfigError: the quality is out of range.
 
     Example:
         >>> Jpeg(quality=50)(torch.rand(1, 3, 128, 64)).shape
@@ -58,7 +58,7 @@ class Jpeg(Defense):
         self.tables = torch.tensor(tables, dtype=torch.float64).view(2, BLOCK, 1, BLOCK)
 
     def exact(self, images: Tensor, drawn: Any = None) -> Tensor:
-        """Return what a JPEG decoder gives back."""
+        """Return the images after JPEG compression and decoding."""
         decoded = []
         for image in pixels.to_uint8(images):
             with Image.open(io.BytesIO(self._encoded(image))) as file:
@@ -66,9 +66,9 @@ class Jpeg(Defense):
         return pixels.to_tensor(np.stack(decoded)).to(images)
 
     def surrogate(self, images: Tensor, drawn: Any = None) -> Tensor:
-        """Return what a codec that rounds softly would give back."""
+        """Return the images of a codec with soft rounding."""
         height, width = images.shape[-2:]
-        unit = 2 * BLOCK  # of the colors at half resolution
+        unit = 2 * BLOCK  # size of a color block at half resolution
         padding = (0, -width % unit, 0, -height % unit)
         levels = pixels.to_levels(1) * F.pad(images, padding, mode="replicate")
         colors = levels.new_tensor(COLORS)
@@ -95,7 +95,7 @@ _MIDDLE = 2.0 ** (BLOCK - 1)  # gray level
 
 
 def _compressed(planes: Tensor, table: Tensor) -> Tensor:
-    """Return planes (N, K, H, W) with the cosine coefficients of their blocks rounded softly."""
+    """Return planes (N, K, H, W) with softly rounded cosine coefficients of their blocks."""
     cosine = _cosine_transform().to(planes)
     blocks = planes.unflatten(-1, (-1, BLOCK)).unflatten(-3, (-1, BLOCK))
     coefficients = torch.einsum("ui,nkaibj,vj->nkaubv", cosine, blocks, cosine) / table

@@ -1,4 +1,4 @@
-"""Random resizing and padding: as published, and as the joint defense's paper compares with it."""
+"""Random resizing and padding: as published, and as the joint defense's paper compares it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ PLACES = ("center", "random")
 
 @DEFENSES.register("rrp_paper", paper=PAPER, title="resize to 110 x 50, pad by 5 pixels")
 class FixedResizePad(Chain):
-    """The joint defense paper's comparison form of RRP: one fixed size, 5 pixels of padding.
+    """The joint defense paper's version of RRP for comparison: a fixed size, 5 pixels of padding.
 
-    The paper describes RRP as "combining random operations of the resizing and padding", then fixes
-    the size at 110 x 50 for its comparison and says no more of the padding than its 5 pixels. With
+    The paper describes RRP as "combining random operations of the resizing and padding", but uses
+    the fixed size 110 x 50 for its comparison, and specifies only the 5 pixels of padding. With
     ``place`` center they are on each side of the small image; with ``random`` it lies anywhere on a
-    black frame that is as large. ``rrp_xie`` draws sizes, too.
+    black frame of the same total size. ``rrp_xie`` also draws sizes.
 
     Args:
-        size: [height, width] on the way.
-        border: black pixels: the frame is larger by twice as many in each direction.
-        final: [height, width] at the end; in a config that of the network's input.
+        size: [height, width] before padding.
+        border: black pixels on each side: the frame is larger by twice as many.
+        final: [height, width] at the end; in a config, the network's input size.
         mode: ``bicubic`` or ``bilinear``.
         exact: compute with Pillow on 8 bits, see :class:`Chain`.
-        place: of the small image in its frame, ``center`` or ``random``.
-        seed: of random places.
+        place: position of the small image in its frame, ``center`` or ``random``.
+        seed: seed of random positions.
 
     Raises:
-        ConfigError: an option that cannot be.
+        ConfigError: an option is invalid.
     """
 
     def __init__(
@@ -60,19 +60,19 @@ class FixedResizePad(Chain):
         self.seed = seed
 
     def draw(self, height: int, width: int, generator: torch.Generator) -> tuple[Step, ...]:
-        """Draw where the small image lies in its frame."""
+        """Draw the position of the small image in its frame."""
         top, left = torch.randint(2 * self.border + 1, (2,), generator=generator).tolist()
         first, _, last = self.steps
         return first, Frame(left, top, 2 * self.border - left, 2 * self.border - top), last
 
     def describe(self) -> dict[str, Any]:
-        """Return what a chain says, and where the small image lies."""
+        """Return the description of a chain, and the position of the small image."""
         facts = super().describe()
         return {**facts, "place": self.place} if self.random else facts
 
 
 class Placement(NamedTuple):
-    """Where the resized image lies in the frame, pixels, and whether it is mirrored."""
+    """The position of the resized image in the frame, in pixels, and whether it is mirrored."""
 
     top: int
     left: int
@@ -87,20 +87,20 @@ class Placement(NamedTuple):
     title="random size at a random place on black, features averaged",
 )
 class RandomResizePad(Defense):
-    """An image at a random size and place on black, nearest neighbor, mirrored half of the time.
+    """Puts an image at a random size and place on black, by nearest neighbor, mirrored or not.
 
     Published for inputs of 299 pixels, resized to 310...330 and padded to 331; other inputs keep
     these proportions. Features are averaged over 30 draws.
 
     Args:
-        final: [height, width] of the input that proportions refer to; in a config the network's.
-        smallest: least factor of the size.
+        final: [height, width] of the input that proportions refer to; in a config, the network's.
+        smallest: smallest factor of the size.
         frame: factor of the frame, above every size.
         mirror: probability of a mirrored image.
         seed: of the draws.
 
     Raises:
-        ConfigError: an option that cannot be.
+        ConfigError: an option is invalid.
     """
 
     random = True
@@ -132,7 +132,7 @@ class RandomResizePad(Defense):
         return round(self.final[0] * self.frame), round(self.final[1] * self.frame)
 
     def draw(self, height: int, width: int, generator: torch.Generator) -> Placement:
-        """Draw size and place, whatever size the image is stored at."""
+        """Draw size and place, independent of the stored size."""
         scale, down, right, mirrored = torch.rand(4, generator=generator).tolist()
         factor = self.smallest + scale * (self.frame - self.smallest)
         tall, wide = (max(2, int(side * factor)) for side in self.final)
@@ -141,7 +141,7 @@ class RandomResizePad(Defense):
         return Placement(top, left, tall, wide, mirrored < self.mirror)
 
     def exact(self, images: Tensor, drawn: Any = None) -> Tensor:
-        """Return an image in its frame."""
+        """Return the image in its frame."""
         place: Placement = drawn
         rows, columns = self.canvas
         small = _nearest(images, place.height, place.width)
@@ -151,14 +151,14 @@ class RandomResizePad(Defense):
 
     def describe(self) -> dict[str, Any]:
         """Return the proportions."""
-        own = {"smallest": self.smallest, "frame": list(self.canvas), "mirror": self.mirror}
-        return {**super().describe(), **own}
+        proportions = {"smallest": self.smallest, "frame": list(self.canvas), "mirror": self.mirror}
+        return {**super().describe(), **proportions}
 
 
 def _nearest(images: Tensor, height: int, width: int) -> Tensor:
-    """Return images at another size, each pixel the one its own falls into.
+    """Return images resized by nearest neighbor.
 
-    In whole numbers: ``F.interpolate`` rounds, and a GPU not as a CPU does.
+    Computed in integers: ``F.interpolate`` rounds differently on GPUs and CPUs.
     """
     rows, columns = (
         torch.arange(size, device=images.device) * old // size

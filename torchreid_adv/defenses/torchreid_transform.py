@@ -1,4 +1,4 @@
-"""A defense in torchreid's own evaluation: before its Resize, for queries and gallery alike."""
+"""A defense in torchreid's own evaluation, before its Resize, for queries and gallery."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torchreid_adv.registry import TEST_TRANSFORMS
 
 
 class DefendedTransform:
-    """A defense, then torchreid's test transform; pickled to the processes that read images.
+    """A defense, then torchreid's test transform; pickled for the processes that read images.
 
     Args:
-        defended: says what comes before, and how many draws of it.
-        stock: torchreid's transform; what is asked of this one, that one answers.
+        defended: the defense and its number of draws.
+        stock: torchreid's transform; other attributes come from it.
     """
 
     def __init__(self, defended: Defended, stock: Callable[[Any], Any]) -> None:
@@ -30,19 +30,19 @@ class DefendedTransform:
         self.files = defended.files_before(stock)
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """Return the network's input (3, H, W), or (draws, 3, H, W) where there are several."""
+        """Return the network's input (3, H, W), or (draws, 3, H, W) for several draws."""
         inputs = self.files(image)
         return inputs[0] if self.draws == 1 else torch.stack(inputs)
 
 
 def defend_tests(engine: Any, cfg: AdvConfig) -> int:
-    """Put the defense of a config before the test images of an engine, or take it away.
+    """Put a config's defense before the test images of an engine, or remove it.
 
     Returns:
-        of how many draws the features are to be averaged.
+        the number of draws to average features over.
 
     Raises:
-        ConfigError: several draws of tracklets.
+        ConfigError: several draws for tracklets.
     """
     defended, data = _defended(cfg), engine.datamanager
     if defended is not None and defended.draws > 1 and data.data_type != "image":
@@ -51,9 +51,9 @@ def defend_tests(engine: Any, cfg: AdvConfig) -> int:
         )
     datasets = [loader.dataset for pair in engine.test_loader.values() for loader in pair.values()]
     changed: dict[int, Any] = {}
-    for owner, name in [*((one, "transform") for one in datasets), (data, "transform_te")]:
-        there = getattr(owner, name)
-        stock = there.stock if isinstance(there, DefendedTransform) else there
+    for owner, name in [*((dataset, "transform") for dataset in datasets), (data, "transform_te")]:
+        transform = getattr(owner, name)
+        stock = transform.stock if isinstance(transform, DefendedTransform) else transform
         new = stock if defended is None else DefendedTransform(defended, stock)
         setattr(owner, name, changed.setdefault(id(stock), new))
     if defended is None:
@@ -79,10 +79,10 @@ class Averaged(nn.Module):
         return features.unflatten(0, images.shape[:2]).mean(1)
 
 
-# the hook of torchreid's FeatureExtractor, to the left of this package, finds it here
+# the hook of torchreid's FeatureExtractor finds it here
 @TEST_TRANSFORMS.register("defense")
 def defend_extractor(extractor: Any, cfg: AdvConfig) -> None:
-    """Put the defense of a config before the images of a FeatureExtractor."""
+    """Put a config's defense before the images of a FeatureExtractor."""
     defended = _defended(cfg)
     assert defended is not None
     extractor.preprocess = DefendedTransform(defended, extractor.preprocess)
@@ -91,11 +91,11 @@ def defend_extractor(extractor: Any, cfg: AdvConfig) -> None:
 
 
 def _defended(cfg: AdvConfig) -> Defended | None:
-    """Return the defense before a model that does nothing, for its draws and files."""
-    defense, chosen = configured_defense(cfg), cfg.adv.defense
+    """Return the defense before an identity model, for its draws and files."""
+    defense, settings = configured_defense(cfg), cfg.adv.defense
     if defense is None:
         return None
-    return Defended(defense, nn.Identity(), draws=chosen.draws or None)
+    return Defended(defense, nn.Identity(), draws=settings.draws or None)
 
 
 def _words(defended: Defended) -> str:

@@ -1,4 +1,4 @@
-"""Total variation minimization, a usual baseline."""
+"""Total variation minimization, a common baseline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from torchreid_adv.defenses.base import Defense, require_number
 from torchreid_adv.registry import DEFENSES
 
-_STEP = 1 / 8  # of the dual ascent; up to here it converges, the divergence's norm being 8
+# step size of the dual ascent; the largest that converges, as the divergence's norm is 8
+_STEP = 1 / 8
 
 
 @DEFENSES.register(
@@ -23,15 +24,15 @@ _STEP = 1 / 8  # of the dual ascent; up to here it converges, the divergence's n
 class TotalVariation(Defense):
     """Minimizes ``|z - x|^2 / 2 + weight * TV(z)`` per channel, anisotropic, on the dual.
 
-    Projected gradient steps, unrolled: an attacker differentiates through every one of them. Guo
-    et al. also leave out random pixels, which is not done here.
+    The projected gradient steps are unrolled, so an attacker can differentiate through all of them.
+    Guo et al. also omit random pixels, which is not done here.
 
     Args:
-        weight: of the variation, pixel units of [0, 1].
-        steps: of the minimization.
+        weight: weight of the variation, pixel units of [0, 1].
+        steps: number of steps of the minimization.
 
     Raises:
-        ConfigError: a weight or a number of steps that cannot be.
+        ConfigError: the weight or the number of steps is invalid.
     """
 
     optimizes = True

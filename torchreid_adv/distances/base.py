@@ -1,4 +1,4 @@
-"""What a distance between features is: a map into a space where it is a squared Euclidean one."""
+"""Distances between features: maps into a space where the distance is squared Euclidean."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torchreid_adv.registry import DISTANCES
 class Distance(nn.Module):
     """A distance of the form ``scale * |map(a) - map(b)|^2``, differentiable.
 
-    Euclidean, cosine and Mahalanobis distances all are, which is why the mean of the mapped
-    reference features is all that an attack on them needs. One that is not of this form says so by
-    ``squared_euclidean = False``, and is asked for its distances instead.
+    Euclidean, cosine and Mahalanobis distances have this form, so an attack on them needs only the
+    mean of the mapped reference features. A distance of another form sets
+    ``squared_euclidean = False``, and attacks evaluate it instead.
 
     Args:
         normalize: L2-normalize features first (torchreid's ``test.normalize_feature``).
@@ -31,16 +31,16 @@ class Distance(nn.Module):
 
     @property
     def name(self) -> str:
-        """What selects the distance in a config, and names it in results."""
+        """The name of the distance in configs and results."""
         return type(self).__name__.lower()
 
     @property
     def options(self) -> dict[str, Any]:
-        """What else decides the distance, besides ``normalize``; plain values, for JSON."""
+        """Other options that decide the distance, besides ``normalize``; plain values, for JSON."""
         return {}
 
     def facts(self) -> dict[str, Any]:
-        """Return what decides the distance as plain values, for results and for keys of caches."""
+        """Return what decides the distance as plain values, for results and cache keys."""
         facts: dict[str, Any] = {"name": self.name, "normalize": self.normalize}
         return {**facts, "options": self.options} if self.options else facts
 
@@ -51,13 +51,13 @@ class Distance(nn.Module):
     def between(self, a: Tensor, b: Tensor, *, squares: Tensor | None = None) -> Tensor:
         """Return the distances (N, M) between mapped features a (N, E) and b (M, E).
 
-        Written in the order of operations of torchreid's ``compute_distance_matrix``, so that the
-        two agree to the last bit on the same rows.
+        The order of operations is that of torchreid's ``compute_distance_matrix``, so that both
+        give the same bits for the same rows.
 
         Args:
             a: mapped features of one side.
             b: mapped features of the other side.
-            squares: (M,) ``|b|^2`` where it is known already (b is met by many blocks of a).
+            squares: (M,) ``|b|^2`` if already known (b meets many blocks of a).
         """
         if squares is None:
             squares = b.pow(2).sum(1)
@@ -85,5 +85,5 @@ class Cosine(Distance):
         super().__init__(normalize=True)
 
     def between(self, a: Tensor, b: Tensor, *, squares: Tensor | None = None) -> Tensor:
-        """Return ``1 - cos`` (N, M) for unit features; ``squares`` are one and not looked at."""
+        """Return ``1 - cos`` (N, M) for unit features; ``squares`` are 1 and ignored."""
         return torch.mm(a, b.t()).neg_().add_(1)

@@ -1,4 +1,4 @@
-"""Distances by name, from Python or from a config; fitted ones saved and loaded."""
+"""Distances by name, from Python or a config; fitted distances saved and loaded."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from torchreid_adv.registry import DISTANCES
 
 
 def build_distance(name: str, *, normalize: bool = False) -> Distance:
-    """Build a distance with the options it has by default.
+    """Build a distance with its default options.
 
     Args:
         name: a registered distance, or ``module:function``, see :class:`FunctionDistance`.
         normalize: L2-normalize features first.
 
     Raises:
-        ConfigError: unknown name, with the nearest known one.
+        ConfigError: the name is unknown; the error suggests the nearest one.
     """
     return _build(name, normalize, {})
 
 
 def distance_of(cfg: AdvConfig, name: str, *, normalize: bool) -> Distance:
-    """Build a distance with the options that a config gives it under ``adv.distances.<name>``.
+    """Build a distance with its options in ``adv.distances.<name>`` of a config.
 
     Args:
         cfg: the config.
-        name: as :func:`build_distance`.
+        name: as in :func:`build_distance`.
         normalize: L2-normalize features first.
 
     Raises:
-        ConfigError: unknown name or option.
+        ConfigError: the name or an option is unknown.
     """
     tables = lookup(cfg, "adv.distances", {})  # a name may hold dots
     return _build(name, normalize, dict(tables.get(name, {})))
@@ -56,7 +56,9 @@ def _build(name: str, normalize: bool, options: dict[str, Any]) -> Distance:
     name = DISTANCES.name_of(name)
     distance: Distance = DISTANCES.build(name, normalize=normalize, **options)
     if not isinstance(distance, Distance):
-        raise ConfigError(f"the distance '{name}' is no torchreid_adv Distance: {type(distance)}")
+        raise ConfigError(
+            f"the distance '{name}' is not a torchreid_adv Distance: {type(distance)}"
+        )
     return distance
 
 
@@ -64,7 +66,7 @@ _CENTER, _FACTOR, _ABOUT = "center", "factor", "distance"
 
 
 def save_distance(path: Path, distance: FittedDistance) -> None:
-    """Write a fitted distance as a safetensors file, whole or not at all.
+    """Write a fitted distance as a safetensors file, atomically.
 
     Raises:
         ConfigError: it has not been fitted.
@@ -77,10 +79,10 @@ def save_distance(path: Path, distance: FittedDistance) -> None:
 
 
 def load_distance(path: Path) -> FittedDistance:
-    """Return the fitted distance of a file.
+    """Load a fitted distance from a file.
 
     Raises:
-        ConfigError: there is no such file, or it holds something else.
+        ConfigError: the file is missing or holds something else.
     """
     try:
         with safe_open(path, framework="pt") as file:

@@ -17,7 +17,7 @@ F = TypeVar("F", bound="FittedDistance")
 
 
 class FittedDistance(LinearDistance, ABC):
-    """A Mahalanobis distance whose linear map is found by :meth:`fit`, in float64.
+    """A Mahalanobis distance whose linear map is computed by :meth:`fit`, in float64.
 
     Args:
         normalize: L2-normalize features first, in fitting and in use.
@@ -25,16 +25,16 @@ class FittedDistance(LinearDistance, ABC):
 
     @property
     def fitted(self) -> bool:
-        """Whether :meth:`fit` was called, or a stored map taken over."""
+        """Whether :meth:`fit` was called, or a stored map loaded."""
         return self.factor is not None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What decides the map besides the features: two of the same settings fit the same."""
+        """The settings that decide the map for given features."""
         return {"name": self.name, "normalize": self.normalize, "options": self.options}
 
     def take(self, other: FittedDistance) -> None:
-        """Take over the map of another one."""
+        """Copy the map of another distance."""
         assert other.factor is not None
         self.set_map(other.factor, other.center)
 
@@ -42,7 +42,7 @@ class FittedDistance(LinearDistance, ABC):
         """Learn the map from the features of a training set.
 
         Args:
-            features: (N, D), as the network gives them.
+            features: (N, D), the output of the network.
             pids: (N,) identities.
             camids: (N,) cameras.
 
@@ -50,8 +50,8 @@ class FittedDistance(LinearDistance, ABC):
             this distance.
 
         Raises:
-            DataError: features that are not finite or all the same, labels of another number, or
-                pairs that the distance cannot be learned from.
+            DataError: the features are not finite or all equal, the labels differ in number, or
+                there are no pairs to learn from.
         """
         pids, camids = (torch.as_tensor(labels).cpu() for labels in (pids, camids))
         if features.ndim != 2 or {len(pids), len(camids)} != {len(features)}:
@@ -83,7 +83,7 @@ class FittedDistance(LinearDistance, ABC):
         """Return L (D, E) learned from centered float64 features (N, D).
 
         Raises:
-            DataError: there is no pair of a kind that is needed.
+            DataError: a required kind of pair is missing.
         """
 
 
@@ -95,10 +95,10 @@ def mean_scatter(
     Args:
         features: (N, D) float64, best centered.
         include: groupings (N,) whose pairs are counted.
-        exclude: groupings (N,) whose pairs are taken away; all of them were counted.
+        exclude: groupings (N,) whose pairs are excluded; they must be among the counted pairs.
 
     Returns:
-        the mean (D, D), zero where there is no pair.
+        the mean (D, D), zero if there is no pair.
     """
     signed = [(1, group) for group in include] + [(-1, group) for group in exclude]
     width = features.shape[1]
@@ -122,5 +122,5 @@ def together(pids: Tensor, camids: Tensor) -> Tensor:
 
 
 def everything(pids: Tensor) -> Tensor:
-    """Return the grouping (N,) that holds all in one group."""
+    """Return the grouping (N,) with all images in one group."""
     return torch.zeros_like(pids)

@@ -15,9 +15,9 @@ Function = Callable[[Tensor, Tensor], Tensor]  # (N, D), (M, D) -> (N, M)
 
 
 class FunctionDistance(Distance):
-    """Distances by a function of two sets of features.
+    """Distances given by a function of two sets of features.
 
-    It is tried on random features of the length at hand when the first features come.
+    The function is tested on random features of the right length when the first features come.
 
     Args:
         function: a (N, D), b (M, D) -> distances (N, M), differentiable; an entry depends on its
@@ -40,7 +40,7 @@ class FunctionDistance(Distance):
 
     @classmethod
     def named(cls, name: str, *, normalize: bool = False) -> FunctionDistance:
-        """Return the distance by the function that ``module:function`` names.
+        """Return the distance given by the function ``module:function``.
 
         Raises:
             ConfigError: the module cannot be imported, or has no such function.
@@ -55,22 +55,22 @@ class FunctionDistance(Distance):
 
     @property
     def scale(self) -> float:  # type: ignore[override]
-        """Refused: there is no space in which the distance is a squared Euclidean one.
+        """Not available: the distance is not a squared Euclidean one in any space.
 
         Raises:
-            ConfigError: always; whoever asks reckons with mapped features.
+            ConfigError: always; the caller needs mapped features.
         """
         raise ConfigError(
-            f"the distance '{self.name}' is a function, no squared Euclidean distance of mapped "
-            "features, which re-ranking and attacks without references reckon with; use it with "
+            f"the distance '{self.name}' is a function, not a squared Euclidean distance of mapped "
+            "features, which re-ranking and attacks without references need; use it with "
             "fgsm, ifgsm or mifgsm and without re-ranking, or choose a registered distance"
         )
 
     def map(self, features: Tensor) -> Tensor:
-        """Return the features (N, D), normalized if they shall be; the function does the rest.
+        """Return the features (N, D), normalized if so configured; the function does the rest.
 
         Raises:
-            ConfigError: the function does not do what a distance has to.
+            ConfigError: the function is not a valid distance.
         """
         mapped = super().map(features)
         key = (mapped.shape[1], mapped.dtype)
@@ -80,37 +80,41 @@ class FunctionDistance(Distance):
         return mapped
 
     def between(self, a: Tensor, b: Tensor, *, squares: Tensor | None = None) -> Tensor:
-        """Return the function's distances (N, M); ``squares`` are not looked at.
+        """Return the function's distances (N, M); ``squares`` are ignored.
 
         Raises:
-            ConfigError: the function fails, or gives another shape, NaN or infinity.
+            ConfigError: the function fails, or returns a wrong shape, NaN or infinity.
         """
         shapes = f"features {tuple(a.shape)} and {tuple(b.shape)}"
         try:
-            found = self.function(a, b)
-        except Exception as error:  # whatever a user's function raises
+            distances = self.function(a, b)
+        except Exception as error:  # a user's function may raise anything
             reason = " ".join(str(error).split())[:200]
             raise ConfigError(f"the distance '{self.name}' fails on {shapes}: {reason}") from error
-        if not isinstance(found, Tensor) or found.shape != (len(a), len(b)):
-            got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        if not isinstance(distances, Tensor) or distances.shape != (len(a), len(b)):
+            got = (
+                tuple(distances.shape)
+                if isinstance(distances, Tensor)
+                else type(distances).__name__
+            )
             raise ConfigError(
                 f"the distance '{self.name}' returns a tensor ({len(a)}, {len(b)}) for {shapes}, "
                 f"got {got}"
             )
-        if not torch.isfinite(found).all():
+        if not torch.isfinite(distances).all():
             raise ConfigError(f"the distance '{self.name}' gives NaN or infinity for {shapes}")
-        return found.contiguous()
+        return distances.contiguous()
 
     def _try(self, like: Tensor) -> None:
-        """Refuse a function that is not differentiable or mixes rows, on a random pair."""
+        """Test the function on random features: it must be differentiable and not mix rows."""
         draws = torch.Generator().manual_seed(0)
         a, b = (torch.randn(n, like.shape[1], generator=draws).to(like) for n in (3, 4))
         a, b = super().map(a).requires_grad_(), super().map(b)
         with torch.enable_grad():
-            found = self.between(a, b)
+            distances = self.between(a, b)
             gradient = None
-            if found.requires_grad:
-                (gradient,) = torch.autograd.grad(found.sum(), a, allow_unused=True)
+            if distances.requires_grad:
+                (gradient,) = torch.autograd.grad(distances.sum(), a, allow_unused=True)
         if gradient is None:
             raise ConfigError(
                 f"the distance '{self.name}' has no gradient with respect to its first features; "
@@ -122,7 +126,7 @@ class FunctionDistance(Distance):
                 "features"
             )
         alone = self.between(a[1:2].detach(), b[2:3])
-        if not torch.allclose(alone[0, 0], found[1, 2].detach(), rtol=1e-3, atol=1e-5):
+        if not torch.allclose(alone[0, 0], distances[1, 2].detach(), rtol=1e-3, atol=1e-5):
             raise ConfigError(
                 f"the distance '{self.name}' of two features changes with the others; an entry of "
                 "its result may depend on its own two rows only"

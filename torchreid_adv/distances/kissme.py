@@ -12,7 +12,7 @@ from torchreid_adv.distances.mahalanobis import psd_factor
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.registry import DISTANCES
 
-_RANK = 1e-10  # share of the largest variance below which one is zero
+_RANK = 1e-10  # share of the largest variance below which a variance counts as zero
 
 
 @DISTANCES.register(
@@ -27,12 +27,12 @@ class KISSME(FittedDistance):
     different identities. M has negative eigenvalues in general; they are set to zero.
 
     Args:
-        dimension: principal components that are kept, at most: no more than the training features
-            span, and no more than the differences within identities do, or S has no inverse.
+        dimension: largest number of principal components. Fewer are kept if the training features,
+            or the differences within identities, span fewer: S would have no inverse.
         normalize: L2-normalize features first.
 
     Raises:
-        ConfigError: a dimension below 1.
+        ConfigError: the dimension is below 1.
     """
 
     def __init__(self, *, dimension: int = 64, normalize: bool = False) -> None:
@@ -54,13 +54,16 @@ class KISSME(FittedDistance):
         variances, vectors = torch.linalg.eigh(features.T @ features / len(features))
         zero = _RANK * float(variances[-1])
         spanned = (int((torch.linalg.eigvalsh(m) > zero).sum()) for m in (same, different))
-        kept = min(self.dimension, int((variances > zero).sum()), *spanned)
-        components = vectors[:, len(variances) - kept :]
+        component_count = min(self.dimension, int((variances > zero).sum()), *spanned)
+        components = vectors[:, len(variances) - component_count :]
         same, different = (components.T @ part @ components for part in (same, different))
-        if not kept or any(torch.linalg.eigvalsh(m)[0] <= zero for m in (same, different)):
+        if not component_count or any(
+            torch.linalg.eigvalsh(m)[0] <= zero for m in (same, different)
+        ):
             raise DataError(
-                f"KISSME cannot invert the covariances of differences in {kept} dimensions; set a "
-                "smaller dimension, or use a training set whose images of an identity differ more"
+                f"KISSME cannot invert the covariances of differences in {component_count} "
+                "dimensions; set a smaller dimension, or use a training set whose images "
+                "of an identity differ more"
             )
         factor = psd_factor(torch.linalg.inv(same) - torch.linalg.inv(different))
         if not factor.shape[1]:
@@ -79,15 +82,15 @@ def pair_scatter(features: Tensor, pids: Tensor) -> tuple[Tensor, Tensor]:
         pids: (N,) identities.
 
     Returns:
-        two (D, D): over pairs of one identity, and over pairs of different identities.
+        two (D, D): within identities, and between identities.
 
     Raises:
-        DataError: there is no such pair.
+        DataError: there are no such pairs.
     """
-    same, found = mean_scatter(features, [pids])
-    if not found:
+    same, pair_count = mean_scatter(features, [pids])
+    if not pair_count:
         raise DataError("KISSME needs identities with several images; the training set has none")
-    different, found = mean_scatter(features, [everything(pids)], [pids])
-    if not found:
+    different, pair_count = mean_scatter(features, [everything(pids)], [pids])
+    if not pair_count:
         raise DataError("KISSME compares identities, and the training images are of one only")
     return same, different

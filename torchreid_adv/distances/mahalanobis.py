@@ -1,4 +1,4 @@
-"""Mahalanobis distances: squared Euclidean ones after a linear map."""
+"""Mahalanobis distances: squared Euclidean distances after a linear map."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from torchreid_adv.registry import DISTANCES
 class LinearDistance(Distance):
     """``|L^T (a - b)|^2``: features are mapped by ``(f - center) @ L``, after normalization.
 
-    The center has no part in a distance; it keeps the mapped features small, and with them the
-    rounding of float32.
+    The center cancels in a distance; it keeps the mapped features, and so float32 rounding errors,
+    small.
 
     Args:
         normalize: L2-normalize features first.
@@ -38,7 +38,7 @@ class LinearDistance(Distance):
         self._cast: dict[Any, tuple[Tensor, Tensor]] = {}
 
     def set_map(self, factor: Tensor, center: Tensor | None = None) -> None:
-        """Set L (D, E) and the center (D,), zero when None; both are kept as float64."""
+        """Set L (D, E) and the center (D,), zero when None; both are stored as float64."""
         self.factor = factor.detach().double().contiguous()
         self.center = self.factor.new_zeros(len(factor)) if center is None else center.double()
         self._cast = {}
@@ -47,7 +47,7 @@ class LinearDistance(Distance):
         """Map features (N, D) to (N, E).
 
         Raises:
-            ConfigError: the map is not there yet, or made for features of another length.
+            ConfigError: there is no map yet, or it is for features of another length.
         """
         center, factor = self._map_like(features)
         if features.shape[1] != len(factor):
@@ -58,17 +58,17 @@ class LinearDistance(Distance):
         return (super().map(features) - center) @ factor
 
     def facts(self) -> dict[str, Any]:
-        """Return what decides the distance; the hash of its map, once there is one."""
+        """Return what decides the distance, with the hash of its map once it has one."""
         facts = super().facts()
         return facts if self.factor is None else {**facts, "sha256": self.digest()}
 
     def digest(self) -> str:
-        """Return the SHA-256 of L, wherever it came from."""
+        """Return the SHA-256 of L."""
         assert self.factor is not None
         return hashlib.sha256(self.factor.cpu().numpy().tobytes()).hexdigest()
 
     def _map_like(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return center and L on the device and in the format of some features."""
+        """Return center and L on the device and with the dtype of the features."""
         if self.factor is None or self.center is None:
             raise ConfigError(
                 f"the distance '{self.name}' has not been fitted; call its fit(features, pids, "
@@ -90,11 +90,11 @@ class Mahalanobis(LinearDistance):
     Args:
         matrix: M (D, D), symmetric and positive semi-definite; a tensor, or a ``.npy`` or
             ``.safetensors`` file. "" when the factor is given.
-        factor: L (D, E) with ``M = L L^T`` instead, in the same forms.
+        factor: L (D, E) with ``M = L L^T`` instead of M, in the same forms.
         normalize: L2-normalize features first.
 
     Raises:
-        ConfigError: not one of the two, or a matrix that cannot be used.
+        ConfigError: not exactly one of the two is given, or the matrix is invalid.
 
     Example:
         >>> distance = Mahalanobis(matrix=torch.eye(512))
@@ -108,17 +108,17 @@ class Mahalanobis(LinearDistance):
         normalize: bool = False,
     ) -> None:
         super().__init__(normalize=normalize)
-        given = [isinstance(value, Tensor) or bool(str(value)) for value in (matrix, factor)]
-        if sum(given) != 1:
+        is_given = [isinstance(value, Tensor) or bool(str(value)) for value in (matrix, factor)]
+        if sum(is_given) != 1:
             raise ConfigError(
                 "the distance 'mahalanobis' takes a matrix (D, D) or its factor (D, E): set "
                 "adv.distances.mahalanobis.matrix or .factor to a .npy or .safetensors file"
             )
-        self.set_map(factored(matrix) if given[0] else as_matrix(factor, "factor"))
+        self.set_map(factored(matrix) if is_given[0] else as_matrix(factor, "factor"))
 
 
-_SYMMETRIC = 1e-5  # of the largest entry: float32 files are symmetric to that
-_NEGATIVE = 1e-6  # of the largest eigenvalue: what rounding can make of zero
+_SYMMETRIC = 1e-5  # of the largest entry: tolerance of float32 files
+_NEGATIVE = 1e-6  # of the largest eigenvalue: tolerance of rounded zeros
 _ZERO = 1e-14
 
 
@@ -130,7 +130,7 @@ def as_matrix(source: Tensor | str | Path, kind: str) -> Tensor:
         kind: ``matrix`` or ``factor``, for the file and for messages.
 
     Raises:
-        ConfigError: it cannot be read, or is no such matrix.
+        ConfigError: it cannot be read or is not such a matrix.
     """
     where = "that was given" if isinstance(source, Tensor) else f"in '{source}'"
     matrix = source if isinstance(source, Tensor) else _read(Path(str(source)).expanduser(), kind)
@@ -151,7 +151,7 @@ def factored(source: Tensor | str | Path) -> Tensor:
     """Return L (D, E) with ``L L^T`` a symmetric, positive semi-definite matrix (D, D).
 
     Raises:
-        ConfigError: it cannot be read, or is no such matrix.
+        ConfigError: it cannot be read or is not such a matrix.
     """
     matrix = as_matrix(source, "matrix")
     if len(matrix) != matrix.shape[1]:
@@ -175,9 +175,9 @@ def factored(source: Tensor | str | Path) -> Tensor:
 
 
 def psd_factor(matrix: Tensor) -> Tensor:
-    """Return L (D, E) with ``L L^T`` the matrix, its eigenvalues that are not positive left out.
+    """Return L (D, E) with ``L L^T`` the matrix, without its non-positive eigenvalues.
 
-    E is 0 where none is positive.
+    E is 0 if no eigenvalue is positive.
     """
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     keep = values > _ZERO * values.abs().max()
@@ -190,8 +190,8 @@ def _read(path: Path, kind: str) -> Tensor:
             return torch.from_numpy(np.array(np.load(path, mmap_mode="r", allow_pickle=False)))
         if path.suffix == ".safetensors":
             tensors = load_file(path)
-            (found,) = tensors.values() if kind not in tensors else [tensors[kind]]
-            return found
+            (tensor,) = tensors.values() if kind not in tensors else [tensors[kind]]
+            return tensor
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
         raise ConfigError(f"the {kind} of a distance cannot be read from '{path}': {reason}") from (

@@ -21,7 +21,7 @@ from torchreid_adv.registry import DISTANCES
     title="cross-view quadratic discriminant analysis, fitted on the training split",
 )
 class XQDA(FittedDistance):
-    """A subspace in which identities differ, and the quadratic metric in it (Liao et al., 2015).
+    """A subspace that separates identities, and a quadratic metric in it (Liao et al., 2015).
 
     With the covariances Sigma_I of the differences of one identity seen by two cameras and Sigma_E
     of different identities seen by two cameras, the directions W are the generalized eigenvectors
@@ -33,14 +33,14 @@ class XQDA(FittedDistance):
     - the published code takes the singular vectors of ``Sigma_I^-1 Sigma_E``, which is not
       symmetric; here the symmetric generalized eigenproblem is solved;
     - where no lambda exceeds 1, the published kernel is negative; here the direction of the
-      largest is kept, with weight 1.
+      largest lambda is kept, with weight 1.
 
     Args:
         regularizer: added to the diagonal of Sigma_I, in squared units of a feature.
         normalize: L2-normalize features first.
 
     Raises:
-        ConfigError: a regularizer that is not positive.
+        ConfigError: the regularizer is not positive.
     """
 
     def __init__(self, *, regularizer: float = 1e-3, normalize: bool = False) -> None:
@@ -80,19 +80,19 @@ def cross_camera_scatter(features: Tensor, pids: Tensor, camids: Tensor) -> tupl
         camids: (N,) cameras.
 
     Returns:
-        two (D, D): over pairs of one identity, and over pairs of different identities.
+        two (D, D): within identities, and between identities.
 
     Raises:
-        DataError: there is no such pair.
+        DataError: there are no such pairs.
     """
     if len(camids.unique()) < 2:
         raise DataError("XQDA compares cameras, and the training images are of one camera only")
     both, every = together(pids, camids), everything(pids)
-    same, found = mean_scatter(features, [pids], [both])
-    if not found:
+    same, pair_count = mean_scatter(features, [pids], [both])
+    if not pair_count:
         raise DataError("XQDA needs identities that several cameras saw; the training set has none")
-    different, found = mean_scatter(features, [every, both], [camids, pids])
-    if not found:
+    different, pair_count = mean_scatter(features, [every, both], [camids, pids])
+    if not pair_count:
         raise DataError(
             "XQDA needs pairs of different identities seen by different cameras; the training set "
             "has none"

@@ -1,1 +1,1 @@
-"""Mixins that torchreid engines are given at run time."""
+"""Mixins that are added to torchreid engines at run time."""

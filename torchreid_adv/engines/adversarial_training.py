@@ -1,4 +1,4 @@
-"""``adv.engine: adversarial_training``: engines train on images attacked now or before."""
+"""``adv.engine: adversarial_training``: train on images attacked during training or before."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ from torchreid_adv.runs.training_set import attack_training
 def merged_loader(engine: Any, cfg: AdvConfig) -> DataLoader[Any]:
     """Return an engine's training loader with the stored adversarial images added to it.
 
-    What is not stored yet is attacked now, by the job of ``attack-train``; an image and its form
-    have the same identity and camera (Bai et al., section 4, steps 2 and 3).
+    Images that are not stored yet are attacked now, as in ``attack-train``; an image and its
+    adversarial form have the same identity and camera (Bai et al., section 4, steps 2 and 3).
 
     Raises:
-        ConfigError: no clean network, or a folder that holds another run.
-        DataError: an image that cannot be used.
+        ConfigError: there is no clean network, or the folder holds another run.
+        DataError: an image cannot be used.
     """
     stock, team = engine.train_loader, getattr(engine, "team", ALONE)
     dataset, sources = stock.dataset, engine.datamanager.sources
@@ -72,7 +72,7 @@ def merged_loader(engine: Any, cfg: AdvConfig) -> DataLoader[Any]:
     dataset = dataset.images if planned else dataset
     data = from_torchreid("+".join(sources), lookup(cfg, "data.root", "."), dataset)
     stored_images = team.first(lambda: attack_training(cfg, data))
-    assert stored_images is not None  # only a shard has nothing to return
+    assert stored_images is not None  # None only for a shard
     stored = {record.image_id: str(record.path) for record in stored_images.data(data).train}
     rows = {Path(row[0]): row for row in dataset.train}
     added = [
@@ -98,7 +98,7 @@ def merged_loader(engine: Any, cfg: AdvConfig) -> DataLoader[Any]:
 
 @ENGINES.register("adversarial_training", title="training on adversarial images, on- or offline")
 class AdversarialTrainingMixin(ResumableMixin):
-    """Each batch is attacked before the engine trains on it, by whatever losses the engine has.
+    """Each batch is attacked before the engine trains on it, with the engine's losses.
 
     ``attacked_results`` maps the data set's name to the result of its last attacked evaluation.
     """
@@ -112,47 +112,47 @@ class AdversarialTrainingMixin(ResumableMixin):
     inner: InnerAttack | LearnedInner
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config.
+        """Read the config.
 
         Raises:
-            ConfigError: keys that exclude each other, or that this network cannot be trained with.
+            ConfigError: keys exclude each other, or do not suit this network.
         """
-        chosen = cfg.adv.training
-        if chosen.mode == "offline":
-            if chosen.method != "pgd" or chosen.warmup or chosen.guard:
+        settings = cfg.adv.training
+        if settings.mode == "offline":
+            if settings.method != "pgd" or settings.warmup or settings.guard:
                 raise ConfigError(
                     "adv.training.method, warmup and guard are of mode 'online'; leave them out"
                 )
             self._check_offline(cfg)
-        elif chosen.mix == "clean" and not chosen.consistency:
+        elif settings.mix == "clean" and not settings.consistency:
             raise ConfigError(
                 "adv.training.mix 'clean' trains on adversarial images by consistency alone; set "
                 "adv.training.consistency above 0"
             )
         split = isinstance(self.model, nn.DataParallel) and len(self.model.device_ids) > 1
         if split and (
-            chosen.consistency or chosen.mix == "clean" or chosen.batchnorm == "separate"
+            settings.consistency or settings.mix == "clean" or settings.batchnorm == "separate"
         ):
             raise ConfigError(
                 "DataParallel cuts batches apart, and adv.training.consistency and batchnorm "
                 "'separate' need them whole; show one GPU (CUDA_VISIBLE_DEVICES) or use torchrun"
             )
-        if chosen.mode == "online":
+        if settings.mode == "online":
             self._adapt_online(cfg)
         self.average = None
-        if chosen.ema:
-            self.average = AveragedWeights(unwrap(self.model), chosen.ema)
+        if settings.ema:
+            self.average = AveragedWeights(unwrap(self.model), settings.ema)
             self.average.follow(self.optimizer)
-        if chosen.report and self.datamanager.data_type != "image":
+        if settings.report and self.datamanager.data_type != "image":
             raise ConfigError("adv.training.report is for data.type image, got video; leave it []")
-        self._side_attack = self._evaluation_attack(cfg) if chosen.evaluate else None
+        self._side_attack = self._evaluation_attack(cfg) if settings.evaluate else None
         self.attacked_results = {}
         self.training_config = cfg
         self._names: list[str] = []
         self.resume(cfg)
 
     def train(self, *args: Any, **keywords: Any) -> None:
-        """Train an epoch; before the first one, offline, attack and merge the training set."""
+        """Train an epoch; in offline mode, first attack and merge the training set."""
         if self.training_config.adv.training.mode == "offline" and not self._merged:
             with kept_random_state():
                 self._merge()
@@ -169,23 +169,23 @@ class AdversarialTrainingMixin(ResumableMixin):
         """Train on a batch, online with its adversarial form; return the engine's summary.
 
         Raises:
-            DataError: a loss that is not finite, with the files of the batch.
+            DataError: a loss is not finite; the error names the files of the batch.
         """
         self._names = [str(name) for name in data.get("impath", ())]
-        chosen = self.training_config.adv.training
+        settings = self.training_config.adv.training
         if self.replays is not None:
             summary = self._replayed(data, self.replays)
-        elif chosen.mode == "online":
+        elif settings.mode == "online":
             summary = self._online(data)
         else:
-            with passing(self.model, None, chosen.precision):
+            with passing(self.model, None, settings.precision):
                 summary = super().forward_backward(data)
         for name, value in summary.items():
             self._check_finite(name, value)
         return summary
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
-        """Save; after the last epoch, report on what was saved as ``adv.training.report`` asks."""
+        """Save; after the last epoch, write the report that ``adv.training.report`` names."""
         super().save_model(epoch, rank1, save_dir, is_best=is_best)
         if self.average is not None and self.leads:
             self.average.save(save_dir, epoch)
@@ -213,7 +213,7 @@ class AdversarialTrainingMixin(ResumableMixin):
                 part.take_state(state[name])
 
     def compute_loss(self, criterion: Any, outputs: Any, targets: Any) -> Tensor:
-        """Return the engine's loss; one that is not finite never reaches the weights."""
+        """Return the engine's loss; a loss that is not finite raises before it reaches weights."""
         loss: Tensor = super().compute_loss(criterion, outputs, targets)
         self._check_finite("loss", float(loss.detach()))
         return loss
@@ -221,15 +221,15 @@ class AdversarialTrainingMixin(ResumableMixin):
     def evaluated(
         self, name: str, sides: dict[str, Features], protocol: Protocol, keywords: dict[str, Any]
     ) -> None:
-        """Attack a side of the data set that was evaluated, and evaluate again by its rules."""
+        """Attack a side of the evaluated data set, and evaluate again by the same rules."""
         super().evaluated(name, sides, protocol, keywords)
         if self._side_attack is None:
             return
-        chosen, side = self.training_config.adv.attack, self._side_attack.side
+        attack, side = self.training_config.adv.attack, self._side_attack.side
         after = self._side_attack.features(self, keywords[f"{side}_loader"], sides)
-        print(f"** Attacked at the network's size: {side}, {chosen.name}, eps {chosen.eps:g} **")
-        found = self.print_scores({**sides, side: after}, protocol, keywords)
-        result = self.attacked_results[name] = next(iter(found.values()))
+        print(f"** Attacked at the network's size: {side}, {attack.name}, eps {attack.eps:g} **")
+        scores = self.print_scores({**sides, side: after}, protocol, keywords)
+        result = self.attacked_results[name] = next(iter(scores.values()))
         if self.writer is not None:
             self.writer.add_scalar(f"Test/{name}/attacked_rank1", result.rank(1), self.epoch)
             self.writer.add_scalar(f"Test/{name}/attacked_mAP", result.mAP, self.epoch)
@@ -240,21 +240,21 @@ class AdversarialTrainingMixin(ResumableMixin):
         Raises:
             ConfigError: keys that the method does not read.
         """
-        chosen, seed = cfg.adv.training, int(lookup(cfg, "train.seed", 0))
-        if chosen.start == "carried" and chosen.method != "free":
+        settings, seed = cfg.adv.training, int(lookup(cfg, "train.seed", 0))
+        if settings.start == "carried" and settings.method != "free":
             raise ConfigError("adv.training.start 'carried' is of adv.training.method 'free'")
-        if chosen.method != "pgd" and chosen.objective == "universal":
+        if settings.method != "pgd" and settings.objective == "universal":
             raise ConfigError(
-                f"adv.training.method '{chosen.method}' makes its own perturbation; set "
+                f"adv.training.method '{settings.method}' makes its own perturbation; set "
                 "adv.training.objective 'self', 'guided' or 'classification'"
             )
         self.replays = configured_replays(cfg)
         if self.replays is not None and self.datamanager.data_type != "image":
             raise ConfigError(
-                f"adv.training.method '{chosen.method}' is for data.type image, got video"
+                f"adv.training.method '{settings.method}' is for data.type image, got video"
             )
         self.inner = searching(cfg) if self.replays is not None else configured_inner(cfg, seed)
-        if not chosen.guard:
+        if not settings.guard:
             return
         if not isinstance(self.inner, InnerAttack) or self.datamanager.data_type != "image":
             raise ConfigError(
@@ -285,12 +285,12 @@ class AdversarialTrainingMixin(ResumableMixin):
 
     def _bound(self) -> float:
         """Return the bound of now, pixel units; in a warm-up it is a share of the whole one."""
-        chosen = self.training_config.adv.training
-        if not chosen.warmup:
-            return from_levels(chosen.eps)
+        settings = self.training_config.adv.training
+        if not settings.warmup:
+            return from_levels(settings.eps)
         batch = getattr(self, "batch_idx", 0) + 1
         progress = self.epoch + batch / max(1, len(self.train_loader))
-        return from_levels(chosen.eps) * min(1.0, progress / chosen.warmup)
+        return from_levels(settings.eps) * min(1.0, progress / settings.warmup)
 
     def _replayed(self, data: Any, replays: Replayed) -> dict[str, float]:
         """Train on a batch several times; each backward pass moves its perturbation, too."""
@@ -317,23 +317,23 @@ class AdversarialTrainingMixin(ResumableMixin):
         if self.use_gpu:
             images, pids = images.cuda(), pids.cuda()
         batch = self._mixed(images, pids)
-        chosen = self.training_config.adv.training
-        given = {**data, "img": batch.images, "pid": batch.pids}
-        policy = batch_norm(unwrap(self.model), chosen.batchnorm, batch.adversarial)
-        counted = passing(self.model, len(batch.pids), chosen.precision)
+        settings = self.training_config.adv.training
+        attacked_data = {**data, "img": batch.images, "pid": batch.pids}
+        policy = batch_norm(unwrap(self.model), settings.batchnorm, batch.adversarial)
+        counted = passing(self.model, len(batch.pids), settings.precision)
         with policy, counted, self._consistent(batch) as term:
-            summary: dict[str, float] = super().forward_backward(given)
+            summary: dict[str, float] = super().forward_backward(attacked_data)
         return {**summary, **term}
 
     def _mixed(self, images: Tensor, pids: Tensor) -> Mixture:
-        chosen, model = self.training_config.adv.training, pixel_model(self)
-        rows = evenly(len(images), chosen.ratio, images.device)
+        settings, model = self.training_config.adv.training, pixel_model(self)
+        rows = evenly(len(images), settings.ratio, images.device)
         clean = to_pixels(model, images[rows])
         names = tuple(self._image_id(row, len(images)) for row in rows.tolist())
         found = self._inner_now()(model, Batch(clean, pids=pids[rows], image_ids=names))
         attacked = moved(model, images[rows], clean, found)
-        pairs = chosen.consistency > 0
-        return mixture(images, pids, rows, attacked, mix=chosen.mix, pairs=pairs)
+        pairs = settings.consistency > 0
+        return mixture(images, pids, rows, attacked, mix=settings.mix, pairs=pairs)
 
     def _inner_now(self) -> InnerAttack | LearnedInner:
         """Return the attack within the bound of now."""
@@ -342,7 +342,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         return self.inner.within(self._bound())
 
     def _image_id(self, row: int, count: int) -> str:
-        """Return what an image's draws belong to: this step, and the image itself."""
+        """Return the name that an image's random draws depend on: step and image."""
         name = self._names[row] if len(self._names) == count else str(row)
         return f"{self.epoch}/{getattr(self, 'batch_idx', 0)}/{name}"
 
@@ -356,11 +356,11 @@ class AdversarialTrainingMixin(ResumableMixin):
             yield summary
 
     def _merge(self) -> None:
-        cfg, chosen = self.training_config, self.training_config.adv.training
+        cfg, settings = self.training_config, self.training_config.adv.training
         self.train_loader = self.datamanager.train_loader = merged_loader(self, cfg)
-        if chosen.init == "clean" and not lookup(cfg, "model.resume", ""):
-            load_weights(self.model, chosen.weights, strict=False)
-            print(f"=> Going on from the clean network's weights '{chosen.weights}'")
+        if settings.init == "clean" and not lookup(cfg, "model.resume", ""):
+            load_weights(self.model, settings.weights, strict=False)
+            print(f"=> Going on from the clean network's weights '{settings.weights}'")
         self._merged = True
 
     def _check_offline(self, cfg: AdvConfig) -> None:
@@ -400,11 +400,11 @@ class AdversarialTrainingMixin(ResumableMixin):
 
 def _without_training_file(cfg: AdvConfig) -> AdvConfig:
     """Return a config whose ``adv.attack.weights`` is not the file of the offline attack."""
-    chosen = cfg.adv.training
+    training = cfg.adv.training
     takes = {
-        name: "weights" in ATTACKS.options(name) for name in (cfg.adv.attack.name, chosen.attack)
+        name: "weights" in ATTACKS.options(name) for name in (cfg.adv.attack.name, training.attack)
     }
-    offline = chosen.mode == "offline" and takes[chosen.attack] and not chosen.universal
+    offline = training.mode == "offline" and takes[training.attack] and not training.universal
     if takes[cfg.adv.attack.name] or not offline:
         return cfg
     run_cfg: AdvConfig = cfg.clone()
@@ -414,9 +414,9 @@ def _without_training_file(cfg: AdvConfig) -> AdvConfig:
 
 @ENGINES.register("robust_progress", internal=True)
 class RobustProgressMixin(ProgressMixin, AdversarialTrainingMixin):
-    """Adversarial training inside another job, with its progress bar."""
+    """Adversarial training inside another job, with a progress bar."""
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config for both."""
+        """Read the config for both."""
         AdversarialTrainingMixin.adapt(self, cfg)
         ProgressMixin.adapt(self, cfg)

@@ -1,4 +1,4 @@
-"""Clean and adversarial images in one batch: pixels and back, mixtures, BatchNorm statistics."""
+"""Clean and adversarial images in a batch: pixels and back, mixtures, BatchNorm statistics."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ POLICIES = ("shared", "separate", "frozen")
 
 @contextlib.contextmanager
 def batch_norm(network: nn.Module, policy: str, adversarial: Tensor) -> Iterator[None]:
-    """Let the BatchNorm layers of a network follow a policy inside the block.
+    """Apply a policy to the BatchNorm layers of a network inside the block.
 
     Args:
         network: in training mode.
-        policy: ``shared``: one batch, as BatchNorm does by itself. ``separate``: clean and
-            adversarial images are normalized by statistics of their own, and the running ones,
-            which count in testing, are of the clean images. ``frozen``: the running statistics are
-            used and stay as they are; weights and biases learn.
-        adversarial: (R,) bool, the rows of the batch that are.
+        policy: ``shared``: the whole batch, BatchNorm's default. ``separate``: clean and
+            adversarial images are normalized by their own statistics, and the running statistics,
+            used in testing, come from the clean images. ``frozen``: running statistics are used and
+            not changed; weights and biases learn.
+        adversarial: (R,) bool, the adversarial rows of the batch.
 
     Raises:
-        ConfigError: ``separate`` in a network whose BatchNorm sees other rows than images.
+        ConfigError: ``separate`` with a network whose BatchNorm layers see other rows than images.
     """
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.training]
     both = bool(adversarial.any()) and not bool(adversarial.all())
@@ -53,7 +53,7 @@ def batch_norm(network: nn.Module, policy: str, adversarial: Tensor) -> Iterator
 
 
 class _Rows:
-    """Where clean and adversarial rows are, and how to put them back in order."""
+    """Positions of clean and adversarial rows, and the order to restore them."""
 
     def __init__(self, adversarial: Tensor) -> None:
         self.count = len(adversarial)
@@ -62,7 +62,7 @@ class _Rows:
 
 
 def _separate(norm: Any, rows: _Rows) -> Callable[[Tensor], Tensor]:
-    own = norm.forward
+    stock_forward = norm.forward
 
     def forward(maps: Tensor) -> Tensor:
         if len(maps) != rows.count:
@@ -71,7 +71,7 @@ def _separate(norm: Any, rows: _Rows) -> Callable[[Tensor], Tensor]:
                 f"row per image, and one got {len(maps)} rows for {rows.count} images; use "
                 "'shared' or 'frozen'"
             )
-        clean = own(maps[rows.clean])
+        clean = stock_forward(maps[rows.clean])
         adversarial = F.batch_norm(
             maps[rows.adversarial], None, None, norm.weight, norm.bias, True, 0.0, norm.eps
         )
@@ -81,7 +81,7 @@ def _separate(norm: Any, rows: _Rows) -> Callable[[Tensor], Tensor]:
 
 
 def pixel_model(engine: Any) -> PixelModel:
-    """Return an engine's network, out of DataParallel, behind pixels; the weights are shared."""
+    """Return an engine's network, without DataParallel, behind pixels; weights are shared."""
     data = engine.datamanager
     normalize = next(t for t in data.transform_te.transforms if isinstance(t, Normalize))
     return PixelModel(
@@ -95,22 +95,22 @@ def pixel_model(engine: Any) -> PixelModel:
 def to_pixels(model: PixelModel, images: Tensor) -> Tensor:
     """Return the pixels (..., 3, H, W) in [0, 1] of normalized images.
 
-    What a transform moved out of [0, 1] is clamped.
+    Values that a transform moved out of [0, 1] are clamped.
     """
     mean, std = model.moments(images)
     return (images * std + mean).clamp_(0, 1)
 
 
 def moved(model: PixelModel, images: Tensor, clean: Tensor, adversarial: Tensor) -> Tensor:
-    """Return normalized images, moved as their pixels were.
+    """Return normalized images with the change of their pixels applied.
 
-    A pixel that did not move keeps its bits, also one that was out of [0, 1].
+    An unchanged pixel keeps its bits, even if it was outside of [0, 1].
 
     Args:
-        model: has the deviations.
+        model: provides the standard deviations.
         images: normalized (..., 3, H, W).
         clean: their pixels, see :func:`to_pixels`.
-        adversarial: the same after the attack.
+        adversarial: their pixels after the attack.
     """
     return images + (adversarial - clean) / model.moments(images)[1]
 
@@ -121,12 +121,12 @@ FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Mixture:
-    """What passes through the network in one step.
+    """The batch that passes through the network in a step.
 
     Args:
         images: (R, 3, H, W) normalized.
-        pids: (S,) identities of the first S of them, whose losses count.
-        adversarial: (R,) bool.
+        pids: (S,) identities of the first S images, whose losses count.
+        adversarial: (R,) bool, the adversarial images.
         clean_rows: (M,) rows of the clean images that have an adversarial form in the batch.
         adversarial_rows: (M,) rows of those forms.
     """
@@ -141,16 +141,16 @@ class Mixture:
 def mixture(
     images: Tensor, pids: Tensor, rows: Tensor, attacked: Tensor, *, mix: str, pairs: bool
 ) -> Mixture:
-    """Put clean and adversarial images together.
+    """Combine clean and adversarial images.
 
     Args:
         images: (N, 3, H, W) clean, normalized.
         pids: (N,) identities.
-        rows: (M,) the attacked ones.
+        rows: (M,) rows of the attacked images.
         attacked: (M, 3, H, W) their adversarial forms.
-        mix: losses are of ``both``; of the ``adversarial`` forms in the place of their images; or
-            of ``clean`` images alone.
-        pairs: an image and its form are needed both, whatever the losses are of.
+        mix: images whose losses count: ``both``; ``adversarial`` forms instead of their clean
+            images; or only ``clean`` images.
+        pairs: keep both an image and its adversarial form, whichever losses count.
     """
     count, form = len(images), torch.arange(len(images), len(images) + len(rows))
     form, marks = form.to(rows), torch.zeros(len(images), dtype=torch.bool, device=images.device)
@@ -168,25 +168,27 @@ def mixture(
 
 
 def evenly(count: int, ratio: float, device: torch.device) -> Tensor:
-    """Return the rows of a batch of ``count`` that a share is: evenly spread, at least one."""
-    wanted = max(1, round(ratio * count))
-    return (torch.arange(wanted, device=device) * count).div(wanted, rounding_mode="floor")
+    """Return evenly spread rows of a batch of ``count``, a given share of it, at least one."""
+    selected_count = max(1, round(ratio * count))
+    return (torch.arange(selected_count, device=device) * count).div(
+        selected_count, rounding_mode="floor"
+    )
 
 
 @contextlib.contextmanager
 def passing(model: nn.Module, counted: int | None, precision: str) -> Iterator[None]:
-    """Inside the block a model computes in a format and gives its first ``counted`` rows, in fp32.
+    """Inside the block a model computes in a number format; its first rows are returned in fp32.
 
     Args:
-        model: as an engine calls it, DataParallel and the like included.
-        counted: rows whose losses count; None = all.
+        model: as an engine calls it, including wrappers such as DataParallel.
+        counted: number of first rows whose losses count; None = all.
         precision: ``fp32`` or ``bf16`` (autocast; weights stay in fp32).
     """
-    own = model.forward
+    stock_forward = model.forward
 
     def forward(images: Tensor, **keywords: Any) -> Any:
         with torch.autocast(images.device.type, FORMATS[precision], enabled=precision != "fp32"):
-            outputs = own(images, **keywords)
+            outputs = stock_forward(images, **keywords)
         return _cut(outputs, counted)
 
     vars(model)["forward"] = forward

@@ -1,4 +1,4 @@
-"""What a training refuses before its first batch, because it would be lost at the end."""
+"""Checks before the first batch, so that a training does not fail at its end."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from torchreid_adv.models.features import Features
 
 
 def check_batches(loader: Any, sources: Sequence[str]) -> None:
-    """Refuse to train by no batch at all, which torchreid does without a word.
+    """Refuse to train without any batch, which torchreid does silently.
 
     Args:
-        loader: of the training images; a short batch at the end is dropped.
+        loader: loader of the training images; a short batch at the end is dropped.
         sources: names of the training sets.
 
     Raises:
@@ -32,7 +32,7 @@ def check_batches(loader: Any, sources: Sequence[str]) -> None:
 
 
 def check_testable(name: str, query: Any, gallery: Any) -> None:
-    """Refuse a test set of which no query can be scored, by the rules of its own evaluation.
+    """Refuse a test set in which no query can be scored, by the rules of its evaluation.
 
     Args:
         name: of the data set.
@@ -43,10 +43,10 @@ def check_testable(name: str, query: Any, gallery: Any) -> None:
         DataError: no query has a match: a gallery image of its identity under another camera.
     """
     sides = [_labels(loader.dataset) for loader in (query, gallery)]
-    own = getattr(gallery.dataset, "protocol", "")
+    protocol_name = getattr(gallery.dataset, "protocol", "")
     try:
-        if own:
-            Protocol(distance=build_distance("euclidean"), name=own).evaluate(*sides)
+        if protocol_name:
+            Protocol(distance=build_distance("euclidean"), name=protocol_name).evaluate(*sides)
         else:
             (_, pids, camids), (_, others, cameras) = ((s.values, s.pids, s.camids) for s in sides)
             Labels(pids, others, camids, cameras).require_a_positive()
@@ -58,7 +58,7 @@ def check_testable(name: str, query: Any, gallery: Any) -> None:
 
 
 def _labels(dataset: Any) -> Features:
-    """Return identities and cameras of a side of a data set, with features that say nothing."""
+    """Return identities and cameras of a side of a data set, with dummy features."""
     rows = [(row[0], row[1], row[2]) for row in dataset.data]
     names, pids, camids = zip(*rows, strict=True) if rows else ((), (), ())
     values = torch.arange(len(rows), dtype=torch.float32)[:, None]
@@ -69,7 +69,7 @@ def _labels(dataset: Any) -> Features:
 
 
 def clothes_in(dataset: Any) -> tuple[str, ...] | None:
-    """Return what is worn on each image or tracklet of a loader's data set, None if not told."""
+    """Return the clothes on each image or tracklet of a loader's data set, or None."""
     worn = getattr(dataset, "clothes", None)
     if not worn or not hasattr(dataset, "data"):
         return None

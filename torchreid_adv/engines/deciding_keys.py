@@ -1,4 +1,4 @@
-"""What of a config decides a result that is made by it: every key, but those named here."""
+"""The config keys that decide a result: all, except those listed here."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class LeftOut:
 
     Args:
         keys: dotted names of keys or sections.
-        reason: why they do not.
-        where: whether that holds for a config; always, if not given.
+        reason: why they do not decide it.
+        where: config -> whether this holds for it; by default always.
     """
 
     keys: tuple[str, ...]
@@ -28,7 +28,7 @@ class LeftOut:
     where: Callable[[AdvConfig], bool] = lambda cfg: True
 
     def has(self, key: str) -> bool:
-        """Tell whether a key is one of them."""
+        """Tell whether a key is one of these."""
         return any(f"{key}.".startswith(f"{name}.") for name in self.keys)
 
 
@@ -112,7 +112,7 @@ LEARNING = (
         lambda cfg: cfg.adv.meta.learning in ("source", "twice"),
     ),
 )
-FILES = (  # keys that name a file, which counts by what it holds wherever it lies
+FILES = (  # keys that name a file, which counts by its content, not its path
     "model.load_weights",
     "model.resume",
     "adv.attack.weights",
@@ -123,23 +123,23 @@ FILES = (  # keys that name a file, which counts by what it holds wherever it li
 
 
 def config_facts(cfg: AdvConfig, left_out: Sequence[LeftOut]) -> dict[str, Any]:
-    """Return the keys that decide, with their values; files count by what they hold.
+    """Return the deciding keys with their values; files count by their content.
 
-    A key that is new decides until it is named in ``left_out``.
+    A new key decides until it is listed in ``left_out``.
 
     Args:
         cfg: the whole config.
-        left_out: keys that do not decide, with the reasons.
+        left_out: keys that do not decide, with reasons.
 
     Raises:
         ConfigError: a file that a key names cannot be read.
     """
-    gone = [one for one in left_out if one.where(cfg)]
-    kept = {
-        key: value for key, value in config.leaves(cfg) if not any(one.has(key) for one in gone)
+    gone = [group for group in left_out if group.where(cfg)]
+    deciding = {
+        key: value for key, value in config.leaves(cfg) if not any(group.has(key) for group in gone)
     }
-    facts = {key: _value(key, value) for key, value in kept.items()}
-    return {**facts, "files": dict(sorted(_files(kept)))}
+    facts = {key: _value(key, value) for key, value in deciding.items()}
+    return {**facts, "files": dict(sorted(_files(deciding)))}
 
 
 def _value(key: str, value: Any) -> Any:
@@ -148,14 +148,14 @@ def _value(key: str, value: Any) -> Any:
     return config.plain(value)
 
 
-def _files(kept: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _files(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the files that other values name, alone or after a colon, and the plugins' by module.
 
     A plugin counts by its name and by what it holds, wherever it is installed.
     """
-    names = {text for key, value in kept.items() if key not in FILES for text in _texts(value)}
+    names = {text for key, value in values.items() if key not in FILES for text in _texts(value)}
     files = {name: name for name in names | {name.partition(":")[2] for name in names}}
-    for name in map(str, kept.get("adv.plugins", ())):
+    for name in map(str, values.get("adv.plugins", ())):
         files[name] = getattr(sys.modules.get(name), "__file__", None) or ""
     for name, path in sorted(files.items()):
         if path and Path(path).expanduser().is_file():

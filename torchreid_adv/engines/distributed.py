@@ -17,27 +17,27 @@ from torchreid_adv.integration.checkpoints import unwrap
 
 
 class _Silent:
-    """Stands for the tensorboard writer of a process that does not lead."""
+    """Replaces the tensorboard writer in processes that do not lead."""
 
     def add_scalar(self, *args: Any, **keywords: Any) -> None:
-        """Write nothing."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Close nothing."""
+        """Do nothing."""
 
 
 class DistributedMixin(Base):
-    """Each process trains on its part of each batch; gradients are averaged, the first one tests.
+    """Each process trains on its part of each batch; gradients are averaged; the leader tests.
 
-    Hard pairs of a triplet loss are mined in each process's part, and BatchNorm's statistics are
-    those of the part; at the end of an epoch all processes take over the first one's running ones.
+    Hard pairs of a triplet loss are mined within each process's part, and BatchNorm normalizes by
+    the statistics of the part; after each epoch all processes copy the leader's running statistics.
     """
 
     team: Team
     model: Any
 
     def train(self, *args: Any, **keywords: Any) -> None:
-        """Train an epoch by its plan."""
+        """Train an epoch according to the plan."""
         self.train_loader.sampler.epoch = self.epoch
         super().train(*args, **keywords)
         if self.team.connected:
@@ -47,15 +47,15 @@ class DistributedMixin(Base):
     def two_stepped_transfer_learning(
         self, epoch: int, fixbase_epoch: int, open_layers: Any, model: Any = None
     ) -> None:
-        """Open layers by their names in the network itself."""
+        """Open layers by name in the network without DDP."""
         model = unwrap(self.model if model is None else model)
         super().two_stepped_transfer_learning(epoch, fixbase_epoch, open_layers, model=model)
 
     def test(self, *args: Any, **keywords: Any) -> float:
-        """Evaluate in the first process; the others wait, and return 0."""
+        """Evaluate in the leader; the others wait, and return 0."""
         rank1, wrapped = 0.0, self.model
         if self.leads:
-            self.model = unwrap(wrapped)  # nothing is exchanged meanwhile
+            self.model = unwrap(wrapped)  # no communication meanwhile
             try:
                 rank1 = super().test(*args, **keywords)
             finally:
@@ -64,24 +64,28 @@ class DistributedMixin(Base):
         return rank1
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
-        """Save in the first process."""
+        """Save in the leader."""
         if self.leads:
             super().save_model(epoch, rank1, save_dir, is_best=is_best)
 
 
 def distribute(engine: Any, cfg: AdvConfig, team: Team) -> None:
-    """Make an engine, built on a bare network, one of several that train together.
+    """Make an engine with a bare network one of several that train together.
 
     Args:
-        engine: torchreid's.
-        cfg: of the training; ``train.batch_size`` counts the images of all processes together.
-        team: this process and the others; one alone trains by the same plan.
+        engine: the torchreid engine.
+        cfg: config of the training; ``train.batch_size`` counts the images of all processes.
+        team: this process and the others; a single process follows the same plan.
 
     Raises:
-        ConfigError: batches that cannot be cut.
+        ConfigError: batches cannot be divided.
     """
-    own: Any = type(engine)
-    engine.__class__ = type(own.__name__, (DistributedMixin, own), {"__module__": own.__module__})
+    engine_class: Any = type(engine)
+    engine.__class__ = type(
+        engine_class.__name__,
+        (DistributedMixin, engine_class),
+        {"__module__": engine_class.__module__},
+    )
     engine.team, engine.leads = team, team.leads
     data = engine.datamanager
     seed = int(lookup(cfg, "train.seed", 0))
@@ -95,14 +99,14 @@ def distribute(engine: Any, cfg: AdvConfig, team: Team) -> None:
 
 
 def _wrapped(model: torch.nn.Module, cfg: AdvConfig) -> DistributedDataParallel:
-    """Return the network in DDP: NCCL where each process has a GPU of its own, else gloo."""
+    """Wrap the network in DDP: NCCL if each process has its own GPU, else gloo."""
     gpu = next(model.parameters()).is_cuda
-    own = gpu and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= torch.cuda.device_count()
+    has_own_gpu = gpu and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= torch.cuda.device_count()
     mining_only = lookup(cfg, "loss.name") == "triplet" and not lookup(cfg, "loss.triplet.weight_x")
     return DistributedDataParallel(
         model,
         device_ids=[torch.cuda.current_device()] if gpu else None,
-        process_group=distributed.new_group(backend="nccl") if own else None,
-        broadcast_buffers=False,  # clean and adversarial images share BatchNorm in one step
+        process_group=distributed.new_group(backend="nccl") if has_own_gpu else None,
+        broadcast_buffers=False,  # a step passes clean and adversarial images
         find_unused_parameters=bool(lookup(cfg, "train.fixbase_epoch", 0)) or mining_only,
     )

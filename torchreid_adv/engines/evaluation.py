@@ -35,10 +35,10 @@ ENGINE_RULES = ("dist_metric", "normalize_feature", "rerank", "ranks", "use_metr
 
 
 def in_order(features: Features) -> Features:
-    """Return features in the order of their files' names, as all other commands have them.
+    """Return features ordered by file name, as in all other commands.
 
-    Equally near images rank in the order of the gallery, and drawn galleries depend on it, so that
-    an engine scores as these commands do. Names that are only numbers stay in their order.
+    Ties rank in the order of the gallery, and drawn galleries depend on it, so this makes an engine
+    score as these commands do. If names are only numbers, the order is kept.
     """
     if all(name.isdigit() for name in features.image_ids):
         return features
@@ -48,24 +48,24 @@ def in_order(features: Features) -> Features:
 
 @ENGINES.register("evaluation", internal=True)
 class EvaluationMixin(Base):
-    """Evaluation that every adapted engine gets: same log lines, same numbers, less time.
+    """The evaluation of every adapted engine: same log lines, same numbers, less time.
 
-    ``results`` maps the data set's name to the :class:`RetrievalResult` of its last evaluation. An
-    engine that has an ``_evaluate`` of its own keeps it.
+    ``results`` maps each data set's name to the :class:`RetrievalResult` of its last evaluation. An
+    engine that overrides ``_evaluate`` keeps its own.
     """
 
     results: dict[str, RetrievalResult]
     adv_config: AdvConfig
     defense_draws: int
-    leads = True  # of several processes that train together, the one that writes
-    trains_network = True  # what is trained is the network, and so what checkpoints hold
+    leads = True  # whether this process writes, if several train together
+    trains_network = True  # whether the network is trained, and so stored in checkpoints
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config; called once, when the engine is adapted.
+        """Read the config; called once, when the engine is adapted.
 
         Raises:
-            ConfigError: the protocol or the defense of the evaluation cannot be built; said before
-                training.
+            ConfigError: the protocol or the defense of the evaluation cannot be built; raised
+                before training.
         """
         for loaders in self.test_loader.values():
             Protocol.configured(cfg, loaders["gallery"].dataset)
@@ -74,7 +74,7 @@ class EvaluationMixin(Base):
         self.defense_draws = defend_tests(self, cfg)
 
     def before_training(self) -> None:
-        """Refuse a training that would train by no batch, or could not be tested at its end.
+        """Refuse a training that has no batch, or that cannot be tested at its end.
 
         Raises:
             ConfigError: there are fewer training images than a batch takes.
@@ -87,20 +87,22 @@ class EvaluationMixin(Base):
                 check_testable(name, loaders["query"], loaders["gallery"])
 
     def test(self, *args: Any, save_dir: str = "", **keywords: Any) -> float:
-        """Save what was trained so far, so that no failing test loses it, then evaluate."""
+        """Save first, so that a failing test loses no training; then evaluate."""
         if self.trains_network and save_dir and "max_epoch" in vars(self):
-            with contextlib.redirect_stdout(io.StringIO()):  # it is saved again with its rank-1
+            with contextlib.redirect_stdout(
+                io.StringIO()
+            ):  # it will be saved again with its rank-1
                 self.save_before_test(save_dir)
         rank1: float = super().test(*args, save_dir=save_dir, **keywords)
         return rank1
 
     def save_before_test(self, save_dir: str) -> None:
-        """Save the checkpoint of the epoch, whose rank-1 is not known yet."""
+        """Save the checkpoint of the epoch, without its rank-1."""
         with whole_checkpoints(save_dir, self.leads) as folder:
             super().save_model(self.epoch, math.nan, folder)
 
     def extract_features(self, input: Tensor) -> Tensor:
-        """Return features, averaged over the draws of a defense where it has several."""
+        """Return features, averaged over the draws of a random defense."""
         if self.defense_draws == 1:
             features: Tensor = super().extract_features(input)
         else:
@@ -110,16 +112,16 @@ class EvaluationMixin(Base):
 
     @torch.no_grad()
     def _evaluate(self, dataset_name: str = "", **keywords: Any) -> tuple[float, float]:
-        """Print what torchreid prints, plus mINP, and return (rank-1, mAP).
+        """Print torchreid's lines, plus mINP, and return (rank-1, mAP).
 
         Args:
             dataset_name: the target.
-            keywords: as torchreid's ``Engine._evaluate``.
+            keywords: those of torchreid's ``Engine._evaluate``.
         """
         stock = torchreid_module("engine.engine").Engine._evaluate
-        own = super()._evaluate
-        if getattr(own, "__func__", None) is not stock:
-            return own(dataset_name=dataset_name, **keywords)
+        evaluate = super()._evaluate
+        if getattr(evaluate, "__func__", None) is not stock:
+            return evaluate(dataset_name=dataset_name, **keywords)
         protocol = self._protocol(keywords)
         query = self._features(keywords["query_loader"], "query")
         gallery = self._features(keywords["gallery_loader"], "gallery")
@@ -134,27 +136,27 @@ class EvaluationMixin(Base):
     def evaluated(
         self, name: str, sides: dict[str, Features], protocol: Protocol, keywords: dict[str, Any]
     ) -> None:
-        """Do what a training mixin adds to the evaluation of a data set; nothing here.
+        """Extend the evaluation of a data set in a training mixin; does nothing here.
 
         Args:
             name: the data set.
             sides: features of ``query`` and ``gallery``, in the order of the loaders.
-            protocol: by which they were scored.
-            keywords: of torchreid's ``Engine._evaluate``.
+            protocol: the rules of the scores.
+            keywords: those of torchreid's ``Engine._evaluate``.
         """
 
     def print_scores(
         self, sides: dict[str, Features], protocol: Protocol, keywords: dict[str, Any]
     ) -> dict[str, RetrievalResult]:
-        """Score features and print the scores; the first ones are those that torchreid asks for.
+        """Score features and print the scores; the first scores are those torchreid asks for.
 
-        With torchreid's ``rerank`` these are of the re-ranked distances alone. With
-        ``adv.evaluation.rerank`` they come after those of the plain ones.
+        With torchreid's ``rerank`` these are only the re-ranked scores. With
+        ``adv.evaluation.rerank`` re-ranked scores follow the plain ones.
 
         Args:
             sides: features of ``query`` and ``gallery``.
             protocol: the rules.
-            keywords: of torchreid's ``Engine._evaluate``.
+            keywords: those of torchreid's ``Engine._evaluate``.
 
         Returns:
             ``plain``, ``reranked`` or both.
@@ -165,12 +167,12 @@ class EvaluationMixin(Base):
             del kinds["reranked"]
         elif keywords.get("rerank"):
             del kinds["plain"]
-        found = {kind: rules.evaluate(*pair) for kind, rules in kinds.items()}
-        for number, result in enumerate(found.values()):
+        results = {kind: rules.evaluate(*pair) for kind, rules in kinds.items()}
+        for number, result in enumerate(results.values()):
             if number:
                 print("** Re-ranked **")
             print(*result.lines(keywords.get("ranks", [1, 5, 10, 20])), sep="\n")
-        return found
+        return results
 
     def _scored(
         self,
@@ -182,17 +184,18 @@ class EvaluationMixin(Base):
         print(f"Computing distance matrix with metric={protocol.distance.name} ...")
         if keywords.get("rerank"):
             print("Applying person re-ranking ...")
-        own = protocol.name if protocol.name in PROTOCOLS else ""
-        print(f"Computing CMC and mAP {f'by the protocol {own} ' if own else ''}...")
+        protocol_name = protocol.name if protocol.name in PROTOCOLS else ""
+        rules = f"by the protocol {protocol_name} " if protocol_name else ""
+        print(f"Computing CMC and mAP {rules}...")
         print("** Results **")
-        found = self.print_scores(sides, protocol, keywords)
-        return next(iter(found.values()))
+        results = self.print_scores(sides, protocol, keywords)
+        return next(iter(results.values()))
 
     def _protocol(self, keywords: dict[str, Any]) -> Protocol:
-        """Return the rules of the keywords, with a distance that is fitted to the training images.
+        """Return the rules of the keywords, with a distance fitted to the training images.
 
         Raises:
-            ConfigError: rules that exclude each other, or pictures of drawn galleries.
+            ConfigError: rules exclude each other, or pictures of drawn galleries are requested.
         """
         data = getattr(keywords.get("gallery_loader"), "dataset", None)
         rules = {name: value for name, value in keywords.items() if name in ENGINE_RULES}
@@ -210,7 +213,7 @@ class EvaluationMixin(Base):
         return protocol
 
     def _train_loader(self) -> DataLoader[Any]:
-        """Return the training images, in order and through the test transform."""
+        """Return a loader of the training images, in order, with the test transform."""
         stock = self.datamanager.train_loader
         images = copy.copy(getattr(stock.dataset, "images", stock.dataset))
         if has_no_training(images):
@@ -262,6 +265,6 @@ class EvaluationMixin(Base):
         )
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
-        """Save with rank-1 as a plain float, which current torch reads back without unpickling."""
+        """Save with rank-1 as a plain float, which torch loads without unpickling."""
         with whole_checkpoints(save_dir, self.leads) as folder:
             super().save_model(epoch, float(rank1), folder, is_best=is_best)

@@ -134,7 +134,7 @@ class Guard:
         assert pids is not None
         step = 2.5 * self.attack.eps / STEPS
         search = dataclasses.replace(
-            self.attack, steps=STEPS, step_size=step, start="random", noise=0.0, kept={}
+            self.attack, steps=STEPS, step_size=step, start="random", noise=0.0, cache={}
         )
         with torch.no_grad(), frozen(model):
             clean = _unit(model(batch.images))

@@ -1,4 +1,4 @@
-"""The attack inside a training step: on the network as it is now, or learned before."""
+"""The attack inside a training step: on the current network, or learned before."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from torchreid_adv.models.prepare import Ready, frozen
 
 
 class GuidedDistance(Objective):
-    """Away from the identity's other images, towards the furthest other identity (GOAT).
+    """Moves away from other images of the identity, towards the furthest other one (GOAT).
 
     ``sum_i |f - p_i|^2 - |f - n|^2`` (Bouniot et al., Vulnerability of Person Re-Identification
     Models to Metric Adversarial Attacks, guide-sampling adversarial training), with features of the
-    model as it is now. The paper draws the guides p_i from the whole training set; here they are
-    the identity's other images in the batch, which cost nothing more: 4 of them, as in the paper,
-    with 5 images per identity. n is the clean image of another identity that is furthest.
+    current model. The paper draws the guides p_i from the whole training set; here they are the
+    other images of the identity in the batch, at no extra cost: 4 guides, as in the paper, with 5
+    images per identity. n is the furthest clean image of another identity.
 
     Args:
-        distance: the metric that is attacked.
+        distance: the distance to attack.
     """
 
     scope = "batch"
@@ -46,7 +46,7 @@ class GuidedDistance(Objective):
         self.distance = distance
 
     def describe(self) -> dict[str, Any]:
-        """Return the name of the metric, and what the references are."""
+        """Return the name of the metric, and the references."""
         return {
             "metric": self.distance.name,
             "normalized": self.distance.normalize,
@@ -54,13 +54,12 @@ class GuidedDistance(Objective):
         }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> distances to their own guides minus that to the furthest other image.
+        """Return images -> distances to their guides minus that to the furthest other image.
 
-        An image that is alone with its identity is pulled only, a batch of one identity is pushed
-        only.
+        Without guides an image is only pulled, and in a batch of one identity only pushed.
 
         Raises:
-            ConfigError: no pids, or one identity with one image only.
+            ConfigError: there are no pids, or only one image.
         """
         if batch.pids is None:
             raise ConfigError("this attack needs Batch(images, pids=...) to find guides")
@@ -77,7 +76,7 @@ class GuidedDistance(Objective):
 
         def losses(images: Tensor) -> Tensor:
             mapped = self.distance.map(embed(images))
-            # written out: a distance between equal features has no gradient in cdist
+            # explicit formula: cdist has no gradient between equal features
             squares = mapped.pow(2).sum(1, keepdim=True) + clean.pow(2).sum(1)
             push = ((squares - 2 * mapped @ clean.t()) * pushes).sum(1)
             pull = (mapped - clean[furthest]).pow(2).sum(1) * pulls
@@ -92,20 +91,20 @@ ONE_STEP = {"fgsm_rs": 1.25, "n_fgsm": 1.0}  # method -> size of its step in bou
 
 @dataclass(frozen=True)
 class InnerAttack:
-    """PGD on the network as it is now: frozen, in eval mode, gradients of the images alone.
+    """PGD on the current network: frozen, in eval mode, with gradients of the images only.
 
     Args:
-        objective: ``self``: away from the own feature; ``guided``: see :class:`GuidedDistance`;
+        objective: ``self``: away from the clean feature; ``guided``: see :class:`GuidedDistance`;
             ``classification``: cross-entropy of the identity.
-        distance: that ``self`` and ``guided`` attack.
+        distance: the distance for ``self`` and ``guided``.
         eps: L-infinity bound, pixel units of [0, 1].
         step_size: pixel units of [0, 1].
-        steps: how many.
-        start: ``random`` or ``zero``, which ``self`` cannot leave by itself.
-        seed: of the random start.
+        steps: number of steps.
+        start: ``random``, or ``zero``, where ``self`` has no gradient.
+        seed: seed of the random start.
         precision: ``fp32`` or ``bf16``, number format of the network during the attack.
         noise: k of N-FGSM, whose start is noise of k times eps; 0 = noise within eps.
-        kept: objective and graphs of the network that is trained.
+        cache: objective and CUDA graphs of the trained network.
     """
 
     objective: str
@@ -117,46 +116,46 @@ class InnerAttack:
     seed: int
     precision: str = "fp32"
     noise: float = 0.0
-    kept: dict[nn.Module, tuple[Objective, Graphed]] = field(
+    cache: dict[nn.Module, tuple[Objective, Graphed]] = field(
         default_factory=dict, compare=False, repr=False
     )
 
     @classmethod
     def configured(cls, cfg: AdvConfig, seed: int) -> InnerAttack:
-        """Return the attack of ``adv.training.*``.
+        """Build the attack of ``adv.training.*``.
 
         Raises:
-            ConfigError: a distance that cannot be attacked while features change, or an objective
-                that does not leave its start.
+            ConfigError: the distance cannot be attacked while features change, or the objective
+                has no gradient at the start.
         """
-        chosen, distance = cfg.adv.training, configured_distance(cfg)
+        settings, distance = cfg.adv.training, configured_distance(cfg)
         if isinstance(distance, FittedDistance) or not distance.squared_euclidean:
             raise ConfigError(
                 f"adversarial training attacks features while they change, and '{distance.name}' "
                 "is not made for that; set adv.attack.metric 'euclidean' or 'cosine'"
             )
-        if chosen.objective == "self" and chosen.start == "zero":
+        if settings.objective == "self" and settings.start == "zero":
             raise ConfigError(
                 "adv.training.objective 'self' has no gradient at the clean image; set "
                 "adv.training.start 'random'"
             )
-        one_step = chosen.method in ONE_STEP
-        if one_step and (chosen.steps not in (None, 1) or chosen.start != "random"):
+        one_step = settings.method in ONE_STEP
+        if one_step and (settings.steps not in (None, 1) or settings.start != "random"):
             raise ConfigError(
-                f"adv.training.method '{chosen.method}' takes one step from a random start; leave "
-                "adv.training.steps and adv.training.start out, or set method 'pgd'"
+                f"adv.training.method '{settings.method}' takes one step from a random start; "
+                "leave adv.training.steps and adv.training.start out, or set method 'pgd'"
             )
-        usual = ONE_STEP[chosen.method] * chosen.eps if one_step else STEP_SIZE
+        usual = ONE_STEP[settings.method] * settings.eps if one_step else STEP_SIZE
         return cls(
-            objective=chosen.objective,
+            objective=settings.objective,
             distance=distance,
-            eps=from_levels(chosen.eps),
-            step_size=from_levels(usual if chosen.step_size is None else chosen.step_size),
-            steps=1 if one_step else STEPS if chosen.steps is None else chosen.steps,
-            start=chosen.start,
+            eps=from_levels(settings.eps),
+            step_size=from_levels(usual if settings.step_size is None else settings.step_size),
+            steps=1 if one_step else STEPS if settings.steps is None else settings.steps,
+            start=settings.start,
             seed=seed,
-            precision=chosen.precision,
-            noise=chosen.noise if chosen.method == "n_fgsm" else 0.0,
+            precision=settings.precision,
+            noise=settings.noise if settings.method == "n_fgsm" else 0.0,
         )
 
     def within(self, eps: float) -> InnerAttack:
@@ -164,12 +163,12 @@ class InnerAttack:
         return replace(self, eps=eps, step_size=self.step_size * eps / self.eps)
 
     def __call__(self, model: PixelModel, batch: Batch) -> Tensor:
-        """Return the adversarial pixels (N, 3, H, W) in [0, 1]; the model is left as it was.
+        """Return the adversarial pixels (N, 3, H, W) in [0, 1]; the model is left unchanged.
 
         Raises:
-            ConfigError: ``classification`` and a network without one linear classifier.
+            ConfigError: ``classification`` needs a network with a single linear classifier.
         """
-        objective, graphed = self._kept(model)
+        objective, graphed = self._cached(model)
         budget = Budget(
             eps=self.eps,
             step_size=self.step_size,
@@ -181,17 +180,17 @@ class InnerAttack:
         if self.noise:
             loop.perturbation = NoisyDelta(self.eps, self.noise)
         if not batch.images.is_cuda or self.precision != "fp32" or type(model) is not PixelModel:
-            return loop(model, batch).images  # of a copy, whose BatchNorm is folded
+            return loop(model, batch).images  # on a copy with folded BatchNorm
         graphed.refresh()
         live = PixelModel(graphed, **model.settings())
-        with frozen(model):  # a GPU waits for Python; graphs last for the whole training
+        with frozen(model):  # on a GPU, Python is the bottleneck; graphs serve the whole training
             return loop(Ready(live), batch).images
 
-    def _kept(self, model: PixelModel) -> tuple[Objective, Graphed]:
-        if model.network not in self.kept:
-            self.kept.clear()
-            self.kept[model.network] = self._objective(model), Graphed(model.network)
-        return self.kept[model.network]
+    def _cached(self, model: PixelModel) -> tuple[Objective, Graphed]:
+        if model.network not in self.cache:
+            self.cache.clear()
+            self.cache[model.network] = self._objective(model), Graphed(model.network)
+        return self.cache[model.network]
 
     def _objective(self, model: PixelModel) -> Objective:
         if self.objective == "classification":
@@ -201,56 +200,56 @@ class InnerAttack:
 
 @dataclass(frozen=True)
 class LearnedInner:
-    """What was learned before, the same in every step whatever the network is by then.
+    """A perturbation learned before, the same in every step, independent of the network.
 
     Args:
-        perturbation: universal, or a generator.
+        perturbation: a universal perturbation or a generator.
     """
 
     perturbation: Learned
 
     @classmethod
     def configured(cls, cfg: AdvConfig) -> LearnedInner:
-        """Return what ``adv.training.universal`` names.
+        """Load the perturbation of ``adv.training.universal``.
 
         Raises:
-            ConfigError: no file, one of another bound, or keys of a search.
+            ConfigError: the file is missing or has another bound, or steps are configured.
         """
-        chosen = cfg.adv.training
-        if not chosen.universal:
+        settings = cfg.adv.training
+        if not settings.universal:
             raise ConfigError(
                 "adv.training.objective 'universal' perturbs by what was learned before; name its "
                 "file in adv.training.universal, and learn one with adv.engine meta_attack or "
                 "mis_ranking"
             )
-        if chosen.steps is not None or chosen.step_size is not None:
+        if settings.steps is not None or settings.step_size is not None:
             raise ConfigError(
                 "adv.training.objective 'universal' takes no steps; leave adv.training.steps and "
                 "adv.training.step_size None"
             )
-        eps = from_levels(chosen.eps)
-        return cls(load_learned(chosen.universal, eps, key="adv.training.eps")[0])
+        eps = from_levels(settings.eps)
+        return cls(load_learned(settings.universal, eps, key="adv.training.eps")[0])
 
     @torch.no_grad()
     def __call__(self, model: PixelModel, batch: Batch) -> Tensor:
-        """Return the adversarial pixels (N, [T,] 3, H, W) in [0, 1]; the model plays no part."""
-        own, images = self.perturbation.to(batch.images.device), batch.images
-        return own(images.flatten(0, -4)).view_as(images)
+        """Return the adversarial pixels (N, [T,] 3, H, W) in [0, 1]; the model is ignored."""
+        perturbation, images = self.perturbation.to(batch.images.device), batch.images
+        return perturbation(images.flatten(0, -4)).view_as(images)
 
 
 def configured_inner(cfg: AdvConfig, seed: int) -> InnerAttack | LearnedInner:
-    """Return the attack of ``adv.training.*`` in training.
+    """Build the attack of ``adv.training.*``.
 
     Raises:
         ConfigError: see :meth:`InnerAttack.configured` and :meth:`LearnedInner.configured`.
     """
-    chosen = cfg.adv.training
-    if chosen.objective == "universal":
+    settings = cfg.adv.training
+    if settings.objective == "universal":
         return LearnedInner.configured(cfg)
-    if chosen.universal:
+    if settings.universal:
         raise ConfigError(
-            f"adv.training.objective '{chosen.objective}' does not use adv.training.universal; set "
-            "the objective 'universal', or leave the file ''"
+            f"adv.training.objective '{settings.objective}' does not use adv.training.universal; "
+            "set the objective 'universal', or leave the file ''"
         )
     return InnerAttack.configured(cfg, seed)
 

@@ -1,4 +1,4 @@
-"""What engines share that learn an attack for all images against the engine's own network."""
+"""Shared parts of engines that learn one attack for all images against their network."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from torchreid_adv.models import fingerprint
 from torchreid_adv.models.prepare import Prepared
 from torchreid_adv.version import __version__
 
-META = ("meta", "two_step")  # ways of adv.meta.learning with a meta-test
-ALONE = ("source", "twice")  # those that see the sources alone
+META = ("meta", "two_step")  # values of adv.meta.learning with a meta-test
+ALONE = ("source", "twice")  # values that use only the source sets
 
 
 class LearnedAttackMixin(MetricAttackMixin):
-    """Each batch moves what is learned; the network never changes.
+    """Each batch updates the learned attack; the network never changes.
 
-    After the last epoch it is written to ``learned_file`` in the folder of the run, and the targets
-    are attacked with it as by ``attack-gallery``. What is learned is in ``fitting``.
+    After the last epoch the attack is written to ``learned_file`` in the run's folder, and the
+    targets are attacked with it as by ``attack-gallery``. ``fitting`` holds what is learned.
     """
 
-    learned_file: str  # that is written
-    learned_name: str  # that applies it
+    learned_file: str  # name of the written file
+    learned_name: str  # name of the attack that applies it
     train_loader: Any
     learning_config: AdvConfig
     virtual: EndlessLoader | None
@@ -43,28 +43,28 @@ class LearnedAttackMixin(MetricAttackMixin):
     _prepared: Prepared | None = None
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config, and the data that it asks for.
+        """Read the config, and load the data that it requires.
 
         Raises:
-            ConfigError: keys that exclude each other, or a network without weights.
-            DataError: the virtual set is not there.
+            ConfigError: keys exclude each other, or the network has no weights.
+            DataError: the virtual set is missing.
         """
         super().adapt(cfg)
         check_learning(cfg)
         self.learning_config, self.virtual, self.fitting = cfg, None, None
-        stock, chosen = self.train_loader, cfg.adv.meta
-        if chosen.learning == "twice":
+        stock, settings = self.train_loader, cfg.adv.meta
+        if settings.learning == "twice":
             self.virtual = EndlessLoader(loader_like(stock, stock.dataset, cfg))
-        elif chosen.learning != "source":
-            other = training_set(cfg, chosen.virtual, stock.dataset.transform)
-            if chosen.learning in META:
+        elif settings.learning != "source":
+            other = training_set(cfg, settings.virtual, stock.dataset.transform)
+            if settings.learning in META:
                 self.virtual = EndlessLoader(loader_like(stock, other, cfg))
             else:
-                joined = stock.dataset + other if chosen.learning == "joined" else other
+                joined = stock.dataset + other if settings.learning == "joined" else other
                 self.datamanager.train_loader = stock = loader_like(stock, joined, cfg)
-        self.train_loader = EndlessLoader(stock, chosen.iterations)
+        self.train_loader = EndlessLoader(stock, settings.iterations)
 
-    trains_network = False  # it stays as it is; what was learned is written by itself
+    trains_network = False  # the network is fixed; the attack has its own file
 
     def train(self, *args: Any, **keywords: Any) -> None:
         """Learn for an epoch."""
@@ -75,10 +75,10 @@ class LearnedAttackMixin(MetricAttackMixin):
         super().train(*args, **keywords)
 
     def forward_backward(self, data: Any) -> dict[str, float]:
-        """Take one step of what is learned.
+        """Take one step of the attack.
 
         Raises:
-            DataError: a loss that is not finite.
+            DataError: the loss is not finite.
         """
         batch = self._batch(data)
         other = None if self.virtual is None else self._batch(self.virtual.next())
@@ -96,37 +96,41 @@ class LearnedAttackMixin(MetricAttackMixin):
         return summary
 
     def test(self, *args: Any, save_dir: str = "", **keywords: Any) -> float:
-        """Evaluate; after the last epoch write what was learned, and attack the targets with it."""
+        """Evaluate; after the last epoch write the attack, and attack the targets with it."""
         if self.epoch + 1 >= getattr(self, "max_epoch", 0):
             path = self._write(Path(save_dir or "log"))
             self.attack_config = _applied(self.learning_config, self.learned_name, path)
         return super().test(*args, save_dir=save_dir, **keywords)
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
-        """Write what was learned so far, in the place of a network that did not change."""
+        """Write the attack so far, instead of the unchanged network."""
         self._write(Path(save_dir))
 
     def begin_learning(self) -> Any:
-        """Return what is going to learn."""
+        """Return the object that will learn."""
         raise NotImplementedError
 
     def learn(self, model: nn.Module, batch: Batch, virtual: Batch | None) -> dict[str, float]:
-        """Take one step against a prepared model; return ``loss``, and what else the log shows."""
+        """Take one step against a prepared model; return ``loss``, and other values to log."""
         raise NotImplementedError
 
     def save_learned(self, path: Path, about: dict[str, Any]) -> None:
-        """Write what was learned, with a header."""
+        """Write the attack, with a header."""
         raise NotImplementedError
 
     def about_learned(self) -> dict[str, Any]:
-        """Return what the header says of how it was learned."""
-        cfg, chosen, model = self.learning_config, self.learning_config.adv.meta, pixel_model(self)
+        """Return the header: how the attack was learned."""
+        cfg, settings, model = (
+            self.learning_config,
+            self.learning_config.adv.meta,
+            pixel_model(self),
+        )
         return {
             "version": __version__,
             "space": "network",
-            "trained_on": [] if chosen.learning == "virtual" else list(self.datamanager.sources),
-            "virtual": "" if chosen.learning in ALONE else chosen.virtual,
-            "learning": chosen.learning,
+            "trained_on": [] if settings.learning == "virtual" else list(self.datamanager.sources),
+            "virtual": "" if settings.learning in ALONE else settings.virtual,
+            "learning": settings.learning,
             "model": lookup(cfg, "model.name", type(model.network).__name__),
             "model_sha256": fingerprint(model.network),
             "input": list(model.size),
@@ -135,23 +139,25 @@ class LearnedAttackMixin(MetricAttackMixin):
         }
 
     def _check_free(self, folder: Path) -> None:
-        """Refuse a folder whose run is of something learned otherwise, before that is replaced.
+        """Refuse a folder with the run of an attack that was learned otherwise.
 
         Raises:
-            ConfigError: another run is there, to which the attack could not be added.
+            ConfigError: another run is in the folder.
         """
         if not (folder / RUN).is_file():
             return
-        with tempfile.TemporaryDirectory() as kept:
-            own = Path(kept) / self.learned_file
-            self.save_learned(own, self.about_learned())
-            here, there = settings_in(own), settings_in(folder / self.learned_file)
-        names = [n for n in here if n != "steps" and here[n] != there.get(n)]
+        with tempfile.TemporaryDirectory() as temporary:
+            new_file = Path(temporary) / self.learned_file
+            self.save_learned(new_file, self.about_learned())
+            new_facts, stored_facts = settings_in(new_file), settings_in(folder / self.learned_file)
+        names = [n for n in new_facts if n != "steps" and new_facts[n] != stored_facts.get(n)]
         if names:
-            found = "; ".join(f"{n} {there.get(n)!r} there, {here[n]!r} here" for n in names[:3])
+            differences = "; ".join(
+                f"{n} {stored_facts.get(n)!r} there, {new_facts[n]!r} here" for n in names[:3]
+            )
             raise ConfigError(
-                f"'{folder / RUN}' belongs to a run of another learned attack ({found}); choose "
-                "another data.save_dir or remove it"
+                f"'{folder / RUN}' belongs to a run of another learned attack ({differences}); "
+                "choose another data.save_dir or remove it"
             )
 
     def _write(self, folder: Path) -> Path:
@@ -169,10 +175,10 @@ class LearnedAttackMixin(MetricAttackMixin):
 
 
 def check_learning(cfg: AdvConfig) -> None:
-    """Refuse what no attack can be learned with.
+    """Refuse settings with which no attack can be learned.
 
     Raises:
-        ConfigError: keys that exclude each other, or a network without weights.
+        ConfigError: keys exclude each other, or the network has no weights.
     """
     engine = f"adv.engine {cfg.adv.engine}"
     if lookup(cfg, "test.evaluate", False):
@@ -182,7 +188,7 @@ def check_learning(cfg: AdvConfig) -> None:
         )
     if lookup(cfg, "model.load_weights") == "" and not lookup(cfg, "model.resume", ""):
         raise ConfigError(
-            f"{engine} learns against a trained network, which it leaves as it is; name its "
+            f"{engine} learns against a trained network, which it does not change; name its "
             "checkpoint in model.load_weights"
         )
     if cfg.adv.attack.steps is not None or cfg.adv.attack.targeted:
@@ -199,7 +205,7 @@ def check_learning(cfg: AdvConfig) -> None:
 
 
 def _applied(cfg: AdvConfig, attack: str, path: Path) -> AdvConfig:
-    """Return the config of the attack with what was learned."""
+    """Return a config that applies the learned attack."""
     applied = cfg.clone()
     applied.adv.attack.update(
         name=attack,

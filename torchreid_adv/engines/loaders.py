@@ -1,4 +1,4 @@
-"""Training batches: of another set, of any number an epoch, and the same in every process."""
+"""Training batches: of another set, any number per epoch, the same in every process."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from torchreid_adv.integration.samplers import check_identities
 
 
 class EndlessLoader:
-    """A loader that begins again when it ends; an epoch goes on where the last one stopped.
+    """A loader that restarts when it ends; an epoch continues where the last one stopped.
 
     Args:
-        loader: torchreid's.
-        count: batches of an epoch; 0 = all of the loader.
+        loader: torchreid's loader.
+        count: batches per epoch; 0 = all of the loader.
 
     Raises:
         ConfigError: the loader has no batch.
@@ -52,12 +52,12 @@ class EndlessLoader:
         return next(self._batches)
 
     def restart(self) -> None:
-        """Begin the loader again with the next batch."""
+        """Restart the loader at the next batch."""
         self._batches = self._endless()
 
     @property
     def sampler(self) -> Any:
-        """That of the loader, which a checkpoint asks for its state."""
+        """The loader's sampler, whose state checkpoints store."""
         return self.loader.sampler
 
     def _endless(self) -> Iterator[Any]:
@@ -66,7 +66,7 @@ class EndlessLoader:
 
 
 def loader_like(stock: DataLoader[Any], dataset: Any, cfg: AdvConfig) -> DataLoader[Any]:
-    """Return a loader of another data set with the sampler, sizes and workers of one."""
+    """Return a loader of another data set with the same sampler, sizes and workers."""
     return DataLoader(
         dataset,
         sampler=sampler_like(stock.sampler, dataset.train, stock.batch_size or 1, cfg),
@@ -81,13 +81,13 @@ def sampler_like(stock: Any, rows: list[Any], size: int, cfg: AdvConfig) -> Any:
     """Return the sampler of ``sampler.*`` for other images.
 
     Args:
-        stock: the engine's own, of which kind it is where the config does not say.
-        rows: of the data set, as torchreid holds them.
-        size: images of a batch.
+        stock: the engine's sampler; its kind is used if the config does not set one.
+        rows: rows of the data set, in torchreid's form.
+        size: images per batch.
         cfg: the config.
 
     Raises:
-        ConfigError: too few identities for a batch.
+        ConfigError: there are too few identities for a batch.
     """
     build = torchreid_module("data.datamanager").build_train_sampler
     numbers = {
@@ -100,11 +100,11 @@ def sampler_like(stock: Any, rows: list[Any], size: int, cfg: AdvConfig) -> Any:
 
 
 def training_set(cfg: AdvConfig, name: str, transform: Any) -> Any:
-    """Return the training images of a data set as torchreid holds them.
+    """Return the training images of a data set in torchreid's form.
 
     Raises:
-        ConfigError: nobody knows the name.
-        DataError: the set is not there.
+        ConfigError: the name is unknown.
+        DataError: the set is missing.
     """
     root = lookup(cfg, "data.root", ".")
     with reading(f"the data set '{name}' below '{root}'"):
@@ -113,20 +113,20 @@ def training_set(cfg: AdvConfig, name: str, transform: Any) -> Any:
         )
 
 
-Place = tuple[int, int, int]  # epoch, place in the epoch's plan, row of the data set
+Place = tuple[int, int, int]  # epoch, position in the epoch's plan, row of the data set
 
 
 class SharedSampler(Sampler[Place]):
-    """The order of another sampler, drawn by a seed and the epoch, the same in every process.
+    """The order of another sampler, seeded by the epoch and the same in every process.
 
-    The plan is cut into batches of all processes together; each takes the rows that follow each
-    other, so that an identity sampler's P x K batch is cut between identities.
+    The plan is divided into batches for all processes together; each process takes consecutive
+    rows, so an identity sampler's P x K batch is divided between identities.
 
     Args:
         sampler: draws the order from the generators of Python, numpy or torch.
-        batch_size: of all processes together.
+        batch_size: batch size of all processes together.
         team: this process and the others.
-        seed: of the plan.
+        seed: seed of the plan.
     """
 
     def __init__(self, sampler: Any, *, batch_size: int, team: Team, seed: int) -> None:
@@ -136,10 +136,10 @@ class SharedSampler(Sampler[Place]):
     def __iter__(self) -> Iterator[Place]:
         with kept_random_state(), seeded_by(self.seed, self.epoch):
             rows = list(self.sampler)
-        own = self.batch_size // self.team.world
+        share_size = self.batch_size // self.team.world
         for start in range(0, len(rows) - self.batch_size + 1, self.batch_size):
-            first = start + self.team.rank * own
-            for place in range(first, first + own):
+            first = start + self.team.rank * share_size
+            for place in range(first, first + share_size):
                 yield self.epoch, place, int(rows[place])
 
     def __len__(self) -> int:
@@ -147,11 +147,11 @@ class SharedSampler(Sampler[Place]):
 
 
 class PlannedImages(Dataset[Any]):
-    """A training set whose random transforms are drawn by the place of an image in the plan.
+    """A training set whose random transforms depend on the position of an image in the plan.
 
     Args:
         images: torchreid's data set.
-        seed: of the draws.
+        seed: seed of the draws.
     """
 
     def __init__(self, images: Any, seed: int) -> None:
@@ -167,15 +167,15 @@ class PlannedImages(Dataset[Any]):
 
 
 def planned_loader(loader: DataLoader[Any], *, team: Team, seed: int) -> DataLoader[Any]:
-    """Return a training loader that gives this process its part of each batch.
+    """Return a training loader with this process's part of each batch.
 
     Args:
-        loader: torchreid's, for batches of all processes together.
+        loader: torchreid's loader, for batches of all processes together.
         team: this process and the others.
-        seed: of the plan.
+        seed: seed of the plan.
 
     Raises:
-        ConfigError: batches that cannot be cut into equal parts of whole identities.
+        ConfigError: batches cannot be divided into equal parts of whole identities.
     """
     size, instances = int(loader.batch_size or 1), getattr(loader.sampler, "num_instances", 1)
     if size % (team.world * instances):

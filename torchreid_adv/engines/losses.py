@@ -20,14 +20,14 @@ from torchreid_adv.integration.layout import torchreid_module
 
 @dataclass(frozen=True)
 class ReidLoss:
-    """Triplet loss and cross-entropy, weighted, as a stock engine adds them up.
+    """Weighted sum of triplet loss and cross-entropy, as in a stock engine.
 
     Args:
         identity: cross-entropy with one class per identity.
-        weight_x: of the cross-entropy.
-        triplet: hard-mining triplet loss; None = the network gives logits alone.
-        weight_t: of the triplet loss.
-        compute: the engine's ``compute_loss``, which takes lists of outputs, too.
+        weight_x: weight of the cross-entropy.
+        triplet: hard-mining triplet loss; None = the network returns only logits.
+        weight_t: weight of the triplet loss.
+        compute: the engine's ``compute_loss``, which also accepts lists of outputs.
     """
 
     identity: nn.Module
@@ -41,7 +41,7 @@ class ReidLoss:
         """Return the losses of torchreid's softmax or triplet engine for images.
 
         Raises:
-            ConfigError: another engine.
+            ConfigError: the engine is another one.
         """
         stock = torchreid_module("engine")
         if isinstance(engine, stock.ImageTripletEngine):
@@ -55,20 +55,20 @@ class ReidLoss:
         )
 
     def with_classes(self, count: int) -> ReidLoss:
-        """Return the same losses for a set of so many identities."""
+        """Return the same losses for another number of identities."""
         identity: Any = copy.copy(self.identity)
         identity.num_classes = count
         return replace(self, identity=identity)
 
     def __call__(self, outputs: Any, pids: Tensor) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss, and the accuracy on the identities where it has a part.
+        """Return the loss, and the accuracy on the identities if it is used.
 
         Args:
-            outputs: of the network in training.
+            outputs: outputs of the network in training mode.
             pids: (N,) from 0.
 
         Raises:
-            ConfigError: the network gives something else than this engine's losses need.
+            ConfigError: the outputs are not what this engine's losses need.
         """
         logits, features = self._split(outputs)
         parts: list[Tensor] = []
@@ -104,19 +104,19 @@ class ReidLoss:
 
 
 class Consistency:
-    """``weight * mean |f - f'|^2`` of unit features, added to the losses of an engine as they are.
+    """``weight * mean |f - f'|^2`` of unit features, added to an engine's losses.
 
     The metric form of TRADES (Zhang et al., Theoretically Principled Trade-off between Robustness
-    and Accuracy), whose second term compares class scores. The features are what enters the
-    classifiers, and the term's gradient is added to theirs while the engine's loss goes backward:
-    the same as a sum of losses, whoever computes the other one.
+    and Accuracy), whose second term compares class scores. The features are the inputs of the
+    classifiers; the term's gradient is added to theirs during the backward pass of the engine's
+    loss. This equals a sum of losses, whoever computes the other one.
 
     Args:
-        network: out of DataParallel, with classifiers named as torchreid's are.
-        weight: of the term.
+        network: without DataParallel, with classifiers named as in torchreid.
+        weight: weight of the term.
 
     Raises:
-        ConfigError: it has none.
+        ConfigError: the network has no such classifiers.
     """
 
     def __init__(self, network: nn.Module, weight: float) -> None:
@@ -130,7 +130,7 @@ class Consistency:
 
     @contextlib.contextmanager
     def added(self, mixture: Mixture) -> Iterator[dict[str, float]]:
-        """Add the term inside the block; what is given holds its value, ``loss_c``, afterwards.
+        """Add the term inside the block; the yielded dict then holds its value, ``loss_c``.
 
         Raises:
             ConfigError: the loss did not go through the classifiers.
@@ -142,9 +142,9 @@ class Consistency:
             value, gradient = self._term(inputs[0].detach(), mixture)
             values.append(value)
 
-            def add(own: Tensor) -> Tensor:
+            def add(engine_gradient: Tensor) -> Tensor:
                 reached.append(True)
-                return own + gradient
+                return engine_gradient + gradient
 
             inputs[0].register_hook(add)
 

@@ -1,4 +1,4 @@
-"""``adv.engine: meta_attack``: learn a universal perturbation against the engine's own network."""
+"""``adv.engine: meta_attack``: learn a universal perturbation against the engine's network."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import ENGINES
 
 FILE = "universal.safetensors"
-STEPS_TO_BOUND = 10  # steps of the size that the paper's code takes to the bound
+STEPS_TO_BOUND = 10  # steps to the bound at the step size of the paper's code
 MOMENTUM = 1.0
 
 
 @ENGINES.register("meta_attack", title="learn one perturbation for all images, then attack with it")
 class MetaAttackMixin(LearnedAttackMixin):
-    """Each batch moves a universal perturbation; the network never changes.
+    """Each batch updates a universal perturbation; the network never changes.
 
-    After the last epoch it is written to ``universal.safetensors`` in the folder of the run, and
-    the targets are attacked with it as by ``attack-gallery``. What is learned is in ``fitting``.
+    After the last epoch it is written to ``universal.safetensors`` in the run's folder, and the
+    targets are attacked with it as by ``attack-gallery``. ``fitting`` holds what is learned.
     """
 
     learned_file = FILE
@@ -44,11 +44,11 @@ class MetaAttackMixin(LearnedAttackMixin):
     fitting: UniversalFit
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config, and the data that it asks for.
+        """Read the config, and load the data that it requires.
 
         Raises:
-            ConfigError: keys that exclude each other, or a network without weights.
-            DataError: the virtual set is not there.
+            ConfigError: keys exclude each other, or the network has no weights.
+            DataError: the virtual set is missing.
         """
         _check(cfg)
         super().adapt(cfg)
@@ -57,15 +57,15 @@ class MetaAttackMixin(LearnedAttackMixin):
         """Take one step of the perturbation, or two, see ``adv.meta.learning``."""
         if self.learning_config.adv.meta.learning == "twice" and virtual is not None:
             self.fitting.fit_step(model, batch)
-            batch, virtual = virtual, None  # the next one of the sources
+            batch, virtual = virtual, None  # the next batch of the sources
         return {"loss": -float(self.fitting.fit_step(model, batch, virtual).mean())}
 
     def update_lr(self, names: Any = None) -> None:
-        """Shrink the step; the network's own schedule rests."""
+        """Reduce the step size; the network's schedule is not used."""
         self.fitting.end_epoch(self.learning_config.adv.meta.decay)
 
     def get_current_lr(self, names: Any = None) -> float:
-        """Return the step size in gray levels, which the log shows as lr."""
+        """Return the step size in gray levels, logged as lr."""
         return to_levels(self.fitting.rule.param_groups[0]["lr"])
 
     def save_learned(self, path: Path, about: dict[str, Any]) -> None:
@@ -73,17 +73,17 @@ class MetaAttackMixin(LearnedAttackMixin):
         save_universal(path, self.fitting.perturbation, about)
 
     def about_learned(self) -> dict[str, Any]:
-        """Return what the header says of how it was learned."""
-        chosen = self.learning_config.adv.meta
-        inner = chosen.inner if chosen.learning in META else ""
-        return {**super().about_learned(), "loss": chosen.loss, "inner": inner}
+        """Return the header: how the perturbation was learned."""
+        settings = self.learning_config.adv.meta
+        inner = settings.inner if settings.learning in META else ""
+        return {**super().about_learned(), "loss": settings.loss, "inner": inner}
 
     def begin_learning(self) -> UniversalFit:
-        """Return what is going to learn the perturbation."""
-        cfg, chosen = self.learning_config, self.learning_config.adv.meta
+        """Return the object that learns the perturbation."""
+        cfg, settings = self.learning_config, self.learning_config.adv.meta
         eps, attack = from_levels(cfg.adv.attack.eps), cfg.adv.attack
         size = to_levels(eps) / STEPS_TO_BOUND if attack.step_size is None else attack.step_size
-        inner = None if chosen.inner_step_size is None else from_levels(chosen.inner_step_size)
+        inner = None if settings.inner_step_size is None else from_levels(settings.inner_step_size)
         return UniversalFit(
             self._objective(configured_distance(cfg)),
             self._perturbation(eps),
@@ -92,55 +92,57 @@ class MetaAttackMixin(LearnedAttackMixin):
                 lr=from_levels(size),
                 momentum=MOMENTUM if attack.momentum is None else attack.momentum,
             ),
-            start="random" if chosen.loss == "self" else "zero",
+            start="random" if settings.loss == "self" else "zero",
             inner=InnerStep(
-                kind=chosen.inner,
-                order=chosen.order,
+                kind=settings.inner,
+                order=settings.order,
                 step_size=inner,
-                kept=chosen.learning == "two_step",
+                kept=settings.learning == "two_step",
             ),
             seed=attack.seed,
             precision=attack.precision,
         )
 
     def _perturbation(self, eps: float) -> UniversalPerturbation:
-        """Return what is learned; a color shift is a delta of one pixel, which fits any image."""
-        chosen = self.learning_config.adv.meta
-        shift = chosen.perturbation == "shift"
+        """Return the perturbation to learn; a color shift is a delta of one pixel."""
+        settings = self.learning_config.adv.meta
+        shift = settings.perturbation == "shift"
         return UniversalPerturbation(
             eps,
-            kind="delta" if shift else chosen.perturbation,
+            kind="delta" if shift else settings.perturbation,
             size=(1, 1) if shift else (self.datamanager.height, self.datamanager.width),
-            cells=chosen.cells,
-            budget=chosen.budget,
+            cells=settings.cells,
+            budget=settings.budget,
         )
 
     def _objective(self, distance: Distance) -> Objective:
-        chosen = self.learning_config.adv.meta
-        if chosen.loss == "self":
+        settings = self.learning_config.adv.meta
+        if settings.loss == "self":
             return SelfDistance(distance)
-        if chosen.loss == "triplet":
-            return BatchTriplet(distance, margin=chosen.margin)
+        if settings.loss == "triplet":
+            return BatchTriplet(distance, margin=settings.margin)
         self.set_model_mode("eval")
         with torch.no_grad():
-            found = distance.map(self._features(self._train_loader(), "train").values)
+            features = distance.map(self._features(self._train_loader(), "train").values)
         centers = cluster_centers(
-            found, chosen.centroids, seed=self.learning_config.adv.attack.seed
+            features, settings.centroids, seed=self.learning_config.adv.attack.seed
         )
         kinds: dict[str, Objective] = {
-            "centroids": CentroidTriplet(distance, centers, margin=chosen.margin),
+            "centroids": CentroidTriplet(distance, centers, margin=settings.margin),
             "labels": LabelHinge(distance, centers),
             "list": ListReversal(distance, centers),
         }
-        return Summed(list(kinds.values())) if chosen.loss == "retrieval" else kinds[chosen.loss]
+        return (
+            Summed(list(kinds.values())) if settings.loss == "retrieval" else kinds[settings.loss]
+        )
 
 
 @ENGINES.register("universal_progress", internal=True)
 class UniversalProgressMixin(ProgressMixin, MetaAttackMixin):
-    """Learning inside another job, with its progress bar; nothing is evaluated or attacked."""
+    """Learning inside another job, with a progress bar; nothing is evaluated or attacked."""
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config for both."""
+        """Read the config for both."""
         MetaAttackMixin.adapt(self, cfg)
         ProgressMixin.adapt(self, cfg)
 
@@ -152,13 +154,13 @@ class UniversalProgressMixin(ProgressMixin, MetaAttackMixin):
 
 
 def _check(cfg: AdvConfig) -> None:
-    chosen, sampler = cfg.adv.meta, lookup(cfg, "sampler.train_sampler", "")
-    if chosen.loss == "triplet" and sampler == "RandomSampler":
+    settings, sampler = cfg.adv.meta, lookup(cfg, "sampler.train_sampler", "")
+    if settings.loss == "triplet" and sampler == "RandomSampler":
         raise ConfigError(
             "adv.meta.loss triplet needs several images of an identity in a batch; set "
             "sampler.train_sampler RandomIdentitySampler"
         )
-    if chosen.order == 2 and chosen.inner == "sign":
+    if settings.order == 2 and settings.inner == "sign":
         raise ConfigError(
             "a signed inner step has no second order; set adv.meta.inner sgd, or adv.meta.order 1"
         )

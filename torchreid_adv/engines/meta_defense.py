@@ -42,20 +42,20 @@ USED = {
         "clip",
     ),
 }
-OF_META = ("defense_order", "inner_lr", "clip")  # no part without a meta-test
+OF_META = ("defense_order", "inner_lr", "clip")  # unused without a meta-test
 
 
 def check_meta_defense(engine: Any, cfg: AdvConfig) -> None:
-    """Refuse what MetaDefense does not do.
+    """Refuse settings that MetaDefense does not support.
 
     Args:
-        engine: torchreid's, with the mixins.
+        engine: the torchreid engine, with the mixins.
         cfg: the config.
 
     Raises:
-        ConfigError: the first of it, and how to mend it.
+        ConfigError: the error names the first such setting, and how to fix it.
     """
-    chosen = cfg.adv.meta
+    settings = cfg.adv.meta
     if engine.datamanager.data_type != "image":
         raise ConfigError("adv.engine meta_defense is for data.type image, got video")
     if cfg.adv.attack.name != "universal":
@@ -63,24 +63,24 @@ def check_meta_defense(engine: Any, cfg: AdvConfig) -> None:
             "adv.engine meta_defense trains against a universal perturbation that was learned "
             "before; set adv.attack.name universal and name its file in adv.attack.weights"
         )
-    if chosen.learning in ("two_step", "twice"):
+    if settings.learning in ("two_step", "twice"):
         raise ConfigError(
-            f"adv.meta.learning {chosen.learning} is a way to learn a perturbation (adv.engine "
+            f"adv.meta.learning {settings.learning} is a way to learn a perturbation (adv.engine "
             "meta_attack); adv.engine meta_defense takes meta, source or joined"
         )
     for section in USED:
-        _check_unused(cfg, section, without=OF_META if chosen.learning != "meta" else ())
-    if chosen.learning == "virtual":
+        _check_unused(cfg, section, without=OF_META if settings.learning != "meta" else ())
+    if settings.learning == "virtual":
         raise ConfigError(
             "adv.engine meta_defense trains a network for data.sources; to train on the virtual "
             "set alone, name it there and set adv.meta.learning source"
         )
-    if chosen.learning == "joined" and chosen.virtual not in engine.datamanager.sources:
+    if settings.learning == "joined" and settings.virtual not in engine.datamanager.sources:
         raise ConfigError(
-            f"adv.meta.learning joined trains on both sets with one head; name '{chosen.virtual}' "
-            "in data.sources, too, so that torchreid builds it"
+            f"adv.meta.learning joined trains on both sets with one head; name "
+            f"'{settings.virtual}' in data.sources, too, so that torchreid builds it"
         )
-    if chosen.learning == "meta" and not lookup(cfg, "test.evaluate", False):
+    if settings.learning == "meta" and not lookup(cfg, "test.evaluate", False):
         _check_meta(engine, cfg)
 
 
@@ -110,7 +110,7 @@ def _check_meta(engine: Any, cfg: AdvConfig) -> None:
 
 
 def _own_step(engine: Any) -> Any:
-    """Return the ``forward_backward`` of the engine's own class, below the mixins."""
+    """Return the ``forward_backward`` of the engine's class, without the mixins."""
     ours = __name__.split(".")[0]
     kinds = [k for k in type(engine).__mro__ if k.__module__.split(".")[0] != ours]
     return next(vars(k)["forward_backward"] for k in kinds if "forward_backward" in vars(k))
@@ -130,11 +130,11 @@ def _check_unused(cfg: AdvConfig, section: str, without: tuple[str, ...]) -> Non
 
 @ENGINES.register("meta_defense", title="training against a universal attack, with a meta-test")
 class MetaDefenseMixin(AdversarialTrainingMixin):
-    """MetaDefense (Yang et al., 2022, Algorithm 2) and its ablations, by the engine's own losses.
+    """MetaDefense (Yang et al., 2022, Algorithm 2) and its ablations, with the engine's losses.
 
-    A random share of each batch is perturbed by one learned universal perturbation, which stays as
-    it is. ``adv.meta.learning`` says whether a virtual set is the meta-test of each step, or there
-    is none. Evaluations, checkpoints and reports are those of adversarial training.
+    A random share of each batch is perturbed by a fixed, learned universal perturbation.
+    ``adv.meta.learning`` says whether a virtual set is the meta-test of each step, or there is
+    none. Evaluations, checkpoints and reports are those of adversarial training.
     """
 
     train_loader: Any
@@ -144,53 +144,53 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
     head: VirtualHead | None
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config, the perturbation's file and the virtual set.
+        """Read the config; load the perturbation and the virtual set.
 
         Raises:
-            ConfigError: keys that exclude each other or have no part here, no file, an engine or a
-                network that this cannot be done with.
-            DataError: the virtual set is not there.
+            ConfigError: keys exclude each other or are not used here, the file is missing, or the
+                engine or network is not supported.
+            DataError: the virtual set is missing.
         """
         check_meta_defense(self, cfg)
         super().adapt(cfg)
         attack = configured_attack(cfg)
         assert isinstance(attack, Fitted)
         assert isinstance(attack.perturbation, UniversalPerturbation)
-        chosen = cfg.adv.meta
-        self.perturbation = attack.perturbation.part(chosen.perturbation)
+        settings = cfg.adv.meta
+        self.perturbation = attack.perturbation.part(settings.perturbation)
         self.meta_config, self.virtual, self.head = cfg, None, None
         if lookup(cfg, "test.evaluate", False):
             return
         stock = self.train_loader
-        if chosen.learning == "meta":
-            self._prepare(training_set(cfg, chosen.virtual, stock.dataset.transform))
-        if chosen.iterations:
-            self.train_loader = EndlessLoader(stock, chosen.iterations)
+        if settings.learning == "meta":
+            self._prepare(training_set(cfg, settings.virtual, stock.dataset.transform))
+        if settings.iterations:
+            self.train_loader = EndlessLoader(stock, settings.iterations)
 
     def train(self, *args: Any, **keywords: Any) -> None:
-        """Train an epoch; every one begins with new draws of both sets."""
+        """Train an epoch; each starts with new draws of both sets."""
         for rounds in (self.train_loader, self.virtual):
             if isinstance(rounds, EndlessLoader):
                 rounds.restart()
         super().train(*args, **keywords)
 
     def kept_state(self) -> dict[str, Any]:
-        """Return what adversarial training keeps, and the virtual set's identity layers."""
+        """Return the state of adversarial training, and the virtual set's identity layers."""
         state = super().kept_state()
         return state if self.head is None else {**state, "virtual_head": self.head.state()}
 
     def take_state(self, state: dict[str, Any]) -> None:
-        """Go on from it.
+        """Continue from a stored state.
 
         Raises:
-            KeyError, ValueError: it is of a training with another virtual set, or with none.
+            KeyError, ValueError: the state is of a training with another virtual set, or with none.
         """
         super().take_state(state)
         if self.head is not None:
             self.head.load(state["virtual_head"])
 
     def _prepare(self, virtual: Any) -> None:
-        """Make the meta-test: its batches, and its identity layers where they have a part."""
+        """Prepare the meta-test: its batches, and its identity layers if used."""
         cfg, network = self.meta_config, unwrap(self.model)
         self.virtual = EndlessLoader(loader_like(self.train_loader, virtual, cfg))
         self.loss = ReidLoss.of(self)
@@ -199,7 +199,7 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
             self.head = VirtualHead(
                 network,
                 self.optimizer,
-                own=self.datamanager.num_train_pids,
+                identities=self.datamanager.num_train_pids,
                 count=virtual.num_train_pids,
                 seed=int(lookup(cfg, "train.seed", 0)),
             )
@@ -216,44 +216,44 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
             for batch, loss in zip(batches, losses, strict=True)
         )
         self._names = [str(name) for side in sides for name in side.get("impath", ())]
-        found = self._step(network, train, test)
-        summary = {"loss_tr": float(found.train), "loss_te": float(found.test)}
-        if found.second is not None:
-            summary["second"] = found.second
+        gradient = self._step(network, train, test)
+        summary = {"loss_tr": float(gradient.train), "loss_te": float(gradient.test)}
+        if gradient.second is not None:
+            summary["second"] = gradient.second
         return {**summary, **train.summary}
 
     def _step(self, network: nn.Module, train: LossOfWeights, test: LossOfWeights) -> MetaGradient:
-        """Move the network and the virtual set's layers by one gradient, which is returned."""
-        chosen = self.meta_config.adv.meta
+        """Update the network and the virtual set's layers by one gradient, and return it."""
+        settings = self.meta_config.adv.meta
         parameters = {n: p for n, p in network.named_parameters() if p.requires_grad}
         rate = self.optimizer.param_groups[0]["lr"]
-        found = meta_gradient(
+        gradient = meta_gradient(
             train,
             test,
             parameters,
             head=self.head.parameters if self.head else {},
-            lr=rate if chosen.inner_lr is None else chosen.inner_lr,
-            order=chosen.defense_order,
+            lr=rate if settings.inner_lr is None else settings.inner_lr,
+            order=settings.defense_order,
         )
-        if found.second is not None:
-            self._check_finite("second", found.second)
-        found = found.clipped(chosen.clip) if chosen.clip else found
+        if gradient.second is not None:
+            self._check_finite("second", gradient.second)
+        gradient = gradient.clipped(settings.clip) if settings.clip else gradient
         self.optimizer.zero_grad()
         for name, parameter in parameters.items():
-            parameter.grad = found.own.get(name)
+            parameter.grad = gradient.network.get(name)
         self.optimizer.step()
         if self.head is not None:
-            self.head.step(found.head)
-        return found
+            self.head.step(gradient.head)
+        return gradient
 
     def _mixed(self, images: Tensor, pids: Tensor) -> Mixture:
-        """Return a batch with the adversarial forms of a random share of it, as ``N_adv``."""
+        """Return a batch with adversarial forms of a random share of it, as ``N_adv``."""
         model, share = pixel_model(self), self.meta_config.adv.meta.ratio
         rows = torch.randperm(len(images))[: round(share * len(images))].to(images.device)
         clean = to_pixels(model, images[rows])
         with torch.no_grad():
-            found = self.perturbation.to(images.device)(clean)
-        attacked = moved(model, images[rows], clean, found)
+            adversarial = self.perturbation.to(images.device)(clean)
+        attacked = moved(model, images[rows], clean, adversarial)
         return mixture(images, pids, rows, attacked, mix="both", pairs=False)
 
     def _loaded(self, data: Any) -> tuple[Tensor, Tensor]:
@@ -263,9 +263,9 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
 
 @ENGINES.register("defense_progress", internal=True)
 class DefenseProgressMixin(ProgressMixin, MetaDefenseMixin):
-    """MetaDefense inside another job, with its progress bar."""
+    """MetaDefense inside another job, with a progress bar."""
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config for both."""
+        """Read the config for both."""
         MetaDefenseMixin.adapt(self, cfg)
         ProgressMixin.adapt(self, cfg)

@@ -1,6 +1,6 @@
-"""The gradient of MetaDefense: of a loss here, and of one elsewhere after a step of the weights.
+"""The gradient of MetaDefense: of the training loss, and of a test loss after a step on it.
 
-Its parts are here, too: a loss at other weights, and the virtual set's identity layers.
+It also contains its parts: a loss at other weights, and the virtual set's identity layers.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from torchreid_adv.integration.heads import identity_layers
 
 
 class LossOfWeights:
-    """Calls a network with other weights in the places of its own.
+    """Calls a network with some of its weights replaced.
 
-    With none replaced it is the network's own pass, from which running statistics learn; a pass
-    with replaced weights learns into copies that are dropped. Later passes draw what the first one
-    drew (dropout), so that their losses can be compared, and leave the generators as they were.
+    Without replacements it is the network's normal pass, which updates running statistics; with
+    replacements, updates go to temporary copies. Later passes repeat the random draws (dropout) of
+    the first one, so that losses are comparable, and restore the generators.
 
     Args:
-        network: in training mode, out of DataParallel.
-        batch: clean and adversarial images, and pids of this set from 0.
+        network: in training mode, without DataParallel.
+        batch: clean and adversarial images, with pids of this set from 0.
         loss: for as many identities as the logits have classes.
-        policy: of BatchNorm, see :func:`batch_norm`.
+        policy: BatchNorm policy, see :func:`batch_norm`.
 
-    ``summary`` holds what the loss says of the first pass.
+    ``summary`` holds the summary of the first pass's loss.
     """
 
     def __init__(
@@ -63,39 +63,39 @@ class LossOfWeights:
         return loss
 
 
-SPREAD = 0.01  # of new identity layers, as in torchreid's networks
+SPREAD = 0.01  # standard deviation of new identity layers, as in torchreid's networks
 
 
 class VirtualHead:
     """Parameters of ``classifier*`` layers for another number of identities, and their optimizer.
 
-    They are learned beside the network and are no part of it: its checkpoint loads into the stock
-    model. The optimizer is of the engine's kind, with the settings of its last group, and follows
-    that group's learning rate.
+    They are learned with the network but are not part of it: its checkpoint loads into the stock
+    model. The optimizer is of the engine's class, with the settings and learning rate of its last
+    group.
 
     Args:
-        network: out of DataParallel.
-        optimizer: the engine's.
-        own: identities of the network's own layers.
-        count: identities here.
-        seed: of the first values.
+        network: without DataParallel.
+        optimizer: the engine's optimizer.
+        identities: number of identities of the network's layers.
+        count: number of identities of the virtual set.
+        seed: seed of the initial values.
 
     Raises:
         ConfigError: the network has no such layer.
     """
 
     def __init__(
-        self, network: nn.Module, optimizer: Any, *, own: int, count: int, seed: int = 0
+        self, network: nn.Module, optimizer: Any, *, identities: int, count: int, seed: int = 0
     ) -> None:
         self.parameters: dict[str, nn.Parameter] = {}
         for layer, module in identity_layers(network).items():
             for part, value in module.named_parameters(prefix=layer):
-                if len(value) == own:
+                if len(value) == identities:
                     self.parameters[part] = nn.Parameter(_fresh(part, value, count, seed))
         if not self.parameters:
             raise ConfigError(
                 "MetaDefense gives the virtual set identity layers of its own in the places of the "
-                f"network's 'classifier', and {type(network).__name__} has none of {own} "
+                f"network's 'classifier', and {type(network).__name__} has none of {identities} "
                 "identities; train with the triplet loss alone: loss.triplet.weight_x 0"
             )
         self.guide = optimizer
@@ -103,35 +103,35 @@ class VirtualHead:
         self.optimizer = type(optimizer)([{**settings, "params": list(self.parameters.values())}])
 
     def step(self, gradients: dict[str, Tensor]) -> None:
-        """Take a step of the engine's learning rate; what has no gradient stays."""
+        """Take a step at the engine's learning rate; parameters without gradient stay."""
         for name, parameter in self.parameters.items():
             parameter.grad = gradients.get(name)
         self.optimizer.param_groups[0]["lr"] = self.guide.param_groups[-1]["lr"]
         self.optimizer.step()
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of it."""
+        """Return the state to store in a checkpoint."""
         values = {name: value.detach() for name, value in self.parameters.items()}
         return {"weights": values, "optimizer": self.optimizer.state_dict()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take what :meth:`state` gave.
+        """Restore a state of :meth:`state`.
 
         Raises:
-            KeyError, ValueError: it is of other layers.
+            KeyError, ValueError: the state is of other layers.
         """
-        kept = state["weights"]
+        weights = state["weights"]
         for name, value in self.parameters.items():
-            if kept[name].shape != value.shape:
-                raise ValueError(f"{name} of the virtual set is {tuple(kept[name].shape)}")
+            if weights[name].shape != value.shape:
+                raise ValueError(f"{name} of the virtual set is {tuple(weights[name].shape)}")
         with torch.no_grad():
             for name, value in self.parameters.items():
-                value.copy_(kept[name])
+                value.copy_(weights[name])
         self.optimizer.load_state_dict(state["optimizer"])
 
 
 def _fresh(name: str, like: Tensor, count: int, seed: int) -> Tensor:
-    """Return a layer's first values: small noise for weights, zeros for biases."""
+    """Return a layer's initial values: small noise for weights, zeros for biases."""
     if like.ndim == 1:
         return like.new_zeros(count)
     noise = torch.randn(count, *like.shape[1:], generator=generator(seed, "virtual head", name))
@@ -139,7 +139,7 @@ def _fresh(name: str, like: Tensor, count: int, seed: int) -> Tensor:
 
 
 ORDERS = ("1", "2", "fd")
-REACH = 1e-2  # of a finite difference step, a length in weights, as in DARTS
+REACH = 1e-2  # length of a finite difference step in weight space, as in DARTS
 TINY = 1e-30
 Name = TypeVar("Name", bound=Hashable)
 Weights = Mapping[str, Tensor]
@@ -148,33 +148,33 @@ Loss = Callable[[Weights], Tensor]
 
 @dataclass(frozen=True)
 class MetaGradient:
-    """What a step of Algorithm 2 gives the optimizers.
+    """The gradients and losses of a step of Algorithm 2.
 
     Args:
-        own: name -> gradient of the network's parameters; a parameter without a part has none.
-        head: name -> gradient of those that take their places in the meta-test.
+        network: name -> gradient of the network's parameters; unused parameters have none.
+        head: name -> gradient of the parameters that replace some of them in the meta-test.
         train: the meta-train loss.
         test: the meta-test loss.
-        second: length of the part that comes through the step's own gradient, as a share of the
-            rest; None for order 1, which leaves it out.
+        second: length of the part that comes through the inner step's gradient, relative to the
+            other part; None for order 1, which omits it.
     """
 
-    own: dict[str, Tensor]
+    network: dict[str, Tensor]
     head: dict[str, Tensor]
     train: Tensor
     test: Tensor
     second: float | None = None
 
     def clipped(self, limit: float) -> MetaGradient:
-        """Return the same gradient, no longer than a limit in all."""
-        length = (_length(self.own) ** 2 + _length(self.head) ** 2) ** 0.5
+        """Return the same gradient, scaled down to a total length if it is longer."""
+        length = (_length(self.network) ** 2 + _length(self.head) ** 2) ** 0.5
         if length <= limit:
             return self
-        own, head = (
+        network, head = (
             {name: g * (limit / length) for name, g in part.items()}
-            for part in (self.own, self.head)
+            for part in (self.network, self.head)
         )
-        return replace(self, own=own, head=head)
+        return replace(self, network=network, head=head)
 
 
 def meta_gradient(
@@ -183,40 +183,44 @@ def meta_gradient(
     """Return the gradient of eq. 14, ``L_train(w) + L_test(w - lr * grad L_train(w))``.
 
     Yang et al., Towards Robust Person Re-identification by Defending Against Universal Attackers,
-    Algorithm 2. The temporary step moves all parameters but those whose places ``head`` takes; it
-    is made on copies.
+    Algorithm 2. The temporary step moves all parameters except those that ``head`` replaces; it is
+    made on copies.
 
     Args:
-        train: replaced weights -> loss; with none replaced it is the network's own pass.
-        test: the same on the meta-test.
-        parameters: name -> what is learned.
-        head: name -> the meta-test's own parameters in the places of some of the network's.
-        lr: of the temporary step, which is plain gradient descent.
-        order: ``2`` differentiates through the step; ``fd`` does so by finite differences, two
-            more passes of the meta-train instead of the graph of a gradient; ``1`` takes the step
-            as given.
+        train: replaced weights -> loss; with none replaced it is the network's normal pass.
+        test: the same for the meta-test.
+        parameters: name -> learned parameter.
+        head: name -> the meta-test's parameters that replace some of the network's.
+        lr: learning rate of the temporary step, plain gradient descent.
+        order: ``2`` differentiates through the step; ``fd`` does so by finite differences, with two
+            more meta-train passes instead of the graph of a gradient; ``1`` treats the step as
+            constant.
 
     Raises:
-        ConfigError: an unknown order.
+        ConfigError: the order is unknown.
     """
     if order not in ORDERS:
         raise ConfigError(f"the order of a meta gradient is '{order}'{suggest(order, ORDERS)}")
     loss = train({})
-    own = _gradients(loss, parameters, create_graph=order == "2")
-    stepped = {n: p - lr * own[n] if n in own else p for n, p in parameters.items()}
+    train_gradients = _gradients(loss, parameters, create_graph=order == "2")
+    stepped = {
+        n: p - lr * train_gradients[n] if n in train_gradients else p for n, p in parameters.items()
+    }
     moved = {name: p for name, p in stepped.items() if name not in head}
     if order != "2":
         moved = {name: p.detach().requires_grad_() for name, p in moved.items()}
     tested = test({**moved, **head})
-    there, second = _tested(tested, parameters, moved, head, differentiated=order == "2")
-    here = {name: g.detach() for name, g in own.items()}
-    first = _sum(here, {name: g for name, g in there.items() if name not in head})
+    test_gradients, second = _tested(tested, parameters, moved, head, differentiated=order == "2")
+    fixed_gradients = {name: g.detach() for name, g in train_gradients.items()}
+    first = _sum(
+        fixed_gradients, {name: g for name, g in test_gradients.items() if name not in head}
+    )
     if order == "fd":
-        direction = {name: g for name, g in there.items() if name not in head}
+        direction = {name: g for name, g in test_gradients.items() if name not in head}
         second = {n: -lr * g for n, g in _slope(train, parameters, direction).items()}
     return MetaGradient(
-        own=_sum(first, second),
-        head={name: g for name, g in there.items() if name in head},
+        network=_sum(first, second),
+        head={name: g for name, g in test_gradients.items() if name in head},
         train=loss.detach(),
         test=tested.detach(),
         second=None if order == "1" else _length(second) / max(_length(first), TINY),
@@ -226,17 +230,20 @@ def meta_gradient(
 def _tested(
     loss: Tensor, parameters: Weights, moved: Weights, head: Weights, *, differentiated: bool
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return the meta-test's gradients at the moved weights and head, and what the step adds."""
+    """Return the meta-test's gradients at the moved weights and head, and the second-order part."""
     sought = {("there", name): p for name, p in {**moved, **head}.items()}
     if differentiated:
         sought |= {("through", name): p for name, p in parameters.items()}
-    found = _gradients(loss, sought)
-    there, through = (
-        {name: g for (kind, name), g in found.items() if kind == wanted}
-        for wanted in ("there", "through")
+    gradients = _gradients(loss, sought)
+    test_gradients, through = (
+        {name: g for (kind, name), g in gradients.items() if kind == part}
+        for part in ("there", "through")
     )
-    added = {n: g - there[n] if n in there and n in moved else g for n, g in through.items()}
-    return there, added
+    added = {
+        n: g - test_gradients[n] if n in test_gradients and n in moved else g
+        for n, g in through.items()
+    }
+    return test_gradients, added
 
 
 def _slope(train: Loss, parameters: Weights, direction: Weights) -> dict[str, Tensor]:
@@ -254,25 +261,25 @@ def _slope(train: Loss, parameters: Weights, direction: Weights) -> dict[str, Te
 def _gradients_at(
     train: Loss, parameters: Weights, direction: Weights, size: float
 ) -> dict[str, Tensor]:
-    there = {
+    shifted = {
         name: (p.detach() + size * direction[name] if name in direction else p.detach())
         for name, p in parameters.items()
     }
-    for value in there.values():
+    for value in shifted.values():
         value.requires_grad_()
-    return _gradients(train(there), there)
+    return _gradients(train(shifted), shifted)
 
 
 def _gradients(
     loss: Tensor, of: Mapping[Name, Tensor], *, create_graph: bool = False
 ) -> dict[Name, Tensor]:
-    """Return the gradients of what the loss depends on."""
+    """Return the gradients of the tensors that the loss depends on."""
     if not of:
         return {}
-    found = torch.autograd.grad(
+    gradients = torch.autograd.grad(
         loss, list(of.values()), allow_unused=True, create_graph=create_graph
     )
-    return {name: g for name, g in zip(of, found, strict=True) if g is not None}
+    return {name: g for name, g in zip(of, gradients, strict=True) if g is not None}
 
 
 def _sum(*parts: Weights) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""``adv.engine: metric_attack``: a standard script's evaluation also attacks, and stores it."""
+"""``adv.engine: metric_attack``: a script's evaluation also attacks, and stores the images."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from torchreid_adv.runs.attack_dataset import attack_targets
 
 @ENGINES.register("metric_attack", title="evaluation also attacks adv.attack.side, prints both")
 class MetricAttackMixin(TrackletEvaluationMixin):
-    """After the last evaluation, attack each target and write what attack-gallery writes.
+    """After the last evaluation, attack each target and write the files of attack-gallery.
 
-    Nothing is trained by it: training and the evaluations on the way are those of the stock engine.
+    Training and the evaluations during training are those of the stock engine.
     """
 
     attack_config: AdvConfig
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config.
+        """Read the config.
 
         Raises:
-            ConfigError: other models to attack.
+            ConfigError: other models are to be attacked.
         """
         if cfg.adv.attack.models:
             raise ConfigError(
@@ -61,5 +61,5 @@ class MetricAttackMixin(TrackletEvaluationMixin):
             for name, loaders in self.test_loader.items()
         ]
         outcome = attack_targets(cfg, model, facts, targets, out)
-        assert outcome is not None  # only a shard has nothing to return
+        assert outcome is not None  # None only for a shard
         print(f"Report: {outcome.report}")

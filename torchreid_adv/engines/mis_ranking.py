@@ -1,4 +1,4 @@
-"""``adv.engine: mis_ranking``: train a generator of perturbations against the engine's network."""
+"""``adv.engine: mis_ranking``: train a generator of perturbations against the network."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from torchreid_adv.registry import ENGINES
 
 @ENGINES.register("mis_ranking", title="train a generator of perturbations, then attack with it")
 class MisRankingMixin(LearnedAttackMixin):
-    """Each batch is a step of a generator and of a discriminator; the network never changes.
+    """Each batch updates a generator and a discriminator; the network never changes.
 
-    After the last epoch the generator is written to ``generator.safetensors`` in the folder of the
-    run, and the targets are attacked with it as by ``attack-gallery``.
+    After the last epoch the generator is written to ``generator.safetensors`` in the run's folder,
+    and the targets are attacked with it as by ``attack-gallery``.
     """
 
     learned_file = "generator.safetensors"
@@ -33,12 +33,12 @@ class MisRankingMixin(LearnedAttackMixin):
     fitting: GeneratorFit
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config, and the data that it asks for.
+        """Read the config, and load the data that it requires.
 
         Raises:
-            ConfigError: keys that exclude each other, a network without weights, or one whose
-                identities cannot be told.
-            DataError: the virtual set is not there.
+            ConfigError: keys exclude each other, or the network has no weights or no usable
+                identity outputs.
+            DataError: the virtual set is missing.
         """
         _check(cfg)
         super().adapt(cfg)
@@ -50,10 +50,10 @@ class MisRankingMixin(LearnedAttackMixin):
         return self.fitting.fit_step(model, batch)
 
     def update_lr(self, names: Any = None) -> None:
-        """Keep the rate; the network's own schedule rests."""
+        """Keep the learning rate; the network's schedule is not used."""
 
     def get_current_lr(self, names: Any = None) -> float:
-        """Return the rate of the generator, which the log shows as lr."""
+        """Return the learning rate of the generator, logged as lr."""
         return float(self.learning_config.adv.mis_ranking.lr)
 
     def save_learned(self, path: Path, about: dict[str, Any]) -> None:
@@ -61,21 +61,21 @@ class MisRankingMixin(LearnedAttackMixin):
         save_generator(path, self.fitting.noise, about)
 
     def begin_learning(self) -> GeneratorFit:
-        """Return what is going to train the generator."""
-        cfg, chosen = self.learning_config, self.learning_config.adv.mis_ranking
+        """Return the object that trains the generator."""
+        cfg, settings = self.learning_config, self.learning_config.adv.mis_ranking
         return GeneratorFit(
             MisRankingLoss(
                 configured_distance(cfg),
-                margin=chosen.margin,
-                identity=chosen.identity,
+                margin=settings.margin,
+                identity=settings.identity,
             ),
             eps=from_levels(cfg.adv.attack.eps),
             size=(self.datamanager.height, self.datamanager.width),
-            filters=chosen.filters,
-            blocks=chosen.blocks,
-            pixels=chosen.pixels,
-            weight=chosen.weight,
-            lr=chosen.lr,
+            filters=settings.filters,
+            blocks=settings.blocks,
+            pixels=settings.pixels,
+            weight=settings.weight,
+            lr=settings.lr,
             seed=cfg.adv.attack.seed,
             precision=cfg.adv.attack.precision,
         )

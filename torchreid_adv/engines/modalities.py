@@ -1,4 +1,4 @@
-"""``adv.engine: cross_modality``: networks that are told the modality, and those of tracklets."""
+"""``adv.engine: cross_modality``: networks that use the modality, and networks of tracklets."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class CrossModalityMixin(Base):
     """Losses, optimizer and evaluation stay the engine's; images come with their modality."""
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Refuse what this is not for.
+        """Refuse unsupported networks and data sets.
 
         Raises:
-            ConfigError: a network of one stream, or data sets that do not tell the modality.
+            ConfigError: the network has one stream, or a data set does not say the modality.
         """
         if not isinstance(getattr(unwrap(self.model), "trunk", None), TwoStreams):
             raise ConfigError(
@@ -53,13 +53,13 @@ class CrossModalityMixin(Base):
 
 
 class TrackletEvaluationMixin(Base):
-    """A network of tracklets gets them whole, with modalities; others as torchreid does it."""
+    """Networks of tracklets get whole tracklets with modalities; others work as in torchreid."""
 
     _modality: Tensor
 
     @property
     def clip(self) -> int:
-        """Frames that the network takes at a time, 0 for all of a tracklet."""
+        """Number of frames that the network takes at a time, 0 for all of a tracklet."""
         dataset = next(iter(self.test_loader.values()))["query"].dataset
         whole = getattr(dataset, "sample_method", "") == "dense"
         return int(dataset.seq_len) if whole else 0
@@ -73,7 +73,7 @@ class TrackletEvaluationMixin(Base):
         return data["img"], data["pid"], data["camid"]
 
     def extract_features(self, input: Tensor) -> Tensor:
-        """Return descriptors (N, D) of the tracklets that were parsed last, each by itself."""
+        """Return descriptors (N, D) of the tracklets parsed last, each computed separately."""
         if not takes_tracklets(unwrap(self.model)):
             stock: Tensor = super().extract_features(input)
             return stock

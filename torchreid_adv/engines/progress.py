@@ -1,4 +1,4 @@
-"""Training inside another job: a bar, the last epoch on disk, and curves of loss and error."""
+"""Training inside another job: a progress bar, the last epoch on disk, and training curves."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from torchreid_adv.registry import ENGINES
 
 @ENGINES.register("progress", internal=True)
 class ProgressMixin(Base):
-    """Counts batches over the whole training, with rate, time left and the last loss."""
+    """Counts batches over the whole training, and shows rate, time left and the last loss."""
 
     _bar: Any = None
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Lay the network out channels-last, in which a CPU trains it faster."""
+        """Use channels-last weights, with which a CPU trains faster."""
         self.model.to(memory_format=torch.channels_last)
 
     def forward_backward(self, data: Any) -> dict[str, float]:
-        """Train on a batch as the engine does, and move the bar."""
+        """Train on a batch as the engine does, and update the bar."""
         summary: dict[str, float] = super().forward_backward(data)
         if self._bar is None:
             total = (self.max_epoch - self.start_epoch) * len(self.train_loader)
@@ -55,45 +55,45 @@ class ProgressMixin(Base):
 
 @ENGINES.register("video_progress", internal=True)
 class VideoProgressMixin(ProgressMixin, VISelfAttackMixin):
-    """Algorithm 1 inside another job, with its progress bar."""
+    """Algorithm 1 inside another job, with a progress bar."""
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config for both."""
+        """Read the config for both."""
         VISelfAttackMixin.adapt(self, cfg)
         ProgressMixin.adapt(self, cfg)
 
 
 def unfinished_file(save_dir: Path) -> Path:
-    """Return where the last epoch of a training is kept: beside its folder NAME.anything.tmp."""
+    """Return where the last epoch of a training is stored: beside its folder NAME.*.tmp."""
     return save_dir.parent / f"{save_dir.name.partition('.')[0]}.unfinished"
 
 
 @ENGINES.register("kept_progress", internal=True)
 class KeptProgressMixin(ProgressMixin, ResumableMixin):
-    """The training of a start: it shows a bar, and keeps each epoch but the last on disk.
+    """Trains a start: shows a progress bar, and stores each epoch except the last on disk.
 
-    It is written to :func:`unfinished_file`. A training whose ``model.resume`` names that file
-    goes on from it, and on a CPU ends in the weights of one that was never stopped.
+    The file is :func:`unfinished_file`. A training whose ``model.resume`` names it continues from
+    it, and on a CPU ends with the same weights as without interruption.
     """
 
     _file = Path()
     _half_size = 0  # epochs
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Find the file's place, and read what ``model.resume`` holds."""
+        """Determine the path of the file, and read the state of ``model.resume``."""
         ProgressMixin.adapt(self, cfg)
         self._file = unfinished_file(Path(cfg.data.save_dir))
         self._half_size = cfg.adv.start.half_size
         self.resume(cfg)
 
     def train(self, *args: Any, **keywords: Any) -> None:
-        """Train an epoch and keep it."""
+        """Train an epoch and store it."""
         super().train(*args, **keywords)
         if self.epoch + 1 < self.max_epoch:
             self._keep()
 
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
-        """Train on a batch, in the first ``adv.start.half_size`` epochs at half its size."""
+        """Train on a batch, at half its size in the first ``adv.start.half_size`` epochs."""
         if self.epoch < self._half_size:
             data = {**data, "img": F.avg_pool2d(data["img"], 2)}
         return super().forward_backward(data)
@@ -109,19 +109,19 @@ FILE = "curves.json"
 
 @ENGINES.register("curves", internal=True)
 class CurvesMixin(ProgressMixin):
-    """Holds one image of each training identity out and writes ``curves.json`` after each epoch.
+    """Holds out an image of each training identity and writes ``curves.json`` after each epoch.
 
     A point is ``{"epoch", "train_loss", "held_out_loss", "train_error", "held_out_error"}``: losses
-    are the engine's, errors the shares of images given to another identity. Training figures are
+    are the engine's, errors the shares of images assigned to another identity. Training values are
     means over the epoch, of transformed images.
     """
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take images out of training.
+        """Remove the held-out images from training.
 
         Raises:
-            ConfigError: an engine without one classification loss, or a sampler that has chosen
-                its images already.
+            ConfigError: the engine does not have a single classification loss, or the sampler has
+                chosen its images already.
         """
         super().adapt(cfg)
         if not hasattr(self, "criterion") or self.datamanager.data_type != "image":
@@ -140,7 +140,7 @@ class CurvesMixin(ProgressMixin):
         return summary
 
     def train(self, *args: Any, **keywords: Any) -> None:
-        """Train an epoch, then look at the held-out images."""
+        """Train an epoch, then evaluate the held-out images."""
         self._batches.clear()
         super().train(*args, **keywords)
         learned = torch.tensor(self._batches, dtype=torch.float64).mean(0).tolist()
@@ -155,7 +155,7 @@ class CurvesMixin(ProgressMixin):
         stock = self.train_loader
         images = _Labeled(self._held_out, self.datamanager.transform_te)
         loader = DataLoader(images, batch_size=stock.batch_size, num_workers=stock.num_workers)
-        self.set_model_mode("train")  # a torchreid network scores classes in this mode alone
+        self.set_model_mode("train")  # a torchreid network returns class scores only in this mode
         for part in self.model.modules():
             if isinstance(part, (_BatchNorm, nn.Dropout)):
                 part.eval()
@@ -170,7 +170,7 @@ class CurvesMixin(ProgressMixin):
 
 
 class _Labeled(Dataset[tuple[Tensor, int]]):
-    """Training images through the test transform, each with its class."""
+    """Training images with the test transform, each with its class."""
 
     def __init__(self, items: list[Any], transform: Any) -> None:
         self.items = items
@@ -185,7 +185,7 @@ class _Labeled(Dataset[tuple[Tensor, int]]):
 
 
 def _take_out(items: list[Any]) -> list[Any]:
-    """Take the last image of each identity that has several out of the list, in place."""
+    """Remove the last image of each identity that has several from the list, in place."""
     last = {item[1]: place for place, item in enumerate(items)}
     first: dict[int, int] = {}
     for place, item in enumerate(items):

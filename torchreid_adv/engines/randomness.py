@@ -1,4 +1,4 @@
-"""The state of every random generator of a process, as plain values that a checkpoint may hold."""
+"""The state of all random generators of a process, as plain values for a checkpoint."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Put generators back to a state; GPUs that are not here are left out."""
+    """Restore generators to a state; missing GPUs are skipped."""
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+    kind, keys, *remaining = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *remaining))
     torch.set_rng_state(state["torch"])
-    for device, own in enumerate(state["cuda"][: torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(own, device)
+    for device, device_state in enumerate(state["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(device_state, device)
 
 
 @contextlib.contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Leave every generator as it was, whatever the block draws."""
+    """Restore every generator after the block."""
     state = random_state()
     try:
         yield

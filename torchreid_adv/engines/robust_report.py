@@ -1,4 +1,4 @@
-"""The robust report: a table per trained model, clean and attacked from outside and on itself."""
+"""The robust report: a table per trained model: clean, oblivious and adaptive attacks."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ ALONE = (
 
 @dataclass(frozen=True)
 class RobustTable:
-    """What one network holds on one data set; measures as in results.json.
+    """The results of one network on one data set, in the form of results.json.
 
     Args:
-        model: label.
-        target: data set.
-        clean: without an attack.
-        oblivious: attack -> on images attacked through the clean network.
-        adaptive: attack -> on images attacked through itself.
-        source: label of the clean network, "" without one.
+        model: label of the model.
+        target: name of the data set.
+        clean: results without an attack.
+        oblivious: attack -> results on images attacked through the clean network.
+        adaptive: attack -> results on images attacked through the model itself.
+        source: label of the clean network, "" if there is none.
     """
 
     model: str
@@ -48,8 +48,8 @@ class RobustTable:
 
     @property
     def worst(self) -> float:
-        """The least mAP under the adaptive attacks, [0, 1]."""
-        return min(float(found["mAP"]) for found in self.adaptive.values())
+        """The lowest mAP under the adaptive attacks, [0, 1]."""
+        return min(float(scores["mAP"]) for scores in self.adaptive.values())
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values."""
@@ -69,9 +69,9 @@ class RobustTable:
             rows.append((attack, "adaptive", self.adaptive[attack]))
         lines = [f"**{self.model}** on {self.target}", ""]
         lines += ["| attack | made | mAP | Rank-1 |", "|---|---|---|---|"]
-        for attack, made, found in rows:
-            figures = f"{percent(found['mAP'])} | {percent(found['cmc']['1'])}"
-            lines.append(f"| {attack} | {made} | {figures} |")
+        for attack, kind, scores in rows:
+            figures = f"{percent(scores['mAP'])} | {percent(scores['cmc']['1'])}"
+            lines.append(f"| {attack} | {kind} | {figures} |")
         return "\n".join([*lines, f"| worst adaptive | | {percent(self.worst)} | |"])
 
 
@@ -79,28 +79,28 @@ def robust_tables(cells: Sequence[Cell], source: str) -> list[RobustTable]:
     """Return a table for each model and data set.
 
     Args:
-        cells: of each model attacked through itself and, where there is one, the clean network.
-        source: label of the clean network, "" without one.
+        cells: each model attacked through itself and, if there is one, through the clean network.
+        source: label of the clean network, "" if there is none.
     """
     places = dict.fromkeys((cell.tested, cell.target) for cell in cells)
     return [_table(cells, model, target, source) for model, target in places]
 
 
 def _table(cells: Sequence[Cell], model: str, target: str, source: str) -> RobustTable:
-    own = [cell for cell in cells if (cell.tested, cell.target) == (model, target)]
-    oblivious = [cell for cell in own if cell.attacked == source != model]
+    table_cells = [cell for cell in cells if (cell.tested, cell.target) == (model, target)]
+    oblivious = [cell for cell in table_cells if cell.attacked == source != model]
     return RobustTable(
         model,
         target,
-        own[0].clean,
+        table_cells[0].clean,
         {cell.attack: cell.adversarial for cell in oblivious},
-        {cell.attack: cell.adversarial for cell in own if cell.attacked == model},
+        {cell.attack: cell.adversarial for cell in table_cells if cell.attacked == model},
         source,
     )
 
 
 def page(tables: Sequence[RobustTable]) -> str:
-    """Return all tables and what their rows mean."""
+    """Return all tables, and an explanation of their rows."""
     source = tables[0].source
     note = NOTE.format(clean=source) if source else ALONE
     return "\n\n".join([*(table.markdown() for table in tables), note]) + "\n"
@@ -111,19 +111,21 @@ CLEAN, TRAINED = "clean", "trained"  # labels of the report at the end of traini
 
 
 def robust_report(cfg: AdvConfig, source: str) -> Path:
-    """Attack each model of ``adv.transfer.models`` and test it; write robustness.json and .md.
+    """Attack and test each model of ``adv.transfer.models``; write robustness.json and .md.
 
     Args:
-        cfg: for the models, ``adv.transfer.attacks``, the data and the evaluation.
-        source: label of the clean network, through which oblivious attacks are made; "" = none.
+        cfg: config with the models, ``adv.transfer.attacks``, the data and the evaluation.
+        source: label of the clean network, used for oblivious attacks; "" = none.
 
     Returns:
-        the page.
+        path of the page.
     """
     run_cfg: AdvConfig = cfg.clone()
     run_cfg.adv.report.page = False
     run_cfg.adv.transfer.attacked = []
-    tables = robust_tables(transfer(run_cfg, lambda made, on: made in (source, on)), source)
+    tables = robust_tables(
+        transfer(run_cfg, lambda attacked, tested: attacked in (source, tested)), source
+    )
     facts = {
         target: {table.model: table.to_dict() for table in tables if table.target == target}
         for target in dict.fromkeys(table.target for table in tables)
@@ -139,24 +141,24 @@ def report_after_training(cfg: AdvConfig, checkpoint: Path, out: Path) -> Path:
     """Report on a checkpoint that was just trained.
 
     Args:
-        cfg: of the training; ``adv.training.report`` names the attacks, ``adv.training.weights``
-            the clean network.
-        checkpoint: the trained one.
+        cfg: config of the training; ``adv.training.report`` names the attacks,
+            ``adv.training.weights`` the clean network.
+        checkpoint: the trained checkpoint.
         out: folder of the report.
     """
-    own: AdvConfig = cfg.clone()
+    run_cfg: AdvConfig = cfg.clone()
     models = {TRAINED: str(checkpoint)}
     if cfg.adv.training.weights:
         models = {CLEAN: cfg.adv.training.weights, **models}
-    own.adv.transfer.models = [f"{k}={cfg.model.name}:{path}" for k, path in models.items()]
-    own.adv.transfer.attacks, own.adv.transfer.tested = list(cfg.adv.training.report), []
+    run_cfg.adv.transfer.models = [f"{k}={cfg.model.name}:{path}" for k, path in models.items()]
+    run_cfg.adv.transfer.attacks, run_cfg.adv.transfer.tested = list(cfg.adv.training.report), []
     for name in ("eps", "metrics"):
-        own.adv.transfer[name] = []
-    for name in ("step_size", "steps", "momentum"):  # the attacks' own, for there are several
-        own.adv.attack[name] = None
-    for option in split_options(own.adv.attack.options)[0]:  # those of single attacks stay
-        del own.adv.attack.options[option]
-    own.data.save_dir = str(out)
-    path = robust_report(own, CLEAN if CLEAN in models else "")
+        run_cfg.adv.transfer[name] = []
+    for name in ("step_size", "steps", "momentum"):  # defaults of each attack, as there are several
+        run_cfg.adv.attack[name] = None
+    for option in split_options(run_cfg.adv.attack.options)[0]:  # options of single attacks stay
+        del run_cfg.adv.attack.options[option]
+    run_cfg.data.save_dir = str(out)
+    path = robust_report(run_cfg, CLEAN if CLEAN in models else "")
     print(f"\n{path.read_text(encoding='utf-8')}\nReport: {path}")
     return path

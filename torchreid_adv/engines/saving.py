@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, whoever writes them."""
+"""Atomic checkpoints, whoever writes them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from torchreid_adv.core.owner import require_held
 
 @contextlib.contextmanager
 def whole_checkpoints(save_dir: str, leads: bool = True) -> Iterator[str]:
-    """Give a folder to save checkpoints in; what is there at the end takes its place in another.
+    """Yield a folder to save checkpoints in; at the end they replace those in another folder.
 
-    torchreid writes a checkpoint at its place, where a process that is killed meanwhile leaves one
-    that is cut off.
+    torchreid writes checkpoints in place, so a killed process would leave an incomplete file.
 
     Args:
-        save_dir: where the checkpoints belong; lines that are printed name it.
-        leads: whether this process saves any; one that does not is given the same folder.
+        save_dir: the final folder; printed lines name it.
+        leads: whether this process saves; if not, it gets the final folder itself.
 
     Raises:
-        OSError: the disk is full or cannot be written; older checkpoints stand as they were.
+        OSError: the disk is full or cannot be written; older checkpoints are unchanged.
         DiskError: the folder was removed while this process worked in it.
     """
     if not leads:
         yield save_dir
         return
-    folder, said = Path(save_dir), io.StringIO()
+    folder, log_text = Path(save_dir), io.StringIO()
     require_held(folder)
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / unfinished_name()
     with removed_after(unfinished):
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(log_text):
             yield str(unfinished)
         move_files(unfinished, folder)
-    print(said.getvalue().replace(str(unfinished), save_dir), end="")
+    print(log_text.getvalue().replace(str(unfinished), save_dir), end="")

@@ -1,4 +1,4 @@
-"""``adv.selection.data``: the checkpoint to use is chosen by search on another data set."""
+"""``adv.selection.data``: choose the checkpoint by search on another data set."""
 
 from __future__ import annotations
 
@@ -27,39 +27,40 @@ BEST = "model-best.pth.tar"  # torchreid's name
 
 @ENGINES.register("selection", internal=True)
 class SelectionMixin(Base):
-    """Every few epochs, ranks training identities of another data set and keeps the best network.
+    """Regularly ranks training identities of another data set and keeps the best network.
 
     Gong et al. (Robust Person Re-identification with Multi-Modal Joint Defence, section 3.2) find
-    that some trainings gain robustness and some do not, and that accuracy across data sets tells
-    which. Each checkpoint that is looked at stays as torchreid's ``model.pth.tar-EPOCH``, the best
-    one is ``model-best.pth.tar``, too, and ``selection.json`` lists them. Training is bit for bit
-    what it is without.
+    that only some trainings gain robustness, and that accuracy across data sets tells which. Each
+    tested checkpoint is stored as torchreid's ``model.pth.tar-EPOCH``, the best one also as
+    ``model-best.pth.tar``, and ``selection.json`` lists them. Training is bit for bit the same as
+    without selection.
     """
 
     def adapt(self, cfg: AdvConfig) -> None:
         """Draw the identities, before training.
 
         Raises:
-            ConfigError: tracklets, an unknown data set, or one that is trained or tested on.
-            DataError: the data set is not there or has nobody to search for.
+            ConfigError: the data are tracklets, or the data set is unknown or used for training or
+                testing.
+            DataError: the data set is missing or has no identities to search for.
         """
         if self.datamanager.data_type != "image":
             raise ConfigError("adv.selection.data is for data.type image, got video")
-        chosen = cfg.adv.selection
-        check_selection(chosen.data, self.datamanager.sources, list(self.test_loader))
-        data = load_dataset(chosen.data, lookup(cfg, "data.root", "reid-data"))
-        draw = {"identities": chosen.identities, "seed": chosen.seed}
+        settings = cfg.adv.selection
+        check_selection(settings.data, self.datamanager.sources, list(self.test_loader))
+        data = load_dataset(settings.data, lookup(cfg, "data.root", "reid-data"))
+        draw = {"identities": settings.identities, "seed": settings.seed}
         self._sides = held_out_sides(data, **draw)
-        self._every = chosen.every
+        self._every = settings.every
         self._workers = lookup(cfg, "data.workers", 0)
         self._folder = lookup(cfg, "data.save_dir", "log")
         self._search_rules = _search_rules(cfg)
-        self._facts = {"data": chosen.data, **draw, "train_seed": lookup(cfg, "train.seed")}
+        self._facts = {"data": settings.data, **draw, "train_seed": lookup(cfg, "train.seed")}
         self._facts["protocol"] = self._search_rules.facts()
         self._looks: list[dict[str, float]] | None = None
 
     def train(self, *args: Any, **keywords: Any) -> None:
-        """Train an epoch, then look if it is time to."""
+        """Train an epoch, then search if it is due."""
         super().train(*args, **keywords)
         epoch = self.epoch + 1
         if epoch % self._every == 0 or epoch == self.max_epoch:
@@ -86,7 +87,7 @@ class SelectionMixin(Base):
             self.writer.add_scalar(f"Selection/{self._facts['data']}/mAP", result.mAP, epoch)
 
     def _search(self) -> RetrievalResult:
-        """Rank the drawn identities; random draws of the training stay what they are."""
+        """Rank the drawn identities; random draws of the training are not affected."""
         with torch.random.fork_rng(devices=[]):
             sides = [
                 extract(
@@ -100,12 +101,12 @@ class SelectionMixin(Base):
         return self._search_rules.evaluate(*sides)
 
     def _earlier(self, path: Path) -> list[dict[str, float]]:
-        """Return the looks of the training that this one resumes."""
+        """Return the entries of the training that this one resumes."""
         if not self.start_epoch:
             return []
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
-            facts.setdefault("protocol", self._facts["protocol"])  # of an older version
+            facts.setdefault("protocol", self._facts["protocol"])  # missing in older files
             same = all(facts[key] == value for key, value in self._facts.items())
             looks = [look for look in facts["epochs"] if look["epoch"] <= self.start_epoch]
         except (OSError, ValueError, KeyError, TypeError):
@@ -116,8 +117,8 @@ class SelectionMixin(Base):
 def _search_rules(cfg: AdvConfig) -> Protocol:
     """Return the rules of the search: the config's, without re-ranking.
 
-    Its queries and its gallery are training images of all cameras, which no data set's own protocol
-    is made for. A distance that is learned from training images gives way to the Euclidean one.
+    Its queries and gallery are training images of all cameras, for which no data set's own protocol
+    is made. A distance learned from training images is replaced by the Euclidean one.
     """
     protocol = Protocol.configured(cfg).plain
     if isinstance(protocol.distance, FittedDistance):

@@ -1,6 +1,6 @@
-"""``adv.engine: vi_self_attack``: the three updates of a batch (Algorithm 1), and their losses.
+"""``adv.engine: vi_self_attack``: the three updates per batch (Algorithm 1), and their losses.
 
-Losses are taken per modality and then summed, as eqs. 3, 5, 9 and 16 are.
+Losses are computed per modality and then summed, as in eqs. 3, 5, 9 and 16.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from torchreid_adv.registry import ENGINES
 
 
 def per_modality(values: Tensor, modality: Tensor) -> Tensor:
-    """Return the mean of the visible plus the mean of the infrared: the factor 2 / n_b.
+    """Return the mean over visible plus the mean over infrared: the factor 2 / n_b.
 
     Args:
-        values: (N,) of tracklets.
+        values: (N,) values of tracklets.
         modality: (N,) 0 visible, 1 infrared.
     """
     return values[modality == 0].mean() + values[modality == 1].mean()
@@ -42,19 +42,19 @@ def identity_loss(logits: Tensor, pids: Tensor, modality: Tensor) -> Tensor:
 
 
 def confusion_loss(logits: Tensor, modality: Tensor) -> Tensor:
-    """Return the cross-entropy with all identities alike (eq. 3); at least 2 ln M, if all are."""
+    """Return the cross-entropy to uniform identities (eq. 3); minimum 2 ln M, if uniform."""
     return per_modality(-F.log_softmax(logits, dim=1).mean(1), modality)
 
 
 def batch_hard(features: Tensor, pids: Tensor, *, margin: float, squared: bool = False) -> Tensor:
-    """Return the triplet loss of eq. 10: each tracklet, its furthest positive, nearest negative.
+    """Return the triplet loss of eq. 10, with furthest positives and nearest negatives.
 
     Args:
-        features: (N, D) of both modalities.
-        pids: (N,).
-        margin: alpha.
-        squared: squared distances, as the paper prints; with features of a BatchNorm they are of
-            the order of hundreds, and the margin means nothing.
+        features: (N, D) features of both modalities.
+        pids: (N,) identities.
+        margin: margin alpha.
+        squared: use squared distances, as printed in the paper; with features after a BatchNorm
+            they are in the hundreds, and the margin has no effect.
     """
     distances = torch.cdist(features, features, compute_mode="donot_use_mm_for_euclid_dist")
     distances = distances.square() if squared else distances
@@ -69,27 +69,27 @@ Losses = dict[str, Tensor]
 
 @ENGINES.register("vi_self_attack", title="visible-infrared tracklets: self-attack and its defense")
 class VISelfAttackMixin(TrackletEvaluationMixin, ResumableMixin):
-    """Each batch updates the defense, the body parts and the attack, one after the other.
+    """Each batch updates the defense, the body parts and the attack, in this order.
 
-    After ``adv.video.first_epochs`` the defender's classifier stays as it is, and the defense moves
-    the defender alone. What a step does not move it moves not at all, not by momentum nor weight
-    decay either: its gradients are taken away, whatever torchreid opens at the start of an epoch.
+    After ``adv.video.first_epochs`` the defender's classifier is frozen, and the defense updates
+    only the defender. Parameters outside a step do not change at all, not even by momentum or
+    weight decay: their gradients are removed, whatever torchreid opens at the start of an epoch.
     """
 
     video_config: AdvConfig
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the config.
+        """Read the config.
 
         Raises:
-            ConfigError: another kind of network, data set, sampler or batch than this is for.
+            ConfigError: the network, data set, sampler or batch is not supported.
         """
         _check(self, cfg)
         self.video_config = cfg
         self.resume(cfg)
 
     def train(self, *args: Any, **keywords: Any) -> None:
-        """Train an epoch, at a part of the scheduled learning rate while it rises."""
+        """Train an epoch, at a fraction of the scheduled learning rate during warm-up."""
         warmup = self.video_config.adv.video.warmup
         share = min(1.0, (self.epoch + 1) / warmup) if warmup else 1.0
         self._scheduled = [group["lr"] for group in self.optimizer.param_groups]
@@ -98,7 +98,7 @@ class VISelfAttackMixin(TrackletEvaluationMixin, ResumableMixin):
         super().train(*args, **keywords)
 
     def update_lr(self, names: Any = None) -> None:
-        """Put the schedule's rate back, and let it go on."""
+        """Restore the schedule's rate, and step the schedule."""
         for group, rate in zip(self.optimizer.param_groups, self._scheduled, strict=True):
             group["lr"] = rate
         super().update_lr(names)
@@ -107,8 +107,8 @@ class VISelfAttackMixin(TrackletEvaluationMixin, ResumableMixin):
         """Train on a batch of tracklets.
 
         Raises:
-            ConfigError: tracklets that are not pairs of both modalities.
-            DataError: a loss that is not finite.
+            ConfigError: the tracklets are not pairs of both modalities.
+            DataError: a loss is not finite.
         """
         clips, pids, modality = data["img"], data["pid"], data["dsetid"] % 2
         _check_pairs(pids, modality)
@@ -120,15 +120,18 @@ class VISelfAttackMixin(TrackletEvaluationMixin, ResumableMixin):
         return summary
 
     def _steps(self) -> list[str]:
-        """Return the updates of a batch that the network has modules for."""
+        """Return the updates of a batch for which the network has modules."""
         network = unwrap(self.model)
-        there = {"parts": network.guidance is not None, "attack": network.attention is not None}
+        has_module = {
+            "parts": network.guidance is not None,
+            "attack": network.attention is not None,
+        }
         if self.video_config.adv.video.update == "joint":
             return ["all"]
-        return [step for step in ("defense", "parts", "attack") if there.get(step, True)]
+        return [step for step in ("defense", "parts", "attack") if has_module.get(step, True)]
 
     def _update(self, step: str, clips: Tensor, pids: Tensor, modality: Tensor) -> dict[str, float]:
-        """Take one step of the optimizer; return its losses, not weighted."""
+        """Take one step of the optimizer; return its unweighted losses."""
         fixed = self.epoch >= self.video_config.adv.video.first_epochs
         self.optimizer.zero_grad(set_to_none=True)
         outputs = self.model(clips, modality, step=step, fixed=fixed)
@@ -145,13 +148,13 @@ class VISelfAttackMixin(TrackletEvaluationMixin, ResumableMixin):
         return summary
 
     def _weighted(self, losses: Losses) -> Tensor:
-        """Return eq. 17 of the losses that are there."""
+        """Return eq. 17 for the available losses."""
         attack, defense, parts = self.video_config.adv.video.weights
         weights = {"id": defense, "triplet": defense, "parts": parts, "fool": 1.0, "attack": attack}
         return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
 
     def _losses(self, outputs: dict[str, Tensor], pids: Tensor, modality: Tensor) -> Losses:
-        """Return the losses that a step's outputs are for, not weighted."""
+        """Return the unweighted losses of a step's outputs."""
         losses: Losses = {}
         if "defense" in outputs:
             kind = self.video_config.adv.video.triplet
@@ -170,29 +173,29 @@ class VISelfAttackMixin(TrackletEvaluationMixin, ResumableMixin):
         return losses
 
     def _keep(self, groups: tuple[str, ...]) -> None:
-        """Take the gradients of all other parameters away; some wrappers make zeros of them."""
+        """Remove the gradients of all other parameters; some wrappers set them to zero."""
         network = unwrap(self.model)
         assert isinstance(network, SelfAttackVideo)
-        own = set(map(id, group_parameters(network, groups)))
+        kept_ids = set(map(id, group_parameters(network, groups)))
         for parameter in network.parameters():
-            if id(parameter) not in own:
+            if id(parameter) not in kept_ids:
                 parameter.grad = None
 
     @contextlib.contextmanager
     def _parts_at_own_rate(self) -> Iterator[None]:
-        """Let a step move the body parts' classifier at ``adv.video.parts_rate`` of its rate.
+        """Scale a step of the body parts' classifier by ``adv.video.parts_rate``.
 
-        What torchreid's optimizers take from a weight is linear in the learning rate, momentum and
-        weight decay included.
+        In torchreid's optimizers the change of a weight is linear in the learning rate, including
+        momentum and weight decay.
         """
         rate = self.video_config.adv.video.parts_rate
         network = unwrap(self.model)
         assert isinstance(network, SelfAttackVideo)
-        own = [] if rate == 1 else group_parameters(network, ("classifier_parts",))
-        before = [parameter.detach().clone() for parameter in own]
+        parameters = [] if rate == 1 else group_parameters(network, ("classifier_parts",))
+        before = [parameter.detach().clone() for parameter in parameters]
         yield
         with torch.no_grad():
-            for parameter, old in zip(own, before, strict=True):
+            for parameter, old in zip(parameters, before, strict=True):
                 parameter.copy_(old + rate * (parameter - old))
 
     def _check_finite(self, losses: dict[str, float]) -> None:

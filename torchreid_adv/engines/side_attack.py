@@ -1,4 +1,4 @@
-"""Features of attacked test images at the network's input size, for evaluations during training."""
+"""Features of test images attacked at the network's input size, for tests during training."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from torchreid_adv.models import Features
 
 
 class Pooled(nn.Module):
-    """Tracklets as an engine sees them: pixels (N, [T,] 3, H, W) -> features (N, D).
+    """Tracklets as seen by an engine: pixels (N, [T,] 3, H, W) -> features (N, D).
 
     Args:
-        engine: torchreid's, whose ``extract_features`` pools the images of a tracklet.
+        engine: torchreid's engine; its ``extract_features`` pools the images of a tracklet.
     """
 
     def __init__(self, engine: Any) -> None:
@@ -41,10 +41,10 @@ class Pooled(nn.Module):
 
 @dataclass(frozen=True)
 class SideAttack:
-    """An attack on one side of a test set, as torchreid loads it.
+    """An attack on one side of a test set, as loaded by torchreid.
 
     Args:
-        attack: how.
+        attack: the attack.
         side: ``gallery`` or ``query``.
     """
 
@@ -55,16 +55,16 @@ class SideAttack:
         """Return the features of the side after the attack, rounded to whole gray levels.
 
         Args:
-            engine: torchreid's, its network in eval mode.
-            loader: of the side.
-            clean: features of both sides.
+            engine: torchreid's engine, with its network in eval mode.
+            loader: loader of the side.
+            clean: clean features of both sides.
         """
         other = clean["query" if self.side == "gallery" else "gallery"]
-        references, own = References(other, SIDE_RULES[self.side]), clean[self.side]
-        model, values, start = Pooled(engine), own.values.clone(), 0
+        references, side_features = References(other, SIDE_RULES[self.side]), clean[self.side]
+        model, values, start = Pooled(engine), side_features.values.clone(), 0
         for data in loader:
             images, pids, camids = engine.parse_data_for_eval(data)
-            names = own.image_ids[start : start + len(images)]
+            names = side_features.image_ids[start : start + len(images)]
             mask = references.mask(torch.as_tensor(pids), torch.as_tensor(camids), names).any(1)
             rows = mask.nonzero()[:, 0].tolist()
             if rows:
@@ -76,7 +76,7 @@ class SideAttack:
                 place = torch.tensor(rows) + start
                 values[place] = engine.extract_features(attacked).float().cpu()
             start += len(mask)
-        return dataclasses.replace(own, values=values)
+        return dataclasses.replace(side_features, values=values)
 
     def _attacked(
         self,
@@ -88,5 +88,5 @@ class SideAttack:
     ) -> Tensor:
         clean = to_pixels(model.pixels, images)
         batch = Batch(clean, pids=labels[0], camids=labels[1], image_ids=tuple(names))
-        found = self.attack(model, batch, references).images
-        return moved(model.pixels, images, clean, quantize(found, clean, self.attack.linf))
+        adversarial = self.attack(model, batch, references).images
+        return moved(model.pixels, images, clean, quantize(adversarial, clean, self.attack.linf))

@@ -1,7 +1,7 @@
-"""``torchreid-adv start``: the common start of a study's networks, trained once and then kept.
+"""``torchreid-adv start``: the common start of a study's networks, trained once and stored.
 
-Networks that share a start are alike enough for noise made on one to reach the others, as networks
-from ImageNet's weights are. Networks that each start from their own random weights are not.
+Networks with a common start are similar enough for noise to transfer between them, as networks
+with ImageNet's weights are. Networks that start from different random weights are not.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from torchreid_adv.engines.trained import KEPT, trained_weights
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.specs import ModelSpec
 
-_NO_TEST = {"test_identities": 2, "distractors": 0}  # nothing is tested on the start's people
+_NO_TEST = {"test_identities": 2, "distractors": 0}  # no test uses the start's people
 
 
 def start_weights(cfg: AdvConfig, spec: ModelSpec) -> str:
-    """Return the weights that a network starts from, training them if need be.
+    """Return the weights that a network starts from; train them if necessary.
 
     Args:
-        cfg: of the study; the config's own size, transforms, optimizer and loss are used.
+        cfg: config of the study; its size, transforms, optimizer and loss are used.
         spec: the network.
 
     Returns:
-        the checkpoint; ``model.load_weights`` of the config where ``adv.start.sources`` is empty.
+        the checkpoint; ``model.load_weights`` of the config if ``adv.start.sources`` is empty.
     """
     if not cfg.adv.start.sources:
         return str(cfg.model.load_weights)
@@ -32,30 +32,34 @@ def start_weights(cfg: AdvConfig, spec: ModelSpec) -> str:
 
 
 def start_config(cfg: AdvConfig, spec: ModelSpec) -> AdvConfig:
-    """Return the config by which a network's start is trained."""
-    start, own = cfg.adv.start, cfg.clone()
-    own.model.name, own.model.load_weights = spec.name, ""
+    """Return the config that trains a network's start."""
+    start, run_cfg = cfg.adv.start, cfg.clone()
+    run_cfg.model.name, run_cfg.model.load_weights = spec.name, ""
     if spec.size:
-        own.data.height, own.data.width = spec.size
-    own.data.type, own.data.sources = "image", list(start.sources)
-    own.data.combineall = False
-    own.sampler.train_sampler, own.loss.name = "RandomSampler", "softmax"
-    own.adv.engine, own.adv.selection.data = "", ""
-    own.adv.virtual.train_identities = start.identities
+        run_cfg.data.height, run_cfg.data.width = spec.size
+    run_cfg.data.type, run_cfg.data.sources = "image", list(start.sources)
+    run_cfg.data.combineall = False
+    run_cfg.sampler.train_sampler, run_cfg.loss.name = "RandomSampler", "softmax"
+    run_cfg.adv.engine, run_cfg.adv.selection.data = "", ""
+    run_cfg.adv.virtual.train_identities = start.identities
     for key, value in _NO_TEST.items():
-        own.adv.virtual[key] = value
-    own.train.max_epoch, own.train.lr, own.train.seed = start.epochs, start.lr, start.seed
-    own.train.batch_size, own.train.lr_scheduler = start.batch, "cosine"
-    own.adv.schedule.warmup = start.warmup
-    return own
+        run_cfg.adv.virtual[key] = value
+    run_cfg.train.max_epoch, run_cfg.train.lr, run_cfg.train.seed = (
+        start.epochs,
+        start.lr,
+        start.seed,
+    )
+    run_cfg.train.batch_size, run_cfg.train.lr_scheduler = start.batch, "cosine"
+    run_cfg.adv.schedule.warmup = start.warmup
+    return run_cfg
 
 
 def check_start(cfg: AdvConfig) -> None:
-    """Refuse a start on the people that the networks are then trained or tested on.
+    """Refuse a start on people that the networks are then trained or tested on.
 
     Raises:
-        ConfigError: a data set is named twice, the networks are of tracklets, or the start has only
-            epochs that warm up.
+        ConfigError: a data set is used twice, the networks are of tracklets, or all epochs of the
+            start are warm-up.
     """
     start = cfg.adv.start
     if not start.sources:

@@ -1,6 +1,6 @@
 """torchreid's training script as functions of a config: data, network, engine.
 
-Config keys, log lines and output folders are those of ``scripts/main.py`` in its repository.
+Config keys, log lines and output folders are those of torchreid's ``scripts/main.py``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torchreid_adv.engines.distributed import distribute
 from torchreid_adv.engines.randomness import kept_random_state
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration import engine, hooks
-from torchreid_adv.integration.console import Said, kept_console
+from torchreid_adv.integration.console import RecordingStream, kept_console
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.resuming import check_unfinished
 from torchreid_adv.models.cuda import kept_kernels
@@ -32,14 +32,14 @@ from torchreid_adv.runs.torchreid_checks import check_engine, check_names, check
 
 
 def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
-    """Train and test as the config says; hooks, console, generators and kernels are put back.
+    """Train and test as configured; hooks, console, generators and kernels are restored.
 
     Args:
         cfg: the whole config, see :func:`torchreid_adv.config.torchreid_keys.default_config`.
-        team: processes that train together, by one seeded plan; None = as torchreid does it.
+        team: processes that train together by one seeded plan; None = as in torchreid.
 
     Returns:
-        torchreid's engine, whose ``model`` is trained; see :func:`weights_path` for the file.
+        torchreid's engine, with the trained ``model``; see :func:`weights_path` for the file.
     """
     check_engine(cfg)
     before = engine.adapted_engines()
@@ -62,14 +62,14 @@ def _train(cfg: config.AdvConfig, team: Team | None) -> Any:
     utils = torchreid_module("utils")
     utils.set_random_seed(cfg.train.seed)
     log = time.strftime(("test" if cfg.test.evaluate else "train") + ".log-%Y-%m-%d-%H-%M-%S")
-    said = Said(sys.stdout)
-    sys.stdout = said
+    console = RecordingStream(sys.stdout)
+    sys.stdout = console
     print(f"Show configuration\n{cfg}\n")
     print("Collecting env info ...")
     print(f"** System info **\n{_system_info()}\n")
     if cfg.use_gpu:
         torch.backends.cudnn.benchmark = True
-    first = (team or ALONE).first  # renders and fetches what the others then find
+    first = (team or ALONE).first  # renders data and fetches files for the others
     data = first(lambda: build_data(cfg))
     if not cfg.test.evaluate:
         check_batches(data.train_loader, cfg.data.sources)
@@ -91,15 +91,15 @@ def _train(cfg: config.AdvConfig, team: Team | None) -> Any:
     built = build_engine(cfg, data, model, optimizer, scheduler)
     if team is not None:
         distribute(built, cfg, team)
-    if team is None or team.leads:  # from here on nothing is refused, and files are written
-        sys.stdout = said.go_on(lambda: utils.Logger(str(Path(cfg.data.save_dir) / log)))
+    if team is None or team.leads:  # all checks have passed; files are written from here on
+        sys.stdout = console.go_on(lambda: utils.Logger(str(Path(cfg.data.save_dir) / log)))
     built.run(**torchreid_keys.keywords(cfg, torchreid_keys.RUN))
     return built
 
 
 @functools.cache
 def _system_info() -> str:
-    """Ask once: it takes seconds, and a study trains many times."""
+    """Return the system information, computed once: it takes seconds."""
     return str(torchreid_module("utils").collect_env_info())
 
 
@@ -107,7 +107,7 @@ def build_data(cfg: config.AdvConfig) -> Any:
     """Return torchreid's data manager for ``data.*``, ``sampler.*`` and ``video.*``.
 
     Raises:
-        DataError: a data set is not there or cannot be read; nothing is fetched.
+        DataError: a data set is missing or cannot be read; nothing is downloaded.
     """
     data = torchreid_module("data")
     names = ", ".join(dict.fromkeys([*cfg.data.sources, *cfg.data.targets]))
@@ -118,12 +118,12 @@ def build_data(cfg: config.AdvConfig) -> Any:
 
 
 def build_model(cfg: config.AdvConfig, data: Any, *, parallel: bool = True) -> nn.Module:
-    """Return the network with its weights loaded, on the GPUs where they are used.
+    """Return the network with its weights loaded, on the GPUs if they are used.
 
     Args:
         cfg: the whole config.
         data: torchreid's data manager, for the number of identities.
-        parallel: on all GPUs, in DataParallel; else on the current one.
+        parallel: use all GPUs, in DataParallel; else the current one.
     """
     utils = torchreid_module("utils")
     print(f"Building model: {cfg.model.name}")
@@ -144,10 +144,10 @@ def build_model(cfg: config.AdvConfig, data: Any, *, parallel: bool = True) -> n
 
 
 def _complexity(cfg: config.AdvConfig, model: nn.Module) -> tuple[int, int]:
-    """Count a network's parameters and operations by one image of the input's size.
+    """Count a network's parameters and operations for an image of the input size.
 
     Raises:
-        ConfigError: the network does not take that size.
+        ConfigError: the network does not accept that size.
     """
     size = (cfg.data.height, cfg.data.width)
     try:

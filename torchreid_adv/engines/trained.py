@@ -1,4 +1,4 @@
-"""Models that are trained inside a larger job: each once, then kept below the data root."""
+"""Models trained inside a larger job: each once, then stored below the data root."""
 
 from __future__ import annotations
 
@@ -21,50 +21,50 @@ from torchreid_adv.runs.folder import machinery
 from torchreid_adv.runs.inputs import DATA_OPTIONS, given_weights
 from torchreid_adv.runs.torchreid_checks import check_names
 
-WITHIN = {  # engine -> the same inside a job
+WITHIN = {  # engine -> its form inside a job
     "adversarial_training": "robust_progress",
     "meta_defense": "defense_progress",
     "vi_self_attack": "video_progress",
 }
-KEPT = "kept_progress"  # the engine whose training goes on after a kill
+KEPT = "kept_progress"  # the engine whose training continues after a kill
 FOLDER = "models"  # below the data root
 
 
 def trained_weights(cfg: AdvConfig, *, engine: str = "progress") -> Path:
-    """Return the weights of the model that a config describes, training it if need be.
+    """Return the weights of the model that a config describes; train it if necessary.
 
-    They lie in ``<data.root>/models/<model>-<hash of what decides them>``, whole or not at all:
+    They are in ``<data.root>/models/<model>-<hash of what decides them>``, complete or missing:
     those of the last epoch, or the best ones by ``adv.selection.data``. ``key.json`` beside them
-    says what decided them: the config, the training images, versions and threads.
+    lists what decided them: the config, the training images, versions and threads.
 
     Args:
         cfg: the whole config.
-        engine: the mixin that trains, one that shows a bar.
+        engine: the training mixin, one with a progress bar.
 
     Raises:
-        ConfigError: a file that the config names cannot be read, or what is kept is not whole.
-        DataError: a training set is not there or cannot be read.
+        ConfigError: a file that the config names cannot be read, or the stored model is incomplete.
+        DataError: a training set is missing or cannot be read.
     """
     settings = training_settings(cfg, engine)
     check_names(settings)  # before any data is read
     key, cache = training_key(settings), Cache(Path(cfg.data.root).expanduser() / FOLDER)
-    chosen = BEST if cfg.adv.selection.data else f"model.pth.tar-{cfg.train.max_epoch}"
+    file_name = BEST if cfg.adv.selection.data else f"model.pth.tar-{cfg.train.max_epoch}"
     folder = cache.path(cfg.model.name, key)
-    wanted = folder / "model" / chosen
+    weights = folder / "model" / file_name
     if folder.exists():
-        print(f"=> Using the model trained before: {wanted}")
+        print(f"=> Using the model trained before: {weights}")
     else:
-        print(f"=> Training {cfg.model.name} on {', '.join(cfg.data.sources)}, once: {wanted}")
+        print(f"=> Training {cfg.model.name} on {', '.join(cfg.data.sources)}, once: {weights}")
     cache.folder(cfg.model.name, key, lambda place: _train(settings, place))
-    if not wanted.is_file():
+    if not weights.is_file():
         raise ConfigError(
-            f"'{folder}' lacks '{chosen}'; remove the folder to train the model again"
+            f"'{folder}' lacks '{file_name}'; remove the folder to train the model again"
         )
-    return wanted
+    return weights
 
 
 def training_settings(cfg: AdvConfig, engine: str = "progress") -> AdvConfig:
-    """Return the config that a model is trained by inside a job: trained only, and not attacked."""
+    """Return the config of a training inside a job: only training, without an attack."""
     settings: AdvConfig = cfg.clone()
     settings.data.save_dir = ""
     settings.data.targets = list(cfg.data.sources)
@@ -75,14 +75,14 @@ def training_settings(cfg: AdvConfig, engine: str = "progress") -> AdvConfig:
 
 
 def training_key(settings: AdvConfig) -> Key:
-    """Return all that decides what a training comes to.
+    """Return everything that decides the result of a training.
 
     Args:
         settings: see :func:`training_settings`.
 
     Raises:
         ConfigError: a file that the config names cannot be read.
-        DataError: a data set is not there or cannot be read.
+        DataError: a data set is missing or cannot be read.
     """
     contents = Contents(Path(settings.data.root).expanduser() / FOLDER)
     images = [
@@ -100,7 +100,7 @@ def training_key(settings: AdvConfig) -> Key:
 def set_facts(
     cfg: AdvConfig, name: str, contents: Contents, *, combineall: bool = False
 ) -> dict[str, Any]:
-    """Return what tells the training images of a config's data set from any others."""
+    """Return what identifies the training images of a config's data set."""
     options = {keyword: lookup(cfg, key) for keyword, key in DATA_OPTIONS.items()}
     return training_facts(name, cfg.data.root, contents, combineall=combineall, **options)
 
@@ -118,9 +118,9 @@ def _train(settings: AdvConfig, folder: Path) -> None:
 
 
 def train_quietly(cfg: AdvConfig) -> Any:
-    """Train or test as a config says, without torchreid's lines; return its engine.
+    """Train or test as configured, without torchreid's printed lines; return its engine.
 
-    The log file below ``data.save_dir`` has the lines.
+    The log file in ``data.save_dir`` has these lines.
     """
     Path(cfg.data.save_dir).mkdir(parents=True, exist_ok=True)
     with open(os.devnull, "w") as quiet, contextlib.redirect_stdout(quiet), config.using(cfg):
@@ -128,10 +128,10 @@ def train_quietly(cfg: AdvConfig) -> Any:
 
 
 def weights_of(cfg: AdvConfig) -> str:
-    """Return the weights of a config's model, trained for the quick start if need be.
+    """Return the weights of a config's model; train the quick start's model if necessary.
 
     Raises:
-        ConfigError: none are given.
+        ConfigError: no weights are given.
     """
     if cfg.model.load_weights or not cfg.adv.virtual.train_model:
         return given_weights(cfg)

@@ -19,9 +19,9 @@ class WeightedTripletLoss(nn.Module):
 
     Ye et al., Deep Learning for Person Re-identification: A Survey and Outlook, 2021, eqs. 5 and 6:
     positive is the mean of an image's distances to the images of its identity, weighted by the
-    softmax of these distances, negative that to the others, weighted by the softmax of their
-    negatives. Distances are Euclidean; there is no margin. As in the published code and in
-    torchreid's own triplet loss, an image is one of its own positives.
+    softmax of these distances; negative is the mean of those to other images, weighted by the
+    softmax of the negated distances. Distances are Euclidean; there is no margin. As in the
+    published code and in torchreid's triplet loss, an image is one of its own positives.
     """
 
     def forward(self, features: Tensor, pids: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class WeightedTripletLoss(nn.Module):
             pids: (N,) identities.
 
         Raises:
-            ConfigError: one identity alone in the batch.
+            ConfigError: the batch has only one identity.
         """
         same = pids[:, None] == pids[None, :]
         if bool(same.all()):
@@ -50,15 +50,15 @@ class WeightedTripletLoss(nn.Module):
 
 @ENGINES.register("weighted_triplet", internal=True)
 class WeightedTripletMixin(Base):
-    """A triplet engine with :class:`WeightedTripletLoss` in the place of torchreid's loss."""
+    """A triplet engine with :class:`WeightedTripletLoss` instead of torchreid's loss."""
 
     criterion_t: Any
 
     def adapt(self, cfg: AdvConfig) -> None:
-        """Take the place of the engine's triplet loss.
+        """Replace the engine's triplet loss.
 
         Raises:
-            ConfigError: the engine has none.
+            ConfigError: the engine has no triplet loss.
         """
         if not hasattr(self, "criterion_t"):
             raise ConfigError(

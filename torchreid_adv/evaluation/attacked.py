@@ -1,4 +1,4 @@
-"""One attacked data set, as pages see it: numbers, features before and after, images."""
+"""The result of attacking one data set: scores, features before and after, and images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torchreid_adv.models.features import Features
 
 @dataclass(frozen=True)
 class AttackedData:
-    """One attacked data set: its numbers, its features before and after, and its images.
+    """An attacked data set: its results, its features before and after, and its images.
 
     Args:
         name: data set name, the key of ``results["targets"]``.
@@ -26,15 +26,15 @@ class AttackedData:
         query_after: query features after the attack; ``query`` when the gallery was attacked.
         gallery_after: gallery features after the attack; ``gallery`` when queries were attacked.
         paths: image_id -> original file.
-        paths_after: image_id -> stored PNG; an image missing here was left as it was.
+        paths_after: image_id -> stored PNG; images that are missing here were not changed.
         attacked: image_ids of the attacked images.
         side: ``gallery`` or ``query``.
         eps: L-infinity bound in [0, 1].
-        protocol: the rules of the scores.
-        pulled: of a targeted attack, image_id -> the identity it was pulled to.
+        protocol: the rules of evaluation.
+        pulled: for a targeted attack, image_id -> its target identity.
 
     Raises:
-        DataError: features before and after are not of the same images in the same order.
+        DataError: features before and after belong to different images or orders.
     """
 
     name: str
@@ -62,14 +62,14 @@ class AttackedData:
 
     @property
     def distance(self) -> Distance:
-        """By which the gallery is ranked."""
+        """The distance that ranks the gallery."""
         return self.protocol.distance
 
     def path(self, image_id: str, *, after: bool) -> Path:
-        """Return the file of an image, the stored one if it is wanted and there is one.
+        """Return the file of an image; after the attack, the stored file if there is one.
 
         Raises:
-            DataError: no file is known for the image.
+            DataError: the image has no known file.
         """
         path = self.paths_after.get(image_id) if after else None
         path = path or self.paths.get(image_id)
@@ -82,7 +82,7 @@ class AttackedData:
 
     @torch.no_grad()
     def distances(self, row: int, places: list[int], *, after: bool) -> list[float]:
-        """Return how far a query is from some gallery images, before or after the attack."""
+        """Return the distances of a query to some gallery images, before or after the attack."""
         query = self.query_after if after else self.query
         gallery = self.gallery_after if after else self.gallery
         return self.distance(query.values[[row]], gallery.values[places])[0].tolist()

@@ -1,4 +1,4 @@
-"""Distances between queries and gallery, a block at a time, so that memory stays bounded."""
+"""Distances between queries and gallery, block by block to bound memory."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from torchreid_adv.models.features import Features
 Block = Callable[[slice, slice], NDArray[Any]]
 
 GALLERY_BLOCK = 32768
-# distances of one block. 32 MB is what glibc's allocator still keeps for the next block instead of
-# giving it back: beyond it, page faults cost as much time as the matrix product itself
+# distances in a block. glibc's allocator reuses up to 32 MB for the next block; larger blocks are
+# returned to the system, and page faults then cost as much time as the matrix product itself
 _DISTANCES = 8_000_000
 _FEWEST_ROWS, _MOST_ROWS = 64, 512
 _PIECE = 4096  # features squared at a time
 
 
 def spans(total: int, size: int) -> list[slice]:
-    """Return the least number of slices of at most ``size``, as equal as can be, that cover all."""
+    """Split a range into the fewest slices of at most ``size``, as equal as possible."""
     edges = np.linspace(0, total, -(-total // size) + 1).astype(int)
     return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
 
 
 def plan(queries: int, gallery: int, block: int) -> tuple[list[slice], list[slice]]:
-    """Return the slices of queries and those of gallery images whose products are the blocks.
+    """Return the slices of queries and of gallery images that form the blocks.
 
     Args:
         queries: number of queries.
         gallery: number of gallery images.
-        block: gallery images per block at most.
+        block: largest number of gallery images in a block.
 
     Raises:
         ConfigError: ``block`` is below 1.
@@ -52,11 +52,10 @@ def plan(queries: int, gallery: int, block: int) -> tuple[list[slice], list[slic
 
 
 def feature_blocks(query: Features, gallery: Features, distance: Distance) -> Block:
-    """Return the blocks of distances between two sets of features, computed when asked for.
+    """Return the blocks of distances between two sets of features, computed on demand.
 
     Raises:
-        DataError: the features of the two sides differ in length, or are so large that their
-            squares are infinite.
+        DataError: the features of the two sides differ in length, or their squares overflow.
     """
     if query.values.shape[1] != gallery.values.shape[1]:
         raise DataError(
@@ -90,11 +89,11 @@ def matrix_blocks(distances: Tensor | NDArray[Any]) -> Block:
     """Return the blocks of a matrix of distances (Q, G); the matrix is not changed.
 
     Raises:
-        DataError: it is no matrix of finite numbers.
+        DataError: it is not a matrix of finite numbers.
     """
     if isinstance(distances, Tensor):
         distances = distances.detach().cpu()
-        if distances.dtype == torch.bfloat16:  # which numpy does not have
+        if distances.dtype == torch.bfloat16:  # not available in numpy
             distances = distances.float()
     matrix = np.asarray(distances)
     if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.number):

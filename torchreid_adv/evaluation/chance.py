@@ -1,4 +1,4 @@
-"""What a random order scores: the floor of every ranking."""
+"""The expected score of a random ranking."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _ROWS = 256
 def expected_precision(
     positives: Ints, valid: Ints, *, ap_rule: str = "standard"
 ) -> NDArray[np.float64]:
-    """Return the expected average precision of a random order (Bestgen, 2015).
+    """Return the expected average precision of a random ranking (Bestgen, 2015).
 
     ``(H_n + (p - 1) / (n - 1) (n - H_n)) / n`` with the harmonic number H_n: place k holds a
-    positive in p / n of the orders, and then (k - 1) (p - 1) / (n - 1) further ones stand before it
-    on average. By the rule "trapezoid" it is the mean of this and p / n.
+    positive in p / n of all orders, with (k - 1) (p - 1) / (n - 1) other positives before it on
+    average. With the rule "trapezoid" it is the mean of this and p / n.
 
     Args:
-        positives: (Q,) p, correct matches of each query, 1 or more.
-        valid: (Q,) n, gallery images that count for it.
+        positives: (Q,) p, number of correct matches of each query, 1 or more.
+        valid: (Q,) n, number of gallery images that count for the query.
         ap_rule: how precisions are averaged, "standard" or "trapezoid".
 
     Raises:
-        ConfigError: unknown ap_rule.
+        ConfigError: ap_rule is unknown.
     """
     check_ap_rule(ap_rule)
     harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, valid.max() + 1))])[valid]
@@ -36,7 +36,7 @@ def expected_precision(
 
 
 def chances(labels: Labels, *, ap_rule: str = "standard") -> NDArray[np.float64]:
-    """Return the expected average precision (Q,) of each query; NaN for one without a match."""
+    """Return the expected average precision (Q,) of each query; NaN without a match."""
     positives, junk = [], []
     for start in range(0, len(labels.query_pids), _ROWS):
         matches = labels.matches(slice(start, min(start + _ROWS, len(labels.query_pids))))

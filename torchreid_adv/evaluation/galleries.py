@@ -1,4 +1,4 @@
-"""Protocols with galleries of their own: SYSU-MM01, RegDB, LLCM, BUPTCampus, and CUHK03 draws."""
+"""Protocols that define their galleries: SYSU-MM01, RegDB, LLCM, BUPTCampus and others."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from torchreid_adv.evaluation.ranking import Clothes, Ints, Labels
 from torchreid_adv.evaluation.result import REPORTED_RANKS, RetrievalResult
 from torchreid_adv.registry import PROTOCOLS
 
-_LATER = ("per_camera", "same_clothes")  # rules that were added after the first results
-_ROWS = 256  # queries whose distances are held at a time
+_LATER = ("per_camera", "same_clothes")  # rules added after the first release of results
+_ROWS = 256  # queries whose distances are held in memory at a time
 
-# columns of a drawn gallery, None for all -> distances of queries to them
+# columns of a drawn gallery, None for all -> distances of queries to these images
 Blocks = Callable[[Ints | None], Block]
 
 
 @dataclass(frozen=True)
 class GalleryRules:
-    """Which gallery images a query is compared with, and what the match curve counts.
+    """The gallery images that count for a query, and the unit of the match curve.
 
     Args:
-        galleries: number of galleries that are drawn, by the seeds 0, 1...; results are means.
-        shots: images drawn of each identity and camera; 0 = all images, nothing is drawn.
-        same_place: pairs (query camid, gallery camid), from 0, of cameras that look at one place:
-            such gallery images do not count, whoever is on them.
+        galleries: number of galleries, drawn with the seeds 0, 1...; results are means over them.
+        shots: images drawn for each identity and camera; 0 = all images, without a draw.
+        same_place: pairs (query camid, gallery camid), from 0, of cameras that show the same place:
+            such gallery images do not count, whoever they show.
         same_camera: gallery images of the query's identity and camid do not count.
         per_identity: the match curve counts identities instead of images.
-        per_camera: images are drawn of each identity and camera; False = of each identity.
-        same_clothes: of :class:`Labels`: "", "ignored" or "required".
+        per_camera: draw images for each identity and camera; False = for each identity.
+        same_clothes: as in :class:`Labels`: "", "ignored" or "required".
     """
 
     galleries: int = 1
@@ -49,12 +49,12 @@ class GalleryRules:
 
     @property
     def drawn(self) -> bool:
-        """Whether galleries are ranked one by one; else one pass over all images is enough."""
+        """Whether each gallery is ranked separately; else one pass over all images is enough."""
         return self.galleries > 1 or self.shots > 0 or self.per_identity
 
     @property
     def uneven(self) -> bool:
-        """Whether queries count in different numbers of galleries, each where it is not drawn."""
+        """Whether a query is left out of the galleries in which it was drawn."""
         return self.shots > 0 and self.same_camera and not self.per_camera
 
     def labels(
@@ -66,7 +66,7 @@ class GalleryRules:
         *,
         clothes: Clothes = (None, None),
     ) -> Labels:
-        """Return labels that know which images do not count; arguments as :class:`Labels`."""
+        """Return labels that apply these rules; arguments as for :class:`Labels`."""
         return Labels(
             query_pids,
             gallery_pids,
@@ -79,9 +79,9 @@ class GalleryRules:
         )
 
     def facts(self) -> dict[str, Any]:
-        """Return the rules as plain values; later ones only where they differ from their default.
+        """Return the rules as plain values; newer rules only if they differ from their default.
 
-        So results and caches from before there were these rules stay what they are.
+        This keeps results and caches from before these rules valid.
         """
         facts = {**asdict(self), "same_place": [list(pair) for pair in self.same_place]}
         later = {f.name: f.default for f in fields(self) if f.name in _LATER}
@@ -90,13 +90,13 @@ class GalleryRules:
 
 @PROTOCOLS.register("sysu_mm01", title="ten galleries, one image of an identity by each camera")
 def sysu_mm01() -> GalleryRules:
-    """Return the rules of SYSU-MM01's single-shot search; cameras 3 and 2 are in one room."""
+    """Return the rules of SYSU-MM01's single-shot search; cameras 3 and 2 are in the same room."""
     return GalleryRules(10, 1, same_place=((2, 1),), same_camera=False, per_identity=True)
 
 
 @PROTOCOLS.register("regdb", title="all images; nothing is left out")
 def regdb() -> GalleryRules:
-    """Return the rules of RegDB, whose ten trials are ten divisions of the identities."""
+    """Return the rules of RegDB, whose ten trials are ten splits of the identities."""
     return GalleryRules(same_camera=False)
 
 
@@ -114,7 +114,7 @@ def bupt_campus() -> GalleryRules:
 
 @PROTOCOLS.register("no_cameras", title="all images; no camera is left out")
 def no_cameras() -> GalleryRules:
-    """Return the rules of sets that do not tell cameras, such as Celeb-reID."""
+    """Return the rules for data sets without cameras, such as Celeb-reID."""
     return GalleryRules(same_camera=False)
 
 
@@ -122,7 +122,7 @@ def no_cameras() -> GalleryRules:
     "clothes_changed", title="images in the query's clothes, or by its camera, do not count"
 )
 def clothes_changed() -> GalleryRules:
-    """Return the clothes-changing rules of LTCC and CCVID: matches wear something else."""
+    """Return the clothes-changing rules of LTCC and CCVID: matches wear other clothes."""
     return GalleryRules(same_clothes="ignored")
 
 
@@ -130,7 +130,7 @@ def clothes_changed() -> GalleryRules:
     "clothes_same", title="images in other clothes, or by the query's camera, do not count"
 )
 def clothes_same() -> GalleryRules:
-    """Return the same-clothes rules of LTCC and CCVID: matches wear what the query wears."""
+    """Return the same-clothes rules of LTCC and CCVID: matches wear the query's clothes."""
     return GalleryRules(same_clothes="required")
 
 
@@ -144,10 +144,10 @@ def prcc() -> GalleryRules:
     "vehicleid", title="ten galleries, one image of each vehicle; all its other images are queries"
 )
 def vehicleid() -> GalleryRules:
-    """Return the rules of VehicleID, each of whose images is a camera of its own.
+    """Return the rules of VehicleID, in which each image counts as a camera.
 
-    Every test image is a query and may be drawn for a gallery. Where it is drawn, it is its
-    vehicle's only image, which does not count for itself, so that it is no query of that gallery.
+    Every test image is a query and may be drawn for a gallery. A drawn image is the only one of its
+    vehicle there and does not count for itself, so it is not a query of that gallery.
     """
     return GalleryRules(10, 1, per_camera=False)
 
@@ -155,15 +155,14 @@ def vehicleid() -> GalleryRules:
 def drawn_gallery(pids: Ints, camids: Ints, rules: GalleryRules, *, seed: int) -> Ints:
     """Return the columns of a gallery, in increasing order.
 
-    Draws are those of Python's generator seeded by the gallery's number, identity after identity
-    and camera after camera, both by increasing number, as the released code of SYSU-MM01's and
-    LLCM's protocols makes them. So the draws depend only on the order of the images of one
-    identity under one camera.
+    As in the released code of SYSU-MM01's and LLCM's protocols, draws come from Python's generator
+    seeded with the gallery's number, for each identity and each of its cameras, both in increasing
+    order. They depend only on the order of the images of an identity under a camera.
 
     Args:
         pids: (G,) identities.
         camids: (G,) cameras.
-        rules: how many images are drawn.
+        rules: the number of images to draw.
         seed: number of the gallery.
     """
     if not rules.shots:
@@ -192,20 +191,19 @@ def evaluate_drawn(
 ) -> RetrievalResult:
     """Rank each drawn gallery for each query; a query counts once for each gallery.
 
-    Equally near images rank in the order of the gallery. A query without a match in a gallery is
-    skipped there.
+    Ties rank in the order of the gallery. A query without a match in a gallery is skipped there.
 
     Args:
-        blocks: gives the distances of a block of queries to the images of a drawn gallery.
+        blocks: returns distances of a block of queries to the images of a drawn gallery.
         labels: identities and cameras of all queries and gallery images.
         image_ids: names of the queries.
         rules: the galleries.
-        ap_rule: of :data:`torchreid_adv.evaluation.metrics.AP_RULES`.
+        ap_rule: an entry of :data:`torchreid_adv.evaluation.metrics.AP_RULES`.
         length: ranks of the match curve.
 
     Returns:
-        scores of Q x galleries rows, gallery after gallery; names have ``#<gallery>`` behind them
-        where there are several.
+        scores of Q x galleries rows, gallery after gallery; with several galleries, names end in
+        ``#<gallery>``.
 
     Raises:
         DataError: no query has a match in any gallery.
@@ -246,7 +244,7 @@ def _names(image_ids: Sequence[str], galleries: int) -> list[str]:
 
 
 def _ranked(distances: Block, labels: Labels, columns: Ints) -> list[tuple[Ints, int]]:
-    """Return for each query the ranks of its matches, and that of its identity (-1 for none)."""
+    """Return for each query the ranks of its matches, and of its identity (-1 for none)."""
     ranked = []
     for rows in spans(len(labels.query_pids), _ROWS):
         block = distances(rows, slice(0, len(columns)))
@@ -270,16 +268,16 @@ REPEATS = 10
 def single_shot_curve(
     distances: Block, labels: Labels, rows: list[slice], *, length: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the match curve of the mean over queries and drawn galleries, and each query's hits.
+    """Return the match curve, averaged over queries and drawn galleries, and each query's hits.
 
-    For each query with a positive, 10 galleries are drawn with one image of each identity (of the
-    query's own: one of its positives). The draws of a query depend on the seed and on its place
-    among the queries only.
+    For each query with a positive, 10 galleries are drawn with one image of each identity (for the
+    query's identity, one of its positives). The draws of a query depend only on the seed and on the
+    position of the query.
 
     Args:
-        distances: gives the distances of a block.
+        distances: returns the distances of a block.
         labels: identities and cameras.
-        rows: blocks of queries; whole rows of distances are asked for.
+        rows: blocks of queries; with their distances to the whole gallery.
         length: number of ranks.
         seed: of the draws.
 
@@ -298,8 +296,10 @@ def single_shot_curve(
             query = span.start + int(row)
             identity = int(np.searchsorted(pids, labels.query_pids[query]))
             generator = np.random.default_rng((seed, query))
-            shots, own = draw_galleries(generator, labels.by_pid, counts, identity, positives)
-            ranks = single_shot_ranks(block[row], shots, own)
+            shots, drawn_matches = draw_galleries(
+                generator, labels.by_pid, counts, identity, positives
+            )
+            ranks = single_shot_ranks(block[row], shots, drawn_matches)
             total += np.bincount(ranks[ranks < length], minlength=length)
             shares[query] = (ranks[:, None] < reported).mean(0)
     queries = int(np.isfinite(shares[:, 0]).sum())
@@ -315,30 +315,30 @@ def draw_galleries(
         generator: of the draws.
         by_pid: (G,) gallery images sorted by identity.
         counts: (I,) images of each identity.
-        identity: place of the query's identity among the I.
+        identity: position of the query's identity among the I.
         positives: gallery images of that identity that may be drawn.
 
     Returns:
-        (REPEATS, I) drawn images and (REPEATS,) the one of the query's identity among them.
+        (REPEATS, I) drawn images and (REPEATS,) the drawn image of the query's identity.
     """
     limits = counts.copy()
     limits[identity] = len(positives)
     draws = generator.integers(0, limits, size=(REPEATS, len(counts)))
-    # draws of the query's identity are of its positives; they are put in below
+    # the query's identity is drawn from its positives, and inserted below
     shots = by_pid[np.cumsum(counts) - counts + draws]
-    own = positives[draws[:, identity]]
-    shots[:, identity] = own
-    return shots, own
+    drawn_matches = positives[draws[:, identity]]
+    shots[:, identity] = drawn_matches
+    return shots, drawn_matches
 
 
-def single_shot_ranks(row: NDArray[Any], shots: Ints, own: Ints) -> Ints:
-    """Return the 0-based rank (REPEATS,) of the query's own image in each drawn gallery.
+def single_shot_ranks(row: NDArray[Any], shots: Ints, drawn_matches: Ints) -> Ints:
+    """Return the 0-based rank (REPEATS,) of the query's match in each drawn gallery.
 
     Args:
         row: (G,) distances of one query.
         shots: (REPEATS, I) drawn images.
-        own: (REPEATS,) the one that is of the query's identity.
+        drawn_matches: (REPEATS,) the drawn image of the query's identity.
     """
-    values, reference = row[shots], row[own][:, None]
-    before = (values < reference) | ((values == reference) & (shots < own[:, None]))
+    values, reference = row[shots], row[drawn_matches][:, None]
+    before = (values < reference) | ((values == reference) & (shots < drawn_matches[:, None]))
     return before.sum(axis=1)

@@ -1,4 +1,4 @@
-"""AP, mINP and the match curve from ranks of the positives: pure functions in float64."""
+"""AP, mINP and the match curve from the ranks of positives: pure functions in float64."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def standard(place: NDArray[Any], ranks: NDArray[Any]) -> Floats:
 def trapezoid(place: NDArray[Any], ranks: NDArray[Any]) -> Floats:
     """Return the area below each step of the precision-recall curve.
 
-    The mean of ``i / r`` and ``(i + 1) / (r + 1)``, where the first counts as 1 at r = 0: the rule
-    of the Market-1501 and Oxford5k code and of "Adversarial Metric Attack" (Bai et al.). It is
-    never above :func:`standard`.
+    It is the mean of ``i / r`` and ``(i + 1) / (r + 1)``, where the first counts as 1 at r = 0: the
+    rule of the Market-1501 and Oxford5k code and of "Adversarial Metric Attack" (Bai et al.). It
+    never exceeds :func:`standard`.
 
     Args:
         place: (P,) i, the number of positives of the query ranked before this one.
@@ -49,7 +49,7 @@ def check_ap_rule(name: str) -> None:
     """Refuse an unknown rule of average precision.
 
     Raises:
-        ConfigError: with the nearest known name.
+        ConfigError: the name is unknown; the error suggests the nearest one.
     """
     if name not in AP_RULES:
         raise ConfigError(f"unknown ap_rule '{name}'{suggest(name, AP_RULES)}")
@@ -58,12 +58,12 @@ def check_ap_rule(name: str) -> None:
 def scores(ranks: Ints, starts: Ints, *, ap_rule: str) -> tuple[Floats, Ints, Floats]:
     """Return average precision, first match and inverse negative penalty of each query.
 
-    The penalty is that of "Deep Learning for Person Re-identification: A Survey and Outlook"
-    (Ye et al., eq. 5): the number of positives over the 1-based rank of the hardest of them.
+    The penalty is from "Deep Learning for Person Re-identification: A Survey and Outlook" (Ye et
+    al., eq. 5): the number of positives over the 1-based rank of the hardest one.
 
     Args:
         ranks: (P,) 0-based ranks of all positives, query after query.
-        starts: (Q + 1,) where the positives of each query start.
+        starts: (Q + 1,) start of the positives of each query.
         ap_rule: a key of :data:`AP_RULES`.
 
     Returns:
@@ -91,7 +91,7 @@ def match_curve(first: Ints, length: int) -> Floats:
 
     Args:
         first: (V,) 0-based rank of the first positive of each valid query.
-        length: number of ranks; beyond the gallery's size the curve stays at its last value.
+        length: number of ranks; constant beyond the gallery's size.
     """
     hits = np.bincount(first[first < length], minlength=length)
     return np.cumsum(hits) / len(first)

@@ -1,9 +1,9 @@
-"""The nearest images of each image, exact, by blocks of a matrix product or by FAISS.
+"""The exact nearest neighbors of each image, by blocks of a matrix product or by FAISS.
 
-Both only propose candidates: their distances carry the rounding of a product, which depends on the
-library and on the shape of a block. What is proposed, with all that rounding could have kept out,
-is measured again as the sum of squared differences and ordered by (distance, place in the gallery).
-That makes the result the same whoever proposed.
+Both only propose candidates, because the rounding of a product depends on the library and on the
+shape of a block. The candidates, with a margin for that rounding, are measured again by the sum of
+squared differences and ordered by (distance, position in the gallery). So the result does not
+depend on the method.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from torchreid_adv.evaluation.ranking import Ints
 
 BACKENDS = ("torch", "faiss")
 
-_PRODUCTS = 16_000_000  # numbers of one block of products
+_PRODUCTS = 16_000_000  # numbers in a block of products
 _MOST_ROWS = 512
-_GROUP = 64  # images whose least distance is looked at first
+_GROUP = 64  # images whose smallest distance is checked first
 _PADDING = 12  # candidates that FAISS proposes beyond the k
 _PIECE = 4096  # features converted at a time
-# numbers of a piece of differences: they stay in a CPU core's cache
+# numbers in a piece of differences: it fits into a CPU core's cache
 _DIFFERENCES = {"cpu": 1 << 18, "cuda": 1 << 26}
-# relative error of one float32 product, by what torch is allowed to do to it
+# relative error of a float32 product, by the precision that torch may use
 _UNITS = {"highest": 2.0**-24, "high": 2.0**-11, "medium": 2.0**-8}
 
 
@@ -38,10 +38,10 @@ class Neighbors:
     """The k nearest gallery images of each of R queries.
 
     Args:
-        images: (R, k) int64 rows of the gallery, nearest first; the equally near in its order.
+        images: (R, k) int64 rows of the gallery, nearest first; ties in the order of the gallery.
         distances: (R, k) their squared Euclidean distances.
-        farthest: (R,) squared distance of the farthest gallery image, to the rounding of a matrix
-            product; None where it was not asked for.
+        farthest: (R,) squared distance of the farthest gallery image, up to the rounding of a
+            matrix product; None if not requested.
     """
 
     images: Ints
@@ -53,23 +53,24 @@ class Neighbors:
 def nearest(
     query: Tensor, gallery: Tensor, k: int, *, backend: str = "torch", farthest: bool = False
 ) -> Neighbors:
-    """Return the k nearest gallery images of each query, all of them where there are fewer.
+    """Return the k nearest gallery images of each query, or all if there are fewer.
 
-    The default is "torch" because it was the faster one on two CPU cores: 1.4 s against 1.9 s for
-    9,640 x 9,640 features of 512 numbers, and it finds the farthest image on the way. FAISS pays in
-    large galleries: 5.5 s against 10.5 s for 1,000 x 1,000,000 of 128 numbers on one core.
+    The default is "torch" because it was faster on two CPU cores: 1.4 s against 1.9 s for 9,640 x
+    9,640 features of 512 numbers, and it finds the farthest image in the same pass. FAISS pays off
+    for large galleries: 5.5 s against 10.5 s for 1,000 x 1,000,000 of 128 numbers on one core.
 
     Args:
         query: (R, E) features, mapped by a :class:`Distance`; on the device that computes.
         gallery: (N, E) features, mapped likewise.
         k: length of a list.
-        backend: who proposes candidates: "torch", or "faiss" (a flat index, on all GPUs where
-            FAISS knows of any). The result is the same.
-        farthest: say the largest distance of each query, too. It costs "faiss" a second search.
+        backend: the method that proposes candidates: "torch", or "faiss" (a flat index, on all GPUs
+            that FAISS can use). The result is the same.
+        farthest: also return the largest distance of each query. This costs "faiss" a second
+            search.
 
     Raises:
-        ConfigError: k below 1, an unknown backend, or FAISS is not installed.
-        DataError: features of different lengths, or whose squares are not finite.
+        ConfigError: k is below 1, the backend is unknown, or FAISS is not installed.
+        DataError: features differ in length, or their squares are not finite.
     """
     if k < 1:
         raise ConfigError(f"k is a number of neighbors, 1 or more; got {k}")
@@ -87,17 +88,17 @@ def nearest(
 
 
 def check_backend(name: str) -> None:
-    """Refuse a neighbor search that there is not.
+    """Refuse an unknown neighbor search.
 
     Raises:
-        ConfigError: unknown name, with the nearest known one.
+        ConfigError: the name is unknown; the error suggests the nearest one.
     """
     if name not in BACKENDS:
         raise ConfigError(f"unknown neighbor search '{name}'{suggest(name, BACKENDS)}")
 
 
 def pair_distances(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return the squared distances (P,) of pairs: of row ``rows[p]`` of a, ``columns[p]`` of b."""
+    """Return the squared distances (P,) of pairs: row ``rows[p]`` of a and ``columns[p]`` of b."""
     size = max(1, _DIFFERENCES.get(a.device.type, 1 << 18) // a.shape[1])
     pieces = zip(rows.split(size), columns.split(size), strict=True)
     return torch.cat(
@@ -106,10 +107,10 @@ def pair_distances(a: Tensor, b: Tensor, rows: Tensor, columns: Tensor) -> Tenso
 
 
 class _Search:
-    """A search of ``k`` images among ``gallery``.
+    """A search for ``k`` images in ``gallery``.
 
-    Features are moved so that the gallery's mean is the origin: distances stay, norms shrink, and
-    with them the rounding of a product.
+    Features are shifted so that the gallery's mean is the origin: distances stay the same, norms
+    shrink, and so do rounding errors.
     """
 
     def __init__(self, query: Tensor, gallery: Tensor, k: int) -> None:
@@ -127,7 +128,7 @@ class _Search:
         return torch.cat([(piece.double() - self.center).to(values.dtype) for piece in pieces])
 
     def _slack(self, norms: Tensor, largest: Tensor, unit: float) -> Tensor:
-        """Return how far apart (R,) equal distances can come out of two products, at the most."""
+        """Return how much (R,) equal distances from two products can differ at most."""
         length = self.query.shape[1] + 8
         return 4 * length * unit * (norms + largest).pow(2)
 
@@ -160,7 +161,7 @@ class _Search:
     def _padded_gallery(self, length: int) -> tuple[Tensor, Tensor]:
         """Return (length, E + 1) features with their squares at the end, and the largest norm.
 
-        Images that are not there are infinitely far.
+        Missing images are infinitely far away.
         """
         centered = self._centered(self.gallery)
         norms = torch.linalg.vector_norm(centered, dim=1)
@@ -179,13 +180,13 @@ class _Search:
         owners, images = rows.cpu().numpy(), columns.cpu().numpy()
         order = np.lexsort((images, measured, owners))
         starts = np.searchsorted(owners[order], np.arange(span.stop - span.start))
-        chosen = order[starts[:, None] + np.arange(self.k)]
-        return images[chosen], measured[chosen]
+        nearest_pairs = order[starts[:, None] + np.arange(self.k)]
+        return images[nearest_pairs], measured[nearest_pairs]
 
     def by_faiss(self, farthest: bool) -> Neighbors:
-        """Search by a flat index; rows where its rounding may matter are searched by blocks."""
+        """Search by a flat index; rows that its rounding may affect are searched by blocks."""
         index = _flat_index(self._centered(self.gallery))
-        wanted = min(self.k + _PADDING, len(self.gallery))
+        candidate_count = min(self.k + _PADDING, len(self.gallery))
         norms = torch.linalg.vector_norm(self._centered(self.query), dim=1)
         largest = torch.linalg.vector_norm(self._centered(self.gallery), dim=1).max()
         slack = self._slack(norms, largest, 2.0**-24).cpu().numpy()
@@ -194,25 +195,25 @@ class _Search:
         doubtful = np.zeros(len(self.query), bool)
         for span in spans(len(self.query), _PIECE):
             part = self._centered(self.query[span]).float().cpu().numpy()
-            reported, found = index.search(np.ascontiguousarray(part), wanted)
-            columns = torch.from_numpy(found).to(self.query.device)
-            rows = torch.arange(len(part), device=columns.device).repeat_interleave(wanted)
+            reported, candidate_ids = index.search(np.ascontiguousarray(part), candidate_count)
+            columns = torch.from_numpy(candidate_ids).to(self.query.device)
+            rows = torch.arange(len(part), device=columns.device).repeat_interleave(candidate_count)
             images[span], distances[span] = self._choose(span, rows, columns.flatten())
-            if wanted < len(self.gallery):
+            if candidate_count < len(self.gallery):
                 doubtful[span] = distances[span, -1] + slack[span] >= reported[:, -1]
         if doubtful.any():
             again = self._rows(doubtful).by_blocks(False)
             images[doubtful], distances[doubtful] = again.images, again.distances
         return Neighbors(images, distances, self._farthest() if farthest else None)
 
-    def _rows(self, chosen: NDArray[np.bool_]) -> _Search:
-        mask = torch.from_numpy(chosen).to(self.query.device)
+    def _rows(self, selected_queries: NDArray[np.bool_]) -> _Search:
+        mask = torch.from_numpy(selected_queries).to(self.query.device)
         return _Search(self.query[mask], self.gallery, self.k)
 
     def _farthest(self) -> NDArray[Any]:
-        found = _Search(self.query, self.gallery, 1).by_blocks(True).farthest
-        assert found is not None
-        return found
+        farthest = _Search(self.query, self.gallery, 1).by_blocks(True).farthest
+        assert farthest is not None
+        return farthest
 
 
 def _with_ones(part: Tensor) -> Tensor:
@@ -221,15 +222,15 @@ def _with_ones(part: Tensor) -> Tensor:
 
 
 def _candidates(sums: Tensor, k: int, slack: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the pairs of rows and columns that may be among the k least of a row.
+    """Return the pairs (row, column) that may be among the k smallest numbers of a row.
 
-    The k-th of the least numbers of some groups is no less than the k-th of all: so few groups
-    need to be looked into.
+    The k-th smallest of the group minima is no less than the k-th smallest number of all, so only
+    few groups have to be searched.
 
     Args:
         sums: (R, W, M) numbers of M groups of W images; image ``w * M + m`` is in group m.
-        k: of M or fewer.
-        slack: (R,) by how much two numbers may be wrong together.
+        k: at most M.
+        slack: (R,) largest error of a difference of two numbers.
     """
     minima = sums.amin(1)
     bound = minima.kthvalue(k, dim=1).values + slack

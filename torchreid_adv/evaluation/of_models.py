@@ -1,4 +1,4 @@
-"""Evaluation of a model on a data set, or of features, in one call."""
+"""Evaluation of a model on a data set, or of features, in a single call."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ def evaluate(
 ) -> RetrievalResult:
     """Rank the gallery for each query and score the ranking, from features or from files.
 
-    A data set is scored by its own protocol (that of SYSU-MM01, RegDB, LLCM or BUPTCampus); for
-    features, ``protocol`` names it.
+    A data set is scored by its own protocol (such as that of SYSU-MM01, RegDB, LLCM or BUPTCampus);
+    for features, ``protocol`` selects it.
 
     Args:
-        query: features of the queries, or a model, also one behind a defense; an entry such as
+        query: features of the queries, or a model, possibly behind a defense; an entry such as
             ``osnet_x1_0:model.pth`` and a module are loaded, see :func:`load_model`.
         gallery: features of the gallery, or the data set that the model is tested on.
-        distance: by which the gallery is ranked; a name means that distance of normalized features.
-            None is torchreid's default for features (Euclidean, as they are), and that of the
-            attacks for a model: Euclidean of normalized features.
+        distance: ranks the gallery; a name means that distance of normalized features. None is
+            torchreid's default for features (Euclidean, not normalized), and the default of attacks
+            for a model (Euclidean of normalized features).
         workers: processes that read images.
         rules: ``protocol`` (a name), ``ap_rule``, ``max_rank``, ``seed``, ``block`` as
-            :class:`torchreid_adv.evaluation.protocol.Protocol` takes them; ``rerank``: True, or a
-            :class:`Reranking` with other numbers of neighbors; ``team``: connected processes share
-            the work.
+            in :class:`torchreid_adv.evaluation.protocol.Protocol`; ``rerank``: True, or a
+            :class:`Reranking` with other numbers of neighbors; ``team``: connected processes that
+            share the work.
 
     Raises:
-        ConfigError: a mixture of features and files, an unknown rule, or a protocol that is not
-            the data set's.
-        DataError: no query has a positive, an image cannot be read, features that are not finite.
+        ConfigError: features and files are mixed, a rule is unknown, or the protocol is not the
+            data set's.
+        DataError: no query has a positive, an image cannot be read, or features are not finite.
 
     Example:
         >>> print(evaluate(model, load_dataset("market1501")).mAP)
@@ -85,15 +85,16 @@ def protocol_of(
     """Return the protocol that keywords from Python describe.
 
     Args:
-        distance: by which the gallery is ranked; a name means that distance of normalized features.
-        data: the data set; None for features of any.
+        distance: ranks the gallery; a name means that distance of normalized features.
+        data: the data set; None for features.
         protocol: its name; None = the data set's own.
-        rerank: True for torchreid's re-ranking, or one's own numbers of neighbors.
+        rerank: True for torchreid's re-ranking, or a :class:`Reranking` with other numbers of
+            neighbors.
         neighbors: neighbor search of ``rerank=True``.
         rules: further fields of :class:`Protocol`.
 
     Raises:
-        ConfigError: an unknown rule, or a protocol that is not the data set's.
+        ConfigError: a rule is unknown, or the protocol is not the data set's.
     """
     known = ("ap_rule", "max_rank", "seed", "block")
     unknown = [name for name in rules if name not in known]
@@ -106,16 +107,16 @@ def protocol_of(
         raise ConfigError(f"rerank is True, False or a Reranking, got {rerank!r}")
     if isinstance(distance, str):
         distance = build_distance(distance, normalize=True)
-    own = data.protocol if data is not None else ""
-    if data is not None and own and protocol not in (None, own):
+    data_protocol = data.protocol if data is not None else ""
+    if data is not None and data_protocol and protocol not in (None, data_protocol):
         raise ConfigError(
-            f"'{data.name}' is scored by its own protocol '{own}', and '{protocol}' is asked for; "
-            "leave it out, or pass features instead of a data set"
+            f"'{data.name}' is scored by its own protocol '{data_protocol}', and '{protocol}' is "
+            "asked for; leave it out, or pass features instead of a data set"
         )
     if rerank is True:
         rerank = Reranking(backend=neighbors)
     return Protocol(
-        distance=distance, name=own or protocol or MARKET, rerank=rerank or None, **rules
+        distance=distance, name=data_protocol or protocol or MARKET, rerank=rerank or None, **rules
     )
 
 
@@ -126,33 +127,33 @@ ROWS = 256
 def positive_distance(
     query: Features, gallery: Features, protocol: Protocol, *, squared: bool = True
 ) -> float:
-    """Return the mean distance of queries to the gallery images that are correct matches.
+    """Return the mean distance of queries to their correct matches in the gallery.
 
     Args:
         query: features of the queries.
         gallery: features of the gallery.
-        protocol: how far two features are apart, and which matches count.
-        squared: Euclidean distances as they rank, squared; False = their roots, which are at most
-            2 between unit features.
+        protocol: the distance, and which matches count.
+        squared: use squared Euclidean distances, as in the ranking; False = their roots, at most 2
+            between unit features.
 
     Returns:
-        the mean over all such pairs, NaN when there is none.
+        the mean over all such pairs; NaN if there is none.
 
     Raises:
-        ConfigError: roots of distances that are no squares.
+        ConfigError: roots are requested of a distance that is not a square.
     """
-    own = protocol.distance
-    if not squared and not (own.squared_euclidean and own.scale == 1):
+    distance = protocol.distance
+    if not squared and not (distance.squared_euclidean and distance.scale == 1):
         raise ConfigError(
-            f"'{own.name}' is no squared distance, so it has no root to take; leave squared True"
+            f"'{distance.name}' is not a squared distance, so it has no root; leave squared True"
         )
-    distance, labels = protocol.distance, protocol.labels(query, gallery)
+    labels = protocol.labels(query, gallery)
     mapped, total, count = distance.map(gallery.values), 0.0, 0
     for start in range(0, len(query), ROWS):
         rows = slice(start, min(start + ROWS, len(query)))
         pairs = labels.matches(rows)
         between = distance.between(distance.map(query.values[rows]), mapped).cpu()
-        found = between[pairs.rows, pairs.columns].double()
-        total += float((found if squared else found.clamp_min(0).sqrt()).sum())
+        pair_distances = between[pairs.rows, pairs.columns].double()
+        total += float((pair_distances if squared else pair_distances.clamp_min(0).sqrt()).sum())
         count += len(pairs.rows)
     return total / count if count else float("nan")

@@ -1,4 +1,4 @@
-"""Protocol: every rule that decides a score, and the only way from features to one."""
+"""Protocol: every rule that decides a score, and the only way from features to scores."""
 
 from __future__ import annotations
 
@@ -44,34 +44,34 @@ Sides = dict[str, Features]  # "query" and "gallery"
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """Every rule that decides a score: two equal protocols give equal numbers of equal features.
+    """Every rule that decides a score: equal protocols and features give equal scores.
 
-    By "market1501", gallery images of the query's own identity and camera do not count, and equally
-    near images rank in the order of the gallery. Queries without a positive are skipped: means are
-    over the others.
+    With "market1501", gallery images of the query's identity and camera do not count, and ties rank
+    in the order of the gallery. Queries without a positive are skipped: means are over the other
+    queries.
 
-    Ranks are exact for the distances as they are computed, in blocks of some hundred queries by
-    ``block`` gallery images. A BLAS may round the last bit of a product differently for blocks of
-    another shape, so another ``block`` can swap two images whose distances differ by such a bit;
-    where products are exact, and in :func:`evaluate_matrix`, no block size changes anything.
+    Ranks are exact for the computed distances, in blocks of some hundred queries by ``block``
+    gallery images. A BLAS may round the last bit of a product differently for blocks of another
+    shape, so another ``block`` can swap two images whose distances differ by such a bit; with exact
+    products, and in :func:`evaluate_matrix`, the block size changes nothing.
 
     Args:
-        distance: how far two features are apart.
+        distance: the distance between two features.
         name: "market1501"; "cuhk03" for a match curve over galleries of one drawn image per
-            identity (average precision stays on the full gallery); or an entry of PROTOCOLS, which
-            a data set asks for.
+            identity (average precision still uses the full gallery); or an entry of PROTOCOLS,
+            which a data set requires.
         ap_rule: "standard" (torchreid) or "trapezoid" (the metric attack paper).
         max_rank: length of the match curve; at least 20 ranks are computed.
-        seed: of the draws of "cuhk03".
-        rerank: rank by the re-ranked distance, ``Reranking()`` for example. Where galleries are
-            drawn, each of them is re-ranked by itself.
-        block: gallery images whose distances are computed at a time. Of the blocks of some hundred
-            queries up to 800 MB are kept until they are counted; blocks beyond that are computed
-            twice. Drawn galleries are small and are taken whole.
+        seed: seed of the draws of "cuhk03".
+        rerank: rank by the re-ranked distance, for example ``Reranking()``. Each drawn gallery is
+            re-ranked separately.
+        block: gallery images whose distances are computed at a time. Up to 800 MB of the blocks of
+            some hundred queries stay in memory until they are counted; further blocks are computed
+            twice. Drawn galleries are small and are processed as a whole.
 
     Raises:
-        ConfigError: unknown name or ap_rule, block or max_rank below 1, or re-ranking by a distance
-            that it cannot use.
+        ConfigError: the name or ap_rule is unknown, block or max_rank is below 1, or re-ranking
+            cannot use the distance.
 
     Example:
         >>> protocol = Protocol(distance=build_distance("cosine"), name="sysu_mm01")
@@ -104,16 +104,17 @@ class Protocol:
 
     @classmethod
     def configured(cls, cfg: AdvConfig, data: Any = None, **keywords: Any) -> Protocol:
-        """Return the rules of a config for a data set. Nothing else reads the keys of these rules.
+        """Return the rules of a config for a data set. Only this method reads their keys.
 
         Args:
             cfg: ``test.*``, ``cuhk03.use_metric_cuhk03`` and ``adv.evaluation.*`` are read.
-            data: the data set, of torchreid or :class:`ReIDData`, see :meth:`of`; None = none yet.
-            keywords: of torchreid's ``Engine.run`` (``dist_metric``, ``normalize_feature``,
-                ``rerank``, ``ranks``, ``use_metric_cuhk03``); they come before the config's.
+            data: the data set, of torchreid or :class:`ReIDData`, see :meth:`of`; None = not known.
+            keywords: keywords of torchreid's ``Engine.run`` (``dist_metric``,
+                ``normalize_feature``, ``rerank``, ``ranks``, ``use_metric_cuhk03``); they override
+                the config.
 
         Raises:
-            ConfigError: a rule that cannot be used, or rules that exclude each other.
+            ConfigError: a rule is invalid, or rules exclude each other.
         """
         asked = {key: keywords.get(key, lookup(cfg, *place)) for key, place in _KEYWORDS.items()}
         rules = cfg.adv.evaluation
@@ -128,13 +129,13 @@ class Protocol:
         ).of(data)
 
     def of(self, data: Any) -> Protocol:
-        """Return the rules for a data set: its own protocol where it has one.
+        """Return the rules for a data set, with its own protocol if it has one.
 
         Args:
-            data: its attribute ``protocol`` names an entry of PROTOCOLS; "" or none for the others.
+            data: its attribute ``protocol`` names an entry of PROTOCOLS; "" or missing = none.
 
         Raises:
-            ConfigError: it has a protocol of its own, and another one is asked for.
+            ConfigError: the data set has its own protocol, and another one is set.
         """
         return self.named(getattr(data, "protocol", ""))
 
@@ -142,7 +143,7 @@ class Protocol:
         """Return the rules with the name of a data set's protocol; "" changes nothing.
 
         Raises:
-            ConfigError: "cuhk03" is asked for, which does not go with it.
+            ConfigError: "cuhk03" is set, which excludes other protocols.
         """
         if not name or name == self.name:
             return self
@@ -155,7 +156,7 @@ class Protocol:
 
     @property
     def galleries(self) -> GalleryRules:
-        """Which gallery images count, and how galleries are drawn."""
+        """The rules of which gallery images count, and how galleries are drawn."""
         if self.name in (MARKET, CUHK):
             return GalleryRules()
         rules: GalleryRules = PROTOCOLS.build(self.name)
@@ -163,7 +164,7 @@ class Protocol:
 
     @staticmethod
     def drawn_galleries(name: str) -> int:
-        """Return how many galleries a protocol draws; 1 where none is drawn, or it is not known."""
+        """Return the number of galleries that a protocol draws; 1 if none, or if unknown."""
         return int(PROTOCOLS.build(name).galleries) if name in PROTOCOLS else 1
 
     @property
@@ -172,7 +173,7 @@ class Protocol:
         return dataclasses.replace(self, rerank=None)
 
     def facts(self) -> dict[str, Any]:
-        """Return what decides a score as plain values, for results and for keys of caches."""
+        """Return what decides a score as plain values, for results and cache keys."""
         rerank = self.rerank and {
             name: getattr(self.rerank, name) for name in ("k1", "k2", "weight")
         }
@@ -196,15 +197,16 @@ class Protocol:
     def evaluate(
         self, query: Features, gallery: Features, *, team: Team = ALONE
     ) -> RetrievalResult:
-        """Rank the gallery for each query and score the ranking, re-ranked where that is asked for.
+        """Rank the gallery for each query and score the ranking, re-ranked if so configured.
 
         Args:
             query: features of Q queries.
             gallery: features of G images.
-            team: connected processes share the blocks of gallery images; all get the same result.
+            team: connected processes that share the blocks of gallery images; all get the same
+                result.
 
         Raises:
-            DataError: no query has a positive, or the features do not fit together.
+            DataError: no query has a positive, or the features of the two sides do not match.
         """
         labels = self.labels(query, gallery)
         labels.require_a_positive()  # before the work, not after it
@@ -218,11 +220,11 @@ class Protocol:
         return self.score_blocks(blocks, labels, query.image_ids, team)
 
     def score(self, sides: Sides, *, team: Team = ALONE) -> Scores:
-        """Score the ranking and, where it is asked for, the re-ranked one beside it.
+        """Score the ranking and, if configured, also the re-ranked one.
 
         Args:
             sides: features of ``query`` and ``gallery``.
-            team: as :meth:`evaluate`.
+            team: as in :meth:`evaluate`.
         """
         query, gallery = sides["query"], sides["gallery"]
         plain = self.plain.evaluate(query, gallery, team=team)
@@ -233,13 +235,13 @@ class Protocol:
     def score_blocks(
         self, blocks: Blocks, labels: Labels, image_ids: Sequence[str], team: Team = ALONE
     ) -> RetrievalResult:
-        """Score a ranking by distances, whichever they are; :meth:`evaluate` has those of features.
+        """Score a ranking by any distances; :meth:`evaluate` does so for distances of features.
 
         Args:
-            blocks: gives the distances to the images of a gallery: columns, None for all.
-            labels: of all queries and gallery images.
+            blocks: returns distances to the images of a gallery: columns, None for all.
+            labels: labels of all queries and gallery images.
             image_ids: names of the queries.
-            team: as :meth:`evaluate`.
+            team: as in :meth:`evaluate`.
         """
         length, rules = max(self.max_rank, *REPORTED_RANKS), self.galleries
         if rules.drawn:
@@ -262,23 +264,23 @@ class Protocol:
         )
 
     def chances(self, query: Features, gallery: Features) -> NDArray[np.float64]:
-        """Return the expected average precision (Q,) of a random order; NaN without a match."""
+        """Return the expected average precision (Q,) of a random ranking; NaN without a match."""
         labels, rules = self.labels(query, gallery), self.galleries
-        if rules.shots:  # every drawn gallery has as many images of each identity and camera
+        if rules.shots:  # drawn galleries have equal numbers of images
             columns = drawn_gallery(labels.gallery_pids, labels.gallery_camids, rules, seed=0)
             labels = self.labels(query, gallery.taken(columns.tolist()))
         return chances(labels, ap_rule=self.ap_rule)
 
 
 def configured_metric(cfg: AdvConfig, metric: str = "") -> Distance:
-    """Return the distance of a config's evaluation, or another one of its features.
+    """Return the distance of a config's evaluation, or another distance of the same features.
 
     Args:
         cfg: ``test.dist_metric``, ``test.normalize_feature`` and ``adv.distances`` are read.
-        metric: name of a distance; "" = that of the evaluation.
+        metric: name of a distance; "" = the distance of the evaluation.
 
     Raises:
-        ConfigError: unknown name or option.
+        ConfigError: the name or an option is unknown.
     """
     metric = metric or lookup(cfg, *_KEYWORDS["dist_metric"])
     normalize = bool(lookup(cfg, *_KEYWORDS["normalize_feature"]))
@@ -299,7 +301,7 @@ def evaluate_matrix(
     seed: int = 0,
     clothes: Clothes = (None, None),
 ) -> RetrievalResult:
-    """Score a ranking by ready distances, re-ranked ones for example, as :class:`Protocol` does.
+    """Score a ranking by given distances, for example re-ranked ones, as :class:`Protocol` does.
 
     Args:
         distances: (Q, G) matrix; it is not changed.
@@ -308,15 +310,15 @@ def evaluate_matrix(
         query_camids: (Q,) cameras of the queries.
         gallery_camids: (G,) cameras of the gallery.
         image_ids: Q names of the queries; their numbers when None.
-        ap_rule: as :class:`Protocol`.
-        max_rank: as :class:`Protocol`.
-        protocol: name, as :class:`Protocol`.
-        seed: as :class:`Protocol`.
-        clothes: what is worn on the Q and the G images, for protocols that ask for it.
+        ap_rule: as in :class:`Protocol`.
+        max_rank: as in :class:`Protocol`.
+        protocol: its name, as in :class:`Protocol`.
+        seed: as in :class:`Protocol`.
+        clothes: clothes on the Q and the G images, for protocols that need them.
 
     Raises:
-        ConfigError: unknown ap_rule or protocol, max_rank below 1.
-        DataError: no query has a positive, or the matrix and the labels do not fit together.
+        ConfigError: ap_rule or protocol is unknown, or max_rank is below 1.
+        DataError: no query has a positive, or the matrix and the labels do not match.
     """
     rules = Protocol(
         distance=build_distance("euclidean"),

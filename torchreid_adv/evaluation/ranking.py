@@ -1,9 +1,9 @@
 """Which gallery images count for a query, and the exact ranks of its positives.
 
 The rank of a positive is the number of gallery images that are not junk and are nearer to the
-query; among equally near ones those that come first in the gallery count as nearer. Counts of
-blocks add up, and only the ranks of the positives are needed, so that no full order is made and no
-matrix of all distances is held.
+query; among ties, images that come first in the gallery count as nearer. Counts of blocks add up,
+and only the ranks of the positives are needed, so there is no full sort and no matrix of all
+distances.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Clothes = tuple[Sequence[str] | None, Sequence[str] | None]  # of queries and ga
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """Gallery images of some queries' own identities, as pairs in the order of (row, column).
+    """Gallery images of the same identities as some queries, as pairs ordered by (row, column).
 
-    A pair that counts is a positive. Junk is what does not count: as a rule, pairs under the
-    query's own camera. It is taken out of the ranking. All other gallery images are negatives.
+    A pair that counts is a positive. A pair that does not count is junk, usually because the
+    cameras are the same; it is removed from the ranking. All other gallery images are negatives.
 
     Args:
         count: number of queries.
@@ -48,7 +48,7 @@ class Matches:
 
     @property
     def starts(self) -> Ints:
-        """(count + 1,) where the positives of each query start, and where the last ones end."""
+        """(count + 1,) start of the positives of each query, and the end of the last ones."""
         return np.searchsorted(self.rows, np.arange(self.count + 1)).astype(np.int64)
 
 
@@ -60,17 +60,17 @@ class Labels:
         gallery_pids: (G,) identities of the gallery.
         query_camids: (Q,) cameras of the queries.
         gallery_camids: (G,) cameras of the gallery.
-        same_camera: gallery images of the query's own identity and camera do not count.
-        same_place: pairs (query camid, gallery camid) of cameras that look at one place: such
-            gallery images do not count, whoever is on them.
-        same_clothes: "" = clothes decide nothing; "ignored" = gallery images of the query's
-            identity in the query's clothes do not count; "required" = those in other clothes do
-            not.
-        clothes: what is worn on the Q query and the G gallery images, where that decides.
+        same_camera: gallery images of the query's identity and camera do not count.
+        same_place: pairs (query camid, gallery camid) of cameras that show the same place: such
+            gallery images do not count, whoever they show.
+        same_clothes: "" = clothes do not matter; "ignored" = gallery images of the query's
+            identity in the query's clothes do not count; "required" = those in other clothes do not
+            count.
+        clothes: clothes on the Q query and G gallery images, if they matter.
 
     Raises:
-        DataError: a side is empty, its pids and camids differ in number, or clothes decide and are
-            not known.
+        DataError: a side is empty, its pids and camids differ in number, or clothes matter and are
+            unknown.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Labels:
     ) -> None:
         self.query_pids, self.query_camids = _side("query", query_pids, query_camids)
         self.gallery_pids, self.gallery_camids = _side("gallery", gallery_pids, gallery_camids)
-        # stable, so that the images of one identity stay in the order of the gallery
+        # stable: the images of an identity stay in the order of the gallery
         self.by_pid: Ints = np.argsort(self.gallery_pids, kind="stable").astype(np.int64)
         self._sorted_pids = self.gallery_pids[self.by_pid]
         self.same_camera, self.same_place = same_camera, same_place
@@ -126,7 +126,7 @@ class Labels:
         return counts
 
     def _of_one_place(self, camids: Ints) -> NDArray[np.bool_]:
-        """Return (R, G) the pairs under cameras that look at one place."""
+        """Return (R, G) the pairs of cameras that show the same place."""
         pairs = np.zeros((len(camids), len(self.gallery_camids)), bool)
         for query, gallery in self.same_place:
             pairs |= (camids[:, None] == query) & (self.gallery_camids == gallery)
@@ -138,7 +138,7 @@ class Labels:
         return any(len(self.matches(slice(row, row + 1)).rows) for row in rows)
 
     def require_a_positive(self) -> None:
-        """Refuse labels with which nothing can be scored.
+        """Refuse labels that leave nothing to score.
 
         Raises:
             DataError: no query has a gallery image of its identity that counts.
@@ -175,10 +175,10 @@ class Labels:
 
 
 def _worn(clothes: Clothes, counts: tuple[int, int]) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-    """Return what is worn on the images of both sides.
+    """Return the clothes on the images of both sides.
 
     Raises:
-        DataError: it is not known of all images.
+        DataError: they are not known for all images.
     """
     sides = []
     for side, worn, count in zip(("query", "gallery"), clothes, counts, strict=True):
@@ -203,9 +203,9 @@ def _side(name: str, pids: ArrayLike, camids: ArrayLike) -> tuple[Ints, Ints]:
     return pid_array.astype(np.int64), camid_array.astype(np.int64)
 
 
-# rows that a thread looks at together: their distances to a gallery block stay in its cache
+# rows that a thread processes together: their distances to a gallery block fit into its cache
 _SLAB = 16
-# bytes of distances of one block of queries that are kept until they are counted
+# bytes of distances of a block of queries that stay in memory until they are counted
 _KEPT = 800_000_000
 
 Part = tuple[slice, NDArray[Any]]  # a block of gallery images and the distances to them
@@ -218,15 +218,15 @@ def positive_ranks(
     columns: list[slice],
     team: Team = ALONE,
 ) -> tuple[Ints, Ints]:
-    """Return the 0-based ranks of all positives and where those of each query start.
+    """Return the 0-based ranks of all positives, and where those of each query start.
 
     Args:
-        distances: gives the distances of a block.
+        distances: returns the distances of a block.
         labels: identities and cameras of Q queries and the gallery.
         rows: blocks of queries.
-        columns: blocks of gallery images. The positives' distances must be known before anything is
-            counted: up to 800 MB of blocks wait for that, and what is beyond is asked for again.
-        team: connected processes share the blocks of gallery images; all get all ranks.
+        columns: blocks of gallery images. The positives' distances must be known before counting
+            starts: up to 800 MB of blocks wait in memory, and further blocks are requested again.
+        team: connected processes that share the blocks of gallery images; all get all ranks.
 
     Returns:
         (P,) ranks, query after query, and (Q + 1,) their starts.
@@ -255,50 +255,62 @@ def _ranks(
 ) -> Ints:
     """Return the ranks of the positives of one block of queries.
 
-    A positive is compared with the other images by the very number that stands for it in its row:
-    another product of the same features may be rounded in another way.
+    A positive is compared with other images by exactly the number in its row: another product of
+    the same features may round differently.
     """
-    own = np.zeros(len(matches.rows))
-    kept: list[Part] = []
+    positive_distances = np.zeros(len(matches.rows))
+    stored_blocks: list[Part] = []
     again = []
     for span in columns:
         block = distances(queries, span)
-        here = _inside(matches.columns, span)
-        own[here] = block[matches.rows[here], matches.columns[here] - span.start]
-        if not kept or sum(part.nbytes for _, part in kept) + block.nbytes <= _KEPT:
-            kept.append((span, block))
+        in_span = _inside(matches.columns, span)
+        positive_distances[in_span] = block[
+            matches.rows[in_span], matches.columns[in_span] - span.start
+        ]
+        if (
+            not stored_blocks
+            or sum(part.nbytes for _, part in stored_blocks) + block.nbytes <= _KEPT
+        ):
+            stored_blocks.append((span, block))
         else:
             again.append(span)
-        del block  # gives its memory to the next one
-    own = team.assembled(own)
-    if not np.isfinite(own).all():
+        del block  # frees its memory for the next block
+    positive_distances = team.assembled(positive_distances)
+    if not np.isfinite(positive_distances).all():
         raise DataError("a distance to a positive is not finite; normalize the features")
-    ranks = _count(kept, own, matches, pool)
-    kept.clear()
+    ranks = _count(stored_blocks, positive_distances, matches, pool)
+    stored_blocks.clear()
     for span in again:
-        ranks += _count([(span, distances(queries, span))], own, matches, pool)
+        ranks += _count([(span, distances(queries, span))], positive_distances, matches, pool)
     return team.total(ranks)
 
 
-def _count(parts: list[Part], own: NDArray[Any], matches: Matches, pool: Executor) -> Ints:
+def _count(
+    parts: list[Part], positive_distances: NDArray[Any], matches: Matches, pool: Executor
+) -> Ints:
     """Return how many images of some gallery blocks come before each positive.
 
-    The blocks are changed: junk goes to infinity, and positives take the numbers in ``own``, which
-    stand whatever a second product of the same block came to.
+    The blocks are changed: junk becomes infinity, and positives get the numbers in
+    ``positive_distances``, whatever a second product of the same block returned.
     """
-    nearer, not_farther = np.zeros(len(own), np.int64), np.zeros(len(own), np.int64)
-    if not parts:  # a process of many may have no block
+    nearer, not_farther = (
+        np.zeros(len(positive_distances), np.int64),
+        np.zeros(len(positive_distances), np.int64),
+    )
+    if not parts:  # a process may have no block
         return nearer
-    own = own.astype(parts[0][1].dtype)
-    among = np.zeros(len(own), np.int64)
+    positive_distances = positive_distances.astype(parts[0][1].dtype)
+    among = np.zeros(len(positive_distances), np.int64)
     for span, block in parts:
         inside = _inside(matches.columns, span)
-        block[matches.rows[inside], matches.columns[inside] - span.start] = own[inside]
+        block[matches.rows[inside], matches.columns[inside] - span.start] = positive_distances[
+            inside
+        ]
         junk = _inside(matches.junk_columns, span)
         block[matches.junk_rows[junk], matches.junk_columns[junk] - span.start] = np.inf
         among += inside
-    hardest = np.full((matches.count, 1), -np.inf, own.dtype)
-    np.maximum.at(hardest[:, 0], matches.rows, own)
+    hardest = np.full((matches.count, 1), -np.inf, positive_distances.dtype)
+    np.maximum.at(hardest[:, 0], matches.rows, positive_distances)
     starts = matches.starts.tolist()
 
     def look(rows: slice) -> None:
@@ -309,8 +321,10 @@ def _count(parts: list[Part], own: NDArray[Any], matches: Matches, pool: Executo
                 continue
             values = np.concatenate(pieces)
             values.sort()
-            nearer[positives] = values.searchsorted(own[positives], side="left")
-            not_farther[positives] = values.searchsorted(own[positives], side="right")
+            nearer[positives] = values.searchsorted(positive_distances[positives], side="left")
+            not_farther[positives] = values.searchsorted(
+                positive_distances[positives], side="right"
+            )
 
     for _ in pool.map(look, spans(matches.count, _SLAB)):
         pass
@@ -318,13 +332,13 @@ def _count(parts: list[Part], own: NDArray[Any], matches: Matches, pool: Executo
         row, column = matches.rows[tied], matches.columns[tied]
         for span, block in parts:
             earlier = block[row, : max(column - span.start, 0)]
-            nearer[tied] += np.count_nonzero(earlier == own[tied])
+            nearer[tied] += np.count_nonzero(earlier == positive_distances[tied])
     return nearer
 
 
 def _near(block: NDArray[Any], hardest: NDArray[Any]) -> list[NDArray[Any]]:
-    """Return the distances of each row that are no larger than that of its hardest positive."""
-    # by their places: numpy takes many values by a mask several times more slowly
+    """Return the distances of each row that do not exceed that of its hardest positive."""
+    # by index: numpy selects many values by a mask several times more slowly
     masks = block <= hardest
     return [row[np.flatnonzero(mask)] for row, mask in zip(block, masks, strict=True)]
 

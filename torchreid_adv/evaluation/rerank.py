@@ -20,7 +20,7 @@ from torchreid_adv.evaluation.neighbors import Neighbors, check_backend, nearest
 from torchreid_adv.evaluation.ranking import Ints
 from torchreid_adv.models.features import Features
 
-_MARKS = 16_000_000  # bytes that mark which images are neighbors of a block's images
+_MARKS = 16_000_000  # bytes of the marks of neighbors of a block's images
 _MOST_ROWS = 1024
 
 Mask = NDArray[np.bool_]
@@ -29,17 +29,17 @@ Mask = NDArray[np.bool_]
 def encode(
     features: Tensor, *, k1: int, k2: int, backend: str
 ) -> tuple[sparse.csr_array, NDArray[Any]]:
-    """Return the encodings of N images, and how far the farthest image is from each.
+    """Return the encodings of N images, and the distance of each to the farthest image.
 
     Row i of the encodings holds ``exp(-d(i, j))``, divided by the row's sum, for the images j of
-    i's expanded k-reciprocal set, and is then averaged over the k2 nearest images of i, where
+    the expanded k-reciprocal set of i, averaged over the k2 nearest images of i, where
     d = (distance / largest distance of i)^2.
 
     Args:
         features: (N, E) mapped features, queries and gallery together.
-        k1: neighbors looked at for reciprocity.
+        k1: neighbors checked for reciprocity.
         k2: neighbors averaged over, itself included.
-        backend: of :func:`nearest`.
+        backend: as in :func:`nearest`.
 
     Returns:
         (N, N) sparse float32, columns in order, and (N,) squared Euclidean distances.
@@ -59,22 +59,22 @@ def encode(
 def _members(neighbors: Ints, half: int) -> tuple[Ints, Ints]:
     """Return the pairs (image, member of its expanded k-reciprocal set), in order.
 
-    The k-reciprocal set of i holds those of its nearest images that have i among theirs. It takes
-    in the smaller set (of ``half`` neighbors) of each of its members of which more than two thirds
-    are in it.
+    The k-reciprocal set of i holds those of its nearest images that have i among their own. It is
+    extended by the smaller set (of ``half`` neighbors) of each member if more than two thirds of
+    that smaller set are already in it.
 
     Args:
         neighbors: (N, K) the nearest images of each, itself included.
-        half: neighbors that the smaller sets are taken from.
+        half: number of neighbors for the smaller sets.
     """
     reciprocal = _reciprocal(neighbors)
     small = np.where(_reciprocal(neighbors[:, :half]), neighbors[:, :half], -1)
     sizes = (small >= 0).sum(1)
-    found = [
+    pairs = [
         _expand(span, neighbors[span], reciprocal[span], small, sizes)
         for span in _blocks(len(neighbors))
     ]
-    rows, columns = zip(*found, strict=True)
+    rows, columns = zip(*pairs, strict=True)
     return np.concatenate(rows), np.concatenate(columns)
 
 
@@ -82,8 +82,8 @@ def _reciprocal(neighbors: Ints) -> Mask:
     """Return (N, K) whether an image is among the neighbors of its neighbor."""
     mask = np.empty(neighbors.shape, bool)
     for span in _blocks(len(neighbors)):
-        own = np.arange(span.start, span.stop)[:, None, None]
-        mask[span] = (neighbors[neighbors[span]] == own).any(2)
+        images = np.arange(span.start, span.stop)[:, None, None]
+        mask[span] = (neighbors[neighbors[span]] == images).any(2)
     return mask
 
 
@@ -94,14 +94,14 @@ def _expand(
 
     Args:
         span: the R images.
-        neighbors: (R, K) theirs.
+        neighbors: (R, K) their nearest images.
         reciprocal: (R, K) which of them are reciprocal.
-        small: (N, H) smaller sets of all images, -1 where there is no member.
-        sizes: (N,) how many members these have.
+        small: (N, H) smaller sets of all images, filled up with -1.
+        sizes: (N,) number of their members.
     """
     count = span.stop - span.start
     rows = np.arange(count)
-    marked = np.zeros((count, len(small) + 1), bool)  # the last column is that of -1
+    marked = np.zeros((count, len(small) + 1), bool)  # the last column is for -1
     marked[np.repeat(rows, reciprocal.sum(1)), neighbors[reciprocal]] = True
     candidates = small[neighbors]
     shared = marked[rows[:, None, None], candidates].sum(2)
@@ -130,16 +130,16 @@ def _pairs(features: Tensor, rows: Ints, columns: Ints) -> NDArray[Any]:
 
 
 def _averaged(encodings: sparse.csr_array, near: Neighbors, k2: int) -> sparse.csr_array:
-    """Return the means of the encodings of each image's k2 nearest images."""
+    """Return the means of the encodings over each image's k2 nearest images."""
     if k2 == 1:
         return encodings
     images = near.images[:, :k2]
     total, count = images.shape
     starts = np.arange(0, total * count + 1, count)
-    chosen = sparse.csr_array(
+    selection = sparse.csr_array(
         (np.ones(total * count, np.float32), images.ravel(), starts), shape=encodings.shape
     )
-    means = chosen @ encodings
+    means = selection @ encodings
     means.data /= count
     means.sort_indices()
     return means
@@ -150,31 +150,31 @@ _OVERLAPS = 100_000  # pairs of entries compared at a time
 
 @dataclass(frozen=True)
 class Reranking:
-    """k-reciprocal re-ranking (Zhong et al., CVPR 2017) as torchreid's ``re_ranking`` does it.
+    """k-reciprocal re-ranking (Zhong et al., CVPR 2017) as in torchreid's ``re_ranking``.
 
     "Re-ranking Person Re-identification with k-reciprocal Encoding",
-    https://arxiv.org/abs/1701.08398. An image is encoded by the images that have it among their
-    neighbors, too; the distance is the Jaccard distance of two encodings, mixed with the original
-    one. torchreid's code, whose numbers these are, departs from the paper:
+    https://arxiv.org/abs/1701.08398. An image is encoded by its reciprocal neighbors; the distance
+    is the Jaccard distance of two encodings, mixed with the original distance. The results equal
+    those of torchreid's code, which departs from the paper:
 
     - distances are squared once more (torchreid's Euclidean distance is a square already) and
       divided by the largest of each image, before they are weighted and mixed;
     - the weights ``exp(-distance)`` of an image are divided by their sum;
-    - an image is its own first neighbor, which k1 does not count and k2 does, and the other queries
-      are neighbors, too; the paper looks for k1 and k2 neighbors in the gallery;
-    - a neighbor's set is taken in when more than two thirds of it are there, not at two thirds.
+    - an image is its own first neighbor, which k2 counts and k1 does not, and the other queries are
+      neighbors, too; the paper searches k1 and k2 neighbors in the gallery;
+    - a neighbor's set is added if more than two thirds of it are present, not at two thirds.
 
-    Images equally far come in the order of queries, then gallery; torchreid's unstable sort leaves
-    that to chance. Where there are fewer than k1 images, all are neighbors.
+    Ties come in the order of queries, then gallery; in torchreid their order depends on an unstable
+    sort. With fewer than k1 images, all are neighbors.
 
     Args:
-        k1: neighbors looked at for reciprocity, 1 or more.
-        k2: neighbors whose encodings are averaged, 1 or more; 1 means none but its own.
+        k1: neighbors checked for reciprocity, 1 or more.
+        k2: neighbors whose encodings are averaged, 1 or more; 1 = only the image's own encoding.
         weight: share of the original distance (the paper's lambda), in [0, 1].
         backend: neighbor search, see :func:`torchreid_adv.evaluation.neighbors.nearest`.
 
     Raises:
-        ConfigError: a number out of its range, or an unknown backend.
+        ConfigError: a number is out of range, or the backend is unknown.
 
     Example:
         >>> evaluate(query, gallery, rerank=Reranking())
@@ -200,10 +200,10 @@ class Reranking:
         check_backend(self.backend)
 
     def blocks(self, query: Features, gallery: Features, distance: Distance | None = None) -> Block:
-        """Return the re-ranked distances, in [0, 1], a block at a time.
+        """Return the re-ranked distances, in [0, 1], block by block.
 
-        All encodings are made here; they take some hundred bytes times k2 per image. A block costs
-        the product of its features, and its Jaccard distances when its queries are new.
+        All encodings are computed first; they take some hundred bytes times k2 per image. A block
+        costs the product of its features, and the Jaccard distances if its queries are new.
 
         Args:
             query: features of Q queries.
@@ -211,8 +211,8 @@ class Reranking:
             distance: the original distance; Euclidean when None.
 
         Raises:
-            ConfigError: FAISS is asked for and not installed.
-            DataError: features of different lengths, too large, or all the same.
+            ConfigError: FAISS is selected and not installed.
+            DataError: features differ in length, are too large, or are all equal.
         """
         distance = distance or build_distance("euclidean")
         original = feature_blocks(query, gallery, distance)
@@ -246,29 +246,29 @@ class Reranking:
 
 
 class _Jaccard:
-    """Jaccard distances of blocks of queries to the whole gallery; the last block is kept.
+    """Jaccard distances of blocks of queries to the whole gallery; the last block is cached.
 
     Args:
-        encodings: (N, N) of the queries and then the gallery.
+        encodings: (N, N) rows of the queries, then of the gallery.
         queries: number of queries.
     """
 
     def __init__(self, encodings: sparse.csr_array, queries: int) -> None:
         self.queries: sparse.csr_array = encodings[:queries]
-        # the gallery images that have an image in their encoding, image after image
+        # for each image, the gallery images that have it in their encoding
         self.inverted = encodings[queries:].tocsc()
-        self._rows, self._kept = slice(0, 0), np.empty((0, 0), np.float32)
+        self._rows, self._distances = slice(0, 0), np.empty((0, 0), np.float32)
 
     def __call__(self, rows: slice) -> NDArray[np.float32]:
         if rows != self._rows:
-            self._kept = np.empty((0, 0), np.float32)  # gives its memory to the next one
+            self._distances = np.empty((0, 0), np.float32)  # frees its memory for the next block
             shared = self._shared(rows)
-            self._kept = np.subtract(1, shared / (2 - shared), out=shared)
+            self._distances = np.subtract(1, shared / (2 - shared), out=shared)
             self._rows = rows
-        return self._kept
+        return self._distances
 
     def _shared(self, rows: slice) -> NDArray[np.float32]:
-        """Return what two encodings have in common, the sum of the lesser entries, (R, G)."""
+        """Return the overlap of two encodings, the sum of the smaller entries, (R, G)."""
         shared = np.zeros((rows.stop - rows.start, self.inverted.shape[0]), np.float32)
         starts = self.queries.indptr[rows.start : rows.stop + 1]
         first_cells = np.repeat(np.arange(len(shared)) * shared.shape[1], np.diff(starts))
@@ -276,12 +276,12 @@ class _Jaccard:
             entries, images, lesser = self._overlaps(piece)
             cells = first_cells[piece.start - starts[0] :][entries]
             cells += images
-            # one after the other, so that sums do not depend on blocks
+            # in order, so that sums do not depend on blocks
             np.add.at(shared.reshape(-1), cells, lesser)
         return shared
 
     def _pieces(self, first: int, last: int) -> Iterator[slice]:
-        """Yield the queries' entries from first to last, few enough at a time for their lists."""
+        """Yield slices of the queries' entries from first to last, each small enough for memory."""
         costs = np.cumsum(np.diff(self.inverted.indptr)[self.queries.indices[first:last]])
         steps = np.arange(0, costs[-1] if len(costs) else 0, _OVERLAPS)
         edges = np.unique([0, *np.searchsorted(costs, steps), len(costs)]) + first
@@ -289,7 +289,7 @@ class _Jaccard:
             yield slice(start, stop)
 
     def _overlaps(self, piece: slice) -> tuple[Ints, Ints, NDArray[np.float32]]:
-        """Return whom some entries of queries meet: the entry, gallery image and lesser value."""
+        """Return the overlaps of some entries: the entry, gallery image and smaller value."""
         lists, images = self.inverted, self.queries.indices[piece]
         counts = lists.indptr[images + 1] - lists.indptr[images]
         entries = np.repeat(np.arange(len(images)), counts)
@@ -300,7 +300,7 @@ class _Jaccard:
 
 
 def _together(query: Features, gallery: Features, distance: Distance) -> Tensor:
-    """Return the mapped features of both sides, as :func:`feature_blocks` maps them."""
+    """Return the mapped features of both sides, mapped as in :func:`feature_blocks`."""
     dtype = torch.promote_types(query.values.dtype, gallery.values.dtype)
     dtype = torch.promote_types(dtype, torch.float32)
     values = (query.values.to(dtype), gallery.values.to(query.values.device, dtype))

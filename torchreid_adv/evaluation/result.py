@@ -1,4 +1,4 @@
-"""Results of a retrieval evaluation: scores of each query, and what is reported of them."""
+"""Results of a retrieval evaluation: scores of each query, and summary measures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RERANKED = ("mAP", "cmc")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RetrievalResult:
-    """Scores of Q queries, of which those without a positive are skipped; checked on construction.
+    """Scores of Q queries, validated on construction; queries without a positive are skipped.
 
     Args:
         image_ids: Q names.
@@ -30,12 +30,12 @@ class RetrievalResult:
         cmc: (K,) float64, K >= 20: share of valid queries with a match among the first k images.
         ap_rule: how precisions were averaged, "standard" or "trapezoid".
         hits: (Q, 4) float64, share of the drawn galleries in which a query has a match among the
-            first 1, 5, 10 and 20; NaN where it is skipped. None = as first_match_rank says.
-        galleries: number of galleries that were ranked; Q counts each query once for each, gallery
+            first 1, 5, 10 and 20; NaN where skipped. None = derived from first_match_rank.
+        galleries: number of ranked galleries; Q counts each query once for each gallery, gallery
             after gallery.
 
     Raises:
-        DataError: fields that contradict each other, or no valid query.
+        DataError: fields contradict each other, or no query is valid.
     """
 
     image_ids: tuple[str, ...]
@@ -52,7 +52,7 @@ class RetrievalResult:
     def __post_init__(self) -> None:
         fault = self._fault()
         if fault:
-            raise DataError(f"this is no retrieval result: {fault}")
+            raise DataError(f"this is not a retrieval result: {fault}")
 
     def __repr__(self) -> str:
         return (
@@ -93,7 +93,7 @@ class RetrievalResult:
 
     @property
     def queries(self) -> int:
-        """Number of valid queries: those that are scored."""
+        """Number of valid queries, that is, queries that are scored."""
         return int(self.valid.sum())
 
     @property
@@ -132,7 +132,7 @@ class RetrievalResult:
         return precision, shares / counts[:, None]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the measures as plain numbers, the form they have in results.json."""
+        """Return the measures as plain numbers, as in results.json."""
         return {
             "mAP": self.mAP,
             "cmc": {str(k): self.rank(k) for k in REPORTED_RANKS},
@@ -143,7 +143,7 @@ class RetrievalResult:
         }
 
     def lines(self, ranks: Sequence[int] = REPORTED_RANKS) -> list[str]:
-        """Return console lines in torchreid's form, plus mINP and what is out of the ordinary.
+        """Return console lines in torchreid's form, with mINP and notes on skipped queries.
 
         Args:
             ranks: the ranks of the match curve to print.
@@ -161,13 +161,13 @@ class RetrievalResult:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of a ranking, and of the re-ranked one where it was asked for."""
+    """Scores of a ranking, and of the re-ranked one if there is one."""
 
     plain: RetrievalResult
     reranked: RetrievalResult | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the measures in the form that they have in results.json."""
+        """Return the measures as in results.json."""
         facts = self.plain.to_dict()
         if self.reranked is not None:
             facts["rerank"] = {k: v for k, v in self.reranked.to_dict().items() if k in _RERANKED}

@@ -1,4 +1,4 @@
-"""How alike two images look: structural similarity, at one scale and at several."""
+"""How similar two images look: structural similarity at one or several scales."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torchreid_adv.errors import ConfigError
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, finest first
 WINDOW, SIGMA = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2
-_TINY = 1e-6  # below a root, whose slope at 0 is infinite
+_TINY = 1e-6  # lower limit below a root, whose slope at 0 is infinite
 
 
 def ssim(images: Tensor, others: Tensor) -> Tensor:
@@ -24,10 +24,10 @@ def ssim(images: Tensor, others: Tensor) -> Tensor:
 
     Args:
         images: (N, C, H, W) in [0, 1].
-        others: the same, paired with the first.
+        others: the images to compare with, same shape.
 
     Raises:
-        ConfigError: images of other shapes, or smaller than a window.
+        ConfigError: shapes differ, or images are smaller than a window.
     """
     _check_pairs(images, others)
     return _ssim(images.double(), others.double())[0].mean(1)
@@ -37,16 +37,16 @@ def ms_ssim(images: Tensor, others: Tensor) -> Tensor:
     """Return the multi-scale structural similarity (N,) of images, 1 for equal ones.
 
     Wang et al., Multi-Scale Structural Similarity for Image Quality Assessment, 2003: a Gaussian
-    window of 11 pixels, five scales, each half of the one before. Five need sides above 160 pixels;
-    of smaller images, as most crops in re-ID are, those scales count that a window fits into, their
-    weights divided by their sum.
+    window of 11 pixels and five scales, each half of the one before. Five scales need sides above
+    160 pixels; for smaller images, such as most re-ID crops, only scales that a window fits into
+    are used, with their weights divided by their sum.
 
     Args:
         images: (N, C, H, W) in [0, 1].
         others: the same shape.
 
     Raises:
-        ConfigError: images of other shapes, or smaller than a window.
+        ConfigError: shapes differ, or images are smaller than a window.
     """
     _check_pairs(images, others)
     side = min(images.shape[-2:])
@@ -55,7 +55,7 @@ def ms_ssim(images: Tensor, others: Tensor) -> Tensor:
     parts = []
     for scale in range(count):
         if scale:
-            images, others = (_halved(one) for one in (images, others))
+            images, others = (_halved(batch) for batch in (images, others))
         whole, structure = _ssim(images, others)
         parts.append(whole if scale == count - 1 else structure)
     powers = (weights / weights.sum()).view(-1, 1, 1)
@@ -82,7 +82,7 @@ def _ssim(images: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blurred(images: Tensor) -> Tensor:
-    """Return windows' weighted means (N, C, H - 10, W - 10)."""
+    """Return weighted means (N, C, H - 10, W - 10) over windows."""
     offsets = torch.arange(WINDOW, device=images.device, dtype=images.dtype) - WINDOW // 2
     line = torch.exp(-(offsets**2) / (2 * SIGMA**2))
     line = (line / line.sum()).expand(images.shape[1], 1, -1)

@@ -1,4 +1,4 @@
-"""Targeted attacks: where the images that were pulled to another identity rank."""
+"""Targeted attacks: the ranks of images that were pulled to another identity."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from torchreid_adv.models.features import Features
 
 
 class TargetLabels(Labels):
-    """Labels by which a pulled image and the images of its target identity are the positives.
+    """Labels that make a pulled image and the images of its target identity positives.
 
     Args:
         query: features of the queries.
         gallery: features of the gallery.
-        targets: image_id -> the identity it was pulled to; of queries or of gallery images.
-        rules: which gallery images do not count.
+        targets: image_id -> its target identity, for queries or gallery images.
+        rules: the rules of gallery images that do not count.
     """
 
     def __init__(
@@ -40,14 +40,20 @@ class TargetLabels(Labels):
         self._gallery_targets = _targets(gallery, targets)
 
     def matches(self, queries: slice) -> Matches:
-        """Return (query, gallery image) pairs of which one was pulled to the other's identity."""
-        own = super().matches(queries)
+        """Return (query, gallery image) pairs of a pulled image and its target identity."""
+        identity_matches = super().matches(queries)
         pids = self.query_pids[queries, None]
         pulled = self._gallery_targets[None] == pids
         pulled |= self._query_targets[queries, None] == self.gallery_pids[None]
-        pulled[own.junk_rows, own.junk_columns] = False
+        pulled[identity_matches.junk_rows, identity_matches.junk_columns] = False
         rows, columns = (places.astype(np.int64) for places in np.nonzero(pulled))
-        return Matches(own.count, rows, columns, own.junk_rows, own.junk_columns)
+        return Matches(
+            identity_matches.count,
+            rows,
+            columns,
+            identity_matches.junk_rows,
+            identity_matches.junk_columns,
+        )
 
 
 def target_ranks(
@@ -58,18 +64,18 @@ def target_ranks(
 ) -> dict[str, int]:
     """Return the best 0-based rank of each pulled image with its target's images.
 
-    Of a gallery image: in the lists of the queries of its target identity. Of a query: that of the
-    first gallery image of its target identity. The query's own junk is not in a list.
+    For a gallery image: in the lists of the queries of its target identity. For a query: the rank
+    of the first gallery image of its target identity. The query's junk is excluded from the lists.
 
     Args:
         query: features of the queries.
         gallery: features of the gallery.
-        targets: image_id -> the identity it was pulled to.
-        protocol: the rules; of drawn galleries, all images are ranked.
+        targets: image_id -> its target identity.
+        protocol: the rules; all images are ranked, also those of drawn galleries.
     """
-    found = targeted_ranks(query, gallery, targets, protocol)
+    ranked_pairs = targeted_ranks(query, gallery, targets, protocol)
     best: dict[str, int] = {}
-    for row, column, place in zip(*(part.tolist() for part in found), strict=True):
+    for row, column, place in zip(*(part.tolist() for part in ranked_pairs), strict=True):
         for name in (query.image_ids[row], gallery.image_ids[column]):
             if name in targets:
                 best[name] = min(place, best.get(name, place))
@@ -82,13 +88,13 @@ def targeted_ranks(
     targets: Mapping[str, int],
     protocol: Protocol,
 ) -> tuple[Ints, Ints, Ints]:
-    """Return all pairs of which one was pulled to the other's identity, and how they rank.
+    """Return all pairs of a pulled image and its target identity, with their ranks.
 
     Args:
         query: features of the queries.
         gallery: features of the gallery.
-        targets: image_id -> the identity it was pulled to.
-        protocol: the rules; of drawn galleries, all images are ranked.
+        targets: image_id -> its target identity.
+        protocol: the rules; all images are ranked, also those of drawn galleries.
 
     Returns:
         (P,) query rows, (P,) gallery rows, (P,) 0-based ranks of the images in the queries' lists.
@@ -99,8 +105,8 @@ def targeted_ranks(
     ranks, _ = positive_ranks(distances, labels, rows, columns)
     pairs = [(queries.start, labels.matches(queries)) for queries in rows]
     return (
-        np.concatenate([start + found.rows for start, found in pairs]),
-        np.concatenate([found.columns for _, found in pairs]),
+        np.concatenate([start + matches.rows for start, matches in pairs]),
+        np.concatenate([matches.columns for _, matches in pairs]),
         ranks,
     )
 

@@ -27,28 +27,28 @@ def topk(
     backend: str = "",
     labels: Labels | None = None,
 ) -> Tensor:
-    """Return the k nearest gallery images of each query, junk removed.
+    """Return the k nearest gallery images of each query, without junk.
 
-    Equally near images come in the order of the gallery, as in :func:`evaluate`.
+    Ties come in the order of the gallery, as in :func:`evaluate`.
 
     Args:
         query: features of Q queries.
         gallery: features of G images.
         k: length of a list.
-        distance: how far two features are apart; Euclidean when None.
-        block: gallery images whose distances are held at a time.
-        backend: "" = by the very numbers that :func:`evaluate` ranks by; ``faiss`` or ``torch`` =
+        distance: the distance between two features; None = Euclidean.
+        block: gallery images whose distances are in memory at a time.
+        backend: "" = rank by exactly the distances of :func:`evaluate`; ``faiss`` or ``torch`` =
             by :func:`torchreid_adv.evaluation.neighbors.nearest`, for previews of large galleries:
-            two images whose distances differ by rounding alone may change places.
-        labels: of the same queries and images, where a protocol says what does not count; None =
-            what the query's own camera has of its identity.
+            two images whose distances differ only by rounding may swap places.
+        labels: of the same queries and images, if a protocol defines junk; None = junk has the
+            query's identity and camera.
 
     Returns:
-        (Q, k) int64 rows of the gallery, -1 where a list has ended.
+        (Q, k) int64 rows of the gallery, -1 after the end of a list.
 
     Raises:
         ConfigError: k or block is below 1.
-        DataError: features of different lengths.
+        DataError: features differ in length.
     """
     if k < 1:
         raise ConfigError(f"a ranking list holds 1 image or more, got k = {k}")
@@ -65,8 +65,8 @@ def topk(
         nearest = [(np.empty(0), np.empty(0, np.int64))] * matches.count
         for span in columns:
             held = distances(queries, span)
-            here = (matches.junk_columns >= span.start) & (matches.junk_columns < span.stop)
-            held[matches.junk_rows[here], matches.junk_columns[here] - span.start] = np.inf
+            in_span = (matches.junk_columns >= span.start) & (matches.junk_columns < span.stop)
+            held[matches.junk_rows[in_span], matches.junk_columns[in_span] - span.start] = np.inf
             nearest = [
                 _merge(best, row, span.start, k) for best, row in zip(nearest, held, strict=True)
             ]
@@ -79,30 +79,30 @@ def topk(
 def _previews(
     query: Features, gallery: Features, k: int, distance: Distance, labels: Labels, backend: str
 ) -> Ints:
-    """Return the lists (Q, k) by a neighbor search that goes beyond k by the most junk there is."""
+    """Return the lists (Q, k) by a neighbor search with room for the largest number of junk."""
     matches = labels.matches(slice(0, len(query)))
     junk = np.bincount(matches.junk_rows, minlength=len(query))
     sides = distance.map(query.values), distance.map(gallery.values)
-    found = nearest(*sides, k + int(junk.max(initial=0)), backend=backend).images
+    nearest_images = nearest(*sides, k + int(junk.max(initial=0)), backend=backend).images
     codes = matches.junk_rows * len(gallery) + matches.junk_columns
-    barred = np.isin(np.arange(len(query))[:, None] * len(gallery) + found, codes)
+    barred = np.isin(np.arange(len(query))[:, None] * len(gallery) + nearest_images, codes)
     order = np.argsort(barred, axis=1, kind="stable")[:, :k]
     lists = np.full((len(query), k), -1, np.int64)
-    kept = np.take_along_axis(np.where(barred, -1, found), order, axis=1)
-    lists[:, : kept.shape[1]] = kept
+    listed_images = np.take_along_axis(np.where(barred, -1, nearest_images), order, axis=1)
+    lists[:, : listed_images.shape[1]] = listed_images
     return lists
 
 
 def _merge(
     best: tuple[NDArray[Any], Ints], row: NDArray[Any], start: int, k: int
 ) -> tuple[NDArray[Any], Ints]:
-    """Return the k nearest of those found so far and of one more block, nearest first."""
+    """Return the k nearest images so far after adding a block, nearest first."""
     if len(row) > k:
         images = np.flatnonzero(row <= np.partition(row, k - 1)[k - 1])
     else:
         images = np.arange(len(row))
     values = np.concatenate([best[0], row[images]])
     images = np.concatenate([best[1], images + start])
-    # stable: what is equally near stays in the order of the gallery
+    # stable: ties stay in the order of the gallery
     order = np.argsort(values, kind="stable")[:k]
     return values[order], images[order]

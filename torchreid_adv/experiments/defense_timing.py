@@ -80,7 +80,7 @@ def _step(way: str, model: str, size: tuple[int, int], images: int) -> Callable[
     build = torchreid_module("models").build_model
     network = build(model, IDENTITIES, loss="triplet", pretrained=False, use_gpu=False).train()
     optimizer = torch.optim.Adam(network.parameters(), RATE)
-    head = VirtualHead(network, optimizer, own=IDENTITIES, count=VIRTUAL)
+    head = VirtualHead(network, optimizer, identities=IDENTITIES, count=VIRTUAL)
     real, virtual = _batch(images, size, seed=1), _batch(images, size, seed=2)
 
     def step() -> None:
@@ -93,7 +93,7 @@ def _step(way: str, model: str, size: tuple[int, int], images: int) -> Callable[
             parameters = dict(network.named_parameters())
             found = meta_gradient(train, test, parameters, head=head.parameters, lr=RATE, order=way)
             for name, parameter in parameters.items():
-                parameter.grad = found.own.get(name)
+                parameter.grad = found.network.get(name)
             head.step(found.head)
         optimizer.step()
 

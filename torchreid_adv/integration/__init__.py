@@ -1,4 +1,4 @@
-"""The only code that changes torchreid: both layouts, hooks, checkpoints, engine adaptation."""
+"""The only code that changes torchreid: layouts, hooks, checkpoints, engine adaptation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for; a script that only needs the layout does not import PyTorch."""
+    """Import attributes on access, so scripts that only need the layout do not import PyTorch."""
     if name not in _HOME:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

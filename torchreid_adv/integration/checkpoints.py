@@ -1,4 +1,4 @@
-"""Checkpoints: read without running code, checked against the model that they are meant for."""
+"""Checkpoints, read without running code and checked against their model."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ __all__ = [
     "weights_in",
 ]
 
-COPIES, SPARE = 3, 2**30  # bytes that reading may take: times the file, and more
-SHARE = 0.95  # of the backbone that weights to start training from must fill
+COPIES, SPARE = 3, 2**30  # memory limit for reading: times the file size, plus bytes
+SHARE = 0.95  # least share of the backbone that initial weights for training must fill
 
-# what Engine.save_model stores beside tensors: rank1, a numpy scalar, under its numpy 1 and 2 names
+# Engine.save_model also stores rank1, a numpy scalar, under its numpy 1 and 2 names
 _SCALAR = np.float32(0).__reduce__()[0]
 _DTYPES = [type(np.dtype(code)) for code in "?bBhHiIlLqQefd"]  # booleans and all numbers
 SAFE_GLOBALS: list[Any] = [
@@ -56,18 +56,18 @@ SAFE_GLOBALS: list[Any] = [
 def read_checkpoint(path: str | Path, *, inert: bool = False) -> dict[str, Any]:
     """Read a checkpoint file onto the CPU; only tensors and plain values are ever built.
 
-    What the file is, is told by its content, not by its suffix. The checksums of an archive that
-    torch.save wrote are compared; its older format (before PyTorch 1.6) and safetensors hold none,
-    so that a changed value is not seen there.
+    The kind of file is detected from its content, not its suffix. Checksums of an archive written
+    by torch.save are verified; its older format (before PyTorch 1.6) and safetensors have none, so
+    changed values are not detected there.
 
     Args:
-        path: what ``torch.save`` wrote (a state dict, or a dict that holds one), or safetensors, or
-            a folder of safetensors with an index.
-        inert: objects of other classes are read, too, as their tensors alone, see
-            :func:`read_inert`; else a file that holds some is refused.
+        path: a file of ``torch.save`` (a state dict, or a dict that contains one), a safetensors
+            file, or a folder of safetensors with an index.
+        inert: also read objects of other classes, as their tensors alone, see
+            :func:`read_inert`; otherwise a file with such objects is refused.
 
     Raises:
-        ConfigError: no such file, not a checkpoint, a damaged one, or one that holds more than
+        ConfigError: the file is missing, is not a checkpoint, is damaged, or holds more than
             weights.
     """
     path = Path(os.path.expanduser(path))
@@ -116,11 +116,12 @@ def _read_safetensors(path: Path, file: BinaryIO) -> Any:
 
 def _read_torch(path: Path, file: BinaryIO, inert: bool) -> Any:
     known = torch.serialization.get_safe_globals()
-    added = [entry for entry in SAFE_GLOBALS if entry not in known]  # leaving removes what is added
+    # leaving the context removes the added entries
+    added = [entry for entry in SAFE_GLOBALS if entry not in known]
     try:
         with torch.serialization.safe_globals(added):
             return _load(file)
-    except Exception as error:  # torch.load has no common base for what a broken file raises
+    except Exception as error:  # torch.load's errors for broken files have no common base
         if inert and re.search(r"GLOBAL (\S+)", str(error)):
             return read_inert(path)
         raise ConfigError(_refusal(path, error)) from error
@@ -139,10 +140,10 @@ def _refusal(path: Path, error: Exception) -> str:
     if not blocked and "legacy .tar format" in str(error):
         return f"'{path}' is not a checkpoint that can be read: it is nothing that torch.save wrote"
     if not blocked:
-        # PyTorch's own text advises to read the file unsafely
+        # PyTorch's message advises to read the file unsafely
         reason = " ".join(str(error).partition("WeightsUnpickler error:")[2].split()[:12])
         if out_of_memory(error):
-            reason = "it unfolds to far more than its size"
+            reason = "it unpacks to far more than its size"
         reason = reason or f"{type(error).__name__}: {error}".splitlines()[0]
         reason = reason.partition(" (Could this error message")[0]
         if "Unsupported operand" in reason:
@@ -162,22 +163,22 @@ def load_weights(
     strict: bool = True,
     state: Mapping[str, Tensor] | None = None,
 ) -> Match:
-    """Load a checkpoint into a model, or refuse it with the model left as it was.
+    """Load a checkpoint into a model, or refuse it and leave the model unchanged.
 
-    What features do not depend on, such as a classifier with one row per training identity, may
-    differ or be missing, and then stays as it was. All else comes from the file.
+    Tensors that features do not depend on, such as a classifier with one row per training identity,
+    may differ or be missing, and are then not loaded. All other tensors come from the file.
 
     Args:
         model: a torchreid model, bare or in DataParallel.
         path: the checkpoint file.
-        state: its weights, where it was read before.
-        strict: everything that features depend on must be there, as for an evaluation; otherwise
-            95 % of its tensors, as for training that starts from partial weights, with a warning
-            on the rest.
+        state: its weights, if already read.
+        strict: all tensors that features depend on must be present, as for an evaluation;
+            otherwise 95 % of the tensors, as for training that starts from partial weights, with a
+            warning about the others.
 
     Raises:
         ConfigError: see :func:`read_checkpoint` and :func:`match_weights`; or the weights do not
-            fit; or one is NaN or infinite.
+            fit or are not finite.
     """
     state = weights_in(read_checkpoint(path), path) if state is None else state
     match = match_weights(model, state, path)
@@ -187,14 +188,14 @@ def load_weights(
 
 
 def check_match(match: Match, path: str | Path, *, strict: bool) -> None:
-    """Refuse weights that are not this model's, or not finite.
+    """Refuse weights that do not belong to this model or are not finite.
 
     Raises:
-        ConfigError: with the first tensors that do not fit.
+        ConfigError: the error names the first tensors that do not fit.
     """
-    faults, found = match.faults(), match.backbone
-    total = found + len(faults)
-    if len(faults) > (0 if strict else (1 - SHARE) * total) or not found:
+    faults, matched_count = match.faults(), match.backbone
+    total = matched_count + len(faults)
+    if len(faults) > (0 if strict else (1 - SHARE) * total) or not matched_count:
         raise ConfigError(
             _misfit(match, path, faults, f"{len(faults)} of {total} tensors do not fit")
         )

@@ -1,4 +1,4 @@
-"""A script's console: kept when it replaces ``sys.stdout``, one process speaks, memory limited."""
+"""A script's console: restored after a block, one process prints, memory is limited."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torchreid_adv.core.processes import Team
 
 
 class Shield:
-    """A stream that passes everything on but cannot be closed.
+    """A stream that forwards everything but cannot be closed.
 
-    torchreid's ``Logger`` closes the console that it found when it is itself dropped.
+    torchreid's ``Logger`` closes the console it found when it is deleted.
     """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def close(self) -> None:
-        """Flush only; the stream may be gone when the interpreter ends."""
+        """Flush only; the stream may be closed when the interpreter ends."""
         with contextlib.suppress(ValueError):
             self._stream.flush()
 
@@ -31,11 +31,11 @@ class Shield:
         return getattr(self._stream, name)
 
 
-class Said:
-    """A stream that passes on and remembers what is printed, until there is a log file for it.
+class RecordingStream:
+    """A stream that prints and records text until there is a log file for it.
 
     Args:
-        stream: where it goes.
+        stream: where the text is printed.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -48,10 +48,10 @@ class Said:
         return len(text)
 
     def go_on(self, make: Callable[[], Any]) -> Any:
-        """Return a Logger that has what was printed until now in its file.
+        """Return a Logger whose file contains all text printed so far.
 
         Args:
-            make: makes one of torchreid's, which prints on ``sys.stdout`` as it is then.
+            make: creates one of torchreid's, which prints to the current ``sys.stdout``.
         """
         sys.stdout = self._stream
         logger = make()
@@ -65,7 +65,7 @@ class Said:
 
 @contextlib.contextmanager
 def only_leader_speaks(team: Team) -> Iterator[None]:
-    """Let one of several processes write to the console; errors of all are shown."""
+    """Let only one of several processes print; errors of all are shown."""
     if team.leads:
         yield
         return
@@ -75,7 +75,7 @@ def only_leader_speaks(team: Team) -> Iterator[None]:
 
 @contextlib.contextmanager
 def kept_console() -> Iterator[None]:
-    """Put ``sys.stdout`` and ``sys.stderr`` back after a block, open, whatever it did to them."""
+    """Restore ``sys.stdout`` and ``sys.stderr`` after a block, open, whatever the block did."""
     streams = {name: getattr(sys, name) for name in ("stdout", "stderr")}
     for name, stream in streams.items():
         setattr(sys, name, Shield(stream))
@@ -95,15 +95,15 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 _STATM = Path("/proc/self/statm")
-_LOCK = threading.RLock()  # the limit is the whole process's
+_LOCK = threading.RLock()  # the limit applies to the whole process
 
 
 @contextlib.contextmanager
 def limited_memory(extra: int) -> Iterator[None]:
-    """Let the process take at most so many bytes more within the block, on Linux; free elsewhere.
+    """Limit the memory the process may take in addition within the block, on Linux only.
 
     Raises:
-        MemoryError: (or RuntimeError, from PyTorch) where something wants more.
+        MemoryError: (or RuntimeError, from PyTorch) if more memory is needed.
     """
     if resource is None or not _STATM.exists():
         yield

@@ -1,4 +1,4 @@
-"""Hook: our data sets by their names, and every set checked: labels, sides, files, no download."""
+"""Hook: our data sets by name; all sets checked: labels, sides, files, no downloads."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from torchreid_adv.integration.rows import check_rows, one_identity
 from torchreid_adv.registry import DATASETS, LAYOUTS, same_name
 
 TABLES = {"image": "__image_datasets", "video": "__video_datasets"}
-# name as it is written -> registered name: what reads names of its own kind adds itself here
+# name as written -> registered name; code that reads names of its own kind adds itself here
 RESOLVERS: list[Callable[[str], str]] = []
-# the same for all names in a config, in place
+# the same for all names of a config, in place
 CONFIG_RESOLVERS: list[Callable[[config.AdvConfig], None]] = []
-TEST_ONLY = ("sensereid",)  # what such a set has to train with are its test images
-# torchreid's classes, whose records are read by the layouts of these names
+TEST_ONLY = ("sensereid",)  # such a set trains with its test images
+# torchreid's classes; their records are read by the layouts of these names
 CLASSES = {
     "cuhk01": "CUHK01",
     "cuhk02": "CUHK02",
@@ -46,9 +46,10 @@ CLASSES = {
 
 @contextlib.contextmanager
 def checked_sets() -> Iterator[None]:
-    """Hold the hooks of data set classes for a block, where :func:`hooks.install` is not in place.
+    """Apply the hooks of data set classes in a block without :func:`hooks.install`.
 
-    Torchreid's classes return records that are checked against the files, and fetch nothing.
+    Torchreid's classes then return records that are checked against the files, and download
+    nothing.
     """
     with _lock:
         if not _depth:
@@ -64,13 +65,13 @@ def checked_sets() -> Iterator[None]:
 
 
 def _reads(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return what makes a torchreid class take its records from the layout of a name."""
+    """Return a decorator that makes a torchreid class read its records by a named layout."""
 
     def make(stock: Callable[..., None]) -> Callable[..., None]:
         @wraps(stock)
         def init(self: Any, root: str = "", *args: Any, **kwargs: Any) -> None:
             kind = getattr(torchreid_module("data.datasets"), CLASSES[name])
-            if args or not _reads_alike(type(self), kind):  # a class that reads by itself
+            if args or not _reads_alike(type(self), kind):  # a class that overrides reading
                 stock(self, root, *args, **kwargs)
                 return
             sides = LAYOUTS.get(name)(root, **kwargs)
@@ -85,13 +86,13 @@ def _reads(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 
 def _reads_alike(kind: type, stock: type) -> bool:
-    """Tell whether a class is one of torchreid's, or one of the user's that reads as that does."""
-    own = [name for name in vars(stock) if not name.startswith("__")]
-    return all(getattr(kind, name, None) is vars(stock)[name] for name in own)
+    """Tell whether a class reads like one of torchreid's: it is that class or inherits it all."""
+    names = [name for name in vars(stock) if not name.startswith("__")]
+    return all(getattr(kind, name, None) is vars(stock)[name] for name in names)
 
 
 def _checks(stock: Callable[..., None]) -> Callable[..., None]:
-    """Make ``Dataset.__init__`` refuse what cannot be trained or tested on."""
+    """Make ``Dataset.__init__`` refuse data that cannot be trained or tested on."""
 
     @wraps(stock)
     def init(self: Any, train: Any, query: Any, gallery: Any, *args: Any, **kwargs: Any) -> None:
@@ -117,10 +118,10 @@ def _labels_from_0(rows: Any) -> Any:
 
 
 def _combine_all(self: Any) -> None:
-    """Stand in for torchreid's method, which needs each query's identity in the gallery.
+    """Replace torchreid's method, which needs each query's identity in the gallery.
 
-    Identities of the gallery become training identities, numbered on in torchreid's order, and then
-    those that queries alone have; junk is left out.
+    Identities of the gallery become training identities, numbered in torchreid's order, followed by
+    those that only queries have; junk is left out.
     """
     if self._train_only:
         return
@@ -134,7 +135,7 @@ def _combine_all(self: Any) -> None:
     alone = sorted({row[1] for row in query} - people)
     labels = {pid: self.num_train_pids + n for n, pid in enumerate([*people, *alone])}
     self.train = list(self.train)
-    places = {row[0] for row in self.train}  # of a set for the test only: its test images
+    places = {row[0] for row in self.train}  # for a test-only set: its test images
     for row in (*query, *gallery):
         if row[0] not in places:
             places.add(row[0])
@@ -143,7 +144,7 @@ def _combine_all(self: Any) -> None:
 
 
 def _refuse_download(self: Any, dataset_dir: str, dataset_url: str | None) -> None:
-    """Stand in for torchreid's method: what is not there is named."""
+    """Replace torchreid's download by an error that names the missing folder."""
     if not os.path.exists(dataset_dir):
         raise DataError(
             f"the data set {type(self).__name__} is not there: folder '{dataset_dir}' is "
@@ -152,14 +153,14 @@ def _refuse_download(self: Any, dataset_dir: str, dataset_url: str | None) -> No
 
 
 def _refuse_url(url: str, dst: str) -> None:
-    """Stand in for torchreid's function that downloads a file."""
+    """Replace torchreid's function that downloads a file."""
     raise DataError(f"'{dst}' is missing, and nothing is fetched; get {url} and put it there")
 
 
 def check_files(dataset: Any) -> None:
-    """Refuse a data set of a user's own class that names files that are not there.
+    """Refuse a user's data set class with missing files.
 
-    Where ``adv.job.quarantine`` is set they are left to the check of all images.
+    With ``adv.job.quarantine`` missing files are left to the check of all images.
 
     Raises:
         DataError: a file is missing.
@@ -177,7 +178,7 @@ def check_files(dataset: Any) -> None:
 
 
 def check_own(name: str, dataset: Any) -> None:
-    """Check the records of a set of this package by :func:`check_rows`; a user's may be any."""
+    """Check the records of a set of this package by :func:`check_rows`; users' sets are free."""
     shared = dataset._train_only or dataset.combineall or getattr(dataset, "test_only", False)
     if type(dataset).__module__.split(".")[0] == __name__.split(".")[0]:
         sides = (dataset.train, dataset.query, dataset.gallery)
@@ -185,7 +186,7 @@ def check_own(name: str, dataset: Any) -> None:
 
 
 def has_no_training(dataset: Any) -> bool:
-    """Tell whether what a set has to train with stands in for training images that it lacks."""
+    """Tell whether a set trains with other images because it has no training images."""
     return bool(getattr(dataset, "test_only", False)) and not dataset.combineall
 
 
@@ -202,10 +203,10 @@ def _joins(stock: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_trainable(name: str, dataset: Any) -> None:
-    """Refuse to train on a set that has nothing to train with.
+    """Refuse to train on a set without training images.
 
     Raises:
-        DataError: it is so, and the config asks for more than a test.
+        DataError: it has none, and the config asks for more than a test.
     """
     tested = config.lookup(config.current(), "test.evaluate", False)
     if dataset.mode == "train" and has_no_training(dataset) and not tested:
@@ -240,8 +241,8 @@ def _make(kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def resolved(name: str) -> str:
-    """Return the name by which a data set is registered, which may be written otherwise."""
-    len(DATASETS)  # imports what adds itself to the resolvers
+    """Return the registered name of a data set, which may be written differently."""
+    len(DATASETS)  # imports the modules that add resolvers
     for resolve in RESOLVERS:
         name = resolve(name)
     return name
@@ -249,10 +250,10 @@ def resolved(name: str) -> str:
 
 @contextlib.contextmanager
 def _known(name: str) -> Iterator[None]:
-    """Put a set that was registered after the hooks were placed into torchreid's table, meanwhile.
+    """Put a set that was registered after the hooks were installed into torchreid's table.
 
     Args:
-        name: as :func:`resolved` returns it.
+        name: as returned by :func:`resolved`.
     """
     table: dict[str, Any] = {}
     if name in DATASETS and "entry" in DATASETS.facts(name):
@@ -272,7 +273,7 @@ def _kind_of(name: str) -> str:
 
 
 def _checked(name: str, kind: str) -> str:
-    """Return a data set's name as it is registered."""
+    """Check a data set's name and return its registered form."""
     module = vars(torchreid_module("data.datasets"))
     registered = same_name(name, module[TABLES[kind]])
     if registered is not None:

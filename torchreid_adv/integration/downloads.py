@@ -1,4 +1,4 @@
-"""Hook: nothing is fetched; published weights are read where torch keeps them, or named."""
+"""Hook: no downloads; published weights are read from torch's folder, or reported missing."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _HASH = re.compile(r"-([0-9a-f]{8,64})\.")  # in the name of a published file
 
 
 def published_weights(url: str, path: Path | None = None) -> Path:
-    """Return the file of published weights that is kept on this machine.
+    """Return the local file of published weights.
 
     Args:
         url: where they are published.
-        path: where they are kept; None = in torch's hub folder, under their name.
+        path: where they are stored; None = in torch's hub folder, under their published name.
 
     Raises:
-        ConfigError: the file is not there, or is another one than its name says.
+        ConfigError: the file is missing, or does not match the hash in its name.
     """
     path = path or Path(torch.hub.get_dir(), "checkpoints", os.path.basename(urlsplit(url).path))
     if not path.is_file():
@@ -62,7 +62,7 @@ def _sha256(path: Path) -> str:
 def _from_url(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def init_pretrained_weights(model: Any, model_url: str) -> Any:
-        read_checkpoint(published_weights(model_url))  # tensors and nothing else
+        read_checkpoint(published_weights(model_url))  # only tensors
         return stock(model, model_url)
 
     return init_pretrained_weights
@@ -79,7 +79,7 @@ def _from_key(stock: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _kept_by_key(key: str) -> Path:
-    """Return where torchreid keeps the weights of an OSNet."""
+    """Return where torchreid stores the weights of an OSNet."""
     cache = os.getenv("XDG_CACHE_HOME", "~/.cache")
     home = os.path.expanduser(os.getenv("TORCH_HOME", os.path.join(cache, "torch")))
     return Path(home, "checkpoints", f"{key}_imagenet.pth")

@@ -1,7 +1,7 @@
 """Hook: ``Engine.run`` gives its engine the mixins that the config asks for.
 
-Stock engines, subclasses of users and engines built inside a script all pass here, and keep their
-own ``forward_backward`` unless ``adv.engine`` names a mixin that replaces it.
+This covers stock engines, subclasses of users, and engines built inside a script. They keep their
+``forward_backward`` unless ``adv.engine`` names a mixin that replaces it.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from torchreid_adv.registry import ENGINES
 E = TypeVar("E")
 
 _MARK = "_adapted_by_torchreid_adv"
-_SPAN = ("start_epoch", "max_epoch", "test_only")  # of Engine.run
+_SPAN = ("start_epoch", "max_epoch", "test_only")  # arguments of Engine.run
 _count = 0
 
 
 def adapt_engine(engine: E, cfg: config.AdvConfig | None = None) -> E:
-    """Give an engine the mixin named by ``adv.engine``, if any, and the evaluation's.
+    """Give an engine the mixin named by ``adv.engine``, if any, and the evaluation mixin.
 
-    The class of the instance becomes (training mixin, EvaluationMixin, its own class), with
-    SelectionMixin before the second where ``adv.selection.data`` is set, and WeightedTripletMixin
-    where ``adv.loss.triplet`` asks for it; then each mixin's ``adapt(cfg)`` is called, the
-    evaluation's first. A mixin has no ``__init__`` and no ``run``, and its ``adapt`` does not call
-    another mixin's.
+    The class of the instance becomes (training mixin, EvaluationMixin, its class), with
+    SelectionMixin before the second if ``adv.selection.data`` is set, and WeightedTripletMixin if
+    ``adv.loss.triplet`` requires it; then each mixin's ``adapt(cfg)`` is called, the evaluation's
+    first. A mixin has no ``__init__`` and no ``run``, and its ``adapt`` does not call that of
+    another mixin.
+
 
     Args:
-        engine: a torchreid engine; one that was adapted already is returned as it is.
-        cfg: the config; the remembered one when it is not given.
+        engine: a torchreid engine; an adapted one is returned unchanged.
+        cfg: the config; None = the remembered one.
 
     Returns:
         the same engine.
@@ -51,14 +52,14 @@ def adapt_engine(engine: E, cfg: config.AdvConfig | None = None) -> E:
     loss = "weighted_triplet" if cfg.adv.loss.triplet == "weighted" else ""
     names = filter(None, (cfg.adv.engine, selection, loss, "evaluation"))
     mixins = tuple(dict.fromkeys(ENGINES.get(name) for name in names))
-    own: Any = type(engine)
-    engine.__class__ = _combined(own, mixins)
+    engine_class: Any = type(engine)
+    engine.__class__ = _combined(engine_class, mixins)
     try:
         for adapt in dict.fromkeys(getattr(mixin, "adapt", None) for mixin in reversed(mixins)):
             if adapt is not None:
                 adapt(engine, cfg)
     except BaseException:
-        engine.__class__ = own
+        engine.__class__ = engine_class
         raise
     setattr(engine, _MARK, True)
     _count += 1
@@ -66,19 +67,19 @@ def adapt_engine(engine: E, cfg: config.AdvConfig | None = None) -> E:
 
 
 def adapted_engines() -> int:
-    """Return how many engines have been adapted in this process."""
+    """Return the number of engines adapted in this process."""
     return _count
 
 
 def require_adapted(cfg: config.AdvConfig, before: int) -> None:
-    """Refuse a run in which what the config asks of the engine never happened.
+    """Refuse a run whose engine never got what the config asks for.
 
     Args:
         cfg: the run's config.
-        before: what :func:`adapted_engines` returned before the run.
+        before: the value of :func:`adapted_engines` before the run.
 
     Raises:
-        ConfigError: one of these keys is set and no engine was adapted.
+        ConfigError: such a key is set and no engine was adapted.
     """
     keys = ("adv.engine", "adv.defense.name", "adv.selection.data", "adv.loss.triplet")
     asked = [key for key in keys if config.lookup(cfg, key)]
@@ -90,9 +91,13 @@ def require_adapted(cfg: config.AdvConfig, before: int) -> None:
 
 
 @cache
-def _combined(own: type, mixins: tuple[type, ...]) -> type:
-    new = tuple(mixin for mixin in mixins if not issubclass(own, mixin))
-    return type(own.__name__, (*new, own), {"__module__": own.__module__}) if new else own
+def _combined(engine_class: type, mixins: tuple[type, ...]) -> type:
+    new = tuple(mixin for mixin in mixins if not issubclass(engine_class, mixin))
+    return (
+        type(engine_class.__name__, (*new, engine_class), {"__module__": engine_class.__module__})
+        if new
+        else engine_class
+    )
 
 
 def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,16 +105,16 @@ def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(stock)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
-        given = signature.bind(self, *args, **kwargs)
-        given.apply_defaults()
-        start, end, tests = (given.arguments.get(name, 0) for name in _SPAN)
+        bound = signature.bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        start, end, tests = (bound.arguments.get(name, 0) for name in _SPAN)
         trains = not tests and end > 0
         if trains:
             check_unfinished(start, end)
         with contextlib.ExitStack() as stack:
-            # the first of several processes holds it for all
+            # the first of several processes locks the folder for all
             if getattr(self, "leads", True) and os.environ.get("RANK", "0") == "0":
-                stack.enter_context(working_in(given.arguments.get("save_dir", "log"), wait=False))
+                stack.enter_context(working_in(bound.arguments.get("save_dir", "log"), wait=False))
             adapted = adapt_engine(self)
             if trains:
                 adapted.before_training()

@@ -1,4 +1,4 @@
-"""Hook: torchreid's FeatureExtractor looks through ``adv.defense.name``, too."""
+"""Hook: torchreid's FeatureExtractor applies ``adv.defense.name``, too."""
 
 from __future__ import annotations
 

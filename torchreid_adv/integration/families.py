@@ -1,13 +1,13 @@
-"""Which project a checkpoint comes from, told by the names of its tensors."""
+"""The project that a checkpoint comes from, detected by the names of its tensors."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-SHOWN = 3  # names that stand for all
+SHOWN = 3  # names shown as examples
 
-# project, patterns that all occur at the start of a name (prefixes of wrappers left out)
+# project, patterns that must all match the start of a name (without prefixes of wrappers)
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("CLIP-ReID", (r"image_encoder\.", r"prompt_learner\.")),
     ("fast-reid", (r"backbone\.|b1\.", r"heads\.|b1_head\.")),
@@ -32,10 +32,10 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def family(names: Iterable[str]) -> str:
-    """Return what the names of a checkpoint's tensors look like, in a clause, with some of them.
+    """Describe the names of a checkpoint's tensors in a clause, with examples.
 
     Args:
-        names: of tensors, without the prefixes of wrappers.
+        names: names of tensors, without prefixes of wrappers.
     """
     names = list(names)[:5000]
     known = next(

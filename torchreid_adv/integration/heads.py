@@ -21,21 +21,21 @@ _FRAMES = 2
 def identity_layers(network: nn.Module) -> dict[str, nn.Linear]:
     """Return the linear layers that score training identities, by name.
 
-    This is a rule for training, where a network has to say which layers these are: they are called
-    ``classifier...``, alone or as a list. What a checkpoint may leave out is decided by
-    :func:`unused_by_features` instead, whatever a layer is called.
+    This rule is for training, where a network has to declare these layers: they are named
+    ``classifier...``, alone or as a list. For checkpoints, :func:`unused_by_features` decides which
+    layers may be missing, whatever their names.
     """
     layers = {}
     for name, module in network.named_modules():
-        first, _, rest = name.partition(".")
-        called = first.startswith("classifier") and (not rest or rest.isdigit())
+        first, _, suffix = name.partition(".")
+        called = first.startswith("classifier") and (not suffix or suffix.isdigit())
         if called and isinstance(module, nn.Linear):
             layers[name] = module
     return layers
 
 
 def counters(network: nn.Module) -> frozenset[str]:
-    """Return the names of the batch counters of norm layers, which no test reads."""
+    """Return the names of the batch counters of norm layers, which are not used in eval mode."""
     norms = (
         name
         for name, module in network.named_modules()
@@ -47,13 +47,13 @@ def counters(network: nn.Module) -> frozenset[str]:
 def unused_by_features(network: nn.Module) -> tuple[frozenset[str], str]:
     """Return the parameters and buffers that a network's features in eval mode do not depend on.
 
-    The network is run on black images of the first size that it takes: those of the config, then
-    :data:`SIZES`. One of two modalities is run on both; one of tracklets, on tracklets. Each result
-    of an operation is marked with the weights that went into it; what the features are marked with
-    is what they depend on. Modes and random generators are left as they were.
+    The network runs on black images of the first size that it accepts: that of the config, then
+    :data:`SIZES`. A network for two modalities runs on both; one for tracklets, on tracklets. Each
+    result of an operation is marked with the weights that it depends on; the marks of the features
+    are the answer. Modes and random generators are restored.
 
     Returns:
-        the names, and why they are unknown ("" where they are known; there are no names then).
+        the names, and "" or, without names, why they are unknown.
     """
     named = network.state_dict(keep_vars=True).items()
     tensors = {name: value for name, value in named if isinstance(value, Tensor)}
@@ -66,7 +66,7 @@ def unused_by_features(network: nn.Module) -> tuple[frozenset[str], str]:
                     marks.use(answer)
         except MemoryError:
             raise
-        except Exception as error:  # whatever a network raises on a size that it does not take
+        except Exception as error:  # a network may raise anything on a wrong size
             reason = reason or " ".join(str(error).split())[:120] or type(error).__name__
             continue
         return frozenset(tensors.keys() - marks.used), ""
@@ -75,13 +75,17 @@ def unused_by_features(network: nn.Module) -> tuple[frozenset[str], str]:
 
 def _sizes() -> list[tuple[int, int]]:
     cfg = config.current()
-    wanted = (config.lookup(cfg, "data.height", 0), config.lookup(cfg, "data.width", 0))
-    first = [wanted] if all(isinstance(n, int) and 0 < n <= 1024 for n in wanted) else []
+    configured_size = (config.lookup(cfg, "data.height", 0), config.lookup(cfg, "data.width", 0))
+    first = (
+        [configured_size]
+        if all(isinstance(n, int) and 0 < n <= 1024 for n in configured_size)
+        else []
+    )
     return [*first, *SIZES]
 
 
 def _answers(network: nn.Module, size: tuple[int, int], marks: _Marks) -> Iterator[Any]:
-    """Run a network on all kinds of input that it tells apart."""
+    """Run a network on all kinds of input that it distinguishes."""
     like = next((p for p in network.parameters() if p.is_floating_point()), torch.zeros(1))
     images = like.new_zeros(2, 3, *size)
     modality = torch.arange(2, device=like.device)
@@ -93,7 +97,7 @@ def _answers(network: nn.Module, size: tuple[int, int], marks: _Marks) -> Iterat
         plane = modality.to(images).view(2, 1, 1, 1).expand_as(images[:, :1])
         kinds = [(images,), (torch.cat([images, plane], dim=1),)]
     for number, inputs in enumerate(kinds):
-        # most networks of images take three channels, without their modality
+        # most networks of images take no modality
         optional = number and not tracklets
         with contextlib.suppress(Exception) if optional else contextlib.nullcontext(), marks:
             yield network(*inputs)
@@ -101,7 +105,7 @@ def _answers(network: nn.Module, size: tuple[int, int], marks: _Marks) -> Iterat
 
 @contextlib.contextmanager
 def _tested(network: nn.Module) -> Iterator[None]:
-    """Inside the block the network is in eval mode, and draws leave no trace."""
+    """Inside the block the network is in eval mode; random states are restored."""
     flags = [(module, module.training) for module in network.modules()]
     devices = {p.device for p in network.parameters() if p.device.type == "cuda"}
     try:
@@ -114,7 +118,7 @@ def _tested(network: nn.Module) -> Iterator[None]:
 
 
 class _Marks(TorchDispatchMode):
-    """Marks what operations give with the names of the tensors that went into it.
+    """Marks results of operations with the names of the tensors they depend on.
 
     Args:
         tensors: the marked ones, by name.
@@ -134,18 +138,18 @@ class _Marks(TorchDispatchMode):
         """Run an operation, and mark its results."""
         inputs = _tensors((args, kwargs or {}))
         marks = frozenset().union(*(self._marks.get(_place(value), ()) for value in inputs))
-        found = func(*args, **(kwargs or {}))
-        outputs = _tensors(found)
+        result = func(*args, **(kwargs or {}))
+        outputs = _tensors(result)
         if not outputs:  # a number, on which the network's code may depend
             self.used |= marks
         if func._schema.is_mutable:
             outputs += inputs
         for value in outputs:
             self._marks[_place(value)] = marks
-        return found
+        return result
 
     def use(self, answer: Any) -> None:
-        """Note what an answer is marked with; one without tensors may depend on everything."""
+        """Record the marks of an answer; one without tensors may depend on everything."""
         if not _tensors(answer):
             self.used.update(*self._marks.values())
         for value in _tensors(answer):

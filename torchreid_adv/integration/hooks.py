@@ -1,4 +1,4 @@
-"""``install()`` and ``uninstall()``: our registries, reading and checks inside torchreid."""
+"""``install()`` and ``uninstall()``: our registries, readers and checks inside torchreid."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _bridge = Bridge(
 
 
 def install() -> None:
-    """Hook this package into torchreid; calling it again adds what was registered since.
+    """Hook this package into torchreid; calling it again adds new registrations.
 
     Our transforms, samplers, data sets and models become names that torchreid knows, unknown names
-    become errors, data sets and checkpoints are read safely and checked, nothing is fetched,
+    become errors, data sets and checkpoints are read safely and checked, nothing is downloaded, and
     ``Engine.run`` adapts its engine.
 
     Raises:
-        ConfigError: torchreid is not installed, or an entry has the name of one of torchreid's.
+        ConfigError: torchreid is not installed, or an entry has a name that torchreid uses.
     """
     _bridge.apply()
     if _sync not in config.on_setup:
@@ -56,20 +56,20 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Take every hook back: torchreid's own functions and tables are as they were."""
+    """Remove every hook: torchreid's functions and tables are restored."""
     _bridge.revert()
     with contextlib.suppress(ValueError):
         config.on_setup.remove(_sync)
 
 
 def is_installed() -> bool:
-    """Return whether the hooks are in place."""
+    """Tell whether the hooks are installed."""
     return _bridge.applied
 
 
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
-    """Hold the hooks for a block; they stay when they were there before."""
+    """Install the hooks for a block; hooks that were installed before stay."""
     present = is_installed()
     install()
     try:
@@ -80,7 +80,7 @@ def installed() -> Iterator[None]:
 
 
 def _sync(cfg: config.AdvConfig) -> None:
-    """Add what plugins have registered (called by ``config.setup`` after it imported them)."""
+    """Add new registrations of plugins (called by ``config.setup`` after importing them)."""
     for resolve in datasets.CONFIG_RESOLVERS:
         resolve(cfg)
     _bridge.sync()

@@ -1,9 +1,8 @@
-"""Weights inside pickled objects of any class, read without running any code of theirs.
+"""Weights inside pickled objects of any class, read without running their code.
 
-Some projects save whole networks, or weights beside settings of their own classes. Every name in
-such a file that is not a tensor's or a plain container's becomes an inert object here: it keeps the
-state that the file gives it and does nothing. The tensors are then taken from where a module keeps
-them.
+Some projects save whole networks, or weights next to settings of their own classes. Each name in
+such a file that is not of a tensor or a plain container becomes an inert object here: it keeps the
+state from the file and does nothing. The tensors are then taken from where a module stores them.
 """
 
 from __future__ import annotations
@@ -33,37 +32,37 @@ _TYPES: dict[str, torch.dtype] = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-_DEEPEST = 64  # modules in each other
+_DEEPEST = 64  # largest depth of nested modules
 
 
 class Inert:
-    """Stands for an object of any class: it keeps its state, and does nothing."""
+    """Stands for an object of any class: it keeps its state and does nothing."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        """Take what the class would have been made with, and forget it."""
+        """Accept and ignore the arguments of the class."""
 
     def __setstate__(self, state: Any) -> None:
         """Keep a state that is a dictionary."""
         parts = state if isinstance(state, tuple) else (state,)
-        kept = next((part for part in parts if isinstance(part, Mapping)), {})
-        self.__dict__.update({str(name): value for name, value in kept.items()})
+        attributes = next((part for part in parts if isinstance(part, Mapping)), {})
+        self.__dict__.update({str(name): value for name, value in attributes.items()})
 
     def append(self, item: Any) -> None:
-        """Forget an item of a list."""
+        """Ignore an item of a list."""
 
     def extend(self, items: Any) -> None:
-        """Forget items of a list."""
+        """Ignore items of a list."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Forget an item of a dictionary."""
+        """Ignore an item of a dictionary."""
 
 
 class _Reader(Unpickler):
-    """Builds tensors, containers, and inert objects for all the rest.
+    """Builds tensors, containers, and inert objects for everything else.
 
     Args:
-        content: of the pickle.
-        storage: bytes of a storage by its key.
+        content: the pickle.
+        storage: storage key -> its bytes.
     """
 
     def __init__(self, content: bytes, storage: Callable[[str], bytes]) -> None:
@@ -72,7 +71,7 @@ class _Reader(Unpickler):
         self._seen: dict[str, Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a name; nothing is ever imported."""
+        """Return a replacement for a name; nothing is ever imported."""
         if module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_tensor"):
             return _tensor
         if module == "torch._utils" and name.startswith("_rebuild_parameter"):
@@ -86,10 +85,10 @@ class _Reader(Unpickler):
         return Inert
 
     def persistent_load(self, pid: Any) -> Tensor:
-        """Return a storage as a tensor of one dimension.
+        """Return a storage as a tensor with one dimension.
 
         Raises:
-            ValueError: it is no storage of a known type.
+            ValueError: it is not a storage of a known type.
         """
         kind, dtype, key, _, count = pid
         if kind != "storage" or not isinstance(dtype, torch.dtype):
@@ -104,7 +103,7 @@ class _Reader(Unpickler):
 
 
 def _tensor(storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
-    """Return a tensor of a storage, copied, so that it holds no more than it shows."""
+    """Return a tensor of a storage, copied so that it holds no more than it shows."""
     return storage.as_strided(tuple(size), tuple(stride), int(offset)).clone()
 
 
@@ -113,16 +112,16 @@ def _parameter(tensor: Tensor, *_: Any) -> Tensor:
 
 
 def read_inert(path: Path) -> dict[str, Any]:
-    """Return the tensors in a file of ``torch.save``, whatever objects are around them.
+    """Return the tensors in a file of ``torch.save``, whatever objects surround them.
 
-    A module's are under their names; of a dictionary the entries that are tensors, dictionaries or
-    modules.
+    Tensors of a module have the names of its state dict; of a dictionary, entries that are tensors,
+    dictionaries or modules are used.
 
     Args:
-        path: of an archive, as PyTorch writes since 1.6, whose checksums were compared.
+        path: an archive as PyTorch writes since 1.6, with verified checksums.
 
     Raises:
-        ConfigError: a file that is no such archive, or that is damaged.
+        ConfigError: the file is not such an archive, or is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -133,15 +132,15 @@ def read_inert(path: Path) -> dict[str, Any]:
                 return archive.read(f"{root}data/{key}")
 
             content = _Reader(archive.read(pickled), storage).load()
-    except Exception as error:  # a broken pickle raises what it likes
+    except Exception as error:  # a broken pickle may raise anything
         reason = printable(" ".join(str(error).split())[:120]) or type(error).__name__
         raise ConfigError(
             f"'{path}' holds more than weights, and cannot be read ({reason})"
         ) from error
-    found = _plain(content, 0)
-    if not isinstance(found, dict):
+    tensors = _plain(content, 0)
+    if not isinstance(tensors, dict):
         raise ConfigError(f"'{path}' holds no weights")
-    return found
+    return tensors
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -160,19 +159,19 @@ def _module(module: Inert, depth: int) -> dict[str, Tensor]:
     state = vars(module)
     hidden = state.get("_non_persistent_buffers_set")
     hidden = hidden if isinstance(hidden, set) else set()
-    own = {**_dictionary(state, "_parameters"), **_dictionary(state, "_buffers")}
-    found = {
+    entries = {**_dictionary(state, "_parameters"), **_dictionary(state, "_buffers")}
+    tensors = {
         str(name): value
-        for name, value in own.items()
+        for name, value in entries.items()
         if isinstance(value, Tensor) and name not in hidden
     }
     for name, part in _dictionary(state, "_modules").items():
         if isinstance(part, Inert) and depth < _DEEPEST:
             inside = _module(part, depth + 1)
-            found |= {f"{name}.{inner}": value for inner, value in inside.items()}
-    return found
+            tensors |= {f"{name}.{inner}": value for inner, value in inside.items()}
+    return tensors
 
 
 def _dictionary(state: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = state.get(name)
-    return found if isinstance(found, Mapping) else {}
+    entry = state.get(name)
+    return entry if isinstance(entry, Mapping) else {}

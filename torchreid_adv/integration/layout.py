@@ -1,4 +1,4 @@
-"""Where torchreid's modules are: ``torchreid.reid.*`` (PyPI) or ``torchreid.*`` (GitHub)."""
+"""The location of torchreid's modules: ``torchreid.reid.*`` (PyPI) or ``torchreid.*`` (GitHub)."""
 
 from __future__ import annotations
 
@@ -15,22 +15,20 @@ from types import ModuleType
 
 from torchreid_adv.errors import ConfigError
 
-ALIAS_VARIABLE = (
-    "TORCHREID_ADV_ALIAS"  # set while a script runs that needs the alias in its workers
-)
+ALIAS_VARIABLE = "TORCHREID_ADV_ALIAS"  # set while running a script whose workers need the alias
 _ROOT, _NESTED = "torchreid", "torchreid.reid"
 
 
 def torchreid_prefix() -> str:
-    """Return the name below which torchreid's modules are: "torchreid.reid" or "torchreid".
+    """Return the prefix of torchreid's modules: "torchreid.reid" or "torchreid".
 
     Raises:
-        ConfigError: torchreid is not installed, or something that it imports is not.
+        ConfigError: torchreid or one of its dependencies is not installed.
     """
     if importlib.util.find_spec(_ROOT) is None:
         raise ConfigError("torchreid is not installed; run `pip install torchreid`")
     try:
-        with _without_advice():  # looking inside a package imports it
+        with _without_advice():  # find_spec imports the package
             return _NESTED if importlib.util.find_spec(_NESTED) else _ROOT
     except ImportError as error:
         raise ConfigError(
@@ -42,11 +40,11 @@ def torchreid_module(name: str = "") -> ModuleType:
     """Return a module of torchreid in either layout.
 
     Args:
-        name: its dotted name as in the GitHub layout without the root ("data.datasets.dataset");
-            the package that holds ``data``, ``engine``, ``models``... when empty.
+        name: its dotted name as in the GitHub layout, without the root ("data.datasets.dataset");
+            "" = the package that contains ``data``, ``engine``, ``models``...
 
     Raises:
-        ConfigError: torchreid is not installed, or something that it imports is not.
+        ConfigError: torchreid or one of its dependencies is not installed.
     """
     prefix = torchreid_prefix()
     with _without_advice():
@@ -62,10 +60,10 @@ def _without_advice() -> Iterator[None]:
 
 
 class AliasFinder(MetaPathFinder, Loader):
-    """Finds ``torchreid.X`` where only ``torchreid.reid.X`` is: one module under two names.
+    """Finds ``torchreid.X`` if only ``torchreid.reid.X`` exists: one module under two names.
 
-    It goes before the path finder, which would otherwise follow the ``__path__`` of an aliased
-    package and load a second copy of each module below it.
+    It comes before the path finder, which would otherwise follow the ``__path__`` of an aliased
+    package and load a second copy of each of its modules.
     """
 
     def __init__(self) -> None:
@@ -75,20 +73,20 @@ class AliasFinder(MetaPathFinder, Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return a spec for an aliased name, None for every other one."""
+        """Return a spec for an aliased name, None for other names."""
         real = self._real(fullname)
         if real is None or importlib.util.find_spec(real) is None:
             return None
         return ModuleSpec(fullname, self)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Return the real module; its spec is put aside because the import system replaces it."""
+        """Return the real module; its spec is saved because the import system replaces it."""
         module = importlib.import_module(f"{_NESTED}{spec.name[len(_ROOT) :]}")
         self._specs[spec.name] = module.__spec__
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module its own spec back; it has run already."""
+        """Restore the module's spec; it has run already."""
         alias = module.__spec__.name if module.__spec__ else ""
         module.__spec__ = self._specs.pop(alias, module.__spec__)
         self.names.append(alias)
@@ -102,13 +100,13 @@ class AliasFinder(MetaPathFinder, Loader):
 
 
 def install_alias() -> None:
-    """Make ``import torchreid.X`` work on the PyPI layout, too; nothing is done on GitHub's."""
+    """Make ``import torchreid.X`` work on the PyPI layout, too; does nothing on GitHub's."""
     if torchreid_prefix() == _NESTED and not _alias_finders():
         sys.meta_path.insert(0, AliasFinder())
 
 
 def uninstall_alias() -> None:
-    """Take the alias back: the finder and the names that it added to ``sys.modules``."""
+    """Remove the alias: the finder, and the names it added to ``sys.modules``."""
     for finder in _alias_finders():
         sys.meta_path.remove(finder)
         for name in finder.names:
@@ -116,10 +114,10 @@ def uninstall_alias() -> None:
 
 
 def alias_from_environment() -> None:
-    """Install the alias when a launching process asked for it.
+    """Install the alias if the parent process asked for it.
 
-    A worker that is spawned imports the command line's module first, then unpickles objects of the
-    user's script, which imports it: by then ``torchreid.utils`` must be there.
+    A spawned worker first imports the command line's module, then unpickles objects of the user's
+    script, which imports it: ``torchreid.utils`` must be available by then.
     """
     if os.environ.get(ALIAS_VARIABLE) == "1":
         install_alias()
@@ -127,7 +125,7 @@ def alias_from_environment() -> None:
 
 @contextlib.contextmanager
 def alias() -> Iterator[None]:
-    """Hold the alias here and in processes spawned from here; leave things as they were."""
+    """Enable the alias here and in processes spawned from here; restored after the block."""
     present, variable = bool(_alias_finders()), os.environ.get(ALIAS_VARIABLE)
     install_alias()
     os.environ[ALIAS_VARIABLE] = "1"

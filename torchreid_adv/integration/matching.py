@@ -1,4 +1,4 @@
-"""Which tensors of a checkpoint are a network's, and how they fit it."""
+"""The tensors of a checkpoint that belong to a network, and how they fit it."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from torch import Tensor, nn
 from torchreid_adv.errors import ConfigError, printable
 from torchreid_adv.integration.heads import counters, unused_by_features
 
-# parts of names left by DataParallel, torch.compile and wrappers that save memory
+# parts of names added by DataParallel, torch.compile and memory-saving wrappers
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-DEEPEST, LONGEST = 8, 1024  # dictionaries in each other, parts of a prefix; letters of a name
+DEEPEST, LONGEST = 8, 1024  # nested dictionaries, or parts of a prefix; letters of a name
 SHOWN = 8  # names listed in an error
-RIVAL = 0.5  # of a network's tensors: as many under another prefix are a network of their own
+RIVAL = 0.5  # share of a network's tensors that makes another prefix a second network
 
 
 def weights_in(
     checkpoint: Mapping[str, Any], path: str | Path, *, key: str | None = None
 ) -> dict[str, Tensor]:
-    """Return all tensors of a checkpoint, however deep they lie, under their full names.
+    """Return all tensors of a checkpoint, at any depth, under their full names.
 
-    A name is the keys of the dictionaries around the tensor, each with a ``/`` behind it, and its
-    own: ``state_dict/module.conv1.weight``. Which of them are a network's is decided where the
-    network is known, by :func:`match_weights`.
+    A name consists of the keys of the surrounding dictionaries, each followed by ``/``, and the
+    tensor's key: ``state_dict/module.conv1.weight``. :func:`match_weights`, which knows the
+    network, decides which of them belong to it.
 
     Args:
         checkpoint: the content of the file.
         path: of the file, for messages.
-        key: take what lies under this name alone, for example ``ema`` or ``state_dict/teacher``.
+        key: use only tensors under this name, for example ``ema`` or ``state_dict/teacher``.
 
     Raises:
-        ConfigError: there are no tensors, or a name that no network has.
+        ConfigError: there are no tensors, or a name is too long for a network.
     """
     tensors = _tensors(checkpoint, path)
     if key is not None:
         start = key.rstrip("./")
-        chosen = {n: v for n, v in tensors.items() if n.startswith((f"{start}/", f"{start}."))}
-        if not chosen:
+        selected = {n: v for n, v in tensors.items() if n.startswith((f"{start}/", f"{start}."))}
+        if not selected:
             raise ConfigError(
                 f"'{path}' has no weights under '{key}', only under: {_roots(tensors)}"
             )
-        return chosen
+        return selected
     if not tensors:
         keys = ", ".join(str(name) for name in list(checkpoint)[:SHOWN]) or "nothing"
         raise ConfigError(
@@ -57,10 +57,10 @@ def weights_in(
 
 
 def _tensors(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    seen: set[int] = set()  # one dictionary under two names is walked once
+    tensors: dict[str, Tensor] = {}
+    seen: set[int] = set()  # a dictionary with two names is visited once
     level: list[tuple[str, Mapping[Any, Any], int]] = [("", checkpoint, 1)]
-    for start, mapping, depth in level:  # which grows
+    for start, mapping, depth in level:  # grows in the loop
         for name, value in mapping.items():
             if not isinstance(name, str) or not isinstance(value, (Tensor, Mapping)):
                 continue
@@ -71,11 +71,11 @@ def _tensors(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tenso
                     f"{len(full)} letters; names of weights have up to {LONGEST}"
                 )
             if isinstance(value, Tensor):
-                found[full] = value
+                tensors[full] = value
             elif id(value) not in seen and depth < DEEPEST:
                 seen.add(id(value))
                 level.append((f"{full}/", value, depth + 1))
-    return found
+    return tensors
 
 
 def _roots(tensors: Mapping[str, Tensor]) -> str:
@@ -85,19 +85,19 @@ def _roots(tensors: Mapping[str, Tensor]) -> str:
 
 @dataclass(frozen=True)
 class Match:
-    """How the tensors of a checkpoint fit a network; names are the network's.
+    """How the tensors of a checkpoint fit a network; names are those of the network.
 
     Args:
-        loaded: what fits.
+        loaded: tensors that fit.
         missing: tensors of the network that the checkpoint does not have.
         mismatched: name -> (shape in the network, shape in the checkpoint).
-        unexpected: tensors of the checkpoint beside those, which the network does not have.
-        doubtful: name -> why what the checkpoint has under it cannot be taken.
+        unexpected: further tensors of the checkpoint that the network does not have.
+        doubtful: name -> why the tensor in the checkpoint cannot be used.
         heads: tensors that the network's features do not depend on, and that may therefore differ.
-        untried: why the heads are not known, "" where they are or do not matter.
-        layers: those of ``unexpected`` that are no classifier.
-        rounded: those of ``loaded`` whose values the network's type cannot hold exactly.
-        names: of all tensors of the checkpoint, some of which are shown in an error.
+        untried: why the heads are unknown, "" if they are known or do not matter.
+        layers: those of ``unexpected`` that are not a classifier.
+        rounded: those of ``loaded`` whose values the network's dtype cannot hold exactly.
+        names: names of all tensors of the checkpoint, examples for errors.
     """
 
     loaded: dict[str, Tensor]
@@ -112,10 +112,10 @@ class Match:
     names: tuple[str, ...] = ()
 
     def faults(self) -> list[str]:
-        """Return what is wrong with the part that features come from, one line each."""
+        """Return the faults of the part that features depend on, one line each."""
         shapes = {
-            name: f"is {there} in the file, {here} in the model"
-            for name, (here, there) in self.mismatched.items()
+            name: f"is {file_shape} in the file, {model_shape} in the model"
+            for name, (model_shape, file_shape) in self.mismatched.items()
         }
         absent = dict.fromkeys(self.missing, "is not in the file")
         wrong = {**shapes, **absent, **self.doubtful}
@@ -123,18 +123,18 @@ class Match:
 
     @property
     def backbone(self) -> int:
-        """How many tensors that features come from were found."""
+        """The number of loaded tensors that features depend on."""
         return sum(name not in self.heads for name in self.loaded)
 
 
 def match_weights(
     model: nn.Module, state: Mapping[str, Tensor], path: str | Path = "the file"
 ) -> Match:
-    """Compare the tensors of a checkpoint with a network, leaving both as they are.
+    """Compare the tensors of a checkpoint with a network, changing neither.
 
-    Names are compared without the parts that DataParallel and torch.compile leave, and behind the
-    one prefix under which the checkpoint has most of the network's names. Where something is
-    missing or does not fit, the network is run once to see which tensors its features depend on.
+    Names are compared without the parts that DataParallel and torch.compile add, and after the
+    prefix under which the checkpoint has most of the network's names. If something is missing or
+    does not fit, the network is run once to see which tensors its features depend on.
 
     Args:
         model: the network, bare or in DataParallel.
@@ -142,25 +142,25 @@ def match_weights(
         path: of the file, for messages.
 
     Raises:
-        ConfigError: the checkpoint holds the network twice, with different values; or tensors that
-            are sparse, quantized or without values.
+        ConfigError: the checkpoint holds the network twice, with different values; or tensors are
+            sparse, quantized or without values.
     """
     model = unwrap(model)
-    wanted = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
-    named, others, doubtful = _by_own_names(state, wanted, path)
-    shapes = {k: (tuple(v.shape), tuple(named[k].shape)) for k, v in wanted.items() if k in named}
+    expected = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
+    named, others, doubtful = _by_network_names(state, expected, path)
+    shapes = {k: (tuple(v.shape), tuple(named[k].shape)) for k, v in expected.items() if k in named}
     mismatched = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
     for name in shapes.keys() - mismatched.keys():
-        if named[name].is_floating_point() != wanted[name].is_floating_point():
+        if named[name].is_floating_point() != expected[name].is_floating_point():
             doubtful[name] = (
-                f"holds {named[name].dtype} in the file, {wanted[name].dtype} in the model"
+                f"holds {named[name].dtype} in the file, {expected[name].dtype} in the model"
             )
-    missing = tuple(name for name in wanted if name not in named)
+    missing = tuple(name for name in expected if name not in named)
     heads, untried = _heads(model, mismatched, {*missing, *doubtful})
     fitting = [name for name in shapes if name not in mismatched and name not in doubtful]
-    rounded = tuple(name for name in fitting if _rounds(named[name], wanted[name].dtype))
+    rounded = tuple(name for name in fitting if _rounds(named[name], expected[name].dtype))
     return Match(
-        loaded={name: named[name].to(wanted[name].dtype) for name in fitting},
+        loaded={name: named[name].to(expected[name].dtype) for name in fitting},
         missing=missing,
         mismatched=mismatched,
         unexpected=tuple(others),
@@ -174,7 +174,7 @@ def match_weights(
 
 
 def identities(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> int:
-    """Return how many rows a checkpoint has where a network of one identity has one; 1 for none.
+    """Return a checkpoint's number of rows where a one-identity network has one; 1 if unknown.
 
     Args:
         model: built for one identity.
@@ -182,16 +182,16 @@ def identities(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) 
         path: of the file, for messages.
 
     Raises:
-        ConfigError: as :func:`match_weights`.
+        ConfigError: as in :func:`match_weights`.
     """
-    wanted = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
-    named, _, _ = _by_own_names(state, wanted, path)
+    expected = {k: v for k, v in model.state_dict().items() if isinstance(v, Tensor)}
+    named, _, _ = _by_network_names(state, expected, path)
     rows = {
         len(value)
         for name, value in named.items()
-        if wanted[name].ndim
-        and len(wanted[name]) == 1
-        and value.shape[1:] == wanted[name].shape[1:]
+        if expected[name].ndim
+        and len(expected[name]) == 1
+        and value.shape[1:] == expected[name].shape[1:]
     }
     return max(rows, default=1)
 
@@ -201,10 +201,10 @@ def _heads(
     mismatched: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]],
     absent: set[str],
 ) -> tuple[frozenset[str], str]:
-    """Return what the features can do without: batch counters, and layers of identities.
+    """Return the tensors that features do not need: batch counters, and layers of identities.
 
-    A layer of identities is one that no feature depends on, and that is linear or differs in its
-    number of rows alone.
+    A layer of identities is one that no feature depends on, and that is linear or differs only in
+    its number of rows.
     """
     needless = counters(model)
     if not (mismatched.keys() | absent) - needless:
@@ -216,12 +216,16 @@ def _heads(
         if isinstance(module, nn.Linear)
         for part, _ in module.named_parameters(recurse=False)
     }
-    rows = {name for name, (here, there) in mismatched.items() if here and here[1:] == there[1:]}
+    rows = {
+        name
+        for name, (model_shape, file_shape) in mismatched.items()
+        if model_shape and model_shape[1:] == file_shape[1:]
+    }
     return needless | (unused & (linear | rows)), reason
 
 
 def spelled(name: str) -> str:
-    """Return the name of a tensor without the parts that wrappers add."""
+    """Return the name of a tensor without the parts added by wrappers."""
     return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
@@ -232,23 +236,23 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
-def _by_own_names(
-    state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: str | Path
+def _by_network_names(
+    state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: str | Path
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, str]]:
-    """Return the tensors by the network's names, those beside them, and names with a fault."""
-    rows = _Names(state, wanted)
+    """Return the tensors by the network's names, other tensors near them, and faulty names."""
+    rows = _Names(state, expected)
     prefix = rows.prefix()
     named: dict[str, Tensor] = {}
     doubtful: dict[str, str] = {}
     for raw, name in rows.below(prefix):
-        if name in named and not _same(named[name], state[raw], wanted[name]):
+        if name in named and not _same(named[name], state[raw], expected[name]):
             doubtful[name] = "is in the file twice, with different values under different prefixes"
         named[name] = state[raw]
-    _check_plain(named, wanted, path)
+    _check_plain(named, expected, path)
     for other in rows.rivals(prefix):
         pairs = [(raw, name) for raw, name in rows.below(other)]
         if not all(
-            name in named and _same(named[name], state[raw], wanted[name]) for raw, name in pairs
+            name in named and _same(named[name], state[raw], expected[name]) for raw, name in pairs
         ):
             raise ConfigError(_two(path, rows.raw(prefix), rows.raw(other)))
     for name, other in rows.elsewhere(named).items():
@@ -260,34 +264,35 @@ def _by_own_names(
 
 
 class _Names:
-    """The names in a checkpoint, as they are and as a network would spell them.
+    """The names in a checkpoint, as stored and as a network would spell them.
 
     Args:
-        names: of the checkpoint's tensors.
-        wanted: of the network's.
+        names: names of the checkpoint's tensors.
+        expected: names of the network's tensors.
     """
 
-    def __init__(self, names: Iterable[str], wanted: Iterable[str]) -> None:
-        own = {spelled(name): name for name in wanted}
-        plain = len(own) == len(list(wanted))  # else its own parts are called as wrappers are
-        self._wanted = own if plain else {name: name for name in wanted}
+    def __init__(self, names: Iterable[str], expected: Iterable[str]) -> None:
+        by_spelling = {spelled(name): name for name in expected}
+        # otherwise parts of the network have the names of wrappers
+        plain = len(by_spelling) == len(list(expected))
+        self._expected = by_spelling if plain else {name: name for name in expected}
         spell = spelled if plain else str
         self._rows = [(raw, spell(raw.replace("/", "."))) for raw in names]
 
     def prefix(self) -> str:
-        """Return the prefix behind which most of the network's names are found."""
+        """Return the prefix that most of the network's names have in the checkpoint."""
         votes = self._votes(self._rows)
         return max(votes, key=lambda prefix: (votes[prefix], -len(prefix)), default="")
 
     def rivals(self, prefix: str) -> list[str]:
-        """Return other prefixes behind which as good as all of the same tensors is found."""
+        """Return other prefixes that have nearly as many of the same tensors."""
         taken = dict(self.below(prefix))
         votes = self._votes((row for row in self._rows if row[0] not in taken), set(taken.values()))
         return [other for other, count in votes.items() if count >= RIVAL * len(taken)]
 
-    def elsewhere(self, found: Mapping[str, Any]) -> dict[str, str]:
-        """Return names of the network that stand behind another prefix alone, with that prefix."""
-        left = {name for name in self._wanted.values() if name not in found}
+    def elsewhere(self, named: Mapping[str, Any]) -> dict[str, str]:
+        """Return names of the network that exist only under another prefix, with that prefix."""
+        left = {name for name in self._expected.values() if name not in named}
         votes = self._votes(self._rows, left) if left else Counter()
         for prefix, _ in votes.most_common(1):
             root = self.raw(prefix)
@@ -295,16 +300,18 @@ class _Names:
         return {}
 
     def below(self, prefix: str) -> Iterator[tuple[str, str]]:
-        """Give the names in the checkpoint behind a prefix, each with the network's own."""
+        """Yield the checkpoint's names under a prefix, each with the network's name."""
         for raw, name in self._rows:
-            own = self._wanted.get(name[len(prefix) :]) if name.startswith(prefix) else None
-            if own is not None:
-                yield raw, own
+            network_name = (
+                self._expected.get(name[len(prefix) :]) if name.startswith(prefix) else None
+            )
+            if network_name is not None:
+                yield raw, network_name
 
     def raw(self, prefix: str) -> str:
-        """Return a prefix as the checkpoint has it, which is what ``key`` takes."""
-        raw, own = next(self.below(prefix))
-        parts = own.count(".") + 1
+        """Return a prefix as written in the checkpoint, for the argument ``key``."""
+        raw, network_name = next(self.below(prefix))
+        parts = network_name.count(".") + 1
         for _ in range(parts):
             raw = raw[: max(raw.rfind("."), raw.rfind("/"), 0)]
         return raw
@@ -312,13 +319,13 @@ class _Names:
     def _votes(
         self, rows: Iterable[tuple[str, str]], only: Collection[str] | None = None
     ) -> Counter[str]:
-        """Return how many of the network's names, or of some of them, stand behind prefixes."""
+        """Return how many of the network's names, or of ``only`` these, each prefix has."""
         votes: Counter[str] = Counter()
         for _, name in rows:
             start = 0
             for _ in range(DEEPEST + 1):
-                own = self._wanted.get(name[start:])
-                if own is not None and (only is None or own in only):
+                network_name = self._expected.get(name[start:])
+                if network_name is not None and (only is None or network_name in only):
                     votes[name[:start]] += 1
                 start = name.find(".", start) + 1
                 if not start:
@@ -326,9 +333,9 @@ class _Names:
         return votes
 
 
-def _two(path: str | Path, one: str, other: str) -> str:
-    named = [f"under '{name}'" if name else "without a prefix" for name in (one, other)]
-    key = one or other
+def _two(path: str | Path, prefix: str, other: str) -> str:
+    named = [f"under '{name}'" if name else "without a prefix" for name in (prefix, other)]
+    key = prefix or other
     inner = "".join(f"[{part!r}]" for part in key.split("/"))
     return printable(
         f"'{path}' holds the network twice, with different values: {named[0]} and {named[1]}; "
@@ -338,7 +345,7 @@ def _two(path: str | Path, one: str, other: str) -> str:
 
 
 def _check_plain(
-    named: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: str | Path
+    named: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: str | Path
 ) -> None:
     odd = [name for name, value in named.items() if not _is_plain(value)]
     if odd:
@@ -347,7 +354,7 @@ def _check_plain(
             f"({', '.join(odd[:SHOWN])}); save plain tensors"
         )
     for name, value in named.items():
-        if value.shape != wanted[name].shape and _claims(value):
+        if value.shape != expected[name].shape and _claims(value):
             raise ConfigError(
                 f"'{path}' is not a checkpoint of this model: {name} claims {tuple(value.shape)} "
                 f"values, and the file holds {value.untyped_storage().nbytes()} bytes of them"
@@ -355,7 +362,7 @@ def _check_plain(
 
 
 def _rounds(value: Tensor, dtype: torch.dtype) -> bool:
-    """Return whether floating-point values change when they are stored in another type."""
+    """Tell whether floating-point values change when stored in another dtype."""
     if not value.is_floating_point() or value.dtype == dtype:
         return False
     finite = value.isfinite()
@@ -367,25 +374,25 @@ def _is_plain(value: Tensor) -> bool:
     return value.layout == torch.strided and not odd
 
 
-def _same(one: Tensor, other: Tensor, like: Tensor) -> bool:
-    """Return whether two tensors are equal; what claims more values than it holds never is."""
-    if one.shape != other.shape or one.dtype != other.dtype:
+def _same(value: Tensor, other: Tensor, like: Tensor) -> bool:
+    """Tell whether two tensors are equal; False if one claims more values than it holds."""
+    if value.shape != other.shape or value.dtype != other.dtype:
         return False
-    if not (_is_plain(one) and _is_plain(other)):
+    if not (_is_plain(value) and _is_plain(other)):
         return False
-    small = one.shape == like.shape or not (_claims(one) or _claims(other))
-    return small and torch.equal(one, other)
+    small = value.shape == like.shape or not (_claims(value) or _claims(other))
+    return small and torch.equal(value, other)
 
 
 def _claims(value: Tensor) -> bool:
-    """Return whether a tensor has more values than the file, as one with strides of 0 may."""
+    """Tell whether a tensor has more values than the file, as with strides of 0."""
     return value.numel() * value.element_size() > value.untyped_storage().nbytes()
 
 
 def _beyond_classifiers(others: Mapping[str, Tensor]) -> Iterator[str]:
-    """Give the tensors that belong to no lone linear layer, as a classifier is one.
+    """Yield tensors that do not belong to a single linear layer, as a classifier does.
 
-    A linear layer in front of another one is no classifier. Counters of one integer are no layer.
+    A linear layer before another one is not a classifier. Counters of one integer are not layers.
     """
     layers: dict[str, dict[str, Tensor]] = {}
     for name, value in others.items():

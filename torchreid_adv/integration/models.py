@@ -12,25 +12,26 @@ from torchreid_adv.integration.patching import Mirror, Replace, unknown
 from torchreid_adv.registry import MODELS, same_name
 
 TABLE = "__model_factory"
-INPUT_SIZES = {"hacnn": (160, 64), "mudeep": (256, 128)}  # of networks that take one size only
+INPUT_SIZES = {"hacnn": (160, 64), "mudeep": (256, 128)}  # of networks with a fixed size
 
 
 def check_size(name: str, size: Sequence[int]) -> None:
-    """Refuse an input size that one of torchreid's networks does not take.
+    """Refuse an input size that one of torchreid's networks does not accept.
 
     Args:
-        name: of the network.
+        name: name of the network.
         size: height and width of its input.
 
     Raises:
-        ConfigError: it takes another one.
+        ConfigError: the network needs another size.
     """
-    wanted = INPUT_SIZES.get(name.casefold())
-    if wanted and tuple(size) != wanted:
+    required_size = INPUT_SIZES.get(name.casefold())
+    if required_size and tuple(size) != required_size:
         raise ConfigError(
-            f"the network '{name}' takes images of {wanted[0]}x{wanted[1]} pixels, not "
-            f"{size[0]}x{size[1]}; set data.height {wanted[0]} and data.width {wanted[1]}, or name "
-            f"it '{name}@{wanted[0]}x{wanted[1]}' in a list of models"
+            f"the network '{name}' takes images of {required_size[0]}x{required_size[1]} pixels, "
+            f"not {size[0]}x{size[1]}; set data.height {required_size[0]} and data.width "
+            f"{required_size[1]}, or name it '{name}@{required_size[0]}x{required_size[1]}' "
+            "in a list of models"
         )
 
 
@@ -46,6 +47,6 @@ def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
     return build_model
 
 
-# code that imported build_model by value before install() still finds our names: the table has them
+# the table makes our names work even if build_model was imported by value before install()
 REPLACES = (Replace(("models", "utils.feature_extractor"), "build_model", _make),)
 MIRRORS = (Mirror("models", TABLE, MODELS),)

@@ -1,4 +1,4 @@
-"""What it takes to change another package reversibly: two kinds of patches and their undoing."""
+"""Reversible changes of another package: two kinds of patches, and their removal."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Module = Callable[[str], ModuleType]
 
 @dataclass(frozen=True)
 class Replace:
-    """A function of torchreid that is replaced, at its home and wherever it was imported by value.
+    """A function of torchreid to replace, where it is defined and where it was imported by value.
 
     Args:
-        modules: names as :func:`layout.torchreid_module` takes them.
+        modules: names as for :func:`layout.torchreid_module`.
         attribute: the function, or ``Class.method``.
-        make: takes what is there and returns what replaces it.
-        prepare: the config is checked before each call (not for what workers call per image).
+        make: original function -> its replacement.
+        prepare: check the config before each call (not for functions that workers call per image).
     """
 
     modules: tuple[str, ...]
@@ -34,14 +34,14 @@ class Replace:
 
 @dataclass(frozen=True)
 class Mirror:
-    """A table of torchreid that gets the entries of a registry.
+    """A table of torchreid that receives the entries of a registry.
 
     Args:
         module: where the table is.
         table: its name; a name with two leading underscores is read through ``vars``, because
             Python would mangle it inside a class.
-        registry: whose entries are added.
-        keep: which of them, by name; all when it is not given.
+        registry: the registry whose entries are added.
+        keep: filters entries by name; None = all.
     """
 
     module: str
@@ -51,12 +51,12 @@ class Mirror:
 
 
 class Bridge:
-    """Applies patches once, adds entries that appear later, and takes everything back.
+    """Applies patches once, adds later entries, and reverts everything.
 
     Args:
         replaces: functions to replace.
         mirrors: tables to fill.
-        module: finds a module of the patched package by its name.
+        module: returns a module of the patched package by name.
         prepare: called before each call of a replaced function.
     """
 
@@ -76,11 +76,11 @@ class Bridge:
 
     @property
     def applied(self) -> bool:
-        """Whether the patches are in place."""
+        """Whether the patches are applied."""
         return bool(self._undo)
 
     def apply(self) -> None:
-        """Put every patch in place, or none when one of them fails; again only calls ``sync``."""
+        """Apply all patches, or none if one fails; further calls only call ``sync``."""
         fresh = not self.applied
         try:
             for replace in self._replaces if fresh else ():
@@ -93,10 +93,10 @@ class Bridge:
             raise
 
     def sync(self) -> None:
-        """Add registry entries that are not in torchreid's tables yet.
+        """Add registry entries that are not yet in torchreid's tables.
 
         Raises:
-            ConfigError: torchreid has something else under that name.
+            ConfigError: torchreid has another entry of that name.
         """
         for mirror in self._mirrors:
             table = vars(self._module(mirror.module))[mirror.table]
@@ -104,7 +104,7 @@ class Bridge:
                 self._add(table, name, mirror.registry)
 
     def revert(self) -> None:
-        """Put back the very objects that were there, the last patch first."""
+        """Restore the original objects, the last patch first."""
         while self._undo:
             self._undo.pop()()
 
@@ -150,7 +150,7 @@ def _remove(table: dict[str, Any], name: str, entry: Any) -> None:
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """Return the error for an unknown name, with the nearest known one.
 
-    A name with a dot is a config key that a flag of several values took for one of them.
+    A name with a dot is a config key that a flag with several values consumed.
     """
     if "." in name:
         return ConfigError(

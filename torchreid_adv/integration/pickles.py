@@ -1,8 +1,8 @@
-"""A look at a pickle before it is read: numbers that would make reading it take hours.
+"""A check of a pickle before reading: numbers that would make reading take hours.
 
-Python's dictionaries take quadratic time for keys of one hash. Hashes of texts are drawn anew in
-each process; those of large whole numbers can be computed, so that a file of 500 KB can take a
-minute. Weights have no large whole numbers.
+Python's dictionaries take quadratic time for keys with the same hash. Hashes of strings are
+randomized in each process, but those of large integers can be computed, so a file of 500 KB can
+take a minute. Weights contain no large integers.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import pickletools
 import re
 from typing import BinaryIO
 
-MOST = 5_000  # numbers of at least LARGE bytes
+MOST = 5_000  # largest number of integers of at least LARGE bytes
 LARGE = 6
-SEEN = 16 * 2**20  # bytes of an older file that its pickles are looked for in
-_PICKLES = 5  # that torch.save wrote before PyTorch 1.6: the fourth is the content
+SEEN = 16 * 2**20  # bytes of an older file that are searched for its pickles
+_PICKLES = 5  # written by torch.save before PyTorch 1.6: the fourth is the content
 _MAYBE = re.compile(rb"\x8a[\x06-\xff]")  # LONG1 and its length
 
 
 def numbers_fault(file: BinaryIO) -> str:
-    """Return what is wrong with the numbers in pickles that follow each other, "" for nothing.
+    """Return what is wrong with the numbers in consecutive pickles, "" for nothing.
 
     Args:
-        file: open where the first one starts; it is left anywhere.
+        file: open at the start of the first pickle; its position changes.
     """
     start = file.tell()
-    if len(_MAYBE.findall(file.read(SEEN))) <= MOST:  # nearly all files: one fast pass
+    if len(_MAYBE.findall(file.read(SEEN))) <= MOST:  # true for nearly all files, in one fast pass
         return ""
     file.seek(start)
     count = 0
@@ -40,6 +40,6 @@ def numbers_fault(file: BinaryIO) -> str:
                         "beside weights; save its weights alone with "
                         "torch.save(model.state_dict(), path)"
                     )
-    except Exception:  # a broken pickle raises what it likes; its reader says what is wrong
+    except Exception:  # a broken pickle may raise anything; its reader reports what is wrong
         return ""
     return ""

@@ -1,4 +1,4 @@
-"""Hook: image files are read by the registered reader, in worker processes, too."""
+"""Hook: image files are read by the registered reader, also in worker processes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torchreid_adv.registry import READERS
 
 MODULES = ("utils.tools", "utils", "data.datasets.dataset")
 
-# torchreid's own reader tries a corrupt file again for ever
+# torchreid's own reader retries a corrupt file forever
 REPLACES = (Replace(MODULES, "read_image", lambda stock: READERS.get("image"), prepare=False),)
 
 
 class Passenger:
-    """Travels with a pickled transform and sets a worker process up as its parent is.
+    """Travels with a pickled transform and gives a worker process the setup of its parent.
 
-    A worker that is spawned, not forked, starts without hooks and without the config. Every data
-    set carries its transform there, which carries this.
+    A spawned (not forked) worker starts without hooks and config. Every data set takes its
+    transform there, and the transform takes this object.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -31,7 +31,7 @@ class Passenger:
 
 
 def _arrive(cfg: config.AdvConfig) -> Passenger:
-    # a worker has its name while what it works on is unpickled; parent_process() is set later
+    # a worker has its name already during unpickling; parent_process() is set later
     if multiprocessing.current_process().name != "MainProcess":
         config.add_adv_config(cfg)
         for module in MODULES:

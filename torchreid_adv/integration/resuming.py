@@ -1,4 +1,4 @@
-"""``model.resume``: a checkpoint is held against the run that is to go on from it, then loaded."""
+"""``model.resume``: a checkpoint is checked against the run that continues it, then loaded."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torchreid_adv.integration.matching import SHOWN, Match, match_weights, unwr
 
 INSTEAD = "to start from its weights use model.load_weights instead of model.resume"
 SAME = "resume with the config that it was trained with"
-# options by which optimizers differ: a group that has others is another optimizer's
+# options that identify an optimizer: groups of another one have others
 _OF_KINDS = ("betas", "amsgrad", "momentum", "dampening", "nesterov", "alpha", "centered", "rho")
-# what the schedule moves, what the parameters are called, and how a step is computed
+# values moved by the schedule, names of parameters, and details of computing a step
 _FREE = (
     *("lr", "params", "param_names", "buffer", "foreach", "fused", "capturable", "differentiable"),
     *("maximize", "decoupled_weight_decay"),
 )
-# a scheduler's state that moves as epochs pass
+# a scheduler's state that changes with epochs
 _MOVES = ("last_epoch", "verbose", "base_lrs", "optimizer")
 KEYS = {"optimizer": "train.optim and its keys", "scheduler": "train.lr_scheduler and its keys"}
 
@@ -31,22 +31,22 @@ KEYS = {"optimizer": "train.optim and its keys", "scheduler": "train.lr_schedule
 def resume_from_checkpoint(
     fpath: str, model: nn.Module, optimizer: Any = None, scheduler: Any = None
 ) -> int:
-    """Stand in for torchreid's function; a checkpoint from a GPU resumes on a CPU and back.
+    """Replace torchreid's function; a GPU checkpoint resumes on a CPU and vice versa.
 
-    Nothing is loaded unless all of it fits.
+    Nothing is loaded unless everything fits.
 
     Args:
         fpath: the checkpoint of an epoch.
-        model: as built for this run.
-        optimizer: the same; None = only weights are asked for.
-        scheduler: the same.
+        model: the model of this run.
+        optimizer: the optimizer of this run; None = load only weights.
+        scheduler: the scheduler of this run.
 
     Returns:
         the epoch to start from.
 
     Raises:
-        ConfigError: not a training checkpoint, or one of another model, of another number of
-            identities, or of another optimizer or schedule.
+        ConfigError: the file is not a training checkpoint, or belongs to another model, number of
+            identities, optimizer or schedule.
     """
     print(f'Loading checkpoint from "{fpath}"')
     checkpoint = read_checkpoint(fpath)
@@ -68,10 +68,10 @@ def resume_from_checkpoint(
 
 
 def check_unfinished(start: int, end: int) -> None:
-    """Refuse to train no epoch at all, after which torchreid saves its weights as epoch 1's.
+    """Refuse to train zero epochs; torchreid would then save the weights as those of epoch 1.
 
     Args:
-        start: epochs that were trained before.
+        start: number of finished epochs.
         end: ``train.max_epoch``.
 
     Raises:
@@ -88,7 +88,7 @@ def check_unfinished(start: int, end: int) -> None:
 def _epoch(fpath: str, checkpoint: Mapping[str, Any]) -> int:
     epoch = checkpoint.get("epoch")
     if isinstance(epoch, bool) or not isinstance(epoch, (int, np.integer)) or epoch < 0:
-        raise ConfigError(f"'{fpath}' is no training checkpoint, it has no epoch; {INSTEAD}")
+        raise ConfigError(f"'{fpath}' is not a training checkpoint, it has no epoch; {INSTEAD}")
     return int(epoch)
 
 
@@ -108,20 +108,21 @@ def _match(fpath: str, model: nn.Module, checkpoint: dict[str, Any]) -> Match:
 def _check_part(fpath: str, name: str, part: Any, state: Any) -> None:
     if state is None:
         raise ConfigError(
-            f"'{fpath}' holds no {name}, without which a training cannot go on; {INSTEAD}"
+            f"'{fpath}' holds no {name}, which is needed to continue a training; {INSTEAD}"
         )
     try:
         check = _optimizer_difference if name == "optimizer" else _scheduler_difference
-        difference, kept = check(part.state_dict(), state)
-    except Exception as error:  # the file says what is in there, so that anything may be missing
+        difference, overrides = check(part.state_dict(), state)
+    except Exception as error:  # the content comes from the file, so anything may be missing
         raise _misfit(fpath, name, error) from error
     if difference:
         raise ConfigError(
             f"the {name} in '{fpath}' is not this run's: {difference}; {SAME} ({KEYS[name]})"
         )
-    if kept:
+    if overrides:
         warnings.warn(
-            f"the run goes on by the {name} of the checkpoint: {'; '.join(kept)}", stacklevel=3
+            f"the run continues with the {name} of the checkpoint: {'; '.join(overrides)}",
+            stacklevel=3,
         )
 
 
@@ -136,48 +137,50 @@ def _misfit(fpath: str, name: str, error: Exception) -> ConfigError:
     return ConfigError(f"the {name} in '{fpath}' is not this run's: {error}; {SAME}")
 
 
-Difference = tuple[str, list[str]]  # what makes it another one, "" for nothing; other values
+Difference = tuple[str, list[str]]  # what makes it another one, or ""; other values that differ
 
 
 def _optimizer_difference(mine: dict[str, Any], saved: dict[str, Any]) -> Difference:
-    """Return what makes an optimizer another one, and which of its values are the file's."""
+    """Return what makes it another optimizer, and the differing values that the file sets."""
     counts = [[len(group["params"]) for group in s["param_groups"]] for s in (mine, saved)]
     if counts[0] != counts[1]:
         return f"it moves groups of {counts[1]} parameters, this one groups of {counts[0]}", []
-    kept: list[str] = []
-    for own, group in zip(mine["param_groups"], saved["param_groups"], strict=True):
-        kinds = [{option for option in _OF_KINDS if option in g} for g in (own, group)]
+    overrides: list[str] = []
+    for current_group, group in zip(mine["param_groups"], saved["param_groups"], strict=True):
+        kinds = [{option for option in _OF_KINDS if option in g} for g in (current_group, group)]
         if kinds[0] != kinds[1]:
             return f"its options are {_listed(kinds[1])}, of this one {_listed(kinds[0])}", []
-        flags, values = _differences(own, group, _FREE)
+        flags, values = _differences(current_group, group, _FREE)
         if flags:
             return flags[0], []
-        kept += [value for value in values if value not in kept]
-    return "", kept
+        overrides += [value for value in values if value not in overrides]
+    return "", overrides
 
 
 def _scheduler_difference(mine: dict[str, Any], saved: dict[str, Any]) -> Difference:
-    """Return what makes a schedule another one, and which of its values are the file's."""
-    own, other = ({key for key in s if key[0] != "_"} - set(_MOVES) for s in (mine, saved))
-    if own != other:
-        return f"its settings are {_listed(other)}, of this one {_listed(own)}", []
+    """Return what makes it another schedule, and the differing values that the file sets."""
+    current_keys, saved_keys = (
+        {key for key in s if key[0] != "_"} - set(_MOVES) for s in (mine, saved)
+    )
+    if current_keys != saved_keys:
+        return f"its settings are {_listed(saved_keys)}, of this one {_listed(current_keys)}", []
     return "", _differences(mine, saved, _MOVES)[1]
 
 
 def _differences(
     mine: Mapping[str, Any], saved: Mapping[str, Any], free: tuple[str, ...]
 ) -> tuple[list[str], list[str]]:
-    """Return the flags that differ, and the other values that do, each as ``a here, b there``."""
+    """Return the differing flags, and other differing values, as ``a here, b there``."""
     flags: list[str] = []
-    kept: list[str] = []
+    overrides: list[str] = []
     for option in sorted(mine.keys() & saved.keys()):
         if option[0] == "_" or option in free:
             continue
-        one, other = (_plain(values[option]) for values in (mine, saved))
-        if one != other:
-            found = flags if isinstance(one, bool) else kept
-            found.append(f"{option} is {other!r} there and {one!r} here")
-    return flags, kept
+        current, stored = (_plain(values[option]) for values in (mine, saved))
+        if current != stored:
+            differing = flags if isinstance(current, bool) else overrides
+            differing.append(f"{option} is {stored!r} there and {current!r} here")
+    return flags, overrides
 
 
 def _plain(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Records of a data set as a whole: no file is there twice, or in training and in the test."""
+"""Records of a data set as a whole: no duplicate files, none in both training and test."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torchreid_adv.errors import DataError
 
 
 def check_rows(name: str, train: Any, query: Any, gallery: Any, *, shared: bool = False) -> None:
-    """Refuse records of a data set that have a file twice in a side, or on both sides.
+    """Refuse records of a data set that repeat a file within a side or across sides.
 
     Args:
         name: of the data set.
         train: rows of path or paths, identity, camera.
         query: as train.
         gallery: as train.
-        shared: training and test may share images, as where one stands in for the other.
+        shared: training and test may share images, for example if one replaces the other.
 
     Raises:
-        DataError: with the file.
+        DataError: the error names the file.
     """
     for side, rows in (("training", train), ("query", query), ("gallery", gallery)):
         once(name, rows, side)
@@ -28,15 +28,15 @@ def check_rows(name: str, train: Any, query: Any, gallery: Any, *, shared: bool 
 
 
 def once(name: str, rows: Iterable[Any], side: str) -> None:
-    """Refuse rows of one side of a data set that have the same file or tracklet twice.
+    """Refuse rows of one side of a data set that repeat a file or tracklet.
 
     Args:
         name: of the data set.
-        rows: path or paths, identity and camera, in this order, perhaps more.
-        side: what they are, for the error.
+        rows: path or paths, identity and camera, in this order, possibly followed by more.
+        side: name of the side, for errors.
 
     Raises:
-        DataError: the first that is there twice.
+        DataError: the error names the first duplicate.
     """
     labels: dict[Any, tuple[int, int]] = {}
     for place, pid, camid, *_ in rows:
@@ -44,19 +44,19 @@ def once(name: str, rows: Iterable[Any], side: str) -> None:
         if key in labels:
             first = labels[key]
             same = first == (pid, camid)
-            said = "" if same else f", of identity {first[0]} and of identity {pid}"
+            labels_text = "" if same else f", of identity {first[0]} and of identity {pid}"
             raise DataError(
                 f"the data set '{name}' has '{place if key is place else key[0]}' twice among its "
-                f"{side} images{said}; do its lists have a line or a number twice?"
+                f"{side} images{labels_text}; do its lists have a line or a number twice?"
             )
         labels[key] = pid, camid
 
 
 def one_identity(rows: Iterable[Any]) -> None:
-    """Refuse training rows in which a file or tracklet is of two identities.
+    """Refuse training rows in which a file or tracklet has two identities.
 
     Raises:
-        DataError: with the file.
+        DataError: the error names the file.
     """
     identities: dict[Any, int] = {}
     for place, pid, *_ in rows:
@@ -70,7 +70,7 @@ def one_identity(rows: Iterable[Any]) -> None:
 
 
 def apart(name: str, train: Iterable[Any], test: Iterable[Any]) -> None:
-    """Refuse a data set that has the same file in training and in the test.
+    """Refuse a data set with the same file in training and test.
 
     Args:
         name: of the data set.
@@ -78,7 +78,7 @@ def apart(name: str, train: Iterable[Any], test: Iterable[Any]) -> None:
         test: rows of queries and gallery.
 
     Raises:
-        DataError: the first such file.
+        DataError: the error names the first such file.
     """
     trained = {path for row in train for path in paths_of(row)}
     for row in test:
@@ -91,5 +91,5 @@ def apart(name: str, train: Iterable[Any], test: Iterable[Any]) -> None:
 
 
 def paths_of(row: Any) -> tuple[str, ...]:
-    """Return the files of a row: one, or the frames of a tracklet."""
+    """Return the files of a row: a single file, or the frames of a tracklet."""
     return (row[0],) if isinstance(row[0], str) else tuple(row[0])

@@ -1,4 +1,4 @@
-"""Hook: our names in ``sampler.train_sampler``, and a sentence where a batch cannot be filled."""
+"""Hook: our names in ``sampler.train_sampler``, and errors for batches that cannot be filled."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(stock)
     def build_train_sampler(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
-        wanted = bound.arguments["train_sampler"]
+        sampler_name = bound.arguments["train_sampler"]
         known = torchreid_module("data.sampler").AVAI_SAMPLERS
-        if wanted in SAMPLERS:
-            return _build(wanted, bound)
-        name = same_name(wanted, known)
+        if sampler_name in SAMPLERS:
+            return _build(sampler_name, bound)
+        name = same_name(sampler_name, known)
         if name is None:
-            raise unknown("sampler", wanted, [*known, *SAMPLERS])
+            raise unknown("sampler", sampler_name, [*known, *SAMPLERS])
         bound.arguments["train_sampler"] = name
         bound.apply_defaults()
         rows, size, instances = (
@@ -44,26 +44,26 @@ REPLACES = (Replace(("data.sampler", "data.datamanager"), "build_train_sampler",
 
 
 def check_identities(name: str, rows: Sequence[Any], size: int, instances: int) -> None:
-    """Refuse a batch of more identities than there are, which torchreid asserts without a word.
+    """Refuse a batch of more identities than the training set has; torchreid only asserts it.
 
     Args:
         name: of the sampler.
-        rows: of the training set, as torchreid holds them.
-        size: images of a batch.
-        instances: images of an identity in a batch.
+        rows: of the training set, in torchreid's form.
+        size: images per batch.
+        instances: images per identity in a batch.
 
     Raises:
         ConfigError: too few identities for a batch.
     """
-    identities, wanted = len({row[1] for row in rows}), size // instances
-    if name == "RandomIdentitySampler" and identities < wanted:
+    identities, batch_identities = len({row[1] for row in rows}), size // instances
+    if name == "RandomIdentitySampler" and identities < batch_identities:
         raise ConfigError(
-            f"a batch takes {wanted} identities, and a training set has {identities}; lower "
-            "train.batch_size or raise sampler.num_instances"
+            f"a batch takes {batch_identities} identities, and a training set has {identities}; "
+            "lower train.batch_size or raise sampler.num_instances"
         )
 
 
-# sampler -> what it takes an equal number of images of: column of a row, word, key
+# sampler -> its groups with equal numbers of images: column of a row, word, key
 _EQUAL = {
     "RandomDomainSampler": (2, "cameras", "num_cams"),
     "RandomDatasetSampler": (3, "data sets", "num_datasets"),
@@ -71,43 +71,43 @@ _EQUAL = {
 
 
 def check_equal_shares(name: str, rows: Sequence[Any], size: int, count: int) -> None:
-    """Refuse a batch of more cameras or data sets than there are, or that they do not divide.
+    """Refuse a batch of more cameras or data sets than there are, or of a size they do not divide.
 
     Args:
-        name: of the sampler; others than the two that take equal shares are not checked.
-        rows: of the training set, as torchreid holds them.
-        size: images of a batch.
+        name: of the sampler; only the two samplers with equal shares are checked.
+        rows: of the training set, in torchreid's form.
+        size: images per batch.
         count: ``sampler.num_cams`` or ``sampler.num_datasets``; 0 = all there are.
 
     Raises:
-        ConfigError: it is so, or one of them has fewer images than its share.
+        ConfigError: the batch is refused, or a group has fewer images than its share.
     """
     column, word, key = _EQUAL[name]
     groups = Counter(row[column] for row in rows)
-    wanted = count if count > 0 else len(groups)
-    if wanted > len(groups) or size % wanted:
+    group_count = count if count > 0 else len(groups)
+    if group_count > len(groups) or size % group_count:
         raise ConfigError(
-            f"{name} takes as many images of each of {wanted} {word} into a batch of {size}, and "
-            f"the training set has {len(groups)} {word}; set sampler.{key} to at most that, and "
-            "train.batch_size to a multiple of it"
+            f"{name} takes as many images of each of {group_count} {word} into a batch of {size}, "
+            f"and the training set has {len(groups)} {word}; set sampler.{key} to at most that, "
+            "and train.batch_size to a multiple of it"
         )
     fewest = min(groups.values())
-    if fewest < size // wanted:
+    if fewest < size // group_count:
         raise ConfigError(
-            f"{name} takes {size // wanted} images of each of {wanted} {word} into a batch, and "
-            f"one of the {len(groups)} {word} has {fewest}; lower train.batch_size or raise "
-            f"sampler.{key}"
+            f"{name} takes {size // group_count} images of each of {group_count} {word} into a "
+            f"batch, and one of the {len(groups)} {word} has {fewest}; lower "
+            f"train.batch_size or raise sampler.{key}"
         )
 
 
 def _build(name: str, bound: inspect.BoundArguments) -> Any:
-    """Call our sampler with those of torchreid's keywords that its signature takes."""
+    """Call our sampler with the torchreid keywords in its signature."""
     bound.apply_defaults()
-    given = {**bound.arguments, **bound.arguments.get("kwargs", {})}
+    keywords = {**bound.arguments, **bound.arguments.get("kwargs", {})}
     for keyword in ("kwargs", "train_sampler"):
-        given.pop(keyword, None)
+        keywords.pop(keyword, None)
     entry = SAMPLERS.get(name)
     parameters = inspect.signature(entry).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return entry(**given)
-    return entry(**{keyword: given[keyword] for keyword in parameters if keyword in given})
+        return entry(**keywords)
+    return entry(**{keyword: keywords[keyword] for keyword in parameters if keyword in keywords})

@@ -18,7 +18,7 @@ def _make(stock: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(stock)
     def build_lr_scheduler(*args: Any, **kwargs: Any) -> Any:
-        """Build torchreid's scheduler; its rate is multiplied by 1/(w+1), 2/(w+1)... at first."""
+        """Build torchreid's scheduler; its initial rates are multiplied by 1/(w+1), 2/(w+1)..."""
         scheduler, warmup = stock(*args, **kwargs), config.current().adv.schedule.warmup
         if not warmup:
             return scheduler

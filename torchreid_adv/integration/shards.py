@@ -1,4 +1,4 @@
-"""Weights in several safetensors files, with an index of which tensor is where."""
+"""Weights in several safetensors files, with an index of their tensors."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ INDEX = ".safetensors.index.json"
 
 
 def index_of(path: Path) -> Path | None:
-    """Return the index that a path is, or that is in a folder; None where there is none."""
+    """Return the index at a path or in a folder; None if there is none."""
     if path.name.endswith(INDEX) and path.is_file():
         return path
-    found = sorted(path.glob(f"*{INDEX}")) if path.is_dir() else []
-    return found[0] if len(found) == 1 else None
+    indexes = sorted(path.glob(f"*{INDEX}")) if path.is_dir() else []
+    return indexes[0] if len(indexes) == 1 else None
 
 
 def read_shards(index: Path, read: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
-    """Return all tensors that an index names.
+    """Return all tensors listed in an index.
 
     Args:
-        index: ``model.safetensors.index.json``, as accelerate and transformers write it.
-        read: reads one of the files.
+        index: ``model.safetensors.index.json``, as written by accelerate and transformers.
+        read: reads one file.
 
     Raises:
-        ConfigError: an index that cannot be read, that names a file elsewhere, or a tensor that is
-            not in its file.
+        ConfigError: the index cannot be read, or lists a file outside its folder, or a tensor that
+            its file does not have.
     """
     try:
         content = json.loads(index.read_text(encoding="utf-8"))
         places = {str(name): str(file) for name, file in content["weight_map"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"'{index}' is no index of weights: {printable(str(error))[:120]}"
+            f"'{index}' is not an index of weights: {printable(str(error))[:120]}"
         ) from error
     away = [file for file in places.values() if Path(file).name != file or file in ("", "..", ".")]
     if away:

@@ -1,4 +1,4 @@
-"""Hook: our names in ``data.transforms``, in the order given, each at its stage."""
+"""Hook: our names in ``data.transforms``, in the given order, each at its stage."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from torchreid_adv.registry import TRANSFORMS
 
 STOCK = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 STAGES = ("pil", "tensor", "normalized")
-_TRIED = (64, 128)  # width and height of the image that is tried
+_TRIED = (64, 128)  # width and height of the test image
 
 
 class Step(NamedTuple):
-    """One of our transforms: where it goes, itself, and its line in the log."""
+    """One of our transforms: its stage, the transform, and its line in the log."""
 
     stage: str
     transform: Callable[[Any], Any]
@@ -61,10 +61,10 @@ REPLACES = (Replace(("data.transforms", "data.datamanager"), "build_transforms",
 
 
 def _ours(names: Any) -> list[str]:
-    """Return the names that are ours, in order; torchreid would drop an unknown one silently."""
+    """Return our names, in order; torchreid would silently drop an unknown one."""
     names = [names] if isinstance(names, str) else names
     if not isinstance(names, list):
-        return []  # torchreid refuses it in its own words
+        return []  # torchreid reports it
     taken = sorted(set(STOCK) & set(TRANSFORMS))
     if taken:
         raise ConfigError(f"torchreid has a transform '{taken[0]}'; register yours by another name")
@@ -90,10 +90,10 @@ def _step(name: str) -> Step:
 
 
 def _try(steps: list[Step]) -> None:
-    """Let a gray image pass, so that a step that does not take what is before it says so now.
+    """Apply the steps to a gray image, so that a step that rejects its input fails early.
 
-    Copies are tried, and random states are put back; other errors than of the config are left to
-    the training, whose images are not this one.
+    Copies are used, and random states restored; errors other than of the config are left to the
+    training, which has other images.
     """
     python, states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
@@ -105,7 +105,7 @@ def _try(steps: list[Step]) -> None:
                 image = step.transform(image)
         except ConfigError:
             raise
-        except Exception:  # a plugin's own, of any kind
+        except Exception:  # a plugin may raise anything
             return
         finally:
             random.setstate(python)
@@ -126,7 +126,7 @@ def _inserted(stock: list[Any], steps: list[Step]) -> list[Any]:
 
 
 def _print(log: str, steps: list[Step]) -> None:
-    """Print torchreid's lines with ours among them, where each transform really is."""
+    """Print torchreid's lines with ours inserted where each transform runs."""
     at = {stage: [s.line for s in steps if s.stage == stage] for stage in STAGES}
     for line in log.splitlines():
         before = at.pop("pil", []) if line.startswith("+ to torch tensor") else []

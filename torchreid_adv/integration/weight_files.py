@@ -1,4 +1,4 @@
-"""What a file is that is given as weights: told by its content, never by its suffix."""
+"""The kind of a weights file, detected from its content, never its suffix."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import BinaryIO
 from torchreid_adv.errors import printable
 from torchreid_adv.integration.pickles import numbers_fault
 
-HEAD = 1024  # bytes that tell most kinds of files apart
-UNFOLDS = 16  # times its size that an archive may hold; torch.save does not compress
+HEAD = 1024  # bytes that identify most kinds of files
+UNFOLDS = 16  # largest ratio of unpacked to packed size; torch.save does not compress
 WEIGHTS = (".pth", ".pt", ".tar", ".safetensors", ".ckpt", ".bin")
 
 _PICKLE = b"\x80"
@@ -48,13 +48,13 @@ _STARTS: tuple[tuple[bytes, str], ...] = (
 
 
 def fault_of(file: BinaryIO, size: int) -> str:
-    """Return what keeps an open file from being weights, "" where nothing is seen to.
+    """Return why an open file cannot be weights, or "".
 
-    An archive of torch.save is read through once, and its own checksums (CRC-32) are compared:
-    PyTorch does not. Older files of torch.save and safetensors hold no checksums.
+    An archive of torch.save is read once to verify its checksums (CRC-32), which PyTorch does not
+    do. Older files of torch.save and safetensors have no checksums.
 
     Args:
-        file: open for reading; it is left at its start.
+        file: open for reading; rewound on return.
         size: in bytes.
     """
     file.seek(0)
@@ -66,19 +66,19 @@ def fault_of(file: BinaryIO, size: int) -> str:
 
 
 def is_safetensors(head: bytes, size: int) -> bool:
-    """Return whether a file starts as safetensors does: the length of a JSON header, and it."""
+    """Tell whether a file starts like safetensors: the length of a JSON header, then the header."""
     if len(head) < 9 or head[8:9] != b"{":
         return False
     return 2 <= struct.unpack("<Q", head[:8])[0] <= size - 8
 
 
 def is_archive(head: bytes) -> bool:
-    """Return whether a file starts as a ZIP archive, which torch.save writes since PyTorch 1.6."""
+    """Tell whether a file starts like a ZIP archive, which torch.save writes since PyTorch 1.6."""
     return head.startswith(b"PK")
 
 
 def folder_fault(path: Path) -> str:
-    """Return what to do about a folder that is given as weights."""
+    """Return advice about a folder that is given as weights."""
     inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in WEIGHTS)[:3]
     names = ", ".join(map(repr, inside))
     return f"is a folder; give the file inside{f', such as {names}' if names else ''}"
@@ -91,9 +91,9 @@ def _fault(file: BinaryIO, head: bytes, size: int) -> str:
         return ""
     if not any(head):
         return "it begins with zeros; was its download interrupted?"
-    found = next((what for start, what in _STARTS if head.startswith(start)), "")
-    if found:
-        return f"it is {found}"
+    description = next((text for start, text in _STARTS if head.startswith(start)), "")
+    if description:
+        return f"it is {description}"
     if is_archive(head):
         return _archive_fault(file, size)
     if head[257:262] == b"ustar":
@@ -106,7 +106,7 @@ def _fault(file: BinaryIO, head: bytes, size: int) -> str:
 
 
 def _text_fault(head: bytes) -> str:
-    """Name a page or another text; a cut character at the end of the head is none."""
+    """Name a web page or another text; a cut character at the end of the head is allowed."""
     text = head.decode("utf-8", errors="ignore").lstrip("\ufeff \t\r\n")
     if len(text) < 0.9 * len(head.strip()) or any(c < " " and c not in "\t\r\n\f" for c in text):
         return ""
@@ -120,7 +120,7 @@ def _text_fault(head: bytes) -> str:
 
 
 def _tar_fault(file: BinaryIO) -> str:
-    """Name a TAR archive, unless it is one of the first versions of torch.save."""
+    """Name a TAR archive, unless it is of an early version of torch.save."""
     try:
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r:") as archive:
@@ -141,7 +141,7 @@ def _archive_fault(file: BinaryIO, size: int) -> str:
             if len(set(names)) < len(names):
                 return "it is a damaged archive: it holds two entries of one name"
             if sum(entry.file_size for entry in archive.infolist()) > UNFOLDS * size:
-                return "it unfolds to far more than its size"
+                return "it unpacks to far more than its size"
             damaged = archive.testzip()
             pickled = next((name for name in names if name.endswith("/data.pkl")), "")
             fault = (
@@ -153,7 +153,10 @@ def _archive_fault(file: BinaryIO, size: int) -> str:
         return (
             f"it is a damaged or incomplete archive ({printable(str(error))[:120]}); get it again"
         )
-    except (RuntimeError, NotImplementedError) as error:  # encrypted, or of an unknown compression
+    except (
+        RuntimeError,
+        NotImplementedError,
+    ) as error:  # encrypted, or with an unknown compression
         return f"it is an archive that cannot be read ({printable(str(error))[:120]}); get it again"
     if damaged is not None:
         return (
@@ -165,7 +168,7 @@ def _archive_fault(file: BinaryIO, size: int) -> str:
 
 
 def _archive_kind(names: Sequence[str]) -> str:
-    """Name a ZIP archive that torch.save did not write, "" for one that it did."""
+    """Name a ZIP archive that torch.save did not write; "" for one of torch.save."""
     inner = {name.partition("/")[2] for name in names}
     if "archive_format" in inner or "serialized_exported_program.json" in names:
         return _EXPORTED

@@ -1,4 +1,4 @@
-"""Hook: torchreid's own functions that read checkpoints, on today's PyTorch and with checks."""
+"""Hook: torchreid's functions that read checkpoints, for current PyTorch and with checks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ WEIGHT_KEYS = ("model.load_weights", "model.resume")
 
 
 def load_checkpoint(fpath: str) -> dict[str, Any]:
-    """Stand in for torchreid's function; errors as :func:`checkpoints.read_checkpoint`."""
+    """Replace torchreid's function; errors as in :func:`checkpoints.read_checkpoint`."""
     return read_checkpoint(fpath)
 
 
 def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
-    """Stand in for torchreid's function, which only warns when nothing matches.
+    """Replace torchreid's function, which only warns if nothing matches.
 
     Strict in a test run (``test.evaluate``); training may start from partial weights.
     """
@@ -32,7 +32,7 @@ def load_pretrained_weights(model: nn.Module, weight_path: str) -> None:
 
 
 def load_extractor_weights(model: nn.Module, weight_path: str) -> None:
-    """Stand in for what FeatureExtractor calls: it only ever evaluates."""
+    """Replace the function that FeatureExtractor calls; it only evaluates, so strict."""
     _load_and_tell(model, weight_path, strict=True)
 
 

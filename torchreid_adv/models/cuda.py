@@ -1,4 +1,4 @@
-"""A frozen network whose passes a GPU replays as graphs; kernels that repeat results."""
+"""Frozen networks replayed as CUDA graphs; deterministic kernels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-_SEEN = 2  # passes of a shape before its graph is worth it; they also warm up
-_LOOKS = 3  # passes in a row that must agree: what is random or keeps a state is never replayed
+_SEEN = 2  # passes of a shape before its graph pays off; they also serve as warm-up
+_LOOKS = 3  # consecutive passes that must agree: random or stateful networks are never replayed
 _SHAPES = 4  # each graph holds the memory of its pass
 
 
@@ -22,12 +22,12 @@ class Graphed(nn.Module):
     """Replays forward and backward passes of a network as CUDA graphs, one per shape of input.
 
     Small networks and small batches leave a GPU waiting for Python, which launches hundreds of
-    kernels per pass; a replay is one launch. The very same kernels run, so the results are the same
-    to the bit. A network is run as it is on a CPU, for the first passes of a shape, where passes of
-    the same images differ, where its code waits for the device, and where a graph cannot be made.
+    kernels per pass; a replay is one launch. The same kernels run, so results are identical bit for
+    bit. A network runs normally on a CPU, in the first passes of a shape, if passes of the same
+    images differ, if its code synchronizes with the device, or if a graph cannot be made.
 
-    Weights may change in place; where one was replaced, :meth:`refresh` forgets the graphs. One
-    derivative is all there is: a second one raises RuntimeError.
+    Weights may change in place; if one was replaced, :meth:`refresh` drops the graphs. Only first
+    derivatives exist: a second one raises RuntimeError.
 
     Args:
         network: frozen, in eval mode; images (N, 3, H, W) -> features (N, D).
@@ -41,7 +41,7 @@ class Graphed(nn.Module):
         self._graphs: dict[Any, _Graph | None] = {}
 
     def refresh(self) -> None:
-        """Forget the graphs if a weight or buffer lies elsewhere than when they were made."""
+        """Drop the graphs if a weight or buffer has moved in memory since they were made."""
         if not self._graphs:
             return
         places = _places(self.network)
@@ -51,7 +51,7 @@ class Graphed(nn.Module):
         return {**self.__dict__, "_seen": Counter(), "_graphs": {}}
 
     def forward(self, images: Tensor, *further: Any) -> Any:
-        """Return what the network gives for images (N, 3, H, W)."""
+        """Return the network's output for images (N, 3, H, W)."""
         if images.device.type != "cuda" or further:
             return self.network(images, *further)
         key = (images.shape, images.stride(), images.dtype, images.device, settings())
@@ -63,7 +63,7 @@ class Graphed(nn.Module):
 
 
 class _Graph:
-    """One forward and one backward pass, and the memory they always run in."""
+    """One forward and one backward pass, and the memory they run in."""
 
     def __init__(self, network: nn.Module, images: Tensor) -> None:
         self.images = images.clone(memory_format=torch.preserve_format).requires_grad_(True)
@@ -86,28 +86,28 @@ class _Graph:
     def run_back(self, gradient: Tensor) -> Tensor:
         self.gradient.copy_(gradient)
         self.backward.replay()
-        self.turn += 1  # it may have written over what the forward pass left
+        self.turn += 1  # it may have overwritten results of the forward pass
         return self.toward.clone()
 
 
 def _recording(graph: torch.cuda.CUDAGraph, pool: Any = None) -> torch.cuda.graph:
-    """Return what records a graph while other threads (of loaders, of NCCL) use the device."""
+    """Return a recorder of a graph while other threads (of loaders, of NCCL) use the device."""
     return torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
 
 
 class _Replay(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, graph: _Graph, images: Tensor) -> Tensor:
-        found = graph.run(images)
+        features = graph.run(images)
         ctx.graph, ctx.turn = graph, graph.turn
         ctx.save_for_backward(images)
-        return found
+        return features
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
         graph: _Graph = ctx.graph
-        if graph.turn != ctx.turn:  # another pass has run in the same memory since
+        if graph.turn != ctx.turn:  # another pass has since run in the same memory
             graph.run(*ctx.saved_tensors)
         return None, graph.run_back(gradients[0])
 
@@ -117,11 +117,11 @@ def _places(network: nn.Module) -> list[int]:
 
 
 def _captured(network: nn.Module, images: Tensor) -> _Graph | None:
-    """Return the graph of a network's passes, None if it is not made to be replayed."""
+    """Capture a network's passes as a graph; None if it cannot be replayed."""
     mode = torch.cuda.get_sync_debug_mode()
     random_state = torch.random.fork_rng(devices=[images.device])
     with warnings.catch_warnings(), torch.cuda.device(images.device), random_state:
-        warnings.simplefilter("ignore")  # of the debug mode, that it is one
+        warnings.simplefilter("ignore")  # warns that debug mode is on
         try:
             torch.cuda.set_sync_debug_mode("error")
             looks = _looks(network, images)
@@ -138,8 +138,8 @@ def _captured(network: nn.Module, images: Tensor) -> _Graph | None:
 
 
 def _looks(network: nn.Module, images: Tensor) -> list[tuple[Tensor, Tensor]] | None:
-    """Return features and gradients of some passes in a row on a stream of their own."""
-    stream, found = torch.cuda.Stream(), []
+    """Return features and gradients of some consecutive passes on a separate stream."""
+    stream, passes = torch.cuda.Stream(), []
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream), torch.enable_grad():
         for _ in range(_LOOKS):
@@ -149,15 +149,15 @@ def _looks(network: nn.Module, images: Tensor) -> list[tuple[Tensor, Tensor]] | 
                 return None
             ones = torch.ones_like(features)
             (gradient,) = torch.autograd.grad(features, inputs, ones)
-            found.append((features.detach(), gradient))
+            passes.append((features.detach(), gradient))
     torch.cuda.current_stream().wait_stream(stream)
-    return found
+    return passes
 
 
 def _agree(passes: list[tuple[Tensor, Tensor]]) -> bool:
-    """Return whether passes gave the same features and gradients.
+    """Tell whether passes gave the same features and gradients.
 
-    Where kernels may be ones that add up in any order, gradients may differ by rounding.
+    If nondeterministic kernels are allowed, gradients may differ by rounding.
     """
     features, gradient = passes[0]
     spread = 0.0 if torch.backends.cudnn.deterministic else 1e-3 * float(gradient.abs().max())
@@ -178,13 +178,13 @@ _SETTINGS: tuple[tuple[Any, str, bool], ...] = (
 
 
 def settings() -> tuple[bool, ...]:
-    """Return what decides on the kernels that a pass runs."""
+    """Return the settings that decide which kernels run."""
     return (*(getattr(home, name) for home, name, _ in _SETTINGS), torch.is_autocast_enabled())
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let PyTorch use so many CPU threads inside the block; 0 = as many as before."""
+    """Use a number of CPU threads in PyTorch inside the block; 0 = no change."""
     before = torch.get_num_threads()
     try:
         if count:
@@ -195,7 +195,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def on_configured_threads(function: F) -> F:
-    """Let a function whose first argument is a config run on the threads of ``adv.job.threads``."""
+    """Run a function, whose first argument is a config, on ``adv.job.threads`` threads."""
 
     @wraps(function)
     def run(cfg: Any, *args: Any, **keywords: Any) -> Any:
@@ -209,8 +209,8 @@ def on_configured_threads(function: F) -> F:
 def repeatable() -> Iterator[None]:
     """Use deterministic kernels without TF32 inside the block.
 
-    TF32 rounds products to 10 bits, and cuDNN's fastest kernels differ from run to run; both would
-    make a run that goes on differ from one that was never interrupted. CPUs are not concerned.
+    TF32 rounds products to 10 bits, and cuDNN's fastest kernels differ from run to run; with either
+    one a resumed run would differ from an uninterrupted one. CPUs are not affected.
     """
     with kept_kernels():
         for home, name, value in _SETTINGS:
@@ -220,7 +220,7 @@ def repeatable() -> Iterator[None]:
 
 @contextmanager
 def kept_kernels() -> Iterator[None]:
-    """Put the choice of kernels back after the block, whatever it did to it."""
+    """Restore the choice of kernels after the block."""
     before = [getattr(home, name) for home, name, _ in _SETTINGS]
     try:
         yield

@@ -16,19 +16,19 @@ from torchreid_adv.models.pixel_model import ImageModel, PixelModel
 
 
 class Ensemble(ImageModel):
-    """The unit features of several models side by side, so that distances are means of theirs.
+    """The concatenated unit features of several models, so that distances are means of theirs.
 
     The squared Euclidean distance of two such features is the mean of the members' squared
-    distances of normalized features, and so is their cosine distance: the loss of a multi-model
-    attack (Bai et al., section 3.4.3) is that of the plain attack on the ensemble, whatever the
-    lengths of the members' features. The paper does not say how its ensemble ranks; here it is by
-    this mean.
+    distances of normalized features, and likewise for cosine distances: the loss of a multi-model
+    attack (Bai et al., section 3.4.3) is the loss of the plain attack on the ensemble, whatever the
+    lengths of the members' features. The paper does not say how its ensemble ranks; here it ranks
+    by this mean.
 
     Args:
         members: the models.
 
     Raises:
-        ConfigError: no member, or one that is no PixelModel.
+        ConfigError: there is no member, or one is not a PixelModel.
 
     Example:
         >>> model = Ensemble([load_model("resnet50", "a.pth"), load_model("hacnn", "b.pth",
@@ -48,7 +48,7 @@ class Ensemble(ImageModel):
 
     @property
     def network(self) -> nn.Module:
-        """What the features come from."""
+        """The networks of the members."""
         return self.members
 
     def forward(
@@ -59,26 +59,26 @@ class Ensemble(ImageModel):
         modality: Tensor | None = None,
         **labels: Tensor,
     ) -> Tensor:
-        """Return features (N, D1 + D2 + ...) of length 1; arguments as of :class:`PixelModel`."""
-        given = {"sizes": sizes, "modality": modality, **labels}
-        return self._joined([member(images, **given) for member in self._members()])
+        """Return features (N, D1 + D2 + ...) of length 1; arguments as for :class:`PixelModel`."""
+        keywords = {"sizes": sizes, "modality": modality, **labels}
+        return self._joined([member(images, **keywords) for member in self._members()])
 
     def file_transform(self) -> Each:
-        """Return the members' file transforms as one: PIL image -> an input for each."""
+        """Return the members' file transforms as one: PIL image -> one input per member."""
         return Each([member.file_transform() for member in self._members()])
 
     def of_files(
         self, inputs: Sequence[list[Tensor]], *, modality: Tensor | None = None, **labels: Tensor
     ) -> Tensor:
-        """Return the features (N, D) of what the file transform gave for N images.
+        """Return the features (N, D) of N outputs of the file transform.
 
         Raises:
-            DataError: a member's features are not finite, or of a length that cannot be normalized.
+            DataError: a member's features are not finite, or cannot be normalized.
         """
-        own = zip(*inputs, strict=True)
-        members = zip(self._members(), own, strict=True)
+        member_inputs = zip(*inputs, strict=True)
+        members = zip(self._members(), member_inputs, strict=True)
         parts = [member.of_files(images, modality=modality, **labels) for member, images in members]
-        for part in parts:  # what is normalized here hides it
+        for part in parts:  # normalization would hide it
             if not part.isfinite().all():
                 raise DataError("features of a member of the ensemble hold NaN or infinity")
             check_scale(part)
@@ -96,12 +96,12 @@ class Each:
     """Several transforms of one image.
 
     Args:
-        transforms: what is done to it.
+        transforms: the transforms.
     """
 
     def __init__(self, transforms: Sequence[Any]) -> None:
         self.transforms = list(transforms)
 
     def __call__(self, image: Any) -> list[Any]:
-        """Return what each of them makes of an image."""
+        """Return the output of each transform."""
         return [transform(image) for transform in self.transforms]

@@ -1,4 +1,4 @@
-"""Features: what a model says of one side of a data set; extracted, checked, kept in a file."""
+"""Features of one side of a data set: extracted, checked, stored in a file."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from torchreid_adv.models.pixel_model import ImageModel, labels_of
 from torchreid_adv.models.prepare import frozen
 
 _PIECE = 4096
-# lengths of features in which squared distances of float32 neither overflow nor vanish, and below
-# which normalizing does not give unit length (the eps of torch's F.normalize)
+# lengths of features for which squared float32 distances neither overflow nor vanish; below the
+# smaller one F.normalize (with torch's eps) does not give unit length
 SHORTEST, LONGEST = 1e-12, 1e18
 
 
@@ -32,15 +32,15 @@ class Features:
     """Features of one side (query or gallery), validated on construction.
 
     Args:
-        values: (R, D) float tensor, as the network gives them (not normalized).
+        values: (R, D) float tensor, the network's output (not normalized).
         pids: (R,) int64, identities.
         camids: (R,) int64, cameras.
         image_ids: R names, unique.
-        clothes: what is worn on each, where the data set tells.
+        clothes: clothes on each image, if the data set says.
 
     Raises:
-        DataError: nothing in it, lengths that differ, or features that are not finite, all zero,
-            or so large or small that float32 cannot tell them apart.
+        DataError: there are no images, lengths differ, or features are not finite, all zero, or so
+            large or small that float32 cannot distinguish them.
     """
 
     values: Tensor
@@ -59,7 +59,7 @@ class Features:
             )
         if not len(self.values):
             raise DataError("features of an empty set of images; check the data set's folders")
-        # in pieces, because isfinite needs more memory than what it looks at
+        # in pieces, because isfinite needs more memory than its input
         finite = torch.cat([piece.isfinite().all(dim=1) for piece in self.values.split(_PIECE)])
         if not finite.all():
             bad = int((~finite).sum())
@@ -85,14 +85,14 @@ class Features:
         return len(self.image_ids)
 
     def replace(self, other: Features) -> Features:
-        """Return these features with the rows of the images in ``other`` taken from there."""
+        """Return these features with the rows of the images in ``other`` replaced."""
         rows = {image_id: row for row, image_id in enumerate(self.image_ids)}
         values = self.values.clone()
         values[[rows[image_id] for image_id in other.image_ids]] = other.values.to(values)
         return dataclasses.replace(self, values=values)
 
     def taken(self, rows: Sequence[int]) -> Features:
-        """Return the features of some rows, in their order."""
+        """Return the features of some rows, in the given order."""
         places = torch.as_tensor(rows, dtype=torch.int64)
         names = tuple(self.image_ids[row] for row in rows)
         worn = None if self.clothes is None else tuple(self.clothes[row] for row in rows)
@@ -101,15 +101,15 @@ class Features:
 
 
 def check_scale(values: Tensor, names: Sequence[str] = ()) -> None:
-    """Refuse features whose squares overflow or vanish in float32: their distances would be equal.
+    """Refuse features whose squares overflow or vanish in float32: all distances would be equal.
 
     Args:
         values: (R, D), finite.
-        names: of the R images.
+        names: names of the R images.
 
     Raises:
-        DataError: with the first length that is too large or too small. A feature of zeros beside
-            others that are not is allowed, and so is a single one.
+        DataError: the error names the first length that is too large or too small. A zero feature
+            among others that are not zero is allowed, and so is a single feature.
     """
     lengths = torch.cat([piece.double().norm(dim=1) for piece in values.split(_PIECE)])
     bad = (lengths > LONGEST) | ((lengths > 0) & (lengths < SHORTEST))
@@ -130,12 +130,12 @@ _VALUES = "values"
 
 
 def save_features(path: Path, features: Features) -> None:
-    """Write the values of features as a safetensors file, whole or not at all."""
+    """Write the values of features as a safetensors file, atomically."""
     write_bytes(path, save({_VALUES: features.values.contiguous()}))
 
 
 def load_features(path: Path, records: Sequence[Record]) -> Features | None:
-    """Return the stored features of some images; None where there are none of as many."""
+    """Load the stored features of some images; None if there are none for this number."""
     try:
         values = load(path.read_bytes())[_VALUES]
     except (FileNotFoundError, SafetensorError, KeyError):
@@ -144,7 +144,7 @@ def load_features(path: Path, records: Sequence[Record]) -> Features | None:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Return the device of a model's first parameter, the CPU for one without."""
+    """Return the device of a model's first parameter, or the CPU."""
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
@@ -160,16 +160,16 @@ def extract(
     """Return the features of image files, or of tracklets, as torchreid would compute them.
 
     Args:
-        model: its size, mean and std make the transform.
-        records: images, in the order the features shall have.
-        chunk: images per forward pass, also in the last one, which is filled up; frames, of
-            tracklets that are as long as the longest.
-        workers: processes that read images; 0 = this one.
-        description: of the progress bar.
-        team: connected processes share the chunks; all get all features, the same bits.
+        model: its size, mean and std define the transform.
+        records: images, in the order of the features.
+        chunk: images per forward pass, also in the last one, which is filled up; for tracklets, the
+            number of frames if all were as long as the longest.
+        workers: processes that read images; 0 = this process.
+        description: text of the progress bar.
+        team: connected processes that share the chunks; all get all features, bit for bit.
 
     Raises:
-        DataError: an image cannot be read, or features that are not finite.
+        DataError: an image cannot be read, or features are not finite.
     """
     chunk = max(1, chunk // max([1, *(len(record.clip) for record in records)]))
     groups = chunks(records, chunk)

@@ -1,4 +1,4 @@
-"""Networks in files of programs, and the trial of every network from elsewhere."""
+"""Networks in program files, and a trial run of every foreign network."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FILES: dict[str, Callable[[Path, bytes, torch.device], nn.Module]] = {
     "export": read_exported,
     "onnx": read_onnx,
 }
-BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)  # lengths of batches that are tried
-_ALONE = 1e-3  # of unit features: more between alone and in a batch is no rounding
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)  # batch sizes to try
+_ALONE = 1e-3  # of unit features: larger differences between alone and in a batch are not rounding
 
 
 class FileNetwork(nn.Module):
-    """A network from a file: always in eval mode, told apart by the file's hash.
+    """A network from a file, always in eval mode, identified by the file's hash.
 
     Args:
         network: normalized images (N, 3, H, W) -> features (N, D).
@@ -36,12 +36,12 @@ class FileNetwork(nn.Module):
     """
 
     file: Tensor
-    batch = 0  # images that it takes at a time, no more and no less; 0 = any number
+    batch = 0  # fixed batch size; 0 = any
 
     def __init__(self, network: nn.Module, digest: str) -> None:
         super().__init__()
         self.network = network
-        self.place = nn.Parameter(torch.zeros(0), requires_grad=False)  # has device and format
+        self.place = nn.Parameter(torch.zeros(0), requires_grad=False)  # carries device and dtype
         self.register_buffer("file", torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8))
 
     def key_facts(self) -> dict[str, Any]:
@@ -49,18 +49,18 @@ class FileNetwork(nn.Module):
         return {"class": type(self.network).__name__, "file": bytes(self.file.tolist()).hex()}
 
     def train(self, mode: bool = True) -> FileNetwork:
-        """Set the flag of this module alone: a program cannot be changed any more."""
+        """Set the flag of this module only: a program cannot be changed."""
         self.training = mode
         return self
 
     def forward(self, images: Tensor) -> Any:
-        """Return features (N, D) in the format the images came in."""
+        """Return features (N, D) with the dtype of the images."""
         inputs = images.to(self.place.dtype).contiguous()
         answer = self._in_groups(inputs) if self.batch else self.network(inputs)
         return in_format(answer, images.dtype)
 
     def _in_groups(self, inputs: Tensor) -> Any:
-        """Ask for groups of the one length that the file takes; the last one is filled up."""
+        """Run groups of the file's fixed batch size; the last one is filled up."""
         missing = -len(inputs) % self.batch
         filled = torch.cat([inputs, inputs[-1:].expand(missing, -1, -1, -1)])
         answers = [self.network(group) for group in filled.split(self.batch)]
@@ -72,7 +72,7 @@ class FileNetwork(nn.Module):
 
 
 class OneByOne(nn.Module):
-    """A network that is asked for one image at a time.
+    """A network that is called with one image at a time.
 
     Args:
         network: images (1, 3, H, W) -> features (1, D).
@@ -83,7 +83,7 @@ class OneByOne(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor, *further: Any) -> Any:
-        """Return the answers for N images, put together."""
+        """Return the concatenated outputs for N images."""
         rows = [[part[n : n + 1] for part in (images, *further)] for n in range(len(images))]
         answers = [self.network(*row) for row in rows]
 
@@ -94,7 +94,7 @@ class OneByOne(nn.Module):
 
 
 def opened(kind: str, path: Path, device: torch.device) -> tuple[nn.Module, str]:
-    """Return the network in a file, and the hash of all files that it is read from."""
+    """Open the network in a file; return it with the hash of all files it is read from."""
     if not path.is_file():
         raise ConfigError(f"there is no {kind} file '{path}'")
     content = path.read_bytes()
@@ -103,9 +103,9 @@ def opened(kind: str, path: Path, device: torch.device) -> tuple[nn.Module, str]
 
 
 def try_model(model: PixelModel, name: str, device: torch.device) -> None:
-    """Refuse a network whose answers are no features, or depend on the batch.
+    """Refuse a network whose outputs are not features, or depend on the batch.
 
-    A file that takes batches of one length only is asked for groups of that length from now on.
+    A file with a fixed batch size is called with batches of that size from now on.
     """
     draws = torch.Generator().manual_seed(0)
     images = torch.rand(3, 3, *model.size, generator=draws).to(device)
@@ -140,10 +140,10 @@ def _fault(faults: Sequence[ConfigError], name: str, model: PixelModel) -> str:
 
 
 def _find_batch(model: PixelModel, images: Tensor) -> bool:
-    """Set the length of batches that a file takes, and return whether there is one."""
+    """Find the batch size that a file takes; return whether there is one."""
     network: Any = model.network
-    own = getattr(network.network, "batch", 0)
-    for batch in (own,) if own else BATCHES:
+    fixed_batch = getattr(network.network, "batch", 0)
+    for batch in (fixed_batch,) if fixed_batch else BATCHES:
         network.batch = batch
         if not any(error for _, error in _trials(model, images[:1])):
             return True
@@ -152,7 +152,7 @@ def _find_batch(model: PixelModel, images: Tensor) -> bool:
 
 
 def _trials(model: PixelModel, images: Tensor) -> list[tuple[Tensor, ConfigError | None]]:
-    """Return the features of all images together and of the first alone, or why there are none."""
+    """Return the features of all images together and of the first alone, or the errors."""
     return [_tried(model, images), _tried(model, images[:1])]
 
 
@@ -169,7 +169,7 @@ def _tried(model: PixelModel, images: Tensor) -> tuple[Tensor, ConfigError | Non
 
 
 def _same(model: PixelModel, images: Tensor, together: Tensor, alone: Tensor) -> bool:
-    """Tell whether an image's feature changes with its batch by no more than from pass to pass."""
+    """Tell whether an image's feature changes with its batch no more than between passes."""
     with torch.no_grad():
         again = F.normalize(model(images, **any_labels(model, len(images))).float(), dim=1)
     least = max(_ALONE, 2 * float((again - together).abs().max()))

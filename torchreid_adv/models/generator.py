@@ -1,4 +1,4 @@
-"""The network that draws a perturbation for an image, and the discriminator it plays against."""
+"""The generator network of perturbations, and its discriminator."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torchreid_adv.errors import ConfigError
 
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
-SMALLEST = 8  # pixels of a side, so that two halvings leave something to reflect
+SMALLEST = 8  # pixels of a side, so that two halvings leave enough to pad by reflection
 
 
 class NoiseNetwork(nn.Module):
     """Images (N, 3, H, W) in [0, 1] -> maps (N, C, H', W'), H and W rounded up to multiples of 4.
 
     The generator of Wang et al., Transferable, Controllable, and Inconspicuous Adversarial Attacks
-    on Person Re-identification With Deep Mis-Ranking, 2020. Instance normalization, so that what is
-    drawn for an image never depends on its neighbors, in training neither.
+    on Person Re-identification With Deep Mis-Ranking, 2020. With instance normalization the output
+    for an image never depends on other images, not even in training.
 
     Args:
-        outputs: maps C.
-        filters: of the first convolution; twice and four times as many further down.
-        blocks: residual blocks between.
-        spectral: hold the spectral norm of each convolution at 1, for training.
+        outputs: number of maps C.
+        filters: filters of the first convolution; doubled twice further down.
+        blocks: residual blocks in between.
+        spectral: constrain the spectral norm of each convolution to 1, for training.
 
     Raises:
-        ConfigError: no filters.
+        ConfigError: there are no filters.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class NoiseNetwork(nn.Module):
         """Return the maps.
 
         Raises:
-            ConfigError: images of less than 8 pixels a side.
+            ConfigError: images have less than 8 pixels a side.
         """
         if min(images.shape[-2:]) < SMALLEST:
             raise ConfigError(
@@ -68,25 +68,25 @@ class NoiseNetwork(nn.Module):
         return maps
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the weights as they are in use, spectral norms applied: name -> tensor."""
+        """Return the weights in use, with spectral norms applied: name -> tensor."""
         training = self.training
-        found = {}
+        weights = {}
         for name, layer in self.eval().named_modules():
             if isinstance(layer, CONVOLUTIONS):
                 assert layer.bias is not None
-                found[f"{name}.weight"] = layer.weight.detach().clone()
-                found[f"{name}.bias"] = layer.bias.detach().clone()
+                weights[f"{name}.weight"] = layer.weight.detach().clone()
+                weights[f"{name}.bias"] = layer.bias.detach().clone()
         self.train(training)
-        return found
+        return weights
 
     @classmethod
     def of(
         cls, weights: dict[str, Tensor], *, outputs: int, filters: int, blocks: int
     ) -> NoiseNetwork:
-        """Return the network of :meth:`weights`, frozen.
+        """Build a frozen network from the result of :meth:`weights`.
 
         Raises:
-            RuntimeError: they are those of another network.
+            RuntimeError: the weights are of another network.
         """
         with torch.device("meta"):  # draws no random numbers
             network = cls(outputs=outputs, filters=filters, blocks=blocks, spectral=False)
@@ -95,7 +95,7 @@ class NoiseNetwork(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Two convolutions that are added to what comes in."""
+    """Two convolutions whose output is added to the input."""
 
     def __init__(self, filters: int) -> None:
         super().__init__()
@@ -121,13 +121,13 @@ SMALLEST_PATCH = 16  # pixels of a side, so that the smallest scale has a patch
 
 
 class PatchDiscriminator(nn.Module):
-    """Clean images and images beside them -> one map of verdicts per scale (N, 1, h, w).
+    """Clean images and images paired with them -> one score map per scale (N, 1, h, w).
 
-    PatchGANs on the images, on half and on a quarter of their size, as Wang et al. (Deep
-    Mis-Ranking, 2020) use them with least squares: 1 says clean, 0 says adversarial.
+    PatchGANs on the images at full, half and quarter size, as in Wang et al. (Deep Mis-Ranking,
+    2020), trained with least squares: 1 means clean, 0 means adversarial.
 
     Args:
-        filters: of the first convolution.
+        filters: filters of the first convolution.
     """
 
     def __init__(self, *, filters: int = 32) -> None:
@@ -135,7 +135,7 @@ class PatchDiscriminator(nn.Module):
         self.scales = nn.ModuleList(_patches(filters) for _ in range(SCALES))
 
     def forward(self, clean: Tensor, images: Tensor) -> list[Tensor]:
-        """Return the verdicts on images, both (N, 3, H, W) in [0, 1], sides of 16 or more."""
+        """Return the score maps of images, both (N, 3, H, W) in [0, 1], sides of 16 or more."""
         pair = torch.cat([clean, images], dim=1) * 2 - 1
         verdicts = []
         for patches in self.scales:
@@ -144,9 +144,9 @@ class PatchDiscriminator(nn.Module):
         return verdicts
 
 
-def least_squares(verdicts: list[Tensor], wanted: float) -> Tensor:
-    """Return the mean squared distance of verdicts from what they should be (LSGAN)."""
-    return torch.stack([(verdict - wanted).pow(2).mean() for verdict in verdicts]).mean()
+def least_squares(verdicts: list[Tensor], target: float) -> Tensor:
+    """Return the mean squared distance of score maps from their target (LSGAN)."""
+    return torch.stack([(verdict - target).pow(2).mean() for verdict in verdicts]).mean()
 
 
 def _patches(filters: int) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""Which network a checkpoint is of, where nobody says it: told by its tensors."""
+"""Detects the network of a checkpoint from its tensors."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def guessed(path: Path, factory: Mapping[str, Any]) -> str:
-    """Return the one network of a factory that a checkpoint fits; the log says which.
+    """Return the only network of a factory that a checkpoint fits, and log it.
 
-    Tensors with a row for each training identity are left out of the comparison.
+    Tensors with a row for each training identity are not compared.
 
     Args:
-        path: of the checkpoint.
-        factory: what builds networks, by name.
+        path: path of the checkpoint.
+        factory: name -> function that builds the network.
 
     Raises:
-        ConfigError: none fits, or several do; it says how to name it.
+        ConfigError: no network fits, or several do; the error says how to name it.
     """
     state = {
         spelled(name.rpartition("/")[2]): value
@@ -51,23 +51,25 @@ def guessed(path: Path, factory: Mapping[str, Any]) -> str:
 
 
 def _shapes(build: Any) -> Shapes:
-    """Return the shapes of a network's tensors; {} for one that cannot be built without memory."""
+    """Return the shapes of a network's tensors; {} if it cannot be built without memory."""
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             network = build(num_classes=1, loss="softmax", pretrained=False, use_gpu=False)
-    except Exception:  # a network that computes while it is built
+    except Exception:  # some networks compute while they are built
         return {}
     return {spelled(n): tuple(v.shape) for n, v in network.state_dict().items()}
 
 
-def _fits(wanted: Shapes, state: Mapping[str, Tensor]) -> bool:
-    """Tell whether a checkpoint has all tensors of a network, and no layer more."""
+def _fits(expected: Shapes, state: Mapping[str, Tensor]) -> bool:
+    """Tell whether a checkpoint has all tensors of a network, and no further layer."""
     ends = ("num_batches_tracked",)
-    own = {n: s for n, s in wanted.items() if not n.endswith(ends) and not _is_head(n, s)}
-    if not own or not all(n in state and tuple(state[n].shape) == s for n, s in own.items()):
+    backbone = {n: s for n, s in expected.items() if not n.endswith(ends) and not _is_head(n, s)}
+    if not backbone or not all(
+        n in state and tuple(state[n].shape) == s for n, s in backbone.items()
+    ):
         return False
-    further = state.keys() - wanted.keys()
+    further = state.keys() - expected.keys()
     return all(name.endswith(ends) or "classifier" in name for name in further)
 
 

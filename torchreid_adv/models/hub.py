@@ -1,4 +1,4 @@
-"""Files of the Hugging Face hub, from its cache or fetched, by the commit they are of."""
+"""Files of the Hugging Face hub, cached or downloaded, identified by their commit."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _PREFIX = "hf:"
 
 
 def local_file(source: str | Path) -> Path:
-    """Return the path of a file, which is one of the hub where it begins with ``hf:``.
+    """Return the path of a local file, or of a hub file if it begins with ``hf:``.
 
     Args:
         source: a path, or ``hf:ORG/NAME/FILE``, also ``hf:ORG/NAME@REVISION/FILE``; a revision is a
-            commit's hash, a branch or a tag. The hash that was taken is written to the log.
+            commit's hash, a branch or a tag. The log shows the hash in use.
 
     Raises:
-        ConfigError: huggingface_hub is not installed, or there is no such file.
+        ConfigError: huggingface_hub is not installed, or the file is missing.
     """
     text = str(source)
     if not text.startswith(_PREFIX):
         return Path(os.path.expanduser(text))
-    organization, _, rest = text[len(_PREFIX) :].partition("/")
-    name, _, file = rest.partition("/")
+    organization, _, remainder = text[len(_PREFIX) :].partition("/")
+    name, _, file = remainder.partition("/")
     name, _, revision = name.partition("@")
     if not (organization and name and file):
         raise ConfigError(f"a file of the hub is written hf:ORG/NAME/FILE, got '{text}'")
@@ -49,7 +49,7 @@ def _from_hub(repository: str, file: str, revision: str | None) -> Path:
             f"'{file}' of '{repository}' is not in the cache of huggingface_hub and cannot be "
             "fetched now; give a local file, or fetch it while the hub can be reached"
         ) from error
-    except Exception as error:  # whatever the client raises: no such repository, no access...
+    except Exception as error:  # the client may raise anything: missing repository, no access...
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"the hub does not give '{file}' of '{repository}': {reason}") from error
     LOG.info("%s of %s: commit %s", file, repository, path.parts[-1 - len(Path(file).parts)])

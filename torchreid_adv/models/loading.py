@@ -24,7 +24,7 @@ from torchreid_adv.models.hub import local_file
 from torchreid_adv.models.loaders import Loaded, Request
 from torchreid_adv.models.output import LOG, Output
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
-from torchreid_adv.models.stated import check_options, known_settings, said_by
+from torchreid_adv.models.stated import check_options, known_settings, settings_of_entry
 from torchreid_adv.models.tracklet_model import TrackletModel, takes_tracklets
 from torchreid_adv.registry import LOADERS, MODELS, same_name, unknown
 
@@ -42,37 +42,37 @@ def load_model(
     key: str | None = None,
     output: Output = None,
 ) -> PixelModel:
-    """Load a network with its weights, in eval mode; one of tracklets takes tracklets.
+    """Load a network with its weights, in eval mode; networks of tracklets take tracklets.
 
-    Whatever the features depend on comes from the file, or the file is refused.
+    All weights that the features depend on come from the file, or the file is refused.
 
     Args:
         name: an entry, ``[label=]name[@option]...[:source]``, as in every list of models: ``name``
-            is of torchreid's model factory, of :data:`torchreid_adv.MODELS`, or a format of
-            :data:`torchreid_adv.LOADERS`. Or a checkpoint alone, whose network is told by its
-            tensors; or a module, which is wrapped where its size and normalization are given or
-            known.
-        weights: the source, where the entry has none: a checkpoint that torchreid wrote, a
-            .safetensors file, or what the format takes.
-        size: height and width the network was trained at; None = those of the format's file, or
-            256 x 128. What the entry says wins.
-        mean: normalization the network was trained with; None = the same, or ImageNet's.
-        std: the same.
+            is in torchreid's model factory, in :data:`torchreid_adv.MODELS`, or is a format of
+            :data:`torchreid_adv.LOADERS`. Or only a checkpoint, whose network is detected from its
+            tensors; or a module, which is wrapped if its size and normalization are given or known.
+        weights: the source, if the entry has none: a checkpoint of torchreid, a .safetensors file,
+            or what the format takes.
+        size: height and width the network was trained at; None = from the format's file, or
+            256 x 128. The entry takes precedence.
+        mean: normalization the network was trained with; None = likewise, or ImageNet's.
+        std: likewise.
         device: where to put it; None = the GPU if there is one.
-        key: which part of a checkpoint that holds several networks, for example ``ema``.
-        output: which of several results are the features, see :class:`PixelModel`.
+        key: selects a part of a checkpoint with several networks, for example ``ema``.
+        output: selects the features among several outputs, see :class:`PixelModel`.
 
     Raises:
-        ConfigError: unknown name, no such file, weights of another network or of several, a package
-            that is not installed, or a file that is no network from images to features.
+        ConfigError: the name is unknown, the file is missing or has weights of another network or
+            of several, a package is not installed, or a file is not a network from images to
+            features.
 
     Example:
         >>> model = load_model("osnet_x1_0:model.pth.tar-60")
         >>> model = load_model("fastreid:sbs_R50.yml:market_sbs_R50.pth")
     """
-    given = {"size": size, "mean": mean, "std": std, "output": output}
+    settings = {"size": size, "mean": mean, "std": std, "output": output}
     if isinstance(name, nn.Module):
-        return as_model(name, device=device, **given)
+        return as_model(name, device=device, **settings)
     entry = entry_of(str(name))
     if weights:
         if entry.source:
@@ -80,7 +80,7 @@ def load_model(
         entry = replace(entry, source=str(weights))
     if size is not None and entry.size and tuple(size) != entry.size:
         raise ConfigError(f"'{name}' says another size than size={tuple(size)}; give one of them")
-    return load_entry(entry, stated=given, device=device, key=key)
+    return load_entry(entry, stated=settings, device=device, key=key)
 
 
 def load_entry(
@@ -96,45 +96,49 @@ def load_entry(
 ) -> PixelModel:
     """Load the network of an entry.
 
-    What the entry says wins over what the caller states, that over the format's file, and that over
-    size, mean, std and resize. Where the first contradicts the file, the log says so.
+    Settings in the entry take precedence over those the caller states, these over the format's
+    file, and these over size, mean, std and resize. The log reports contradictions to the file.
 
     Args:
         entry: see :func:`parse_entry`.
-        size: where nobody says another one.
-        mean: the same.
-        std: the same.
-        resize: the same, see :class:`Preprocessing`.
-        stated: settings of :class:`PixelModel` by name; those that are None are not stated.
+        size: the default size.
+        mean: the default mean.
+        std: the default std.
+        resize: the default resize, see :class:`Preprocessing`.
+        stated: settings of :class:`PixelModel` by name; None = not stated.
         device: where to put it; None = the GPU if there is one.
-        key: which part of a checkpoint that holds several networks.
+        key: selects a part of a checkpoint with several networks.
 
     Raises:
         ConfigError: see :func:`load_model`.
     """
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    said = {k: v for k, v in (stated or {}).items() if v is not None} | said_by(entry)
+    overrides = {k: v for k, v in (stated or {}).items() if v is not None} | settings_of_entry(
+        entry
+    )
     key = key if key is not None else entry.options.get("weights")
     known = {"size": tuple(size), "mean": tuple(mean), "std": tuple(std), "resize": resize}
     loader = same_name(entry.name, LOADERS)
     check_options(entry, loader)
     if loader is None:
-        return _of_torchreid(entry, {**known, **said}, device, key)
+        return _of_torchreid(entry, {**known, **overrides}, device, key)
     if key is not None and not LOADERS.facts(loader).get("weights"):
         raise ConfigError(f"key chooses weights in a checkpoint, and '{loader}' files have none")
-    wanted = said.get("size", known["size"] if LOADERS.facts(loader).get("sized") else None)
-    loaded: Loaded = LOADERS.get(loader)(Request(entry, device, key, wanted))
-    _tell(entry, said, loaded.settings)
-    own = loaded.settings.get("size", size)
-    if "size" not in said and tuple(size) != SIZE and tuple(own) != tuple(size):
+    request_size = overrides.get(
+        "size", known["size"] if LOADERS.facts(loader).get("sized") else None
+    )
+    loaded: Loaded = LOADERS.get(loader)(Request(entry, device, key, request_size))
+    _tell(entry, overrides, loaded.settings)
+    loaded_size = loaded.settings.get("size", size)
+    if "size" not in overrides and tuple(size) != SIZE and tuple(loaded_size) != tuple(size):
         LOG.warning(
             "%s: the size is %sx%s by its own files, not data.height and data.width",
-            entry.source or entry.name, *own,
+            entry.source or entry.name, *loaded_size,
         )  # fmt: skip
-    settings = {**known, **loaded.settings, **said}
+    settings = {**known, **loaded.settings, **overrides}
     network = loaded.network
-    if isinstance(network, PixelModel):  # has its own, unless the entry says another one
-        explicit = said_by(entry)
+    if isinstance(network, PixelModel):  # has its own settings, unless the entry overrides them
+        explicit = settings_of_entry(entry)
         model = replaced(network, explicit) if explicit else network
     else:
         model = _kind(network)(network, **settings)
@@ -148,7 +152,7 @@ def load_entry(
 def _of_torchreid(
     entry: Entry, settings: Mapping[str, Any], device: torch.device, key: str | None
 ) -> PixelModel:
-    """Return a network of torchreid's factory or of ours, with its weights."""
+    """Load a network of torchreid's factory or of this package, with its weights."""
     if not entry.source:
         factory = factory_of_networks()
         if same_name(entry.name, factory) is None:
@@ -169,20 +173,20 @@ def _kind(network: nn.Module) -> type[PixelModel]:
 
 
 def entry_of(text: str) -> Entry:
-    """Return the parts of an entry, which may be a checkpoint alone, as ``[label=]FILE``.
+    """Parse an entry, which may be only a checkpoint, as ``[label=]FILE``.
 
     Raises:
-        ConfigError: another form, or a file that fits no network or several.
+        ConfigError: the form is invalid, or the file fits no network or several.
     """
-    label, equals, rest = text.partition("=")
-    for name, path in ((label if equals else "", rest), ("", text)):
+    label, equals, path_text = text.partition("=")
+    for name, path in ((label if equals else "", path_text), ("", text)):
         if path and Path(path).expanduser().is_file():
             return Entry(guessed(Path(path).expanduser(), factory_of_networks()), path, name)
     return parse_entry(text)
 
 
 def scorable(thing: Any) -> Any:
-    """Return what scores images: a model as it is, an entry or a module as a PixelModel.
+    """Return a scorable model: a model itself, or an entry or module as a PixelModel.
 
     Raises:
         ConfigError: see :func:`load_model` and :func:`as_model`.
@@ -193,16 +197,16 @@ def scorable(thing: Any) -> Any:
 def as_model(
     thing: Any, *, device: str | torch.device | None = None, **settings: Any
 ) -> PixelModel:
-    """Return a model of what is one already, of an entry, or of a module.
+    """Return a model for a model, an entry, or a module.
 
     Args:
         thing: a PixelModel, an entry, or a module from normalized images (N, 3, H, W) to features.
-        device: where to put it; None = where a module is, the GPU for an entry.
-        settings: of :class:`PixelModel`; None = not stated. A module of timm says its size and
-            normalization itself; another one has to be told.
+        device: where to put it; None = a module stays where it is, an entry goes to the GPU.
+        settings: of :class:`PixelModel`; None = not stated. A module of timm knows its size and
+            normalization; for other modules they must be given.
 
     Raises:
-        ConfigError: a module whose size or normalization is not known.
+        ConfigError: the size or normalization of a module is unknown.
     """
     stated = {name: value for name, value in settings.items() if value is not None}
     if isinstance(thing, str):
@@ -223,36 +227,36 @@ def as_model(
 
 
 def replaced(model: PixelModel, settings: Mapping[str, Any]) -> PixelModel:
-    """Return a model with some other settings around the same network."""
-    own = model.settings() | dict(settings)
+    """Return a model with other settings around the same network."""
+    merged = model.settings() | dict(settings)
     if isinstance(model, TrackletModel):
-        return TrackletModel(model.network, clip=model.clip, pooling=model.pooling, **own)
-    return PixelModel(model.network, **own)
+        return TrackletModel(model.network, clip=model.clip, pooling=model.pooling, **merged)
+    return PixelModel(model.network, **merged)
 
 
-def _tell(entry: Entry, said: Mapping[str, Any], stated: Mapping[str, Any]) -> None:
-    """Log where an entry or a caller contradicts the format's own file."""
-    for name in said.keys() & stated.keys():
-        if said[name] != stated[name]:
+def _tell(entry: Entry, overrides: Mapping[str, Any], stated: Mapping[str, Any]) -> None:
+    """Log where an entry or a caller contradicts the format's file."""
+    for name in overrides.keys() & stated.keys():
+        if overrides[name] != stated[name]:
             LOG.warning(
                 "%s: %s is %s as the entry says, and %s by its own files",
-                entry.source or entry.name, name, said[name], stated[name],
+                entry.source or entry.name, name, overrides[name], stated[name],
             )  # fmt: skip
 
 
 def _loaded(name: str, path: str | Path, state: Mapping[str, Tensor]) -> nn.Module:
-    """Return a network of as many identities as its checkpoint has, with its weights."""
+    """Build a network with the checkpoint's number of identities, and load the weights."""
     known = MODELS.facts(name).get("parts") if name in MODELS else None
-    parts = {} if known is None else {"parts": known(map(spelled, state))}  # the checkpoint's
+    parts = {} if known is None else {"parts": known(map(spelled, state))}  # as in the checkpoint
     first = build_network(name, **parts)
-    torch.manual_seed(0)  # a classifier that the checkpoint lacks is the same in every load
+    torch.manual_seed(0)  # a classifier missing in the checkpoint is the same in every load
     network = build_network(name, classes=identities(first, state, path), **parts)
     load_weights(network, path, strict=True, state=state)
     return network
 
 
 def fingerprint(network: nn.Module) -> str:
-    """Return the SHA-256 of a network's weights and buffers, whatever file they came from.
+    """Return the SHA-256 of a network's weights and buffers, independent of their file.
 
     Classifiers count, because attacks on training identities depend on them.
     """
@@ -260,15 +264,15 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def build_network(name: str, *, classes: int = 1, **options: Any) -> nn.Module:
-    """Build a network, without weights.
+    """Build a network without weights.
 
     Args:
-        name: of torchreid's model factory or of :data:`torchreid_adv.MODELS`.
-        classes: of its classifier, on which features do not depend.
-        options: further keywords of what builds it.
+        name: in torchreid's model factory or in :data:`torchreid_adv.MODELS`.
+        classes: number of classes, which features do not depend on.
+        options: further keywords of its constructor.
 
     Raises:
-        ConfigError: unknown name.
+        ConfigError: the name is unknown.
     """
     factory = factory_of_networks()
     registered = same_name(name, factory)
@@ -285,7 +289,7 @@ def build_network(name: str, *, classes: int = 1, **options: Any) -> nn.Module:
 
 
 def factory_of_networks() -> dict[str, Any]:
-    """Return what builds torchreid's networks and ours, by name."""
+    """Return the constructors of torchreid's networks and ours, by name."""
     factory = dict(vars(torchreid_module("models"))["__model_factory"])
     factory.update({entry: MODELS.get(entry) for entry in MODELS})
     return factory

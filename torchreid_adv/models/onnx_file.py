@@ -1,4 +1,4 @@
-"""Networks in ONNX files: they answer, and have no gradient."""
+"""Networks in ONNX files, which have no gradient."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _FLOATS = {
 
 
 class OnnxNetwork(BlackBox):
-    """Normalized images (N, 3, H, W) through onnxruntime -> features (N, D), or several results.
+    """Normalized images (N, 3, H, W) through onnxruntime -> features (N, D), or several outputs.
 
     Args:
-        session: of onnxruntime, with one input.
-        beside: files from which it took weights, by name.
+        session: onnxruntime session with one input.
+        beside: name -> content of the external files with weights.
     """
 
     what = "an ONNX file"
@@ -36,37 +36,37 @@ class OnnxNetwork(BlackBox):
         self.session = session
         entry = session.get_inputs()[0]
         self.input, self.dtype = entry.name, _FLOATS[entry.type]
-        self.outputs = [found.name for found in session.get_outputs()]
+        self.outputs = [output.name for output in session.get_outputs()]
         self.further = b"".join(hashlib.sha256(part).digest() for part in beside.values())
 
     @property
     def batch(self) -> int:
-        """How many images the file takes at a time, 0 for any number."""
+        """Fixed batch size of the file, 0 for any."""
         length = next(iter(self.session.get_inputs()[0].shape), None)
         return length if isinstance(length, int) and length > 0 else 0
 
     def forward(self, images: Tensor) -> Tensor | dict[str, Tensor]:
-        """Return what the file answers, on the device of the images: one tensor, or by name."""
+        """Return the file's outputs on the device of the images: one tensor, or by name."""
         pixels = images.detach().to("cpu", self.dtype).contiguous().numpy()
         answers = self.session.run(None, {self.input: pixels})
-        found = {
+        results = {
             name: torch.from_numpy(answer).to(images.device)
             for name, answer in zip(self.outputs, answers, strict=True)
         }
-        return found if len(found) > 1 else next(iter(found.values()))
+        return results if len(results) > 1 else next(iter(results.values()))
 
 
 def read_onnx(path: Path, content: bytes, device: torch.device) -> OnnxNetwork:
-    """Open an ONNX file; weights in other files are read from its own folder.
+    """Open an ONNX file; external weights are read from its folder.
 
     Args:
         path: of the file.
         content: of the file.
-        device: a GPU is used where onnxruntime can.
+        device: a GPU is used if onnxruntime can.
 
     Raises:
-        ConfigError: onnxruntime is not installed, the file is no network of images, or a file with
-            weights is not beside it.
+        ConfigError: onnxruntime is not installed, the file is not a network of images, or an
+            external file with weights is missing.
     """
     try:
         import onnxruntime
@@ -77,19 +77,21 @@ def read_onnx(path: Path, content: bytes, device: torch.device) -> OnnxNetwork:
         ) from error
     beside = external_weights(path, content)
     settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = 4  # what is wrong comes as an error
-    settings.intra_op_num_threads = torch.get_num_threads()  # sums are rounded in their order
-    if beside:  # handed over, so that no file of the working folder is taken for one of them
+    settings.log_severity_level = 4  # problems are raised as errors
+    settings.intra_op_num_threads = torch.get_num_threads()  # the rounding of sums depends on it
+    if beside:  # passed explicitly, so that no file of the working folder is used instead
         names, parts = list(beside), list(beside.values())
         settings.add_external_initializers_from_files_in_memory(names, parts, list(map(len, parts)))
-    wanted = ["CUDAExecutionProvider"] if device.type == "cuda" else []
+    gpu_providers = ["CUDAExecutionProvider"] if device.type == "cuda" else []
     known = onnxruntime.get_available_providers()
-    providers = [one for one in (*wanted, "CPUExecutionProvider") if one in known]
+    providers = [
+        provider for provider in (*gpu_providers, "CPUExecutionProvider") if provider in known
+    ]
     try:
         session = onnxruntime.InferenceSession(content, settings, providers=providers)
-    except Exception as error:  # onnxruntime's own kinds, which share nothing but this
+    except Exception as error:  # onnxruntime's errors have no other common base
         raise ConfigError(
-            f"'{path}' is no ONNX file that onnxruntime {onnxruntime.__version__} reads: "
+            f"'{path}' is not an ONNX file that onnxruntime {onnxruntime.__version__} reads: "
             f"{' '.join(str(error).split())[:200]}"
         ) from error
     _check(path, session)
@@ -100,8 +102,8 @@ def _check(path: Path, session: Any) -> None:
     inputs = session.get_inputs()
     if len(inputs) != 1:
         raise ConfigError(
-            f"'{path}' has the inputs {[one.name for one in inputs]}; write it with the images as "
-            "its one input"
+            f"'{path}' has the inputs {[entry.name for entry in inputs]}; write it with the images "
+            "as its one input"
         )
     if inputs[0].type not in _FLOATS:
         raise ConfigError(f"'{path}' takes {inputs[0].type}; write it in float32")

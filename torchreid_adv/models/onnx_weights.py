@@ -1,4 +1,4 @@
-"""The files beside an ONNX file that hold its weights."""
+"""External files that hold the weights of an ONNX file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from torchreid_adv.errors import ConfigError, printable
 
-_DEEPEST = 64  # graphs in each other
+_DEEPEST = 64  # largest depth of nested graphs
 _ONE_FILE = "write one file with onnx.save(onnx.load(path), path, save_as_external_data=False)"
-# where tensors stand: message -> field number -> message of that field, in ONNX's own schema
+# location of tensors: message -> field number -> message of that field, in ONNX's schema
 _FIELDS: dict[str, dict[int, str]] = {
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
@@ -21,20 +21,20 @@ _FIELDS: dict[str, dict[int, str]] = {
 
 
 def external_weights(path: Path, content: bytes) -> dict[str, bytes]:
-    """Return the content of the files beside an ONNX file in which its weights lie, by name.
+    """Return the content of the external files with the weights of an ONNX file, by name.
 
     Args:
-        path: of the ONNX file; only files in and below its own folder are read.
+        path: path of the ONNX file; only files in and below its folder are read.
         content: of the ONNX file.
 
     Raises:
-        ConfigError: it is no ONNX file, or one of those files is elsewhere or missing.
+        ConfigError: it is not an ONNX file, or an external file is elsewhere or missing.
     """
     try:
         names = list(dict.fromkeys(_locations(memoryview(content), "model", 0)))
     except (ValueError, IndexError) as error:
         raise ConfigError(
-            f"'{path}' is no ONNX file that onnxruntime reads, or is cut off ({error})"
+            f"'{path}' is not an ONNX file that onnxruntime reads, or is cut off ({error})"
         ) from error
     return {name: _read(path, name) for name in names}
 
@@ -63,7 +63,7 @@ def _read(path: Path, name: str) -> bytes:
 
 
 def _locations(message: memoryview, kind: str, depth: int) -> Iterator[str]:
-    """Give the names of external files that a message of ONNX's schema refers to."""
+    """Yield the names of external files that a message of ONNX's schema refers to."""
     if depth > _DEEPEST:
         raise ValueError("it is nested too deep")
     if kind == "tensor":
@@ -89,7 +89,7 @@ def _of_tensor(message: memoryview) -> Iterator[str]:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Give the fields of a protobuf message: number, and bytes or a whole number."""
+    """Yield the fields of a protobuf message: number, and bytes or an integer."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)

@@ -1,4 +1,4 @@
-"""What a network answers, and which part of it are the features."""
+"""The outputs of a network, and which of them are the features."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from torchreid_adv.errors import AdvError, ConfigError, printable
 
 Output = str | int | None
 LOG = logging.getLogger("torchreid_adv")
-_DEEPEST = 3  # dictionaries, lists and objects in each other
+_DEEPEST = 3  # largest depth of nested dictionaries, lists and objects
 
 
 class NetworkError(ConfigError):
-    """A network that fails on the images that it was given."""
+    """The network fails on the given images."""
 
 
 def asked(network: nn.Module, images: Tensor, *further: Any) -> Any:
-    """Return what a network answers, asked in its own precision.
+    """Return the outputs of a network, called in its own precision.
 
     Args:
-        network: called with the images and what follows them.
+        network: the network to call.
         images: normalized, (N, [T,] 3, H, W).
-        further: handed on.
+        further: further arguments of the network.
 
     Returns:
-        its answer; floats are in the precision of the images again.
+        its outputs; floats are in the precision of the images.
 
     Raises:
-        NetworkError: it cannot take them. That memory ran out is raised as it is.
+        NetworkError: the network fails; out-of-memory errors are raised unchanged.
     """
-    own = next((p.dtype for p in network.parameters() if p.is_floating_point()), images.dtype)
+    dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), images.dtype)
     try:
-        answer = network(images.to(own), *further)
+        answer = network(images.to(dtype), *further)
     except AdvError:
         raise
-    except Exception as error:  # whatever a network raises
+    except Exception as error:  # a network may raise anything
         if out_of_memory(error):
             raise
         reason = printable(" ".join(str(error).split())[:200]) or type(error).__name__
@@ -53,51 +53,53 @@ def asked(network: nn.Module, images: Tensor, *further: Any) -> Any:
 
 
 def in_format(answer: Any, dtype: torch.dtype) -> Any:
-    """Return an answer, however its tensors are put together, with its floats in a format."""
+    """Return outputs, in any nesting of containers, with floats in a dtype."""
     if isinstance(answer, Tensor):
         return answer.to(dtype) if answer.is_floating_point() else answer
     return tree_map_only(Tensor, lambda part: in_format(part, dtype), answer)
 
 
 def features_in(answer: Any, output: Output, count: int, *, parts: bool = False) -> Tensor:
-    """Return the features (N, D) in what a network answered.
+    """Return the features (N, D) among a network's outputs.
 
-    Trailing dimensions of 1 are dropped. Without ``output`` the one tensor that can be the
-    features is taken, however deep it lies; the log says which.
+    Trailing dimensions of 1 are dropped. Without ``output`` the only tensor that can be the
+    features is used, at any depth; the log names it.
 
     Args:
         answer: a tensor, or several in a list, tuple, dict or object.
-        output: index, key or path of the features where there are several, such as ``feat`` or
-            ``last_hidden_state.0``; a number behind a tensor (N, T, D) chooses one of its T rows.
+        output: index, key or path of the features if there are several outputs, such as ``feat`` or
+            ``last_hidden_state.0``; a number after a tensor (N, T, D) selects one of its T rows.
         count: N.
-        parts: features of P parts (N, D, P) are expected.
+        parts: expect features of P parts (N, D, P).
 
     Raises:
-        ConfigError: there is no such tensor, or several, and none is chosen.
+        ConfigError: there is no such tensor, or there are several and none is selected.
     """
-    found = _squeezed(_chosen(answer, output, count, 3 if parts else 2))
+    features = _squeezed(_selected(answer, output, count, 3 if parts else 2))
     dims = 3 if parts else 2
-    if found.ndim != dims or len(found) != count or not found.is_floating_point():
-        wanted = f"features are floats ({count}, D), one row for each image"
+    if features.ndim != dims or len(features) != count or not features.is_floating_point():
+        expected = f"features are floats ({count}, D), one row for each image"
         if parts:
-            wanted = f"parts=unit is for floats ({count}, D, P) of P parts"
-        raise ConfigError(f"the network gives {_described(found)}, and {wanted}{_advice(found)}")
-    return found
+            expected = f"parts=unit is for floats ({count}, D, P) of P parts"
+        raise ConfigError(
+            f"the network gives {_described(features)}, and {expected}{_advice(features)}"
+        )
+    return features
 
 
 def joined_parts(features: Tensor) -> Tensor:
-    """Return features of P parts (N, D, P), each made a unit vector, side by side (N, D * P)."""
+    """Return features of P parts (N, D, P), each normalized, concatenated as (N, D * P)."""
     return nn.functional.normalize(features, dim=1).flatten(1)
 
 
-def _squeezed(found: Tensor) -> Tensor:
-    """Return a tensor without dimensions of 1 behind its second one."""
-    while found.ndim > 2 and found.shape[-1] == 1:
-        found = found.squeeze(-1)
-    return found
+def _squeezed(features: Tensor) -> Tensor:
+    """Return a tensor without dimensions of 1 after its second one."""
+    while features.ndim > 2 and features.shape[-1] == 1:
+        features = features.squeeze(-1)
+    return features
 
 
-def _chosen(answer: Any, output: Output, count: int, dims: int) -> Tensor:
+def _selected(answer: Any, output: Output, count: int, dims: int) -> Tensor:
     if output is None:
         return answer if isinstance(answer, Tensor) else _only(answer, count, dims)
     if isinstance(answer, Tensor):
@@ -105,28 +107,30 @@ def _chosen(answer: Any, output: Output, count: int, dims: int) -> Tensor:
             f"output={output!r} chooses one of several results, and the network gives one tensor "
             f"{tuple(answer.shape)}; leave output out"
         )
-    found = _at(answer, output)
-    if found is None:
+    selected = _at(answer, output)
+    if selected is None:
         raise ConfigError(
             f"output={output!r} is not in what the network gives, {_described(answer)}; "
             f"{_how(answer)}"
         )
-    if not isinstance(found, Tensor):
-        raise ConfigError(f"output={output!r} is {_described(found)}, and features are one tensor")
-    return found
+    if not isinstance(selected, Tensor):
+        raise ConfigError(
+            f"output={output!r} is {_described(selected)}, and features are one tensor"
+        )
+    return selected
 
 
 def _at(answer: Any, output: str | int) -> Any:
-    """Return what lies at an index, a key, or a path with dots between; None for nothing."""
+    """Return the value at an index, a key, or a dotted path; None if there is none."""
     whole = _step(answer, output)
     if whole is not None or not isinstance(output, str):
         return whole
-    found = answer
+    value = answer
     for part in output.split("."):
-        found = _step(found, int(part) if part.lstrip("-").isdigit() else part)
-        if found is None:
+        value = _step(value, int(part) if part.lstrip("-").isdigit() else part)
+        if value is None:
             return None
-    return found
+    return value
 
 
 def _step(value: Any, part: str | int) -> Any:
@@ -141,7 +145,7 @@ def _step(value: Any, part: str | int) -> Any:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    """Return what lies in an object, by name."""
+    """Return the fields of an object, by name."""
     if isinstance(value, Mapping):
         return {str(key): part for key, part in value.items()}
     if hasattr(value, "_fields"):  # a named tuple
@@ -152,7 +156,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _leaves(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
-    """Give the tensors in an answer with their paths."""
+    """Yield the tensors among outputs with their paths."""
     if isinstance(value, Tensor):
         yield path, value
     elif depth < _DEEPEST:
@@ -161,10 +165,10 @@ def _leaves(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, T
 
 
 def _only(answer: Any, count: int, dims: int) -> Tensor:
-    """Return the one tensor that can be the features.
+    """Return the only tensor that can be the features.
 
     Raises:
-        ConfigError: there are several, or none.
+        ConfigError: there are several such tensors, or none.
     """
     could_be = {
         path: value
@@ -200,14 +204,14 @@ def _how(answer: Any) -> str:
     )
 
 
-def _advice(found: Tensor) -> str:
-    if found.ndim == 3:
+def _advice(features: Tensor) -> str:
+    if features.ndim == 3:
         return "; features of several parts (N, D, P) take parts='unit', or @parts=unit in an entry"
     return ""
 
 
 def _described(value: Any, depth: int = 0) -> str:
-    """Return what came, with the shapes of its tensors."""
+    """Describe outputs, with the shapes of their tensors."""
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
     kind = type(value).__name__

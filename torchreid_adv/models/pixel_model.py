@@ -1,4 +1,4 @@
-"""PixelModel: a network that takes pixels, so that attacks never see sizes, means or deviations."""
+"""PixelModel: a network that takes pixels; attacks need not know sizes or normalization."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class PixelModel(ImageModel):
     Args:
         network: eval-mode torchreid network, or any module (N, 3, H, W) -> (N, D).
         size: height and width of the network's input.
-        mean: of the training pixels, three numbers in units of ``range``, by red, green, blue.
-        std: of the training pixels, three positive numbers, the same.
-        output: which of several results are the features: an index where the network returns a
-            list or tuple, a key where it returns a dict, a path such as ``last_hidden_state.0``;
-            None = there is one tensor that can be.
-        resize: how images come to that size, see :class:`Preprocessing`.
-        order: of the channels that the network takes, ``rgb`` or ``bgr``.
-        range: pixels are in [0, 1] or in [0, 255] before they are normalized.
+        mean: mean of the training pixels, three numbers in units of ``range``: red, green, blue.
+        std: standard deviation of the training pixels, three positive numbers, likewise.
+        output: selects the features among several outputs: an index if the network returns a list
+            or tuple, a key if it returns a dict, a path such as ``last_hidden_state.0``; None =
+            only one tensor can be the features.
+        resize: how images are resized to that size, see :class:`Preprocessing`.
+        order: order of the network's input channels, ``rgb`` or ``bgr``.
+        range: pixels are in [0, 1] or in [0, 255] before normalization.
         letterbox: keeps the aspect ratio, see :class:`Preprocessing`.
         pad: levels around a letterbox.
         flip: ``sum`` adds the features of the mirrored image.
-        parts: ``unit`` takes features of P parts (N, D, P), each made a unit vector, side by side.
+        parts: ``unit`` takes features of P parts (N, D, P), normalizes and concatenates them.
 
     Raises:
-        ConfigError: a size, mean, std or rule that cannot be used; when it is called, images or an
-            answer of the network that cannot be.
+        ConfigError: a size, mean, std or rule is invalid; in a call, the images or the network's
+            outputs are invalid.
 
     Example:
         >>> model = PixelModel(network, size=(256, 128))
@@ -94,17 +94,17 @@ class PixelModel(ImageModel):
 
     @property
     def resize_name(self) -> str:
-        """How images come to the size, as entries say it."""
+        """The resize to the input size, as entries write it."""
         return "letterbox" if self.preprocessing.letterbox else self.preprocessing.resize
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """What is subtracted from red, green and blue."""
+        """The mean subtracted from red, green and blue."""
         return self.preprocessing.mean
 
     @property
     def std(self) -> tuple[float, ...]:
-        """What red, green and blue are divided by."""
+        """The standard deviation that red, green and blue are divided by."""
         return self.preprocessing.std
 
     def forward(
@@ -119,9 +119,9 @@ class PixelModel(ImageModel):
 
         Args:
             images: (N, 3, H, W) in [0, 1]; tracklets (N, T, 3, H, W) are flattened to N x T.
-            sizes: (N, 2) height and width of each image on the canvas; None = all of it.
-            modality: not used by a network of one modality.
-            labels: ``camera`` and ``view`` (N,), where ``record_labels`` name them.
+            sizes: (N, 2) height and width of each image on the canvas; None = the whole canvas.
+            modality: ignored by a network of one modality.
+            labels: ``camera`` and ``view`` (N,), if ``record_labels`` names them.
         """
         if images.ndim == 5:
             images = images.flatten(0, 1)
@@ -129,44 +129,44 @@ class PixelModel(ImageModel):
         inputs = self.normalize(self.resize(checked(images), sizes))
         return self.ask(inputs, *self._labels(labels, inputs))
 
-    def _labels(self, given: Mapping[str, Tensor], inputs: Tensor) -> list[Tensor]:
-        """Return the labels that the network takes, in its order.
+    def _labels(self, labels: Mapping[str, Tensor], inputs: Tensor) -> list[Tensor]:
+        """Return the labels that the network needs, in its order.
 
         Raises:
-            ConfigError: one that it needs is not given, or is not one number for each image.
+            ConfigError: a required label is missing, or is not one number for each image.
         """
-        found = []
+        tensors = []
         for name in self.record_labels:
-            values = given.get(name)
+            values = labels.get(name)
             if values is None or tuple(values.shape) != (len(inputs),):
                 raise ConfigError(
                     f"this network needs the {name} of each image, as it was loaded with "
                     f"{name}=data; call it with {name}= (N,), or load it with @{name}=0"
                 )
-            found.append(values.to(inputs.device))
-        return found
+            tensors.append(values.to(inputs.device))
+        return tensors
 
     def ask(self, inputs: Tensor, *further: Any) -> Any:
-        """Return the features (N, D) that the network has for normalized inputs (N, ...).
+        """Return the network's features (N, D) for normalized inputs (N, ...).
 
-        A network in train mode answers as it does in training, which is handed on as it is.
+        In train mode the network's outputs are returned unchanged.
         """
         answer = asked(self.network, inputs, *further)
         if self.network.training:
             return answer
-        found = features_in(answer, self.output, len(inputs), parts=self.parts == "unit")
+        features = features_in(answer, self.output, len(inputs), parts=self.parts == "unit")
         if self.flip == "sum":
             mirrored = asked(self.network, inputs.flip(-1), *further)
-            found = found + features_in(
+            features = features + features_in(
                 mirrored, self.output, len(inputs), parts=self.parts == "unit"
             )
-        return joined_parts(found) if self.parts == "unit" else found
+        return joined_parts(features) if self.parts == "unit" else features
 
     def resize(self, images: Tensor, sizes: Tensor | None = None) -> Tensor:
-        """Resize each image from its own size to the network's, near to what is done to files.
+        """Resize each image from its own size to the network's, close to the resize of files.
 
-        Pillow's are antialiased, as files are: a smaller target would sample single pixels and
-        differ from what is scored.
+        Like files, it is antialiased for Pillow's methods: otherwise a smaller target would sample
+        single pixels and differ from what is scored.
         """
         resized = self.preprocessing.resized
         if sizes is None or bool((sizes == sizes.new_tensor(images.shape[-2:])).all()):
@@ -175,11 +175,11 @@ class PixelModel(ImageModel):
         return torch.cat([resized(crop[None]) for crop in crops])
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Scale to the range, subtract the mean, divide by the deviation, order the channels."""
+        """Scale to the range, subtract the mean, divide by the std, order the channels."""
         return self.preprocessing.to_network(images, *self.moments(images))
 
     def settings(self) -> dict[str, Any]:
-        """Return the keywords that make it around another network."""
+        """Return the keywords to build this model around another network."""
         return {
             **self.preprocessing.settings(),
             "output": self.output,
@@ -188,29 +188,28 @@ class PixelModel(ImageModel):
         }
 
     def moments(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation (3, 1, 1) in the format and on the device of a tensor.
+        """Return mean and std (3, 1, 1) with the dtype and device of a tensor.
 
-        Made once for each: a number that goes to a GPU waits until all before it is done there.
+        Cached, because copying a number to a GPU waits for all its pending work.
         """
         key = (like.device, like.dtype, self.mean, self.std)
         if key not in self._moments:
-            with torch.inference_mode(False):  # kept beyond it
+            with torch.inference_mode(False):  # cached beyond inference mode
                 mean, std = (like.new_tensor(v).view(3, 1, 1) for v in (self.mean, self.std))
             self._moments[key] = (mean, std)
         return self._moments[key]
 
     def file_transform(self) -> T.Compose:
-        """Return the source's own test transform: PIL image -> normalized network input.
+        """Return the source's test transform: PIL image -> normalized network input.
 
-        This is what scores use: the resize there rounds to whole levels, the one of
-        :meth:`forward` does not.
+        Scores use it: it resizes to whole levels, which :meth:`forward` does not.
         """
         return self.preprocessing.file_transform()
 
     def of_files(
         self, inputs: Sequence[Tensor], *, modality: Tensor | None = None, **labels: Tensor
     ) -> Tensor:
-        """Return the features (N, D) of what the file transform gave for N images."""
+        """Return the features (N, D) of N outputs of the file transform."""
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
         stacked = torch.stack(list(inputs)).to(device)
         features: Tensor = self.ask(stacked, *self._labels(labels, stacked))
@@ -218,10 +217,10 @@ class PixelModel(ImageModel):
 
 
 def checked(images: Tensor) -> Tensor:
-    """Return images (..., 3, H, W) in [0, 1] as they are.
+    """Check images (..., 3, H, W) in [0, 1] and return them.
 
     Raises:
-        ConfigError: other channels, or whole numbers.
+        ConfigError: the number of channels differs, or pixels are integers.
     """
     if not images.is_floating_point():
         raise ConfigError(

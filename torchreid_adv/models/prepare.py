@@ -1,4 +1,4 @@
-"""A model made ready for many gradients with respect to its input, and left as it was."""
+"""Models prepared for many gradients of their input, and restored afterwards."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ NORMS = (nn.BatchNorm2d, nn.BatchNorm1d)
 
 
 class Ready(nn.Module):
-    """A model that attacks use as it is.
+    """A model that attacks use without further preparation.
 
     Args:
-        model: PixelModel, or a module around some; what it is called with is handed on.
+        model: a PixelModel, or a module around some; it gets all arguments.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -43,16 +43,16 @@ class Ready(nn.Module):
 
 
 class Prepared(Ready):
-    """A frozen, folded copy of a model in eval mode; takes what the model takes.
+    """A frozen copy of a model in eval mode, with folded BatchNorm; same arguments.
 
     Args:
-        model: PixelModel, or a module around some.
+        model: a PixelModel, or a module around some.
         images: (N, [T,] 3, H, W) in [0, 1]; one is used to see which BatchNorm follows which layer.
         precision: ``fp32`` or ``bf16``, the number format inside the networks.
-        graphs: on a GPU, replay passes as CUDA graphs; not where a gradient is differentiated.
+        graphs: on a GPU, replay passes as CUDA graphs; not if a gradient is differentiated again.
 
     Raises:
-        ConfigError: a model that cannot be copied, that fails, or that has no such precision.
+        ConfigError: the model cannot be copied, fails, or does not have this precision.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Prepared(Ready):
         _check_precision(model, precision)
         super().__init__(_copied(model))
         self.model.zero_grad(set_to_none=True)
-        pair = torch.cat([images[:1], images[:1]])  # one image hides layouts that do not fit
+        pair = torch.cat([images[:1], images[:1]])  # a single image hides incompatible layouts
         labels = {k: v.to(images.device) for k, v in any_labels(self.model, 2).items()}
         fold_batchnorm(self.model, pair, **labels)
         formats, layout = [], _layout(images, precision)
@@ -72,7 +72,7 @@ class Prepared(Ready):
         try:
             with torch.no_grad():
                 self.model(pair, **labels)
-        except NetworkError:  # a network that views its maps as rows, such as PCB
+        except NetworkError:  # some networks view their maps as rows, such as PCB
             for part in formats:
                 part.layout(torch.contiguous_format)
         if graphs and images.is_cuda:
@@ -81,26 +81,26 @@ class Prepared(Ready):
 
 
 def _check_precision(model: nn.Module, precision: str) -> None:
-    """Refuse a precision that a model would not compute in."""
+    """Refuse a precision that has no effect on a model."""
     if precision == "fp32":
         return
     parts = [part.network for part in model.modules() if isinstance(part, PixelModel)]
-    what = next(filter(None, map(black_box, parts)), "" if parts else type(model).__name__)
-    if what:
+    reason = next(filter(None, map(black_box, parts)), "" if parts else type(model).__name__)
+    if reason:
         raise ConfigError(
-            f"adv.attack.precision {precision} has no effect on {what}, which computes in its own; "
-            "set adv.attack.precision fp32"
+            f"adv.attack.precision {precision} has no effect on {reason}, which computes in its "
+            "own; set adv.attack.precision fp32"
         )
 
 
 def _layout(images: Tensor, precision: str) -> torch.memory_format:
-    """Return how maps lie: on a GPU only half precision gains by channels that lie last."""
+    """Return the memory layout: on a GPU only half precision gains from channels-last."""
     last = precision != "fp32" or not images.is_cuda
     return torch.channels_last if last else torch.contiguous_format
 
 
 class InFormat(nn.Module):
-    """A network in a number format and a layout of memory; fp32 outside, unless fp64 comes in."""
+    """A network in a number format and memory layout; inputs and outputs stay as they are."""
 
     def __init__(
         self,
@@ -115,15 +115,16 @@ class InFormat(nn.Module):
         self.training = network.training
 
     def layout(self, memory_format: torch.memory_format) -> None:
-        """Lay the weights, and from now on the images, out in a memory format."""
+        """Set the memory format of the weights, and of images from now on."""
         self.memory_format = memory_format
         self.network.to(memory_format=memory_format)
 
     def forward(self, images: Tensor, *further: Any) -> Any:
-        """Return what the network gives, its floats in the format the images came in."""
+        """Return the network's outputs, with the dtype of the images."""
         inside = images.dtype if self.dtype == torch.float32 else self.dtype
-        own = self.memory_format if images.ndim == 4 else torch.contiguous_format  # tracklets
-        answer = self.network(images.to(inside, memory_format=own), *further)
+        is_image = images.ndim == 4  # not tracklets
+        memory_format = self.memory_format if is_image else torch.contiguous_format
+        answer = self.network(images.to(inside, memory_format=memory_format), *further)
         return in_format(answer, images.dtype)
 
 
@@ -131,13 +132,13 @@ class InFormat(nn.Module):
 def prepared(
     model: nn.Module, images: Tensor, *, precision: str = "fp32", graphs: bool = True
 ) -> Iterator[nn.Module]:
-    """Give the prepared form of a model, made now unless it is ready already.
+    """Yield the prepared form of a model, prepared now unless it is already.
 
-    A model that cannot be copied is used itself, in fp32: frozen and in eval mode inside the block,
-    its flags restored after it, also after an error.
+    A model that cannot be copied is used itself, in fp32: frozen and in eval mode inside the block;
+    its flags are restored afterwards, also after an error.
 
     Raises:
-        ConfigError: it cannot be copied, and another precision is asked for; or it fails.
+        ConfigError: the model cannot be copied and another precision is set, or it fails.
     """
     if isinstance(model, Ready):
         yield model
@@ -154,14 +155,14 @@ def prepared(
 
 
 class CopyError(ConfigError):
-    """A model that ``copy.deepcopy`` does not copy."""
+    """``copy.deepcopy`` cannot copy the model."""
 
 
 def _copied(model: nn.Module) -> nn.Module:
     """Return a frozen copy in eval mode."""
     try:
         return copy.deepcopy(model).eval().requires_grad_(False)
-    except Exception as error:  # whatever a part of it raises
+    except Exception as error:  # parts of a model may raise anything
         if out_of_memory(error):
             raise
         reason = " ".join(str(error).split())[:120] or type(error).__name__
@@ -174,7 +175,7 @@ def _copied(model: nn.Module) -> nn.Module:
 
 @contextlib.contextmanager
 def frozen(model: nn.Module) -> Iterator[nn.Module]:
-    """Freeze a model's weights and set it to eval mode, then put every flag back."""
+    """Freeze a model's weights and set eval mode; restore every flag afterwards."""
     training = [(module, module.training) for module in model.modules()]
     needing = [(weight, weight.requires_grad) for weight in model.parameters()]
     try:
@@ -187,14 +188,14 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def fold_batchnorm(model: nn.Module, images: Tensor, **labels: Tensor) -> int:
-    """Fold eval-mode BatchNorm into the layer before it, in place, where that changes nothing.
+    """Fold eval-mode BatchNorm into the layer before it, in place, if that changes nothing.
 
-    The pairs are found by watching one forward pass: a BatchNorm whose input is the very output of
-    a convolution or linear layer, each called once. A model whose features then differ (the output
-    had a second reader) is put back as it was.
+    The pairs are found in one forward pass: a BatchNorm whose input is exactly the output of a
+    convolution or linear layer, each called once. If the model's features then differ (the output
+    was also used elsewhere), the model is restored.
 
     Returns:
-        how many were folded.
+        number of folded BatchNorms.
     """
     before, pairs = _watch(model, images, labels)
     homes = {
@@ -221,7 +222,7 @@ def _watch(
     model: nn.Module, images: Tensor, labels: dict[str, Tensor]
 ) -> tuple[Tensor, list[tuple[nn.Module, nn.Module]]]:
     outputs: dict[int, nn.Module] = {}
-    alive: list[Tensor] = []  # keeps ids from being used again
+    alive: list[Tensor] = []  # keeps ids from being reused
     calls: dict[nn.Module, int] = {}
     pairs: list[tuple[nn.Module, nn.Module]] = []
 

@@ -1,8 +1,8 @@
-"""Preprocessing: what a network was tested with, as it is done to files and as a gradient sees it.
+"""Preprocessing of a network's input, for files and in a differentiable form.
 
-Both forms are written down by themselves. The one of files works on whole levels, exactly as the
-source does it, and is what scores use; the other one is differentiable and differs from it by the
-rounding of the first.
+The two forms are independent. The one for files works on whole levels, exactly as in the source,
+and is used for scores; the other one is differentiable and differs from it by the rounding of the
+first.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ RANGES = (1, LEVELS)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resize, range, normalization and order of channels, in this order.
+    """Resize, range, normalization and channel order, in this order.
 
     Args:
         size: height and width of the network's input.
-        mean: of red, green and blue, whatever the order; in units of ``range``.
-        std: of red, green and blue, positive, in units of ``range``.
-        resize: a key of :data:`RESIZES`: ``pillow`` (bilinear, as torchvision and torchreid),
+        mean: mean of red, green and blue, in any channel order; in units of ``range``.
+        std: standard deviation of red, green and blue, positive, in units of ``range``.
+        resize: a key of :data:`RESIZES`: ``pillow`` (bilinear, as in torchvision and torchreid),
             ``bicubic`` (Pillow's), ``cv2`` and ``cv2_cubic`` (OpenCV's INTER_LINEAR and
             INTER_CUBIC, without antialiasing), ``none`` (images have the size already).
-        order: of the channels that the network takes, ``rgb`` or ``bgr``.
-        range: pixels are in [0, 1] or in [0, 255] before they are normalized.
-        letterbox: the aspect ratio is kept and the rest filled: ``""`` (it is not), ``center`` or
-            ``corner`` (the image is at the top left).
-        pad: level of red, green and blue in the rest, 0 to 255.
+        order: order of the network's input channels, ``rgb`` or ``bgr``.
+        range: pixels are in [0, 1] or in [0, 255] before normalization.
+        letterbox: keep the aspect ratio and fill the rest: ``""`` (off), ``center`` or ``corner``
+            (the image is at the top left).
+        pad: level of red, green and blue in the filled area, 0 to 255.
 
     Raises:
-        ConfigError: a value that cannot be used.
+        ConfigError: a value is invalid.
     """
 
     size: tuple[int, int] = (256, 128)
@@ -85,10 +85,10 @@ class Preprocessing:
         return FileResize(self.size, self.resize, letterbox=self.letterbox, pad=self.pad)
 
     def to_network(self, images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-        """Return the network's input of resized images (..., 3, h, w) in [0, 1].
+        """Return the network's input for resized images (..., 3, h, w) in [0, 1].
 
         Args:
-            images: red, green, blue; they are left as they are.
+            images: red, green, blue; they are not changed.
             mean: (3, 1, 1), on their device.
             std: (3, 1, 1), on their device.
         """
@@ -107,7 +107,7 @@ class Preprocessing:
         return T.Compose([*steps, Reversed()] if self.order == "bgr" else steps)
 
     def settings(self) -> dict[str, Any]:
-        """Return the arguments that make it."""
+        """Return the arguments to rebuild it."""
         return asdict(self)
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
 """Networks in TorchScript and torch.export files, which are programs: loading one runs it.
 
-Nothing is taken for one of these by its suffix; whoever names the format says that the file is to
-be trusted. Of an exported program what would be unpickled freely is refused, which makes it no
-less of a program.
+A file is never treated as one of these because of its suffix: whoever names the format declares
+that the file can be trusted. Exported programs with freely unpickled objects are refused, but they
+are still programs.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from torch import nn
 
 from torchreid_adv.errors import ConfigError
 
-_RAW = ("weight_", "tensor_")  # members that torch reads as numbers, unless they say otherwise
+_RAW = ("weight_", "tensor_")  # archive members that torch reads as raw numbers by default
 _CONFIG = "_config.json"
 
 
 def read_torchscript(path: Path, content: bytes, device: torch.device) -> nn.Module:
-    """Load what ``torch.jit.save`` wrote.
+    """Load a file of ``torch.jit.save``.
 
     Args:
         path: of the file, for messages.
         content: of the file.
-        device: to load it to.
+        device: where to load it.
 
     Raises:
-        ConfigError: it is no TorchScript file.
+        ConfigError: it is not a TorchScript file.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that torch.export is newer
+            warnings.simplefilter("ignore")  # warns that torch.export is newer
             network: nn.Module = torch.jit.load(io.BytesIO(content), map_location=device)
     except Exception as error:
         raise _unreadable(path, "TorchScript file, as torch.jit.save writes", error) from error
@@ -46,15 +46,15 @@ def read_torchscript(path: Path, content: bytes, device: torch.device) -> nn.Mod
 
 
 def read_exported(path: Path, content: bytes, device: torch.device) -> nn.Module:
-    """Load what ``torch.export.save`` wrote.
+    """Load a file of ``torch.export.save``.
 
     Args:
         path: of the file, for messages.
         content: of the file.
-        device: to put its weights on.
+        device: where to put its weights.
 
     Raises:
-        ConfigError: it is no exported program, or holds pickled objects.
+        ConfigError: it is not an exported program, or holds pickled objects.
     """
     kind = "exported program, as torch.export.save writes"
     try:
@@ -85,7 +85,7 @@ def _beyond_tensors(content: bytes) -> list[str]:
             raise ValueError("it is another archive")
         raw: set[str] = set()
         pickled: set[str] = set()
-        for name in [one for one in known if one.endswith(_CONFIG)]:
+        for name in [member for member in known if member.endswith(_CONFIG)]:
             folder = name.rpartition("/")[0]
             for payload in json.loads(archive.read(known[name]))["config"].values():
                 file = str(payload["path_name"])
@@ -107,7 +107,7 @@ def _tensors(content: bytes) -> bool:
 
 @contextlib.contextmanager
 def _silent(name: str) -> Iterator[None]:
-    """Keep a logger from saying what comes as an error."""
+    """Silence a logger about problems that are raised as errors."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

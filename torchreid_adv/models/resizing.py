@@ -1,4 +1,4 @@
-"""Resizing as Pillow and OpenCV do it: to whole levels of files, and as a gradient sees it."""
+"""Resizing as in Pillow and OpenCV: of files to whole levels, and differentiable."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torchreid_adv.errors import ConfigError, DataError
 
 _PILLOW = {"pillow": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 _OPENCV = {"cv2": cv2.INTER_LINEAR, "cv2_cubic": cv2.INTER_CUBIC}
-# name -> the nearest interpolation of torch, whether it is antialiased, whether it overshoots
+# name -> torch's nearest interpolation, whether it is antialiased, whether it overshoots
 RESIZES: dict[str, tuple[str, bool, bool]] = {
     "pillow": ("bilinear", True, False),
     "bicubic": ("bicubic", True, True),
@@ -31,13 +31,13 @@ RESIZES: dict[str, tuple[str, bool, bool]] = {
 class Resize:
     """Images (N, 3, H, W) in [0, 1] -> (N, 3, h, w), differentiable.
 
-    Pillow's bicubic goes over the width and the height one after the other, and clamps after each;
-    in one pass, or in the other order, single pixels would be up to 29 levels away from it.
+    Pillow's bicubic resizes width and height one after the other, and clamps after each; in one
+    pass, or in the other order, single pixels would differ by up to 29 levels.
 
     Args:
         size: height and width.
         name: a key of :data:`RESIZES`.
-        letterbox: where an image that keeps its aspect ratio is put, ``center`` or ``corner``.
+        letterbox: position of the image if the aspect ratio is kept, ``center`` or ``corner``.
         pad: levels of red, green and blue around it.
     """
 
@@ -51,7 +51,7 @@ class Resize:
         """Return the resized images.
 
         Raises:
-            ConfigError: ``none``, and images of another size.
+            ConfigError: the method is ``none``, and images have another size.
         """
         height, width = images.shape[-2:]
         if self.letterbox:
@@ -65,8 +65,10 @@ class Resize:
         if not mode:
             raise ConfigError(_unequal(images.shape[-2:], size))
         if self.name == "bicubic":
-            own = int(images.shape[-2]), int(images.shape[-1])
-            return _two_passes(images, size, width_first=pillow_starts_with_width(own, size))
+            current_size = int(images.shape[-2]), int(images.shape[-1])
+            return _two_passes(
+                images, size, width_first=pillow_starts_with_width(current_size, size)
+            )
         resized = F.interpolate(images, size, mode=mode, antialias=antialias, align_corners=False)
         return resized.clamp(0, 1) if overshoots else resized
 
@@ -79,7 +81,7 @@ class Resize:
 
 
 def _two_passes(images: Tensor, size: tuple[int, int], *, width_first: bool) -> Tensor:
-    """Return images resized over one side and then over the other, clamped after each."""
+    """Resize images along one side and then the other, clamped after each."""
     between = (images.shape[-2], size[1]) if width_first else (size[0], images.shape[-1])
     for target in (between, size):
         images = F.interpolate(
@@ -90,14 +92,14 @@ def _two_passes(images: Tensor, size: tuple[int, int], *, width_first: bool) -> 
 
 @functools.lru_cache(maxsize=65536)
 def pillow_starts_with_width(size: tuple[int, int], target: tuple[int, int]) -> bool:
-    """Return whether Pillow's bicubic goes over the width of an image of a size first.
+    """Tell whether Pillow's bicubic resizes the width of an image of a size first.
 
-    Up to Pillow 12 it always does; later versions choose by sizes. It is asked for a black and
-    white pattern, which shows the order.
+    Up to Pillow 12 it always does; later versions choose by sizes. A black and white pattern
+    reveals the order.
 
     Args:
         size: height and width of the image.
-        target: height and width that it is resized to.
+        target: height and width of the result.
     """
     pattern = np.random.default_rng(0).integers(0, 2, (*size, 3), dtype=np.uint8) * np.uint8(LEVELS)
     theirs = Image.fromarray(pattern).resize(target[::-1], Image.Resampling.BICUBIC)
@@ -112,7 +114,7 @@ def pillow_starts_with_width(size: tuple[int, int], target: tuple[int, int]) -> 
 
 
 class FileResize:
-    """PIL image -> PIL image of another size, as Pillow or OpenCV does it; picklable.
+    """PIL image -> PIL image of another size, resized by Pillow or OpenCV; picklable.
 
     Args:
         size: height and width.
@@ -131,7 +133,7 @@ class FileResize:
         """Return the resized image.
 
         Raises:
-            DataError: ``none``, and an image of another size.
+            DataError: the method is ``none``, and the image has another size.
         """
         if not self.letterbox:
             return self._to(image, self.size)
@@ -142,15 +144,15 @@ class FileResize:
         return canvas
 
     def levels(self, pixels: np.ndarray) -> np.ndarray:
-        """Return uint8 pixels (h, w, 3), resized from (H, W, 3); those of the size as they are."""
+        """Return uint8 pixels (h, w, 3), resized from (H, W, 3); unchanged if of that size."""
         if pixels.shape[:2] == self.size:
             return pixels
         return np.array(self(Image.fromarray(pixels)))
 
     def facts(self) -> dict[str, Any]:
-        """Return how it resizes, as keywords; none for Pillow's bilinear, which torchreid uses."""
-        own: dict[str, Any] = {} if self.name == "pillow" else {"resize": self.name}
-        return own | ({"letterbox": self.letterbox, "pad": self.pad} if self.letterbox else {})
+        """Return the resize method as keywords; none for Pillow's bilinear, torchreid's default."""
+        keywords: dict[str, Any] = {} if self.name == "pillow" else {"resize": self.name}
+        return keywords | ({"letterbox": self.letterbox, "pad": self.pad} if self.letterbox else {})
 
     def _to(self, image: Any, size: tuple[int, int]) -> Any:
         if self.name in _OPENCV:
@@ -166,8 +168,8 @@ class FileResize:
 def fitted(inside: Sequence[int], size: Sequence[int], letterbox: str) -> tuple[int, int]:
     """Return the largest height and width of an image's aspect ratio that fit into a size.
 
-    Sizes are cut to whole pixels for ``center``, as boxmot does, and rounded for ``corner``, as
-    Roboflow's reid does.
+    Sizes are truncated to whole pixels for ``center``, as in boxmot, and rounded for ``corner``, as
+    in Roboflow's reid.
     """
     scale = min(size[0] / inside[0], size[1] / inside[1])
     whole = round if letterbox == "corner" else int
@@ -180,8 +182,8 @@ def _place(inside: Sequence[int], size: Sequence[int], letterbox: str) -> tuple[
     return (size[0] - inside[0]) // 2, (size[1] - inside[1]) // 2
 
 
-def _unequal(found: Sequence[int], size: Sequence[int]) -> str:
+def _unequal(actual: Sequence[int], size: Sequence[int]) -> str:
     return (
-        f"an image has {found[0]}x{found[1]} pixels, and resize=none takes {size[0]}x{size[1]} "
+        f"an image has {actual[0]}x{actual[1]} pixels, and resize=none takes {size[0]}x{size[1]} "
         "only; choose a resize"
     )

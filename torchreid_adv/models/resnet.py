@@ -1,4 +1,4 @@
-"""The ResNet below re-ID heads: last stride, IBN, non-local blocks, weights of ImageNet."""
+"""The ResNet below re-ID heads: last stride, IBN, non-local blocks, ImageNet weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torchreid_adv.integration.downloads import published_weights
 RESNET50 = (3, 4, 6, 3)
 RESNET101 = (3, 4, 23, 3)
 
-# published files, whose names end with the start of their SHA-256
+# published files; their names end with the start of their SHA-256
 WEIGHTS = {
     "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
     "resnet101_ibn_a": "https://github.com/XingangPan/IBN-Net/releases/download/v1.0/"
@@ -28,16 +28,16 @@ _STAGES = ("layer1", "layer2", "layer3", "layer4")
 class Trunk(ResNet):
     """torchvision's bottleneck ResNet up to its last feature maps.
 
-    Tensors have torchvision's names, so that weights of ImageNet fit; a non-local block is below
-    ``attention`` and changes nothing until it is trained.
+    Tensors have torchvision's names, so that ImageNet weights fit; non-local blocks are below
+    ``attention`` and change nothing until they are trained.
 
     Args:
         layers: blocks in each of the four stages.
-        last_stride: of the last stage; 1 doubles height and width of the maps.
+        last_stride: stride of the last stage; 1 doubles height and width of the maps.
         ibn: IBN-a: the first norm of each block of stages 1 to 3 normalizes half of the channels by
             image (Pan et al., Two at Once, 2018).
-        non_local: how many of each stage's last blocks have a non-local block behind them.
-        width: of the 3x3 convolutions in the first stage; 64 in ResNet-50.
+        non_local: number of each stage's last blocks that are followed by a non-local block.
+        width: channels of the 3x3 convolutions in the first stage; 64 in ResNet-50.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Trunk(ResNet):
         return maps
 
     def stages(self, maps: Tensor) -> Tensor:
-        """Return the last maps of those that :meth:`stem` gives."""
+        """Return the last maps, given the output of :meth:`stem`."""
         for stage in _STAGES:
             maps = self._stage(stage, maps)
         return maps
@@ -99,37 +99,37 @@ class Trunk(ResNet):
 
 
 def load_imagenet(trunk: Trunk, name: str) -> None:
-    """Put the published weights of ImageNet into a trunk; nothing is fetched.
+    """Load published ImageNet weights into a trunk; nothing is downloaded.
 
     Args:
-        trunk: of that network; its non-local blocks stay as they are.
+        trunk: a trunk of that network; its non-local blocks are not changed.
         name: key of ``WEIGHTS``.
 
     Raises:
-        ConfigError: they are not where torch's hub keeps them, or do not fit.
+        ConfigError: they are not in torch's hub folder, or do not fit.
     """
     state = read_checkpoint(published_weights(WEIGHTS[name]))
-    found = trunk.load_state_dict(
+    incompatible = trunk.load_state_dict(
         {key: value for key, value in state.items() if not key.startswith("fc.")}, strict=False
     )
-    lost = [key for key in found.missing_keys if not key.startswith("attention.")]
+    lost = [key for key in incompatible.missing_keys if not key.startswith("attention.")]
     lost = [key for key in lost if not key.endswith("num_batches_tracked")]
-    if lost or found.unexpected_keys:
+    if lost or incompatible.unexpected_keys:
         raise ConfigError(
             f"the weights of ImageNet for {name} do not fit this network, for example "
-            f"{[*lost, *found.unexpected_keys][0]}; set model.pretrained False"
+            f"{[*lost, *incompatible.unexpected_keys][0]}; set model.pretrained False"
         )
 
 
 class GeM(nn.Module):
-    """Generalized mean over all places: (mean of x^p)^(1/p) per channel, p learned.
+    """Generalized mean over all positions: (mean of x^p)^(1/p) per channel, with learned p.
 
     Radenovic et al., Fine-tuning CNN Image Retrieval with No Human Annotation, 2018, eq. 3. p = 1
     is average pooling, a large p max pooling.
 
     Args:
-        p: where the exponent starts.
-        smallest: what values are raised to, so that powers have gradients.
+        p: initial exponent.
+        smallest: lower limit of the values, so that powers have gradients.
     """
 
     def __init__(self, p: float = 3.0, smallest: float = 1e-6) -> None:
@@ -146,14 +146,14 @@ class GeM(nn.Module):
 
 
 class NonLocal(nn.Module):
-    """Adds to each place what all places say to it: x_i + W sum_j (theta_i . phi_j) g_j / places.
+    """Adds a sum over all positions to each one: x_i + W sum_j (theta_i . phi_j) g_j / positions.
 
     Wang et al., Non-local Neural Networks, 2018, eqs. 1, 4 and 6, in the dot product form that AGW
     (Ye et al., Deep Learning for Person Re-identification: A Survey and Outlook, 2021) uses. The
-    norm behind W starts at zero: the block changes nothing until it is trained.
+    norm after W starts at zero: the block changes nothing until it is trained.
 
     Args:
-        channels: C of the maps; half of them inside.
+        channels: C of the maps; half of them are used inside.
     """
 
     def __init__(self, channels: int) -> None:
@@ -175,10 +175,10 @@ class NonLocal(nn.Module):
 
 
 class InstanceBatchNorm(nn.Module):
-    """IBN-a's norm: the first half of the channels by image, the others by batch.
+    """IBN-a's norm: the first half of the channels per image, the others per batch.
 
     Pan et al., Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net, 2018. The
-    names of its parts are those in the published weights.
+    names of its parts match the published weights.
 
     Args:
         channels: C of the maps.
@@ -192,14 +192,14 @@ class InstanceBatchNorm(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps (N, C, H, W) of the same shape."""
-        first, rest = maps[:, : self.by_image], maps[:, self.by_image :]
-        return torch.cat([self.IN(first.contiguous()), self.BN(rest.contiguous())], dim=1)
+        first, by_batch = maps[:, : self.by_image], maps[:, self.by_image :]
+        return torch.cat([self.IN(first.contiguous()), self.BN(by_batch.contiguous())], dim=1)
 
 
 class NeckNorm(nn.BatchNorm1d):
     """BNNeck's norm, whose shift stays zero (Luo et al., Bag of Tricks, 2019, section 3.6).
 
-    The shift is a buffer, because torchreid opens every parameter for training in each epoch.
+    The shift is a buffer, because torchreid makes every parameter trainable in each epoch.
     """
 
     def __init__(self, features: int) -> None:

@@ -1,4 +1,4 @@
-"""ResNets below the heads of other projects, built to fit the names in a checkpoint."""
+"""ResNets below the heads of other projects, built from the tensor names in a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 class Stages(ResNet):
-    """torchvision's ResNet up to its last maps, under the names that re-ID projects keep.
+    """torchvision's ResNet up to its last maps, with the names used by re-ID projects.
 
     Args:
         layers: blocks in each of the four stages.
-        bottleneck: blocks of three convolutions; else of two.
-        last_stride: of the last stage.
+        bottleneck: blocks of three convolutions; otherwise of two.
+        last_stride: stride of the last stage.
         ibn: the first norm of each block of stages 1 to 3 normalizes half of the channels by image.
-        relu: behind the first norm; the strong baseline and AGW leave it out.
-        non_local: how many of each stage's last blocks have a non-local block behind them, as
+        relu: after the first norm; the strong baseline and AGW omit it.
+        non_local: number of each stage's last blocks that are followed by a non-local block, named
             ``NL_1`` to ``NL_4``.
     """
 
@@ -69,9 +69,9 @@ class Stages(ResNet):
 
 
 class NarrowNonLocal(NonLocal):
-    """A non-local block of one inner channel, as the code of AGW has it.
+    """A non-local block with a single inner channel, as in the code of AGW.
 
-    Its paper has half of the channels; the published weights are of this one.
+    The paper uses half of the channels; the published weights have one.
 
     Args:
         channels: C of the maps.
@@ -97,29 +97,33 @@ class NarrowNonLocal(NonLocal):
 def stages_of(
     names: Iterable[str], prefix: str, *, last_stride: int = 1, relu: bool | None = None
 ) -> Stages:
-    """Build the ResNet that a checkpoint is of.
+    """Build the ResNet of a checkpoint.
 
     Args:
-        names: of its tensors, without wrappers.
+        names: names of its tensors, without wrappers.
         prefix: before ``layer1``, such as ``base.``.
-        last_stride: of the last stage, which no checkpoint says.
-        relu: behind the first norm; None = where the network has IBN, as in the strong baseline.
+        last_stride: stride of the last stage, which no checkpoint records.
+        relu: after the first norm; None = if the network has IBN, as in the strong baseline.
 
     Raises:
-        ConfigError: it is another network.
+        ConfigError: the checkpoint is of another network.
     """
-    own = [name[name.index(prefix) + len(prefix) :] for name in names if prefix in name]
-    found = [re.match(r"layer([1-4])\.(\d+)\.(.+)", name) for name in own]
-    blocks = [(int(m[1]), int(m[2]), m[3]) for m in found if m]
+    backbone_names = [name[name.index(prefix) + len(prefix) :] for name in names if prefix in name]
+    matches = [re.match(r"layer([1-4])\.(\d+)\.(.+)", name) for name in backbone_names]
+    blocks = [(int(m[1]), int(m[2]), m[3]) for m in matches if m]
     counts = [1 + max((b for s, b, _ in blocks if s == n), default=-1) for n in (1, 2, 3, 4)]
-    inside = {rest for _, _, rest in blocks}
-    if not all(counts) or "conv1.weight" not in own or any("se_module" in r for r in inside):
+    inside = {suffix for _, _, suffix in blocks}
+    if (
+        not all(counts)
+        or "conv1.weight" not in backbone_names
+        or any("se_module" in r for r in inside)
+    ):
         raise ConfigError(
-            "its backbone is no ResNet (with or without IBN-a): SE and other variants come in by a "
-            "function of yours, as python:module:function"
+            "its backbone is not a ResNet (with or without IBN-a): SE and other variants come in "
+            "by a function of yours, as python:module:function"
         )
     ibn = "bn1.IN.weight" in inside
-    behind = {".".join(name.split(".")[:2]) for name in own if name.startswith("NL_")}
+    behind = {".".join(name.split(".")[:2]) for name in backbone_names if name.startswith("NL_")}
     non_local = [sum(name.startswith(f"NL_{s}.") for name in behind) for s in range(1, 5)]
     return Stages(
         counts,
@@ -132,10 +136,10 @@ def stages_of(
 
 
 class Pooled(nn.Module):
-    """Generalized mean of maps as other projects write it, with one exponent in ``p``.
+    """Generalized mean of maps as written in other projects, with one exponent in ``p``.
 
     Args:
-        p: where the exponent starts.
+        p: initial exponent.
     """
 
     def __init__(self, p: float = 3.0) -> None:

@@ -1,4 +1,4 @@
-"""Models named in a config: ``label=name@HEIGHTxWIDTH@MEAN/STD:weights``."""
+"""Models in a config: ``label=name@HEIGHTxWIDTH@MEAN/STD:weights``."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from torchreid_adv.models.pixel_model import PixelModel
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model that a config names.
+    """A model in a config.
 
     Args:
-        label: how tables call it.
+        label: its name in tables.
         name: in torchreid's model factory, or a format of :data:`torchreid_adv.LOADERS`.
-        weights: checkpoint, or what the format takes, such as ``cfg.yml:file``; '' = to be trained.
-        size: height and width of its input; None = those of the format's file, or the config.
-        normalization: mean and std of its input, each of one number or three; None = the same.
-        options: further ones that the entry says, as pairs, see :func:`parse_entry`.
+        weights: checkpoint, or the source of the format, such as ``cfg.yml:file``; '' = untrained.
+        size: height and width of its input; None = from the format's file, or the config.
+        normalization: mean and std of its input, each of one number or three; None = likewise.
+        options: further options of the entry, as pairs, see :func:`parse_entry`.
     """
 
     label: str
@@ -43,7 +43,7 @@ class ModelSpec:
 
     @property
     def entry(self) -> str:
-        """How a config writes it, see :func:`parse_models`."""
+        """The form in a config, see :func:`parse_models`."""
         weights = f":{self.weights}" if self.weights else ""
         return f"{self.label}={written(self.name, self.parts)}{weights}"
 
@@ -55,20 +55,20 @@ class ModelSpec:
         device: str | None = None,
         resize: str = "pillow",
     ) -> PixelModel:
-        """Load it; size, mean, std and resize hold where neither it nor its file says any."""
+        """Load it; size, mean, std and resize apply if neither entry nor file sets them."""
         settings: dict[str, Any] = {"size": size, "mean": mean, "std": std, "resize": resize}
         return load_entry(self.parts, device=device, **settings)
 
 
 def parse_models(entries: Sequence[str], *, trained: bool | None = True) -> list[ModelSpec]:
-    """Return the models of a list, for example ``['resnet50:a.pth', 'ha=hacnn@160x64:b.pth']``.
+    """Parse a list of models, for example ``['resnet50:a.pth', 'ha=hacnn@160x64:b.pth']``.
 
     Args:
-        entries: as the config has them.
-        trained: each has weights; False = none has; None = as they come.
+        entries: entries as in a config.
+        trained: each must have weights; False = none may have; None = either.
 
     Raises:
-        ConfigError: an entry of another form, or a label that two of them have.
+        ConfigError: an entry is invalid, or two have the same label.
     """
     specs = [_parse(entry, trained) for entry in entries]
     labels = [spec.label for spec in specs]
@@ -95,5 +95,5 @@ def _parse(text: str, trained: bool | None) -> ModelSpec:
 
 
 def _own_label(text: str, entry: Entry) -> str:
-    """Return how a model without a label is called: by its name, or by its file alone."""
+    """Return the name of a model without a label: its name, or its file if that is all."""
     return re.sub(r"[^\w.+*-]", "_", Path(text).name) if text == entry.source else entry.name

@@ -1,4 +1,4 @@
-"""What an entry, or a module itself, states of the images that a network takes."""
+"""The input settings of a network that an entry, or a module itself, states."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.entries import Entry, three
 from torchreid_adv.registry import LOADERS
 
-# options that every network takes; further ones are named by a format where it is registered
+# options of every network; formats declare further options at registration
 COMMON = (
     "resize", "order", "range", "pad", "corner", "take", "flip", "parts", "weights", "batch",
 )  # fmt: skip
@@ -19,50 +19,50 @@ INTERPOLATIONS = {"bilinear": "pillow", "bicubic": "bicubic"}
 
 
 def check_options(entry: Entry, loader: str | None) -> None:
-    """Refuse options that a format, or a network of torchreid, has no use for.
+    """Refuse options that a format, or a network of torchreid, does not support.
 
     Args:
-        entry: that says them.
+        entry: the entry with the options.
         loader: the format's registered name; None = a network of torchreid or of this package.
 
     Raises:
-        ConfigError: with the first such option, and those that it takes.
+        ConfigError: the error names the first such option, and the supported ones.
     """
-    own = () if loader is None else LOADERS.facts(loader).get("options", ())
-    foreign = [name for name in entry.options if name not in (*COMMON, *own)]
+    format_options = () if loader is None else LOADERS.facts(loader).get("options", ())
+    foreign = [name for name in entry.options if name not in (*COMMON, *format_options)]
     if loader is not None and not LOADERS.facts(loader).get("weights"):
         foreign += [name for name in entry.options if name == "weights"]
     if foreign:
-        known = ", ".join((*COMMON, *own))
+        known = ", ".join((*COMMON, *format_options))
         raise ConfigError(f"'{entry.name}' takes no option '{foreign[0]}', only: {known}")
 
 
-def said_by(entry: Entry) -> dict[str, Any]:
-    """Return the settings of a PixelModel that an entry says.
+def settings_of_entry(entry: Entry) -> dict[str, Any]:
+    """Return the settings of a PixelModel in an entry.
 
     Raises:
-        ConfigError: a pad that is no level, or a corner without a letterbox.
+        ConfigError: pad is not a level, or corner is set without a letterbox.
     """
     options = dict(entry.options)
-    said: dict[str, Any] = {} if entry.size is None else {"size": entry.size}
+    settings: dict[str, Any] = {} if entry.size is None else {"size": entry.size}
     if entry.normalization:
-        said["mean"], said["std"] = map(three, entry.normalization)
+        settings["mean"], settings["std"] = map(three, entry.normalization)
     if options.get("resize") == "letterbox":
-        said["letterbox"] = "corner" if options.get("corner") == "yes" else "center"
+        settings["letterbox"] = "corner" if options.get("corner") == "yes" else "center"
     elif "resize" in options:
-        said |= {"resize": options["resize"], "letterbox": ""}
+        settings |= {"resize": options["resize"], "letterbox": ""}
     elif "corner" in options:
-        said["letterbox"] = "corner" if options["corner"] == "yes" else "center"
+        settings["letterbox"] = "corner" if options["corner"] == "yes" else "center"
     if "range" in options:
-        said["range"] = int(options["range"])
-        if said["range"] == LEVELS and not entry.normalization:
-            said |= {"mean": (0.0,) * 3, "std": (1.0,) * 3}
+        settings["range"] = int(options["range"])
+        if settings["range"] == LEVELS and not entry.normalization:
+            settings |= {"mean": (0.0,) * 3, "std": (1.0,) * 3}
     if "pad" in options:
-        said["pad"] = _levels(options["pad"])
-    said |= {name: options[name] for name in ("order", "flip", "parts") if name in options}
+        settings["pad"] = _levels(options["pad"])
+    settings |= {name: options[name] for name in ("order", "flip", "parts") if name in options}
     if "take" in options:
-        said["output"] = _path(options["take"])
-    return said
+        settings["output"] = _path(options["take"])
+    return settings
 
 
 def _levels(text: str) -> tuple[int, ...]:
@@ -77,9 +77,9 @@ def _path(text: str) -> str | int:
 
 
 def known_settings(module: Any) -> dict[str, Any]:
-    """Return the settings of a PixelModel that a module says itself, {} where it says none.
+    """Return the settings of a PixelModel that a module knows itself, or {}.
 
-    Networks of timm do, in ``pretrained_cfg``: an input size, mean, std and an interpolation.
+    Networks of timm have them in ``pretrained_cfg``: input size, mean, std and interpolation.
     """
     config = getattr(module, "pretrained_cfg", None)
     if not isinstance(module, nn.Module) or not isinstance(config, dict):

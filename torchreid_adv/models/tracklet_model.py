@@ -20,15 +20,15 @@ class TrackletModel(PixelModel):
     """Crop, resize, normalize, network: tracklets in [0, 1] -> one feature each (N, D).
 
     Args:
-        network: (N, T, 3, H, W), modality (N,) -> (N, D); with ``pooling``, one of images.
-        clip: frames that the network takes at a time; features of a longer tracklet's clips are
-            averaged. 0 = all frames are one clip.
-        pooling: features of single frames are pooled as torchreid's video engines do, ``avg`` or
+        network: (N, T, 3, H, W), modality (N,) -> (N, D); with ``pooling``, a network of images.
+        clip: frames that the network takes at a time; features of the clips of a longer tracklet
+            are averaged. 0 = all frames are one clip.
+        pooling: features of single frames are pooled as in torchreid's video engines, ``avg`` or
             ``max``; "" = the network takes tracklets.
         settings: ``size``, ``mean``, ``std``, ``output``..., see :class:`PixelModel`.
 
     Raises:
-        ConfigError: an unknown pooling, or a setting that cannot be used.
+        ConfigError: the pooling is unknown, or a setting is invalid.
 
     Example:
         >>> model = TrackletModel(SelfAttackVideo(10).eval(), size=(288, 144))
@@ -58,31 +58,33 @@ class TrackletModel(PixelModel):
     ) -> Tensor:
         """Return features (N, D).
 
-        Tracklets of different lengths go through the network one by one, others together.
+        Tracklets of different lengths go through the network one by one, otherwise together.
 
         Args:
             images: (N, T, 3, H, W) in [0, 1]; (N, 3, H, W) are tracklets of one frame.
-            sizes: (N, T, 2) height and width of each frame, (0, 0) where there is none; None = all
+            sizes: (N, T, 2) height and width of each frame, (0, 0) for missing frames; None = all
                 fill the canvas.
-            modality: (N,) 0 visible, 1 infrared; None = the network's own choice.
-            labels: not used.
+            modality: (N,) 0 visible, 1 infrared; None = the network decides.
+            labels: ignored.
         """
         if checked(images).ndim == 4:
             images, sizes = images[:, None], None if sizes is None else sizes[:, None]
         if sizes is None or bool((sizes > 0).all()):
             flat = self.resize(images.flatten(0, 1), None if sizes is None else sizes.flatten(0, 1))
             return self.described(self.normalize(flat).unflatten(0, images.shape[:2]), modality)
-        there = (sizes > 0).all(-1)
-        rows = [self.resize(i[t], s[t])[None] for i, s, t in zip(images, sizes, there, strict=True)]
+        is_frame = (sizes > 0).all(-1)
+        rows = [
+            self.resize(i[t], s[t])[None] for i, s, t in zip(images, sizes, is_frame, strict=True)
+        ]
         return self._apart([self.normalize(row) for row in rows], modality)
 
     def _apart(self, clips: Sequence[Tensor], modality: Tensor | None) -> Tensor:
         """Return the features (N, D) of N normalized tracklets (1, T, 3, h, w), one by one."""
-        own = [None] * len(clips) if modality is None else modality.split(1)
-        return torch.cat([self.described(*pair) for pair in zip(clips, own, strict=True)])
+        modalities = [None] * len(clips) if modality is None else modality.split(1)
+        return torch.cat([self.described(*pair) for pair in zip(clips, modalities, strict=True)])
 
     def described(self, clips: Tensor, modality: Tensor | None) -> Tensor:
-        """Return the features (N, D) of normalized tracklets (N, T, 3, h, w), all of one length."""
+        """Return the features (N, D) of normalized tracklets (N, T, 3, h, w), of equal length."""
         if self.pooling:
             frames: Tensor = self.ask(clips.flatten(0, 1))
             tracks = frames.unflatten(0, clips.shape[:2])
@@ -92,27 +94,27 @@ class TrackletModel(PixelModel):
             return features
         rows = dense(clips.shape[1], self.clip)
         cut = clips[:, rows].unflatten(1, (-1, self.clip))
-        own = None if modality is None else modality.repeat_interleave(cut.shape[1])
-        parts: Tensor = self.ask(cut.flatten(0, 1), own)
+        clip_modality = None if modality is None else modality.repeat_interleave(cut.shape[1])
+        parts: Tensor = self.ask(cut.flatten(0, 1), clip_modality)
         return parts.unflatten(0, cut.shape[:2]).mean(1)
 
     def file_transform(self) -> Any:
-        """Return what is done to the list of a clip's PIL images: -> (T, 3, H, W); picklable."""
+        """Return the transform of a clip's list of PIL images -> (T, 3, H, W); picklable."""
         return ClipFiles(super().file_transform())
 
     def of_files(
         self, inputs: Sequence[Tensor], *, modality: Tensor | None = None, **labels: Tensor
     ) -> Tensor:
-        """Return the features (N, D) of what the file transform gave for N tracklets."""
+        """Return the features (N, D) of outputs of the file transform for N tracklets."""
         device = next((p.device for p in self.parameters()), torch.device("cpu"))
-        own = None if modality is None else modality.to(device)
+        device_modality = None if modality is None else modality.to(device)
         if len({len(clip) for clip in inputs}) == 1:
-            return self.described(torch.stack(list(inputs)).to(device), own)
-        return self._apart([clip[None].to(device) for clip in inputs], own)
+            return self.described(torch.stack(list(inputs)).to(device), device_modality)
+        return self._apart([clip[None].to(device) for clip in inputs], device_modality)
 
 
 class ClipFiles:
-    """A transform of single images, for each of a list.
+    """Applies a transform of single images to each image of a list.
 
     Args:
         transform: PIL image -> tensor (3, H, W).
@@ -127,18 +129,20 @@ class ClipFiles:
 
 
 def of_tracklets(model: PixelModel, *, clip: int = 0, pooling: str = "") -> TrackletModel:
-    """Return a loaded model as one of tracklets; the network is shared.
+    """Return a loaded model as a model of tracklets; the network is shared.
 
     Args:
-        model: a network of tracklets, or of images.
+        model: a model with a network of tracklets or images.
         clip: see :class:`TrackletModel`.
-        pooling: for a network of images.
+        pooling: pooling for a network of images.
     """
-    own = "" if takes_tracklets(model.network) else pooling
-    made = TrackletModel(model.network, clip=clip, pooling=own, **model.settings())
-    return made.train(model.training)
+    used_pooling = "" if takes_tracklets(model.network) else pooling
+    tracklet_model = TrackletModel(
+        model.network, clip=clip, pooling=used_pooling, **model.settings()
+    )
+    return tracklet_model.train(model.training)
 
 
 def takes_tracklets(network: nn.Module) -> bool:
-    """Return whether a network describes tracklets (N, T, 3, H, W) as a whole."""
+    """Tell whether a network takes whole tracklets (N, T, 3, H, W)."""
     return bool(getattr(network, "takes_tracklets", False))

@@ -1,7 +1,7 @@
-"""The networks that universal attacks and joint defenses are tried on, as torchreid models.
+"""The victim networks of universal attacks and joint defenses, as torchreid models.
 
-In training they give identity scores, or scores and features where the loss is ``triplet``; in eval
-mode the features that are ranked.
+In training they return identity scores, or scores and features if the loss is ``triplet``; in eval
+mode the features to rank.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Answer = Scores | tuple[Scores, Tensor]
 
 
 class _Victim(nn.Module):
-    """A trunk under a head; ``trunk`` is a direct child, as are the layers that start untrained."""
+    """A trunk under a head; ``trunk`` is a direct child, and so are the untrained layers."""
 
     def __init__(self, trunk: nn.Module, loss: str) -> None:
         super().__init__()
@@ -37,16 +37,16 @@ class _Victim(nn.Module):
 
 
 class IDE(_Victim):
-    """ID-discriminative embedding: pooled features, and an embedding between them and the scores.
+    """ID-discriminative embedding: pooled features, and an embedding before the scores.
 
     Zheng et al., Person Re-identification: Past, Present and Future, 2016, with the head of Yang et
     al. (Towards Robust Person Re-identification by Defending Against Universal Attackers, 2022):
     linear 2048, BatchNorm, ReLU, dropout 0.1, classifier.
 
     Args:
-        trunk: last stride 2.
+        trunk: trunk with last stride 2.
         num_classes: training identities.
-        loss: ``softmax`` or ``triplet``, which then is on the pooled features.
+        loss: ``softmax`` or ``triplet``, which is applied to the pooled features.
     """
 
     def __init__(self, trunk: Trunk, num_classes: int, loss: str = "softmax") -> None:
@@ -67,17 +67,17 @@ class IDE(_Victim):
 
 
 class PCB(_Victim):
-    """Part-based convolutional baseline: horizontal parts, each with its own reduction and scores.
+    """Part-based convolutional baseline: horizontal parts, each with its reduction and scores.
 
-    Sun et al., Beyond Part Models, 2018. In eval mode it gives the reduced parts side by side, as
-    the meta attack's victims do; torchreid's ``pcb_p6`` gives the pooled parts of 2048 instead.
+    Sun et al., Beyond Part Models, 2018. In eval mode it returns the reduced parts, concatenated,
+    as in the meta attack's victims; torchreid's ``pcb_p6`` returns the pooled parts of 2048.
 
     Args:
-        trunk: last stride 1.
+        trunk: trunk with last stride 1.
         num_classes: training identities.
-        loss: ``softmax`` or ``triplet``, which then is on the features.
-        parts: horizontal stripes.
-        reduced: features of each.
+        loss: ``softmax`` or ``triplet``, which is applied to the features.
+        parts: number of horizontal stripes.
+        reduced: features per stripe.
     """
 
     def __init__(
@@ -108,15 +108,15 @@ class PCB(_Victim):
 
 
 class BNNeck(_Victim):
-    """A norm between the pooled features, which triplets compare, and the scores.
+    """A norm between the pooled features, used for triplets, and the scores.
 
     Luo et al., Bag of Tricks and a Strong Baseline for Deep Person Re-identification, 2019: the
-    features behind the norm are ranked; its shift and the classifier's stay zero.
+    features after the norm are ranked; its shift and the classifier's stay zero.
 
     Args:
-        trunk: last stride 1; images -> maps (N, 2048, h, w).
+        trunk: trunk with last stride 1; images -> maps (N, 2048, h, w).
         num_classes: training identities.
-        loss: ``softmax`` or ``triplet``, which then is on the features before the norm.
+        loss: ``softmax`` or ``triplet``, which is applied to the features before the norm.
         pool: maps -> (N, 2048, 1, 1); None = average.
     """
 
@@ -194,7 +194,7 @@ def agw_resnet50(
 def agw_two_stream(
     num_classes: int, loss: str = "softmax", pretrained: bool = True, use_gpu: bool = True
 ) -> nn.Module:
-    """Build AGW with first layers of its own for infrared images; features (N, 2048)."""
+    """Build AGW with separate first layers for infrared images; features (N, 2048)."""
     trunk = TwoStreams(_trunk(pretrained, non_local=(0, 2, 3, 0)))
     return BNNeck(trunk, num_classes, loss, pool=GeM())
 
@@ -228,10 +228,10 @@ def with_modality(images: Tensor, modality: Tensor) -> Tensor:
 
 
 class TwoStreams(nn.Module):
-    """A ResNet of which either modality has the first convolution and norm for itself.
+    """A ResNet with a separate first convolution and norm for each modality.
 
     Args:
-        trunk: with the weights to start from, of which the infrared layers are a copy.
+        trunk: trunk with the initial weights; the infrared layers are copies.
     """
 
     def __init__(self, trunk: Trunk) -> None:
@@ -243,10 +243,10 @@ class TwoStreams(nn.Module):
         """Return maps (N, C, h, w) of images.
 
         Args:
-            images: (N, 4, H, W) as :func:`with_modality` gives them; (N, 3, H, W) = all visible.
+            images: (N, 4, H, W) from :func:`with_modality`; (N, 3, H, W) = all visible.
 
         Raises:
-            ConfigError: another number of channels.
+            ConfigError: the number of channels is wrong.
         """
         if images.shape[1] not in (3, 4):
             raise ConfigError(

@@ -1,1 +1,1 @@
-"""Image transforms for training and for attacks; what is random is drawn apart from its use."""
+"""Image transforms for training and attacks; random draws are separate from their use."""

@@ -21,12 +21,12 @@ _LAST_LEVEL = 9
 
 
 class Strength(NamedTuple):
-    """How much of an operation.
+    """The strength of an operation.
 
     Args:
-        level: 0 to 9, of the magnitude.
-        sign: 1 or -1, of operations that go both ways.
-        legacy: as the published code has it.
+        level: 0 to 9, on the scale of the magnitude.
+        sign: 1 or -1, for operations with two directions.
+        legacy: behave as the published code.
     """
 
     level: int
@@ -39,34 +39,38 @@ class Strength(NamedTuple):
 
 
 class Augmentation(NamedTuple):
-    """One draw of the policy: its row, which of the two operations are done, and their signs.
+    """A draw of the policy: its row, which of the two operations are applied, and their signs.
 
-    ``legacy`` turns to the left only and solarizes from 256 down instead of from 255, as the code
+    ``legacy`` turns only to the left and solarizes from 256 down instead of from 255, as the code
     published with the joint defense does.
     """
 
     row: int
-    done: tuple[bool, bool]
+    applied: tuple[bool, bool]
     signs: tuple[int, int]
     legacy: bool = False
 
     def of(self, image: Image.Image, box: Box) -> Image.Image:
-        """Return the box of the augmented image; the whole is augmented, as histograms need it."""
-        for (name, _, level), done, sign in zip(
-            POLICIES[self.row], self.done, self.signs, strict=True
+        """Return the box of the augmented image; all of it is augmented, for its histogram."""
+        for (name, _, level), is_applied, sign in zip(
+            POLICIES[self.row], self.applied, self.signs, strict=True
         ):
-            if done:
+            if is_applied:
                 strength = Strength(level or 0, sign, self.legacy)
                 image = OPERATIONS[name](image, strength)
         return cut(image, box)
 
     def __str__(self) -> str:
-        names = [row[0] for row, done in zip(POLICIES[self.row], self.done, strict=True) if done]
+        names = [
+            row[0]
+            for row, is_applied in zip(POLICIES[self.row], self.applied, strict=True)
+            if is_applied
+        ]
         return ", ".join(names) or "as it was"
 
 
 def draw_augmentation(generator: torch.Generator | None, *, legacy: bool = False) -> Augmentation:
-    """Draw one of the 25 rows, and its operations by their probabilities."""
+    """Draw one of the 25 rows, and which of its operations are applied."""
     row, *draws = torch.rand(5, generator=generator).tolist()
     number = int(row * len(POLICIES))
     first, second = (draws[i] < POLICIES[number][i][1] for i in range(2))

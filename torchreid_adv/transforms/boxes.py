@@ -1,4 +1,4 @@
-"""Random rectangles, drawn as Random Erasing draws them, and images moved at random (PadCrop)."""
+"""Random rectangles, drawn as in Random Erasing, and randomly shifted images (PadCrop)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Box(NamedTuple):
     width: int
 
     def grown(self, margin: int, *, height: int, width: int) -> Box:
-        """Return the box with a margin all around, cut where an image of that size ends."""
+        """Return the box with a margin on all sides, clipped to an image of that size."""
         top, left = max(self.top - margin, 0), max(self.left - margin, 0)
         bottom = min(self.top + self.height + margin, height)
         right = min(self.left + self.width + margin, width)
@@ -32,7 +32,7 @@ class Box(NamedTuple):
 
 
 def cut(image: Image.Image, box: Box) -> Image.Image:
-    """Return the box of an image; the image itself where the box is all of it."""
+    """Crop an image to a box; a box of the whole image returns the image itself."""
     if (box.width, box.height) == image.size:
         return image
     return image.crop((box.left, box.top, box.left + box.width, box.top + box.height))
@@ -45,9 +45,9 @@ class BoxSampler:
         area_min: smallest area, share of the image.
         area_max: largest area, share of the image.
         ratio_min: smallest height / width; the largest is its inverse, uniform between the two.
-        legacy: mix up height and width of the image when a box is placed, as the code
-            published with LTA does; 30 % of the boxes then stick out of a person image and are
-            cut. For reproduction only.
+        legacy: swap the image's height and width when placing a box, as the code published with
+            LTA does; 30 % of the boxes then stick out of a person image and are clipped. For
+            reproduction only.
 
     Raises:
         ConfigError: a value out of range.
@@ -107,16 +107,16 @@ def _cut(box: Box, height: int, width: int) -> Box | None:
 
 @TRANSFORMS.register("pad_crop", stage="pil")
 class PadCrop(RandomTransform[Box]):
-    """Images move by up to ``padding`` pixels in each direction; what comes in is black.
+    """Shift images by up to ``padding`` pixels in each direction; new pixels are black.
 
-    torchreid's ``random_crop`` enlarges half of the images by an eighth instead.
+    torchreid's ``random_crop`` instead enlarges half of the images by an eighth.
 
     Args:
-        p: probability that an image is moved.
+        p: probability that an image is shifted.
         padding: pixels at each side; 10 in AGW and MITML, for images of 288 x 144.
 
     Raises:
-        ConfigError: a padding below 1, or no probability.
+        ConfigError: ``padding`` is below 1, or ``p`` is not a probability.
 
     Example:
         >>> from PIL import Image
@@ -131,7 +131,7 @@ class PadCrop(RandomTransform[Box]):
         self.padding = padding
 
     def draw(self, height: int, width: int, generator: torch.Generator | None = None) -> Box | None:
-        """Draw where the crop lies in the padded image."""
+        """Draw the position of the crop in the padded image."""
         if torch.rand(1, generator=generator).item() >= self.p:
             return None
         top, left = torch.randint(2 * self.padding + 1, (2,), generator=generator).tolist()

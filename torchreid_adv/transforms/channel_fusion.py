@@ -10,20 +10,20 @@ from torchreid_adv.transforms.random_transform import check_probability
 
 @TRANSFORMS.register("channel_fusion", stage="pil", paper=PAPER)
 class ChannelFusion(RandomLook):
-    """Gray or sketch takes the place of some of an image's color channels.
+    """Replace some of an image's color channels by gray or sketch.
 
     Args:
         p: probability that an image is changed.
         sketch: share of the changed images that are fused with sketch instead of gray, in [0, 1];
-            None = half of them. Mode 'paper' mixes both and takes none.
+            None = one half. Not for mode 'paper', which mixes both.
         mode: 'paper' takes any 3 of red, green, blue, gray and sketch in random order;
             'one_modality' replaces 1 or 2 channels by gray or by sketch; 'code' takes 3 of a
             shuffled (red, green, blue, modality, modality), as the published code does.
-        keep_order: leave each visible channel in its place; not with mode 'code'.
+        keep_order: keep each visible channel in its place; not with mode 'code'.
 
     Raises:
-        ConfigError: a value that is no probability, an unknown mode, an order it cannot keep, or a
-            share of sketch in a mode that has none.
+        ConfigError: a value is not a probability, the mode is unknown or cannot keep the order, or
+            ``sketch`` is given for mode 'paper'.
 
     Example:
         >>> fusion = ChannelFusion(p=1.0, sketch=0.0, mode="one_modality", keep_order=True)
@@ -54,18 +54,18 @@ class ChannelFusion(RandomLook):
 class Color(RandomLook):
     """Whole gray images and channel fusion with the paper's probabilities: its model "CF".
 
-    At most one of the three happens to an image.
+    An image gets at most one of the three changes.
 
     Args:
         gray: probability that an image becomes gray.
-        gray_fusion: probability that it is fused with gray; in mode 'paper', which mixes both, the
-            two probabilities add up.
+        gray_fusion: probability that it is fused with gray; mode 'paper' mixes both, so the two
+            probabilities add up.
         sketch_fusion: probability that it is fused with sketch.
-        mode: of the fusion, see :class:`ChannelFusion`.
-        keep_order: of the fusion.
+        mode: fusion mode, see :class:`ChannelFusion`.
+        keep_order: as in :class:`ChannelFusion`.
 
     Raises:
-        ConfigError: values that are no probabilities or add up to more than 1, an unknown mode.
+        ConfigError: values are not probabilities or exceed 1 in total, or the mode is unknown.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class Color(RandomLook):
 
 @TRANSFORMS.register("sketch", stage="pil", paper=PAPER)
 class Sketch(RandomLook):
-    """Whole images become sketches: contours stay, color and flat areas go.
+    """Turn whole images into sketches: contours stay, color and flat areas disappear.
 
     Args:
         p: probability that an image is changed.
 
     Raises:
-        ConfigError: p is no probability.
+        ConfigError: p is not a probability.
 
     Example:
         >>> from PIL import Image

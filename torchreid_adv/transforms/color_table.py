@@ -1,4 +1,4 @@
-"""Color tables: how far each color moves. How they are read, their files, and Recolor."""
+"""Color tables, which shift each color: interpolation, files, and the transform Recolor."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def lattice(cells: int) -> Tensor:
 
 
 def color_shift(images: Tensor, table: Tensor) -> Tensor:
-    """Return how far a table moves each pixel: trilinear between the eight corners around it.
+    """Return the shift of each pixel: trilinear interpolation in the table.
 
-    ReColorAdv in RGB (Laidlaw and Feizi, 2019), as the residual of the identity: a table of zeros
-    moves nothing, to the bit, and no pixel moves further than the corners around it.
+    ReColorAdv in RGB (Laidlaw and Feizi, 2019), as a residual of the identity: a table of zeros
+    changes no bit, and no pixel shifts further than the corners around it.
 
     Args:
         images: (N, 3, H, W) in [0, 1].
@@ -50,7 +50,7 @@ def _interpolated(table: Tensor, places: Tensor) -> Tensor:
 
 
 class _Read(torch.autograd.Function):
-    """Values of a table between its corners; linear in the table, so of any order.
+    """Values of a table between its corners; linear in the table, so of any derivative.
 
     In torch 2.11 ``grid_sample`` has no second derivative in three dimensions.
     """
@@ -68,16 +68,16 @@ class _Read(torch.autograd.Function):
 
 
 class _Spread(torch.autograd.Function):
-    """The transpose of reading: values spread over the corners around their places."""
+    """The transpose of reading: distributes values to the corners around their places."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, places: Tensor, cells: torch.Size) -> Tensor:
         ctx.save_for_backward(places)
         table, (linear, border) = values.new_empty(()).expand(cells), (0, 1)
-        found: Tensor = torch.ops.aten.grid_sampler_3d_backward(
+        spread_values: Tensor = torch.ops.aten.grid_sampler_3d_backward(
             values, table, places, linear, border, True, [True, False]
         )[0]
-        return found
+        return spread_values
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -91,14 +91,14 @@ PAPER = (
 
 @TRANSFORMS.register("recolor", stage="pil", learned=True, paper=PAPER, title="learned color table")
 class Recolor(RandomTransform[bool]):
-    """Now and then, an image in the colors of a universal color attack.
+    """Show some images in the colors of a universal color attack.
 
     Args:
         weights: file of a universal perturbation that has a color table.
         p: probability that an image is changed.
 
     Raises:
-        ConfigError: p is no probability, no file, or one without a color table.
+        ConfigError: p is not a probability, or the file is missing or has no color table.
     """
 
     def __init__(self, *, weights: str = "", p: float = 0.5) -> None:
@@ -108,21 +108,21 @@ class Recolor(RandomTransform[bool]):
                 "recolor applies a learned color table; name its file in "
                 "adv.transforms.recolor.weights"
             )
-        found = read_universal(weights).tensors.get("color")
-        if found is None:
+        table = read_universal(weights).tensors.get("color")
+        if table is None:
             raise ConfigError(
                 f"'{weights}' has no color table; learn it with adv.meta.perturbation color or both"
             )
-        self.table = found.float()
+        self.table = table.float()
 
     def draw(
         self, height: int, width: int, generator: torch.Generator | None = None
     ) -> bool | None:
-        """Draw whether an image is changed."""
+        """Draw whether the image is changed."""
         return True if torch.rand((), generator=generator).item() < self.p else None
 
     def apply(self, image: Image.Image, drawn: bool | None) -> Image.Image:
-        """Return an RGB image, recolored and rounded to whole gray levels where that was drawn."""
+        """Return an RGB image, recolored and rounded to whole gray levels if so drawn."""
         if drawn is None:
             return image
         before = pixels.to_tensor(np.asarray(image))
@@ -140,16 +140,16 @@ def write_universal(path: Path, tensors: Mapping[str, Tensor], about: Mapping[st
     Args:
         path: of the file.
         tensors: ``delta`` (1, 3, H, W), ``color`` (1, 3, R, G, B) or both, pixel units of [0, 1].
-        about: ``eps`` in gray levels, ``budget``, and what it was learned on and against.
+        about: ``eps`` in gray levels, ``budget``, and the data and models it was learned with.
     """
     write_tensors(path, tensors, about, kind=KIND)
 
 
 def read_universal(path: str | Path) -> TensorFile:
-    """Read what :func:`write_universal` wrote.
+    """Read a file that :func:`write_universal` wrote.
 
     Raises:
-        ConfigError: there is no such file, or it holds something else.
+        ConfigError: the file is missing or holds something else.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -157,15 +157,15 @@ def read_universal(path: str | Path) -> TensorFile:
             f"there is no universal perturbation '{path}'; learn one with adv.engine meta_attack, "
             "which writes universal.safetensors into its data.save_dir"
         )
-    found = read_tensors(path, kind=KIND, what=WHAT)
+    universal = read_tensors(path, kind=KIND, description=WHAT)
     try:
-        eps, _ = float(found.about["eps"]), str(found.about["budget"])
+        eps, _ = float(universal.about["eps"]), str(universal.about["budget"])
     except (KeyError, TypeError, ValueError) as error:
         raise unreadable(path, WHAT, error) from error
-    whole = bool(found.tensors) and all(_fits(*part) for part in found.tensors.items())
+    whole = bool(universal.tensors) and all(_fits(*part) for part in universal.tensors.items())
     if not whole or not 0 <= eps <= LEVELS:
         raise ConfigError(f"'{path}' holds no universal perturbation that can be used")
-    return found
+    return universal
 
 
 def _fits(name: str, value: Tensor) -> bool:

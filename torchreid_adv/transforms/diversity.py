@@ -1,4 +1,4 @@
-"""Diversity Learning (DL), and DL*, which leaves out local transformations."""
+"""Diversity Learning (DL), and DL*, which omits local transformations."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torchreid_adv.transforms.homogeneous import PAPER, LocalHomogeneous, Looks,
     "diversity_global", stage="pil", title="diversity learning without LHT", paper=PAPER
 )
 class GlobalDiversity(RandomLook):
-    """Gray, channel fusion or AutoAugment for whole images: the paper's "DL*".
+    """Gray, channel fusion or AutoAugment for whole images: "DL*" in the paper.
 
-    At most one of them happens to an image.
+    An image gets at most one of these changes.
 
     Args:
         gray: probability that an image becomes gray.
-        gray_fusion: probability that it is fused with gray; in mode 'paper', which mixes both, the
-            two probabilities add up.
+        gray_fusion: probability that it is fused with gray; mode 'paper' mixes both, so the two
+            probabilities add up.
         sketch_fusion: probability that it is fused with sketch.
         augment: probability that AutoAugment is applied.
-        mode: of the fusion, see ChannelFusion.
-        keep_order: of the fusion.
-        legacy: AutoAugment as the published code has it. For reproduction only.
+        mode: fusion mode, see ChannelFusion.
+        keep_order: as in ChannelFusion.
+        legacy: AutoAugment as in the published code. For reproduction only.
 
     Raises:
-        ConfigError: values that are no probabilities or add up to more than 1, an unknown mode.
+        ConfigError: values are not probabilities or exceed 1 in total, or the mode is unknown.
     """
 
     def __init__(
@@ -52,23 +52,23 @@ class GlobalDiversity(RandomLook):
 
 @TRANSFORMS.register("diversity", stage="pil", title="diversity learning", paper=PAPER)
 class Diversity(RandomLook):
-    """Gray, channel fusion or AutoAugment for whole images, or LHT for a part: the paper's "DL".
+    """Gray, channel fusion or AutoAugment for whole images, or LHT for a part: "DL" in the paper.
 
-    At most one of them happens to an image.
+    An image gets at most one of these changes.
 
     Args:
         gray: probability that an image becomes gray.
-        gray_fusion: probability that it is fused with gray; in mode 'paper', which mixes both, the
-            two probabilities add up.
+        gray_fusion: probability that it is fused with gray; mode 'paper' mixes both, so the two
+            probabilities add up.
         sketch_fusion: probability that it is fused with sketch.
         augment: probability that AutoAugment is applied.
         lht: probability that a rectangle of it gets another look, see LHT.
-        mode: of the fusion, see ChannelFusion.
-        keep_order: of the fusion.
-        legacy: rectangles and AutoAugment as the published code has them. For reproduction only.
+        mode: fusion mode, see ChannelFusion.
+        keep_order: as in ChannelFusion.
+        legacy: rectangles and AutoAugment as in the published code. For reproduction only.
 
     Raises:
-        ConfigError: values that are no probabilities or add up to more than 1, an unknown mode.
+        ConfigError: values are not probabilities or exceed 1 in total, or the mode is unknown.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Diversity(RandomLook):
     def draw_patch(
         self, name: str, height: int, width: int, generator: torch.Generator | None
     ) -> Patch | None:
-        """Draw a rectangle's look for 'lht', the whole image's otherwise."""
+        """Draw a rectangle and its look for 'lht', otherwise a look of the whole image."""
         if name == "lht":
             return self.local.draw_patch(height, width, generator)
         return super().draw_patch(name, height, width, generator)

@@ -19,7 +19,7 @@ from torchreid_adv.transforms.random_transform import (
 
 Picture = TypeVar("Picture", Image.Image, Tensor)
 
-WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, what Pillow's mode "L" is
+WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R 601, as in Pillow's mode "L"
 
 
 def gray_box(image: Picture, box: Box) -> Picture:
@@ -52,13 +52,13 @@ def _gray_tensor(images: Tensor, box: Box) -> Tensor:
 
 
 class RandomGray(RandomTransform[Box]):
-    """With a probability, a rectangle of the image becomes gray.
+    """Turn a rectangle of the image gray, with a given probability.
 
     Args:
         p: probability that an image is changed.
 
     Raises:
-        ConfigError: p is no probability.
+        ConfigError: p is not a probability.
     """
 
     def __init__(self, *, p: float) -> None:
@@ -66,20 +66,20 @@ class RandomGray(RandomTransform[Box]):
 
     @abstractmethod
     def draw_box(self, height: int, width: int, generator: torch.Generator | None) -> Box | None:
-        """Draw the rectangle for an image that is changed."""
+        """Draw the rectangle of an image that is changed."""
 
     def draw(self, height: int, width: int, generator: torch.Generator | None = None) -> Box | None:
-        """Draw the box that becomes gray, or None."""
+        """Draw the box to turn gray, or None."""
         if torch.rand((), generator=generator).item() >= self.p:
             return None
         return self.draw_box(height, width, generator)
 
     def apply(self, image: Picture, drawn: Box | None) -> Picture:
-        """Apply a draw to an RGB Pillow image or to a tensor (..., 3, H, W) in [0, 1]."""
+        """Apply a draw to an RGB Pillow image or a tensor (..., 3, H, W) in [0, 1]."""
         return image if drawn is None else gray_box(image, drawn)
 
     def size(self, image: Any) -> tuple[int, int]:
-        """Return height and width; tensors are taken, too."""
+        """Return height and width of an image or tensor."""
         return tensor_size(image) if isinstance(image, Tensor) else super().size(image)
 
 
@@ -89,7 +89,7 @@ class RandomGray(RandomTransform[Box]):
     paper="Gong et al., Robust Person Re-identification with Multi-Modal Joint Defence, 2021",
 )
 class Grayscale(RandomGray):
-    """Whole images become gray (GGT), so that a network also learns shape.
+    """Turn whole images gray (GGT), so that a network also learns shape.
 
     Args:
         p: probability that an image is changed; 0.05 in the paper.
@@ -115,10 +115,10 @@ class Grayscale(RandomGray):
     paper="Gong et al., Robust Person Re-identification with Multi-Modal Joint Defence, 2021",
 )
 class LocalGrayscale(RandomGray):
-    """A random rectangle of the image becomes gray.
+    """Turn a random rectangle of the image gray.
 
-    The code published with the paper takes Pillow's (width, height) for (height, width) when it
-    places the rectangle, which makes it smaller and squarer than described; see ``legacy``.
+    The code published with the paper swaps Pillow's (width, height) when it places the rectangle,
+    which makes it smaller and squarer than described; see ``legacy``.
 
     Args:
         p: probability that an image is changed; training uses 0.4, the attack LTA 1.
@@ -150,5 +150,5 @@ class LocalGrayscale(RandomGray):
         )
 
     def draw_box(self, height: int, width: int, generator: torch.Generator | None) -> Box | None:
-        """Draw the rectangle, or None in the rare case that 100 attempts do not fit."""
+        """Draw the rectangle, or None in the rare case that 100 attempts fail."""
         return self.boxes.draw(height, width, generator)

@@ -1,4 +1,4 @@
-"""Homogeneous images: other looks of the same image, for the whole of it or for a box (LHT)."""
+"""Homogeneous images: other looks of the same image, as a whole or in a box (LHT)."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ FIXED = {"gray": GRAY, "sketch": SKETCH}
 
 
 class Look(Protocol):
-    """One way an image can look; a value, equal to another one that does the same."""
+    """A possible look of an image, comparable by value."""
 
     def of(self, image: Image.Image, box: Box) -> Image.Image:
-        """Return what a box of an RGB image looks like, as an image of the box's size."""
+        """Return a box of an RGB image in this look, as an image of the box's size."""
 
 
 class Patch(NamedTuple):
-    """A box of an image that gets another look."""
+    """A box of an image, and its new look."""
 
     box: Box
     look: Look
 
 
 class RandomHomogeneous(RandomTransform[Patch]):
-    """A transform whose draws are patches; one as large as the image is the new image."""
+    """A transform whose draws are patches; a patch may be as large as the image."""
 
     def apply(self, image: Image.Image, drawn: Patch | None) -> Image.Image:
-        """Apply a draw to an RGB Pillow image of the size it was drawn for."""
+        """Apply a draw to an RGB Pillow image of the size that it was drawn for."""
         if drawn is None:
             return image
         box, look = drawn
@@ -51,12 +51,12 @@ class Looks:
     """Draws looks by name: 'gray', 'sketch', 'gray_fusion', 'sketch_fusion' or 'augment'.
 
     Args:
-        mode: of channel fusion, see ChannelFusion.
-        keep_order: of channel fusion.
-        legacy: AutoAugment as the published code has it.
+        mode: mode of channel fusion, see ChannelFusion.
+        keep_order: as in ChannelFusion.
+        legacy: AutoAugment as in the published code.
 
     Raises:
-        ConfigError: an unknown mode, or an order that the mode cannot keep.
+        ConfigError: the mode is unknown, or cannot keep the order.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Looks:
         self.legacy = legacy
 
     def draw(self, name: str, generator: torch.Generator | None) -> Look:
-        """Draw a look of that name."""
+        """Draw a look by name."""
         if name in FIXED:
             return FIXED[name]
         if name == "augment":
@@ -75,14 +75,14 @@ class Looks:
 
 
 class RandomLook(RandomHomogeneous):
-    """At most one of several looks for the whole image.
+    """Give the whole image at most one of several looks.
 
     Args:
-        probabilities: by name of the look.
-        looks: draws them.
+        probabilities: name of the look -> probability.
+        looks: draws looks by name.
 
     Raises:
-        ConfigError: a value is no probability, or they add up to more than 1.
+        ConfigError: a value is not a probability, or they exceed 1 in total.
     """
 
     def __init__(self, probabilities: dict[str, float], looks: Looks) -> None:
@@ -93,39 +93,39 @@ class RandomLook(RandomHomogeneous):
     def draw(
         self, height: int, width: int, generator: torch.Generator | None = None
     ) -> Patch | None:
-        """Draw the whole image's look, or None."""
+        """Draw a look of the whole image, or None."""
         name = self.mixture.draw(generator)
         return None if name is None else self.draw_patch(name, height, width, generator)
 
     def draw_patch(
         self, name: str, height: int, width: int, generator: torch.Generator | None
     ) -> Patch | None:
-        """Draw a look of that name for the whole image."""
+        """Draw a look by name, for the whole image."""
         return Patch(Box(0, 0, height, width), self.looks.draw(name, generator))
 
 
 @TRANSFORMS.register("lht", stage="pil", title="local homogeneous transformation", paper=PAPER)
 class LocalHomogeneous(RandomHomogeneous):
-    """A random rectangle gets another look: gray, fused channels or AutoAugment's.
+    """Give a random rectangle another look: gray, fused channels or AutoAugment's.
 
-    Operations that move pixels (rotation, shear) move them within the rectangle, too, so that it
-    does not always fit its surroundings.
+    Operations that move pixels (rotation, shear) move them within the rectangle, which then may
+    not match its surroundings.
 
     Args:
         p: probability that an image is changed.
         gray: share of gray among the looks.
         gray_fusion: share of fusion with gray.
         sketch_fusion: share of fusion with sketch.
-        augment: share of AutoAugment; what is missing to 1 leaves the image as it is.
-        mode: of the fusion, see ChannelFusion.
-        keep_order: of the fusion.
+        augment: share of AutoAugment; the remainder leaves the image unchanged.
+        mode: fusion mode, see ChannelFusion.
+        keep_order: as in ChannelFusion.
         area_min: smallest area of the rectangle, share of the image.
         area_max: largest area of the rectangle, share of the image.
         ratio_min: smallest height / width of the rectangle; the largest is its inverse.
-        legacy: rectangles and AutoAugment as the published code has them. For reproduction only.
+        legacy: rectangles and AutoAugment as in the published code. For reproduction only.
 
     Raises:
-        ConfigError: a value out of range, shares that add up to more than 1, an unknown mode.
+        ConfigError: a value is out of range, shares exceed 1 in total, or the mode is unknown.
     """
 
     def __init__(

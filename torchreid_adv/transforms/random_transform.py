@@ -1,4 +1,4 @@
-"""What every random transform is: draws apart from their use, and input that is held against it."""
+"""The base of random transforms: draws are separate from their use, and inputs are checked."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ Drawn = TypeVar("Drawn")
 
 
 class RandomTransform(ABC, Generic[Drawn]):
-    """:meth:`draw` decides and :meth:`apply` does, so that a draw can be looked at and replayed."""
+    """:meth:`draw` decides and :meth:`apply` acts, so a draw can be inspected and replayed."""
 
     @abstractmethod
     def draw(
         self, height: int, width: int, generator: torch.Generator | None = None
     ) -> Drawn | None:
-        """Draw what happens to an image of that size, or None when it stays as it is.
+        """Draw the change of an image of that size, or None for no change.
 
         Args:
             height: of the image, pixels.
             width: of the image, pixels.
-            generator: PyTorch's global one when it is not given, which torch seeds per worker.
+            generator: None = PyTorch's global generator, which torch seeds per worker.
         """
 
     @abstractmethod
     def apply(self, image: Any, drawn: Drawn | None) -> Any:
-        """Return the image as drawn; the image itself where nothing was drawn."""
+        """Return the changed image; the image itself if nothing was drawn."""
 
     def size(self, image: Any) -> tuple[int, int]:
         """Return height and width of an input.
 
         Raises:
-            ConfigError: it is no RGB Pillow image.
+            ConfigError: it is not an RGB Pillow image.
         """
         if not isinstance(image, Image.Image):
             raise ConfigError(
@@ -56,7 +56,7 @@ class RandomTransform(ABC, Generic[Drawn]):
         """Draw and apply.
 
         Raises:
-            ConfigError: the input is of a kind that the transform does not take.
+            ConfigError: the transform does not accept this kind of input.
         """
         height, width = self.size(image)
         return self.apply(image, self.draw(height, width))
@@ -66,10 +66,10 @@ class Mixture:
     """Draws at most one of several names, each with its probability.
 
     Args:
-        probabilities: by name; what is missing to 1 draws None.
+        probabilities: name -> probability; the remainder draws None.
 
     Raises:
-        ConfigError: a value is no probability, or they add up to more than 1.
+        ConfigError: a value is not a probability, or they exceed 1 in total.
 
     Example:
         >>> Mixture({"gray": 1.0}).draw(None)
@@ -98,10 +98,10 @@ class Mixture:
 
 
 def check_probability(name: str, value: Any) -> float:
-    """Return the value of an option that is a probability.
+    """Check an option that is a probability, and return it.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not a number in [0, 1].
     """
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 <= value <= 1:
@@ -113,7 +113,7 @@ def tensor_size(image: Tensor) -> tuple[int, int]:
     """Return height and width of a tensor (..., 3, H, W).
 
     Raises:
-        ConfigError: of another shape.
+        ConfigError: the tensor has another shape.
     """
     if image.ndim < 3 or image.shape[-3] != 3:
         raise ConfigError(f"image tensors are (..., 3, H, W), got shape {tuple(image.shape)}")

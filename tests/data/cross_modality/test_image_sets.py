@@ -70,7 +70,7 @@ def test_lists_of_something_else_are_refused(tmp_path):
         opened(tmp_path, "sysu_mm01")
     write_sysu(tmp_path)
     (tmp_path / "SYSU-MM01" / "exp" / "test_id.txt").write_text("0001.jpg")
-    with pytest.raises(DataError, match="no list of identities"):
+    with pytest.raises(DataError, match="not a list of identities"):
         opened(tmp_path, "sysu_mm01")
     (tmp_path / "SYSU-MM01" / "exp" / "test_id.txt").write_text("99")
     with pytest.raises(DataError, match="identity 99 of the lists has no folder"):

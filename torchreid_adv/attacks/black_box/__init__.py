@@ -1,1 +1,1 @@
-"""Attacks that see features or ranks, and no gradients."""
+"""Attacks that use features or ranks, but no gradients."""

@@ -1,4 +1,4 @@
-"""NES and SPSA: a gradient estimated from answers."""
+"""NES and SPSA: gradients estimated from the model's answers."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from torchreid_adv.errors import ConfigError
 class Estimated(Proposals):
     """Sign steps along a gradient that is estimated from pairs of answers.
 
-    ``g = mean of (L(x + sigma u) - L(x - sigma u)) / (2 sigma) u`` over random directions u, each
-    image its own: normal (NES, Ilyas et al.) or of +-1 (SPSA, Uesato et al.).
+    ``g = mean of (L(x + sigma u) - L(x - sigma u)) / (2 sigma) u`` over random directions u, drawn
+    per image: normal (NES, Ilyas et al.) or of +-1 (SPSA, Uesato et al.).
 
     Args:
         batch: clean images.
-        bounds: of the perturbation, reset to the batch.
-        rounds: how often it will be asked.
-        pairs: of answers in a step.
+        bounds: bounds of the perturbation, reset to the batch.
+        rounds: number of proposals.
+        pairs: pairs of answers in a step.
         sigma: length of u, pixel units of [0, 1].
-        coarse: side of the squares of pixels that share a number of u.
+        coarse: side of the squares of pixels that share a value of u.
         step_size: pixel units of [0, 1].
         momentum: decay of the running sum of L1-normalized gradients.
         signs: u of +-1 instead of normal numbers.
-        seed: of the directions.
+        seed: seed of the directions.
     """
 
     def __init__(
@@ -59,19 +59,19 @@ class Estimated(Proposals):
         self.rule = SignStep(bounds.parameters(), lr=step_size, momentum=momentum)
 
     def propose(self, best: Tensor, losses_of: Losses, number: int) -> Tensor:
-        """Return images one step on from where the last step ended, whatever it was worth."""
+        """Return images one step from the end of the last step, whether it helped or not."""
         images = self.bounds.images
         images.grad = self.estimate(images.detach(), losses_of)
         self.rule.step(images.new_empty(0), lambda: self.bounds.project(self.batch.images))
         return images.detach().clone()
 
     def estimate(self, images: Tensor, losses_of: Losses) -> Tensor:
-        """Return the estimated gradient (N, 3, H, W); what is asked for lies in [0, 1]."""
+        """Return the estimated gradient (N, 3, H, W); all queried images lie in [0, 1]."""
         gradient = torch.zeros_like(images)
         for _ in range(self.pairs):
             directions = self._directions(images)
             high, low = (
-                losses_of((images + way * self.sigma * directions).clamp(0, 1)) for way in (1, -1)
+                losses_of((images + sign * self.sigma * directions).clamp(0, 1)) for sign in (1, -1)
             )
             gradient += (high - low).view(-1, 1, 1, 1) * directions
         return gradient / (2 * self.sigma * self.pairs)
@@ -102,15 +102,15 @@ def _estimated(
     temperature: float = 0.01,
     targeted: bool = False,
 ) -> QueryAttack:
-    """Build an attack along estimated gradients; signs, of +-1, take the place of normal numbers.
+    """Build an attack along estimated gradients; ``signs`` draws +-1 instead of normal numbers.
 
     Options:
         queries: answers asked for each image.
-        pairs: of answers in a step.
+        pairs: pairs of answers in a step.
         sigma: length of a direction, pixel units of [0, 1].
         coarse: side of the squares of pixels that move together.
-        score: ``distance``, ``ap`` or ``smooth_ap``, as of :func:`square`.
-        temperature: of smooth_ap, in units of the distance.
+        score: ``distance``, ``ap`` or ``smooth_ap``, as in :func:`square`.
+        temperature: temperature of smooth_ap, in units of the distance.
         targeted: pull instead of push.
     """
     objective = scored(score, distance, temperature=temperature, targeted=targeted)
@@ -140,7 +140,7 @@ nes = attack(
     momentum=0.9,
 )(functools.partial(_estimated, False))
 
-# sign steps take the place of the paper's Adam
+# sign steps replace the paper's Adam
 spsa = attack(
     "spsa",
     paper="Uesato et al., Adversarial Risk and the Dangers of Evaluating Against Weak Attacks, "

@@ -1,4 +1,4 @@
-"""Attacks that only ask a model for its answers: the loop, the budget and what comes back."""
+"""Attacks that only query a model: the loop, the number of queries, and the result."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
 
-POINTS = 9  # of the curve against queries, beside the clean one
+POINTS = 9  # of the curve over queries, besides the clean image
 
 
 @dataclass(frozen=True)
 class Queried(Adversarial):
-    """What an attack by queries gives back.
+    """The result of an attack by queries.
 
-    ``trace`` holds the best losses so far, a row for each entry of ``spent``: the curve of the
-    objective against the budget. Where the objective is :class:`RankScore`, one minus its mean
-    over images is the mean average precision.
+    ``trace`` holds the best losses so far, one row for each entry of ``spent``: the curve of the
+    objective over queries. With the objective :class:`RankScore`, one minus its mean over images is
+    the mean average precision.
 
     Args:
-        queries: (N,) int64, answers asked for each image.
-        spent: (rows of trace,) int64, answers asked for an image by then.
-        passed: row of trace -> the best images (N, 3, H, W) so far, at some rows between the first
+        queries: (N,) int64, number of queries for each image.
+        spent: (rows of trace,) int64, queries for an image up to that row.
+        passed: row of trace -> the best images (N, 3, H, W) so far, for some rows between the first
             and the last.
     """
 
@@ -44,31 +44,31 @@ class Queried(Adversarial):
     passed: Mapping[int, Tensor]
 
     def facts(self) -> dict[str, Tensor]:
-        """Return ``queries``, and ``losses``: the best at the start, each stage and the end."""
+        """Return ``queries``, and ``losses``: the best at the start, each stage, and the end."""
         losses = self.trace[[0, *self.passed, len(self.trace) - 1]]
         return {"queries": self.queries, "losses": losses}
 
     def stages(self) -> dict[int, Tensor]:
-        """Return answers asked by then -> the best images (N, 3, H, W) so far."""
+        """Return number of queries so far -> the best images (N, 3, H, W) so far."""
         return {int(self.spent[row]): images for row, images in self.passed.items()}
 
 
 def checkpoints(rounds: int) -> list[int]:
-    """Return the rounds after which images are kept: eight at most, before the last.
+    """Return the rounds after which images are stored: at most eight, before the last.
 
-    They are denser at the start, where most is won: ``rounds * (k / 9) ** 2``.
+    They are denser at the start, where losses rise fastest: ``rounds * (k / 9) ** 2``.
     """
     places = {round(rounds * (k / POINTS) ** 2) for k in range(1, POINTS)}
     return sorted(places - {0, rounds})
 
 
 class Proposals(ABC):
-    """Says which images to try next; made anew for each batch.
+    """Proposes images to try; created for each batch.
 
     Args:
         batch: clean images.
-        bounds: of the perturbation, reset to the batch.
-        rounds: how often it will be asked.
+        bounds: bounds of the perturbation, reset to the batch.
+        rounds: number of proposals.
     """
 
     def __init__(self, batch: Batch, bounds: LinfDelta, rounds: int) -> None:
@@ -80,17 +80,17 @@ class Proposals(ABC):
 
 
 class QueryAttack:
-    """Try proposals, and keep of each image the best one.
+    """Try proposals, and keep the best one for each image.
 
     Args:
-        objective: what grows; only its values are used.
-        budget: of which the number of queries is apart.
+        objective: the objective to raise; only its values are used.
+        budget: the budget; ``queries`` is separate.
         proposals: (batch, bounds, rounds) -> Proposals, a class or a ``functools.partial`` of it.
-        cost: queries for a proposal, that of its own loss included.
-        queries: answers asked for each image, that for the clean one included.
+        cost: queries for a proposal, including the one for its loss.
+        queries: queries for each image, including the one for the clean image.
 
     Raises:
-        ConfigError: the queries do not suffice for one proposal.
+        ConfigError: there are too few queries for a proposal.
     """
 
     needs_gradient = False
@@ -117,11 +117,11 @@ class QueryAttack:
 
     @property
     def queries(self) -> int:
-        """Answers asked for each image: what fits the budget."""
+        """The number of queries for each image that fits the budget."""
         return 1 + self.rounds * self.cost
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the attack, lengths in gray levels."""
+        """Describe the attack for a report, lengths in gray levels."""
         return {
             "eps": round(to_levels(self.linf or 0), 6),
             "queries": self.queries,
@@ -135,15 +135,15 @@ class QueryAttack:
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Queried:
-        """Attack a batch; the model, the batch and the random state are left as they were.
+        """Attack a batch; the model, the batch and the random state are left unchanged.
 
         Args:
             model: images in [0, 1] with ``sizes`` -> features; need not be differentiable.
             batch: clean images.
-            references: what the objective needs.
+            references: references for the objective.
 
         Raises:
-            ConfigError: tracklets.
+            ConfigError: the batch has tracklets.
         """
         if batch.images.ndim != 4:
             raise ConfigError("attacks by queries take still images (N, 3, H, W), not tracklets")
@@ -160,9 +160,9 @@ class QueryAttack:
         for number in range(self.rounds):
             ask = self._asked(losses_of, batch, number + 1)
             tried = proposals.propose(best, ask, number)
-            found = ask(tried)
-            better = found > losses
-            best[better], losses = tried[better], torch.where(better, found, losses)
+            new_losses = ask(tried)
+            better = new_losses > losses
+            best[better], losses = tried[better], torch.where(better, new_losses, losses)
             trace.append(losses)
             if number + 1 in rows:
                 passed[number + 1] = best.clone()
@@ -172,7 +172,7 @@ class QueryAttack:
         return Queried(best, trace[0], trace[-1], still, torch.stack(trace), queries, spent, passed)
 
     def _asked(self, losses_of: Losses, batch: Batch, step: int) -> Losses:
-        """Return the losses under a random state that is the same for all answers of a step."""
+        """Return the losses with a fixed random state for all answers of a step."""
 
         def ask(images: Tensor) -> Tensor:
             with seeded(self.seed, batch, step):
@@ -182,13 +182,13 @@ class QueryAttack:
 
 
 class Signs(Proposals):
-    """Every channel of every pixel at one of the two ends of its bound, at random.
+    """Every channel of every pixel randomly at one of the two ends of its bound.
 
     Args:
         batch: clean images.
-        bounds: of the perturbation, reset to the batch.
-        rounds: how often it will be asked.
-        seed: of the signs.
+        bounds: bounds of the perturbation, reset to the batch.
+        rounds: number of proposals.
+        seed: seed of the signs.
     """
 
     def __init__(self, batch: Batch, bounds: LinfDelta, rounds: int, *, seed: int = 0) -> None:
@@ -196,7 +196,7 @@ class Signs(Proposals):
         self.draws = batch.rng(seed, "signs")
 
     def propose(self, best: Tensor, losses_of: Losses, number: int) -> Tensor:
-        """Return the clean images with new noise each, whatever was best so far."""
+        """Return the clean images with new noise, regardless of the best so far."""
         tried = self.batch.images.clone()
         for row, draws in enumerate(self.draws):
             height, width = self.bounds.sizes[row]

@@ -1,4 +1,4 @@
-"""The Square attack: random squares of noise, kept where the answers say that they help."""
+"""The Square attack: random squares of noise, accepted if the loss rises."""
 
 from __future__ import annotations
 
@@ -18,22 +18,23 @@ from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, suggest
 
-_HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of the area, for 10,000 queries
+# queries at which the area halves, of 10,000
+_HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 _SCHEDULE = 10_000
 
 
 class Squares(Proposals):
     """Squares of extreme color at random places (Andriushchenko et al., Square Attack).
 
-    First vertical stripes one pixel wide, then squares whose area shrinks; each image draws its
-    own. An image that is lower or narrower than the square takes a rectangle.
+    It starts with vertical stripes one pixel wide, followed by squares whose area shrinks, drawn
+    per image. For an image lower or narrower than the square, it draws a rectangle.
 
     Args:
         batch: clean images.
-        bounds: of the perturbation, reset to the batch.
-        rounds: how often it will be asked; the published schedule is stretched to it.
+        bounds: bounds of the perturbation, reset to the batch.
+        rounds: number of proposals; the published schedule is stretched to it.
         p: share of the image that the first squares cover, (0, 1].
-        seed: of the draws.
+        seed: seed of the draws.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Squares(Proposals):
         self.p, self.draws = p, batch.rng(seed, "square")
 
     def propose(self, best: Tensor, losses_of: Losses, number: int) -> Tensor:
-        """Return the best images with one more square each."""
+        """Return the best images, each with another square."""
         tried = best.clone()
         for row, draws in enumerate(self.draws):
             height, width = self.bounds.sizes[row]
@@ -77,16 +78,16 @@ SCORES = ("distance", "ap", "smooth_ap")
 
 
 def scored(score: str, distance: Distance, *, temperature: float, targeted: bool) -> Objective:
-    """Return what an attack by queries makes grow.
+    """Return the objective of an attack by queries.
 
     Args:
-        score: ``distance``, ``ap`` or ``smooth_ap``, as of :func:`square`.
+        score: ``distance``, ``ap`` or ``smooth_ap``, as in :func:`square`.
         distance: the metric that ranks.
-        temperature: of smooth_ap, in units of the distance.
+        temperature: temperature of smooth_ap, in units of the distance.
         targeted: pull instead of push.
 
     Raises:
-        ConfigError: another score, or a temperature of smooth_ap that is not above 0.
+        ConfigError: the score is unknown, or the temperature of smooth_ap is not above 0.
     """
     if score not in SCORES:
         raise ConfigError(f"unknown score '{score}'{suggest(score, SCORES)}")
@@ -117,9 +118,9 @@ def square(
 
     Options:
         queries: answers asked for each image.
-        score: what grows: ``distance`` to the references, or one minus the ``ap`` or ``smooth_ap``
-            of the ranking.
-        temperature: of smooth_ap, in units of the distance.
+        score: the objective: ``distance`` to the references, or one minus the ``ap`` or
+            ``smooth_ap`` of the ranking.
+        temperature: temperature of smooth_ap, in units of the distance.
         p: share of the image that the first squares cover, (0, 1].
         targeted: pull instead of push.
     """

@@ -1,1 +1,1 @@
-"""Attacks that are learned once, from training images, and then applied to any image."""
+"""Attacks that are learned once from training images and then applied to any image."""

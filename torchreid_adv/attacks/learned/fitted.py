@@ -1,4 +1,4 @@
-"""Attacks that were learned before, by name: nothing is optimized on the images they change."""
+"""Previously learned attacks, by name; nothing is optimized on the attacked images."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ MIS_RANKING = (
 )
 Learned = UniversalPerturbation | GeneratedNoise
 T = TypeVar("T", bound=Learned)
-_SAID = ("trained_on", "virtual", "learning", "model")  # of the header, in a report
+_SAID = ("trained_on", "virtual", "learning", "model")  # header fields shown in a report
 
 
 class Fitted(Generic[T]):
     """A universal perturbation or a generator, applied to images of any size.
 
-    The losses it gives back are how far an image's feature went from its clean one.
+    The reported losses are distances of an image's feature from its clean feature.
 
     Args:
-        perturbation: learned before; it is put into eval mode, in which nothing is drawn.
-        distance: in which the losses are.
-        about: what it was learned on and against.
+        perturbation: the learned perturbation; it is put into eval mode, without random draws.
+        distance: the distance of the losses.
+        about: the data and models it was learned with.
         precision: ``fp32`` or ``bf16``, number format inside the networks.
 
     Raises:
-        ConfigError: an unknown precision.
+        ConfigError: the precision is unknown.
     """
 
     name = "universal"
-    needs_gradient = False  # any more
+    needs_gradient = False  # it was learned before
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Fitted(Generic[T]):
         return self.perturbation.linf
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the attack, lengths in gray levels."""
+        """Describe the attack for a report, lengths in gray levels."""
         learned = {key: self.about[key] for key in _SAID if self.about.get(key)}
         return {
             **self.perturbation.describe(),
@@ -89,7 +89,7 @@ class Fitted(Generic[T]):
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:
-        """Return the adversarial form of a batch; the references play no part."""
+        """Return the adversarial form of a batch; references are ignored."""
         images = self.change(batch)
         with prepared(model, batch.images, precision=self.precision) as ready:
             clean, moved = (
@@ -102,55 +102,55 @@ class Fitted(Generic[T]):
 
     def change(self, batch: Batch) -> Tensor:
         """Return the adversarial images (N, 3, H, W), each changed within its own size."""
-        images, own = batch.images.clone(), self.perturbation.to(batch.images.device)
-        for rows, part in same_size(batch, alone=own.alone):
+        images, perturbation = batch.images.clone(), self.perturbation.to(batch.images.device)
+        for rows, part in same_size(batch, alone=perturbation.alone):
             height, width = part.images.shape[-2:]
-            images[rows, :, :height, :width] = own(part.images)
+            images[rows, :, :height, :width] = perturbation(part.images)
         return images
 
 
 @attack("universal", paper=PAPER, title="one learned delta, color table or both")
 def universal(budget: Budget, distance: Distance, *, weights: str = "") -> Fitted:
-    """Build the attack of a file.
+    """Build a universal attack from a file.
 
     Options:
-        eps: the bound that the file says, pixel units of [0, 1].
-        distance: in which the losses are.
+        eps: the bound stated in the file, pixel units of [0, 1].
+        distance: the distance of the losses.
         weights: file that ``adv.engine: meta_attack`` wrote.
         seed: not used; nothing is drawn.
 
     Raises:
-        ConfigError: no file, or one of another bound.
+        ConfigError: the file is missing or has another bound.
     """
     return _fitted("universal", budget, distance, weights, "meta_attack", load_universal)
 
 
 @attack("mis_ranking", paper=MIS_RANKING, title="noise drawn by a learned generator")
 def mis_ranking(budget: Budget, distance: Distance, *, weights: str = "") -> Fitted:
-    """Build the attack of a generator, which is fp32 itself.
+    """Build the attack of a generator, which is in fp32.
 
     Options:
-        eps: the bound that the file says, pixel units of [0, 1].
-        distance: in which the losses are.
+        eps: the bound stated in the file, pixel units of [0, 1].
+        distance: the distance of the losses.
         weights: file that ``adv.engine: mis_ranking`` wrote.
         seed: not used; nothing is drawn.
 
     Raises:
-        ConfigError: no file, or one of another bound.
+        ConfigError: the file is missing or has another bound.
     """
     return _fitted("mis_ranking", budget, distance, weights, "mis_ranking", load_generator)
 
 
 def load_learned(path: str, eps: float, *, key: str) -> tuple[Learned, TensorFile]:
-    """Return what a file holds, a universal perturbation or a generator, and what it says of it.
+    """Load a universal perturbation or a generator, and its file's header.
 
     Args:
         path: of the file.
-        eps: the bound that the file says, pixel units of [0, 1].
-        key: the config key of the bound, for the error.
+        eps: the bound stated in the file, pixel units of [0, 1].
+        key: the config key of the bound, for errors.
 
     Raises:
-        ConfigError: no file, another kind of file, or one of another bound.
+        ConfigError: the file is missing, of another kind, or has another bound.
     """
     return _within(eps, path, key, load_generator if holds(path, GENERATOR) else load_universal)
 
@@ -158,13 +158,13 @@ def load_learned(path: str, eps: float, *, key: str) -> tuple[Learned, TensorFil
 def _within(
     eps: float, path: str, key: str, load: Callable[[str], tuple[Any, TensorFile]]
 ) -> tuple[Any, TensorFile]:
-    own, found = load(path)
-    if abs(own.eps - eps) > 1e-6:
+    learned, file = load(path)
+    if abs(learned.eps - eps) > 1e-6:
         raise ConfigError(
-            f"'{path}' was learned within {to_levels(own.eps):g} gray levels, and {key} is "
-            f"{to_levels(eps):g}; set {key} {to_levels(own.eps):g}, or learn another"
+            f"'{path}' was learned within {to_levels(learned.eps):g} gray levels, and {key} is "
+            f"{to_levels(eps):g}; set {key} {to_levels(learned.eps):g}, or learn another"
         )
-    return own, found
+    return learned, file
 
 
 def _fitted(
@@ -180,11 +180,11 @@ def _fitted(
             f"the attack '{name}' applies what was learned before; name its file in "
             f"adv.attack.weights, and learn one with adv.engine {engine}"
         )
-    own, found = _within(budget.eps, weights, "adv.attack.eps", load)
+    learned, file = _within(budget.eps, weights, "adv.attack.eps", load)
     if not distance.squared_euclidean:
         raise ConfigError(
             f"the attack '{name}' measures between single features, which the distance "
             f"'{distance.name}' does not map; set adv.attack.metric euclidean or cosine"
         )
-    about = {**found.about, "sha256": found.sha256}
-    return Fitted(own, distance, about=about, precision=budget.precision)
+    about = {**file.about, "sha256": file.sha256}
+    return Fitted(learned, distance, about=about, precision=budget.precision)

@@ -1,4 +1,4 @@
-"""Perturbations that a generator draws for each image by itself, and their files."""
+"""Perturbations that a generator computes for each image, and their files."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from torchreid_adv.models.generator import NoiseNetwork
 
 KIND = "generator"
 WHAT = "a generator of perturbations"
-LARGEST = {"filters": 512, "blocks": 64}  # of a file that is read
+LARGEST = {"filters": 512, "blocks": 64}  # limits for files
 
 
 class GeneratedNoise(nn.Module):
     """``x -> clamp(x + eps * tanh(G(x)))``: a generator's perturbation of each image.
 
     Wang et al., Transferable, Controllable, and Inconspicuous Adversarial Attacks on Person
-    Re-identification With Deep Mis-Ranking, 2020. The bound holds in pixels of [0, 1], before
-    normalization, and so does the range of pixels. (The released code scales normalized noise, and
-    clamps an image to its own extremes, which does nothing.)
+    Re-identification With Deep Mis-Ranking, 2020. Both the bound and the pixel range hold in pixels
+    of [0, 1], before normalization. (The released code scales normalized noise, and clamps an image
+    to its own extremes, which has no effect.)
 
     Args:
         eps: L-infinity bound, pixel units of [0, 1].
-        size: height and width of what the generator sees; an image is resized to it, and its
+        size: height and width of the generator's input; an image is resized to it, and the
             perturbation back to the image.
-        filters: of the generator's first convolution.
-        blocks: residual blocks of the generator.
-        pixels: share of an image's pixels that may move, those with the highest scores, which the
-            generator draws, too. (In the paper the discriminator scores them; here the generator
-            alone is the attack.) In training Gumbel noise is added to the scores, and gradients
-            pass the choice as through a sigmoid.
-        network: a trained one; None = a new one, its weights drawn from torch's generator.
+        filters: number of filters of the generator's first convolution.
+        blocks: number of residual blocks of the generator.
+        pixels: share of an image's pixels that may change: those with the highest scores, also
+            computed by the generator. (In the paper the discriminator scores them; here the
+            generator alone is the attack.) In training Gumbel noise is added to the scores, and
+            gradients pass through the choice as through a sigmoid.
+        network: a trained network; None = a new one with weights from torch's generator.
 
     Raises:
-        ConfigError: a bound, size or share that cannot be.
+        ConfigError: the bound, size or share is invalid.
     """
 
-    alone = True  # convolutions of several images may round otherwise than those of one
+    alone = True  # convolutions of a batch may round differently from those of one image
 
     def __init__(
         self,
@@ -70,11 +70,11 @@ class GeneratedNoise(nn.Module):
 
     @property
     def linf(self) -> float:
-        """How far a pixel can move, [0, 1]."""
+        """Largest change of a pixel, [0, 1]."""
         return self.eps
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says, lengths in gray levels."""
+        """Describe the perturbation for a report, lengths in gray levels."""
         return {
             "eps": round(to_levels(self.eps), 6),
             "linf": round(to_levels(self.linf), 6),
@@ -100,9 +100,9 @@ class GeneratedNoise(nn.Module):
             flat = flat - torch.empty_like(flat).exponential_().log()
         count = math.ceil(self.pixels * flat.shape[1])
         best, places = flat.topk(count, dim=1)
-        chosen = torch.zeros_like(flat).scatter(1, places, 1.0)
+        hard_mask = torch.zeros_like(flat).scatter(1, places, 1.0)
         soft = torch.sigmoid(flat - best[:, -1:].detach())
-        return (chosen + soft - soft.detach()).view_as(scores)
+        return (hard_mask + soft - soft.detach()).view_as(scores)
 
 
 def save_generator(
@@ -112,8 +112,8 @@ def save_generator(
 
     Args:
         path: of the file.
-        noise: what was learned.
-        about: what the header says besides: training set, model...
+        noise: the learned perturbation.
+        about: further header fields: training set, model...
     """
     header = {
         **(about or {}),
@@ -127,10 +127,10 @@ def save_generator(
 
 
 def load_generator(path: str | Path) -> tuple[GeneratedNoise, TensorFile]:
-    """Return the generator of a file, frozen, and what the file says of it.
+    """Load a generator, frozen, and its file's header.
 
     Raises:
-        ConfigError: no such file, or another kind of file.
+        ConfigError: the file is missing or of another kind.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -138,29 +138,29 @@ def load_generator(path: str | Path) -> tuple[GeneratedNoise, TensorFile]:
             f"there is no generator '{path}'; learn one with adv.engine mis_ranking, which writes "
             "generator.safetensors into its data.save_dir"
         )
-    found = read_tensors(path, kind=KIND, what=WHAT)
+    stored = read_tensors(path, kind=KIND, description=WHAT)
     try:
-        noise = _of(found)
+        noise = _of(stored)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise unreadable(path, WHAT, error) from error
-    if not all(bool(torch.isfinite(value).all()) for value in found.tensors.values()):
+    if not all(bool(torch.isfinite(value).all()) for value in stored.tensors.values()):
         raise ConfigError(f"'{path}' holds {WHAT} with weights that are not finite")
-    return noise.eval().requires_grad_(False), found
+    return noise.eval().requires_grad_(False), stored
 
 
 def outputs_of(pixels: float) -> int:
-    """Return how many maps a generator draws: noise, and scores where not every pixel moves."""
+    """Return a generator's number of outputs: noise, plus scores unless every pixel changes."""
     return 3 if pixels >= 1 else 4
 
 
-def _of(found: TensorFile) -> GeneratedNoise:
-    about = found.about
+def _of(stored: TensorFile) -> GeneratedNoise:
+    about = stored.about
     shape = {name: int(about[name]) for name in ("filters", "blocks")}
     eps, pixels, size = float(about["eps"]), float(about["pixels"]), [int(v) for v in about["size"]]
     wrong = [name for name, value in shape.items() if value > LARGEST[name]]
     if wrong or not 0 <= eps <= LEVELS or len(size) != 2 or not 1 <= min(size) <= max(size) <= 4096:
         raise ValueError(f"its header says {about}")
-    network = NoiseNetwork.of(found.tensors, outputs=outputs_of(pixels), **shape)
+    network = NoiseNetwork.of(stored.tensors, outputs=outputs_of(pixels), **shape)
     return GeneratedNoise(from_levels(eps), size=size, pixels=pixels, network=network, **shape)
 
 

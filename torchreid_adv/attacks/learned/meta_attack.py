@@ -1,4 +1,4 @@
-"""The loop that learns a universal perturbation, and the meta-gradient that its steps follow."""
+"""The loop that learns a universal perturbation, and the meta-gradient of its steps."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class UniversalFit:
     """Learns a copy of a universal perturbation, step by step.
 
     Args:
-        objective: what grows, of an image or of a batch.
-        perturbation: what moves; a copy is learned.
+        objective: the objective to raise, per image or per batch.
+        perturbation: the initial perturbation; a copy is learned.
         step_rule: parameters -> StepRule.
         start: ``zero``, or ``random`` for objectives whose gradient is zero there (SMA).
-        inner: of the meta-test, where :meth:`fit_step` gets a second batch.
-        seed: of the start and of everything random inside the model.
+        inner: inner step of the meta-test, if :meth:`fit_step` gets a second batch.
+        seed: seed of the start and of all random numbers in the model.
         precision: ``fp32`` or ``bf16``, number format inside the networks.
 
     Raises:
-        ConfigError: an unknown start.
+        ConfigError: the start is unknown.
 
     Example:
         >>> fit = UniversalFit(BatchTriplet(distance), UniversalPerturbation(8 / 255),
@@ -73,18 +73,18 @@ class UniversalFit:
         self.steps = 0
 
     def fit_step(self, model: nn.Module, batch: Batch, virtual: Batch | None = None) -> Tensor:
-        """Take one step; the model, the batches and the random state are left as they were.
+        """Take one step; the model, the batches and the random state are left unchanged.
 
         Args:
-            model: images in [0, 1] -> features; a prepared one saves its preparation.
-            batch: clean images of one size, with pids where the objective needs them.
-            virtual: of the meta-test; None = no meta-learning.
+            model: images in [0, 1] -> features; a prepared model is not prepared again.
+            batch: clean images of one size, with pids if the objective needs them.
+            virtual: batch of the meta-test; None = no meta-learning.
 
         Returns:
             losses (N,) of the batch before the step.
 
         Raises:
-            ConfigError: an inner step that is kept, and a model whose gradient is a mean of draws.
+            ConfigError: ``kept`` is set and the model's gradient is a mean over draws.
         """
         self.perturbation.to(batch.images.device)
         with (
@@ -114,17 +114,17 @@ class UniversalFit:
         virtual: Sequence[Batch] = (),
         decay: float = 0.0,
     ) -> UniversalPerturbation:
-        """Learn for some epochs over batches, the meta-test going round the virtual ones.
+        """Learn for some epochs over batches; the meta-test cycles through the virtual batches.
 
         Args:
             model: images in [0, 1] -> features.
-            batches: of an epoch.
-            epochs: how many.
-            virtual: of the meta-test; none = no meta-learning.
+            batches: the batches of an epoch.
+            epochs: number of epochs.
+            virtual: batches of the meta-test; empty = no meta-learning.
             decay: an epoch multiplies the step size by ``exp(-decay)``.
 
         Returns:
-            what was learned.
+            the learned perturbation.
         """
         others = itertools.cycle(virtual) if virtual else itertools.repeat(None)
         with self._ready(model, batches[0].images) as ready:
@@ -136,7 +136,7 @@ class UniversalFit:
 
     @property
     def graphs(self) -> bool:
-        """Whether one derivative of the network is all that is asked for."""
+        """Whether only a first derivative of the network is needed."""
         return not self.inner.differentiated
 
     def end_epoch(self, decay: float) -> None:
@@ -163,17 +163,17 @@ class InnerStep:
     """The temporary step before the meta-test.
 
     Args:
-        kind: ``sign`` as the paper; ``sgd`` along the direction itself, scaled to a mean change
+        kind: ``sign`` as in the paper; ``sgd`` along the gradient itself, scaled to a mean change
             of the step size.
-        order: 2 differentiates through an ``sgd`` step. The slope of a sign is 0, so that through
-            signed steps both orders are the same gradient, which is computed as the cheap one.
-        step_size: pixel units of [0, 1]; None = the step rule's.
-        kept: the temporary step stays, so that each iteration takes two, as the released code does:
-            the first along the gradient of the meta-train alone, without memory, the second from
-            there along the sum of both gradients, with it.
+        order: 2 differentiates through an ``sgd`` step. The derivative of a sign is 0, so both
+            orders give the same gradient for sign steps, computed as order 1.
+        step_size: pixel units of [0, 1]; None = the step size of the rule.
+        kept: keep the temporary step, so that each iteration takes two steps, as the released code
+            does: the first along the gradient of the meta-train alone, without momentum, the second
+            from there along the sum of both gradients, with momentum.
 
     Raises:
-        ConfigError: an unknown kind or order.
+        ConfigError: the kind or order is unknown.
     """
 
     kind: str = "sign"
@@ -189,7 +189,7 @@ class InnerStep:
 
     @property
     def differentiated(self) -> bool:
-        """Whether the step's own gradient is differentiated."""
+        """Whether to differentiate through the step."""
         return self.kind == "sgd" and self.order == 2
 
 
@@ -197,14 +197,14 @@ def meta(losses_of: Losses, images: Tensor, rule: StepRule, inner: InnerStep) ->
     """Return the gradient of eqs. 8 and 9: ``L_train(p) + L_test(p after a step on L_train)``.
 
     Yang et al., Towards Robust Person Re-identification by Defending Against Universal Attackers,
-    Algorithm 1. The temporary step is a copy, and the rule's memory is read, never written; the
-    released code keeps the step, see :class:`InnerStep`. Entries that it would carry beyond their
-    bounds get no gradient from the meta-test.
+    Algorithm 1. The temporary step works on a copy, and the rule's memory is read but not written;
+    the released code keeps the step, see :class:`InnerStep`. Entries that the step would move
+    beyond their bounds get no gradient from the meta-test.
 
     Args:
-        losses_of: of the meta-test images.
-        images: of the meta-test, (M, 3, H, W) in [0, 1].
-        rule: the one that will step.
+        losses_of: losses of the meta-test images.
+        images: images of the meta-test, (M, 3, H, W) in [0, 1].
+        rule: the step rule.
         inner: the temporary step.
     """
 
@@ -212,12 +212,16 @@ def meta(losses_of: Losses, images: Tensor, rule: StepRule, inner: InnerStep) ->
         assert isinstance(perturbation, UniversalPerturbation)
         parameters = list(perturbation.parameters())
         losses = train_losses(perturbation(train))
-        own = torch.autograd.grad(losses.mean(), parameters, create_graph=inner.differentiated)
-        moved = _stepped(perturbation, own, rule, inner)
+        train_gradients = torch.autograd.grad(
+            losses.mean(), parameters, create_graph=inner.differentiated
+        )
+        moved = _stepped(perturbation, train_gradients, rule, inner)
         tested = losses_of(functional_call(perturbation, moved, (images,)))
-        other = torch.autograd.grad(tested.mean(), parameters)
-        for parameter, here, there in zip(parameters, own, other, strict=True):
-            parameter.grad = here.detach() + there
+        test_gradients = torch.autograd.grad(tested.mean(), parameters)
+        for parameter, train_gradient, test_gradient in zip(
+            parameters, train_gradients, test_gradients, strict=True
+        ):
+            parameter.grad = train_gradient.detach() + test_gradient
         if inner.kept:
             with torch.no_grad():
                 for name, parameter in perturbation.named_parameters():
@@ -233,7 +237,7 @@ def _stepped(
     rule: StepRule,
     inner: InnerStep,
 ) -> dict[str, Tensor]:
-    """Return name -> value after the temporary step, within bounds, differentiable."""
+    """Return name -> value after the temporary step, within bounds; differentiable."""
     settings = {p: group for group in rule.param_groups for p in group["params"]}
     limits, moved = perturbation.limits(), {}
     for (name, parameter), gradient in zip(perturbation.named_parameters(), gradients, strict=True):

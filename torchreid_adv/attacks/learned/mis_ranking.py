@@ -1,4 +1,4 @@
-"""Mis-Ranking: the game that trains a generator of perturbations, and the losses of its players."""
+"""Mis-Ranking: adversarial training of a generator of perturbations, and its losses."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from torchreid_adv.models.generator import SMALLEST_PATCH, PatchDiscriminator, l
 from torchreid_adv.models.prepare import prepared
 
 BETAS = (0.5, 0.999)
-SIMILARITY = 0.1  # weight of looking alike
+SIMILARITY = 0.1  # weight of the visual similarity
 
 
 class GeneratorFit:
-    """Trains a generator against a network that stays as it is, and against a discriminator.
+    """Trains a generator against a fixed network and a discriminator.
 
     ``weight * L_misrank + mean (D(x, x~) - 1)^2 + 0.1 (1 - MS-SSIM(x, x~))`` for the generator,
     least squares for the discriminator, Adam for both (Wang et al., Deep Mis-Ranking, 2020).
 
     Args:
-        loss: the misranking.
+        loss: the misranking loss.
         eps: L-infinity bound, pixel units of [0, 1].
         size: height and width of the network's input, 16 pixels or more.
-        filters: of the first convolution of the generator and of the discriminator.
+        filters: filters of the first convolution of the generator and of the discriminator.
         blocks: residual blocks of the generator.
-        pixels: share of an image's pixels that may move.
-        weight: of the misranking; the released code has 10, and 2 against PCB.
-        lr: of Adam.
-        seed: of the first weights and of everything random in a step.
+        pixels: share of an image's pixels that may change.
+        weight: weight of the misranking loss; 10 in the released code, and 2 against PCB.
+        lr: learning rate of Adam.
+        seed: seed of the initial weights and of all random numbers in a step.
         precision: ``fp32`` or ``bf16``, number format inside the attacked network.
 
     Raises:
-        ConfigError: a bound, size, share or number of filters that cannot be.
+        ConfigError: the bound, size, share or number of filters is invalid.
 
     Example:
         >>> fit = GeneratorFit(MisRankingLoss(distance), eps=8 / 255, size=(256, 128))
@@ -50,7 +50,7 @@ class GeneratorFit:
         >>> adversarial = fit.noise.eval()(images)
     """
 
-    graphs = True  # one derivative of the network is all that is asked for
+    graphs = True  # only a first derivative of the network is needed
 
     def __init__(
         self,
@@ -82,10 +82,10 @@ class GeneratorFit:
         self.steps = 0
 
     def fit_step(self, model: nn.Module, batch: Batch) -> dict[str, float]:
-        """Take one step of each player; the model, the batch and random states are left alone.
+        """Take one step of each player; the model, the batch and random states are unchanged.
 
         Args:
-            model: images in [0, 1] -> features; a prepared one saves its preparation.
+            model: images in [0, 1] -> features; a prepared model is not prepared again.
             batch: clean images of one size, with pids.
 
         Returns:
@@ -112,21 +112,21 @@ class GeneratorFit:
         return {name: float(value.detach()) for name, value in summary.items()}
 
     def _judge(self, clean: Tensor, adversarial: Tensor) -> Tensor:
-        """Let the discriminator learn which is which; return its loss."""
-        own = least_squares(self.discriminator(clean, clean), 1.0)
-        other = least_squares(self.discriminator(clean, adversarial), 0.0)
-        loss = (own + other) / 2
+        """Train the discriminator to tell clean from adversarial; return its loss."""
+        real_loss = least_squares(self.discriminator(clean, clean), 1.0)
+        fake_loss = least_squares(self.discriminator(clean, adversarial), 0.0)
+        loss = (real_loss + fake_loss) / 2
         self._step(1, loss)
         return loss
 
     def _drawn(self, clean: Tensor, adversarial: Tensor) -> dict[str, Tensor]:
-        """Return how clean the discriminator finds the images, and how like the clean ones."""
+        """Return the discriminator's loss on adversarial images, and their similarity to clean."""
         verdicts = self.discriminator(clean, adversarial)
         alike = ms_ssim(adversarial, clean).mean()
         return {"fooling": least_squares(verdicts, 1.0), "ms_ssim": alike}
 
     def _step(self, player: int, loss: Tensor) -> None:
-        """Move the weights of one player, and of no other."""
+        """Update the weights of one player only."""
         rule = self.rules[player]
         weights = [weight for group in rule.param_groups for weight in group["params"]]
         gradients = torch.autograd.grad(loss, weights)
@@ -136,26 +136,27 @@ class GeneratorFit:
 
 
 SMOOTHING = 0.1
-_TINY = 1e-12  # below a logarithm; a loss of 0 gives no gradient
+_TINY = 1e-12  # lower limit of a logarithm; a loss of 0 has no gradient
 
 
 class MisRankingLoss:
     """``log CE + log [|f(x~) - f(x_n)| - |f(x~) - f(x_p)| + margin]_+``, means over the batch.
 
     Wang et al., Transferable, Controllable, and Inconspicuous Adversarial Attacks on Person
-    Re-identification With Deep Mis-Ranking, 2020. x_p is the image of the same identity that is
-    nearest to the adversarial feature now and is pushed away; x_n that of another identity that is
-    furthest and is pulled near. Both are clean, as a gallery is; an image is its own x_p only where
-    it is alone with its identity. The label, smoothed, is the training identity that the network
-    finds least likely for the clean image; the CE of several classifiers (PCB) is their mean.
+    Re-identification With Deep Mis-Ranking, 2020. x_p is the image of the same identity nearest to
+    the current adversarial feature, and is pushed away; x_n is the furthest image of another
+    identity, and is pulled near. Both are clean, as a gallery is; an image is its own x_p only if
+    it is the only one of its identity. The label, smoothed, is the training identity that the
+    network finds least likely for the clean image; with several classifiers (PCB) the CE is their
+    mean.
 
     Args:
-        distance: in whose space features are compared.
-        margin: in that space's unit.
-        identity: with the cross-entropy, for networks that have a classifier.
+        distance: its space is used to compare features.
+        margin: in the unit of that space.
+        identity: add the cross-entropy, for networks with a classifier.
 
     Raises:
-        ConfigError: a distance that maps no single features.
+        ConfigError: the distance does not map single features.
     """
 
     def __init__(self, distance: Distance, *, margin: float = 0.3, identity: bool = True) -> None:
@@ -163,20 +164,20 @@ class MisRankingLoss:
         self.distance, self.margin, self.identity = distance, margin, identity
 
     def bind(self, model: nn.Module, batch: Batch) -> Callable[[Tensor], dict[str, Tensor]]:
-        """Return images -> the logarithms ``triplet`` and, where it counts, ``identity``.
+        """Return images -> the logarithms ``triplet`` and, if used, ``identity``.
 
         Args:
             model: images -> features, prepared or in eval mode.
             batch: clean images of one size with pids.
 
         Raises:
-            ConfigError: no identities, or only one.
+            ConfigError: there are no identities, or only one.
         """
         same = same_identity(batch)
         with torch.no_grad():
             clean = self.distance.map(model(batch.images))
             scores = identity_scores(model, batch.images) if self.identity else []
-        labels = [one.argmin(1) for one in scores]
+        labels = [logits.argmin(1) for logits in scores]
 
         def losses(images: Tensor) -> dict[str, Tensor]:
             moved = self.distance.map(model(images))
@@ -184,8 +185,8 @@ class MisRankingLoss:
             parts = {"triplet": _log(hinge.mean())}
             if self.identity:
                 wrong = [
-                    F.cross_entropy(one, label, label_smoothing=SMOOTHING)
-                    for one, label in zip(identity_scores(model, images), labels, strict=True)
+                    F.cross_entropy(logits, label, label_smoothing=SMOOTHING)
+                    for logits, label in zip(identity_scores(model, images), labels, strict=True)
                 ]
                 parts["identity"] = _log(torch.stack(wrong).mean())
             return parts
@@ -199,13 +200,13 @@ def reversed_hardest(moved: Tensor, clean: Tensor, same: Tensor, *, margin: floa
     Args:
         moved: adversarial features (N, E).
         clean: clean features (N, E).
-        same: (N, N) bool, of one identity.
-        margin: in the features' unit.
+        same: (N, N) bool, pairs of the same identity.
+        margin: in the unit of the features.
     """
     between = torch.cdist(moved, clean, compute_mode="donot_use_mm_for_euclid_dist")
-    own = torch.eye(len(same), dtype=torch.bool, device=same.device)
+    diagonal = torch.eye(len(same), dtype=torch.bool, device=same.device)
     lonely = same.sum(1, keepdim=True) == 1
-    positives = same & (~own | lonely)
+    positives = same & (~diagonal | lonely)
     nearest = between.masked_fill(~positives, torch.inf).amin(1)
     furthest = between.masked_fill(same, -torch.inf).amax(1)
     return (furthest - nearest + margin).clamp_min(0)

@@ -1,4 +1,4 @@
-"""Reversed triplets: away from what is like an image, towards what is least like it."""
+"""Reversed triplets: away from similar images, towards dissimilar ones."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
 
-_TINY = 1e-12  # below a square root, whose slope at 0 is infinite
+_TINY = 1e-12  # lower limit of a square root, whose slope at 0 is infinite
 
 
 class ReversedTriplet(Objective):
     """``-[|f(x_n) - f(x~)| - |f(x_p) - f(x~)| + margin]_+`` with unsquared distances.
 
     Args:
-        distance: in whose space features are compared.
-        margin: in that space's unit.
+        distance: its space is used to compare features.
+        margin: in the unit of that space.
 
     Raises:
-        ConfigError: a distance that maps no single features.
+        ConfigError: the distance does not map single features.
     """
 
     def __init__(self, distance: Distance, *, margin: float = 0.5) -> None:
@@ -42,7 +42,7 @@ class ReversedTriplet(Objective):
         }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> negated triplet losses; x_p and x_n are chosen once, by clean images."""
+        """Return images -> negated triplet losses; x_p and x_n are fixed by the clean images."""
         with torch.no_grad():
             clean = self.distance.map(embed(batch.images))
             positive, negative = self.pick(clean, batch)
@@ -59,10 +59,10 @@ class ReversedTriplet(Objective):
 
 
 class BatchTriplet(ReversedTriplet):
-    """Among the batch: the furthest image of the same identity, the furthest of another one.
+    """Within the batch: the furthest image of the same identity, the furthest of another one.
 
     Yang et al., Towards Robust Person Re-identification by Defending Against Universal Attackers,
-    eqs. 5-7. An image alone with its identity has itself as x_p.
+    eqs. 5-7. An image that is the only one of its identity is its own x_p.
     """
 
     scope = "batch"
@@ -71,7 +71,7 @@ class BatchTriplet(ReversedTriplet):
         """Return the furthest positive and the furthest negative of each image.
 
         Raises:
-            ConfigError: no identities, or only one.
+            ConfigError: there are no identities, or only one.
         """
         same = same_identity(batch)
         between = torch.cdist(clean, clean, compute_mode="donot_use_mm_for_euclid_dist")
@@ -81,14 +81,14 @@ class BatchTriplet(ReversedTriplet):
 
 
 class CentroidTriplet(ReversedTriplet):
-    """Among cluster centers of the training set: the nearest one, and the furthest by angle.
+    """Cluster centers of the training set: the nearest one, and the one at the largest angle.
 
     The pair-wise loss of Li et al., Universal Perturbation Attack Against Image Retrieval, 2019.
 
     Args:
-        distance: in whose space features are compared.
+        distance: its space is used to compare features.
         centers: (K, E) in that space, see :func:`cluster_centers`.
-        margin: in that space's unit.
+        margin: in the unit of that space.
     """
 
     def __init__(self, distance: Distance, centers: Tensor, *, margin: float = 0.5) -> None:
@@ -96,7 +96,7 @@ class CentroidTriplet(ReversedTriplet):
         self.centers = centers
 
     def describe(self) -> dict[str, Any]:
-        """Return the metric, the margin and how many centers there are."""
+        """Return the metric, the margin and the number of centers."""
         return {**super().describe(), "centroids": len(self.centers)}
 
     def pick(self, clean: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -109,26 +109,26 @@ class CentroidTriplet(ReversedTriplet):
 
 
 def cluster_centers(features: Tensor, count: int, *, seed: int = 0) -> Tensor:
-    """Return k-means centers (K, E) of features (N, E); K is at most N.
+    """Return k-means centers (K, E) of features (N, E); K <= N.
 
     Raises:
-        ConfigError: fewer than two.
+        ConfigError: there are fewer than two centers.
     """
-    from scipy.cluster.vq import kmeans2  # slow to import, and seldom needed
+    from scipy.cluster.vq import kmeans2  # slow to import, and rarely needed
 
     count = min(count, len(features))
     if count < 2:
         raise ConfigError(f"a triplet needs two cluster centers or more, got {count}")
     centers, labels = kmeans2(features.double().numpy(), count, minit="++", seed=seed, iter=20)
-    held = torch.from_numpy(labels).unique()  # a center that lost its features stays where it was
+    held = torch.from_numpy(labels).unique()  # without empty clusters
     return torch.from_numpy(centers)[held].to(features.dtype)
 
 
 def single_features(distance: Distance) -> None:
-    """Refuse a distance that maps no single features.
+    """Refuse a distance that does not map single features.
 
     Raises:
-        ConfigError: it does not.
+        ConfigError: the distance does not map them.
     """
     if not distance.squared_euclidean:
         raise ConfigError(
@@ -138,10 +138,10 @@ def single_features(distance: Distance) -> None:
 
 
 def same_identity(batch: Batch) -> Tensor:
-    """Return which images of a batch are of one identity (N, N).
+    """Return which pairs of images of a batch have the same identity (N, N).
 
     Raises:
-        ConfigError: no identities, or only one.
+        ConfigError: there are no identities, or only one.
     """
     if batch.pids is None:
         raise ConfigError("a triplet needs Batch(images, pids=...)")

@@ -1,4 +1,4 @@
-"""Losses of UAP-Retrieval on clusters of the training set: of an image's label, of their ranking.
+"""Losses of UAP-Retrieval on clusters of the training set: label-wise and list-wise.
 
 Li et al., Universal Perturbation Attack Against Image Retrieval, 2019. Its pair-wise loss is
 :class:`torchreid_adv.attacks.learned.triplets.CentroidTriplet`.
@@ -25,14 +25,14 @@ LISTED = 64
 
 
 class ClusterLoss(Objective):
-    """Something of an image's feature among cluster centers, compared with the clean image's.
+    """A loss on an image's feature among cluster centers, relative to the clean image's.
 
     Args:
-        distance: in whose space features are compared.
+        distance: its space is used to compare features.
         centers: (K, E) in that space, see ``cluster_centers``.
 
     Raises:
-        ConfigError: a distance that maps no single features, or less than two centers.
+        ConfigError: the distance does not map single features, or there are fewer than two centers.
     """
 
     def __init__(self, distance: Distance, centers: Tensor) -> None:
@@ -42,7 +42,7 @@ class ClusterLoss(Objective):
         self.distance, self.centers = distance, centers
 
     def describe(self) -> dict[str, Any]:
-        """Return the metric and how many centers there are."""
+        """Return the metric and the number of centers."""
         return {
             "metric": self.distance.name,
             "normalized": self.distance.normalize,
@@ -58,28 +58,28 @@ class ClusterLoss(Objective):
 
     @abstractmethod
     def among(self, clean: Tensor, centers: Tensor) -> Losses:
-        """Return mapped features (N, E) -> losses, for clean ones (N, E) and centers (K, E)."""
+        """Return mapped features (N, E) -> losses, for clean features (N, E) and centers (K, E)."""
 
 
 class LabelHinge(ClusterLoss):
-    """``-[z_own - max_k z_k]_+``, label-wise: until the clean image's cluster is not the likeliest.
+    """``-[z_own - max_k z_k]_+``, label-wise: until the clean image's cluster is not the top.
 
-    z are the logits of the linear classifier that the centers are, ``2 f c_k - |c_k|^2``, whose
-    likeliest class is the nearest center. (The paper's classifier is trained on cluster labels.)
+    z are the logits of the linear classifier given by the centers, ``2 f c_k - |c_k|^2``, whose
+    likeliest class is the nearest center. (The paper trains a classifier on cluster labels.)
     """
 
     def among(self, clean: Tensor, centers: Tensor) -> Losses:
-        """Return mapped features -> negated lead of their clean cluster, 0 once it is lost."""
+        """Return mapped features -> negated lead of the clean cluster, 0 once it has no lead."""
 
         def logits(features: Tensor) -> Tensor:
             return 2 * features @ centers.t() - centers.pow(2).sum(1)
 
-        own = logits(clean).argmax(1, keepdim=True)
+        clean_cluster = logits(clean).argmax(1, keepdim=True)
 
         def losses(features: Tensor) -> Tensor:
-            found = logits(features)
-            best_other = found.scatter(1, own, -torch.inf).amax(1)
-            return -(found.gather(1, own)[:, 0] - best_other).clamp_min(0)
+            scores = logits(features)
+            best_other = scores.scatter(1, clean_cluster, -torch.inf).amax(1)
+            return -(scores.gather(1, clean_cluster)[:, 0] - best_other).clamp_min(0)
 
         return losses
 
@@ -87,15 +87,15 @@ class LabelHinge(ClusterLoss):
 class ListReversal(ClusterLoss):
     """Minus LambdaRank's cost of the reversed ranking of clusters, list-wise.
 
-    A cluster is the more relevant the further the clean feature has it: from 0 to 1 by rank. For a
-    pair with a more relevant than b the cost is ``|dNDCG_ab| log(1 + exp(d_a - d_b))``, d the
-    distances to the centers and dNDCG what exchanging both in the ranking as it is now would
-    change, which is held constant: the gradient is LambdaRank's (Burges et al., 2006).
+    The further a cluster is from the clean feature, the more relevant it is: from 0 to 1 by rank.
+    For a pair with a more relevant than b the cost is ``|dNDCG_ab| log(1 + exp(d_a - d_b))``, with
+    d the distances to the centers and dNDCG the change from swapping both in the current ranking,
+    held constant: the gradient is LambdaRank's (Burges et al., 2006).
 
     Args:
-        distance: in whose space features are compared.
+        distance: its space is used to compare features.
         centers: (K, E) in that space.
-        listed: so many clusters, evenly spread over the clean ranking, make the list.
+        listed: number of clusters in the list, evenly spread over the clean ranking.
     """
 
     def __init__(self, distance: Distance, centers: Tensor, *, listed: int = LISTED) -> None:
@@ -121,27 +121,27 @@ class ListReversal(ClusterLoss):
 
 
 def _discount(rank: Tensor) -> Tensor:
-    """Return what a place of a ranking counts, ranks from 0."""
+    """Return the weight of a rank in DCG, ranks from 0."""
     return 1 / torch.log2(rank + 2)
 
 
 class Summed(Objective):
-    """The sum of several objectives, each with the same weight.
+    """The sum of several objectives with equal weights.
 
     UAP-Retrieval's pair-wise, label-wise and list-wise losses can be summed in its released code;
-    each reads the features by itself, so a step costs as many passes.
+    each extracts the features anew, so a step costs as many passes as there are losses.
 
     Args:
-        objectives: what is summed.
+        objectives: the objectives to sum.
     """
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
         self.objectives = tuple(objectives)
-        together = [one for one in objectives if one.scope == "batch"]
+        together = [objective for objective in objectives if objective.scope == "batch"]
         self.scope = "batch" if together else "image"
 
     def describe(self) -> dict[str, Any]:
-        """Return what is summed."""
+        """Return the descriptions of the objectives."""
         return {"sum": [objective.describe() for objective in self.objectives]}
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
@@ -149,6 +149,6 @@ class Summed(Objective):
         bound = [objective.bind(embed, batch, references) for objective in self.objectives]
 
         def losses(images: Tensor) -> Tensor:
-            return torch.stack([one(images) for one in bound]).sum(0)
+            return torch.stack([losses_of(images) for losses_of in bound]).sum(0)
 
         return losses

@@ -1,4 +1,4 @@
-"""Universal perturbations: one additive delta, one color table, or both, for every image."""
+"""Universal perturbations: an additive delta, a color table, or both, for all images."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ CELLS = 25
 
 
 class UniversalPerturbation(Perturbation):
-    """``x -> f(x) + delta``, the color table f and the delta the same for every image.
+    """``x -> f(x) + delta``, with the same color table f and delta for all images.
 
     Yang et al., Towards Robust Person Re-Identification by Defending Against Universal Attackers,
-    eqs. 1-4. The paper bounds the whole by eps; the published code bounds each part by eps and so
-    reaches 2 eps, which ``sum`` does again.
+    eqs. 1-4. The paper bounds the sum by eps; the published code bounds each part by eps and so
+    reaches 2 eps, which the budget ``sum`` reproduces.
 
     Args:
         eps: L-infinity bound, pixel units of [0, 1].
         kind: ``both``, ``color`` or ``delta``.
-        size: height and width of the delta, which is resized to the image it is added to.
-        cells: corners of the color table along each axis.
-        budget: of both parts together. ``joint``: the sum is projected, and its gradient passes
-            the projection as it is; ``split``: half of eps for each; ``sum``: eps for each.
+        size: height and width of the delta, which is resized to each image.
+        cells: number of corners of the color table along each axis.
+        budget: how both parts share the bound. ``joint``: the sum is projected, and its gradient
+            passes through the projection; ``split``: eps / 2 for each; ``sum``: eps for each.
 
     Raises:
-        ConfigError: an unknown kind or budget, a bound, size or table that cannot be.
+        ConfigError: the kind or budget is unknown, or the bound, size or table is invalid.
     """
 
     corners: Tensor
-    alone = False  # images of one size are changed together, to the same bits
+    alone = False  # images of one size are changed together, with the same result
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class UniversalPerturbation(Perturbation):
         budget: str = "joint",
     ) -> None:
         super().__init__()
-        for what, value, known in (("perturbation", kind, KINDS), ("budget", budget, BUDGETS)):
+        for option, value, known in (("perturbation", kind, KINDS), ("budget", budget, BUDGETS)):
             if value not in known:
-                raise ConfigError(f"unknown {what} '{value}'{suggest(value, known)}")
+                raise ConfigError(f"unknown {option} '{value}'{suggest(value, known)}")
         if not 0 <= eps <= 1:
             raise ConfigError(f"eps is in [0, 1] pixel units, got {eps}; write levels / 255")
         if min(size) < 1 or cells < 2:
@@ -76,11 +76,11 @@ class UniversalPerturbation(Perturbation):
 
     @property
     def linf(self) -> float:
-        """How far a pixel can move, [0, 1]."""
+        """Largest change of a pixel, [0, 1]."""
         return min(1.0, self.eps * (2 if self.kind == "both" and self.budget == "sum" else 1))
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says, lengths in gray levels."""
+        """Describe the perturbation for a report, lengths in gray levels."""
         return {
             "eps": round(to_levels(self.eps), 6),
             "linf": round(to_levels(self.linf), 6),
@@ -90,7 +90,7 @@ class UniversalPerturbation(Perturbation):
         }
 
     def reset(self, batch: Batch) -> None:
-        """Start anew at no change; the batch plays no part."""
+        """Start again without any change; the batch is ignored."""
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
@@ -107,47 +107,47 @@ class UniversalPerturbation(Perturbation):
         return changed.clamp(0, 1)
 
     def part(self, kind: str) -> UniversalPerturbation:
-        """Return its ``color`` table or its ``delta`` alone; ``both`` is all that it has.
+        """Return a copy with only its ``color`` table or ``delta``; ``both`` is itself.
 
         Raises:
             ConfigError: it has no such part.
         """
         if kind in ("both", self.kind):
             return self
-        own = dict(self.named_parameters())
-        if kind not in own:
+        parameters = dict(self.named_parameters())
+        if kind not in parameters:
             raise ConfigError(f"a perturbation of kind '{self.kind}' has no part '{kind}'")
-        shape = own[kind].shape
-        found = UniversalPerturbation(
+        shape = parameters[kind].shape
+        part = UniversalPerturbation(
             self.eps, kind=kind, size=shape[-2:], cells=shape[-1], budget=self.budget
         )
-        found.load_state_dict({kind: own[kind].detach()}, strict=True)
-        return found
+        part.load_state_dict({kind: parameters[kind].detach()}, strict=True)
+        return part
 
     def limits(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return where each parameter may be: name -> lowest and highest values.
+        """Return the limits of each parameter: name -> lowest and highest values.
 
-        No corner of the color table leaves [0, 1].
+        Corners of the color table stay in [0, 1].
         """
-        found: dict[str, tuple[Tensor, Tensor]] = {}
+        bounds: dict[str, tuple[Tensor, Tensor]] = {}
         for name, parameter in self.named_parameters():
             low, high = parameter.new_tensor(-self.share), parameter.new_tensor(self.share)
             if name == "color":
                 corners = self.corners.to(parameter)
                 low, high = torch.maximum(low, -corners), torch.minimum(high, 1 - corners)
-            found[name] = (low, high)
-        return found
+            bounds[name] = (low, high)
+        return bounds
 
     @torch.no_grad()
     def project(self, images: Tensor | None = None) -> None:
-        """Clamp every parameter; the clean images play no part."""
+        """Clamp every parameter; the clean images are ignored."""
         limits = self.limits()
         for name, parameter in self.named_parameters():
             parameter.clamp_(*limits[name])
 
     @torch.no_grad()
     def randomize(self, generators: Sequence[torch.Generator], where: Tensor | None = None) -> None:
-        """Move to uniform noise within the bounds, by the first generator."""
+        """Set uniform noise within the bounds, from the first generator."""
         for parameter in self.parameters():
             noise = torch.rand(parameter.shape, generator=generators[0], dtype=torch.float64)
             parameter.copy_((noise * 2 - 1) * self.share)
@@ -167,8 +167,8 @@ def save_universal(
 
     Args:
         path: of the file.
-        perturbation: what was learned.
-        about: what the header says besides: training set, model, space...
+        perturbation: the learned perturbation.
+        about: further header fields: training set, model, space...
     """
     tensors = dict(perturbation.named_parameters())
     header = {
@@ -182,20 +182,20 @@ def save_universal(
 
 
 def load_universal(path: str | Path) -> tuple[UniversalPerturbation, TensorFile]:
-    """Return the perturbation of a file, within its bounds, and what the file says of it.
+    """Load a perturbation, within its bounds, and its file's header.
 
     Raises:
-        ConfigError: no such file, or another kind of file.
+        ConfigError: the file is missing or of another kind.
     """
-    found = read_universal(path)
-    parts = found.tensors
+    stored = read_universal(path)
+    parts = stored.tensors
     perturbation = UniversalPerturbation(
-        from_levels(float(found.about["eps"])),
+        from_levels(float(stored.about["eps"])),
         kind="both" if len(parts) == 2 else next(iter(parts)),
         size=parts["delta"].shape[-2:] if "delta" in parts else (1, 1),
         cells=parts["color"].shape[-1] if "color" in parts else CELLS,
-        budget=found.about["budget"],
+        budget=stored.about["budget"],
     )
     perturbation.load_state_dict(parts)
     perturbation.project()
-    return perturbation, found
+    return perturbation, stored

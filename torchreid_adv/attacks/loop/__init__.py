@@ -1,1 +1,1 @@
-"""The one gradient loop and the four parts that an attack fills in."""
+"""The single gradient loop, and the four parts that define an attack."""

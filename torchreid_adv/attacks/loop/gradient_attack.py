@@ -1,4 +1,4 @@
-"""The loop that every gradient attack is."""
+"""The loop of all gradient attacks."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from torchreid_adv.models.prepare import prepared
 
 STARTS = ("zero", "random", "if_stuck")
 KEPT = ("last", "best")
-_ROUNDING = 1e-10  # a squared distance between features that differ by rounding is below
-_TINY = 1e-12  # a gradient of so little, summed over an image, is rounding
+_ROUNDING = 1e-10  # squared feature distances below this come from rounding
+_TINY = 1e-12  # a gradient whose sum over an image is below this comes from rounding
 
 
 @dataclass(frozen=True)
 class Adversarial:
-    """What an attack gives back.
+    """The result of an attack.
 
     Args:
         images: (N, 3, H, W) in [0, 1].
-        before: (N,) losses of the clean images (of the random start, where there is one).
+        before: (N,) losses of the clean images (of the random start, if there is one).
         after: (N,) losses of the adversarial images.
-        zero_gradient: (N,) bool, images whose gradient was zero in every step: they did not move.
-        trace: (steps + 1, N) losses before each step and, where the attack scores, at the end.
+        zero_gradient: (N,) bool, images whose gradient was zero in every step and did not move.
+        trace: (steps + 1, N) losses before each step and, if the attack scores, at the end.
     """
 
     images: Tensor
@@ -48,26 +48,26 @@ class Adversarial:
     trace: Tensor
 
     def facts(self) -> dict[str, Tensor]:
-        """Return what else a run keeps of each image: name -> (N,) or (rows, N)."""
+        """Return what else a run stores for each image: name -> (N,) or (rows, N)."""
         return {}
 
     def stages(self) -> dict[int, Tensor]:
-        """Return the images on the way that a run scores: answers asked by then -> (N, 3, H, W)."""
+        """Return intermediate images to score: number of queries so far -> (N, 3, H, W)."""
         return {}
 
 
 class Attack(Protocol):
-    """What can be run on a batch."""
+    """Anything that can attack a batch."""
 
     name: str
 
     @property
     def linf(self) -> float | None:
-        """L-infinity bound in [0, 1], None for an attack without one."""
+        """L-infinity bound in [0, 1], None without a bound."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the attack."""
+        """Describe the attack for a report."""
         ...
 
     def __call__(
@@ -81,19 +81,19 @@ class GradientAttack:
     """Follow the gradient of an objective for some steps within the bounds of a perturbation.
 
     Args:
-        objective: what grows.
+        objective: the objective to raise.
         perturbation: what moves; a copy is used, so an attack can be called again.
         step_rule: parameters -> StepRule.
-        steps: how many.
-        gradient: how the gradient is found; behind a random defense, averaged over its draws.
+        steps: number of steps.
+        gradient: computes the gradient; behind a random defense, averaged over its draws.
         start: ``zero`` = the clean image, ``random`` = uniform noise within the bounds,
-            ``if_stuck`` = such noise for images that have no gradient to speak of.
-        keep: ``last`` = where the steps ended, ``best`` = of each image the point of all that had
-            the largest loss.
-        seed: of the random start and of everything random inside the model.
+            ``if_stuck`` = such noise for images with a negligible gradient.
+        keep: ``last`` = the point after the last step, ``best`` = the point with the largest loss,
+            per image.
+        seed: seed of the random start and of all random numbers in the model.
         precision: ``fp32`` or ``bf16``, number format inside the networks.
-        score: take the losses at the end, too, by one more forward pass; without it those before
-            the last step stand for them, which is enough for training.
+        score: also compute the losses at the end, by one more forward pass; otherwise those before
+            the last step are returned, which is enough for training.
 
     Example:
         >>> attack = GradientAttack(MetricDistance(distance), LinfDelta(5 / 255),
@@ -134,7 +134,7 @@ class GradientAttack:
         self.score = score
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the attack, lengths in gray levels."""
+        """Describe the attack for a report, lengths in gray levels."""
         rule = getattr(self.step_rule, "keywords", {})
         return {
             "eps": None if self.linf is None else round(to_levels(self.linf), 6),
@@ -151,21 +151,21 @@ class GradientAttack:
 
     @property
     def linf(self) -> float | None:
-        """L-infinity bound in [0, 1], None for a perturbation without one."""
+        """L-infinity bound in [0, 1], None without a bound."""
         return getattr(self.perturbation, "eps", None)
 
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:
-        """Attack a batch; the model, the batch and the random state are left as they were.
+        """Attack a batch; the model, the batch and the random state are left unchanged.
 
         Args:
             model: images in [0, 1] with ``sizes`` -> features, such as a PixelModel.
             batch: clean images.
-            references: what the objective needs.
+            references: references for the objective.
 
         Raises:
-            ConfigError: an objective of a whole batch, whose neighbors would decide on an image.
+            ConfigError: the objective is of a whole batch: results would depend on other images.
         """
         if self.objective.scope == "batch" and self.score:  # training does not score
             raise ConfigError(
@@ -234,7 +234,7 @@ class _Best:
         self.images: Tensor | None = None
 
     def see(self, losses: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Take what is better than before, and return the best images and their losses."""
+        """Update the best images and losses, and return them."""
         if self.images is None:
             self.images, self.losses = images.detach().clone(), losses.clone()
         better = losses > self.losses
@@ -244,18 +244,18 @@ class _Best:
 
 
 def _is_stuck(losses: Tensor, perturbation: Perturbation) -> Tensor:
-    """Return which images (N,) could move by rounding alone."""
+    """Return which images (N,) could only move by rounding errors."""
     sizes = [
         p.grad.flatten(1).abs().sum(1) for p in perturbation.parameters() if p.grad is not None
     ]
-    found = torch.stack([size.expand(len(losses)) for size in sizes]).sum(0)
-    return (losses.abs() < _ROUNDING) | (found < _TINY)
+    totals = torch.stack([size.expand(len(losses)) for size in sizes]).sum(0)
+    return (losses.abs() < _ROUNDING) | (totals < _TINY)
 
 
 def _has_gradient(perturbation: Perturbation, count: int) -> Tensor:
-    found = [
+    has_gradient = [
         parameter.grad.flatten(1).ne(0).any(1).expand(count)
         for parameter in perturbation.parameters()
         if parameter.grad is not None
     ]
-    return torch.stack(found).any(0)
+    return torch.stack(has_gradient).any(0)

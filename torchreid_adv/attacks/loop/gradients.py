@@ -36,16 +36,16 @@ def exact(losses_of: Losses, perturbation: Perturbation, images: Tensor) -> Tens
 
 
 class Expectation:
-    """The mean gradient over draws of whatever is random (EOT), one backward pass per draw.
+    """The mean gradient over random draws (EOT), with one backward pass per draw.
 
     Athalye et al., Synthesizing Robust Adversarial Examples, 2018.
 
     Args:
-        samples: how many draws.
-        of: the gradient of one draw.
+        samples: number of draws.
+        of: the gradient of a single draw.
 
     Raises:
-        ConfigError: no draw.
+        ConfigError: samples is below 1.
     """
 
     def __init__(self, samples: int, *, of: Gradient = exact) -> None:
@@ -72,21 +72,21 @@ class Expectation:
 
 
 def expectation(samples: int, *, of: Gradient = exact) -> Gradient:
-    """Return the mean gradient over so many draws; that of one draw is the gradient itself."""
+    """Return the mean gradient over some draws; for one draw, the gradient itself."""
     return of if samples == 1 or isinstance(of, Expectation) else Expectation(samples, of=of)
 
 
 class Smoothed:
     """The exact gradient, smoothed over the image (Dong et al., Translation-Invariant Attacks).
 
-    Which is the gradient's mean over shifted copies of the image, each weighted by the kernel.
+    It is the mean gradient over shifted copies of the image, weighted by the kernel.
 
     Args:
         kernel: odd length of a side of the Gaussian kernel, pixels.
-        reach: standard deviations from its center to its border.
+        reach: number of standard deviations from its center to its border.
 
     Raises:
-        ConfigError: a kernel that has no center, or no reach.
+        ConfigError: the kernel has no center, or the reach is not above 0.
     """
 
     def __init__(self, *, kernel: int = 15, reach: float = 3.0) -> None:

@@ -1,4 +1,4 @@
-"""Objectives: what an attack makes grow, one number per image."""
+"""Objectives: what an attack raises, one number per image."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Losses = Callable[[Tensor], Tensor]  # images (N, 3, H, W) -> losses (N,)
 
 
 class Objective(ABC):
-    """What grows. ``scope`` "image" means that an image's loss ignores its neighbors."""
+    """An objective to raise. ``scope`` "image": an image's loss is independent of the others."""
 
     scope = "image"
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the objective."""
+        """Describe the objective for a report."""
         return {}
 
     @abstractmethod
@@ -35,11 +35,11 @@ class MetricDistance(Objective):
     """Mean distance to the reference features (Bai et al., eqs. 3-8).
 
     Args:
-        distance: the metric that is attacked.
+        distance: the distance to attack.
         targeted: pull towards the references instead of pushing away from them (eq. 8).
 
-    With several references the paper's code sums over them; their mean has the same sign of the
-    gradient, and is a distance that can be read.
+    With several references the paper's code uses their sum; the mean has the same gradient sign,
+    and is a readable distance.
     """
 
     def __init__(self, distance: Distance, *, targeted: bool = False) -> None:
@@ -55,11 +55,11 @@ class MetricDistance(Objective):
         }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> mean distance to each image's references, negated when targeted.
+        """Return images -> mean distance to each image's references, negated if targeted.
 
         Raises:
-            ConfigError: no references are given.
-            DataError: an image has none.
+            ConfigError: references are missing.
+            DataError: an image has no reference.
         """
         if references is None:
             raise ConfigError("this attack needs references: pass References(features, rule=...)")

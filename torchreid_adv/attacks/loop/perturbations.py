@@ -1,4 +1,4 @@
-"""Perturbations: what is learned, and where it may go."""
+"""Perturbations: the parameters of an attack, and their limits."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torchreid_adv.errors import ConfigError
 
 
 class Perturbation(nn.Module, ABC):
-    """Turns clean images into adversarial ones; its parameters are what a step rule moves."""
+    """Turns clean images into adversarial ones; a step rule moves its parameters."""
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the perturbation beside its bound."""
+        """Describe the perturbation for a report, without its bound."""
         return {}
 
     @abstractmethod
     def reset(self, batch: Batch) -> None:
-        """Start anew at the clean images of a batch."""
+        """Start again at the clean images of a batch."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
@@ -30,26 +30,26 @@ class Perturbation(nn.Module, ABC):
 
     @abstractmethod
     def project(self, images: Tensor) -> None:
-        """Bring the parameters back to where the clean images allow, in place."""
+        """Move the parameters back into the bounds around the clean images, in place."""
 
     def randomize(self, generators: Sequence[torch.Generator], where: Tensor | None = None) -> None:
-        """Move to a random start, each image by its own generator.
+        """Move to a random start, with a generator for each image.
 
         Args:
             generators: one per image.
             where: (N,) bool, the images to move; None = all.
 
         Raises:
-            ConfigError: this perturbation has none.
+            ConfigError: this perturbation has no random start.
         """
         raise ConfigError(f"{type(self).__name__} has no random start; use start='zero'")
 
 
 class LinfDelta(Perturbation):
-    """Pixels of their own for each image, or frame, within an L-infinity ball and [0, 1].
+    """Separate pixels for each image or frame, within an L-infinity ball and [0, 1].
 
-    The parameter is the adversarial image rather than its difference from the clean one: the same
-    gradient, and no rounding between ``image`` and ``clean + (image - clean)``.
+    The parameter is the adversarial image rather than its difference from the clean one: the
+    gradient is the same, and ``clean + (image - clean)`` is not rounded.
 
     Args:
         eps: radius, pixel units of [0, 1].
@@ -67,7 +67,7 @@ class LinfDelta(Perturbation):
         self.eps = eps
 
     def reset(self, batch: Batch) -> None:
-        """Start at the clean images; pixels outside of an image's size can never move."""
+        """Start at the clean images; pixels outside of an image's size never move."""
         clean = batch.images.detach()
         self.sizes, self.parts = largest(batch), batch.parts()
         self.inside = None if batch.sizes is None else inside(clean, batch.sizes)
@@ -78,7 +78,7 @@ class LinfDelta(Perturbation):
         self.images = nn.Parameter(clean.clone())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the adversarial images (N, [T,] 3, H, W); the clean ones are in them already."""
+        """Return the adversarial images (N, [T,] 3, H, W); the clean images are not needed."""
         return self.images
 
     @torch.no_grad()
@@ -89,7 +89,7 @@ class LinfDelta(Perturbation):
 
     @torch.no_grad()
     def randomize(self, generators: Sequence[torch.Generator], where: Tensor | None = None) -> None:
-        """Move images by uniform noise in [-eps, eps], drawn for their own size."""
+        """Move images by uniform noise in [-eps, eps], drawn for their size without padding."""
         for row, index, height, width in self.parts:
             if where is None or bool(where[row]):
                 noise = uniform(self.eps, height, width, generators[row])

@@ -1,4 +1,4 @@
-"""Random numbers that belong to an image or a step; the images of a batch by their own sizes."""
+"""Random numbers that belong to an image or a step; batches split by image size."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LIKE: dict[Any, Callable[..., Tensor]] = {
 
 @contextlib.contextmanager
 def seeded(seed: int, batch: Batch, step: int) -> Iterator[None]:
-    """Seed torch's own generators by (seed, images, step), and put them back after the block.
+    """Seed torch's global generators by (seed, images, step), and restore them after the block.
 
-    Random defenses draw by (seed, step, image): not what they draw when they are deployed.
+    Random defenses draw by (seed, step, image): not the draws of deployment.
 
-    Not by ``torch.manual_seed``: without a GPU it queues a seed and a stack trace per call.
+    ``torch.manual_seed`` is not used: without a GPU it queues a seed and a stack trace per call.
     """
     device, draws = batch.images.device, generator(seed, batch.image_ids, step)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -42,8 +42,8 @@ def seeded(seed: int, batch: Batch, step: int) -> Iterator[None]:
 class PerImageDraws(TorchFunctionMode):
     """Inside the block, uniform and normal noise for a batch is drawn image by image.
 
-    Row i of a tensor with one row per image comes from generator i, so that code which asks torch
-    for a batch of noise gives each image what it would get alone.
+    Row i of a tensor with one row per image comes from generator i, so code that draws noise for a
+    batch gives each image the noise it would get alone.
 
     Args:
         generators: CPU generators, one per image.
@@ -56,7 +56,7 @@ class PerImageDraws(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Draw where ``func`` draws for one row per image; else call it as it is."""
+        """Draw per image if ``func`` draws one row per image; else call it unchanged."""
         kwargs = kwargs or {}
         ours = (func in FILLS or func in LIKE) and len(args[0]) == len(self.generators)
         if not ours:
@@ -76,11 +76,11 @@ class PerImageDraws(TorchFunctionMode):
 
 
 def same_size(batch: Batch, *, alone: bool = False) -> Iterator[tuple[Tensor, Batch]]:
-    """Yield (rows, those rows of a batch at their own size), images of one size together.
+    """Yield (rows, the rows of a batch without padding), grouped by image size.
 
     Args:
         batch: images (N, 3, H, W) of any sizes.
-        alone: each image by itself.
+        alone: one image at a time.
     """
     canvas = tuple(batch.images.shape[-2:])
     sizes = (
@@ -94,7 +94,7 @@ def same_size(batch: Batch, *, alone: bool = False) -> Iterator[tuple[Tensor, Ba
 
 
 def crop(batch: Batch, rows: Sequence[int], size: Sequence[int]) -> Batch:
-    """Return some images of a batch that all have one size, without padding."""
+    """Return some images of a batch that share a size, without padding."""
 
     def pick(values: Tensor | None) -> Tensor | None:
         return None if values is None else values[list(rows)]

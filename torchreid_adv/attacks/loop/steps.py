@@ -20,11 +20,11 @@ class StepRule(Optimizer, ABC):
     def step(self, losses: Tensor, project: Project) -> None:  # type: ignore[override]
         """Move the parameters uphill and bring them back into bounds.
 
-        An optimizer's own ``step(closure)`` has no place for either.
+        An optimizer's ``step(closure)`` has no argument for either.
 
         Args:
             losses: (N,) the losses whose gradient is in ``.grad``.
-            project: brings the parameters back to where they may be.
+            project: moves the parameters back into their bounds.
         """
 
     @abstractmethod
@@ -36,12 +36,12 @@ class SignStep(StepRule):
     """Sign steps with momentum: FGSM, I-FGSM (momentum 0) and MI-FGSM.
 
     ``g <- momentum * g + gradient / |gradient|_1`` per image, ``x <- x + lr * sign(g)``
-    (Bai et al., eqs. 5-7). An image without a gradient stays where it is, where the published
+    (Bai et al., eqs. 5-7). An image without a gradient does not move; in the published code the
     division 0 / 0 would leave NaN in its memory.
 
     Args:
-        parameters: to move, first dimension = images.
-        lr: size of a step, pixel units of [0, 1].
+        parameters: parameters to move, first dimension = images.
+        lr: step size, pixel units of [0, 1].
         momentum: decay of the running sum.
     """
 
@@ -50,7 +50,7 @@ class SignStep(StepRule):
 
     @torch.no_grad()
     def step(self, losses: Tensor, project: Project) -> None:  # type: ignore[override]
-        """Remember each direction, move along its sign, project."""
+        """Update each direction, move along its sign, project."""
         for group, parameter, direction in self._directions():
             self.state[parameter]["memory"] = direction
             parameter.add_(direction.sign(), alpha=group["lr"])
@@ -77,9 +77,9 @@ def running(gradient: Tensor, memory: Tensor | None, momentum: float) -> Tensor:
     """Return the direction of a step: ``momentum * memory + gradient / |gradient|_1`` per row.
 
     Args:
-        gradient: (rows, ...), each row by itself; what comes back is differentiable in it.
-        memory: the direction before; None = none yet.
-        momentum: 0 = the gradient as it is.
+        gradient: (rows, ...), each row independent; the result is differentiable in it.
+        memory: the previous direction; None = none yet.
+        momentum: 0 = the gradient unchanged.
     """
     if not momentum:
         return gradient

@@ -1,15 +1,14 @@
-"""Visible and infrared: sets of tracklets and of images in both, and samplers that pair them.
+"""Visible and infrared: sets of tracklets and of images, and samplers that pair modalities.
 
-    modality      which is which: a field of torchreid's tuples
-    frames        of which frames of a tracklet a clip consists
+    modality      the modality: a field of torchreid's tuples
+    frames        the frames of a tracklet that form a clip
     tracklets     the torchreid data set of tracklets
     vcm           HITSZ-VCM and its lists
     bupt_campus   BUPTCampus
-    virtual_vi    virtual people walking, in that layout
+    virtual_vi    virtual people walking, in the same layout
     image_sets    SYSU-MM01, RegDB and LLCM
     samplers      batches that are half visible and half infrared
-
-Registering does not import torchreid.
+Registration does not import torchreid.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ __all__ = ["CrossModalityIdentitySampler", "CrossModalityTrackletSampler"]
 
 @DATASETS.register("vcm_i2v", video=True)
 def vcm_i2v(root: str = "", **kwargs: Any) -> Any:
-    """Open HITSZ-VCM, searched from infrared to visible."""
+    """Open HITSZ-VCM, with infrared queries and a visible gallery."""
     from torchreid_adv.data.cross_modality.vcm import VCM
 
     return VCM(root, direction="i2v", **kwargs)
@@ -35,7 +34,7 @@ def vcm_i2v(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("vcm_v2i", video=True)
 def vcm_v2i(root: str = "", **kwargs: Any) -> Any:
-    """Open HITSZ-VCM, searched from visible to infrared."""
+    """Open HITSZ-VCM, with visible queries and an infrared gallery."""
     from torchreid_adv.data.cross_modality.vcm import VCM
 
     return VCM(root, direction="v2i", **kwargs)
@@ -43,7 +42,7 @@ def vcm_v2i(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("bupt_campus_i2v", video=True, protocol="bupt_campus")
 def bupt_campus_i2v(root: str = "", **kwargs: Any) -> Any:
-    """Open BUPTCampus, searched from infrared to visible."""
+    """Open BUPTCampus, with infrared queries and a visible gallery."""
     from torchreid_adv.data.cross_modality.bupt_campus import BUPTCampus
 
     return BUPTCampus(root, direction="i2v", **kwargs)
@@ -51,7 +50,7 @@ def bupt_campus_i2v(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("bupt_campus_v2i", video=True, protocol="bupt_campus")
 def bupt_campus_v2i(root: str = "", **kwargs: Any) -> Any:
-    """Open BUPTCampus, searched from visible to infrared."""
+    """Open BUPTCampus, with visible queries and an infrared gallery."""
     from torchreid_adv.data.cross_modality.bupt_campus import BUPTCampus
 
     return BUPTCampus(root, direction="v2i", **kwargs)
@@ -59,7 +58,7 @@ def bupt_campus_v2i(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("virtual_vi_i2v", video=True)
 def virtual_vi_i2v(root: str = "", **kwargs: Any) -> Any:
-    """Open virtual people walking, searched from infrared to visible."""
+    """Open virtual people walking, with infrared queries and a visible gallery."""
     from torchreid_adv.data.cross_modality.virtual_vi import VirtualVI
 
     return VirtualVI(root, direction="i2v", **kwargs)
@@ -67,7 +66,7 @@ def virtual_vi_i2v(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("virtual_vi_v2i", video=True)
 def virtual_vi_v2i(root: str = "", **kwargs: Any) -> Any:
-    """Open virtual people walking, searched from visible to infrared."""
+    """Open virtual people walking, with visible queries and an infrared gallery."""
     from torchreid_adv.data.cross_modality.virtual_vi import VirtualVI
 
     return VirtualVI(root, direction="v2i", **kwargs)
@@ -91,7 +90,7 @@ def sysu_mm01_indoor(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("regdb_i2v", video=False, protocol="regdb")
 def regdb_i2v(root: str = "", **kwargs: Any) -> Any:
-    """Open RegDB, searched from thermal to visible; data.split_id 0 to 9 is its trial 1 to 10."""
+    """Open RegDB, from thermal to visible; data.split_id 0 to 9 selects trial 1 to 10."""
     from torchreid_adv.data.cross_modality.image_sets import RegDB
 
     return RegDB(root, direction="i2v", **kwargs)
@@ -99,7 +98,7 @@ def regdb_i2v(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("regdb_v2i", video=False, protocol="regdb")
 def regdb_v2i(root: str = "", **kwargs: Any) -> Any:
-    """Open RegDB, searched from visible to thermal; data.split_id 0 to 9 is its trial 1 to 10."""
+    """Open RegDB, from visible to thermal; data.split_id 0 to 9 selects trial 1 to 10."""
     from torchreid_adv.data.cross_modality.image_sets import RegDB
 
     return RegDB(root, direction="v2i", **kwargs)
@@ -107,7 +106,7 @@ def regdb_v2i(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("llcm_i2v", video=False, protocol="llcm")
 def llcm_i2v(root: str = "", **kwargs: Any) -> Any:
-    """Open LLCM, searched from infrared to visible."""
+    """Open LLCM, with infrared queries and a visible gallery."""
     from torchreid_adv.data.cross_modality.image_sets import LLCM
 
     return LLCM(root, direction="i2v", **kwargs)
@@ -115,7 +114,7 @@ def llcm_i2v(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("llcm_v2i", video=False, protocol="llcm")
 def llcm_v2i(root: str = "", **kwargs: Any) -> Any:
-    """Open LLCM, searched from visible to infrared."""
+    """Open LLCM, with visible queries and an infrared gallery."""
     from torchreid_adv.data.cross_modality.image_sets import LLCM
 
     return LLCM(root, direction="v2i", **kwargs)

@@ -1,4 +1,4 @@
-"""BUPTCampus: tracklets of people by six cameras, each of them filmed in both spectra at once."""
+"""BUPTCampus: tracklets of people by six cameras, each filmed in both spectra at once."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class BUPTCampus(TrackletDataset):
     """BUPTCampus (Du et al., 2023) in its public layout, searched in one direction.
 
     ``<root>/BUPTCampus/{train,query,gallery}.txt`` with lines ``identity spectrum camera
-    tracklet``, ``data_paths.json`` with the frames of each by these four words, frames below
-    ``DATA``. Queries are those of one spectrum, the gallery is that of the other, and no camera is
-    left out, as in its authors' code. The auxiliary training list and generated infrared frames
-    are not read; tracklets of any length are taken.
+    tracklet``, ``data_paths.json`` with the frames for these four words, and frames below
+    ``DATA``. Queries have one spectrum and the gallery the other, and no camera is excluded, as in
+    the authors' code. The auxiliary training list and generated infrared frames are not read;
+    tracklets of any length are used.
 
     Args:
         root: data root.
-        direction: ``i2v`` = infrared queries among visible tracklets, ``v2i`` = the other way.
-        kwargs: torchreid's; those of other sets are accepted and do nothing.
+        direction: ``i2v`` = infrared queries among visible tracklets, ``v2i`` = vice versa.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
-        DataError: the folder or a list is missing, or a line of it is of something else.
+        DataError: the folder or a list is missing, or a line of it is invalid.
     """
 
     protocol = "bupt_campus"
@@ -62,7 +62,7 @@ class BUPTCampus(TrackletDataset):
 
 
 class _Reader:
-    """The lists of a folder, and the frames that they name."""
+    """The lists of a folder, and their frames."""
 
     def __init__(self, base: Path) -> None:
         self.base, self.path = base, base / "data_paths.json"
@@ -72,7 +72,7 @@ class _Reader:
             raise LAYOUT.error(f"'{self.path}' holds no frames by identity; is it BUPTCampus's?")
 
     def items(self, name: str) -> Iterator[Item]:
-        """Yield the tracklets of a list, those that name both spectra as two."""
+        """Yield the tracklets of a list; a line with both spectra gives two."""
         for line in lines_of(self.base / name, LAYOUT):
             words = line.text.split()
             known = len(words) == 4 and words[2] in CAMERAS and words[1] in (BOTH, *SPECTRA)
@@ -88,7 +88,7 @@ class _Reader:
                 yield paths, number, CAMERAS.index(camera), SPECTRA[spectrum]
 
     def warn_of_unlisted(self) -> None:
-        """Name the images beside listed frames that data_paths.json does not have."""
+        """Warn of images beside listed frames that data_paths.json does not have."""
         for frame in _texts(self.frames):
             self.files.leave_out(frame)
         self.files.warn_of_unlisted(self.files.visited())
@@ -111,7 +111,7 @@ class _Reader:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts at any level of a JSON value."""
+    """Yield the strings at any level of a JSON value."""
     for part in value.values() if isinstance(value, dict) else value:
         if isinstance(part, str):
             yield part

@@ -1,8 +1,8 @@
-"""Of which frames of a tracklet a clip consists.
+"""The frames of a tracklet that form a clip.
 
-``restricted``, ``grid``, ``consecutive`` and ``dense`` are those of MITML (Lin et al., Learning
+``restricted``, ``grid``, ``consecutive`` and ``dense`` are from MITML (Lin et al., Learning
 Modal-Invariant and Temporal-Memory for Video-based Visible-Infrared Person Re-Identification,
-2022); ``evenly``, ``random`` and ``all`` are torchreid's.
+2022); ``evenly``, ``random`` and ``all`` are from torchreid.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 from torchreid_adv.errors import ConfigError, suggest
 
-# number of frames, length of a clip -> frames of the clip (or clips, one behind the other)
+# number of frames, length of a clip -> frames of the clip, or of consecutive clips
 Rule = Callable[[int, int], list[int]]
 
 
@@ -31,13 +31,13 @@ def grid(count: int, length: int) -> list[int]:
 
 
 def consecutive(count: int, length: int) -> list[int]:
-    """Take ``length`` frames in a row from a drawn start; short tracklets go round."""
+    """Take ``length`` frames in a row from a drawn start; short tracklets repeat."""
     start = int(torch.randint(max(0, count - length - 1) + 1, (1,)))
     return [(start + place) % count for place in range(length)]
 
 
 def dense(count: int, length: int) -> list[int]:
-    """Take all frames in clips that follow each other; the last clip goes round in its frames."""
+    """Take all frames in consecutive clips; the last clip repeats its frames."""
     rows: list[int] = []
     for start in range(0, count, length):
         clip = range(start, min(start + length, count))
@@ -46,14 +46,14 @@ def dense(count: int, length: int) -> list[int]:
 
 
 def evenly(count: int, length: int) -> list[int]:
-    """Take frames at equal distances, after leaving out what does not divide by ``length``."""
+    """Take frames at equal distances, after dropping the remainder modulo ``length``."""
     if count < length:
         return [min(place, count - 1) for place in range(length)]
     return [place * (count // length) for place in range(length)]
 
 
 def random(count: int, length: int) -> list[int]:
-    """Draw ``length`` frames in their order, with repeats where there are too few."""
+    """Draw ``length`` frames in their order, with repetition if there are too few."""
     if count < length:
         return sorted(torch.randint(count, (length,)).tolist())
     return sorted(torch.randperm(count)[:length].tolist())
@@ -64,7 +64,7 @@ def every(count: int, length: int) -> list[int]:
     return list(range(count))
 
 
-# name -> (in training, in a test); whole tracklets are for tests of batch size 1
+# name -> (rule in training, in a test); whole tracklets need test batches of size 1
 METHODS: dict[str, tuple[Rule, Rule]] = {
     "restricted": (restricted, grid),
     "grid": (grid, grid),
@@ -76,14 +76,14 @@ METHODS: dict[str, tuple[Rule, Rule]] = {
 }
 STOCK = ("evenly", "random", "all")
 WHOLE = ("dense", "all")
-DRAWN = ("random",)  # tests take other frames each time
+DRAWN = ("random",)  # different frames in each test
 
 
 def frame_rule(method: str, *, training: bool) -> Rule:
     """Return the rule of a ``video.sample_method``.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: the name is unknown.
     """
     if method not in METHODS:
         raise ConfigError(f"unknown video.sample_method '{method}'{suggest(method, METHODS)}")

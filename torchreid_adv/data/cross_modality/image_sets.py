@@ -1,4 +1,4 @@
-"""Visible-infrared sets of images: SYSU-MM01, RegDB, LLCM, each in its public layout."""
+"""Visible-infrared image sets, SYSU-MM01, RegDB and LLCM, in their public layouts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from torchreid_adv.integration.layout import torchreid_module
 ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
 Item = tuple[str, int, int, int]  # path, pid, camid, dsetid
-_FOLDERS = {  # as those of a modality are called, in small letters
+_FOLDERS = {  # names of a modality's folders, in lower case
     VISIBLE: {"visible", "vis", "rgb"},
     INFRARED: {"thermal", "infrared", "nir", "ir"},
 }
@@ -50,20 +50,20 @@ _SYSU_VISIBLE, _SYSU_INFRARED = (1, 2, 4, 5), (3, 6)  # cameras; the first two a
 
 
 class CrossModalityImages(ImageDataset):
-    """Images of which ``dsetid`` is the modality, searched by a protocol of their own.
+    """Images whose ``dsetid`` is the modality, searched by their own protocol.
 
     Args:
-        train: images, identities of any numbers.
+        train: images, with identities of any numbers.
         query: images of one modality.
-        gallery: images of the other; galleries are drawn of them as ``protocol`` says.
-        kwargs: torchreid's; those of other sets are accepted and do nothing.
+        gallery: images of the other; galleries are drawn from them as ``protocol`` defines.
+        kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:
         DataError: a side is empty.
     """
 
     protocol = ""
-    modalities = True  # told by dsetid
+    modalities = True  # dsetid is the modality
 
     def __init__(
         self, train: list[Item], query: list[Item], gallery: list[Item], **kwargs: Any
@@ -77,10 +77,10 @@ class CrossModalityImages(ImageDataset):
         super().__init__(relabeled(train), query, gallery, **kwargs)
 
     def __add__(self, other: Any) -> Any:
-        """Return the training images of both.
+        """Return the training images of both sets.
 
         Raises:
-            ConfigError: a source without modalities.
+            ConfigError: a source has no modalities.
         """
         require_modalities(other, CrossModalityImages)
         return super().__add__(other)
@@ -90,7 +90,7 @@ class SYSUMM01(CrossModalityImages):
     """SYSU-MM01 (Wu et al., 2017): infrared cameras 3 and 6, visible ones 1, 2, 4 and 5.
 
     ``<root>/SYSU-MM01/cam<1-6>/<pid>/*.jpg`` and ``exp/{train_id,val_id,test_id}.txt``. Training
-    takes the identities of both ``train_id`` and ``val_id``. Queries are infrared.
+    uses the identities in ``train_id`` and ``val_id``. Queries are infrared.
 
     Args:
         root: data root.
@@ -122,19 +122,19 @@ class SYSUMM01(CrossModalityImages):
 
 
 class RegDB(CrossModalityImages):
-    """RegDB (Nguyen et al., 2017): visible and thermal images of 412 people, ten divisions.
+    """RegDB (Nguyen et al., 2017): visible and thermal images of 412 people, ten splits.
 
     ``<root>/RegDB/idx/{train,test}_{visible,thermal}_<trial>.txt`` with lines ``path label``.
 
     Args:
         root: data root.
-        direction: ``i2v`` = thermal queries among visible images, ``v2i`` = the other way.
+        direction: ``i2v`` = thermal queries among visible images, ``v2i`` = vice versa.
         split_id: trial from 0 (``data.split_id``); results are reported as means over all ten.
         kwargs: see :class:`CrossModalityImages`.
 
     Raises:
-        ConfigError: a trial that there is not.
-        DataError: a list or the folder is missing, or a line of it is something else.
+        ConfigError: the trial does not exist.
+        DataError: a list or the folder is missing, or a line of it is invalid.
     """
 
     protocol = "regdb"
@@ -193,10 +193,10 @@ def _folder(root: str, name: str, layout: Layout) -> Path:
 
 
 def _ids(path: Path, layout: Layout) -> list[int]:
-    """Return the identities of a list of numbers between commas."""
+    """Return the identities in a comma-separated list."""
     words = [word for word in words_of(path, layout) if word]
     if not all(word.isascii() and word.isdecimal() for word in words):
-        raise layout.error(f"'{path}' is no list of identities such as '1,2,4'")
+        raise layout.error(f"'{path}' is not a list of identities such as '1,2,4'")
     return [number_of(word, f"'{path}'", layout) for word in words]
 
 
@@ -206,10 +206,10 @@ def _llcm_side(base: Path, pids: list[int], modality: int) -> list[Item]:
 
 
 def _camera_folders(base: Path, pids: Collection[int], layout: Layout) -> dict[int, Path]:
-    """Return camera -> its folder, after a look at the folders of identities in each.
+    """Return camera -> its folder, after checking the identity folders in each.
 
     Raises:
-        DataError: an identity without images, or folders of none that the lists name.
+        DataError: an identity has no images, or no listed identity has a folder.
     """
     cameras = {
         int(match[1]): base / name
@@ -240,10 +240,10 @@ def _of_cameras(
     """Yield images in the order of identity, camera and name, on which drawn galleries depend.
 
     Args:
-        folders: of the cameras, by their numbers from 1.
+        folders: camera number from 1 -> folder.
         pids: identities.
-        cameras: which of them.
-        modality: of all cameras; None = as SYSU-MM01's.
+        cameras: the cameras to read.
+        modality: of all cameras; None = as in SYSU-MM01.
     """
     layout = SYSU if modality is None else LLCM_LAYOUT
     for pid in pids:
@@ -274,8 +274,8 @@ def _listed(files: ListedFiles, name: str, modality: int) -> list[Item]:
 
 
 def _camera(path: str, modality: int, line: Line, layout: Layout) -> int:
-    """Return the camera that a file or its folder names; where none does, each modality is one."""
+    """Return the camera in the name of a file or its folder; if none, the modality."""
     *folders, name = path.split("/")
-    found = _CAMERA.search(name) or next(filter(None, map(_CAMERA_FOLDER.fullmatch, folders)), None)
-    number = number_of(found[1], line.where, layout) if found else 0
+    match = _CAMERA.search(name) or next(filter(None, map(_CAMERA_FOLDER.fullmatch, folders)), None)
+    number = number_of(match[1], line.where, layout) if match else 0
     return number - 1 if number else modality

@@ -1,7 +1,7 @@
-"""Visible or infrared: told by the fourth field of torchreid's tuples, the data set's number.
+"""Visible or infrared: the fourth field of torchreid's tuples, the number of the data set.
 
-A cross-modality set has two numbers, 0 visible and 1 infrared, and torchreid counts on from one
-source to the next: with sources of this kind alone, odd stays infrared.
+A cross-modality set has the numbers 0 visible and 1 infrared, and torchreid continues counting for
+the next source: if all sources are of this kind, odd numbers stay infrared.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ DIRECTIONS = ("i2v", "v2i")
 
 
 def modality_of(item: Sequence[Any]) -> int:
-    """Return 0 (visible) or 1 (infrared) of a tuple (path or paths, pid, camid, dsetid)."""
+    """Return 0 (visible) or 1 (infrared) for a tuple (path or paths, pid, camid, dsetid)."""
     return int(item[3]) % 2
 
 
 def require_modalities(other: Any, kind: type) -> None:
-    """Refuse a source whose number does not tell visible from infrared.
+    """Refuse a source whose number does not encode the modality.
 
     Args:
-        other: a data set that is to be joined with one of the kind.
-        kind: class of the sets that tell.
+        other: a data set to be joined with one of this kind.
+        kind: class of the sets with modalities.
 
     Raises:
         ConfigError: it is of another kind.
@@ -42,7 +42,7 @@ def sides(direction: str) -> tuple[int, int]:
     """Return the modalities of query and gallery.
 
     Args:
-        direction: ``i2v`` = infrared queries among visible, ``v2i`` = the other way.
+        direction: ``i2v`` = infrared queries among visible, ``v2i`` = vice versa.
     """
     return (INFRARED, VISIBLE) if direction == "i2v" else (VISIBLE, INFRARED)
 

@@ -19,13 +19,13 @@ _SHOWN = 5
 
 
 class PairedSampler(Sampler[int]):
-    """Draws P identities a batch, and of each k items of either modality: V, V, I, I for k = 2.
+    """Draws P identities per batch, and k items per modality for each: V, V, I, I for k = 2.
 
-    The i-th visible and the i-th infrared item of a batch are of one identity, and identities stay
-    together where a batch is cut into parts.
+    The i-th visible and the i-th infrared item of a batch have the same identity, and identities
+    stay together if a batch is divided.
     """
 
-    what = ""
+    noun = ""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class PairedSampler(Sampler[int]):
         if len(self._pools) < people:
             raise ConfigError(
                 f"a batch of {batch_size} holds {people} identities, and {len(self._pools)} have "
-                f"{self.what} of both modalities; lower train.batch_size or raise "
+                f"{self.noun} of both modalities; lower train.batch_size or raise "
                 "sampler.num_instances"
             )
         counts = [
@@ -54,7 +54,7 @@ class PairedSampler(Sampler[int]):
         self.batches = min(counts) // (people * self._each)
         if not self.batches:
             raise ConfigError(
-                f"a batch of {batch_size} takes {batch_size // 2} {self.what} of each modality, "
+                f"a batch of {batch_size} takes {batch_size // 2} {self.noun} of each modality, "
                 f"and there are {counts[0]} visible and {counts[1]} infrared; lower "
                 "train.batch_size"
             )
@@ -78,7 +78,7 @@ class PairedSampler(Sampler[int]):
         return [pool[place] for place in places.tolist()]
 
     def _pooled(self, items: Sequence[Any]) -> dict[int, tuple[list[int], list[int]]]:
-        """Return identity -> its visible and its infrared rows; those with one alone are left."""
+        """Return identity -> its visible and infrared rows, for identities with both."""
         pools: dict[int, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for row, item in enumerate(items):
             pools[item[1]][modality_of(item)].append(row)
@@ -86,13 +86,13 @@ class PairedSampler(Sampler[int]):
             lacking = sorted(pid for pid, pool in pools.items() if not pool[modality])
             if len(lacking) == len(pools):
                 raise DataError(
-                    f"no identity has {WORDS[modality]} {self.what}: {type(self).__name__} is for "
+                    f"no identity has {WORDS[modality]} {self.noun}: {type(self).__name__} is for "
                     "sources of both modalities, such as vcm_i2v or virtual_vi_i2v"
                 )
             if lacking:
                 some = ", ".join(map(str, lacking[:_SHOWN]))
                 warnings.warn(
-                    f"{len(lacking)} training identities without {WORDS[modality]} {self.what} "
+                    f"{len(lacking)} training identities without {WORDS[modality]} {self.noun} "
                     f"are left out of the batches: {some}{'...' * (len(lacking) > _SHOWN)}",
                     stacklevel=3,
                 )
@@ -104,21 +104,21 @@ class CrossModalityTrackletSampler(PairedSampler):
     """Batches of tracklets, half of them visible, the other half infrared, paired by identity.
 
     An epoch has ``floor(min(visible, infrared) / (batch_size / 2))`` batches, as in MITML: 268 of
-    32 on HITSZ-VCM. Identities are drawn anew for each batch; not each of them comes in an epoch.
+    32 on HITSZ-VCM. Identities are drawn anew for each batch; an epoch may miss some of them.
 
     Args:
         data_source: torchreid's tuples (paths, pid, camid, dsetid).
-        batch_size: tracklets of a batch.
-        num_instances: tracklets of an identity in a batch, half of each modality.
-        replace: draw the tracklets of an identity with replacement, as MITML does; else only where
-            there are too few. None = as ``adv.video.replace`` says.
+        batch_size: tracklets per batch.
+        num_instances: tracklets per identity in a batch, half of each modality.
+        replace: draw the tracklets of an identity with replacement, as in MITML; otherwise only if
+            there are too few. None = the value of ``adv.video.replace``.
 
     Raises:
-        ConfigError: sizes that do not divide, or more identities in a batch than there are.
+        ConfigError: sizes do not divide, or a batch needs more identities than there are.
         DataError: no identity has tracklets of one modality.
     """
 
-    what = "tracklets"
+    noun = "tracklets"
 
 
 @SAMPLERS.register("CrossModalityIdentitySampler")
@@ -128,7 +128,7 @@ class CrossModalityIdentitySampler(PairedSampler):
     The same as :class:`CrossModalityTrackletSampler`, for images.
     """
 
-    what = "images"
+    noun = "images"
 
 
 def _check_sizes(name: str, batch_size: int, num_instances: int) -> None:

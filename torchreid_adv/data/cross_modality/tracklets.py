@@ -24,22 +24,22 @@ Item = tuple[tuple[str, ...], int, int, int]  # paths of the frames, pid, camid,
 class TrackletDataset(VideoDataset):
     """Tracklets whose modality is the parity of ``dsetid``: even visible, odd infrared.
 
-    ``__getitem__`` returns ``img`` (T, 3, H, W), ``pid``, ``camid`` and ``dsetid``. The frames are
-    those of ``video.sample_method``, which knows more rules here, see ``frames.METHODS``; random
+    ``__getitem__`` returns ``img`` (T, 3, H, W), ``pid``, ``camid`` and ``dsetid``. The frames
+    follow ``video.sample_method``, which has more rules here, see ``frames.METHODS``; random
     transforms are drawn for each frame or, with ``adv.video.sync_transforms``, once for all.
 
     Args:
         train: tracklets, identities from 0.
         query: tracklets.
         gallery: tracklets.
-        sync: one draw of the transforms for a tracklet; None = as the config says.
-        kwargs: torchreid's (``transform``, ``mode``, ``seq_len``, ``sample_method``...).
+        sync: draw transforms once per tracklet; None = as in the config.
+        kwargs: torchreid's keywords (``transform``, ``mode``, ``seq_len``, ``sample_method``...).
 
     Raises:
-        ConfigError: an unknown ``sample_method``.
+        ConfigError: ``sample_method`` is unknown.
     """
 
-    modalities = True  # told by dsetid
+    modalities = True  # dsetid is the modality
 
     def __init__(
         self,
@@ -62,10 +62,10 @@ class TrackletDataset(VideoDataset):
         return {"img": torch.stack(clip), "pid": pid, "camid": camid, "dsetid": dsetid}
 
     def __add__(self, other: Any) -> TrackletDataset:
-        """Return the training tracklets of both, still of this kind (torchreid's is not).
+        """Return the training tracklets of both sets, of this class (unlike torchreid's).
 
         Raises:
-            ConfigError: a source without modalities.
+            ConfigError: a source has no modalities.
         """
         require_modalities(other, TrackletDataset)
         joined = copy.copy(self)
@@ -82,7 +82,7 @@ class TrackletDataset(VideoDataset):
         return joined
 
     def _together(self, images: list[Any]) -> list[Tensor]:
-        """Transform all frames by the draws of the first."""
+        """Transform all frames with the draws of the first."""
         states = random.getstate(), np.random.get_state(), torch.get_rng_state()
         clip = []
         for image in images:

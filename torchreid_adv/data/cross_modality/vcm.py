@@ -21,19 +21,18 @@ FOLDERS = ("HITSZ-VCM", "vcm")  # below the data root
 class VCM(TrackletDataset):
     """HITSZ-VCM (Lin et al., 2022) in its public layout, searched in one direction.
 
-    Tracklets shorter than ``adv.video.min_length`` frames are left out, in the test, too. Query and
-    gallery are the test tracklets of one modality and of the other; those of ``query_IDX.txt`` have
-    to be the infrared ones.
+    Tracklets shorter than ``adv.video.min_length`` frames are excluded, also from the test. Query
+    and gallery are the test tracklets of the two modalities; ``query_IDX.txt`` must list the
+    infrared ones.
 
     Args:
-        root: data root, which holds the folder ``HITSZ-VCM`` or ``vcm``, or that folder itself.
-        direction: ``i2v`` = infrared queries among visible tracklets, ``v2i`` = the other way.
-        min_length: of a tracklet, frames; None = as the config says.
-        kwargs: torchreid's; those of other sets (``split_id``...) are accepted and do nothing.
+        root: data root, with the folder ``HITSZ-VCM`` or ``vcm``, or that folder itself.
+        direction: ``i2v`` = infrared queries among visible tracklets, ``v2i`` = vice versa.
+        min_length: smallest number of frames of a tracklet; None = as in the config.
+        kwargs: torchreid's keywords; others (``split_id``...) are ignored.
 
     Raises:
-        DataError: a folder or a list is missing, a list is of something else, or no tracklet is
-            long enough.
+        DataError: a folder or a list is missing, a list is invalid, or no tracklet is long enough.
     """
 
     def __init__(
@@ -57,10 +56,10 @@ class VCM(TrackletDataset):
         super().__init__(train, query, gallery, **kwargs)
 
     def folder(self, root: Path) -> Path:
-        """Return where the set lies below the data root.
+        """Return the folder of the set below the data root.
 
         Raises:
-            DataError: it is not there.
+            DataError: it is missing.
         """
         for place in (*(root / name for name in FOLDERS), root):
             if any((below / "train_name.txt").is_file() for below in (place / "info", place)):
@@ -74,14 +73,14 @@ class VCM(TrackletDataset):
 
 def _long_enough(files: VCMFiles, split: str, shortest: int) -> list[Track]:
     tracks = files.tracks(split)
-    kept = [track for track in tracks if len(track.names) >= shortest]
-    if not kept:
+    long_tracks = [track for track in tracks if len(track.names) >= shortest]
+    if not long_tracks:
         longest = max((len(track.names) for track in tracks), default=0)
         raise DataError(
             f"all {len(tracks)} {split} tracklets are too short: the longest has {longest} frames, "
             f"adv.video.min_length is {shortest}; lower it"
         )
-    return kept
+    return long_tracks
 
 
 def _items(files: VCMFiles, split: str, tracks: list[Track]) -> list[Item]:
@@ -111,10 +110,10 @@ _SPECTRUM = {INFRARED: "ir", VISIBLE: "rgb"}
 
 @dataclass(frozen=True)
 class Track:
-    """A tracklet as the lists state it.
+    """A tracklet, as listed.
 
     Args:
-        names: of its frames, e.g. ``0001M2D3T1F1.jpg``, as lines of their list.
+        names: names of its frames, e.g. ``0001M2D3T1F1.jpg``, with their lines.
         pid: identity.
         camid: camera, from 0; the same for both modalities.
         modality: 0 visible, 1 infrared.
@@ -146,7 +145,7 @@ class VCMFiles:
         """Return the tracklets of ``train`` or ``test`` in the order of their list.
 
         Raises:
-            DataError: a list is missing, or one line of it is not what it should be.
+            DataError: a list is missing or has an invalid line.
         """
         if split not in self._tracks:
             self._tracks[split] = self._listed(split)
@@ -166,11 +165,11 @@ class VCMFiles:
         return tracks
 
     def files(self, split: str) -> ListedFiles:
-        """Return the frames of ``train`` or ``test``, to be found by :meth:`frame`."""
+        """Return the frames of ``train`` or ``test``, found by :meth:`frame`."""
         return self._files[self._below[split]]
 
     def warn_of_unlisted(self) -> None:
-        """Name the images that the lists of names do not have."""
+        """Warn of images that the lists do not name."""
         for split in SPLITS:
             for line in lines_of(self._info / f"{split}_name.txt", LAYOUT):
                 self.files(split).leave_out(self.frame(line.text))
@@ -179,12 +178,12 @@ class VCMFiles:
 
     @staticmethod
     def frame(name: str) -> str:
-        """Return where the frame of a name lies below the folder of its split."""
+        """Return the path of a frame by its name, below the folder of its split."""
         pid, modality, camera, frame = _parts(name)
         return f"{pid}/{_SPECTRUM[_MODALITY[modality]]}/D{camera}/{frame}"
 
     def check_queries(self) -> None:
-        """Hold the list of queries, where there is one, against the infrared test tracklets.
+        """Compare the list of queries, if there is one, with the infrared test tracklets.
 
         Raises:
             DataError: they differ.
@@ -228,6 +227,6 @@ class VCMFiles:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """Return identity, modality, camera and file that the name of a frame tells."""
+    """Return identity, modality, camera and file from the name of a frame."""
     match = _NAME.fullmatch(name)
     return match.groups() if match else ("", "", "", "")

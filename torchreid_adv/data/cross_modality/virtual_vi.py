@@ -20,17 +20,17 @@ STYLE = "virtual_vi"
 
 
 class VirtualVI(VCM):
-    """Tracklets of virtual people; rendered below the data root if they are not there.
+    """Tracklets of virtual people, rendered below the data root if missing.
 
     Args:
         root: data root.
         direction: ``i2v`` or ``v2i``, see :class:`VCM`.
-        options: how much, and the seed; the current config's ``adv.virtual`` if not given.
+        options: amount and seed; None = the current config's ``adv.virtual``.
         workers: rendering processes, 0 for none.
         kwargs: see :class:`VCM`.
 
     Raises:
-        ConfigError: options out of range, or the set cannot be rendered there.
+        ConfigError: options are out of range, or the set cannot be rendered.
         DataError: its tracklets are shorter than ``adv.video.min_length``.
     """
 
@@ -47,45 +47,45 @@ class VirtualVI(VCM):
         super().__init__(root, direction=direction, **kwargs)
 
     def folder(self, root: Path) -> Path:
-        """Return where the set lies, after rendering it if need be."""
+        """Return the folder of the set; render it if necessary."""
         return render_walks(root, self._options, self._workers)
 
 
 def configured_walks() -> WalkOptions:
-    """Return the options that the current config gives under ``adv.virtual``.
+    """Return the options of the current config in ``adv.virtual``.
 
     Raises:
-        ConfigError: a value outside its range.
+        ConfigError: a value is out of range.
     """
     virtual = config.current().adv.virtual
     return WalkOptions(**{f.name: virtual[f.name] for f in dataclasses.fields(WalkOptions)})
 
 
 def render_walks(root: Path, options: WalkOptions, workers: int = 0) -> Path:
-    """Render a set of tracklets below ``root``, unless it is there already.
+    """Render a set of tracklets below ``root``, unless it exists.
 
     Args:
         root: data root.
-        options: how much, and the seed.
-        workers: rendering processes; 0 and 1 render in this one.
+        options: amount and seed.
+        workers: rendering processes; 0 and 1 render in this process.
 
     Returns:
-        the folder that holds ``Train``, ``Test`` and ``info``.
+        the folder with ``Train``, ``Test`` and ``info``.
 
     Raises:
-        ConfigError: a folder of somebody else in the way, or a root that cannot be written.
+        ConfigError: another folder has the name, or the root cannot be written.
     """
     record, folder = record_of(STYLE, options), folder_of(root, STYLE, options)
 
     def render(work: Path) -> None:
         tracks = plan_walks(style_named(STYLE), options)
         planned = [frame for track in tracks for frame in track.frames]
-        for parent in sorted({(work / one.path).parent for one in planned}):
+        for parent in sorted({(work / image.path).parent for image in planned}):
             parent.mkdir(parents=True)
         (work / "info").mkdir()
         with progress_bar(f"rendering {STYLE}", total=len(planned)) as bar:
-            for done in render_files(work, STYLE, options.seed, planned, workers):
-                bar.update(done)
+            for count in render_files(work, STYLE, options.seed, planned, workers):
+                bar.update(count)
         for name, content in lists(tracks):
             write_text(work / "info" / name, content)
         write_render_record(work, record, {"frames": len(planned), "tracklets": len(tracks)})

@@ -1,14 +1,14 @@
-"""Data sets of the user's own, without code: a list of images, folders, tracking sequences.
+"""Your own data sets, without code: a list of images, folders, tracking sequences.
 
-table      CSV, JSON lines, Parquet: rows with their line
-labels     words for identities and cameras, and their numbers
-listed     what a row says, checked
+table      CSV, JSON lines, Parquet: rows with their line numbers
+labels     names of identities and cameras, and their numbers
+listed     the content of a row, checked
 folder     one folder for each identity
 mot        tracking sequences with gt.txt
-crops      boxes, cut once
+crops      boxes, cropped once
 sides      rows as train, query and gallery, checked against each other
 classes    these as torchreid's data sets
-entries    how such a set is named, and registered
+entries    how such a set is named and registered
 written    an adversarial data set as a list
 """
 

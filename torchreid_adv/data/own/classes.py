@@ -14,21 +14,21 @@ ImageDataset: Any = torchreid_module("data.datasets.dataset").ImageDataset
 
 
 class OwnSet:
-    """What own data sets tell beside their rows; a base of their classes.
+    """Attributes of own data sets besides their rows; a base of their classes.
 
-    ``test_only`` says that there is nothing to train with: then torchreid is given gallery images
-    in its place, and a training refuses the set.
+    ``test_only``: there are no training images. torchreid then gets gallery images instead, and
+    training refuses the set.
     """
 
     protocol = ""
     test_only = False
 
     def tell(self, folder: str, sides: OwnSides) -> dict[str, list[Any]]:
-        """Take what the sides tell and return the rows, none of them empty.
+        """Store the attributes of the sides and return the rows, none of them empty.
 
         Args:
-            folder: that the set is read from.
-            sides: of the set.
+            folder: folder of the set.
+            sides: sides of the set.
         """
         self.dataset_dir = folder
         self.protocol, self.clothes, self.views = sides.protocol, sides.clothes, sides.views
@@ -38,7 +38,7 @@ class OwnSet:
 
 
 class OwnImages(OwnSet, ImageDataset):
-    """Images; arguments as :meth:`OwnSet.tell`, then torchreid's."""
+    """Images; arguments as for :meth:`OwnSet.tell`, then torchreid's."""
 
     def __init__(self, folder: str, sides: OwnSides, **kwargs: Any) -> None:
         rows = self.tell(folder, sides)
@@ -46,14 +46,14 @@ class OwnImages(OwnSet, ImageDataset):
 
 
 class OwnImagesOfTwo(OwnSet, CrossModalityImages):
-    """Images that tell visible from infrared; arguments as :class:`OwnImages`."""
+    """Images with a modality; arguments as for :class:`OwnImages`."""
 
     def __init__(self, folder: str, sides: OwnSides, **kwargs: Any) -> None:
         super().__init__(**self.tell(folder, sides), **kwargs)
 
 
 class OwnTracklets(OwnSet, TrackletDataset):
-    """Tracklets; arguments as :class:`OwnImages`."""
+    """Tracklets; arguments as for :class:`OwnImages`."""
 
     def __init__(self, folder: str, sides: OwnSides, **kwargs: Any) -> None:
         self.modalities = sides.modalities
@@ -61,12 +61,12 @@ class OwnTracklets(OwnSet, TrackletDataset):
 
 
 def open_sides(folder: str, sides: OwnSides, **kwargs: Any) -> Any:
-    """Return torchreid's object of a data set of the user's own.
+    """Return torchreid's object of an own data set.
 
     Args:
-        folder: that it is read from.
-        sides: what is in it.
-        kwargs: torchreid's; those of other sets do nothing.
+        folder: folder of the set.
+        sides: its content.
+        kwargs: torchreid's keywords; unknown ones are ignored.
     """
     if not isinstance(sides.query[0][0], str):
         return OwnTracklets(folder, sides, **kwargs)

@@ -1,4 +1,4 @@
-"""Boxes in images, cut once and kept as PNG: what is attacked has to be a stored file."""
+"""Boxes in images, cropped once and stored as PNG: attacks need stored files."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from torchreid_adv.data.own.listed import Box, Listed
 from torchreid_adv.errors import DataError
 
 FOLDER = "crops"  # below the data root
-FILES = "images"  # in a kept folder
+FILES = "images"  # in a stored folder
 
 
 def with_crops(
     rows: Sequence[Listed], root: str | Path, label: str, layout: Layout
 ) -> list[Listed]:
-    """Return rows whose boxes are files of their own, cut if they have not been before.
+    """Return rows whose boxes are separate files, cropped if necessary.
 
-    They lie in ``<root>/crops/<label>-<hash>``, named after image and box. The hash is that of all
-    images and boxes, so that a changed image or box is cut again.
+    The files are in ``<root>/crops/<label>-<hash>``, named after image and box. The hash covers all
+    images and boxes, so a changed image or box is cropped again.
 
     Args:
-        rows: of a list.
+        rows: rows of a list.
         root: data root.
         label: name of the data set.
         layout: for errors.
 
     Raises:
-        DataError: an image that cannot be read, or a box outside of its image, with the line.
+        DataError: an image cannot be read, or a box is outside of it; the error names the line.
     """
     boxed = [row for row in rows if row.box is not None]
     if not boxed:
@@ -60,12 +60,12 @@ def with_crops(
 
 
 def _of(row: Listed) -> Box:
-    assert row.box is not None  # of rows with a box only
+    assert row.box is not None  # only rows with a box get here
     return row.box
 
 
 def _names(rows: Sequence[Listed]) -> dict[str, str]:
-    """Return what the crops of each image are called: its path below all of them, no suffix."""
+    """Return the names of each image's crops: its path below their common folder, no suffix."""
     paths = sorted({row.path for row in rows})
     top = os.path.commonpath([os.path.dirname(path) for path in paths])
     names = {path: os.path.relpath(path, top) for path in paths}
@@ -83,7 +83,7 @@ def _file(folder: Path, row: Listed, names: dict[str, str]) -> Path:
 
 
 def _cut(rows: Sequence[Listed], names: dict[str, str], folder: Path) -> None:
-    """Write all crops, each image read once."""
+    """Write all crops; each image is read once."""
     of_image: dict[str, list[Listed]] = {}
     for row in rows:
         of_image.setdefault(row.path, []).append(row)
@@ -105,10 +105,10 @@ def _read(path: str, row: Listed) -> np.ndarray:
 
 
 def cut(pixels: np.ndarray, box: Box, where: str, path: str) -> np.ndarray:
-    """Return what an image (H, W, 3) shows in a box, as far as it lies in the image.
+    """Return the part of an image (H, W, 3) in a box, as far as it is inside the image.
 
     Raises:
-        DataError: it lies outside.
+        DataError: the box is outside of the image.
     """
     height, width = pixels.shape[:2]
     top, bottom = max(box.top, 0), min(box.top + box.height, height)

@@ -1,7 +1,7 @@
-"""How a data set of the user's own is named: a list, a folder, or tracking sequences.
+"""The names of own data sets: a list, a folder, or tracking sequences.
 
-``data.targets ['people.csv']`` becomes ``['people']``, and ``adv.data.lists`` keeps what ``people``
-is. So all that follows knows a data set by a plain name, in results and in folders, too.
+``data.targets ['people.csv']`` becomes ``['people']``, and ``adv.data.lists`` stores what
+``people`` is. So the rest of the package, including results and folders, uses plain names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SHOWN = 80
 
 @dataclass(frozen=True)
 class Entry:
-    """A data set of the user's own.
+    """An own data set.
 
     Args:
         kind: "list", "folder" or "mot".
@@ -54,10 +54,10 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """A plain name, for results and folders: that of the file or folder.
+        """A plain name, for results and folders: the name of the file or folder.
 
-        A folder that is called as folders of data sets are, such as ``train``, has its parent's
-        name in front.
+        If a folder has a common name of splits, such as ``train``, its parent's name is put in
+        front.
         """
         name = self.path.stem if self.kind == "list" else self.path.name
         if name.lower() in _USUAL:
@@ -71,31 +71,31 @@ class Entry:
 
 
 def entry_of(name: str) -> Entry | None:
-    """Return what a name stands for, None where it is the name of a registered set.
+    """Return the entry that a name stands for, None for the name of a registered set.
 
     Args:
         name: such as ``people.csv``, ``list:people.txt``, ``folder:crops``, ``mot:MOT17/train``.
 
     Raises:
-        ConfigError: a kind without a place.
+        ConfigError: a kind has no place.
     """
     named = place_in(name)
     return None if named is None else Entry(*named)
 
 
 def registered(name: str) -> str:
-    """Return the name by which a data set is registered, after registering it if it is an own one.
+    """Return the registered name of a data set; own data sets are registered first.
 
     Raises:
-        ConfigError: an own set that cannot be.
-        DataError: a list that is not there, or has no such columns.
+        ConfigError: the own data set is invalid.
+        DataError: the list is missing or lacks columns.
     """
     entry = entry_of(name)
     return name if entry is None else register(entry.label, entry)
 
 
 def register(label: str, entry: Entry) -> str:
-    """Make an own set known by a label, in place of one that had it, and return the label."""
+    """Register an own set by a label, replacing one with that label, and return the label."""
     if same_name(label, _of_others()) is not None:
         raise ConfigError(f"'{label}' is a registered data set; give {entry} another name")
     taken = same_name(label, DATASETS)
@@ -103,7 +103,7 @@ def register(label: str, entry: Entry) -> str:
         forget(taken)
     opener = _OPENERS.setdefault(label, Opener(label))
     facts: dict[str, Any] = {"video": "tracklet" in _columns(entry), "entry": _facts(entry)}
-    facts["internal"] = True  # a list of all names has none that one file gives
+    facts["internal"] = True  # names from files are not listed
     if taken == label and DATASETS.facts(label)["video"] != facts["video"]:
         forget(label)
     opener.entry = entry
@@ -112,7 +112,7 @@ def register(label: str, entry: Entry) -> str:
 
 
 class Opener:
-    """What stands in the registry, and in torchreid's tables, for an own set: one for a label.
+    """The entry of an own set in the registry and in torchreid's tables.
 
     Args:
         label: name of the set.
@@ -127,11 +127,11 @@ class Opener:
         """Open the set.
 
         Args:
-            root: data root, below which crops of boxes are kept.
-            kwargs: torchreid's; those of other sets do nothing.
+            root: data root, below which crops of boxes are stored.
+            kwargs: torchreid's keywords; unknown ones are ignored.
 
         Raises:
-            DataError: with the line or file, and how to fix it.
+            DataError: the error names the line or file, and how to fix it.
         """
         from torchreid_adv.data.own.classes import open_sides
 
@@ -150,9 +150,9 @@ def resolve(cfg: config.AdvConfig) -> None:
     """Register the own sets of a config, and put their plain names into its keys, in place.
 
     Raises:
-        ConfigError: two sets that would have one name, or an entry that cannot be.
+        ConfigError: two sets would have the same name, or an entry is invalid.
     """
-    if "data" not in cfg or "sources" not in cfg.data:  # not torchreid's whole tree
+    if "data" not in cfg or "sources" not in cfg.data:  # not torchreid's complete tree
         return
     known = dict(map(_pair, cfg.adv.data.lists))
     for key in KEYS:
@@ -160,15 +160,15 @@ def resolve(cfg: config.AdvConfig) -> None:
         names = config.lookup(cfg, key) or []
         if isinstance(names, list):
             config.lookup(cfg, section)[name] = [_named(text, known) for text in names]
-    chosen = cfg.adv.selection.data
-    cfg.adv.selection.data = _named(chosen, known) if chosen else chosen
+    selection = cfg.adv.selection.data
+    cfg.adv.selection.data = _named(selection, known) if selection else selection
     cfg.adv.data.lists = [f"{label}={entry}" for label, entry in known.items()]
     for label, entry in known.items():
         register(label, entry)
 
 
 def _named(text: str, known: dict[str, Entry]) -> str:
-    """Return the plain name of a set, noted with what it is where it is an own one."""
+    """Return the plain name of a set; record what it is if it is an own one."""
     entry = entry_of(text) if isinstance(text, str) else None
     if entry is None:
         return text
@@ -198,14 +198,14 @@ def _facts(entry: Entry) -> str:
 
 
 def _columns(entry: Entry) -> list[str]:
-    """Return the columns of a list; none of a folder, or of a list that is not there."""
+    """Return the columns of a list; none for a folder or a missing list."""
     if entry.kind != "list" or not entry.path.is_file():
         return []
     columns = columns_of(entry.path)
     left = unread(columns)
     if left:
         warnings.warn(
-            f"the list '{entry.place}' has columns of which nothing is read: {', '.join(left[:8])}",
+            f"the list '{entry.place}' has columns that are not read: {', '.join(left[:8])}",
             stacklevel=2,
         )
     return columns
@@ -220,15 +220,15 @@ _READERS = {"list": _rows_of_list, "folder": rows_of_folder, "mot": rows_of_mot}
 
 
 def _of_others() -> Iterable[str]:
-    """Return the names of all sets that are not the user's own."""
+    """Return the names of all sets that are not own sets."""
     tables = vars(torchreid_module("data.datasets"))
     stock = (name for table in TABLES.values() for name in tables[table])
-    own = {name for name in DATASETS if "entry" in DATASETS.facts(name)}
-    return [name for name in (*stock, *DATASETS) if name not in own]
+    own_names = {name for name in DATASETS if "entry" in DATASETS.facts(name)}
+    return [name for name in (*stock, *DATASETS) if name not in own_names]
 
 
 def forget(label: str) -> None:
-    """Remove an own set, by its label, from the registry and from torchreid's tables."""
+    """Remove an own set by its label from the registry and torchreid's tables."""
     entry, tables = DATASETS.get(label), vars(torchreid_module("data.datasets"))
     DATASETS.remove(label)
     for table in TABLES.values():
@@ -237,7 +237,7 @@ def forget(label: str) -> None:
 
 
 def forget_all() -> None:
-    """Remove all own sets that this process has registered."""
+    """Remove all own sets registered in this process."""
     for label in [name for name in _OPENERS if name in DATASETS]:
         forget(label)
 

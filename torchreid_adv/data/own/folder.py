@@ -1,4 +1,4 @@
-"""``folder:DIR``: one folder for each identity, cameras in the names of the files."""
+"""``folder:DIR``: one folder for each identity, with cameras in the file names."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from torchreid_adv.data.own.labels import word_of
 from torchreid_adv.data.own.listed import Listed
 from torchreid_adv.errors import ConfigError
 
-CAMERA = r"(?:^|[^A-Za-z0-9])(?:c|cam|camera)[-_ ]?(\d+)"  # adv.data.camera says another one
+CAMERA = r"(?:^|[^A-Za-z0-9])(?:c|cam|camera)[-_ ]?(\d+)"  # overridden by adv.data.camera
 
 
 def rows_of_folder(folder: Path) -> tuple[list[Listed], Layout]:
     """Return the images of a folder, and its layout for errors.
 
-    ``{train,query,gallery}/<identity>/*`` or ``<identity>/*``; then the first image of each
-    identity by name is its query, if there is another one for the gallery.
+    ``{train,query,gallery}/<identity>/*`` or ``<identity>/*``; in the latter case the first image
+    of each identity by name is its query, if there is another one for the gallery.
 
     Raises:
-        ConfigError: ``adv.data.camera`` is no pattern with one group.
-        DataError: a folder is missing or empty, or only some names tell a camera.
+        ConfigError: ``adv.data.camera`` is not a pattern with one group.
+        DataError: a folder is missing or empty, or only some names contain a camera.
     """
     layout = Layout(
         folder.name,
@@ -37,9 +37,9 @@ def rows_of_folder(folder: Path) -> tuple[list[Listed], Layout]:
     if split == ["train"]:
         raise layout.error(f"'{folder}' has a folder train, but neither query nor gallery")
     if not split:
-        found = list(_without_splits(folder, layout))
+        rows = list(_without_splits(folder, layout))
     else:
-        found = [
+        rows = [
             row
             for side in SIDES
             if side in names
@@ -47,7 +47,7 @@ def rows_of_folder(folder: Path) -> tuple[list[Listed], Layout]:
         ]
         others = [name for key, name in sorted(names.items()) if key not in SIDES]
         ListedFiles(folder, layout).warn_of_unlisted(others)
-    return _with_cameras(found, layout), layout
+    return _with_cameras(rows, layout), layout
 
 
 def _side(folder: Path, side: str, layout: Layout) -> Iterator[Listed]:
@@ -71,10 +71,10 @@ def _listed(path: str, split: str, layout: Layout) -> Listed:
 
 
 def _with_cameras(rows: list[Listed], layout: Layout) -> list[Listed]:
-    """Return the rows with the cameras that the names tell: all of them, or none.
+    """Return the rows with the cameras in their names: for all of them, or none.
 
     Raises:
-        DataError: some names tell none.
+        DataError: only some names contain a camera.
     """
     pattern = _pattern(config.current().adv.data.camera)
     cameras = [pattern.search(os.path.basename(row.path)) for row in rows]
@@ -106,15 +106,17 @@ def _word(camera: re.Match[str] | None, row: Listed, layout: Layout) -> str:
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    """Return the pattern of a camera.
+    """Compile the pattern of a camera.
 
     Raises:
-        ConfigError: it is no pattern, or has no group.
+        ConfigError: it is not a pattern, or does not have one group.
     """
     try:
         pattern = re.compile(text or CAMERA, re.ASCII if not text else 0)
     except re.error as error:
-        raise ConfigError(f"adv.data.camera '{text}' is no regular expression: {error}") from error
+        raise ConfigError(
+            f"adv.data.camera '{text}' is not a regular expression: {error}"
+        ) from error
     if pattern.groups != 1:
         raise ConfigError(
             f"adv.data.camera '{text}' has {pattern.groups} groups; write the camera's part of a "

@@ -1,4 +1,4 @@
-"""What a row of a list says, checked: file, identity, camera, split, and what else is told."""
+"""The content of a row of a list, checked: file, identity, camera, split, and more."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODALITIES = {
     **dict.fromkeys(("rgb", "visible", "vis", "0"), VISIBLE),
     **dict.fromkeys(("ir", "infrared", "nir", "thermal", "1"), INFRARED),
 }
-LARGEST = 10**6  # pixels, of a box; and a frame's number below
+LARGEST = 10**6  # largest size of a box in pixels, and limit of a frame's number
 _FRAME = re.compile(r"\d{1,15}(\.0+)?", re.ASCII)
 _SHOWN = 60
 
@@ -40,22 +40,22 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Listed:
-    """An image, or a box in one, as a list has it.
+    """An image, or a box in an image, as listed.
 
     Args:
         path: the file.
-        real: the file without links on its way, by which two names of one file are told.
-        pid: word that stands for the identity.
-        camid: word that stands for the camera, "" where the list has none.
+        real: the file with links resolved, to detect two names of one file.
+        pid: name of the identity.
+        camid: name of the camera, "" if the list has none.
         split: train, query or gallery.
         where: line and file, for errors.
-        box: what of the image is meant; None = all.
-        modality: 0 visible, 1 infrared, None where the list does not tell.
-        tracklet: of a frame, its tracklet.
-        frame: of a frame, its number; None = by its name.
-        view: word for the side or height that the camera looks from, "" where it is not told.
-        clothes: what is worn.
-        protocol: by which the set is scored.
+        box: the part of the image to use; None = all.
+        modality: 0 visible, 1 infrared, None if the list does not say.
+        tracklet: tracklet of a frame.
+        frame: number of a frame; None = ordered by name.
+        view: name of the side or height that the camera looks from, "" if not given.
+        clothes: name of the clothes.
+        protocol: evaluation protocol of the set.
     """
 
     path: str
@@ -74,15 +74,15 @@ class Listed:
 
 
 def listed(rows: Iterable[Row], folder: Path, layout: Layout) -> Iterator[Listed]:
-    """Yield what the rows of a list say.
+    """Yield the content of a list's rows.
 
     Args:
-        rows: of the list.
-        folder: that paths start from.
+        rows: rows of the list.
+        folder: paths are relative to it.
         layout: for errors.
 
     Raises:
-        DataError: with the line, and how to fix it.
+        DataError: the error names the line, and how to fix it.
     """
     real_folders: dict[str, str] = {}
     for cells, where in rows:
@@ -109,7 +109,7 @@ def listed(rows: Iterable[Row], folder: Path, layout: Layout) -> Iterator[Listed
 
 
 def _path(text: str, folder: Path, where: str, layout: Layout) -> str:
-    """Return the path of a row's file; backslashes separate folders where no file has them."""
+    """Return the path of a row's file; backslashes separate folders if no file has them."""
     if not text:
         raise layout.error(f"{where}: path is empty; write the image's file, or remove the row")
     if not text.isprintable():
@@ -122,11 +122,11 @@ def _path(text: str, folder: Path, where: str, layout: Layout) -> str:
             f"{where}: '{text[:200]}' does not end with one of {', '.join(SUFFIXES)}; convert the "
             "image, or rename it"
         )
-    return path if os.path.isfile(path) else _found(path, where, layout)
+    return path if os.path.isfile(path) else _existing(path, where, layout)
 
 
-def _found(path: str, where: str, layout: Layout) -> str:
-    """Return the file that a path means: with another suffix, in another case or Unicode form.
+def _existing(path: str, where: str, layout: Layout) -> str:
+    """Return the file for a path: with another suffix, case or Unicode form.
 
     Raises:
         DataError: there is none, or several.
@@ -157,8 +157,8 @@ def _key(name: str) -> str:
 def _split(text: str, where: str, layout: Layout) -> str:
     split = text.casefold()
     if split not in SIDES:
-        said = f"is '{printable(text[:_SHOWN])}'" if text else "is empty"
-        raise layout.error(f"{where}: split {said}; write train, query or gallery")
+        fault = f"is '{printable(text[:_SHOWN])}'" if text else "is empty"
+        raise layout.error(f"{where}: split {fault}; write train, query or gallery")
     return split
 
 
@@ -167,13 +167,13 @@ def _modality(cells: dict[str, str], where: str, layout: Layout) -> int | None:
         return None
     text = cells["modality"].casefold()
     if text not in MODALITIES:
-        said = f"is '{printable(text[:_SHOWN])}'" if text else "is empty"
-        raise layout.error(f"{where}: modality {said}; write rgb or ir in every row")
+        fault = f"is '{printable(text[:_SHOWN])}'" if text else "is empty"
+        raise layout.error(f"{where}: modality {fault}; write rgb or ir in every row")
     return MODALITIES[text]
 
 
 def _word(cells: dict[str, str], column: str, where: str, layout: Layout) -> str:
-    """Return a cell that may be anything; where the column tells tracklets it may not be empty."""
+    """Return a cell of any content; it must not be empty if the column defines tracklets."""
     text = cells.get(column, "")
     if not text.isprintable():
         raise layout.error(
@@ -195,7 +195,7 @@ def _frame(text: str, where: str, layout: Layout) -> int | None:
 
 
 def _box(cells: dict[str, str], where: str, layout: Layout) -> Box | None:
-    """Return the box of a row: columns x, y, w and h, or one column box with the four numbers."""
+    """Return the box of a row: columns x, y, w and h, or one column box with four numbers."""
     parts = [cells.get(name, "") for name in ("x", "y", "w", "h")]
     whole = cells.get("box", "")
     if whole and any(parts):
@@ -212,7 +212,7 @@ def _box(cells: dict[str, str], where: str, layout: Layout) -> Box | None:
 
 
 def _numbers_in(text: str) -> list[str]:
-    """Return what a box column holds: JSON's list, or numbers between blanks and signs."""
+    """Return the content of a box column: a JSON list, or numbers between blanks and signs."""
     try:
         values = json.loads(text)
     except ValueError:
@@ -229,8 +229,8 @@ def _pixels(text: str, where: str, layout: Layout) -> float:
         value = math.nan
     if not abs(value) <= LARGEST:  # NaN, too
         raise layout.error(
-            f"{where}: '{printable(text[:_SHOWN])}' is no number of pixels; write x, y, w and h, "
-            "with a dot before a fraction"
+            f"{where}: '{printable(text[:_SHOWN])}' is not a number of pixels; write x, y, w and "
+            "h, with a dot before a fraction"
         )
     return value
 
@@ -240,8 +240,8 @@ def box_of(values: Iterable[float], where: str, layout: Layout) -> Box:
 
     Args:
         values: left, top, width and height, pixels; left and top count from 0.
-        where: for the error.
-        layout: for the error.
+        where: location, for errors.
+        layout: for errors.
 
     Raises:
         DataError: it is empty.

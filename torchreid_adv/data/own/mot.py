@@ -1,8 +1,8 @@
-"""``mot:DIR``: people cut from the frames of tracking sequences by their ``gt/gt.txt``.
+"""``mot:DIR``: people cropped from the frames of tracking sequences by their ``gt/gt.txt``.
 
-A sequence has no two cameras, and matches have to be of two moments: the first half of a sequence
-counts as one camera, the second half as another. Queries are of the first, the gallery of the
-second.
+A sequence has a single camera, but matches must be of different moments: the first half of a
+sequence counts as one camera, the second half as another. Queries are from the first half, the
+gallery from the second.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torchreid_adv.data.listing import Layout, subfolders
 from torchreid_adv.data.lists import Line, lines_of
 from torchreid_adv.data.own.listed import LARGEST, Box, Listed, box_of
 
-PEOPLE = (1, -1)  # classes: a pedestrian, and not told
+PEOPLE = (1, -1)  # classes: pedestrian, or unspecified
 _FIELDS = "frame, id, left, top, width, height, flag, class, visibility"
 
 
@@ -38,13 +38,13 @@ class _Seen:
 def rows_of_mot(folder: Path) -> tuple[list[Listed], Layout]:
     """Return the people of all sequences below a folder, and their layout for errors.
 
-    Lines with flag 0, another class than 1, or a visibility below ``adv.mot.visibility`` are left
-    out. An identity's query is its first frame in the first half of a sequence. Gallery images are
-    every ``adv.mot.step``-th frame of each identity in the second half; those that follow their
-    query by fewer than ``adv.mot.gap`` frames are left out.
+    Lines with flag 0, another class than 1, or a visibility below ``adv.mot.visibility`` are
+    excluded. An identity's query is its first frame in the first half of a sequence. The gallery is
+    every ``adv.mot.step``-th frame of each identity in the second half, without frames that follow
+    the query by fewer than ``adv.mot.gap`` frames.
 
     Raises:
-        DataError: no sequence, a frame that is missing, or a line that cannot be read.
+        DataError: there is no sequence, a frame is missing, or a line cannot be read.
     """
     layout = Layout(
         folder.name,
@@ -58,7 +58,7 @@ def rows_of_mot(folder: Path) -> tuple[list[Listed], Layout]:
 
 
 def _sequences(folder: Path, layout: Layout) -> list[Path]:
-    """Return the folders of sequences; of several with the same gt.txt, the first."""
+    """Return the folders of sequences; only the first with the same gt.txt."""
     if (folder / "gt" / "gt.txt").is_file():
         return [folder]
     places = [folder / name for name in subfolders(folder, layout)]
@@ -81,53 +81,53 @@ def _sequences(folder: Path, layout: Layout) -> list[Path]:
 
 
 def _of_sequence(place: Path, layout: Layout) -> Iterator[Listed]:
-    chosen = config.current().adv.mot
+    settings = config.current().adv.mot
     path = place / "gt" / "gt.txt"
     lines = (_read(line, layout) for line in lines_of(path, layout))
-    seen = [one for one in lines if one is not None]
+    seen = [sight for sight in lines if sight is not None]
     _check_once(seen, layout)
     if not seen:
         raise layout.error(f"'{path}' has no visible person: flag 1, class 1, visibility enough")
-    middle = (min(one.frame for one in seen) + max(one.frame for one in seen)) / 2
+    middle = (min(sight.frame for sight in seen) + max(sight.frame for sight in seen)) / 2
     people: dict[int, list[_Seen]] = {}
-    for one in sorted(seen, key=lambda one: (one.person, one.frame)):
-        people.setdefault(one.person, []).append(one)
+    for sight in sorted(seen, key=lambda sight: (sight.person, sight.frame)):
+        people.setdefault(sight.person, []).append(sight)
     frames = _Frames(place, layout)
     for person, sights in people.items():
-        early = [one for one in sights if one.frame <= middle]
-        late = [one for one in sights if one.frame > middle]
+        early = [sight for sight in sights if sight.frame <= middle]
+        late = [sight for sight in sights if sight.frame > middle]
         if early:
             yield frames.listed(early[0], person, "query")
-        first = early[0].frame + chosen.gap if early else 0
-        for one in [one for one in late if one.frame >= first][:: chosen.step]:
-            yield frames.listed(one, person, "gallery")
+        first = early[0].frame + settings.gap if early else 0
+        for sight in [sight for sight in late if sight.frame >= first][:: settings.step]:
+            yield frames.listed(sight, person, "gallery")
 
 
 def _check_once(seen: list[_Seen], layout: Layout) -> None:
-    """Refuse a person who is in one frame twice."""
+    """Refuse a person who appears twice in a frame."""
     known: dict[tuple[int, int], str] = {}
-    for one in seen:
-        key = one.frame, one.person
+    for sight in seen:
+        key = sight.frame, sight.person
         if key in known:
             raise layout.error(
-                f"{one.where} has person {one.person} in frame {one.frame} again, which "
+                f"{sight.where} has person {sight.person} in frame {sight.frame} again, which "
                 f"{known[key]} has; remove one"
             )
-        known[key] = one.where
+        known[key] = sight.where
 
 
 def _read(line: Line, layout: Layout) -> _Seen | None:
-    """Return what a line says, None where it is not of a visible person.
+    """Parse a line; None if it does not show a visible person.
 
     Raises:
-        DataError: it is no such line, or of an empty box.
+        DataError: the line is invalid, or its box is empty.
     """
     fields = [field.strip() for field in line.text.split(",")]
     if not 6 <= len(fields) <= 10:
         raise layout.error(f"{line.where} has {len(fields)} fields; a line is {_FIELDS}")
     values = [_number(field, line.where, layout) for field in fields]
     frame, person = (_whole(value, line, layout) for value in values[:2])
-    # the oldest sequences have coordinates in place of class and visibility, all of them -1
+    # the oldest sequences have coordinates, all -1, instead of class and visibility
     told = values[6:9]
     flag, kind, visibility = told + [1.0, -1.0, -1.0][len(told) :]
     if not flag or kind not in PEOPLE or 0 <= visibility < config.current().adv.mot.visibility:
@@ -147,26 +147,28 @@ def _whole(value: float, line: Line, layout: Layout) -> int:
 
 
 class _Frames:
-    """The frames of a sequence, by their numbers."""
+    """The frames of a sequence, by number."""
 
     def __init__(self, place: Path, layout: Layout) -> None:
         self.place, self.layout = place, layout
         self.folder, self.suffix = _told_by_seqinfo(place, layout)
 
-    def listed(self, one: _Seen, person: int, split: str) -> Listed:
+    def listed(self, sight: _Seen, person: int, split: str) -> Listed:
         """Return a person in a frame as a row.
 
         Raises:
-            DataError: there is no such frame.
+            DataError: the frame is missing.
         """
-        path = str(self.folder / f"{one.frame:06d}{self.suffix}")
+        path = str(self.folder / f"{sight.frame:06d}{self.suffix}")
         if not os.path.isfile(path):
-            raise self.layout.error(f"{one.where} names frame {one.frame}: there is no '{path}'")
+            raise self.layout.error(
+                f"{sight.where} names frame {sight.frame}: there is no '{path}'"
+            )
         name = self.place.name
         half = "first" if split == "query" else "second"
         return Listed(
             path, os.path.realpath(path), f"{name}-{person:06d}", f"{name}-{half}", split,
-            one.where, one.box, frame=one.frame,
+            sight.where, sight.box, frame=sight.frame,
         )  # fmt: skip
 
 

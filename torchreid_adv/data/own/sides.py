@@ -16,25 +16,24 @@ from torchreid_adv.data.own.labels import Numbers
 from torchreid_adv.data.own.listed import Listed
 
 NO_CAMERAS = "no_cameras"
-# protocols by which an image that is query and gallery image at once does not find itself
+# protocols in which an image that is both query and gallery image does not find itself
 SAME_CAMERA = ("", "market1501", "vehicleid", "clothes_changed", "clothes_same")
 _SHOWN = 5
 
 
 @dataclass(frozen=True)
 class OwnSides:
-    """A data set of the user's own, as torchreid's classes take it.
+    """An own data set in the form for torchreid's classes.
 
     Args:
         train: rows of file (or frames), identity, camera, modality.
         query: as train.
         gallery: as train.
-        protocol: by which it is scored, "" = as Market-1501.
-        modalities: whether it tells visible from infrared.
-        clothes: path -> what is worn on it, of images and first frames.
-        views: path -> number of the view that it is seen from.
-        names: "train", "test", "camera" and "view" -> words by number, where numbers stand for
-            words.
+        protocol: its evaluation protocol, "" = as Market-1501.
+        modalities: whether it has modalities.
+        clothes: path -> clothes, for images and first frames.
+        views: path -> number of the view.
+        names: "train", "test", "camera" and "view" -> names by number, if numbers stand for names.
     """
 
     train: list[tuple[Any, int, int, int]]
@@ -54,12 +53,12 @@ def sides_of(rows: Sequence[Listed], layout: Layout, cut: Cut) -> OwnSides:
     """Return the sides of a data set.
 
     Args:
-        rows: of its list.
+        rows: rows of its list.
         layout: for errors.
-        cut: makes files of boxes, once rows are known to go together.
+        cut: makes files of boxes, after the rows have been checked.
 
     Raises:
-        DataError: rows that exclude each other, with their lines.
+        DataError: rows exclude each other; the error names their lines.
     """
     for side in ("query", "gallery"):
         if not any(row.split == side for row in rows):
@@ -98,7 +97,7 @@ def _words(rows: Iterable[Listed], splits: Sequence[str]) -> list[tuple[str, str
 
 
 def _check_alike(rows: Sequence[Listed], layout: Layout) -> None:
-    """Refuse rows of which some tell a camera, modality or tracklet and some do not."""
+    """Refuse rows of which only some have a camera, modality or tracklet."""
     first = rows[0]
     for column in ("camid", "modality", "tracklet", "protocol"):
         told = getattr(first, column) not in ("", None)
@@ -112,10 +111,10 @@ def _check_alike(rows: Sequence[Listed], layout: Layout) -> None:
 
 
 def _protocol(rows: Sequence[Listed], layout: Layout) -> str:
-    """Return the protocol that all rows name; without one and without cameras, that of no camera.
+    """Return the protocol of all rows; without protocol and cameras, the one without cameras.
 
     Raises:
-        DataError: rows name different ones, or some have a camera and some not.
+        DataError: rows name different ones, or only some have a camera.
     """
     first = rows[0]
     for row in rows:
@@ -136,7 +135,7 @@ def _protocol(rows: Sequence[Listed], layout: Layout) -> str:
 
 
 def _check_files(rows: Sequence[Listed], protocol: str, layout: Layout) -> None:
-    """Refuse a file, or a box in one, that is there twice and must not be."""
+    """Refuse a file, or a box in a file, that appears twice where it must not."""
     seen: dict[Any, dict[str, Listed]] = {}
     for row in rows:
         sides = seen.setdefault((row.real, row.box), {})
@@ -144,7 +143,7 @@ def _check_files(rows: Sequence[Listed], protocol: str, layout: Layout) -> None:
             other = sides[row.split]
             same = (row.pid, row.camid) == (other.pid, other.camid)
             raise layout.error(
-                f"{row.where} has '{_what(row)}' again, which {other.where} has in the split "
+                f"{row.where} has '{_described(row)}' again, which {other.where} has in the split "
                 f"{row.split}{'' if same else ', as another identity or camera'}; remove one"
             )
         sides[row.split] = row
@@ -156,22 +155,22 @@ def _check_files(rows: Sequence[Listed], protocol: str, layout: Layout) -> None:
 def _check_two_sides(row: Listed, other: Listed, protocol: str, layout: Layout) -> None:
     if "train" in (row.split, other.split):
         raise layout.error(
-            f"{row.where} has '{_what(row)}' in the split {row.split}, {other.where} in the split "
-            f"{other.split}; an image is for training or for the test"
+            f"{row.where} has '{_described(row)}' in the split {row.split}, "
+            f"{other.where} in the split {other.split}; an image is for training or for the test"
         )
     if (row.pid, row.camid) != (other.pid, other.camid):
         raise layout.error(
-            f"{row.where} has '{_what(row)}' as identity '{row.pid}', camera '{row.camid}', "
+            f"{row.where} has '{_described(row)}' as identity '{row.pid}', camera '{row.camid}', "
             f"{other.where} as identity '{other.pid}', camera '{other.camid}'; correct one"
         )
     if protocol not in SAME_CAMERA:
         raise layout.error(
-            f"{row.where} and {other.where} have '{_what(row)}' as query and in the gallery, where "
-            f"it finds itself by the protocol '{protocol}'; remove one"
+            f"{row.where} and {other.where} have '{_described(row)}' as query and in the "
+            f"gallery, where it finds itself by the protocol '{protocol}'; remove one"
         )
 
 
-def _what(row: Listed) -> str:
+def _described(row: Listed) -> str:
     return row.path if row.box is None else f"{row.path}, box {' '.join(map(str, row.box))}"
 
 
@@ -201,10 +200,10 @@ def _tracklets(rows: Sequence[Listed], layout: Layout) -> list[tuple[Any, Listed
 
 
 def _in_order(frames: list[Listed], layout: Layout) -> list[Listed]:
-    """Return the frames of a tracklet by their numbers, or by their names where none has one.
+    """Return the frames of a tracklet by number, or by name if none has a number.
 
     Raises:
-        DataError: some have a number and some not, two have the same one, or clothes differ.
+        DataError: only some have a number, two have the same, or clothes differ.
     """
     first = frames[0]
     numbers: dict[int | None, Listed] = {}
@@ -228,7 +227,7 @@ def _in_order(frames: list[Listed], layout: Layout) -> list[Listed]:
 
 
 def _natural(path: str) -> tuple[Any, ...]:
-    """Return what names are sorted by: 2 before 10."""
+    """Return a sort key for names that puts 2 before 10."""
     folder, name = os.path.split(path)
     parts = re.split(r"(\d+)", name)
     return folder, [(int(p), p) if p.isdecimal() else (-1, p) for p in parts], name

@@ -1,4 +1,4 @@
-"""Tables of images: CSV, JSON lines and Parquet, each row with the place to name in an error."""
+"""Tables of images: CSV, JSON lines and Parquet, each row with its location for errors."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Row(NamedTuple):
     """A row of a table.
 
     Args:
-        cells: column -> text without blanks around it; "" where nothing is said.
-        where: its line and its file, for errors.
+        cells: column -> text without surrounding blanks; "" if empty.
+        where: line and file, for errors.
     """
 
     cells: dict[str, str]
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 def layout_of(path: Path) -> Layout:
-    """Return what a list of images holds, for errors."""
+    """Return the layout of a list of images, for errors."""
     return Layout(
         path.name,
         "one row an image with the columns path, pid, camid, split (train, query or gallery) and, "
@@ -46,11 +46,11 @@ def layout_of(path: Path) -> Layout:
 
 
 def columns_of(path: Path) -> list[str]:
-    """Return the columns of a table, without reading what is in it.
+    """Return the columns of a table, without reading its rows.
 
     Raises:
         ConfigError: the package that reads Parquet is missing.
-        DataError: no such file, no table, or columns that cannot be.
+        DataError: the file is missing or not a table, or its columns are invalid.
     """
     layout = layout_of(path)
     if _suffix(path) == ".parquet":
@@ -62,10 +62,10 @@ def columns_of(path: Path) -> list[str]:
 
 
 def rows_of(path: Path) -> Iterator[Row]:
-    """Yield the rows of a table; errors as :func:`columns_of`, and a row that is none.
+    """Yield the rows of a table; errors as in :func:`columns_of`, and for invalid rows.
 
     Raises:
-        DataError: with the number of the line and how to fix it.
+        DataError: the error names the line and how to fix it.
     """
     layout = layout_of(path)
     read = {".parquet": _parquet_rows, ".jsonl": _json_rows}.get(_suffix(path), _csv_rows)
@@ -121,10 +121,10 @@ def _csv_lines(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]]:
 def _checked(
     names: Sequence[str], path: Path, layout: Layout, where: str = "", *, whole: bool = True
 ) -> list[str]:
-    """Return the columns in small letters; those that are not known stay, and are not read.
+    """Return the columns in lower case; unknown columns are kept, and not read.
 
     Raises:
-        DataError: one that is missing, there twice, or meant to be another one.
+        DataError: a column is missing, duplicate, or probably misspelled.
     """
     where = where or f"'{path}'"
     columns = [name.strip().casefold() for name in names]
@@ -150,7 +150,7 @@ def _checked(
 
 
 def unread(columns: Iterable[str]) -> list[str]:
-    """Return the columns of which nothing is read."""
+    """Return the columns that are not read."""
     return [column for column in columns if column and column not in COLUMNS]
 
 
@@ -159,25 +159,25 @@ def _named(columns: Iterable[str], values: Iterable[str]) -> dict[str, str]:
 
 
 def _json_rows(path: Path, layout: Layout) -> Iterator[Row]:
-    found = False
+    has_rows = False
     for number, line in enumerate(text_of(path, layout).split("\n"), 1):
         if not line.strip():
             continue
-        found, where = True, f"line {number} of '{path}'"
+        has_rows, where = True, f"line {number} of '{path}'"
         try:
             value = json.loads(line, object_pairs_hook=_once, parse_constant=_refused)
         except (ValueError, RecursionError) as error:
             raise layout.error(f"{where} cannot be read as JSON ({error})") from error
         if not isinstance(value, dict):
-            raise layout.error(f'{where} is no JSON object; write {{"path": ..., "pid": ...}}')
+            raise layout.error(f'{where} is not a JSON object; write {{"path": ..., "pid": ...}}')
         columns = _checked(list(value), path, layout, where)
         yield Row(_named(columns, (_text(v, where, layout) for v in value.values())), where)
-    if not found:
+    if not has_rows:
         raise layout.error(f"the list '{path}' is empty")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object whose names are there once."""
+    """Return an object, after checking for duplicate names."""
     names = [name for name, _ in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -186,11 +186,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refused(name: str) -> Any:
-    raise ValueError(f"{name} is no value; leave it out")
+    raise ValueError(f"{name} is not a value; leave it out")
 
 
 def _text(value: Any, where: str, layout: Layout) -> str:
-    """Return a value of JSON or Parquet as it would stand in a CSV file."""
+    """Return a value of JSON or Parquet as it would be written in a CSV file."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -219,11 +219,11 @@ def _parquet_rows(path: Path, layout: Layout) -> Iterator[Row]:
 
 
 def _parquet(path: Path, layout: Layout) -> Any:
-    """Return a Parquet file, opened.
+    """Open a Parquet file.
 
     Raises:
-        ConfigError: no pyarrow.
-        DataError: no such file, or another format.
+        ConfigError: pyarrow is missing.
+        DataError: the file is missing, or has another format.
     """
     try:
         from pyarrow import ArrowException

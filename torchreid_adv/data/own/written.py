@@ -1,6 +1,6 @@
-"""A stored variant as a list beside its images, which is a data set of its own.
+"""Stored images as a list beside them, which makes them a data set of their own.
 
-The manifest proves what is stored; the list is for everything that reads tables.
+The manifest proves what is stored; the list is for programs that read tables.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _MODALITY = ("rgb", "ir")
 
 
 def list_name(manifest: Manifest) -> str:
-    """Return the name of the list of a variant, such as ``market1501_adversarial.csv``."""
+    """Return the name of the list of stored images, such as ``market1501_adversarial.csv``."""
     name = f"{manifest.header.get('data', '')}_adversarial.csv"
     fits = "/" not in name and not name.startswith("_") and not name_fault(name)
     return name if fits else "adversarial.csv"
 
 
 def write_list(folder: Path, manifest: Manifest) -> Path | None:
-    """Write the list of a variant into its folder, whole or not at all.
+    """Write the list of stored images into their folder, atomically.
 
     Args:
-        folder: that the images lie in.
-        manifest: of the variant.
+        folder: folder of the images.
+        manifest: their manifest.
 
     Returns:
-        the list; None where only one side was stored, which is no data set.
+        the list; None if only one side was stored, which is not a data set.
     """
     text = list_text(manifest)
     if text is None:
@@ -44,7 +44,7 @@ def write_list(folder: Path, manifest: Manifest) -> Path | None:
 
 
 def list_text(manifest: Manifest) -> str | None:
-    """Return what the list of a variant says; None as :func:`write_list`."""
+    """Return the content of the list of stored images; None as in :func:`write_list`."""
     if not (manifest.side("query") and manifest.side("gallery")):
         return None
     buffer = io.StringIO()
@@ -56,7 +56,7 @@ def list_text(manifest: Manifest) -> str | None:
 
 
 def _columns(manifest: Manifest) -> list[str]:
-    """Return the columns that say something of these images."""
+    """Return the columns that have content for these images."""
     stored = manifest.stored
     told = {
         "modality": any(entry.modality is not None for entry in stored),
@@ -87,10 +87,10 @@ def _rows(manifest: Manifest) -> Iterator[dict[str, Any]]:
 
 
 def _word(names: Any, kind: str, number: int) -> str:
-    """Return the word that a number stands for; numbers below 0 get one, as lists have none."""
+    """Return the name that a number stands for; negative numbers get one, as lists need it."""
     words = names.get(kind) if isinstance(names, dict) else None
     if isinstance(words, list) and 0 <= number < len(words):
         return str(words[number])
-    if kind == "train":  # labels from 0, which are not the numbers of the test
+    if kind == "train":  # labels from 0, unrelated to test numbers
         return f"train-{number:06d}"
     return str(number) if number >= 0 else f"minus {-number}"

@@ -1,4 +1,4 @@
-"""Market-1501, DukeMTMC-reID, CUHK02, CUHK-SYSU, SenseReID, University-1652: names tell all."""
+"""Market-1501, DukeMTMC-reID, CUHK02, CUHK-SYSU, SenseReID, University-1652: by file names."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from torchreid_adv.data.public_sets import (
 )
 from torchreid_adv.registry import LAYOUTS
 
-JUNK = -1  # Market-1501's false detections, which its layout leaves out
+JUNK = -1  # Market-1501's false detections, excluded by its layout
 
 _THREE = "bounding_box_train, query and bounding_box_test with files"
 MARKET = Layout("market1501", f"{_THREE} <pid>_c<camera>s<sequence>_<frame>_<number>.jpg")
@@ -42,12 +42,12 @@ _CUHK02_NAME = re.compile(r"(?P<pid>\d+)_", re.ASCII)
 _SYSU_NAME = re.compile(r"(?P<pid>p?\d+)_", re.ASCII)
 _SENSE_NAME = re.compile(r"(?P<pid>\d+)_(?P<camera>\d+)\.\w+$", re.ASCII)
 
-PAIRS = ("P1", "P2", "P3", "P4", "P5")  # of CUHK02's cameras; the last is for the test
+PAIRS = ("P1", "P2", "P3", "P4", "P5")  # camera pairs of CUHK02; the last is for the test
 
 
 @LAYOUTS.register("market1501")
 def market1501(root: str, market1501_500k: bool = False, **_: Any) -> Sides:
-    """Read Market-1501, of any number of identities and cameras; -1 is junk, 0 a distractor."""
+    """Read Market-1501, with any number of identities and cameras; -1 is junk, 0 a distractor."""
     places = ("market1501/Market-1501-v15.09.15", "market1501")
     home = home_of("market1501", root, places, MARKET.text)
     train, query, gallery = (
@@ -67,7 +67,7 @@ def _market_images(folder: Path) -> list[Item]:
 
 @LAYOUTS.register("dukemtmcreid")
 def dukemtmcreid(root: str, **_: Any) -> Sides:
-    """Read DukeMTMC-reID, of any number of identities and cameras."""
+    """Read DukeMTMC-reID, with any number of identities and cameras."""
     home = home_of("dukemtmcreid", root, ("dukemtmc-reid/DukeMTMC-reID",), DUKE.text)
     train, query, gallery = (
         [_item(image) for image in named_images(home / side, _DUKE_NAME, DUKE)]
@@ -82,7 +82,7 @@ def _item(image: Named) -> Item:
 
 @LAYOUTS.register("cuhk02")
 def cuhk02(root: str, **_: Any) -> Sides:
-    """Read CUHK02: pairs P1 to P4 to train with, P5 for the test; an identity is of one pair."""
+    """Read CUHK02: pairs P1 to P4 for training, P5 for the test; no identity is in two pairs."""
     home = home_of("cuhk02", root, ("cuhk02/Dataset",), CUHK02.text)
     cameras = [
         [
@@ -100,7 +100,7 @@ def cuhk02(root: str, **_: Any) -> Sides:
 
 @LAYOUTS.register("cuhksysu")
 def cuhksysu(root: str, **_: Any) -> Sides:
-    """Read the cropped people of CUHK-SYSU, to train with only: query and gallery are one image."""
+    """Read the cropped people of CUHK-SYSU, only for training; query and gallery are one image."""
     home = home_of("cuhksysu", root, ("cuhksysu",), CUHKSYSU.text)
     images = matched(images_at(home / "cropped_images", CUHKSYSU), _SYSU_NAME, CUHKSYSU)
     train = from_0((path, name["pid"], 0) for path, name in images)
@@ -109,7 +109,7 @@ def cuhksysu(root: str, **_: Any) -> Sides:
 
 @LAYOUTS.register("sensereid")
 def sensereid(root: str, **_: Any) -> Sides:
-    """Read SenseReID, for the test only: what is there to train with are its test images."""
+    """Read SenseReID, only for testing: its training images are its test images."""
     home = home_of("sensereid", root, ("sensereid/SenseReID",), SENSEREID.text)
     query, gallery = (
         list(named_images(home / side, _SENSE_NAME, SENSEREID, first_camera=0))
@@ -122,7 +122,7 @@ def sensereid(root: str, **_: Any) -> Sides:
 
 @LAYOUTS.register("university1652")
 def university1652(root: str, **_: Any) -> Sides:
-    """Read University-1652, drone to satellite; it has no cameras, so each image is one."""
+    """Read University-1652, drone to satellite; without cameras, each image counts as one."""
     home = home_of("university1652", root, ("university1652/University-Release",), UNIVERSITY.text)
     folders = (("train", 2), ("test/query_drone", 1), ("test/gallery_satellite", 1))
     sides, camera = [], 0

@@ -1,4 +1,4 @@
-"""MSMT17 and CUHK03: lists say which images are for what."""
+"""MSMT17 and CUHK03: lists assign the images."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MSMT17_FOLDERS = {
 
 @LAYOUTS.register("msmt17")
 def msmt17(root: str, combineall: bool = False, **_: Any) -> Sides:
-    """Read MSMT17, either version; the list of validation images counts with ``combineall``."""
+    """Read MSMT17, either version; the validation list is used with ``combineall``."""
     home = home_of("msmt17", root, _MSMT17_FOLDERS, MSMT17.text)
     folders = [home / name for name in _MSMT17_FOLDERS[f"msmt17/{home.name}"]]
     for folder in folders:
@@ -75,9 +75,9 @@ def cuhk03(
     kind = "labeled" if cuhk03_labeled else "detected"
     protocol = "classic" if cuhk03_classic_split else "new"
     path, images = home / f"splits_{protocol}_{kind}.json", home / f"images_{kind}"
-    for made in (path, images):
-        if not made.exists():
-            _extract(home, made)
+    for needed in (path, images):
+        if not needed.exists():
+            _extract(home, needed)
     splits = json_of(path, CUHK03)
     if not isinstance(splits, list):
         raise CUHK03.error(f"'{path}' holds no splits; remove it, and it is made again")
@@ -89,7 +89,7 @@ def cuhk03(
 
 def _cuhk03_rows(split: Any, side: str, path: Path, files: ListedFiles) -> list[Item]:
     rows = rows_of(split, side, path, CUHK03)
-    # paths are those of the root that the file was written in
+    # paths are of the root where the file was written
     names = [place.replace("\\", "/").rpartition("/")[2] for place, _, _ in rows]
     return [
         (files.path(name, f"'{path}'"), pid, camid)
@@ -97,8 +97,8 @@ def _cuhk03_rows(split: Any, side: str, path: Path, files: ListedFiles) -> list[
     ]
 
 
-def _extract(home: Path, made: Path) -> None:
-    """Let torchreid make images and splits of what CUHK03's authors give.
+def _extract(home: Path, target: Path) -> None:
+    """Let torchreid make images and splits from the authors' files of CUHK03.
 
     Raises:
         DataError: a file or a library is missing, the files are broken, or the folder cannot be
@@ -117,7 +117,7 @@ def _extract(home: Path, made: Path) -> None:
     }
     for name in list(names.values())[:3]:
         if not (home / name).is_file():
-            raise CUHK03.error(f"'{made}' is missing, and so is '{home / name}' to make it of")
+            raise CUHK03.error(f"'{target}' is missing, and so is '{home / name}' to make it of")
     kind = torchreid_module("data.datasets").CUHK03
     maker = kind.__new__(kind)
     vars(maker).update({key: str(home / name) for key, name in names.items()})
@@ -128,7 +128,7 @@ def _extract(home: Path, made: Path) -> None:
             f"'{home / names['raw_mat_path']}' is read with h5py and imageio ({error}); run `pip "
             "install h5py imageio`"
         ) from error
-    except Exception as error:  # readers of MATLAB files raise what they like on broken ones
+    except Exception as error:  # readers of MATLAB files may raise anything
         reason = str(error) or type(error).__name__
         raise CUHK03.error(
             f"'{home / names['raw_mat_path']}' and the protocol files beside it cannot be made "

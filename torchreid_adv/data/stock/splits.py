@@ -1,8 +1,8 @@
-"""VIPeR, CUHK01, iLIDS, PRID, GRID: who is for training and who for the test stands in splits.
+"""VIPeR, CUHK01, iLIDS, PRID, GRID: splits assign people to training and test.
 
-Torchreid draws splits once, by whatever random state there is, and keeps them below the data root
-with absolute paths. Such a file is followed, by file names: a root may be moved, copied or renamed.
-Without one the splits are drawn, always the same, and kept where the root can be written.
+torchreid draws splits once, from an arbitrary random state, and stores them below the data root
+with absolute paths. Such a file is used by its file names: a root may be moved, copied or renamed.
+Without a file the splits are drawn, always the same, and stored if the root can be written.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from torchreid_adv.registry import LAYOUTS
 
 Split = dict[str, Any]
 
-DRAWS = 10  # of people; VIPeR and CUHK01 search each in both directions
+DRAWS = 10  # draws of people; VIPeR and CUHK01 use each in both directions
 SEED = 0
 
 VIPER = Layout("viper", "cam_a and cam_b, with one file <pid>_<angle>.bmp a person in each")
@@ -61,13 +61,13 @@ _IN_BOTH, _IN_A, _IN_B = 200, 385, 749  # people that PRID's cameras see; the fi
 
 @LAYOUTS.register("viper")
 def viper(root: str, split_id: int = 0, **_: Any) -> Sides:
-    """Read VIPeR: half of the people to train with, 10 draws searched in both directions."""
+    """Read VIPeR: half of the people for training, 10 draws used in both directions."""
     home = home_of("viper", root, ("viper/VIPeR",), VIPER.text)
     path, files = home.parent / "splits.json", ListedFiles(home, VIPER)
     first, second = (_one_a_person(home / side) for side in ("cam_a", "cam_b"))
-    for here, there, side in ((first, second, "cam_b"), (second, first, "cam_a")):
-        for pid in sorted(here.keys() - there.keys()):
-            raise VIPER.error(f"'{here[pid]}' has no image of person {pid} in '{home / side}'")
+    for images, partners, side in ((first, second, "cam_b"), (second, first, "cam_a")):
+        for pid in sorted(images.keys() - partners.keys()):
+            raise VIPER.error(f"'{images[pid]}' has no image of person {pid} in '{home / side}'")
     pairs = [[first[pid], second[pid]] for pid in first]
     split = one_of(_stored(path, lambda: _viper_splits(pairs), VIPER), split_id, "viper")
     return _rebased(split, path, files, parts=2)
@@ -101,7 +101,7 @@ def _viper_splits(pairs: list[list[str]]) -> list[Split]:
 
 @LAYOUTS.register("cuhk01")
 def cuhk01(root: str, split_id: int = 0, **_: Any) -> Sides:
-    """Read CUHK01, as VIPeR; numbers 1 and 2 are one view, 3 and 4 the other."""
+    """Read CUHK01, like VIPeR; numbers 1 and 2 are one view, 3 and 4 the other."""
     home = home_of("cuhk01", root, ("cuhk01",), CUHK01.text)
     path, campus = home / "splits.json", home / "campus"
     if not campus.is_dir() and (home / "CUHK01.zip").is_file():
@@ -142,20 +142,20 @@ def _cuhk01_splits(images: list[Named]) -> list[Split]:
     for _ in range(DRAWS):
         order = np.arange(len(people))
         draws.shuffle(order)
-        chosen = sorted(people[place] for place in order[: len(people) // 2])
-        label = {pid: number for number, pid in enumerate(chosen)}
+        train_pids = sorted(people[place] for place in order[: len(people) // 2])
+        label = {pid: number for number, pid in enumerate(train_pids)}
         train = [(i.path, label[i.pid], i.camera) for i in images if i.pid in label]
         tested = [(i.path, i.pid, i.camera) for i in images if i.pid not in label]
         first = [item for item in tested if not item[2]]
         second = [item for item in tested if item[2]]
-        splits += _both_ways(train, first, second, len(chosen), len(people) - len(chosen))
+        splits += _both_ways(train, first, second, len(train_pids), len(people) - len(train_pids))
     return splits
 
 
 def _both_ways(
     train: list[Item], first: list[Item], second: list[Item], trained: int, tested: int
 ) -> list[Split]:
-    """Return two splits as torchreid keeps them, which search in one direction and the other."""
+    """Return two splits in torchreid's form, one for each search direction."""
     counts = {"num_train_pids": trained, "num_query_pids": tested, "num_gallery_pids": tested}
     return [
         {"train": train, "query": query, "gallery": gallery, **counts}
@@ -165,7 +165,7 @@ def _both_ways(
 
 @LAYOUTS.register("ilids")
 def ilids(root: str, split_id: int = 0, **_: Any) -> Sides:
-    """Read iLIDS: half of the people to train with; of each other one, two images are drawn."""
+    """Read iLIDS: half of the people for training; two images are drawn of each other person."""
     home = home_of("ilids", root, ("ilids/i-LIDS_Pedestrian",), ILIDS.text)
     path, folder = home.parent / "splits.json", home / "Persons"
     images = matched(sorted(images_at(folder, ILIDS)), _SEVEN_DIGITS, ILIDS)
@@ -175,7 +175,7 @@ def ilids(root: str, split_id: int = 0, **_: Any) -> Sides:
     split = one_of(_stored(path, lambda: _ilids_splits(people), ILIDS), split_id, "ilids")
     files = ListedFiles(folder, ILIDS)
     sides = [_by_name(_part(split, side, str, path, ILIDS), path, files) for side in Sides._fields]
-    # the other images of the people that are searched for are left out, as the split says
+    # other images of test people are excluded, as in the split
     known = {pid for _, pid, _ in (row for side in sides for row in side)}
     trained = {pid for _, pid, _ in sides[0]}
     for left, name in matched(files.unlisted(), _SEVEN_DIGITS, ILIDS):
@@ -205,7 +205,7 @@ def _ilids_splits(people: dict[int, list[str]]) -> list[Split]:
 
 
 def _by_name(names: Iterable[str], path: Path, files: ListedFiles) -> list[Item]:
-    """Return rows of the images that a split names, whose names tell who they are of."""
+    """Return rows of the images in a split, with the identities in their names."""
     paths = [files.path(name, f"'{path}'") for name in names]
     return [
         (place, int(name["pid"]), int(name["number"]) - 1)
@@ -215,7 +215,7 @@ def _by_name(names: Iterable[str], path: Path, files: ListedFiles) -> list[Item]
 
 @LAYOUTS.register("prid")
 def prid(root: str, split_id: int = 0, **_: Any) -> Sides:
-    """Read PRID's single shots: 100 people to train with, 100 searched for among 649."""
+    """Read PRID's single shots: 100 people for training, 100 queries in a gallery of 649."""
     home = home_of("prid", root, ("prid2011/prid_2011/single_shot",), PRID.text)
     path = home.parents[1] / "splits_single_shot.json"
     files = {}
@@ -233,8 +233,8 @@ def prid(root: str, split_id: int = 0, **_: Any) -> Sides:
     trained, tested = (_part(split, part, int, path, PRID) for part in ("train", "test"))
     train = [row(pid, camera, n) for n, pid in enumerate(trained) for camera in range(2)]
     query = [row(pid, 0, pid) for pid in tested]
-    rest = range(_IN_BOTH + 1, _IN_B + 1)
-    return Sides(train, query, [row(pid, 1, pid) for pid in (*tested, *rest)])
+    other_pids = range(_IN_BOTH + 1, _IN_B + 1)
+    return Sides(train, query, [row(pid, 1, pid) for pid in (*tested, *other_pids)])
 
 
 def _prid_splits() -> list[Split]:
@@ -248,7 +248,7 @@ def _prid_splits() -> list[Split]:
 
 @LAYOUTS.register("grid")
 def grid(root: str, split_id: int = 0, **_: Any) -> Sides:
-    """Read GRID by its own partitions; identity 0 is a distractor."""
+    """Read GRID with its partitions; identity 0 is a distractor."""
     home = home_of("grid", root, ("grid/underground_reid",), GRID.text)
     partitions = matlab_of(home / "features_and_partitions.mat", "trainIdxAll", GRID)
     try:
@@ -273,20 +273,20 @@ def grid(root: str, split_id: int = 0, **_: Any) -> Sides:
 
 
 def _stored(path: Path, draw: Callable[[], list[Split]], layout: Layout) -> list[Split]:
-    """Return the splits in a file, after drawing them if it is not there."""
+    """Return the splits in a file; draw them first if it is missing."""
     if path.exists():
         splits = json_of(path, layout)
         if not isinstance(splits, list) or not all(isinstance(split, dict) for split in splits):
             raise layout.error(f"'{path}' holds no splits; remove it, and they are drawn again")
         return splits
     splits = draw()
-    with contextlib.suppress(OSError):  # a root that cannot be written: drawn the same next time
+    with contextlib.suppress(OSError):  # if the root cannot be written, they are drawn again
         write_text(path, json.dumps(splits, indent=4))
     return splits
 
 
 def _part(split: Split, part: str, kind: type, path: Path, layout: Layout) -> list[Any]:
-    """Return a list of names or numbers that a split holds."""
+    """Return a list of names or numbers in a split."""
     values = split.get(part)
     if not isinstance(values, list) or not all(isinstance(value, kind) for value in values):
         raise layout.error(
@@ -297,16 +297,16 @@ def _part(split: Split, part: str, kind: type, path: Path, layout: Layout) -> li
 
 
 def _rebased(split: Split, path: Path, files: ListedFiles, *, parts: int) -> Sides:
-    """Return a split's rows with the files of today's root.
+    """Return a split's rows with the files of the current root.
 
     Args:
         split: rows [path, identity, camera] of three sides; paths may be of any root.
-        path: of the split file.
-        files: below a folder that the last parts of each path are relative to.
-        parts: how many.
+        path: path of the split file.
+        files: files below the folder that the last parts of each path are relative to.
+        parts: number of these parts.
 
     Raises:
-        DataError: a split of other images, or with fewer than there are.
+        DataError: the split has other images, or fewer than there are.
     """
     sides = []
     for side in Sides._fields:

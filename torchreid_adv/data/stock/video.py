@@ -1,6 +1,6 @@
 """MARS, iLIDS-VID, PRID-2011 and DukeMTMC-VideoReID: tracklets.
 
-Frames of a tracklet are in the order of their names, not in that of the directory.
+Frames of a tracklet are ordered by name, not in directory order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from torchreid_adv.registry import LAYOUTS
 
 Tracklet = tuple[tuple[str, ...], int, int]  # frames, identity, camera from 0
 
-JUNK = -1  # MARS's false detections, which its layout leaves out
+JUNK = -1  # MARS's false detections, excluded by its layout
 
 MARS = Layout(
     "mars",
@@ -84,7 +84,7 @@ def mars(root: str, **_: Any) -> Sides:
 
 
 def _check_mars(tracks: np.ndarray, frames: list[Line], path: Path) -> None:
-    """Refuse tracklets of other frames than the list has."""
+    """Refuse tracklets with frames that are not in the list."""
     if tracks.ndim != 2 or tracks.shape[1] != 4 or not len(tracks):
         raise MARS.error(f"'{path}' has no rows of first frame, last frame, identity and camera")
     first, last = tracks[:, 0], tracks[:, 1]
@@ -115,7 +115,7 @@ def _mars_tracklet(track: list[int], lines: list[Line], files: ListedFiles) -> T
 
 @LAYOUTS.register("ilidsvid")
 def ilidsvid(root: str, split_id: int = 0, **_: Any) -> Sides:
-    """Read iLIDS-VID by one of its ten splits: half of the people to train with."""
+    """Read iLIDS-VID by one of its ten splits: half of the people for training."""
     home = home_of("ilidsvid", root, ("ilids-vid",), ILIDSVID.text)
     cameras = [home / "i-LIDS-VID/sequences" / name for name in ("cam1", "cam2")]
     people = [subfolders(camera, ILIDSVID) for camera in cameras]
@@ -134,7 +134,7 @@ def ilidsvid(root: str, split_id: int = 0, **_: Any) -> Sides:
 
 
 def _ilidsvid_split(path: Path, people: list[str], split_id: int) -> dict[str, list[str]]:
-    """Return who trains and who is searched for, by numbers of sorted folders."""
+    """Return the people of training and test, by numbers of sorted folders."""
     numbers = numbers_of(path, "ls_set", ILIDSVID)
     if numbers.ndim != 2 or sorted(numbers[0].tolist()) != list(range(1, len(people) + 1)):
         raise ILIDSVID.error(
@@ -149,7 +149,7 @@ def _ilidsvid_split(path: Path, people: list[str], split_id: int) -> dict[str, l
 
 @LAYOUTS.register("prid2011")
 def prid2011(root: str, split_id: int = 0, **_: Any) -> Sides:
-    """Read PRID-2011's tracklets of the people that its split file names, usually 178 of 200."""
+    """Read PRID-2011's tracklets for the people in its split file, usually 178 of 200."""
     home = home_of("prid2011", root, ("prid2011",), PRID2011.text)
     cameras = [home / "prid_2011/multi_shot" / name for name in ("cam_a", "cam_b")]
     people = [subfolders(camera, PRID2011) for camera in cameras]
@@ -178,7 +178,7 @@ def _check_people(split: Any, people: list[str], path: Path, layout: Layout) -> 
 
 
 def _two_cameras(split: dict[str, list[str]], cameras: list[Path], layout: Layout) -> Sides:
-    """Return tracklets of one folder a person and camera, the queries those of the first."""
+    """Return tracklets with a folder per person and camera; queries are of the first camera."""
 
     def tracklets(names: list[str], sides: Iterable[int]) -> list[Tracklet]:
         return [
@@ -193,10 +193,10 @@ def _two_cameras(split: dict[str, list[str]], cameras: list[Path], layout: Layou
 
 @LAYOUTS.register("dukemtmcvidreid")
 def dukemtmcvidreid(root: str, min_seq_len: int = 0, **_: Any) -> Sides:
-    """Read DukeMTMC-VideoReID: a folder is a tracklet, with all frames that are in it.
+    """Read DukeMTMC-VideoReID: each folder is a tracklet with all of its frames.
 
-    Torchreid's class looks for as many frames as there are from 0001 on, so it leaves the last ones
-    out where a tracklet starts later.
+    torchreid's class looks for frames from 0001 up to their number, so it drops the last ones of
+    tracklets that start later.
     """
     places = ("dukemtmc-vidreid/DukeMTMC-VideoReID",)
     home = home_of("dukemtmcvidreid", root, places, DUKEVID.text)

@@ -1,21 +1,21 @@
 """Synthetic ("virtual") people: articulated, dressed, walking, seen by cameras that differ.
 
-    draws        random numbers keyed by purpose         people       draws who the people are
+    draws        random numbers keyed by purpose         people       draws the people
     body         proportions, gait, pose                 view         body -> canvas pixels
     clothes      cloths, cuts, outfits                   patterns     stripes, checks, prints...
     colors       named colors                            solids       materials, light, solid parts
-    figure       a person as parts: trunk, bags; limbs and head are files of their own
+    figure       a person as parts: trunk, bags; limbs and head are separate files
     shading      lights the parts and paints them        camera       blur, color, noise, infrared
     style        wardrobe + cameras + scenes             styles       style_a, style_b, style_c
     scenes       backgrounds, things in street           backdrop     pieces cut out of them
-    occluders    what stands between person and camera
+    occluders    things between person and camera
     image        one image of all this                   walks        one frame of a tracklet
-    folder       how much is rendered, and where         plan         which images a set has
+    folder       amount to render, and where             plan         the images of a set
     render       a whole set, once; a contact sheet      datasets     torchreid data sets
 
-An image is a function of style, seed, person, camera and image index; its background one of
-camera and image index alone. In ``virtual_c_long`` the camera also tells what a person wears.
-Registering does not import torchreid, so that a process started to render begins at once.
+An image is a function of style, seed, person, camera and image index; its background depends only
+on camera and image index. In ``virtual_c_long`` clothes also depend on the camera.
+Registration does not import torchreid, so that rendering processes start immediately.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def virtual_c(root: str = "", **kwargs: Any) -> Any:
 
 @DATASETS.register("virtual_c_long", video=False)
 def virtual_c_long(root: str = "", **kwargs: Any) -> Any:
-    """Open ``virtual_c_long``: ``virtual_c`` with other clothes before each camera."""
+    """Open ``virtual_c_long``: ``virtual_c`` with other clothes for each camera."""
     from torchreid_adv.data.virtual.datasets import VirtualCLong
 
     return VirtualCLong(root, **kwargs)

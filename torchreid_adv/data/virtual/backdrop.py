@@ -1,4 +1,4 @@
-"""What images of one camera or one set share: its scene, and stored noise to cut pieces from."""
+"""Shared parts of images of a camera or a set: its scene, and stored noise to cut from."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def background(
     *,
     shift: float = 0.0,
 ) -> np.ndarray:
-    """Cut a piece out of the camera's panorama, at a zoom of its own; planes (3, H, W).
+    """Cut a piece out of the camera's panorama, at its own zoom; planes (3, H, W).
 
     Args:
-        style: has the camera.
-        seed: of the set.
+        style: style with the camera.
+        seed: seed of the set.
         camid: camera, from 0.
-        rng: of the zoom and the place.
+        rng: random numbers of zoom and position.
         size: height and width in pixels.
-        shift: by which the piece is moved to the right, in its pixels.
+        shift: shift of the piece to the right, in its pixels.
     """
     scene = _scene(style.name, seed, camid)
     zoom = size[0] / (_SCENE[0] * spread(rng, 0.62, 0.95))
@@ -55,7 +55,7 @@ def background(
 
 
 def folds(style: Style, seed: int, rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Cut a piece (H, W) of creased cloth: noise around 0 that shades what people wear."""
+    """Cut a piece (H, W) of creased cloth: noise around 0 that shades clothes."""
     cloth = _creased(style.name, seed)
     y = int(rng.integers(cloth.shape[0] - size[0]))
     x = int(rng.integers(cloth.shape[1] - size[1]))
@@ -70,5 +70,5 @@ def _creased(name: str, seed: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=3)
 def grain(name: str, seed: int) -> np.ndarray:
-    """Return the normal noise (H, W, 3) of which every image of a set has a piece."""
+    """Return the normal noise (H, W, 3) from which images of a set take pieces."""
     return stream(name, seed, "grain").standard_normal((*_NOISE, 3), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Bodies, gaits and poses: where the joints of a person are at a phase of the step.
+"""Bodies, gaits and poses: the joints of a person at a phase of the step.
 
 Lengths are in units of the standing height. x points to the person's left, y up, z forward.
 """
@@ -43,7 +43,7 @@ class Gait:
 
 @dataclass(frozen=True)
 class Moment:
-    """What of a pose differs between two images of one person.
+    """The parts of a pose that differ between two images of a person.
 
     Args:
         phase: phase of the step in radians.
@@ -59,7 +59,7 @@ class Moment:
 
 
 def draw_body(rng: np.random.Generator) -> tuple[Body, Gait]:
-    """Draw a body and a gait that goes with nobody else's."""
+    """Draw a body and a unique gait."""
     slender = rng.random() < 0.5
     body = Body(
         girth=float(np.clip(rng.normal(0.95 if slender else 1.06, 0.13), 0.75, 1.45)),
@@ -82,7 +82,7 @@ def draw_body(rng: np.random.Generator) -> tuple[Body, Gait]:
 
 
 def pose(body: Body, gait: Gait, moment: Moment) -> Skeleton:
-    """Place the joints: a function of the person and the moment alone."""
+    """Place the joints, as a function of the person and the moment."""
     hip_y = 0.515 * body.legs
     chest = 0.83 - hip_y
     lean = gait.lean * (0.4 + 0.6 * moment.effort)

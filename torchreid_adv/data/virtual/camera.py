@@ -1,4 +1,4 @@
-"""What a camera makes of the light: blur, color response, exposure, noise; infrared by night."""
+"""The response of a camera: blur, color response, exposure, noise; infrared at night."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def respond(
     size: tuple[int, int],
     grain: np.ndarray,
 ) -> np.ndarray:
-    """Turn what is in front of a camera into the image it delivers.
+    """Turn the light in front of a camera into its image.
 
     Args:
         image: float32 RGB (H, W, 3), at least as large as ``size``.
-        camera: how it sees.
-        rng: the draws of this image; they never depend on who is in it.
-        size: height and width of the delivered image.
-        grain: normal noise (H, W, 3) larger than ``size``, of which a piece is taken; drawing it
+        camera: properties of the camera.
+        rng: random numbers of this image; they do not depend on the person.
+        size: height and width of the resulting image.
+        grain: normal noise (H, W, 3) larger than ``size``, from which a piece is cut; drawing it
             anew for every image would take a quarter of the time.
 
     Returns:
@@ -42,7 +42,7 @@ def respond(
     if small != image.shape[1::-1]:
         image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
     sigma = camera.blur * spread(rng, 0.6, 1.5)
-    if rng.random() < 0.25:  # walked while the shutter was open
+    if rng.random() < 0.25:  # the person moved while the shutter was open
         image = cv2.blur(image, (int(rng.integers(2, 4)), 1))
     if sigma > 0.2:
         image = cv2.GaussianBlur(image, (0, 0), sigma)
@@ -76,12 +76,12 @@ def _mix(saturation: float, contrast: float, haze: float) -> np.ndarray:
 
 LAMP = Light(0.0, -0.14, 0.99, 0.34, 0.66)  # beside the lens
 
-# of near-infrared light; most dyes that are dark to the eye are not dark here
+# reflectance in the near infrared; most dark dyes are not dark here
 REFLECTANCE = {
     "skin": 0.55, "hair": 0.22, "cotton": 0.62, "denim": 0.50, "wool": 0.60, "nylon": 0.42,
     "down": 0.52, "leather": 0.26, "rubber": 0.10,
 }  # fmt: skip
-# added to what is reflected: what is near the skin glows
+# added to the reflected light: cloth near the skin glows
 WARMTH = {
     "skin": 0.10, "hair": 0.03, "cotton": 0.05, "denim": 0.04, "wool": 0.03, "nylon": 0.05,
     "down": 0.0, "leather": 0.01, "rubber": 0.0,
@@ -91,7 +91,7 @@ _GROUND = np.array([0.34, 0.30, 0.20], np.float32)
 
 
 class InfraredCanvas(Canvas):
-    """A canvas on which parts leave what is reflected of the lamp and their own warmth."""
+    """A canvas on which parts leave the reflected light of the lamp and their own warmth."""
 
     def seen(self, surface: Surface) -> np.ndarray:
         """Return one plane (1, h, w)."""
@@ -102,7 +102,7 @@ class InfraredCanvas(Canvas):
 
 
 def infrared_scene(planes: np.ndarray) -> np.ndarray:
-    """Return a scene (3, H, W) by the lamp: leaves shine, the rest fades towards the corners."""
+    """Return a scene (3, H, W) by the lamp: leaves are bright, other things fade to the corners."""
     red, green, blue = planes
     leaves = np.maximum(green - np.maximum(red, blue), 0.0)
     gray = np.tensordot(_GROUND, planes, axes=1) + 1.6 * leaves + 0.04
@@ -114,7 +114,7 @@ def infrared_scene(planes: np.ndarray) -> np.ndarray:
 
 
 def by_night(camera: Camera) -> Camera:
-    """Return the camera with its infrared filter moved away: gray, noisier, harder contrast."""
+    """Return the camera without its infrared filter: gray, noisier, with higher contrast."""
     return dataclasses.replace(
         camera,
         light=LAMP,
@@ -128,15 +128,15 @@ def by_night(camera: Camera) -> Camera:
 
 
 def _hairy(color: np.ndarray) -> np.ndarray:
-    """Return a factor (1, ...) of skin, less where a head is darker: hair takes the lamp's light.
+    """Return a factor (1, ...) of skin, lower for darker parts of a head: hair absorbs the lamp.
 
-    How dark a skin is to the eye says little in the infrared.
+    The visible darkness of skin matters little in the infrared.
     """
     tone = color.mean(axis=0, keepdims=True)
     return np.asarray(0.3 + 0.7 * np.minimum(tone / max(float(tone.max()), 0.05), 1.0) ** 1.5)
 
 
 def _dyed(color: np.ndarray) -> np.ndarray:
-    """Return a factor (1, ...) around 1: dyes differ in the infrared, but not as they do to us."""
+    """Return a factor (1, ...) around 1: dyes differ in the infrared, unlike in the visible."""
     angle = np.tensordot(_DYE, color, axes=1)[None] + 0.9
     return np.asarray(1.0 + 0.2 * np.sin(angle))

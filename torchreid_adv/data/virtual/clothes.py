@@ -1,4 +1,4 @@
-"""What people wear: cloths, cuts of garments, and the outfit of one person."""
+"""Clothes: cloths, cuts of garments, and the outfit of a person."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Cut:
         hem: height of its lower edge, in standing heights.
         fit: width as a factor of the body's.
         sleeves: part of the arm that is covered, 0 to 1.
-        material: what it is usually made of.
+        material: its usual material.
         flare: widening towards the hem, as a factor.
         collar: height of the collar, in standing heights.
         hood: whether a hood lies on the back.
@@ -94,7 +94,7 @@ CUTS: dict[str, Cut] = {
 
 @dataclass(frozen=True)
 class Upper:
-    """An upper garment; ``inner`` shows in its opening and, under a vest, on the arms."""
+    """An upper garment; ``inner`` is visible in its opening and, under a vest, on the arms."""
 
     kind: str
     cloth: Cloth
@@ -108,10 +108,10 @@ class Lower:
 
     Args:
         kind: ``trousers``, ``shorts`` or ``skirt``.
-        cloth: what it is made of.
+        cloth: its cloth.
         reach: part of the leg that is covered, 0 to 1.
         fit: width as a factor of the leg's.
-        stockings: what covers the rest of the leg, or None for skin.
+        stockings: cloth on the rest of the leg, or None for skin.
     """
 
     kind: str
@@ -123,7 +123,7 @@ class Lower:
 
 @dataclass(frozen=True)
 class Accessory:
-    """A bag, a hat or shoes: ``kind`` is ``none`` where there is none."""
+    """A bag, a hat or shoes: ``kind`` is ``none`` if there is none."""
 
     kind: str
     cloth: Cloth
@@ -131,7 +131,7 @@ class Accessory:
 
 @dataclass(frozen=True)
 class Outfit:
-    """Everything that is seen of a person but the shape."""
+    """All visible properties of a person except the shape."""
 
     skin: RGB
     hair: Accessory

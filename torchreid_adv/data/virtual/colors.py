@@ -1,4 +1,4 @@
-"""Named colors, RGB in [0, 1]: what the tables of the styles speak."""
+"""Named colors, RGB in [0, 1], for the tables of the styles."""
 
 from __future__ import annotations
 

@@ -23,10 +23,10 @@ _NAME = re.compile(r"(?P<pid>\d{4,})_c(?P<camera>\d+)s", re.ASCII)
 
 
 def configured_options() -> VirtualOptions:
-    """Return the options that the current config gives under ``adv.virtual``.
+    """Return the options of the current config in ``adv.virtual``.
 
     Raises:
-        ConfigError: a value outside its range.
+        ConfigError: a value is out of range.
     """
     virtual = config.current().adv.virtual
     return VirtualOptions(**{f.name: virtual[f.name] for f in dataclasses.fields(VirtualOptions)})
@@ -36,14 +36,14 @@ class VirtualPeople(ImageDataset):
     """Virtual people of one style, in Market-1501 layout.
 
     Args:
-        root: data root; the set is rendered below it if it is not there.
-        options: how much, and the seed; the current config's ``adv.virtual`` if not given.
+        root: data root; the set is rendered below it if missing.
+        options: amount and seed; None = the current config's ``adv.virtual``.
         workers: rendering processes, 0 for none.
-        kwargs: torchreid's keywords (transform, mode, combineall...); those of other sets
-            (``split_id``, ``cuhk03_labeled``...) are accepted and do nothing.
+        kwargs: torchreid's keywords (transform, mode, combineall...); others (``split_id``,
+            ``cuhk03_labeled``...) are ignored.
 
     Raises:
-        ConfigError: options out of range, or the set cannot be rendered there.
+        ConfigError: options are out of range, or the set cannot be rendered.
     """
 
     style = ""
@@ -84,7 +84,7 @@ class VirtualC(VirtualPeople):
 
 
 class VirtualCLong(VirtualPeople):
-    """The same over a long time: people change clothes between any two cameras."""
+    """The same over a long time: people change clothes between cameras."""
 
     style = "virtual_c_long"
 
@@ -93,7 +93,7 @@ def _items(folder: Path) -> list[Item]:
     """Return path, pid and camera (from 0) of the images of a folder, sorted by name.
 
     Raises:
-        DataError: others than were rendered.
+        DataError: the images are not those that were rendered.
     """
     images = sorted(named_images(folder, _NAME, LAYOUT))
     rendered = json_of(folder.parent / RECORD, LAYOUT)["counts"].get(folder.name)

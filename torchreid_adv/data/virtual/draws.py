@@ -1,4 +1,4 @@
-"""Random numbers keyed by what they are for, so that no draw depends on rendering order."""
+"""Random numbers keyed by their purpose, so that draws do not depend on rendering order."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def stream(style: str, seed: int, purpose: str, *key: int) -> np.random.Generator:
-    """Return the generator that belongs to one purpose and key.
+    """Return the generator of a purpose and key.
 
     Args:
         style: name of the style, e.g. ``virtual_a``.
         seed: the user's seed, 0 or more.
-        purpose: what is drawn, e.g. ``person``; streams of different purposes are independent.
+        purpose: e.g. ``person``; streams of different purposes are independent.
         key: whole numbers, 0 or more, e.g. a camera and an image index.
     """
     label = zlib.crc32(f"{style}/{purpose}".encode())
@@ -25,7 +25,7 @@ def stream(style: str, seed: int, purpose: str, *key: int) -> np.random.Generato
 
 
 def pick(rng: np.random.Generator, weights: Mapping[T, float]) -> T:
-    """Draw one key of a table of weights (any positive numbers, they need not sum to 1)."""
+    """Draw one key of a table of weights (positive numbers of any sum)."""
     target = rng.random() * sum(weights.values())
     for name, weight in weights.items():
         target -= weight

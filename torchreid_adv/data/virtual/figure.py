@@ -1,4 +1,4 @@
-"""A person as a list of parts: body, clothes and bags, hung on the joints of a pose."""
+"""A person as a list of parts: body, clothes and bags, attached to the joints of a pose."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from torchreid_adv.data.virtual.view import Seen, View, between
 
 @dataclass(frozen=True)
 class Person:
-    """Who is drawn: everything that two images of one person share."""
+    """A person: the properties shared by all images of this person."""
 
     body: Body
     gait: Gait
@@ -57,12 +57,12 @@ _DEEP = (
     (0.0, 0.034), (0.07, 0.052), (0.15, 0.068), (0.3, 0.078), (0.5, 0.074),
     (0.72, 0.066), (0.95, 0.080), (1.12, 0.078), (2.5, 0.084),
 )  # fmt: skip
-# how far the middle line lies forward of the spine
+# forward shift of the middle line from the spine
 _FORWARD = ((0.0, -0.006), (0.3, 0.008), (0.55, 0.004), (0.75, 0.004), (1.0, -0.008), (2.5, 0.0))
 
 
 def trunk(body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
-    """Return the neck and everything worn on the trunk."""
+    """Return the neck and the clothes on the trunk."""
     cut, cloth = CUTS[outfit.upper.kind], outfit.upper.cloth
     neck = limb(
         seen.spot("head"), seen.spot("neck"), 0.026 * seen.view.scale, 0.034 * seen.view.scale
@@ -102,7 +102,7 @@ def _garment(body: Body, outfit: Outfit, cut: Cut, seen: Seen) -> Part:
 def _shape(body: Body, kind: str, reach: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return half-widths, half-depths and forward shifts down a garment, in standing heights.
 
-    ``reach`` says where it ends; 1 is at the hips.
+    ``reach`` is its end; 1 is at the hips.
     """
     cut, places = CUTS[kind], np.linspace(0.0, 1.0, SAMPLES) * reach
     across = _read(_ACROSS, places)
@@ -126,7 +126,7 @@ def _read(table: tuple[tuple[float, float], ...], places: np.ndarray) -> np.ndar
 
 
 def _decorated(outfit: Outfit, cut: Cut, *, length: float) -> np.ndarray | Albedo:
-    """Return the garment's albedo with opening, fastening, hem and bag straps on it."""
+    """Return the garment's albedo with opening, fastening, hem and bag straps."""
     upper = outfit.upper
     base = weave(upper.cloth, length=length, radius=0.1)
     inner = weave(upper.inner, length=length, radius=0.1)
@@ -159,7 +159,7 @@ def _decorated(outfit: Outfit, cut: Cut, *, length: float) -> np.ndarray | Albed
 
 
 def _strap(kind: str, turn: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Return where a bag's strap lies: over the other shoulder, or over the bag's own."""
+    """Return the mask of a bag's strap: over the opposite shoulder, or the bag's side."""
     if kind == "tote":
         return (np.abs(np.abs(turn - 1.57) - 0.5) < 0.1) & (down < 0.25)
     line = -0.75 + 2.3 * down / 0.33
@@ -196,7 +196,7 @@ def _hood(upper: Upper, seen: Seen) -> Part:
 
 
 def bags(bag: Accessory, seen: Seen) -> list[Part]:
-    """Return the parts of a bag, if there is one; its strap is drawn on the garment."""
+    """Return the parts of a bag, if any; its strap is drawn on the garment."""
     if bag.kind == "backpack":
         body = _box(bag, seen, "shoulders", (0.0, -0.12, -0.118), (0.088, 0.055), 0.122)
         pocket = _box(bag, seen, "shoulders", (0.0, -0.175, -0.165), (0.06, 0.018), 0.05)

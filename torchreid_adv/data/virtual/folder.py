@@ -1,4 +1,4 @@
-"""How much of a set is rendered, and where it lies: found again, whole or not there."""
+"""The amount to render and the folder of a set, which is complete or missing."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from torchreid_adv.core.lock import making
 from torchreid_adv.errors import ConfigError
 
 RECORD = "render.json"
-# to be raised with every change to what is drawn
+# increase with every change of the rendering
 VERSION = 3
 
 _MAY_RENDER = contextvars.ContextVar("_MAY_RENDER", default=True)
 
 
 class Options(Protocol):
-    """How much is rendered: a frozen dataclass whose defaults are the usual set."""
+    """The amount to render: a frozen dataclass whose defaults are the usual set."""
 
     def digest(self) -> str:
-        """Return 8 hex digits that tell these options from others."""
+        """Return 8 hex digits that identify these options."""
 
 
 def folder_of(root: Path, style: str, options: Options) -> Path:
-    """Return where a set lies: its own name for default options, else with a digest of them."""
-    own = options == type(options)()
-    return root / (style if own else f"{style}-{options.digest()}")
+    """Return the folder of a set: its name for default options, else with a digest."""
+    is_default = options == type(options)()
+    return root / (style if is_default else f"{style}-{options.digest()}")
 
 
 def record_of(style: str, options: Options) -> dict[str, Any]:
-    """Return what ``render.json`` says of a set, but for the counts."""
+    """Return the content of ``render.json`` for a set, without the counts."""
     return {"style": style, "version": VERSION, "options": dataclasses.asdict(cast(Any, options))}
 
 
 def is_rendered(folder: Path, record: dict[str, Any]) -> bool:
-    """Tell whether the set is there, whole and of these parameters.
+    """Tell whether the set exists, complete and with these parameters.
 
     Raises:
         ConfigError: something else has the folder's name.
@@ -50,37 +50,37 @@ def is_rendered(folder: Path, record: dict[str, Any]) -> bool:
     if not os.path.lexists(folder):
         return False
     try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        found.pop("counts")
+        stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        stored.pop("counts")
     except (OSError, ValueError, AttributeError, KeyError) as error:
         raise ConfigError(
             f"'{folder}' is in the way: virtual people are rendered there, but it holds no "
             f"{RECORD} of theirs; rename it or give another --root"
         ) from error
-    if found != record:
+    if stored != record:
         raise ConfigError(
             f"'{folder}' holds virtual people of other parameters or of renderer version "
-            f"{found.get('version')} (this one is {VERSION}); rename or delete it, and it is "
+            f"{stored.get('version')} (this one is {VERSION}); rename or delete it, and it is "
             "rendered anew"
         )
     return True
 
 
 def rendered_once(folder: Path, record: dict[str, Any], render: Callable[[Path], None]) -> Path:
-    """Render a set unless it is there already, and return its folder.
+    """Render a set unless it exists, and return its folder.
 
-    One process renders; another one that wants the same set waits, and then finds it.
+    One process renders; another one that needs the same set waits, and then uses it.
 
     Args:
-        folder: of the set.
-        record: what ``render.json`` says of it.
-        render: draws everything into the folder that it is given.
+        folder: folder of the set.
+        record: content of its ``render.json``.
+        render: renders everything into the given folder.
 
     Raises:
         ConfigError: something else has the folder's name, or the root cannot be written.
     """
     if is_rendered(folder, record):
-        sweep(folder.parent, folder.name)  # a kill may have left the lock of who rendered it
+        sweep(folder.parent, folder.name)  # a killed process may have left its lock
         return folder
     with contextlib.ExitStack() as stack:
         try:
@@ -95,10 +95,10 @@ def rendered_once(folder: Path, record: dict[str, Any], render: Callable[[Path],
 
 @contextlib.contextmanager
 def nothing_rendered() -> Iterator[None]:
-    """Keep sets that are not there from being rendered inside the block.
+    """Refuse to render missing sets inside the block.
 
     Raises:
-        ConfigError: when one would be.
+        ConfigError: a set would be rendered.
     """
     token = _MAY_RENDER.set(False)
     try:
@@ -109,12 +109,12 @@ def nothing_rendered() -> Iterator[None]:
 
 @contextlib.contextmanager
 def new_folder(folder: Path, record: dict[str, Any]) -> Iterator[Path]:
-    """Give a temporary folder that becomes ``folder`` when the block ends without an error.
+    """Yield a temporary folder that becomes ``folder`` when the block ends without an error.
 
-    Where another process was faster its set is kept and this one removed.
+    If another process was faster, its set is kept and this one removed.
 
     Raises:
-        ConfigError: the root cannot be written, or something else took the name meanwhile.
+        ConfigError: the root cannot be written, or something else has taken the name meanwhile.
     """
     if not _MAY_RENDER.get():
         raise ConfigError(
@@ -124,7 +124,7 @@ def new_folder(folder: Path, record: dict[str, Any]) -> Iterator[Path]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         sweep(folder.parent, folder.name)
-        # not by tempfile, whose folders only their owner can read
+        # not tempfile: only the owner can read its folders
         work = folder.with_name(unfinished_name(folder.name))
         work.mkdir()
     except OSError as error:
@@ -142,7 +142,7 @@ def _unwritable(folder: Path, error: OSError) -> ConfigError:
 
 
 def write_record(work: Path, record: dict[str, Any], counts: dict[str, int]) -> None:
-    """Write ``render.json``, the mark of a whole set."""
+    """Write ``render.json``, the mark of a complete set."""
     write_text(work / RECORD, json.dumps({**record, "counts": counts}, indent=2) + "\n")
 
 
@@ -156,7 +156,7 @@ def _take_place(work: Path, folder: Path, record: dict[str, Any]) -> None:
             raise
 
 
-# torchreid's Market-1501 reader asserts pids up to this one
+# torchreid's Market-1501 reader asserts this limit of pids
 _LAST_PID = 1501
 
 _LIMITS: dict[str, tuple[int, int]] = {
@@ -174,10 +174,10 @@ _LIMITS: dict[str, tuple[int, int]] = {
 
 
 def check_limits(options: Any) -> None:
-    """Refuse a value outside its range.
+    """Refuse a value out of range.
 
     Raises:
-        ConfigError: with the key and the range.
+        ConfigError: the error names the key and the range.
     """
     for field in dataclasses.fields(options):
         (low, high), value = _LIMITS[field.name], getattr(options, field.name)
@@ -188,7 +188,7 @@ def check_limits(options: Any) -> None:
 
 
 def digest_of(options: Any) -> str:
-    """Return 8 hex digits that tell options from others."""
+    """Return 8 hex digits that identify options."""
     text = json.dumps(dataclasses.asdict(options), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -200,15 +200,15 @@ class VirtualOptions:
     Args:
         train_identities: people in ``bounding_box_train``.
         test_identities: people in ``query`` and ``bounding_box_test``, none of them in training.
-        cameras_per_identity: cameras that see a person, at most those the style has.
-        images_per_camera: images of a person by each of them; in testing one of them is the query.
+        cameras_per_identity: cameras that see a person, at most those of the style.
+        images_per_camera: images of a person by each camera; in testing one of them is the query.
         distractors: gallery images (pid 0) of people who match no query.
-        seed: another seed gives other people, scenes crops and poses of the same style.
+        seed: other seeds give other people, scenes, crops and poses of the same style.
         height: image height in pixels; styles b and c vary around it.
         width: image width in pixels; styles b and c vary around it.
 
     Raises:
-        ConfigError: a value outside its range.
+        ConfigError: a value is out of range.
     """
 
     train_identities: int = 120
@@ -229,7 +229,7 @@ class VirtualOptions:
             )
 
     def digest(self) -> str:
-        """Return 8 hex digits that tell these options from others."""
+        """Return 8 hex digits that identify these options."""
         return digest_of(self)
 
 
@@ -238,17 +238,17 @@ class WalkOptions:
     """Size and seed of a rendered set of tracklets.
 
     Args:
-        train_identities: people to train on.
-        test_identities: people to test on, none of them in training.
-        cameras_per_identity: cameras that see a person, at most those the style has.
-        tracklets: of a person by each camera, as many visible as infrared.
-        frames: of a tracklet.
-        seed: another seed gives other people, scenes and walks.
-        height: of a frame in pixels.
-        width: of a frame in pixels.
+        train_identities: people in training.
+        test_identities: people in the test, none of them in training.
+        cameras_per_identity: cameras that see a person, at most those of the style.
+        tracklets: tracklets of a person by each camera, visible and infrared in equal numbers.
+        frames: frames per tracklet.
+        seed: other seeds give other people, scenes and walks.
+        height: height of a frame in pixels.
+        width: width of a frame in pixels.
 
     Raises:
-        ConfigError: a value outside its range.
+        ConfigError: a value is out of range.
     """
 
     train_identities: int = 120
@@ -264,5 +264,5 @@ class WalkOptions:
         check_limits(self)
 
     def digest(self) -> str:
-        """Return 8 hex digits that tell these options from others."""
+        """Return 8 hex digits that identify these options."""
         return digest_of(self)

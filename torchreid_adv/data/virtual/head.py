@@ -15,7 +15,7 @@ from torchreid_adv.data.virtual.view import Seen
 
 @dataclass(frozen=True)
 class Hairdo:
-    """Where hair grows: places from the crown (0) to the chin (1), and how thick it is.
+    """The extent of hair: positions from the crown (0) to the chin (1), and its thickness.
 
     Args:
         front: hairline over the forehead.

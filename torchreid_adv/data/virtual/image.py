@@ -1,4 +1,4 @@
-"""One image: a person before a scene, through a camera."""
+"""One image: a person in front of a scene, through a camera."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from torchreid_adv.data.virtual.styles import style_named
 from torchreid_adv.data.virtual.view import View
 
 _DETAIL = 1.0  # canvas pixels per pixel of the delivered image
-_PASSERS_BY = 1_000_000  # numbers of people who only walk through the pictures of others
+_PASSERS_BY = 1_000_000  # person numbers from here on are passers-by
 
 
 @dataclass(frozen=True)
 class Shot:
-    """What names one image.
+    """The identity of an image.
 
     Args:
         person: number of the person in the style.
         camid: camera, from 0.
-        index: number of the image in the set; with the camera it seeds all but the person.
-        height: of the image in pixels, before the style's own spread of sizes.
-        width: the same.
+        index: number of the image in the set; with the camera it seeds everything but the person.
+        height: height of the image in pixels, before the style's variation of sizes.
+        width: width likewise.
     """
 
     person: int
@@ -50,7 +50,7 @@ class Layers:
 
     Args:
         image: float32 RGB (H, W, 3), at canvas resolution.
-        mask: (H, W), where the person or its shadow changed the scene, [0, 1].
+        mask: (H, W), where the person or shadow changes the scene, [0, 1].
     """
 
     image: np.ndarray
@@ -58,7 +58,7 @@ class Layers:
 
 
 def render_image(style: Style, seed: int, shot: Shot) -> np.ndarray:
-    """Render one image: a function of the style, the seed and the shot.
+    """Render one image, as a function of the style, the seed and the shot.
 
     Returns:
         float32 RGB (H, W, 3) in [0, 1].
@@ -71,7 +71,7 @@ def render_image(style: Style, seed: int, shot: Shot) -> np.ndarray:
 
 
 def image_size(style: Style, seed: int, shot: Shot) -> tuple[int, int]:
-    """Return height and width of a shot: the options', varied as the style says."""
+    """Return height and width of a shot: those of the options, varied by the style."""
     if not style.sizes:
         return shot.height, shot.width
     rng = stream(style.name, seed, "size", shot.camid, shot.index)
@@ -80,10 +80,10 @@ def image_size(style: Style, seed: int, shot: Shot) -> tuple[int, int]:
 
 
 def render_layers(style: Style, seed: int, shot: Shot) -> Layers:
-    """Render what is in front of the camera.
+    """Render the scene in front of the camera.
 
-    Every draw but those of the person comes from the camera and the image index, so that nothing
-    outside the mask tells who is in it.
+    All draws except those of the person depend on the camera and the image index, so nothing
+    outside the mask depends on the person.
     """
     return _layers(style, seed, shot, image_size(style, seed, shot))
 
@@ -114,7 +114,7 @@ def _layers(style: Style, seed: int, shot: Shot, size: tuple[int, int]) -> Layer
 
 
 def light_of(camera: Camera, rng: np.random.Generator) -> Light:
-    """Move the camera's light a little: sun and clouds, lamps near and far."""
+    """Vary the camera's light a little: sun and clouds, lamps near and far."""
     light = camera.light
     x = light.x + 0.3 * rng.standard_normal()
     length = math.sqrt(x * x + light.y**2 + light.z**2)
@@ -129,12 +129,12 @@ def light_of(camera: Camera, rng: np.random.Generator) -> Light:
 
 @functools.lru_cache(maxsize=512)
 def person_of(name: str, seed: int, number: int, change: int = 0) -> Person:
-    """Return the person of that number in the style of that name, in one of their clothes."""
+    """Return a person of a style by number, in one of their outfits."""
     return draw_person(style_named(name), seed, number, change)
 
 
 def _view(camera: Camera, rng: np.random.Generator, size: tuple[int, int]) -> View:
-    """Draw the direction and the box: mostly whole people, now and then cut at head or feet."""
+    """Draw the direction and the box: mostly whole people, sometimes cropped at head or feet."""
     yaw = math.radians(pick(rng, camera.views) + 14.0 * rng.standard_normal())
     loose = camera.framing
     scale = size[0] * (0.9 - 0.05 * loose + 0.055 * loose * rng.standard_normal())
@@ -151,7 +151,7 @@ def _moment(rng: np.random.Generator) -> Moment:
 
 
 def shadow_at(view: View, size: tuple[int, int]) -> np.ndarray:
-    """Return the soft shadow around the feet (H, W): that of anybody, so it tells nothing."""
+    """Return the soft shadow around the feet (H, W), the same for all people."""
     x = (np.arange(size[1], dtype=np.float32) - view.x) / (0.21 * view.scale)
     y = (np.arange(size[0], dtype=np.float32)[:, None] - view.y) / (0.052 * view.scale)
     return np.maximum(1.0 - np.sqrt(x * x + y * y), 0.0)
@@ -160,7 +160,7 @@ def shadow_at(view: View, size: tuple[int, int]) -> np.ndarray:
 def _pass_by(
     canvas: Canvas, style: Style, seed: int, view: View, rng: np.random.Generator, *, behind: bool
 ) -> None:
-    """Draw somebody else, partly in the picture."""
+    """Draw another person, partly in the picture."""
     other = person_of(style.name, seed, _PASSERS_BY + int(rng.integers(100)))
     width = canvas.image.shape[2]
     side = -1.0 if rng.random() < 0.5 else 1.0
@@ -172,7 +172,7 @@ def _pass_by(
 
 
 def occlude_some(canvas: Canvas, camera: Camera, draw: float, rng: np.random.Generator) -> None:
-    """Draw the occluder that a draw of [0, 1) falls on, if any."""
+    """Draw the occluder selected by a draw of [0, 1), if any."""
     for name, share in camera.occluders.items():
         draw -= share
         if draw < 0:

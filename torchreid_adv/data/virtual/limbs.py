@@ -66,7 +66,7 @@ _THIGH = 0.55  # share of the covered leg that is thigh
 
 
 def legs(body: Body, outfit: Outfit, seen: Seen) -> list[Part]:
-    """Return both legs with shoes, and the pelvis or skirt over them if no coat hides it."""
+    """Return both legs with shoes, and the pelvis or skirt over them unless a coat hides it."""
     parts = [part for side in ("left", "right") for part in _leg(side, body, outfit, seen)]
     skirt = outfit.lower.kind == "skirt"
     if CUTS[outfit.upper.kind].hem > 0.4 or (skirt and outfit.lower.reach > 0.5):
@@ -165,7 +165,7 @@ def over_legs(
     end: tuple[float, float],
     girth: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Widen a hanging profile so that it covers the legs, and shift it over their middle.
+    """Widen a hanging profile so that it covers the legs, and center it over them.
 
     Returns:
         the profile and its sideways shift, both in pixels.

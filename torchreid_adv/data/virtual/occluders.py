@@ -12,12 +12,12 @@ from torchreid_adv.data.virtual.colors import COLORS, ink, to_float
 from torchreid_adv.data.virtual.draws import pick, spread
 from torchreid_adv.data.virtual.street import bicycle
 
-# draws on a uint8 RGB image (H, W, 3); black pixels stay see-through
+# draws on a uint8 RGB image (H, W, 3); black pixels stay transparent
 Occluder = Callable[[np.ndarray, np.random.Generator], None]
 
 
 def occlude(planes: np.ndarray, name: str, rng: np.random.Generator) -> None:
-    """Draw the occluder of that name over float32 planes (3, H, W), in place."""
+    """Draw an occluder by name over float32 planes (3, H, W), in place."""
     layer = np.zeros((planes.shape[1], planes.shape[2], 3), np.uint8)
     OCCLUDERS[name](layer, rng)
     cover = cv2.GaussianBlur((layer.max(axis=2) > 0).astype(np.float32), (3, 3), 0)

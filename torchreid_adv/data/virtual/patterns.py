@@ -1,4 +1,4 @@
-"""Patterns of cloth, as functions of the place on the body."""
+"""Patterns of cloth, as functions of the position on the body."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torchreid_adv.data.virtual.solids import Albedo
 
 @dataclass(frozen=True)
 class Place:
-    """Places on a part, as arrays of one shape.
+    """Positions on a part, as arrays of equal shape.
 
     Args:
         angle: angle around the body in radians, 0 = front, in [-pi, pi).
@@ -108,10 +108,10 @@ PATTERNS: dict[str, Pattern] = {
 
 
 def weave(cloth: Cloth, *, length: float, radius: float) -> np.ndarray | Albedo:
-    """Return the albedo of a part that is covered with one cloth.
+    """Return the albedo of a part covered with one cloth.
 
     Args:
-        cloth: what covers it.
+        cloth: the cloth.
         length: length of the part, in standing heights.
         radius: its radius, in standing heights.
     """
@@ -139,12 +139,12 @@ def mix(color: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=4096)
 def planes(color: RGB) -> np.ndarray:
-    """Return a color as float32 planes (3, 1, 1), which are shared and cannot be changed."""
+    """Return a color as float32 planes (3, 1, 1), shared and read-only."""
     shared = np.asarray(color, np.float32)[:, None, None]
     shared.flags.writeable = False
     return shared
 
 
 def evaluate(albedo: np.ndarray | Albedo, angle: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Return the colors of an albedo, which may be one color, at surface coordinates."""
+    """Return the colors of an albedo (a function or a single color) at surface positions."""
     return albedo(angle, place) if callable(albedo) else albedo

@@ -1,4 +1,4 @@
-"""Who the people are: outfits drawn from a style's wardrobe, some of them alike."""
+"""The people: outfits drawn from a style's wardrobe, some of them alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torchreid_adv.data.virtual.draws import pick, spread, stream
 from torchreid_adv.data.virtual.figure import Person
 from torchreid_adv.data.virtual.style import Style, Wardrobe, Weights
 
-# people in groups of this many may take after the first of the group
+# people in groups of this size may resemble the first of the group
 FAMILY = 4
 
 _ABSENT = Cloth("cotton", (0.0, 0.0, 0.0))
@@ -42,17 +42,17 @@ LOWERS: dict[str, tuple[str, float, float, str]] = {
 
 
 def draw_person(style: Style, seed: int, number: int, change: int = 0) -> Person:
-    """Draw the person of that number; others of its group of ``FAMILY`` may dress alike.
+    """Draw a person by number; others of its group of ``FAMILY`` may dress alike.
 
     Two people who resemble each other share the cut and main color of the upper garment; pattern,
-    legs, shoes, bag, hair and body are drawn for each.
+    legs, shoes, bag, hair and body are drawn separately.
 
     Args:
-        style: whose wardrobe it is.
+        style: style with the wardrobe.
         seed: the user's seed.
-        number: of the person.
-        change: 0, or the number of another outfit: body, gait, skin, hair and beard stay, all that
-            is worn or carried is drawn anew.
+        number: number of the person.
+        change: 0, or the number of another outfit: body, gait, skin, hair and beard stay; clothes
+            and bags are drawn anew.
     """
     rng = stream(style.name, seed, "person", number)
     body, gait = draw_body(rng)
@@ -92,7 +92,7 @@ def _outfit(wardrobe: Wardrobe, rng: np.random.Generator) -> Outfit:
 
 
 def _alike(outfit: Outfit, model: Outfit, wardrobe: Wardrobe, rng: np.random.Generator) -> Outfit:
-    """Return ``outfit`` with an upper garment like the model's, and sometimes the legs too."""
+    """Return ``outfit`` with an upper garment like the model's, and sometimes the legs."""
     upper = _upper(model.upper.kind, model.upper.cloth.color, wardrobe, rng)
     if rng.random() < 0.5:
         cloth = replace(model.upper.cloth, second=upper.cloth.second)
@@ -103,8 +103,10 @@ def _alike(outfit: Outfit, model: Outfit, wardrobe: Wardrobe, rng: np.random.Gen
 
 def _upper(kind: str, color: RGB | None, wardrobe: Wardrobe, rng: np.random.Generator) -> Upper:
     cut = CUTS[kind]
-    own = _vary(COLORS[pick(rng, _SAFETY if kind == "vest" else wardrobe.upper_colors)], rng, 0.035)
-    main = own if color is None else _vary(color, rng, 0.015)
+    drawn_color = _vary(
+        COLORS[pick(rng, _SAFETY if kind == "vest" else wardrobe.upper_colors)], rng, 0.035
+    )
+    main = drawn_color if color is None else _vary(color, rng, 0.015)
     plain = cut.material in ("leather",) or kind in ("blazer", "vest")
     pattern = "plain" if plain else pick(rng, wardrobe.patterns)
     if cut.material == "down":
@@ -189,7 +191,7 @@ def _scarf(worn: bool, wardrobe: Wardrobe, rng: np.random.Generator) -> Accessor
 
 
 def _contrasting(color: RGB, wardrobe: Wardrobe, rng: np.random.Generator) -> RGB:
-    """Draw a second color that can be told from the first."""
+    """Draw a second color that is distinguishable from the first."""
     names = dict(wardrobe.upper_colors) | {"white": 4.0, "black": 2.0}
     for _ in range(8):
         second = COLORS[pick(rng, names)]
@@ -199,7 +201,7 @@ def _contrasting(color: RGB, wardrobe: Wardrobe, rng: np.random.Generator) -> RG
 
 
 def _vary(color: RGB, rng: np.random.Generator, amount: float) -> RGB:
-    """Move a color a little: no two dyes are the same."""
+    """Vary a color a little: no two dyes are the same."""
     red, green, blue = np.clip(np.asarray(color) + rng.normal(0, amount, 3), 0.03, 0.97)
     return float(red), float(green), float(blue)
 

@@ -1,4 +1,4 @@
-"""Which images or tracklets a set has: who is seen by which camera, under which file name."""
+"""The images or tracklets of a set: person, camera and file name of each."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torchreid_adv.data.virtual.walks import Walk
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 
-# distractors have pid 0 on disk, and person numbers no pid reaches
+# distractors have pid 0 on disk, and person numbers above all pids
 _NOBODY = 10_000
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One image of a set: its path below the set's folder, and what is on it."""
+    """One image of a set: its path below the set's folder, and its content."""
 
     path: str
     shot: Shot | Walk
@@ -29,7 +29,7 @@ def plan(style: Style, options: VirtualOptions) -> list[Planned]:
     """List the images of a set, sorted by path.
 
     Training people are 1, 2, ...; test people follow. A test person's first image by a camera is
-    its query there, as in Market-1501; every one has gallery images by another camera.
+    the query of that camera, as in Market-1501; everyone has gallery images by another camera.
     """
     rows = [*_people(style, options), *_distractors(style, options)]
     planned = []
@@ -37,7 +37,7 @@ def plan(style: Style, options: VirtualOptions) -> list[Planned]:
         shot = Shot(person, camid, index, options.height, options.width)
         name = f"{pid:04d}_c{camid + 1}s{1 + index % 3}_{index:06d}_01.jpg"
         planned.append(Planned(f"{folder}/{name}", shot))
-    return sorted(planned, key=lambda one: one.path)
+    return sorted(planned, key=lambda image: image.path)
 
 
 def _people(style: Style, options: VirtualOptions) -> Iterator[tuple[str, int, int, int]]:
@@ -64,7 +64,7 @@ def _distractors(style: Style, options: VirtualOptions) -> Iterator[tuple[str, i
         yield GALLERY, 0, _NOBODY + number, int(rng.integers(len(style.cameras)))
 
 
-_INFRARED, _VISIBLE = 1, 2  # as that set numbers them
+_INFRARED, _VISIBLE = 1, 2  # numbers in HITSZ-VCM
 SPLITS = {"train": "Train", "test": "Test"}
 
 
@@ -80,9 +80,9 @@ class PlannedTrack:
     frames: tuple[Planned, ...]
 
     def names(self) -> list[str]:
-        """Return the frames as the list of names has them."""
+        """Return the names of the frames, as in the list of names."""
         head = f"{self.pid:04d}M{self.modality}D{self.camera}T{self.number}F"
-        return [head + one.path.rsplit("/", 1)[1] for one in self.frames]
+        return [head + frame.path.rsplit("/", 1)[1] for frame in self.frames]
 
 
 def plan_walks(style: Style, options: WalkOptions) -> list[PlannedTrack]:
@@ -102,24 +102,26 @@ def plan_walks(style: Style, options: WalkOptions) -> list[PlannedTrack]:
 def lists(tracks: list[PlannedTrack]) -> Iterator[tuple[str, str]]:
     """Yield name and content of the five files of ``info``."""
     for split in SPLITS:
-        own = [track for track in tracks if track.split == split]
-        names = [name for track in own for name in track.names()]
+        split_tracks = [track for track in tracks if track.split == split]
+        names = [name for track in split_tracks for name in track.names()]
         rows, first = [], 1
-        for track in own:
+        for track in split_tracks:
             last = first + len(track.frames) - 1
             rows.append(f"{track.modality} {first} {last} {track.pid} {track.camera}")
             first = last + 1
         yield f"{split}_name.txt", "\n".join(names) + "\n"
         yield f"track_{split}_info.txt", "\n".join(rows) + "\n"
         if split == "test":
-            queries = [str(n) for n, track in enumerate(own, 1) if track.modality == _INFRARED]
+            queries = [
+                str(n) for n, track in enumerate(split_tracks, 1) if track.modality == _INFRARED
+            ]
             yield "query_IDX.txt", " ".join(queries) + "\n"
 
 
 def _frames(
     split: str, pid: int, modality: int, camid: int, number: int, track: int, options: WalkOptions
 ) -> tuple[Planned, ...]:
-    """Return the frames of a tracklet; numbers go on from one of the same folder to the next."""
+    """Return the frames of a tracklet; numbers continue in tracklets of the same folder."""
     spectrum = "ir" if modality == _INFRARED else "rgb"
     folder = f"{SPLITS[split]}/{pid:04d}/{spectrum}/D{camid + 1}"
     first = (number - 1) * options.frames + 1

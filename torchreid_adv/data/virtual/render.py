@@ -33,26 +33,26 @@ from torchreid_adv.data.virtual.walks import Walk, render_frame
 from torchreid_adv.errors import ConfigError
 
 JPEG_QUALITY = 95
-_CHUNK = 48  # images that a rendering process is given at a time
+_CHUNK = 48  # images per task of a rendering process
 
 
 def render_dataset(root: Path, style: str, options: VirtualOptions, workers: int = 0) -> Path:
-    """Render a set in Market-1501 layout below ``root``, unless it is there already.
+    """Render a set in Market-1501 layout below ``root``, unless it exists.
 
     Args:
         root: data root.
         style: key of ``styles.STYLES``.
-        options: how much, and the seed.
-        workers: rendering processes; 0 and 1 render in this one. More are started afresh
-            (spawn), so a script that asks for them guards itself with ``__name__``.
+        options: amount and seed.
+        workers: rendering processes; 0 and 1 render in this process. More are spawned, so scripts
+            that use them need the guard of ``__name__``.
 
     Returns:
-        the folder that holds ``bounding_box_train``, ``query`` and ``bounding_box_test``. It has
-        the style's name for default options, else also a digest of them.
+        the folder with ``bounding_box_train``, ``query`` and ``bounding_box_test``. It has the
+        style's name for default options, else also a digest of them.
 
     Raises:
-        ConfigError: unknown style, a folder of somebody else in the way, a root that cannot be
-            written, or rendering processes that could not start.
+        ConfigError: the style is unknown, another folder has the name, the root cannot be written,
+            or rendering processes could not start.
     """
     planned = plan(style_named(style), options)
     record, folder = record_of(style, options), folder_of(root, style, options)
@@ -61,9 +61,9 @@ def render_dataset(root: Path, style: str, options: VirtualOptions, workers: int
         for split in (TRAIN, QUERY, GALLERY):
             (work / split).mkdir()
         with progress_bar(f"rendering {style}", total=len(planned)) as bar:
-            for done in render_files(work, style, options.seed, planned, workers):
-                bar.update(done)
-        counts = Counter(one.path.split("/")[0] for one in planned)
+            for count in render_files(work, style, options.seed, planned, workers):
+                bar.update(count)
+        counts = Counter(image.path.split("/")[0] for image in planned)
         write_record(work, record, dict(sorted(counts.items())))
 
     return rendered_once(folder, record, render)
@@ -71,11 +71,11 @@ def render_dataset(root: Path, style: str, options: VirtualOptions, workers: int
 
 def encode(style: str, seed: int, shot: Shot | Walk) -> bytes:
     """Render one image and return it as a JPEG file."""
-    chosen = style_named(style)
+    drawn_style = style_named(style)
     if isinstance(shot, Walk):
-        image = to_levels(render_frame(chosen, seed, shot))
+        image = to_levels(render_frame(drawn_style, seed, shot))
     else:
-        image = to_levels(render_image(chosen, seed, shot))
+        image = to_levels(render_image(drawn_style, seed, shot))
     quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)
     return bytes(np.asarray(content).tobytes())
@@ -84,12 +84,12 @@ def encode(style: str, seed: int, shot: Shot | Walk) -> bytes:
 def render_files(
     work: Path, style: str, seed: int, planned: Sequence[Planned], workers: int
 ) -> Iterator[int]:
-    """Write all images, whose folders are there; yield how many since the last time."""
+    """Write all images into existing folders; yield the number since the last time."""
     chunks = [planned[start : start + _CHUNK] for start in range(0, len(planned), _CHUNK)]
     write = functools.partial(_write, work, style, seed)
     if workers <= 1:
         with _one_thread():
-            yield from (write([one]) for one in planned)
+            yield from (write([image]) for image in planned)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
@@ -105,13 +105,13 @@ def render_files(
 
 
 def _write(work: Path, style: str, seed: int, planned: Sequence[Planned]) -> int:
-    for one in planned:
-        _put(f"{work}/{one.path}", encode(style, seed, one.shot))
+    for image in planned:
+        _put(f"{work}/{image.path}", encode(style, seed, image.shot))
     return len(planned)
 
 
 def _put(path: str, content: bytes) -> None:
-    """Write a new file with three system calls: ``Path.write_bytes`` takes twice the time."""
+    """Write a new file with three system calls: ``Path.write_bytes`` takes twice as long."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         if os.write(file, content) < len(content):
@@ -122,7 +122,7 @@ def _put(path: str, content: bytes) -> None:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Keep OpenCV on one thread: on images this small threads cost more than they bring."""
+    """Keep OpenCV on one thread: for images this small threads do not pay off."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -139,12 +139,12 @@ def contact_sheet(style: str, options: VirtualOptions, *, path: Path, identities
 
     Args:
         style: name of the style, e.g. ``virtual_a``.
-        options: seed and image size; the counts are not used.
-        path: where the PNG goes.
-        identities: rows.
+        options: seed and image size; the counts are ignored.
+        path: path of the PNG.
+        identities: number of rows.
 
     Raises:
-        ConfigError: there is no such style.
+        ConfigError: the style is unknown.
     """
     cameras = range(len(style_named(style).cameras))
     rows = [

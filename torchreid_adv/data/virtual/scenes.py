@@ -1,4 +1,4 @@
-"""Scenes: what a camera would see without people. They never know who walks through them."""
+"""Scenes: what a camera sees without people. They do not depend on the people."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def panorama(scene: Scene, rng: np.random.Generator, *, height: int, width: int)
     """Draw a wide view of a scene.
 
     Args:
-        scene: what is there.
-        rng: where things stand.
+        scene: content of the scene.
+        rng: random positions of things.
         height: rows; people fill about 0.9 of a crop of 0.8 of them.
         width: columns; crops are taken anywhere along them.
 
@@ -59,7 +59,7 @@ def _dirt(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 def _shadows(
     scene: Scene, rng: np.random.Generator, shape: tuple[int, int], ground: int
 ) -> np.ndarray:
-    """Return the light on the ground: long soft shadows of things out of sight."""
+    """Return the light on the ground: long soft shadows of things outside the picture."""
     light = np.ones(shape, np.float32)
     for _ in range(int(shape[1] / 110)):
         x, wide = spread(rng, 0, shape[1]), spread(rng, 14, 80)

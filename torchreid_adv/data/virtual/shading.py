@@ -1,7 +1,7 @@
-"""Where the parts of a figure lie, how they take the light, and the canvas they are painted on.
+"""The position and lighting of the parts of a figure, and the canvas they are painted on.
 
-A part covers a few hundred pixels, and an array operation on so few costs more in being called
-than in being done. So the windows of all parts lie one behind the other in flat arrays.
+A part covers a few hundred pixels; for so few, the call of an array operation costs more than the
+operation. So the windows of all parts are concatenated in flat arrays.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 
 @dataclass(slots=True)
 class Surface:
-    """A part as it goes into its window of the canvas; the arrays are (h, w).
+    """A part in its window of the canvas; the arrays are (h, w).
 
     Args:
         part: the part.
         window: rows and columns of the canvas.
-        u: place across it, -1 at one edge and 1 at the other.
-        steps: place along it in samples of its profile, the first at 1.
-        alpha: how much of a pixel it covers, [0, 1].
+        u: position across it, -1 at one edge and 1 at the other.
+        steps: position along it in samples of its profile, the first at 1.
+        alpha: share of a pixel that it covers, [0, 1].
         keep: 1 - alpha.
         near: ``keep`` where it touches, falling to 0 where its contact shadow ends.
-        shade: what its color is multiplied by, times alpha.
+        shade: factor on its color, times alpha.
     """
 
     part: Part
@@ -43,7 +43,7 @@ class Surface:
     shade: np.ndarray
 
     def color(self) -> np.ndarray:
-        """Return its own color: RGB planes (3, h, w) or (3, 1, 1)."""
+        """Return its unlit color: RGB planes (3, h, w) or (3, 1, 1)."""
         if not callable(self.part.albedo):
             return self.part.albedo
         angle = np.arcsin(np.minimum(np.maximum(self.u, -_ONE), _ONE))
@@ -55,12 +55,12 @@ class Surface:
 def sweep(
     parts: Sequence[Part], light: Light, folds: np.ndarray, size: tuple[int, int]
 ) -> Iterator[Surface]:
-    """Yield the surfaces of those parts that can be seen, in the order given.
+    """Yield the surfaces of the visible parts, in the given order.
 
     Args:
-        parts: what to draw.
-        light: the light on it.
-        folds: a noise image (H, W) around 0 that creases what has wrinkles.
+        parts: parts to draw.
+        light: the light on them.
+        folds: a noise image (H, W) around 0 that creases wrinkled materials.
         size: height and width of the canvas.
     """
     if not parts:
@@ -84,7 +84,7 @@ def sweep(
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """The place of one part's window in the flat arrays."""
+    """The position of a part's window in the flat arrays."""
 
     part: int
     window: tuple[slice, slice]
@@ -108,24 +108,24 @@ def _spans(windows: list[list[int]]) -> list[_Span]:
 
 
 class _Axes:
-    """The middle lines of parts, and how far they reach to the sides."""
+    """The middle lines of parts, and their extent to the sides."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = parts
         self.ends = np.array([(*part.start, *part.end) for part in parts])
-        way = self.ends[:, 2:] - self.ends[:, :2]
-        self.length = np.hypot(way[:, 0], way[:, 1]) + 1e-3
-        self.right, self.down = (way / self.length[:, None]).T
+        direction = self.ends[:, 2:] - self.ends[:, :2]
+        self.length = np.hypot(direction[:, 0], direction[:, 1]) + 1e-3
+        self.right, self.down = (direction / self.length[:, None]).T
         # the first sample and the last are padding: nothing is drawn beyond the ends
         self.profiles = np.full((len(parts), SAMPLES + 2), -HALO, np.float32)
         self.profiles[:, 1:-1] = [part.profile for part in parts]
 
     def windows(self, size: tuple[int, int]) -> list[list[int]]:
-        """Return top, bottom, left and right (both exclusive) of what each part can touch."""
+        """Return top, bottom, left and right (both exclusive) of the area of each part."""
         margins = [HALO if part.contact else 1.0 for part in self.parts]
         shifts = [0.0 if p.shift is None else float(np.abs(p.shift).max()) for p in self.parts]
         reach = self.profiles.max(axis=1) + margins + shifts
-        # a part ends at its ends, sideways it reaches as far as its direction lets it
+        # the extent to the sides depends on the direction of the part
         wide, tall = reach * np.abs(self.down) + 2, reach * np.abs(self.right) + 2
         x, y = np.sort(self.ends[:, ::2]), np.sort(self.ends[:, 1::2])
         edges = [y[:, 0] - tall, y[:, 1] + tall + 1, x[:, 0] - wide, x[:, 1] + wide + 1]
@@ -153,7 +153,7 @@ class _Axes:
         return radius
 
     def _per_column_and_row(self, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the share of each column (2, parts, W) and row in distance and in sample."""
+        """Return the contribution of columns (2, parts, W) and rows to distance and sample."""
         x, y = self.ends[:, 0], self.ends[:, 1]
         pace = SAMPLES / self.length
         a = np.array([self.down, self.right * pace])
@@ -202,13 +202,13 @@ def _clamped(values: np.ndarray) -> np.ndarray:
 
 
 class Canvas:
-    """Float32 RGB planes (3, H, W) in [0, 1] with the mask (H, W) of what was painted on them.
+    """Float32 RGB planes (3, H, W) in [0, 1] with the mask (H, W) of the painted area.
 
-    Planes, because numpy runs along the last axis: rows of pixels are faster than triples.
+    Planes, because numpy iterates over the last axis: rows of pixels are faster than triples.
     """
 
     def __init__(self, image: np.ndarray, *, light: Light, folds: np.ndarray) -> None:
-        """Take over ``image``; ``folds`` is a noise image (H, W) around 0."""
+        """Use ``image`` without a copy; ``folds`` is a noise image (H, W) around 0."""
         self.image = image
         self.mask = np.zeros(image.shape[1:], np.float32)
         self._size = image.shape[1], image.shape[2]
@@ -216,12 +216,12 @@ class Canvas:
         self._folds = folds
 
     def paint(self, parts: Sequence[Part]) -> None:
-        """Draw parts one over the other, each with a contact shadow on those before it."""
+        """Draw parts in order, each with a contact shadow on those before it."""
         for surface in sweep(parts, self._light, self._folds, self._size):
             self._lay(surface)
 
     def seen(self, surface: Surface) -> np.ndarray:
-        """Return what a surface adds to the picture: its color, lit, (3, h, w) or (1, h, w)."""
+        """Return the contribution of a surface: its lit color, (3, h, w) or (1, h, w)."""
         return np.asarray(surface.color() * surface.shade)
 
     def _lay(self, surface: Surface) -> None:

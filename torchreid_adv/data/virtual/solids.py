@@ -1,4 +1,4 @@
-"""What people are made of: shaded solids swept along a line, textured around the body."""
+"""The solids that people consist of: swept along a line, textured around the body."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy as np
 from torchreid_adv.data.virtual.view import Spot
 
 # (angle around the body in [-pi, pi], 0 = front; place along the part in [0, 1]), both (h, w)
-# -> RGB (3, h, w), or (3, 1, 1) where it is the same all over
+# -> RGB (3, h, w), or (3, 1, 1) for a single color
 Albedo = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-SAMPLES = 40  # of every profile
+SAMPLES = 40  # samples of every profile
 
 
 @dataclass(frozen=True)
 class Material:
-    """What a part is made of: how it takes light, whatever its color.
+    """The material of a part: how it reflects light, independent of its color.
 
     Args:
-        name: e.g. ``cotton``; what an infrared renderer looks up reflectance and warmth by.
+        name: e.g. ``cotton``; the infrared renderer's key for reflectance and warmth.
         gloss: strength of the highlight.
         wrinkles: depth of folds.
     """
@@ -54,7 +54,7 @@ class Part:
         profile: half-widths in pixels at ``SAMPLES`` equal steps from start to end.
         depth: key of the painting order, larger is nearer.
         turn: viewing direction in radians (0 sees the front), for the texture angle.
-        material: what it is made of.
+        material: its material.
         albedo: one RGB color (3, 1, 1) in [0, 1], or a function of the surface coordinates.
         shift: sideways displacement of the middle line in pixels, same steps as ``profile``.
         dim: factor on its light; below 1 on the far side of the body.
@@ -87,7 +87,7 @@ def limb(
 ) -> tuple[Spot, Spot, np.ndarray]:
     """Return start, end and profile of a tapering limb with round ends beyond its joints.
 
-    The start bulges over the joint before it; with ``open_end`` the other end is cut straight.
+    The start bulges beyond its joint; with ``open_end`` the other end is cut straight.
 
     Args:
         start: joint, canvas pixels.
@@ -101,7 +101,7 @@ def limb(
     length = math.hypot(dx, dy) + 1e-3
     beyond = 0.0 if open_end else last
     before, after = first / length, beyond / length
-    # rounded, so that the profile is looked up instead of computed for most limbs
+    # rounded, so that most profiles come from the cache
     shape = round(8 * length / first) / 8, round(32 * last / first) / 32
     return (
         (start[0] - dx * before, start[1] - dy * before),

@@ -1,4 +1,4 @@
-"""What stands along the walls of a scene. All draw on uint8 RGB images (H, W, 3)."""
+"""Things along the walls of a scene. All draw on uint8 RGB images (H, W, 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes up a style: its wardrobe, its cameras and the scenes they look at."""
+"""The parts of a style: its wardrobe, its cameras and their scenes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Weights = dict[str, float]
 
 @dataclass(frozen=True)
 class Wardrobe:
-    """How often things are worn: name -> weight, any positive numbers.
+    """Frequencies of clothes: name -> weight, any positive numbers.
 
     Args:
         uppers: keys of ``wardrobe.CUTS``.
         lowers: keys of ``identity.LOWERS``.
         upper_colors: keys of ``palette.COLORS``.
-        lower_colors: the same, for lower garments that are not denim.
+        lower_colors: likewise, for lower garments that are not denim.
         patterns: keys of ``patterns.PATTERNS``, or ``plain``.
         shoes: ``sneakers``, ``shoes``, ``boots`` or ``sandals``.
         bags: ``none``, ``backpack``, ``messenger``, ``tote`` or ``handbag``.
@@ -38,15 +38,15 @@ class Wardrobe:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a camera looks at.
+    """The scene in front of a camera.
 
     Args:
         wall: key of ``scenes.WALLS``.
         ground: key of ``scenes.GROUNDS``.
         wall_color: RGB in [0, 1].
         ground_color: RGB in [0, 1].
-        things: keys of ``things.THINGS``, stood along the wall.
-        horizon: where wall meets ground, as a share of the image height.
+        things: keys of ``things.THINGS``, placed along the wall.
+        horizon: boundary of wall and ground, as a share of the image height.
         shadows: darkness of the shadows cast on the ground, [0, 1].
     """
 
@@ -61,12 +61,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class Camera:
-    """How a camera sees.
+    """The properties of a camera.
 
     Args:
-        scene: what is behind the people.
+        scene: background of the people.
         views: direction in degrees (0 front, 90 left side, 180 back) -> weight.
-        pitch: how far it looks down, radians.
+        pitch: downward angle, radians.
         light: light on the people.
         gains: factors on red, green and blue.
         gamma: exponent of its response; above 1 darkens the middle tones.
@@ -76,7 +76,7 @@ class Camera:
         exposure: spread of the brightness between its images (standard deviation of the log).
         blur: Gaussian blur in pixels of the final image.
         noise: standard deviation of its noise in [0, 1].
-        resolution: share of the pixels it really resolves, lowest and highest.
+        resolution: effective resolution as a share of the pixels, lowest and highest.
         framing: spread of the box around a person, 0 = exact.
         occluders: key of ``occluders.OCCLUDERS`` -> share of its images.
     """
@@ -104,11 +104,11 @@ class Style:
 
     Args:
         name: name of the data set, e.g. ``virtual_a``.
-        wardrobe: what people wear there.
-        cameras: at most 6, the most torchreid's Market-1501 reader accepts.
+        wardrobe: frequencies of clothes.
+        cameras: at most 6, the limit of torchreid's Market-1501 reader.
         alike: share of people whose upper garment resembles that of another, [0, 1].
         sizes: spread of the image size around the options', as a factor; 0 for one size.
-        changes: whether people wear something else before every camera.
+        changes: whether people wear other clothes for every camera.
     """
 
     name: str

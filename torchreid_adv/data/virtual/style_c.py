@@ -1,6 +1,6 @@
 """``virtual_c``: works and sports grounds. Uniforms and bright kit, four cameras, hard light.
 
-``virtual_c_long`` is the same place over a long time: nobody wears the same before two cameras.
+``virtual_c_long`` is the same place over a long time: clothes differ between cameras.
 """
 
 from __future__ import annotations

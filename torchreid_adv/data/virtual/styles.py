@@ -19,15 +19,15 @@ STYLE_VI = Style(
 STYLES: dict[str, Style] = {
     style.name: style for style in (STYLE_A, STYLE_B, STYLE_C, STYLE_C_LONG)
 }
-# of tracklets, in daylight and by infrared light
+# style of tracklets, in daylight and infrared light
 WALKING: dict[str, Style] = {STYLE_VI.name: STYLE_VI}
 
 
 def style_named(name: str) -> Style:
-    """Return the style of that name.
+    """Return a style by name.
 
     Raises:
-        ConfigError: there is none; the message names the nearest one.
+        ConfigError: the name is unknown; the error suggests the nearest one.
     """
     known = {**STYLES, **WALKING}
     if name not in known:

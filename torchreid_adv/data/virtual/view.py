@@ -1,4 +1,4 @@
-"""From where a person is seen: points of the body -> canvas pixels."""
+"""The viewpoint: points of the body -> canvas pixels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Spot = tuple[float, float]
 
 @dataclass(frozen=True)
 class View:
-    """From where a person is seen, and where in the canvas.
+    """The viewpoint of a person, and the position on the canvas.
 
     Args:
         yaw: 0 sees the front, pi the back, pi / 2 the person's left side, in radians.
-        pitch: how far the camera looks down, in radians.
+        pitch: downward angle of the camera, in radians.
         scale: canvas pixels per standing height.
         x: canvas column of the person's middle.
         y: canvas row of the ground under it.
@@ -47,7 +47,7 @@ class View:
 
 @dataclass(frozen=True)
 class Seen:
-    """A pose as one camera sees it."""
+    """A pose as seen by a camera."""
 
     view: View
     joints: Skeleton
@@ -57,11 +57,11 @@ class Seen:
         return self._placed(joint, offset)[:2]
 
     def near(self, joint: str, offset: Point = (0.0, 0.0, 0.0)) -> float:
-        """Return how near to the camera the point is, in standing heights from the middle."""
+        """Return the nearness of the point to the camera, in standing heights from the middle."""
         return self._placed(joint, offset)[2]
 
     def facing(self, offset: Point) -> float:
-        """Return how much nearer to the camera than its joint an offset lies."""
+        """Return how much nearer to the camera an offset is than its joint."""
         return offset[2] * math.cos(self.view.yaw) + offset[0] * math.sin(self.view.yaw)
 
     def _placed(self, joint: str, offset: Point) -> tuple[float, float, float]:
@@ -69,17 +69,17 @@ class Seen:
         return self.view.place((x + offset[0], y + offset[1], z + offset[2]))
 
     def width(self, across: np.ndarray | float, deep: np.ndarray | float) -> np.ndarray:
-        """Return seen half-widths in pixels of ellipses with these half-axes."""
+        """Return visible half-widths in pixels of ellipses with these half-axes."""
         sideways, forward = math.cos(self.view.yaw), math.sin(self.view.yaw)
         return np.asarray(
             np.sqrt((across * sideways) ** 2 + (deep * forward) ** 2) * self.view.scale
         )
 
     def forward(self, distance: np.ndarray | float) -> np.ndarray:
-        """Return the shift to the right, in pixels, of something moved towards the front."""
+        """Return the shift to the right, in pixels, of a forward displacement."""
         return np.asarray(-distance * math.sin(self.view.yaw) * self.view.scale)
 
 
 def between(first: Spot, last: Spot, share: float) -> Spot:
-    """Return the point at a share of the way from one spot to another."""
+    """Return the point at a share of the line from one spot to another."""
     return first[0] + share * (last[0] - first[0]), first[1] + share * (last[1] - first[1])

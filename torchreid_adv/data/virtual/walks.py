@@ -1,4 +1,4 @@
-"""One frame of a tracklet: a person who walks past a camera, seen by day or by infrared light."""
+"""One frame of a tracklet: a person walking past a camera, by day or in infrared light."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from torchreid_adv.data.virtual.shading import Canvas
 from torchreid_adv.data.virtual.style import Camera, Style
 from torchreid_adv.data.virtual.view import View
 
-_WINDOW = 400  # rows and columns within which the noise moves from frame to frame
+_WINDOW = 400  # range of the shift of the noise between frames, rows and columns
 
 
 @dataclass(frozen=True)
 class Walk:
-    """What names one frame.
+    """The identity of a frame.
 
     Args:
         person: number of the person in the style.
@@ -31,8 +31,8 @@ class Walk:
         track: number of the tracklet in the set; with the camera it seeds all but the person.
         frame: number in the tracklet, from 0.
         infrared: by the camera's lamp at night, else by day.
-        height: of the frame in pixels.
-        width: the same.
+        height: height of the frame in pixels.
+        width: width likewise.
     """
 
     person: int
@@ -45,19 +45,19 @@ class Walk:
 
 
 def render_frame(style: Style, seed: int, walk: Walk) -> np.ndarray:
-    """Render one frame: a function of the style, the seed and the walk.
+    """Render one frame, as a function of the style, the seed and the walk.
 
     Scene, light, direction and box are drawn once for a tracklet; pace and gait are the person's.
 
     Returns:
-        float32 RGB (H, W, 3) in [0, 1]; three equal planes of an infrared frame.
+        float32 RGB (H, W, 3) in [0, 1]; infrared frames have three equal planes.
     """
     key, size = (walk.camid, walk.track, int(walk.infrared)), (walk.height, walk.width)
     camera = style.cameras[walk.camid]
     camera = by_night(camera) if walk.infrared else camera
     rng = stream(style.name, seed, "walk", *key)
-    view, moment, way = _step(style, seed, walk, camera, rng)
-    scene = background(style, seed, walk.camid, rng, size, shift=way)
+    view, moment, walked = _step(style, seed, walk, camera, rng)
+    scene = background(style, seed, walk.camid, rng, size, shift=walked)
     scene = infrared_scene(scene) if walk.infrared else scene
     kind = InfraredCanvas if walk.infrared else Canvas
     light = camera.light if walk.infrared else light_of(camera, rng)
@@ -77,7 +77,7 @@ def render_frame(style: Style, seed: int, walk: Walk) -> np.ndarray:
 
 
 def pace(style: Style, seed: int, person: int) -> float:
-    """Return by how many radians of a double step a person goes on from frame to frame."""
+    """Return the phase, in radians of a double step, that a person advances per frame."""
     return _pace(style.name, seed, person)
 
 
@@ -89,7 +89,7 @@ def _pace(name: str, seed: int, person: int) -> float:
 def _step(
     style: Style, seed: int, walk: Walk, camera: Camera, rng: np.random.Generator
 ) -> tuple[View, Moment, float]:
-    """Return where a person is in the box, in which part of a step, and how far along its way."""
+    """Return the view of a person, the phase of the step, and the distance walked."""
     speed, loose = pace(style, seed, walk.person), camera.framing
     yaw = math.radians(pick(rng, camera.views) + 14.0 * rng.standard_normal())
     turn, start = 0.012 * rng.standard_normal(), spread(rng, 0.0, 2 * math.pi)
@@ -101,15 +101,15 @@ def _step(
     box = stream(style.name, seed, "box", walk.camid, walk.track, int(walk.infrared), walk.frame)
     shake = 0.006 * walk.height * box.standard_normal(3)
     gait = person_of(style.name, seed, walk.person).gait
-    way = -math.sin(yaw) * walk.frame * speed * gait.stride * 0.3 * scale
+    walked = -math.sin(yaw) * walk.frame * speed * gait.stride * 0.3 * scale
     yaw += turn * walk.frame
     scale *= 1.0 + 0.003 * walk.frame * math.cos(yaw)
     view = View(yaw, pitch, scale + shake[2], x + shake[0], y + shake[1])
-    return view, Moment(start + speed * walk.frame, 1.0, bend, 0.0), way
+    return view, Moment(start + speed * walk.frame, 1.0, bend, 0.0), walked
 
 
 def _noise(style: Style, seed: int, walk: Walk) -> np.ndarray:
-    """Return the set's grain, moved on with each frame, gray at night."""
+    """Return the set's grain, shifted for each frame, gray at night."""
     stored = grain(style.name, seed)
     y, x = (step * walk.frame % _WINDOW for step in (131, 97))
     moved = stored[y : y + stored.shape[0] - _WINDOW, x : x + stored.shape[1] - _WINDOW]

@@ -3,8 +3,8 @@
 layers       attention within a frame (IMSA) and across modalities (CMCA), a ResNet's stages with
              last stride 1, body parts guided by space and time (FRM-STIG)
 network      the network of both, the attacker and the defender
-parts        which parameters a step of the training moves, and which parts a network has, by the
-             paper's words or by its checkpoint
+parts        the parameters updated by each training step, and the parts of a network, from the
+             paper's names or from a checkpoint
 """
 
 from __future__ import annotations
@@ -24,20 +24,22 @@ __all__ = ["SelfAttackVideo"]
 def _built(
     backbone: str, num_classes: int, pretrained: bool, parts: dict[str, Any] | None
 ) -> nn.Module:
-    chosen = config.current().adv.video
+    video = config.current().adv.video
     settings = {
-        "weights": chosen.backbone if parts is None else "",  # a checkpoint has its own
-        "attack": chosen.attack,
-        "defense": chosen.defense,
-        "guidance": chosen.guidance,
-        "alone": chosen.alone,
-        "cross_query": chosen.cross_query,
-        "parts_neck": chosen.parts_neck,
-        "descriptor": chosen.descriptor,
+        "weights": video.backbone if parts is None else "",  # a checkpoint has its own weights
+        "attack": video.attack,
+        "defense": video.defense,
+        "guidance": video.guidance,
+        "alone": video.alone,
+        "cross_query": video.cross_query,
+        "parts_neck": video.parts_neck,
+        "descriptor": video.descriptor,
         **(parts or {}),
     }
-    if settings["parts_neck"] == "classifier" and chosen.parts_neck == "descriptor":
-        settings["parts_neck"] = "descriptor"  # a checkpoint does not say what its BatchNorm is for
+    if settings["parts_neck"] == "classifier" and video.parts_neck == "descriptor":
+        settings["parts_neck"] = (
+            "descriptor"  # a checkpoint does not record the use of its BatchNorm
+        )
     return SelfAttackVideo(num_classes, backbone=backbone, pretrained=pretrained, **settings)
 
 
@@ -49,14 +51,14 @@ def self_attack_video(
     parts: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> nn.Module:
-    """Return the network of the paper, on ResNet-50; its modules are those of ``adv.video.*``.
+    """Build the paper's network on ResNet-50; its modules are those of ``adv.video.*``.
 
     Args:
         num_classes: training identities.
-        loss: not used.
-        pretrained: with ImageNet weights.
-        parts: keywords of :class:`SelfAttackVideo` in the place of the config's.
-        kwargs: not used.
+        loss: ignored.
+        pretrained: load ImageNet weights.
+        parts: keywords of :class:`SelfAttackVideo` instead of the config's.
+        kwargs: ignored.
     """
     return _built("resnet50", num_classes, pretrained, parts)
 
@@ -69,5 +71,5 @@ def self_attack_video_resnet18(
     parts: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> nn.Module:
-    """Return the same on ResNet-18, for CPUs."""
+    """Build the same network on ResNet-18, for CPUs."""
     return _built("resnet18", num_classes, pretrained, parts)

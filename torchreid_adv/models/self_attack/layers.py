@@ -15,17 +15,17 @@ from torchreid_adv.integration.downloads import published_weights
 
 
 class ResidualAttention(nn.Module):
-    """``x + BN(W softmax(q(x) k(y)^T / sqrt(d)) v(y))`` over the places of two maps of one frame.
+    """``x + BN(W softmax(q(x) k(y)^T / sqrt(d)) v(y))`` over the positions of two maps of a frame.
 
     With ``y = x`` and pooled keys this is the paper's intra-modality self-attention (IMSA, eq. 2),
     with maps of two modalities its cross-modality cross-attention (CMCA, eq. 7). BN's gain starts
-    at zero, so that training starts at the backbone. The paper's figures 3 and 4 are all that
-    states the inside; queries from the map that is added to follow eq. 7's order of arguments.
+    at zero, so training starts at the backbone. Only the paper's figures 3 and 4 show the inside;
+    queries from the map that is added to follow the order of arguments in eq. 7.
 
     Args:
-        channels: of both maps.
-        reduction: channels by those inside.
-        pooled: keys and values are pooled over 2 x 2 places by their maximum.
+        channels: channels of both maps.
+        reduction: channels divided by inner channels.
+        pooled: keys and values are max-pooled over 2 x 2 positions.
     """
 
     def __init__(self, channels: int, *, reduction: int = 2, pooled: bool = False) -> None:
@@ -43,8 +43,8 @@ class ResidualAttention(nn.Module):
         """Return a map of x's shape.
 
         Args:
-            x: (N, C, h, w), the map that is added to.
-            y: (N, C, h, w), the other one.
+            x: (N, C, h, w), the map to add to.
+            y: (N, C, h, w), the other map.
             swapped: queries from y, keys and values from x, as in IBAN's block.
         """
         asking, asked = (y, x) if swapped else (x, y)
@@ -66,15 +66,15 @@ WEIGHTS = {
 
 
 def resnet(name: str, *, pretrained: bool, weights: str = "") -> Any:
-    """Return a ResNet whose last layer keeps the size of its input.
+    """Build a ResNet whose last layer keeps the size of its input.
 
     Args:
         name: ``resnet18``, ``resnet34`` or ``resnet50``.
-        pretrained: with torchvision's ImageNet weights, from where torch's hub keeps them.
-        weights: checkpoint of the same ResNet to take in their place.
+        pretrained: load torchvision's ImageNet weights from torch's hub folder.
+        weights: checkpoint of the same ResNet to use instead.
 
     Raises:
-        ConfigError: another name, weights that are not there, or a checkpoint of something else.
+        ConfigError: the name is unknown, or the weights are missing or of another network.
     """
     if name not in WEIGHTS:
         raise ConfigError(f"unknown backbone '{name}'{suggest(name, WEIGHTS)}")
@@ -91,38 +91,38 @@ def resnet(name: str, *, pretrained: bool, weights: str = "") -> Any:
 
 
 def stem(network: Any) -> nn.Sequential:
-    """Return the first convolution with what follows it, up to the first layer."""
+    """Return the first convolution and the modules up to the first layer."""
     return nn.Sequential(network.conv1, network.bn1, network.relu, network.maxpool)
 
 
 def layers(network: Any, *numbers: int) -> nn.Sequential:
-    """Return some of the four layers, one behind the other."""
+    """Return some of the four layers in sequence."""
     return nn.Sequential(*(getattr(network, f"layer{number}") for number in numbers))
 
 
 def width(network: Any, number: int) -> int:
-    """Return the channels that a layer gives."""
+    """Return the number of output channels of a layer."""
     last = getattr(network, f"layer{number}")[-1]
     norm = last.bn3 if hasattr(last, "bn3") else last.bn2
     return int(norm.num_features)
 
 
 MODES = ("full", "no_spatial", "temporal")
-PARTS = 6  # as PCB
+PARTS = 6  # as in PCB
 _REDUCTION = 16
 
 
 class SpatialTemporalGuidance(nn.Module):
-    """Tracklets of feature maps -> one descriptor each, of six stripes one behind the other.
+    """Tracklets of feature maps -> one descriptor each, of six concatenated stripes.
 
-    An LSTM over the frames gives motion m_t^k of each stripe, an LSTM over the stripes of the last
-    frame the spatial relation s; ``A = sigmoid(LM2(relu(LM1([f; s]))))`` highlights f (eqs. 11-13),
-    ``h = f A + m`` embeds time (eq. 14), and the mean over the frames is taken (eq. 15). Both LSTMs
-    have one layer and as many units as f has channels, which the sum of eq. 14 asks for; they are
-    shared by stripes and modalities.
+    An LSTM over the frames gives the motion m_t^k of each stripe, an LSTM over the stripes of the
+    last frame the spatial relation s; ``A = sigmoid(LM2(relu(LM1([f; s]))))`` highlights f (eqs.
+    11-13), ``h = f A + m`` embeds time (eq. 14), and the frames are averaged (eq. 15). Both LSTMs
+    have one layer and as many units as f has channels, as the sum in eq. 14 requires; stripes and
+    modalities share them.
 
     Args:
-        channels: of the maps.
+        channels: channels of the maps.
         mode: ``full``; ``no_spatial`` = without the LSTM over stripes, s is each stripe's own last
             motion (FRM-STIG* of table 1); ``temporal`` = h = f + m (FR-E-TI).
     """
@@ -164,12 +164,12 @@ def stripes_of(maps: Tensor) -> Tensor:
 
 
 def _steps(lstm: nn.LSTM, sequences: Tensor) -> Tensor:
-    """Return an LSTM's outputs (N, L, C); cuDNN's has no gradient in eval mode, torch's own has."""
+    """Return an LSTM's outputs (N, L, C); cuDNN's has no gradient in eval mode."""
     if lstm.training or not torch.is_grad_enabled():
         outputs: Tensor = lstm(sequences)[0]
         return outputs
     with torch.backends.cudnn.flags(
         enabled=False, deterministic=torch.backends.cudnn.deterministic
     ):
-        own: Tensor = lstm(sequences)[0]
-    return own
+        states: Tensor = lstm(sequences)[0]
+    return states

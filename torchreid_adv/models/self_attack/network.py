@@ -1,4 +1,4 @@
-"""The network: stems by modality, an attacker that is trained against the defender, guidance."""
+"""The network: stems per modality, an attacker trained against the defender, guidance."""
 
 from __future__ import annotations
 
@@ -25,31 +25,30 @@ class SelfAttackVideo(nn.Module):
     """Self-attack defense and spatial-temporal relation mining for tracklets of two modalities.
 
     Li et al., Adversarial Self-Attack Defense and
-    Spatial-Temporal Relation Mining (https://arxiv.org/abs/2307.03903). The attack is on features,
-    in training alone: an attacker with self-attention (ASAM, eqs. 2-5) moves the stems so that the
-    defender's classifier cannot tell identities, and the defender (ADM, eqs. 6-10), whose maps of
-    the two modalities attend to each other, learns against it. No image is perturbed.
-
-    At test a tracklet of one modality is described alone: by FRM-STIG (eqs. 11-15), which needs no
-    partner; without it by the defender, whose cross-attention attends to the tracklet itself or is
-    left out.
+    Spatial-Temporal Relation Mining (https://arxiv.org/abs/2307.03903). The attack is on features
+    and only in training: an attacker with self-attention (ASAM, eqs. 2-5) updates the stems so that
+    the defender's classifier cannot identify, and the defender (ADM, eqs. 6-10), whose maps of the
+    two modalities attend to each other, learns against it. No image is perturbed.
+    At test time a tracklet of one modality is described alone: by FRM-STIG (eqs. 11-15), which
+    needs no partner; without it by the defender, whose cross-attention attends to the tracklet
+    itself or is omitted.
 
     Args:
         num_classes: training identities.
         backbone: ``resnet50``, or ``resnet18`` for CPUs.
-        pretrained: with ImageNet weights.
-        weights: checkpoint of the backbone to take in their place.
-        attack: with the attacker (ASAM).
-        defense: with cross-attention in the defender (CMCA of ADM).
+        pretrained: load ImageNet weights.
+        weights: checkpoint of the backbone to use instead.
+        attack: include the attacker (ASAM).
+        defense: include cross-attention in the defender (CMCA of ADM).
         guidance: mode of :class:`SpatialTemporalGuidance`, or ``none``.
-        alone: without guidance, cross-attention of one tracklet: ``self`` or ``skip``.
-        cross_query: cross-attention's queries are of the map that it is added to (``self``), or of
+        alone: without guidance, cross-attention of a single tracklet: ``self`` or ``skip``.
+        cross_query: cross-attention's queries come from the map that is added to (``self``), or the
             the ``other``.
-        parts_neck: BatchNorm without bias on FRM-STIG's descriptor: ``none``, as eqs. 15 and 16
-            print it; ``classifier``, before W_se in training, as eqs. 4 and 8 have one before their
-            classifiers; ``descriptor``, in the descriptor of the test, too.
-        descriptor: at test: ``whole``, of what the network has; ``defender``, the defender's
-            feature f_d although there is guidance; ``stripes``, the means of its maps' six stripes,
+        parts_neck: BatchNorm without bias on FRM-STIG's descriptor: ``none``, as printed in eqs. 15
+            and 16; ``classifier``, before W_se in training, as eqs. 4 and 8 have one before their
+            classifiers; ``descriptor``, also in the descriptor of the test.
+        descriptor: at test: ``whole``, from all parts of the network; ``defender``, the defender's
+            feature f_d even with guidance; ``stripes``, the means of six stripes of its maps,
             neither guided nor normalized.
     """
 
@@ -73,12 +72,12 @@ class SelfAttackVideo(nn.Module):
         super().__init__()
         self.parts_neck, self.descriptor = parts_neck, descriptor
         self.alone, self.swapped = alone, cross_query == "other"
-        visible, infrared, own = (
+        visible, infrared, defender = (
             resnet(backbone, pretrained=pretrained, weights=weights) for _ in range(3)
         )
-        middle, deep = width(own, 3), width(own, 4)
+        middle, deep = width(defender, 3), width(defender, 4)
         self.stem_visible, self.stem_infrared = stem(visible), stem(infrared)
-        self.defender, self.defender_last = layers(own, 1, 2, 3), layers(own, 4)
+        self.defender, self.defender_last = layers(defender, 1, 2, 3), layers(defender, 4)
         self.cross_middle = ResidualAttention(middle) if defense else None
         self.cross_last = ResidualAttention(deep) if defense else None
         self.neck, self.classifier = _neck(deep), _classifier(deep, num_classes)
@@ -106,18 +105,18 @@ class SelfAttackVideo(nn.Module):
         step: str = "",
         fixed: bool = False,
     ) -> Tensor | Outputs:
-        """Return descriptors (N, D), or what a step of the training needs.
+        """Return descriptors (N, D), or the outputs of a training step.
 
         Args:
             images: tracklets (N, T, 3, H, W), or images (N, 3, H, W), normalized.
-            modality: (N,) 0 visible, 1 infrared; all visible when it is not given.
+            modality: (N,) 0 visible, 1 infrared; None = all visible.
             step: in training ``defense`` (features and logits of eqs. 8-9), ``parts`` (logits of
-                eq. 16), ``attack`` (both classifiers' logits of eqs. 3 and 5), ``all`` of them. The
-                i-th visible and the i-th infrared tracklet are one person's.
-            fixed: the defense leaves stems and classifier as they are (second step of Algorithm 1).
+                eq. 16), ``attack`` (logits of both classifiers in eqs. 3 and 5), or ``all``. The
+                i-th visible and the i-th infrared tracklet show the same person.
+            fixed: the defense does not update stems and classifier (second step of Algorithm 1).
 
         Raises:
-            ConfigError: in training, without a step.
+            ConfigError: the network is in training and no step is given.
         """
         clips = images if images.ndim == 5 else images.unsqueeze(1)
         shape = clips.shape[:2]
@@ -146,7 +145,7 @@ class SelfAttackVideo(nn.Module):
         return outputs
 
     def _stems(self, frames: Tensor, modality: Tensor | None) -> Tensor:
-        """Return the shallow maps of frames, each by the stem of its tracklet's modality."""
+        """Return the shallow maps of frames, by the stem of each tracklet's modality."""
         if modality is None or not (modality % 2).any():
             return self.stem_visible(frames)
         infrared = (modality % 2 == 1).repeat_interleave(len(frames) // len(modality))
@@ -160,7 +159,7 @@ class SelfAttackVideo(nn.Module):
         return maps.index_put((~infrared,), visible_maps).index_put((infrared,), infrared_maps)
 
     def _maps(self, shallow: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the maps of the defender's third and of its fourth layer."""
+        """Return the maps of the defender's third and fourth layers."""
         middle = self.defender(shallow)
         return middle, self.defender_last(middle)
 
@@ -190,12 +189,12 @@ class SelfAttackVideo(nn.Module):
         return {"pooled": pooled, "feature": feature, "defense": logits}
 
     def _crossed(self, middle: Tensor, deep: Tensor, partners: Tensor) -> Tensor:
-        """Return the mean of both maps that attend to those of the partners (eq. 7), or ``deep``.
+        """Return the mean of both maps after attending to the partners (eq. 7), or ``deep``.
 
         Args:
             middle: (M, C, h, w) maps of the defender's third layer.
-            deep: (M, C', h, w) of its fourth.
-            partners: (M,) whose frame each frame attends to.
+            deep: (M, C', h, w) maps of its fourth layer.
+            partners: (M,) the frame that each frame attends to.
         """
         if self.cross_middle is None or self.cross_last is None:
             return deep
@@ -206,7 +205,7 @@ class SelfAttackVideo(nn.Module):
         return (both[0] + both[1]) / 2
 
     def _attacked(self, shallow: Tensor, shape: torch.Size) -> Outputs:
-        """Return logits of the attacker's feature: its own, and the defender's, which stay."""
+        """Return logits of the attacker's feature: from its classifier, and the defender's."""
         assert self.attention is not None
         maps = self.attacker(self.attention(shallow, shallow))
         feature = self.neck_attack(_pooled(maps, shape))
@@ -217,7 +216,7 @@ class SelfAttackVideo(nn.Module):
 
 
 def _neck(channels: int) -> nn.BatchNorm1d:
-    """Return a BatchNorm without bias, which no thawing of all layers brings back."""
+    """Return a BatchNorm without bias, which stays so when all layers are made trainable."""
     neck = nn.BatchNorm1d(channels)
     neck.register_parameter("bias", None)
     return neck
@@ -230,12 +229,12 @@ def _classifier(channels: int, classes: int) -> nn.Linear:
 
 
 def _pooled(maps: Tensor, shape: torch.Size) -> Tensor:
-    """Return the means (N, C) over time and place of maps (N T, C, h, w)."""
+    """Return the means (N, C) over time and position of maps (N T, C, h, w)."""
     return maps.mean((2, 3)).unflatten(0, shape).mean(1)
 
 
 def _partners(modality: Tensor) -> Tensor:
-    """Return of each tracklet the one in the other modality that has the same place there."""
+    """Return for each tracklet the one at the same position in the other modality."""
     visible, infrared = ((modality % 2 == side).nonzero()[:, 0] for side in (0, 1))
     partners = torch.empty_like(modality)
     partners[visible], partners[infrared] = infrared, visible

@@ -1,4 +1,4 @@
-"""Which parameters each step of Algorithm 1 moves."""
+"""The parameters that each step of Algorithm 1 updates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "guidance": ("guidance",),  # E_lstm
     "classifier_attack": ("classifier_attack",),  # W_att
     "classifier": ("classifier",),  # W_def
-    "classifier_parts": ("neck_parts", "classifier_parts"),  # W_se, with a BN where it has one
+    "classifier_parts": ("neck_parts", "classifier_parts"),  # W_se, with its BN if there is one
 }
 _MOVED = {
     "defense": ("stems", "defender", "classifier"),
@@ -31,12 +31,12 @@ _MOVED = {
 
 
 def moved(step: str, *, fixed: bool) -> tuple[str, ...]:
-    """Return the groups that a step moves.
+    """Return the groups that a step updates.
 
     Args:
         step: ``defense``, ``parts``, ``attack`` or ``all``.
-        fixed: in the second part of the training, where the classifier stays as it is and the
-            defense moves the defender alone.
+        fixed: second part of the training: the classifier is frozen and the defense updates only
+            the defender.
     """
     if not fixed:
         return _MOVED[step]
@@ -46,7 +46,7 @@ def moved(step: str, *, fixed: bool) -> tuple[str, ...]:
 
 
 def group_parameters(model: SelfAttackVideo, groups: tuple[str, ...]) -> list[nn.Parameter]:
-    """Return the parameters of some groups; of modules that are switched off there are none."""
+    """Return the parameters of some groups, without modules that are switched off."""
     children = {name: child for name, child in model.named_children() if child is not None}
     names = [name for group in groups for name in GROUPS[group] if name in children]
     return [parameter for name in names for parameter in children[name].parameters()]
@@ -62,10 +62,10 @@ def parts_of(row: str) -> dict[str, Any]:
     """Return the keywords of :class:`SelfAttackVideo` for a row such as ``B+ASAM+ADM``.
 
     Args:
-        row: parts after the baseline ``B``; FRM-STIG* is without the LSTM over stripes.
+        row: parts after the baseline ``B``; FRM-STIG* has no LSTM over stripes.
 
     Raises:
-        ConfigError: another word.
+        ConfigError: a part is unknown.
     """
     parts: dict[str, Any] = {"attack": False, "defense": False, "guidance": "none"}
     first, *words = row.split("+")
@@ -80,22 +80,22 @@ def parts_of(row: str) -> dict[str, Any]:
 
 
 def parts_in(names: Iterable[str]) -> dict[str, Any]:
-    """Return the same for the network that a checkpoint's tensors belong to.
+    """Return the same keywords, derived from a checkpoint's tensors.
 
     Args:
-        names: of the tensors; what wrappers put before them is ignored.
+        names: names of the tensors; prefixes of wrappers are ignored.
     """
     parts = [name.replace("/", ".").split(".") for name in names]
-    there = {part for name in parts for part in name}
-    there |= {".".join(pair) for name in parts for pair in pairwise(name)}
+    components = {part for name in parts for part in name}
+    components |= {".".join(pair) for name in parts for pair in pairwise(name)}
     guidance = "none"
-    if "guidance" in there:
+    if "guidance" in components:
         guidance = "temporal"
-        if "guidance.gate" in there:
-            guidance = "full" if "guidance.spatial" in there else "no_spatial"
+        if "guidance.gate" in components:
+            guidance = "full" if "guidance.spatial" in components else "no_spatial"
     return {
-        "attack": "attacker" in there,
-        "defense": "cross_middle" in there,
+        "attack": "attacker" in components,
+        "defense": "cross_middle" in components,
         "guidance": guidance,
-        "parts_neck": "classifier" if "neck_parts" in there else "none",
+        "parts_neck": "classifier" if "neck_parts" in components else "none",
     }
