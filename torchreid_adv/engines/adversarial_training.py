@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,15 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from torchreid_adv.attacks import configured_attack
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.batch import Batch, generator
 from torchreid_adv.core.pixels import from_levels
-from torchreid_adv.core.processes import ALONE
-from torchreid_adv.data.datasets import from_torchreid
 from torchreid_adv.data.images import read_image
 from torchreid_adv.distances import FittedDistance
 from torchreid_adv.engines.averaging import AveragedWeights
@@ -40,8 +36,13 @@ from torchreid_adv.engines.inner_attack import (
     configured_inner,
     searching,
 )
-from torchreid_adv.engines.loaders import PlannedImages, planned_loader, sampler_like
+from torchreid_adv.engines.loaders import PlannedImages
 from torchreid_adv.engines.losses import Consistency
+from torchreid_adv.engines.offline_training import (
+    check_offline,
+    merged_loader,
+    without_training_file,
+)
 from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.engines.randomness import kept_random_state
 from torchreid_adv.engines.replays import Replayed, configured_replays, slower_statistics
@@ -52,48 +53,7 @@ from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import Protocol, RetrievalResult
 from torchreid_adv.integration.checkpoints import load_weights, unwrap
 from torchreid_adv.models import Features
-from torchreid_adv.registry import ATTACKS, ENGINES
-from torchreid_adv.runs.training_set import attack_training
-
-
-def merged_loader(engine: Any, cfg: AdvConfig) -> DataLoader[Any]:
-    """Return an engine's training loader with the stored adversarial images added to it.
-
-    Images that are not stored yet are attacked now, as in ``attack-train``; an image and its
-    adversarial form have the same identity and camera (Bai et al., section 4, steps 2 and 3).
-
-    Raises:
-        ConfigError: there is no clean network, or the folder holds another run.
-        DataError: an image cannot be used.
-    """
-    stock, team = engine.train_loader, getattr(engine, "team", ALONE)
-    dataset, sources = stock.dataset, engine.datamanager.sources
-    planned = isinstance(dataset, PlannedImages)
-    dataset = dataset.images if planned else dataset
-    data = from_torchreid("+".join(sources), lookup(cfg, "data.root", "."), dataset)
-    stored_images = team.first(lambda: attack_training(cfg, data))
-    assert stored_images is not None  # None only for a shard
-    stored = {record.image_id: str(record.path) for record in stored_images.data(data).train}
-    rows = {Path(row[0]): row for row in dataset.train}
-    added = [
-        (stored[record.image_id], *rows[record.path][1:])
-        for record in data.train
-        if record.image_id in stored
-    ]
-    both = copy.copy(dataset)
-    both.train = both.data = [*dataset.train, *added]
-    print(f"=> Training on {len(dataset.train)} images and {len(added)} adversarial ones")
-    sampler = stock.sampler.sampler if planned else stock.sampler
-    size = (stock.batch_size or 1) * (team.world if planned else 1)
-    loader: DataLoader[Any] = DataLoader(
-        both,
-        sampler=sampler_like(sampler, both.train, size, cfg),
-        batch_size=size,
-        num_workers=stock.num_workers,
-        pin_memory=stock.pin_memory,
-        drop_last=stock.drop_last,
-    )
-    return planned_loader(loader, team=team, seed=stock.sampler.seed) if planned else loader
+from torchreid_adv.registry import ENGINES
 
 
 @ENGINES.register("adversarial_training", title="training on adversarial images, on- or offline")
@@ -119,11 +79,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         """
         settings = cfg.adv.training
         if settings.mode == "offline":
-            if settings.method != "pgd" or settings.warmup or settings.guard:
-                raise ConfigError(
-                    "adv.training.method, warmup and guard are of mode 'online'; leave them out"
-                )
-            self._check_offline(cfg)
+            check_offline(self, cfg)
         elif settings.mix == "clean" and not settings.consistency:
             raise ConfigError(
                 "adv.training.mix 'clean' trains on adversarial images by consistency alone; set "
@@ -197,20 +153,17 @@ class AdversarialTrainingMixin(ResumableMixin):
 
     def kept_state(self) -> dict[str, Any]:
         """Return what a checkpoint holds beside weights."""
-        parts = {"average": self.average, "replays": self.replays, "guard": self.guard}
-        kept = {name: part.state() for name, part in parts.items() if part is not None}
-        return {**super().kept_state(), **kept}
+        return {**super().kept_state(), **{name: part.state() for name, part in self._parts()}}
 
     def take_state(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`kept_state` gave."""
         super().take_state(state)
-        for name, part in (
-            ("average", self.average),
-            ("replays", self.replays),
-            ("guard", self.guard),
-        ):
-            if part is not None:
-                part.take_state(state[name])
+        for name, part in self._parts():
+            part.take_state(state[name])
+
+    def _parts(self) -> list[tuple[str, Any]]:
+        parts = {"average": self.average, "replays": self.replays, "guard": self.guard}
+        return [(name, part) for name, part in parts.items() if part is not None]
 
     def compute_loss(self, criterion: Any, outputs: Any, targets: Any) -> Tensor:
         """Return the engine's loss; a loss that is not finite raises before it reaches weights."""
@@ -363,18 +316,6 @@ class AdversarialTrainingMixin(ResumableMixin):
             print(f"=> Going on from the clean network's weights '{settings.weights}'")
         self._merged = True
 
-    def _check_offline(self, cfg: AdvConfig) -> None:
-        weights = cfg.adv.training.weights
-        if self.datamanager.data_type != "image":
-            raise ConfigError("adv.training.mode 'offline' is for data.type image, got video")
-        if not weights and not lookup(cfg, "test.evaluate", False):
-            raise ConfigError(
-                "adv.training.mode 'offline' attacks a clean network that was trained before: "
-                "train one with adv.engine '' and name its checkpoint in adv.training.weights"
-            )
-        if weights and not Path(weights).is_file():
-            raise ConfigError(f"adv.training.weights names '{weights}', and there is no such file")
-
     def _evaluation_attack(self, cfg: AdvConfig) -> SideAttack:
         if isinstance(configured_distance(cfg), FittedDistance):
             raise ConfigError(
@@ -386,7 +327,7 @@ class AdversarialTrainingMixin(ResumableMixin):
                 "evaluations during training attack without a target; set adv.attack.targeted "
                 "False, or adv.training.evaluate False"
             )
-        return SideAttack(configured_attack(_without_training_file(cfg)), cfg.adv.attack.side)
+        return SideAttack(configured_attack(without_training_file(cfg)), cfg.adv.attack.side)
 
     def _check_finite(self, name: str, value: float) -> None:
         if not math.isfinite(value):
@@ -396,20 +337,6 @@ class AdversarialTrainingMixin(ResumableMixin):
                 f"{getattr(self, 'batch_idx', 0) + 1}; look at its images, or lower train.lr or "
                 f"adv.training.eps. Images of the batch: {files}"
             )
-
-
-def _without_training_file(cfg: AdvConfig) -> AdvConfig:
-    """Return a config whose ``adv.attack.weights`` is not the file of the offline attack."""
-    training = cfg.adv.training
-    takes = {
-        name: "weights" in ATTACKS.options(name) for name in (cfg.adv.attack.name, training.attack)
-    }
-    offline = training.mode == "offline" and takes[training.attack] and not training.universal
-    if takes[cfg.adv.attack.name] or not offline:
-        return cfg
-    run_cfg: AdvConfig = cfg.clone()
-    run_cfg.adv.attack.weights = ""
-    return run_cfg
 
 
 @ENGINES.register("robust_progress", internal=True)
