@@ -134,9 +134,11 @@ def config_facts(cfg: AdvConfig, left_out: Sequence[LeftOut]) -> dict[str, Any]:
     Raises:
         ConfigError: a file that a key names cannot be read.
     """
-    gone = [group for group in left_out if group.where(cfg)]
+    excluded = [group for group in left_out if group.where(cfg)]
     deciding = {
-        key: value for key, value in config.leaves(cfg) if not any(group.has(key) for group in gone)
+        key: value
+        for key, value in config.leaves(cfg)
+        if not any(group.has(key) for group in excluded)
     }
     facts = {key: _value(key, value) for key, value in deciding.items()}
     return {**facts, "files": dict(sorted(_files(deciding)))}
