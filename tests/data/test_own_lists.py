@@ -240,7 +240,7 @@ REFUSED = {
     "an empty box": (box("1", "1", "0", "5"), "line 5.*0 x 5 pixels"),
     "a box outside": (box("900", "1", "5", "5"), "line 5.*lies outside.*60 x 40"),
     "a box of NaN": (box("nan", "1", "5", "5"), "line 5.*'nan' is not a number of pixels"),
-    "a huge box": (box("1", "1", "1e300", "5"), "line 5.*no number of pixels"),
+    "a huge box": (box("1", "1", "1e300", "5"), "line 5.*not a number of pixels"),
     "half a box": (box("1", "1", "", "5"), "line 5.*a box is four numbers"),
     "a decimal comma": (box("1,5", "1", "5", "5"), "line 5.*with a dot"),
     "two protocols": (column("protocol", *["regdb"] * 4, "prcc"), "line 6.*a data set has one"),

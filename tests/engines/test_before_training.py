@@ -107,7 +107,7 @@ def test_a_finished_run_keeps_its_checkpoints(data, trained):
 
 def test_other_values_go_on_with_a_warning(data, trained, tmp_path):
     path = trained / "model" / "model.pth.tar-1"
-    with pytest.warns(UserWarning, match=r"by the optimizer of the checkpoint: .*initial_lr"):
+    with pytest.warns(UserWarning, match=r"with the optimizer of the checkpoint: .*initial_lr"):
         run(data, tmp_path / "out", "model.resume", path, "train.lr", 0.1)
     assert set(files(tmp_path / "out")) == {"model.pth.tar-2"}
 

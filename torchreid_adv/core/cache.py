@@ -59,11 +59,11 @@ class Key:
             return "an earlier version wrote it, which did not record all that decides a result"
         old, new = dict(_leaves(stored)), dict(_leaves(self.facts))
         names = [name for name in sorted({*old, *new}) if _shown(name, old) != _shown(name, new)]
-        told = [
+        differences = [
             f"{n} {_cut(_shown(n, old))} there, {_cut(_shown(n, new))} here" for n in names[:_SHOWN]
         ]
         more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        return "; ".join(told) + more
+        return "; ".join(differences) + more
 
 
 class Cache:

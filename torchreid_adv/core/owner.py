@@ -152,7 +152,7 @@ class Held:
 
     Args:
         folder: the locked folder, or the parent of the locked entry.
-        path: of the lock file.
+        path: path of the lock file.
         owner: the process.
         count: how often the process holds it now.
         new_folders: folders that were created for the lock, the innermost first.

@@ -61,7 +61,7 @@ def met(rank: int, world: int) -> Store:
     """Return the store through which the processes of a job talk, once all have come.
 
     Args:
-        rank: of this process.
+        rank: rank of this process.
         world: number of processes.
 
     Raises:
@@ -187,7 +187,7 @@ def watched(store: Store, rank: int, world: int) -> Iterator[None]:
 
     Args:
         store: the store in which all processes of the job have met.
-        rank: of this process.
+        rank: rank of this process.
         world: number of processes.
 
     Raises:

@@ -21,7 +21,7 @@ class Stopped(KeyboardInterrupt):
     """A signal asked the process to stop.
 
     Args:
-        number: of the signal.
+        number: number of the signal.
     """
 
     def __init__(self, number: int) -> None:

@@ -38,7 +38,7 @@ def write_tensors(
     """Write a safetensors file, whole or not at all; the same content gives the same bytes.
 
     Args:
-        path: of the file.
+        path: path of the file.
         tensors: by name.
         about: the header.
         kind: the kind of content; names the header.

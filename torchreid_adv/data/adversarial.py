@@ -44,7 +44,7 @@ class Adversarial(ImageDataset):
         self.dataset_dir, manifest = _read("adversarial", folder)
         self.protocol = protocol_of(self.dataset_dir, manifest)
         sides = {s: self._items(manifest.side(s)) for s in SIDES}
-        self.clothes, self.views = (_told(self.dataset_dir, manifest, n) for n in _TOLD)
+        self.clothes, self.views = (_labels_by_path(self.dataset_dir, manifest, n) for n in _TOLD)
         self.names, self.test_only = _names(manifest), not sides["train"]
         super().__init__(**with_training(sides), **kwargs)
 
@@ -75,7 +75,7 @@ class AdversarialTracklets(TrackletDataset):
                 "the data set adversarial"
             )
         sides = {side: self._items(manifest.side(side)) for side in SIDES}
-        self.clothes, self.views = (_told(self.dataset_dir, manifest, n) for n in _TOLD)
+        self.clothes, self.views = (_labels_by_path(self.dataset_dir, manifest, n) for n in _TOLD)
         self.names, self.test_only = _names(manifest), not sides["train"]
         super().__init__(*with_training(sides).values(), **kwargs)
 
@@ -91,10 +91,12 @@ class AdversarialTracklets(TrackletDataset):
         return items
 
 
-def _told(folder: Path, manifest: Manifest, name: str) -> dict[str, Any]:
+def _labels_by_path(folder: Path, manifest: Manifest, name: str) -> dict[str, Any]:
     """Return path -> clothes or view of the images for which the manifest has it."""
     values = ((entry.output, getattr(entry, name)) for entry in manifest.stored)
-    return {str(inside(folder, output)): told for output, told in values if told not in ("", None)}
+    return {
+        str(inside(folder, output)): label for output, label in values if label not in ("", None)
+    }
 
 
 def _names(manifest: Manifest) -> dict[str, tuple[str, ...]]:

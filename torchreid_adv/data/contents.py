@@ -96,7 +96,7 @@ def training_facts(
     """Return what identifies a training set: its name and a hash.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         root: data root.
         contents: hashes the files.
         combineall: also train on query and gallery.

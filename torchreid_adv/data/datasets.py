@@ -188,11 +188,13 @@ def from_torchreid(name: str, root: str | Path, dataset: Any) -> ReIDData:
     }
     make = tracklet_records if video else image_records
     folders = _split_folders(paths)
-    told: dict[str, Any] = {
+    attributes: dict[str, Any] = {
         side: make(dataset, rows, *folders[side]) for side, rows in items.items()
     }
-    told |= {key: getattr(dataset, key) for key in ("protocol", "names") if hasattr(dataset, key)}
-    return ReIDData(name=name, root=Path(root), **told)
+    attributes |= {
+        key: getattr(dataset, key) for key in ("protocol", "names") if hasattr(dataset, key)
+    }
+    return ReIDData(name=name, root=Path(root), **attributes)
 
 
 def _factory(name: str) -> tuple[str, Any]:
@@ -242,7 +244,7 @@ def held_out_sides(
     cameras: dict[int, set[int]] = {}
     for record in data.train:
         cameras.setdefault(record.pid, set()).add(record.camid)
-    seen = sorted(pid for pid, those in cameras.items() if len(those) > 1)
+    seen = sorted(pid for pid, camids in cameras.items() if len(camids) > 1)
     if not seen:
         raise DataError(
             f"no training identity of '{data.name}' is seen by two cameras, so that none can be "

@@ -154,16 +154,16 @@ def check_images(
     Returns:
         image_id -> problem, for all bad images; and the number of pixels of the good ones.
     """
-    mine = [r for number, r in enumerate(records) if not team.connected or team.does(number)]
-    loader = DataLoader(CheckedFiles(mine), batch_size=64, num_workers=workers, collate_fn=list)
+    assigned = [r for number, r in enumerate(records) if not team.connected or team.does(number)]
+    loader = DataLoader(CheckedFiles(assigned), batch_size=64, num_workers=workers, collate_fn=list)
     answers: list[tuple[str, int, Stamp, str]] = []
-    with progress_bar("checking images", total=len(mine)) as bar:
+    with progress_bar("checking images", total=len(assigned)) as bar:
         for part in loader:
             answers += part
             bar.update(len(part))
-    bad = {r.image_id: answer[0] for r, answer in zip(mine, answers, strict=True) if answer[0]}
+    bad = {r.image_id: answer[0] for r, answer in zip(assigned, answers, strict=True) if answer[0]}
     pixels = team.total(np.array([sum(answer[1] for answer in answers)], np.int64))
-    for record, (_, _, stamp, digest) in zip(mine, answers, strict=True):
+    for record, (_, _, stamp, digest) in zip(assigned, answers, strict=True):
         if contents is not None:
             contents.learn(record.path, stamp, digest)
     return dict(sorted(team.shared(bad).items())), int(pixels[0])

@@ -151,8 +151,8 @@ def told_of(dataset: Any, path: str) -> dict[str, Any]:
             names, and to numbers from 0.
         path: the file, or a tracklet's first frame.
     """
-    told = {"clothes": getattr(dataset, "clothes", {}), "view": getattr(dataset, "views", {})}
-    return {name: words[path] for name, words in told.items() if path in words}
+    by_path = {"clothes": getattr(dataset, "clothes", {}), "view": getattr(dataset, "views", {})}
+    return {name: words[path] for name, words in by_path.items() if path in words}
 
 
 def tracklet_records(

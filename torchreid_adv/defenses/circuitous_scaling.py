@@ -60,7 +60,7 @@ class CircuitousScaling(Chain):
         exact: compute with Pillow on 8 bits, see :class:`Chain`.
         randomized: intermediate heights and widths are drawn within this many percent, each
             independently; 0 = none.
-        seed: of the draws.
+        seed: seed of the draws.
         proportional: scale a preset's sizes with ``final``; False = as printed, for any input.
 
     Raises:

@@ -97,7 +97,7 @@ class RandomResizePad(Defense):
         smallest: smallest factor of the size.
         frame: factor of the frame, above every size.
         mirror: probability of a mirrored image.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Raises:
         ConfigError: an option is invalid.

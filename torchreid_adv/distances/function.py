@@ -22,7 +22,7 @@ class FunctionDistance(Distance):
     Args:
         function: a (N, D), b (M, D) -> distances (N, M), differentiable; an entry depends on its
             two rows only.
-        name: of the function, for messages and results.
+        name: name of the function, for messages and results.
         normalize: L2-normalize features before the function gets them.
 
     Example:

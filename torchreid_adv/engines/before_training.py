@@ -35,7 +35,7 @@ def check_testable(name: str, query: Any, gallery: Any) -> None:
     """Refuse a test set in which no query can be scored, by the rules of its evaluation.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         query: loader of the queries.
         gallery: loader of the gallery.
 

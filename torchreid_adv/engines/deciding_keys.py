@@ -134,9 +134,11 @@ def config_facts(cfg: AdvConfig, left_out: Sequence[LeftOut]) -> dict[str, Any]:
     Raises:
         ConfigError: a file that a key names cannot be read.
     """
-    gone = [group for group in left_out if group.where(cfg)]
+    excluded = [group for group in left_out if group.where(cfg)]
     deciding = {
-        key: value for key, value in config.leaves(cfg) if not any(group.has(key) for group in gone)
+        key: value
+        for key, value in config.leaves(cfg)
+        if not any(group.has(key) for group in excluded)
     }
     facts = {key: _value(key, value) for key, value in deciding.items()}
     return {**facts, "files": dict(sorted(_files(deciding)))}
@@ -151,7 +153,7 @@ def _value(key: str, value: Any) -> Any:
 def _files(values: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the files that other values name, alone or after a colon, and the plugins' by module.
 
-    A plugin counts by its name and by what it holds, wherever it is installed.
+    A plugin counts by its name and content, wherever it is installed.
     """
     names = {text for key, value in values.items() if key not in FILES for text in _texts(value)}
     files = {name: name for name in names | {name.partition(":")[2] for name in names}}

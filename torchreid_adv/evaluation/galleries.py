@@ -279,7 +279,7 @@ def single_shot_curve(
         labels: identities and cameras.
         rows: blocks of queries; with their distances to the whole gallery.
         length: number of ranks.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         (length,) the curve, and (Q, 4) the share of a query's galleries with its match among the
@@ -312,7 +312,7 @@ def draw_galleries(
     """Draw one image of each identity, REPEATS times.
 
     Args:
-        generator: of the draws.
+        generator: generator of the draws.
         by_pid: (G,) gallery images sorted by identity.
         counts: (I,) images of each identity.
         identity: position of the query's identity among the I.

@@ -235,11 +235,11 @@ def positive_ranks(
         DataError: the distance to a positive is not finite.
     """
     ranks, counts = [], []
-    mine = [c for number, c in enumerate(columns) if not team.connected or team.does(number)]
+    assigned = [c for number, c in enumerate(columns) if not team.connected or team.does(number)]
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         for queries in rows:
             matches = labels.matches(queries)
-            ranks.append(_ranks(distances, matches, queries, mine, pool, team))
+            ranks.append(_ranks(distances, matches, queries, assigned, pool, team))
             counts.append(np.diff(matches.starts))
     starts = np.cumsum(np.concatenate([[0], *counts]))
     return np.concatenate(ranks), starts.astype(np.int64)
@@ -260,7 +260,7 @@ def _ranks(
     """
     positive_distances = np.zeros(len(matches.rows))
     stored_blocks: list[Part] = []
-    again = []
+    later_spans = []
     for span in columns:
         block = distances(queries, span)
         in_span = _inside(matches.columns, span)
@@ -273,14 +273,14 @@ def _ranks(
         ):
             stored_blocks.append((span, block))
         else:
-            again.append(span)
+            later_spans.append(span)
         del block  # frees its memory for the next block
     positive_distances = team.assembled(positive_distances)
     if not np.isfinite(positive_distances).all():
         raise DataError("a distance to a positive is not finite; normalize the features")
     ranks = _count(stored_blocks, positive_distances, matches, pool)
     stored_blocks.clear()
-    for span in again:
+    for span in later_spans:
         ranks += _count([(span, distances(queries, span))], positive_distances, matches, pool)
     return team.total(ranks)
 

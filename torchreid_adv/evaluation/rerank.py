@@ -227,12 +227,12 @@ class Reranking:
         jaccard = _Jaccard(encodings, len(query))
 
         def block(rows: slice, columns: slice) -> NDArray[Any]:
-            held = original(rows, columns)
-            held /= largest[rows]
-            held *= held
-            held *= self.weight
-            held += jaccard(rows)[:, columns] * (1 - self.weight)
-            return held
+            mixed = original(rows, columns)
+            mixed /= largest[rows]
+            mixed *= mixed
+            mixed *= self.weight
+            mixed += jaccard(rows)[:, columns] * (1 - self.weight)
+            return mixed
 
         return block
 

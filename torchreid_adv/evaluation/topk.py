@@ -64,11 +64,14 @@ def topk(
         matches = labels.matches(queries)
         nearest = [(np.empty(0), np.empty(0, np.int64))] * matches.count
         for span in columns:
-            held = distances(queries, span)
+            block_distances = distances(queries, span)
             in_span = (matches.junk_columns >= span.start) & (matches.junk_columns < span.stop)
-            held[matches.junk_rows[in_span], matches.junk_columns[in_span] - span.start] = np.inf
+            block_distances[
+                matches.junk_rows[in_span], matches.junk_columns[in_span] - span.start
+            ] = np.inf
             nearest = [
-                _merge(best, row, span.start, k) for best, row in zip(nearest, held, strict=True)
+                _merge(best, row, span.start, k)
+                for best, row in zip(nearest, block_distances, strict=True)
             ]
         for row, (values, images) in enumerate(nearest, start=queries.start):
             images = images[np.isfinite(values)]

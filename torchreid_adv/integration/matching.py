@@ -33,7 +33,7 @@ def weights_in(
 
     Args:
         checkpoint: the content of the file.
-        path: of the file, for messages.
+        path: path of the file, for messages.
         key: use only tensors under this name, for example ``ema`` or ``state_dict/teacher``.
 
     Raises:
@@ -139,7 +139,7 @@ def match_weights(
     Args:
         model: the network, bare or in DataParallel.
         state: what :func:`weights_in` returned.
-        path: of the file, for messages.
+        path: path of the file, for messages.
 
     Raises:
         ConfigError: the checkpoint holds the network twice, with different values; or tensors are
@@ -179,7 +179,7 @@ def identities(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) 
     Args:
         model: built for one identity.
         state: what :func:`weights_in` returned.
-        path: of the file, for messages.
+        path: path of the file, for messages.
 
     Raises:
         ConfigError: as in :func:`match_weights`.

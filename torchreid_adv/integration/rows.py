@@ -12,7 +12,7 @@ def check_rows(name: str, train: Any, query: Any, gallery: Any, *, shared: bool 
     """Refuse records of a data set that repeat a file within a side or across sides.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         train: rows of path or paths, identity, camera.
         query: as train.
         gallery: as train.
@@ -31,7 +31,7 @@ def once(name: str, rows: Iterable[Any], side: str) -> None:
     """Refuse rows of one side of a data set that repeat a file or tracklet.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         rows: path or paths, identity and camera, in this order, possibly followed by more.
         side: name of the side, for errors.
 
@@ -73,7 +73,7 @@ def apart(name: str, train: Iterable[Any], test: Iterable[Any]) -> None:
     """Refuse a data set with the same file in training and test.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         train: rows of path or paths, identity...
         test: rows of queries and gallery.
 

@@ -47,8 +47,8 @@ def check_identities(name: str, rows: Sequence[Any], size: int, instances: int) 
     """Refuse a batch of more identities than the training set has; torchreid only asserts it.
 
     Args:
-        name: of the sampler.
-        rows: of the training set, in torchreid's form.
+        name: name of the sampler.
+        rows: rows of the training set, in torchreid's form.
         size: images per batch.
         instances: images per identity in a batch.
 
@@ -74,8 +74,8 @@ def check_equal_shares(name: str, rows: Sequence[Any], size: int, count: int) ->
     """Refuse a batch of more cameras or data sets than there are, or of a size they do not divide.
 
     Args:
-        name: of the sampler; only the two samplers with equal shares are checked.
-        rows: of the training set, in torchreid's form.
+        name: name of the sampler; only the two samplers with equal shares are checked.
+        rows: rows of the training set, in torchreid's form.
         size: images per batch.
         count: ``sampler.num_cams`` or ``sampler.num_datasets``; 0 = all there are.
 

@@ -173,16 +173,16 @@ def extract(
     """
     chunk = max(1, chunk // max([1, *(len(record.clip) for record in records)]))
     groups = chunks(records, chunk)
-    mine = [n for n in range(len(groups)) if not team.connected or team.does(n)]
+    assigned = [n for n in range(len(groups)) if not team.connected or team.does(n)]
     reader = read_groups(
-        [groups[number] for number in mine],
+        [groups[number] for number in assigned],
         transform=model.file_transform(),
         workers=workers,
         description=description,
     )
     rows = {}
     with torch.no_grad(), frozen(model):
-        for number, images in zip(mine, reader, strict=True):
+        for number, images in zip(assigned, reader, strict=True):
             whole = filled(groups[number], chunk)
             features = model.of_files(
                 filled(images, chunk),

@@ -171,6 +171,6 @@ def _tried(model: PixelModel, images: Tensor) -> tuple[Tensor, ConfigError | Non
 def _same(model: PixelModel, images: Tensor, together: Tensor, alone: Tensor) -> bool:
     """Tell whether an image's feature changes with its batch no more than between passes."""
     with torch.no_grad():
-        again = F.normalize(model(images, **any_labels(model, len(images))).float(), dim=1)
-    least = max(_ALONE, 2 * float((again - together).abs().max()))
+        repeated = F.normalize(model(images, **any_labels(model, len(images))).float(), dim=1)
+    least = max(_ALONE, 2 * float((repeated - together).abs().max()))
     return float((together[:1] - alone).abs().max()) <= least

@@ -60,8 +60,8 @@ def read_onnx(path: Path, content: bytes, device: torch.device) -> OnnxNetwork:
     """Open an ONNX file; external weights are read from its folder.
 
     Args:
-        path: of the file.
-        content: of the file.
+        path: path of the file.
+        content: content of the file.
         device: a GPU is used if onnxruntime can.
 
     Raises:

@@ -25,7 +25,7 @@ def external_weights(path: Path, content: bytes) -> dict[str, bytes]:
 
     Args:
         path: path of the ONNX file; only files in and below its folder are read.
-        content: of the ONNX file.
+        content: content of the ONNX file.
 
     Raises:
         ConfigError: it is not an ONNX file, or an external file is elsewhere or missing.

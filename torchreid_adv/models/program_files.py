@@ -29,8 +29,8 @@ def read_torchscript(path: Path, content: bytes, device: torch.device) -> nn.Mod
     """Load a file of ``torch.jit.save``.
 
     Args:
-        path: of the file, for messages.
-        content: of the file.
+        path: path of the file, for messages.
+        content: content of the file.
         device: where to load it.
 
     Raises:
@@ -49,8 +49,8 @@ def read_exported(path: Path, content: bytes, device: torch.device) -> nn.Module
     """Load a file of ``torch.export.save``.
 
     Args:
-        path: of the file, for messages.
-        content: of the file.
+        path: path of the file, for messages.
+        content: content of the file.
         device: where to put its weights.
 
     Raises:

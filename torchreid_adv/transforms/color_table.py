@@ -138,7 +138,7 @@ def write_universal(path: Path, tensors: Mapping[str, Tensor], about: Mapping[st
     """Write a safetensors file, whole or not at all; the same content gives the same bytes.
 
     Args:
-        path: of the file.
+        path: path of the file.
         tensors: ``delta`` (1, 3, H, W), ``color`` (1, 3, R, G, B) or both, pixel units of [0, 1].
         about: ``eps`` in gray levels, ``budget``, and the data and models it was learned with.
     """

@@ -25,8 +25,8 @@ class RandomTransform(ABC, Generic[Drawn]):
         """Draw the change of an image of that size, or None for no change.
 
         Args:
-            height: of the image, pixels.
-            width: of the image, pixels.
+            height: height of the image, pixels.
+            width: width of the image, pixels.
             generator: None = PyTorch's global generator, which torch seeds per worker.
         """
 

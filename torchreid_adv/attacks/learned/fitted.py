@@ -145,7 +145,7 @@ def load_learned(path: str, eps: float, *, key: str) -> tuple[Learned, TensorFil
     """Load a universal perturbation or a generator, and its file's header.
 
     Args:
-        path: of the file.
+        path: path of the file.
         eps: the bound stated in the file, pixel units of [0, 1].
         key: the config key of the bound, for errors.
 

@@ -111,7 +111,7 @@ def save_generator(
     """Write a generator as safetensors with a JSON header.
 
     Args:
-        path: of the file.
+        path: path of the file.
         noise: the learned perturbation.
         about: further header fields: training set, model...
     """

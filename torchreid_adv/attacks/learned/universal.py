@@ -166,7 +166,7 @@ def save_universal(
     """Write a perturbation as safetensors with a JSON header.
 
     Args:
-        path: of the file.
+        path: path of the file.
         perturbation: the learned perturbation.
         about: further header fields: training set, model, space...
     """

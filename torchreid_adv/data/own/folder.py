@@ -78,19 +78,20 @@ def _with_cameras(rows: list[Listed], layout: Layout) -> list[Listed]:
     """
     pattern = _pattern(config.current().adv.data.camera)
     cameras = [pattern.search(os.path.basename(row.path)) for row in rows]
-    told = sum(camera is not None for camera in cameras)
-    if not told:
+    with_camera = sum(camera is not None for camera in cameras)
+    if not with_camera:
         if config.current().adv.data.camera:
             raise ConfigError(
                 f"adv.data.camera '{pattern.pattern}' is in no file name, such as "
                 f"'{os.path.basename(rows[0].path)}'; correct it, or leave it out for no cameras"
             )
         return rows
-    if told < len(rows):
+    if with_camera < len(rows):
         other = next(row for row, camera in zip(rows, cameras, strict=True) if camera is None)
         raise layout.error(
             f"'{other.path}' does not tell its camera by the pattern '{pattern.pattern}', and "
-            f"{told} of {len(rows)} files do; rename it, or give another pattern in adv.data.camera"
+            f"{with_camera} of {len(rows)} files do; rename it, or give another pattern in "
+            "adv.data.camera"
         )
     return [
         Listed(row.path, row.real, row.pid, _word(camera, row, layout), row.split, row.where)

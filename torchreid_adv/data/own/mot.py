@@ -128,8 +128,8 @@ def _read(line: Line, layout: Layout) -> _Seen | None:
     values = [_number(field, line.where, layout) for field in fields]
     frame, person = (_whole(value, line, layout) for value in values[:2])
     # the oldest sequences have coordinates, all -1, instead of class and visibility
-    told = values[6:9]
-    flag, kind, visibility = told + [1.0, -1.0, -1.0][len(told) :]
+    class_fields = values[6:9]
+    flag, kind, visibility = class_fields + [1.0, -1.0, -1.0][len(class_fields) :]
     if not flag or kind not in PEOPLE or 0 <= visibility < config.current().adv.mot.visibility:
         return None
     if person < 0:
@@ -151,7 +151,7 @@ class _Frames:
 
     def __init__(self, place: Path, layout: Layout) -> None:
         self.place, self.layout = place, layout
-        self.folder, self.suffix = _told_by_seqinfo(place, layout)
+        self.folder, self.suffix = _frames_of(place, layout)
 
     def listed(self, sight: _Seen, person: int, split: str) -> Listed:
         """Return a person in a frame as a row.
@@ -172,7 +172,7 @@ class _Frames:
         )  # fmt: skip
 
 
-def _told_by_seqinfo(place: Path, layout: Layout) -> tuple[Path, str]:
+def _frames_of(place: Path, layout: Layout) -> tuple[Path, str]:
     """Return folder and suffix of a sequence's frames."""
     path, parser = place / "seqinfo.ini", configparser.ConfigParser(interpolation=None)
     try:
@@ -180,8 +180,8 @@ def _told_by_seqinfo(place: Path, layout: Layout) -> tuple[Path, str]:
             parser.read_string(path.read_text(encoding="utf-8-sig"))
     except (configparser.Error, UnicodeError, OSError) as error:
         raise layout.error(f"'{path}' cannot be read ({error})") from error
-    told = parser["Sequence"] if parser.has_section("Sequence") else {}
-    folder, suffix = str(told.get("imDir", "img1")), str(told.get("imExt", ".jpg"))
+    section = parser["Sequence"] if parser.has_section("Sequence") else {}
+    folder, suffix = str(section.get("imDir", "img1")), str(section.get("imExt", ".jpg"))
     if "/" in folder or "\\" in folder or folder in ("", "..") or not suffix.startswith("."):
         raise layout.error(f"'{path}' names imDir '{folder}' and imExt '{suffix}'; correct them")
     return place / folder, suffix

@@ -100,10 +100,10 @@ def _check_alike(rows: Sequence[Listed], layout: Layout) -> None:
     """Refuse rows of which only some have a camera, modality or tracklet."""
     first = rows[0]
     for column in ("camid", "modality", "tracklet", "protocol"):
-        told = getattr(first, column) not in ("", None)
+        is_given = getattr(first, column) not in ("", None)
         for row in rows:
-            if (getattr(row, column) not in ("", None)) != told:
-                lacking = first if not told else row
+            if (getattr(row, column) not in ("", None)) != is_given:
+                lacking = first if not is_given else row
                 raise layout.error(
                     f"{lacking.where} has no {column}, and other rows have one; write it in every "
                     "row, or in none"

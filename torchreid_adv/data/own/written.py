@@ -58,7 +58,7 @@ def list_text(manifest: Manifest) -> str | None:
 def _columns(manifest: Manifest) -> list[str]:
     """Return the columns that have content for these images."""
     stored = manifest.stored
-    told = {
+    has_values = {
         "modality": any(entry.modality is not None for entry in stored),
         "tracklet": any(entry.tracklet for entry in stored),
         "frame": any(entry.tracklet for entry in stored),
@@ -66,7 +66,7 @@ def _columns(manifest: Manifest) -> list[str]:
         "clothes": any(entry.clothes for entry in stored),
         "protocol": bool(manifest.header.get("protocol")),
     }
-    return ["path", "pid", "camid", "split", *(name for name, tells in told.items() if tells)]
+    return ["path", "pid", "camid", "split", *(name for name, tells in has_values.items() if tells)]
 
 
 def _rows(manifest: Manifest) -> Iterator[dict[str, Any]]:
