@@ -80,7 +80,8 @@ ATTACK = replace(
         ATTACK_GALLERY.usage,
         examples=(
             "attack osnet_x1_0:model.pth.tar-60 -t market1501 --root reid-data",
-            "attack boxmot:osnet_x0_25_msmt17.pt -t people.csv --attack mifgsm --eps 8 --side query",
+            "attack boxmot:osnet_x0_25_msmt17.pt -t people.csv --attack mifgsm --eps 8 "
+            "--side query",
         ),
     ),
     models=Models(key="adv.attack.models", one=True, needed=True),
@@ -97,8 +98,7 @@ DEMO = replace(
         examples=("demo", "demo --attack sma --side query --out log/second"),
         writes="Below log/quickstart: report.html, results.json and the adversarial images; below "
         "reid-data: the virtual people and the model, which the next run finds.",
-        time="Two to four minutes on one CPU core: 2 min 20 s of processor time, most of it the training; "
-        "the next run takes less than a minute.",
+        time="2 min 20 s of one CPU core, most of it for the training, which is done once.",
     ),
     config_file="configs/quickstart.yaml",
 ).registered()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from torchreid_adv import config
 from torchreid_adv.cli.flags import (
+    ALL_FLAGS,
     ONE_ATTACK,
     SHARD,
     USUAL,
@@ -31,7 +32,7 @@ from torchreid_adv.cli.flags import (
 from torchreid_adv.cli.usage import Usage, keys_text, models_text
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.config.torchreid_keys import default_config, gpu_is_there
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.errors import ConfigError, nearest
 from torchreid_adv.registry import COMMANDS
 
 if TYPE_CHECKING:
@@ -87,6 +88,20 @@ class Command:
     defense: bool = False
     config_file: str = ""
 
+    def _check_front(self, cfg: AdvConfig, words: Sequence[str]) -> None:
+        """Refuse a model in front of a command that takes none.
+
+        Raises:
+            ConfigError: it is so.
+        """
+        first = split_models(cfg, words[:1])[0]
+        known = (*cfg, *(flag.name for flag in self.declared))
+        if self.models is None and first and not nearest(first[0].partition(".")[0], known):
+            raise ConfigError(
+                f"'{self.name}' takes flags, then pairs KEY VALUE, and '{first[0]}' is neither; a "
+                "model is named by model.name and its file by model.load_weights"
+            )
+
     def registered(self) -> Command:
         """Return the command, known by its name from now on."""
         COMMANDS.register(self.name, help=self.help, usage=self.usage)(self)
@@ -118,6 +133,7 @@ class Command:
         return self._merged(self.parse(arguments), arguments)
 
     def _merged(self, chosen: argparse.Namespace, arguments: Sequence[str]) -> AdvConfig:
+        self._check_front(default_config(use_gpu=False), chosen.opts)
         cfg = merged_config(chosen)
         config.note_command(cfg, ["torchreid-adv", self.name, *arguments])
         return cfg
@@ -203,15 +219,18 @@ class Parser(argparse.ArgumentParser):
         """End with exit code 2 and a sentence: a flag that does not exist may be meant as a key."""
         flag = re.search(r"unrecognized arguments: .*?(--?[\w-]+)", message)
         if flag:
-            message = _not_a_flag(flag[1], tuple(self._option_string_actions))
+            known = tuple(self._option_string_actions)
+            message = _not_a_flag(flag[1], known, self.get_default("command"))
         self.exit(ConfigError.exit_code, f"error: {message} ({self.prog} --help lists the flags)\n")
 
 
-def _not_a_flag(flag: str, known: Sequence[str] = ()) -> str:
-    """Return what to write for a flag that does not exist."""
+def _not_a_flag(flag: str, known: Sequence[str] = (), command: Command | None = None) -> str:
+    """Return what to write for a flag that does not exist: a near one, or a key that is read."""
     near = near_flag(flag, known)
     if near:
         return f"there is no flag {flag}{near}"
+    if command is not None and any(flag in (one.name, one.short) for one in ALL_FLAGS):
+        return f"'{command.name}' has no flag {flag}"
     name = flag.strip("-").replace("-", "_").lower()
     keys = [key for key, _ in config.leaves(default_config(use_gpu=False))]
     keys = sorted((key for key in keys if key.rpartition(".")[2] == name), key=_nearness)

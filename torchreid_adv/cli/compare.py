@@ -46,7 +46,7 @@ def compare_command(arguments: list[str]) -> int:
     from torchreid_adv.experiments.compare_runs import compare_runs
 
     table = compare_runs(chosen.runs)
+    written = table.write(Path(chosen.out).expanduser(), "compare") if chosen.out else []
     print(table.console(shutil.get_terminal_size().columns))
-    for path in table.write(Path(chosen.out).expanduser(), "compare") if chosen.out else ():
-        print(f"Table: {path}")
+    print("\n".join(["", *(f"Table: {path}" for path in written)]), end="\n" if written else "")
     return 0

@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.config.own_sets import place_in
 from torchreid_adv.config.tree import coerce
-from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.errors import ConfigError, nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +129,8 @@ STOCK = (SOURCES, TARGETS, TRANSFORMS, ROOT)  # of torchreid's training script
 USUAL = (*STOCK, OUT, DEVICE)  # of every command that takes a config
 ONE_ATTACK = (*USUAL, ATTACK, EPS, SIDE)
 SEVERAL_ATTACKS = (*USUAL, ATTACKS, BOUNDS, SIDE)
+
+ALL_FLAGS = (*SEVERAL_ATTACKS, *ONE_ATTACK, SHARD)
 
 NETWORK = ("model.name", "model.load_weights")
 
@@ -299,6 +301,6 @@ def _is_number(word: str) -> bool:
 
 
 def near_flag(name: str, flags: Sequence[str]) -> str:
-    """Return ``; did you mean --x?`` for a flag that a command does not have, "" where none is near."""
-    hint = suggest(name.strip("-"), [flag.strip("-") for flag in flags if flag.startswith("--")])
-    return hint.replace("'", "").replace("mean ", "mean --") if "did you mean" in hint else ""
+    """Return ``; did you mean --x?`` for a flag that a command does not have, "" where none is."""
+    near = nearest(name.strip("-"), [flag[2:] for flag in flags if flag.startswith("--")])
+    return f"; did you mean --{near}?" if near else ""

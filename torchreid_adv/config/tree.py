@@ -70,9 +70,12 @@ class AdvConfig(CfgNode):
 
     def _near(self, name: str, value: Any, path: str) -> str:
         """Return what is said of a key that is not known: one of ours that lacks its ``adv.``."""
-        below = self.get("adv", {}).get(name) if not path else None
-        if below is not None and isinstance(below, CfgNode) == isinstance(value, dict):
-            return f"; did you mean 'adv.{name}'?"
+        below, key, last, inside = self.get("adv", {}) if not path else None, name, name, value
+        while isinstance(inside, dict) and len(inside) == 1 and isinstance(below, CfgNode):
+            below, (last, inside) = below.get(last), next(iter(inside.items()))
+            key = f"{key}.{last}"
+        if isinstance(below, CfgNode) and last in below:
+            return f"; did you mean 'adv.{key}'?"
         return suggest(name, self, before=path)
 
     def _adopt_node(self, name: str, value: Any, key: str) -> None:

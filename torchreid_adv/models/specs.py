@@ -96,7 +96,7 @@ def check_entries(entries: Sequence[str]) -> None:
         missing = _missing_file(text) if ":" not in text else ""
         if missing:
             raise ConfigError(f"there is no file '{missing}'{near_path(missing)}")
-    for spec in parse_models(entries, trained=None):
+    for text, spec in zip(entries, parse_models(entries, trained=None), strict=True):
         known = [*factory_of_networks(), *LOADERS]
         if same_name(spec.name, known) is None:
             raise unknown("model", spec.name, known)
@@ -104,7 +104,7 @@ def check_entries(entries: Sequence[str]) -> None:
         missing = "" if file.startswith("hf:") else _missing_file(file)
         if missing:
             raise ConfigError(
-                f"the model '{spec.entry}' names the file '{missing}', which is not there"
+                f"the model '{text}' names the file '{missing}', which is not there"
                 f"{near_path(missing)}"
             )
 

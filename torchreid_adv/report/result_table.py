@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,4 @@ def _aligned(lines: list[list[str]], widths: list[int], columns: list[int]) -> l
 
 def _plain(text: str) -> str:
     """Return a text that Markdown shows as it is."""
-    text = printable(text)
-    for sign in ("\\", "|", "<", "*", "_", "[", "`"):
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    return re.sub(r"[\\|<*\[`]|(?<!\w)_|_(?!\w)", r"\\\g<0>", printable(text))
