@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import Command, Ended
-from torchreid_adv.cli.flags import ONE_ATTACK, Models
+from torchreid_adv.cli.flags import ONE_ATTACK, TRAINED, Models
+from torchreid_adv.cli.help_text import Usage
 from torchreid_adv.cli.reads import DATA, DEFENSE, JOB, ONE_NETWORK, RUN, UNIT_FEATURES, VIRTUAL
-from torchreid_adv.cli.usage import Usage
 from torchreid_adv.config import AdvConfig
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ ATTACK = replace(
             "--side query",
         ),
     ),
-    models=Models(key="adv.attack.models", one=True, needed=True),
+    models=Models(key="adv.attack.models", one=True, needed=True, enough=TRAINED),
     defaults=(UNIT_FEATURES, ("data.save_dir", "log/attack")),
 ).registered()
 # virtual people are rendered below reid-data, and the report is written to log/quickstart

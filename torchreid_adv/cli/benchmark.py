@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.cli.usage import Usage, plain_parser
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.registry import COMMANDS
 
 SECTIONS = {  # section -> module of benchmarks/

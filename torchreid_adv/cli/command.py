@@ -29,7 +29,7 @@ from torchreid_adv.cli.flags import (
     split_models,
     split_names,
 )
-from torchreid_adv.cli.usage import Usage, keys_text, models_text
+from torchreid_adv.cli.help_text import Usage, keys_text, models_text
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.config.torchreid_keys import default_config, gpu_is_there
 from torchreid_adv.errors import ConfigError, nearest
@@ -348,7 +348,7 @@ def merged_config(arguments: argparse.Namespace) -> AdvConfig:
         cfg.merge_from_list([key, value])
     cfg.merge_from_list(pairs)
     if arguments.takes is not None:
-        arguments.takes.require(command.name if command else "", cfg)
+        arguments.takes.require(command.usage.examples[0] if command else "", cfg)
     if not cfg.says("use_gpu"):
         cfg.use_gpu = gpu_is_there()  # what cannot be merged is refused before PyTorch is imported
     from torchreid_adv.runs.torchreid_checks import check

@@ -133,6 +133,7 @@ SEVERAL_ATTACKS = (*USUAL, ATTACKS, BOUNDS, SIDE)
 ALL_FLAGS = (*SEVERAL_ATTACKS, *ONE_ATTACK, SHARD)
 
 NETWORK = ("model.name", "model.load_weights")
+TRAINED = ("model.load_weights", "adv.virtual.train_model")  # name a model, or let it be trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,12 +144,14 @@ class Models:
         key: the list that they are.
         one: the command takes one model only.
         needed: a run without a model is refused before anything is imported.
+        enough: other keys that give it one.
         instead: keys that name a model, too, and must not name another one beside them.
     """
 
     key: str
     one: bool = False
     needed: bool = False
+    enough: tuple[str, ...] = ()
     instead: tuple[str, ...] = NETWORK
 
     @property
@@ -180,17 +183,20 @@ class Models:
                     "of them out"
                 )
 
-    def require(self, command: str, cfg: AdvConfig) -> None:
+    def require(self, example: str, cfg: AdvConfig) -> None:
         """Refuse a config in which no model is named, nor one to be trained.
+
+        Args:
+            example: of a command line that names one, without the program's name.
+            cfg: the whole config.
 
         Raises:
             ConfigError: it is so.
         """
-        named = lookup(cfg, self.key) or cfg.model.load_weights or cfg.adv.virtual.train_model
-        if self.needed and not named:
+        if self.needed and not any(lookup(cfg, key) for key in (self.key, *self.enough)):
+            name, what = example.split(" ")[0], "a model" if self.one else "models"
             raise ConfigError(
-                f"'{command}' needs a model, for example: torchreid-adv {command} "
-                "osnet_x1_0:model.pth.tar-60 -t market1501 --root reid-data"
+                f"'{name}' needs {what}, for example: torchreid-adv {example} ({self.key})"
             )
 
 

@@ -1,6 +1,6 @@
 """Which config keys the work of a command reads, put together from what several of them do.
 
-A help text lists these keys. They are patterns, see :func:`torchreid_adv.cli.usage.keys_of`; a test
+A help text lists these keys. They are patterns, see :func:`torchreid_adv.cli.help_text.keys_of`; a test
 runs commands and compares what they read.
 """
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import Command, Ended
 from torchreid_adv.cli.flags import ONE_ATTACK, Models
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.cli.reads import ONE_NETWORK, RUN, UNIT_FEATURES, VIRTUAL
-from torchreid_adv.cli.usage import Usage, plain_parser
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.registry import COMMANDS, TRANSFORMS
 

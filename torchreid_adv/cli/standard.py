@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import Command, Ended
-from torchreid_adv.cli.flags import USUAL, Models
+from torchreid_adv.cli.flags import TRAINED, USUAL, Models
+from torchreid_adv.cli.help_text import Usage
 from torchreid_adv.cli.reads import (
     DATA,
     DEFENSE,
@@ -15,7 +16,6 @@ from torchreid_adv.cli.reads import (
     UNIT_FEATURES,
     VIRTUAL,
 )
-from torchreid_adv.cli.usage import Usage
 from torchreid_adv.config import AdvConfig, command_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ STANDARD = Command(
         further=VIRTUAL,
     ),
     flags=USUAL,
-    models=Models(key="adv.standard.models", needed=True),
+    models=Models(key="adv.standard.models", needed=True, enough=TRAINED),
     defaults=(UNIT_FEATURES, ("data.save_dir", "log/standard")),
     joins=True,
     holds=False,  # each model's folder is held while it is worked in

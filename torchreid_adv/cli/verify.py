@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import make_parser, merged_config
-from torchreid_adv.cli.usage import Usage, plain_parser
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.runs.promises import UNSEEN
