@@ -136,7 +136,10 @@ ATTACK_TRAIN = Command(
         "adversarial_train below --out. 'train' with adv.training.mode offline does the same "
         "first, or finds it there.",
         time="As attack-gallery for each training image that adv.training.ratio chooses.",
-        reads=(*DATA, "data.sources", *ONE_NETWORK, "adv.training.*", *JOB),
+        reads=(
+            *(*DATA, *ONE_NETWORK, *JOB, "adv.training.*", "adv.attack.seed", "adv.attack.space"),
+            *("data.*", "sampler.*", "train.batch_size", "test.batch_size", "test.evaluate"),
+        ),
         further=VIRTUAL,
     ),
     joins=True,

@@ -124,14 +124,14 @@ ROBUST_REPORT = Command(
             "robust-report clean=osnet_x1_0:clean.pth robust=osnet_x1_0:robust.pth -t market1501 "
             "--root reid-data",
             "robust-report clean=osnet_x1_0:clean.pth robust=osnet_x1_0:robust.pth -t people.csv "
-            "--eps 8 adv.training.report ['ifgsm','pgd']",
+            "--attack ifgsm pgd --eps 8",
         ),
         writes="Below --out: robustness.md and robustness.json, and each attack's images.",
         time=_GRID_TIME,
-        reads=(*RUN, "model.name", "adv.transfer.models", "adv.training.report"),
+        reads=(*RUN, "model.name", "adv.transfer.*"),
         further=VIRTUAL,
     ),
-    flags=ONE_ATTACK,
+    flags=SEVERAL_ATTACKS,
     models=Models(key="adv.transfer.models", needed=True),
     defaults=(UNIT_FEATURES, ("data.save_dir", "log/robust_report")),
 ).registered()
