@@ -46,8 +46,9 @@ _WRITES = (
 )
 _TIME = (
     "I-FGSM at eps 5 takes 6 steps. ResNet-50 at 256x128 makes 15 images x steps a second on two "
-    "CPU cores and 2,600 on an NVIDIA H200, so 2.5 and 440 images a second; the gallery of "
-    "Market-1501 takes about two hours on such a CPU, a minute or two on such a GPU."
+    "CPU cores and 2,600 on an NVIDIA H200, so 2.5 and 440 images a second. At these "
+    "rates the 15,913 gallery images of Market-1501 take 1.8 hours and 36 seconds, without reading "
+    "and storing them."
 )
 ATTACK_GALLERY = Command(
     name="attack-gallery",

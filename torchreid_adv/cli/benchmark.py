@@ -28,7 +28,7 @@ DEVICES = ("cpu", "cuda")
 USAGE = Usage(
     examples=("benchmark attack --images 16", "benchmark retrieval --json figures.json"),
     writes="Nothing, or the figures as JSON with --json FILE.",
-    time="Minutes a section on two CPU cores: attack about 10, retrieval about 2.",
+    time="Minutes a section; docs/performance.md has the figures of two machines.",
 )
 
 

@@ -43,7 +43,7 @@ PICTURES = Command(
         ),
         writes="Below --out: report.html with its figures, pictures.json. Grad-CAM needs pip "
         "install 'torchreid_adv[pictures]'.",
-        time="An attack of a few queries on each model: minutes on a CPU. With "
+        time="An attack of a few queries on each model. With "
         "adv.virtual.train_model the models are trained first, once.",
         reads=(*RUN, *ONE_NETWORK, "model.pretrained", "adv.pictures.*"),
         further=VIRTUAL,
@@ -57,7 +57,7 @@ PICTURES = Command(
 SHEET = Usage(
     examples=("contact-sheet", "contact-sheet grayscale channel_fusion --draws 4 --out two.png"),
     writes="One PNG, transforms.png or --out.",
-    time="Some seconds a transform.",
+    time="Two transforms took 5 s of one CPU core, most of it to import PyTorch.",
 )
 
 
