@@ -133,7 +133,7 @@ class Command:
         if self.check is not None:
             self.check(cfg)
         if chosen.dry_run:
-            return print_config(cfg, self.models, everything=chosen.all)
+            return print_config(cfg, chosen.models, everything=chosen.all)
         self._refuse(cfg)
         with self._ready(cfg) as team:
             ended = self.work(cfg, team)

@@ -133,24 +133,23 @@ def check_dry(arguments: argparse.Namespace) -> None:
         raise ConfigError("--all belongs to --dry-run, which prints the config; add --dry-run")
 
 
-def print_config(cfg: AdvConfig, models: Models | None = None, *, everything: bool = False) -> int:
+def print_config(cfg: AdvConfig, models: Sequence[str] = (), *, everything: bool = False) -> int:
     """Check a config and print it as a config file; return the exit code 0.
 
     Args:
         cfg: the whole config.
-        models: where it names models, which are checked as far as their names go.
+        models: that were typed, whose names and files are checked.
         everything: print every key, and not only what differs from the defaults.
 
     Raises:
-        ConfigError: an unknown name or a wrong value.
+        ConfigError: an unknown name, a wrong value, or a model's file that is not there.
     """
     from torchreid_adv.models.specs import check_entries
     from torchreid_adv.runs.torchreid_checks import check_names
 
     config.setup(cfg)
     check_names(cfg)
-    if models is not None:
-        check_entries(config.lookup(cfg, models.key))
+    check_entries(models)
     default = default_config(use_gpu=gpu_is_there())
     print(config.as_file(cfg, None if everything else default))
     return 0
