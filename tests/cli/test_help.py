@@ -3,6 +3,8 @@
 import contextlib
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -168,3 +170,17 @@ def test_a_command_reads_the_keys_that_its_help_lists(name, place, monkeypatch):
     assert " ".join(sorted(read - declared)) == ""
     assert "data.save_dir" in read  # what is recorded is what is read
     assert len(read) > 5
+
+
+def test_no_help_text_imports_torch():
+    script = (
+        "import contextlib, sys; from torchreid_adv import cli\n"
+        "from torchreid_adv.registry import COMMANDS\n"
+        "for name in COMMANDS:\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        "        cli.main([name, '--help'])\n"
+        "assert not {'torch', 'torchreid', 'torchvision', 'numpy'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("usage: torchreid-adv ") == len(COMMANDS)
