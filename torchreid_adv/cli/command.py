@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,23 @@ if TYPE_CHECKING:
     from torchreid_adv.core.processes import Team
 
 __all__ = ["Command", "Ended", "make_parser", "merged_config", "pairs_of", "print_config"]
+
+
+_TYPED: ContextVar[str] = ContextVar("typed", default="")
+
+
+def typed() -> str:
+    """Return the command line whose work is done now, "" outside of one."""
+    return _TYPED.get()
+
+
+@contextlib.contextmanager
+def _typed(words: Sequence[str]) -> Iterator[None]:
+    token = _TYPED.set(shlex.join(words))
+    try:
+        yield
+    finally:
+        _TYPED.reset(token)
 
 
 @dataclass(frozen=True)
@@ -113,12 +132,7 @@ class Command:
         Raises:
             ConfigError: a flag, key, name or model that cannot be used.
         """
-        return self._merged(self.parse(arguments), arguments)
-
-    def _merged(self, chosen: argparse.Namespace, arguments: Sequence[str]) -> AdvConfig:
-        cfg = merged_config(chosen)
-        config.note_command(cfg, ["torchreid-adv", self.name, *arguments])
-        return cfg
+        return merged_config(self.parse(arguments))
 
     def __call__(self, arguments: Sequence[str]) -> int:
         """Run the command.
@@ -129,13 +143,13 @@ class Command:
         """
         chosen = self.parse(arguments)
         check_dry(chosen)
-        cfg = self._merged(chosen, arguments)
+        cfg = merged_config(chosen)
         if self.check is not None:
             self.check(cfg)
         if chosen.dry_run:
             return print_config(cfg, chosen.models, everything=chosen.all)
         self._refuse(cfg)
-        with self._ready(cfg) as team:
+        with self._ready(cfg) as team, _typed(["torchreid-adv", self.name, *arguments]):
             ended = self.work(cfg, team)
             if ended.words:
                 print(ended.words)

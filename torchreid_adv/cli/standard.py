@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torchreid_adv.cli.command import Command, Ended
+from torchreid_adv.cli.command import Command, Ended, typed
 from torchreid_adv.cli.flags import TRAINED, USUAL, Models
 from torchreid_adv.cli.help_text import Usage
 from torchreid_adv.cli.reads import (
@@ -16,7 +16,7 @@ from torchreid_adv.cli.reads import (
     UNIT_FEATURES,
     VIRTUAL,
 )
-from torchreid_adv.config import AdvConfig, command_of
+from torchreid_adv.config import AdvConfig
 
 if TYPE_CHECKING:
     from torchreid_adv.core.processes import Team
@@ -28,7 +28,7 @@ def _standard(cfg: AdvConfig, team: Team) -> Ended:
     from torchreid_adv.standard.page import PAGE as PAGE_FILE
 
     lines = []
-    for path in standard(cfg, command_of(cfg), team):
+    for path in standard(cfg, typed(), team):
         lines.append(f"Result: {path}")
         if cfg.adv.report.page:
             lines.append(f"Report: {path.with_name(PAGE_FILE)}")
