@@ -13,6 +13,7 @@ from scripts.tiny_model import TinyClassifier
 
 from torchreid_adv import cli, config
 from torchreid_adv.cli.command import Command, Ended, typed
+from torchreid_adv.cli.flags import is_key
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.config.yaml_files import described
 from torchreid_adv.registry import COMMANDS
@@ -101,6 +102,21 @@ def test_the_short_attack_is_the_long_one_in_full():
     assert short["adv"]["attack"].pop("models") == [A]
     assert long["adv"]["attack"].pop("models") == []
     assert short == long
+
+
+@pytest.mark.parametrize(
+    ("word", "key"),
+    [
+        ("osnet_x1_0:model.pth.tar-60", False), ("model.pth.tar-60", False), ("a.pth", False),
+        ("train=osnet_x1_0:w.pth", False), ("m=timm@256x128@resize=cv2:NAME:w.pth", False),
+        ("python@64x32:nets.mine:build(depth=50)", False), ("hf:ORG/NAME@HASH/w.pth", False),
+        ("model.load_weights", True), ("adv.attack.eps=8", True), ("use_gpu=False", True),
+        ("adv.attack.epss", True), ("model.nmae", True), ("attack.eps", True),
+        ("adv.zoo={a: {}}", True), ("train={lr: 1}", True), ("video", False),
+    ],
+)  # fmt: skip
+def test_a_model_is_told_from_a_key(word, key):
+    assert is_key(default_config(use_gpu=False), word) is key
 
 
 def timeless(results):

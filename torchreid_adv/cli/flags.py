@@ -264,11 +264,11 @@ _SUFFIXES = {"pth", "pt", "pt2", "ckpt", "tar", "onnx", "safetensors", "bin", "p
 
 def is_key(cfg: AdvConfig, word: str) -> bool:
     """Tell a config key, alone or as ``KEY=VALUE``, from a model or its file."""
-    name = word.partition("=")[0]
+    name, _, value = word.partition("=")
     top, dot, _ = name.partition(".")
     found = lookup(cfg, name, _ABSENT)
     if found is not _ABSENT:
-        return not isinstance(found, CfgNode) or "=" in word
+        return not isinstance(found, CfgNode) or value.startswith("{")  # 'train=x:w' is a model
     if dot and lookup(cfg.adv, name, _ABSENT) is not _ABSENT:
         return True  # without its "adv.", which the error then says
     file = {part.partition("-")[0] for part in word.lower().split(".")[1:]} & _SUFFIXES
