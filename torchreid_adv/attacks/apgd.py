@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial, GradientAttack
 from torchreid_adv.attacks.loop.steps import Project, StepRule
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
@@ -141,6 +142,7 @@ class PullToNearest:
         """Return what a report says of the attack."""
         return {**self.attack.describe(), "target": f"wrong identity number {self.place + 1}"}
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:

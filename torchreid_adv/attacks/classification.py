@@ -15,6 +15,7 @@ from torchreid_adv.attacks.fgsm import PAPER, iteration_rule, sign_attack
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import from_levels, to_levels
 from torchreid_adv.distances import Distance
@@ -136,6 +137,7 @@ class ClassificationAttack:
             "reference": "the classifier's own answer",
         }
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:

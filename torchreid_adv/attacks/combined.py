@@ -13,6 +13,7 @@ from torchreid_adv.attacks.loop.gradient_attack import Adversarial, Attack
 from torchreid_adv.attacks.loop.objectives import Losses
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import quantize
 from torchreid_adv.defenses.base import other_draws
@@ -54,6 +55,7 @@ class BestOf:
             "attacks": [{"name": one.name, **one.describe()} for one in self.attacks],
         }
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:
@@ -105,6 +107,7 @@ class Transferred:
         """Return what a report says of the attack."""
         return {**self.attack.describe(), "made_on": "surrogates"}
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:

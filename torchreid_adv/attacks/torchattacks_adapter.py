@@ -17,6 +17,7 @@ from torchreid_adv.attacks.loop.gradient_attack import Adversarial
 from torchreid_adv.attacks.loop.objectives import Losses, MetricDistance
 from torchreid_adv.attacks.loop.randomness import PerImageDraws, same_size, seeded
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.attacks.torchattacks_methods import FIXED, TwoLogits, method
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import to_levels
@@ -84,6 +85,7 @@ class TorchattacksAttack:
             "options": self.options,
         }
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from torchreid_adv import config
 from torchreid_adv.attacks import Attack, configured_attack
 from torchreid_adv.attacks.build import check_gradient
@@ -17,6 +19,7 @@ from torchreid_adv.core.files import sweep, write_text
 from torchreid_adv.core.lock import working_in
 from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.core.processes import ALONE, Team, joined
+from torchreid_adv.core.provenance import FIELD, provenance
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import PARTIAL, DataError
@@ -25,6 +28,7 @@ from torchreid_adv.evaluation.of_models import protocol_of
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.cuda import on_configured_threads
+from torchreid_adv.models.features import device_of
 from torchreid_adv.models.loading import scorable
 from torchreid_adv.runs.attack_run import AttackJob
 from torchreid_adv.runs.defended_run import ADAPTIVE, configured_test
@@ -60,10 +64,12 @@ def finish(
     targets: Sequence[TargetReport],
     team: Team = ALONE,
     *,
+    device: torch.device | None = None,
     page: bool = True,
 ) -> Outcome:
     """Write results.json and, with ``page``, the report, once."""
-    results = {"schema": SCHEMA, "version": __version__, **results}
+    origin = {FIELD: provenance(device).facts()}
+    results = {"schema": SCHEMA, "version": __version__, **origin, **results}
     results["targets"] = {target.name: target.results for target in targets}
     left_out = any(target.results["images"]["left_out"] for target in targets)
     wanted = out / ("report.html" if page else "results.json")
@@ -138,7 +144,8 @@ def attack_targets(
         if len(reports) < len(done):
             return None
         results = {"config": config.plain(cfg), "model": facts}
-        return finish(out, results, reports, team, page=cfg.adv.report.page)
+        device, page = device_of(model), cfg.adv.report.page
+        return finish(out, results, reports, team, device=device, page=page)
 
 
 def identity_of(
@@ -208,7 +215,8 @@ def attack_dataset(
     with joined() as team, working_in(folder, team):
         done = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)
         assert done is not None  # only a shard has nothing to return
-        finish(folder, {"config": {}, "model": facts}, [done[0]], team)
+        results = {"config": {}, "model": facts}
+        finish(folder, results, [done[0]], team, device=device_of(model))
     return done[1].data(data)
 
 

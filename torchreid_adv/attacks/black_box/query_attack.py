@@ -16,6 +16,7 @@ from torchreid_adv.attacks.loop.objectives import Losses, Objective
 from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.errors import ConfigError
@@ -132,6 +133,7 @@ class QueryAttack:
             **self.objective.describe(),
         }
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Queried:

@@ -15,6 +15,7 @@ from torchreid_adv.attacks.learned.universal import UniversalPerturbation, load_
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial
 from torchreid_adv.attacks.loop.randomness import same_size
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.core.tensor_file import TensorFile, holds
@@ -85,6 +86,7 @@ class Fitted(Generic[T]):
             **learned,
         }
 
+    @takes_tensors
     @torch.no_grad()
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
