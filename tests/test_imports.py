@@ -28,6 +28,7 @@ STAGES = [
     {"runs"},
     {"standard", "engines"},
     {"experiments"},
+    {"python"},
     {"benchmarks"},  # the file that says where they are: beside the package
     {"testing", "cli"},
     {"moved"},

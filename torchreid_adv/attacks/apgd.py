@@ -14,6 +14,7 @@ from torchreid_adv.attacks.loop.steps import Project, StepRule
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
@@ -123,7 +124,7 @@ class AutoStep(StepRule):
         state["before"] = here
 
 
-class PullToNearest:
+class PullToNearest(Described):
     """A targeted attack whose target is the wrong identity that is so-and-so near, of each image.
 
     Args:

@@ -17,6 +17,7 @@ from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import from_levels, to_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
@@ -112,7 +113,7 @@ class IdentityLogits(Objective):
         return batch.pids.to(batch.images.device)
 
 
-class ClassificationAttack:
+class ClassificationAttack(Described):
     """I-FGSM on the identity logits of a network that has a classifier on its features.
 
     Args:

@@ -15,6 +15,7 @@ from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import quantize
 from torchreid_adv.defenses.base import other_draws
 from torchreid_adv.defenses.defended import eot_samples
@@ -23,7 +24,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
 
 
-class BestOf:
+class BestOf(Described):
     """Runs several attacks and keeps of each image what ranks worst, the clean image included.
 
     Images are judged as they will be stored, rounded to whole levels. Behind a random defense the
@@ -88,7 +89,7 @@ class BestOf:
         return judge
 
 
-class Transferred:
+class Transferred(Described):
     """Runs an attack on a surrogate, whatever model and references it is called with.
 
     Args:

@@ -20,13 +20,14 @@ from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.attacks.torchattacks_methods import FIXED, TwoLogits, method
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.models.prepare import prepared
 
 
-class TorchattacksAttack:
+class TorchattacksAttack(Described):
     """A class of torchattacks on the mean distance to each image's references.
 
     Each image is attacked at its own size, and with random numbers of its own, so that a batch is

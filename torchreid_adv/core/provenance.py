@@ -54,7 +54,7 @@ def provenance(device: torch.device | str | None = None) -> Provenance:
         device: that computed; None = a GPU if PyTorch finds one.
     """
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return Provenance(_CALL.get() or _typed(), now, _name_of(device), versions())
+    return Provenance(call(), now, _name_of(device), versions())
 
 
 def without(content: dict[str, Any]) -> dict[str, Any]:
@@ -70,6 +70,11 @@ def called(text: str) -> Iterator[None]:
         yield
     finally:
         _CALL.reset(token)
+
+
+def call() -> str:
+    """Return the command line or the call that results come from now."""
+    return _CALL.get() or _typed()
 
 
 def versions() -> dict[str, str]:

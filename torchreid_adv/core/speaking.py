@@ -24,20 +24,27 @@ def speaking(*, quiet: bool = False, progress: Listener | None = None) -> Iterat
         quiet: no prints and no bars; warnings are still logged, and errors raised.
         progress: called as ``progress(description, done, total)``.
     """
-    kept = [(_QUIET, _QUIET.set(_QUIET.get() or quiet))]
-    kept.append((_LISTENER, _LISTENER.set(progress or _LISTENER.get())))
+    was_quiet = _QUIET.set(_QUIET.get() or quiet)
+    before = _LISTENER.set(progress or _LISTENER.get())
     try:
         with _silence() if quiet else contextlib.nullcontext():
             yield
     finally:
-        for variable, token in kept:
-            variable.reset(token)
+        _LISTENER.reset(before)
+        _QUIET.reset(was_quiet)
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         yield
+
+
+def tell(description: str, done: int, total: int) -> None:
+    """Tell the caller's callback, if there is one, of work that has no bar."""
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener(description, done, total)
 
 
 class _Bar(tqdm):

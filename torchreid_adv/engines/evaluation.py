@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.speaking import tell
 from torchreid_adv.defenses.torchreid_transform import defend_tests
 from torchreid_adv.distances import FittedDistance
 from torchreid_adv.engines.before_training import check_batches, check_testable, clothes_in
@@ -85,6 +86,11 @@ class EvaluationMixin(Base):
         if getattr(super()._evaluate, "__func__", None) is stock:
             for name, loaders in self.test_loader.items():
                 check_testable(name, loaders["query"], loaders["gallery"])
+
+    def train(self, *args: Any, **keywords: Any) -> None:
+        """Train for an epoch, and tell a caller's callback."""
+        super().train(*args, **keywords)
+        tell("training", self.epoch + 1, self.max_epoch)
 
     def test(self, *args: Any, save_dir: str = "", **keywords: Any) -> float:
         """Save what was trained so far, so that no failing test loses it, then evaluate."""

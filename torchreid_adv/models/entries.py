@@ -141,6 +141,11 @@ def three(numbers: Sequence[float]) -> tuple[float, ...]:
     return (*numbers, *numbers, *numbers)[:3]
 
 
+def text_of(entry: Entry) -> str:
+    """Return an entry as it is written, without its label."""
+    return f"{written(entry.name, entry)}{f':{entry.source}' if entry.source else ''}"
+
+
 def written(name: str, entry: Entry) -> str:
     """Return a name with the options of an entry, as :func:`parse_entry` reads them."""
     parts = [name]

@@ -17,7 +17,7 @@ from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.matching import identities, spelled, weights_in
 from torchreid_adv.integration.models import check_size
 from torchreid_adv.models.base import ImageModel
-from torchreid_adv.models.entries import Entry, parse_entry
+from torchreid_adv.models.entries import Entry, parse_entry, text_of
 from torchreid_adv.models.foreign import OneByOne, try_model
 from torchreid_adv.models.guessing import guessed
 from torchreid_adv.models.hub import local_file
@@ -141,6 +141,7 @@ def load_entry(
     if entry.options.get("batch") == "1":
         model.network = OneByOne(model.network)
     model = model.to(device).eval()
+    model.entry = text_of(entry)
     try_model(model, f"'{entry.source or entry.name}'", device)
     return model
 
@@ -161,7 +162,9 @@ def _of_torchreid(
     state = weights_in(read_checkpoint(path), path, key=key)
     with torch.random.fork_rng(devices=[]):
         network = _loaded(entry.name, path, state)
-    return _kind(network)(network, **settings).to(device).eval()
+    model = _kind(network)(network, **settings).to(device).eval()
+    model.entry = text_of(entry)
+    return model
 
 
 def _kind(network: nn.Module) -> type[PixelModel]:

@@ -86,7 +86,7 @@ def finish(
     return outcome
 
 
-_RULES = ("protocol", "ap_rule", "max_rank", "rerank", "neighbors", "block")
+RULES = ("protocol", "ap_rule", "max_rank", "rerank", "neighbors", "block")
 
 
 def attack_gallery(
@@ -181,7 +181,7 @@ def attack_dataset(
     *,
     side: str = "gallery",
     out: str | Path = "run",
-    distance: Distance | None = None,
+    distance: Distance | str | None = None,
     **settings: Any,
 ) -> ReIDData:
     """Attack one side of a data set and return its adversarial version.
@@ -207,7 +207,7 @@ def attack_dataset(
     """
     model = scorable(model)
     distance = distance or build_distance("euclidean", normalize=True)
-    rules = {name: settings.pop(name) for name in _RULES if name in settings}
+    rules = {name: settings.pop(name) for name in RULES if name in settings}
     protocol = protocol_of(distance, data, **rules)
     job, folder = AttackJob(attack, protocol, side, **settings), Path(out)
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}

@@ -31,7 +31,7 @@ from torchreid_adv.runs.attack_dataset import configured_job, kept_run
 from torchreid_adv.runs.attack_run import AttackJob
 from torchreid_adv.runs.folder import machinery, to_fit
 from torchreid_adv.runs.grid_attack import Crossing, crossings, kind_of, labeled
-from torchreid_adv.runs.inputs import configured_dataset, ensemble_of, load_spec
+from torchreid_adv.runs.inputs import NOTHING, Given, ensemble_of
 
 BOUNDS = [1.0, 2.0, 4.0, 8.0, 16.0]
 
@@ -46,6 +46,7 @@ def transfer(
     wanted: Callable[[str, str], bool] = lambda attacked, tested: True,
     *,
     behind: Defense | None = None,
+    given: Given = NOTHING,
 ) -> list[Cell]:
     """Attack what is not attacked yet, test what is not tested yet, and return all cells.
 
@@ -54,10 +55,11 @@ def transfer(
         wanted: told the labels of what is attacked (joined by ``+``) and tested, says whether the
             cell is computed.
         behind: a defense that the tested models are put behind, and the attacks know nothing of.
+        given: models and data sets that are loaded already.
     """
     paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
     specs, tested = _models(cfg)
-    out, table = Path(cfg.data.save_dir), Table(cfg, behind)
+    out, table = Path(cfg.data.save_dir), Table(cfg, behind, given)
     crossed = list(crossings(cfg, specs))
     table.check_gradients(crossed, out)
     targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
@@ -102,13 +104,16 @@ class Table:
     Args:
         cfg: as for :func:`transfer`.
         behind: the same.
+        given: the same.
     """
 
-    def __init__(self, cfg: AdvConfig, behind: Defense | None = None) -> None:
+    def __init__(
+        self, cfg: AdvConfig, behind: Defense | None = None, given: Given = NOTHING
+    ) -> None:
         self.cfg = cfg
         self.behind = behind
-        self.data = functools.cache(functools.partial(configured_dataset, cfg))
-        self.model = functools.cache(functools.partial(load_spec, cfg))
+        self.data = functools.cache(functools.partial(given.dataset, cfg))
+        self.model = functools.cache(functools.partial(given.model, cfg))
         self.clean = functools.cache(self._clean)
         self._facts = functools.cache(lambda specs: facts_of(self._plain(specs)))
         self.tested_facts = functools.cache(lambda specs: facts_of(self._of(specs)))

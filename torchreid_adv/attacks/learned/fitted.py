@@ -17,6 +17,7 @@ from torchreid_adv.attacks.loop.randomness import same_size
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.core.tensor_file import TensorFile, holds
 from torchreid_adv.distances import Distance
@@ -36,7 +37,7 @@ T = TypeVar("T", bound=Learned)
 _SAID = ("trained_on", "virtual", "learning", "model")  # of the header, in a report
 
 
-class Fitted(Generic[T]):
+class Fitted(Generic[T], Described):
     """A universal perturbation or a generator, applied to images of any size.
 
     The losses it gives back are how far an image's feature went from its clean one.

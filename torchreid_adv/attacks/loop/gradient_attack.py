@@ -19,6 +19,7 @@ from torchreid_adv.attacks.loop.steps import StepRule
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.tensors import Labels, takes_tensors
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.defenses.defended import eot_samples
 from torchreid_adv.errors import ConfigError
@@ -95,7 +96,7 @@ class Attack(Protocol):
         ...
 
 
-class GradientAttack:
+class GradientAttack(Described):
     """Follow the gradient of an objective for some steps within the bounds of a perturbation.
 
     Args:
