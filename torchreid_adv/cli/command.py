@@ -1,8 +1,9 @@
 """What a command is: flags and config come in, work is done, its last words are printed.
 
-Flags and keys are those of torchreid's training script, so that config files work in both. The
-modules of this room import what works inside their functions, because a help text and the sentence
-on a wrong flag need none of it, and PyTorch takes seconds to import.
+Flags and keys are those of torchreid's training script, so that config files work in both, and
+short forms of the usual keys. The modules of this room import what works inside their functions,
+because a help text and the sentence on a wrong flag need none of it, and PyTorch takes seconds to
+import.
 """
 
 from __future__ import annotations
@@ -12,15 +13,26 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
-
-from yacs.config import CfgNode
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from torchreid_adv import config
+from torchreid_adv.cli.flags import (
+    ALL_FLAGS,
+    ONE_ATTACK,
+    SHARD,
+    USUAL,
+    Flag,
+    Models,
+    check_once,
+    given_by,
+    near_flag,
+    split_models,
+    split_names,
+)
+from torchreid_adv.cli.usage import Usage, keys_text, models_text
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.config.own_sets import place_in
 from torchreid_adv.config.torchreid_keys import default_config, gpu_is_there
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.errors import ConfigError, nearest
 from torchreid_adv.registry import COMMANDS
 
 if TYPE_CHECKING:
@@ -32,11 +44,11 @@ class Ended:
     """How a command ended.
 
     Args:
-        words: printed last.
+        words: printed last; "" = nothing.
         code: its exit code.
     """
 
-    words: str
+    words: str = ""
     code: int = 0
 
 
@@ -49,6 +61,10 @@ class Command:
         help: its line in the list of commands.
         about: what it does, the first sentence of its own help.
         work: does it, inside :func:`ready`.
+        usage: examples, and what its help says besides the flags.
+        flags: that it takes, each for a config key.
+        models: that it takes in front of its flags; None = none.
+        defaults: keys and their values where neither a file nor the arguments set them.
         check: refuses a config before anything is read or printed.
         joins: several processes, started by torchrun, share the work.
         shards: ``adv.job.shard`` cuts the work.
@@ -61,6 +77,10 @@ class Command:
     help: str
     about: str
     work: Callable[[AdvConfig, Team], Ended]
+    usage: Usage
+    flags: tuple[Flag, ...] = USUAL
+    models: Models | None = None
+    defaults: tuple[tuple[str, str], ...] = ()
     check: Callable[[AdvConfig], None] | None = None
     joins: bool = False
     shards: bool = False
@@ -68,10 +88,55 @@ class Command:
     defense: bool = False
     config_file: str = ""
 
+    def _check_front(self, cfg: AdvConfig, words: Sequence[str]) -> None:
+        """Refuse a model in front of a command that takes none.
+
+        Raises:
+            ConfigError: it is so.
+        """
+        first = split_models(cfg, words[:1])[0]
+        known = (*cfg, *(flag.name for flag in self.declared))
+        if self.models is None and first and not nearest(first[0].partition(".")[0], known):
+            raise ConfigError(
+                f"'{self.name}' takes flags, then pairs KEY VALUE, and '{first[0]}' is neither; a "
+                "model is named by model.name and its file by model.load_weights"
+            )
+
     def registered(self) -> Command:
         """Return the command, known by its name from now on."""
-        COMMANDS.register(self.name, help=self.help)(self)
+        COMMANDS.register(self.name, help=self.help, usage=self.usage)(self)
         return self
+
+    @property
+    def declared(self) -> tuple[Flag, ...]:
+        """All its flags that stand for a key."""
+        return (*self.flags, *([SHARD] if self.shards else []))
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Return what is typed; an unknown flag ends the process with exit code 2."""
+        parser = make_parser(
+            f"torchreid-adv {self.name}",
+            self.usage.opening(self.about),
+            flags=self.declared,
+            models=self.models,
+            epilog=self.usage.closing() + keys_text(self.usage, self.defaults),
+        )
+        parser.set_defaults(config_file=self.config_file, command=self)
+        return parser.parse_args(arguments)
+
+    def configured(self, arguments: Sequence[str]) -> AdvConfig:
+        """Return the config that arguments describe.
+
+        Raises:
+            ConfigError: a flag, key, name or model that cannot be used.
+        """
+        return self._merged(self.parse(arguments), arguments)
+
+    def _merged(self, chosen: argparse.Namespace, arguments: Sequence[str]) -> AdvConfig:
+        self._check_front(default_config(use_gpu=False), chosen.opts)
+        cfg = merged_config(chosen)
+        config.note_command(cfg, ["torchreid-adv", self.name, *arguments])
+        return cfg
 
     def __call__(self, arguments: Sequence[str]) -> int:
         """Run the command.
@@ -80,24 +145,18 @@ class Command:
             ConfigError: a flag, key or name that cannot be used.
             DataError: a data set or an image that cannot be used.
         """
-        parser = make_parser(f"torchreid-adv {self.name}", self.about)
-        parser.set_defaults(config_file=self.config_file, shard="")
-        if self.shards:
-            parser.add_argument(
-                "--shard", default="", metavar="I/N", help="the same as adv.job.shard"
-            )
-        chosen = parser.parse_args(arguments)
-        cfg = merged_config(chosen)
-        if chosen.shard:
-            cfg.adv.job.shard = chosen.shard
+        chosen = self.parse(arguments)
+        check_dry(chosen)
+        cfg = self._merged(chosen, arguments)
         if self.check is not None:
             self.check(cfg)
         if chosen.dry_run:
-            return print_config(cfg)
+            return print_config(cfg, self.models, everything=chosen.all)
         self._refuse(cfg)
         with self._ready(cfg) as team:
             ended = self.work(cfg, team)
-            print(ended.words)
+            if ended.words:
+                print(ended.words)
         return ended.code
 
     def _refuse(self, cfg: AdvConfig) -> None:
@@ -120,30 +179,58 @@ class Command:
         from torchreid_adv.core.lock import working_in
         from torchreid_adv.core.processes import ALONE, joined
         from torchreid_adv.integration.console import only_leader_speaks
+        from torchreid_adv.models.specs import check_entries
         from torchreid_adv.runs.torchreid_checks import ready
 
         with contextlib.ExitStack() as stack:
             team = stack.enter_context(joined(cfg.adv.job.shard)) if self.joins else ALONE
             stack.enter_context(only_leader_speaks(team))
             stack.enter_context(ready(cfg))
+            if self.models is not None:
+                check_entries(config.lookup(cfg, self.models.key))
             if self.holds:
                 stack.enter_context(working_in(cfg.data.save_dir))
             yield team
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors say how config keys are written."""
+    """A parser of models, flags and ``KEY VALUE`` pairs, whose errors say how keys are written."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return what is typed: models may stand before, between and behind the flags."""
+        words, models = [*map(str, args or ())], []
+        found = namespace or argparse.Namespace()
+        takes, tree = self.get_default("takes"), default_config(use_gpu=False)
+        while True:
+            if takes is not None:
+                more, words = split_models(tree, words)
+                models += more
+            flags_next = bool(words) and words[0].startswith("-")
+            super().parse_args(words if flags_next else [], found)
+            if not flags_next:
+                break
+            words = list(found.opts)
+            if takes is None:
+                break
+        found.opts, found.models = words, models
+        return found
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2 and a sentence: a flag that does not exist may be meant as a key."""
         flag = re.search(r"unrecognized arguments: .*?(--?[\w-]+)", message)
         if flag:
-            message = _not_a_flag(flag[1])
+            known = tuple(self._option_string_actions)
+            message = _not_a_flag(flag[1], known, self.get_default("command"))
         self.exit(ConfigError.exit_code, f"error: {message} ({self.prog} --help lists the flags)\n")
 
 
-def _not_a_flag(flag: str) -> str:
-    """Return what to write for a flag that does not exist."""
+def _not_a_flag(flag: str, known: Sequence[str] = (), command: Command | None = None) -> str:
+    """Return what to write for a flag that does not exist: a near one, or a key that is read."""
+    near = near_flag(flag, known)
+    if near:
+        return f"there is no flag {flag}{near}"
+    if command is not None and any(flag in (one.name, one.short) for one in ALL_FLAGS):
+        return f"'{command.name}' has no flag {flag}"
     name = flag.strip("-").replace("-", "_").lower()
     keys = [key for key, _ in config.leaves(default_config(use_gpu=False))]
     keys = sorted((key for key in keys if key.rpartition(".")[2] == name), key=_nearness)
@@ -160,57 +247,108 @@ def _nearness(key: str) -> tuple[bool, int, str]:
     return not key.startswith("adv.attack."), key.count("."), key
 
 
-def make_parser(prog: str, description: str = "") -> argparse.ArgumentParser:
-    """Return a parser of torchreid's flags, then ``KEY VALUE`` pairs."""
-    parser = Parser(prog=prog, description=description, allow_abbrev=False)
-    parser.add_argument("--config-file", default="", metavar="YAML", help="config file")
-    parser.add_argument("-s", "--sources", nargs="+", metavar="NAME", help="training data sets")
-    parser.add_argument("-t", "--targets", nargs="+", metavar="NAME", help="test data sets")
-    parser.add_argument("--transforms", nargs="+", metavar="NAME", help="training transforms")
-    parser.add_argument("--root", default="", help="folder that holds the data sets")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the config as it would be used, and stop"
+def make_parser(
+    prog: str,
+    description: str = "",
+    *,
+    flags: Sequence[Flag] = ONE_ATTACK,
+    models: Models | None = None,
+    epilog: str = "",
+) -> Parser:
+    """Return a parser of models, flags, then ``KEY VALUE`` pairs.
+
+    Args:
+        prog: what is typed in front of them.
+        description: first sentence of the help text.
+        flags: that stand for a key, besides ``--config-file``, ``--dry-run`` and ``--all``.
+        models: that stand in front; None = none.
+        epilog: last paragraphs of the help text.
+    """
+    words = [prog, *([models.metavar] if models else []), "[FLAGS] [KEY VALUE ...]"]
+    parser = Parser(
+        prog=prog,
+        usage=" ".join(words),
+        description=description,
+        epilog=epilog,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.set_defaults(declared=tuple(flags), takes=models)
+    if models is not None:
+        parser.add_argument_group("models", models_text(models))
+    parser.add_argument("--config-file", default="", metavar="YAML", help="config file")
+    for flag in flags:
+        flag.add_to(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check the config, print what differs from the defaults, as a config file, and stop",
+    )
+    parser.add_argument("--all", action="store_true", help="with --dry-run: print every key")
     parser.add_argument(
         "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config keys and their values"
     )
     return parser
 
 
-def print_config(cfg: AdvConfig) -> int:
-    """Check a config and print it, gray levels also in [0, 1]; return the exit code 0.
+def check_dry(arguments: argparse.Namespace) -> None:
+    """Refuse ``--all`` by itself.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    if arguments.all and not arguments.dry_run:
+        raise ConfigError("--all belongs to --dry-run, which prints the config; add --dry-run")
+
+
+def print_config(cfg: AdvConfig, models: Models | None = None, *, everything: bool = False) -> int:
+    """Check a config and print it as a config file; return the exit code 0.
+
+    Args:
+        cfg: the whole config.
+        models: where it names models, which are checked as far as their names go.
+        everything: print every key, and not only what differs from the defaults.
 
     Raises:
         ConfigError: an unknown name or a wrong value.
     """
+    from torchreid_adv.models.specs import check_entries
     from torchreid_adv.runs.torchreid_checks import check_names
 
     config.setup(cfg)
     check_names(cfg)
-    print(*config.resolved_lines(cfg), sep="\n")
+    if models is not None:
+        check_entries(config.lookup(cfg, models.key))
+    default = default_config(use_gpu=gpu_is_there())
+    print(config.as_file(cfg, None if everything else default))
     return 0
 
 
 def merged_config(arguments: argparse.Namespace) -> AdvConfig:
-    """Return the standard config with a config file, flags and pairs merged in, in that order.
+    """Return the standard config with a command's defaults, a file, flags and pairs merged in.
+
+    They are merged in that order, the last one wins.
 
     Raises:
-        ConfigError: an unknown key or a wrong value.
+        ConfigError: an unknown key, a value of a wrong type, or one key given twice.
     """
     cfg = default_config(use_gpu=False)
+    command: Command | None = getattr(arguments, "command", None)
+    for pair in command.defaults if command else ():
+        cfg.merge_from_list([*pair])
     if arguments.config_file:
         cfg.merge_from_file(arguments.config_file)
-    words = list(arguments.opts)
-    flags: list[str] = []
-    for name in ("root", "sources", "targets", "transforms"):
-        value = getattr(arguments, name)
-        if isinstance(value, list):
-            value, swallowed = _names(cfg, value)
-            words = swallowed + words
-        if value:
-            flags += [f"data.{name}", value]
-    cfg.merge_from_list(flags)
-    cfg.merge_from_list(pairs_of(words))
+    words = _take_names(cfg, arguments) + list(arguments.opts)
+    pairs, given = pairs_of(words, arguments.declared), [*given_by(arguments)]
+    if arguments.takes is not None:
+        named = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        arguments.takes.check(command.name if command else "", arguments.models, named)
+    check_once(cfg, given, pairs)
+    for key, value, _ in given:
+        cfg.merge_from_list([key, value])
+    cfg.merge_from_list(pairs)
+    if arguments.takes is not None:
+        arguments.takes.require(command.name if command else "", cfg)
     if not cfg.says("use_gpu"):
         cfg.use_gpu = gpu_is_there()  # what cannot be merged is refused before PyTorch is imported
     from torchreid_adv.runs.torchreid_checks import check
@@ -219,11 +357,30 @@ def merged_config(arguments: argparse.Namespace) -> AdvConfig:
     return cfg
 
 
-def pairs_of(words: Sequence[str]) -> list[str]:
+def _take_names(cfg: AdvConfig, arguments: argparse.Namespace) -> list[str]:
+    """Leave names to the flags of many values; return the pairs that they took besides.
+
+    Models among what they took go to the models.
+    """
+    words: list[str] = []
+    for flag in arguments.declared:
+        typed = getattr(arguments, flag.dest)
+        if flag.many and typed:
+            names, behind = split_names(cfg, typed)
+            setattr(arguments, flag.dest, names)
+            if arguments.takes is not None:
+                models, behind = split_models(cfg, behind)
+                arguments.models += models
+            words += behind
+    return words
+
+
+def pairs_of(words: Sequence[str], flags: Sequence[Flag] = ()) -> list[str]:
     """Return ``[key, value, key, value...]`` of what follows the flags.
 
     Args:
         words: keys and their values by turns, or both in one word, ``key=value``.
+        flags: that could have come before.
 
     Raises:
         ConfigError: a flag among them, or a key without a value.
@@ -233,7 +390,7 @@ def pairs_of(words: Sequence[str]) -> list[str]:
     while rest:
         key, assigned, value = rest.pop(0).partition("=")
         if key.startswith("-"):
-            raise ConfigError(_late(key, pairs))
+            raise ConfigError(_late(key, pairs, flags))
         if not assigned:
             if not rest:
                 raise ConfigError(f"config options come in pairs 'KEY VALUE'; '{key}' has no value")
@@ -242,23 +399,8 @@ def pairs_of(words: Sequence[str]) -> list[str]:
     return pairs
 
 
-def _late(flag: str, pairs: Sequence[str]) -> str:
-    known = make_parser("")._option_string_actions
+def _late(flag: str, pairs: Sequence[str], flags: Sequence[Flag]) -> str:
+    known = make_parser("", flags=flags)._option_string_actions
     if flag in known and pairs:
         return f"flags come before the first key: move '{flag}' before '{pairs[0]}'"
-    return _not_a_flag(flag)
-
-
-def _names(cfg: config.AdvConfig, values: list[str]) -> tuple[list[str], list[str]]:
-    """Split what a flag of many values took into names and the pairs that came after them."""
-    end = 0
-    while end < len(values) and not _is_key(cfg, values[end]):
-        end += 1
-    return values[:end], values[end:]
-
-
-def _is_key(cfg: config.AdvConfig, word: str) -> bool:
-    """Tell a key from the name of a data set, after which torchreid has a section, too."""
-    if place_in(word) is not None and word.partition("=")[0] == word:
-        return False
-    return "." in word or "=" in word or (word in cfg and not isinstance(cfg[word], CfgNode))
+    return _not_a_flag(flag, tuple(known))

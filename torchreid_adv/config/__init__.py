@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
-from collections.abc import Callable, Iterator
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 
 from yacs.config import CfgNode
 
@@ -27,7 +27,6 @@ from torchreid_adv.config.checks import (
 )
 from torchreid_adv.config.keys import PATHS
 from torchreid_adv.config.tree import (
-    DECLARED,
     AdvConfig,
     convert,
     default_tree,
@@ -36,8 +35,8 @@ from torchreid_adv.config.tree import (
     plain,
 )
 from torchreid_adv.config.values import expanded
+from torchreid_adv.config.written import as_file
 from torchreid_adv.config.yaml_files import read_yaml
-from torchreid_adv.core import pixels
 from torchreid_adv.errors import ConfigError
 
 __all__ = [
@@ -45,8 +44,10 @@ __all__ = [
     "AdvConfig",
     "CfgNode",
     "add_adv_config",
+    "as_file",
     "check_finite",
     "check_selection",
+    "command_of",
     "current",
     "defense_options",
     "ensure_setup",
@@ -54,10 +55,10 @@ __all__ = [
     "kept",
     "leaves",
     "lookup",
+    "note_command",
     "on_setup",
     "plain",
     "read_yaml",
-    "resolved_lines",
     "set_engine",
     "setup",
     "spell_names",
@@ -156,10 +157,16 @@ def _import_plugin(module: str) -> None:
         ) from error
 
 
-def resolved_lines(cfg: AdvConfig) -> Iterator[str]:
-    """Yield ``key: value`` for the whole tree, gray levels also in [0, 1]."""
-    for key, value in leaves(cfg):
-        declared = DECLARED.get(key)
-        both = declared is not None and declared.unit == "levels" and value is not None
-        unit = f"    # gray levels = {pixels.from_levels(value):.6f} of [0, 1]" if both else ""
-        yield f"{key}: {json.dumps(plain(value))}{unit}"
+def note_command(cfg: AdvConfig, words: Sequence[str]) -> None:
+    """Remember the command line that a config was made from.
+
+    Args:
+        cfg: the whole config.
+        words: of the command line, the program's name first.
+    """
+    cfg.__dict__["_command"] = shlex.join(words)
+
+
+def command_of(cfg: AdvConfig) -> str:
+    """Return the command line that a config was made from, "" where it was made in Python."""
+    return str(cfg.__dict__.get("_command", ""))
