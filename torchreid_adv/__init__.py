@@ -69,7 +69,10 @@ _HOME = {
     "sweep": "python.tables",
     "train": "python.training",
     "standard": "python.evaluating",
+    "compare": "python.results",
     "load_result": "python.results",
+    "logging_to": "core.loggers",
+    "Logger": "core.loggers",
     "list_models": "python.results",
     "list_formats": "python.results",
 }

@@ -63,13 +63,14 @@ def tables(path):
 def test_an_attack(place, tmp_path):
     keys = {
         "data.save_dir": tmp_path / "command", "data.workers": 0, "adv.attack.eps": 8,
-        "adv.attack.steps": 6, "adv.attack.step_size": 2, "test.normalize_feature": True, "model.name": "tiny",
+        "adv.attack.steps": 6, "adv.attack.step_size": 2, "model.name": "tiny",
+        "test.normalize_feature": True,
         "model.load_weights": place / "1.pth", "data.height": 64, "data.width": 32,
     }  # fmt: skip
     command("attack-gallery", "-t", "market1501", "--root", place / "data", *pairs(PLUGIN | keys))
     attacked = adv.attack_dataset(
-        entry(place), "market1501", "ifgsm", eps=EPS, steps=6, step_size=2 / 255, root=place / "data",
-        out=tmp_path / "python",
+        entry(place), "market1501", "ifgsm", eps=EPS, steps=6, step_size=2 / 255,
+        root=place / "data", out=tmp_path / "python",
     )  # fmt: skip
     typed, called = (
         tables(tmp_path / kind / "results.json")["targets"]["market1501"]
@@ -90,6 +91,12 @@ def test_an_attack(place, tmp_path):
     ):  # fmt: skip
         assert one.name == other.name
         assert one.read_bytes() == other.read_bytes()
+    side_by_side = adv.compare(tmp_path / "command", attacked.result)
+    assert [row["run"] for row in side_by_side.rows()] == ["command", "python"]
+    measures = [[row[name] for name in side_by_side.shares()] for row in side_by_side.rows()]
+    assert measures[0] == measures[1]
+    assert row["mAP"] in measures[0]
+    assert "Rank-1" in side_by_side.text()
     scores = adv.evaluate(entry(place), attacked)
     assert scores.mAP == pytest.approx(row["mAP"], abs=1e-6)
 

@@ -179,6 +179,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         print(f"** Attacked at the network's size: {side}, {chosen.name}, eps {chosen.eps:g} **")
         found = self.print_scores({**sides, side: after}, protocol, keywords)
         result = self.attacked_results[name] = next(iter(found.values()))
+        self.log_scores(f"{name}/attacked", result)
         if self.writer is not None:
             self.writer.add_scalar(f"Test/{name}/attacked_rank1", result.rank(1), self.epoch)
             self.writer.add_scalar(f"Test/{name}/attacked_mAP", result.mAP, self.epoch)

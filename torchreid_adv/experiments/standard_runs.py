@@ -11,6 +11,7 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.lock import working_in
+from torchreid_adv.core.loggers import logging_to
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.engines.trained import weights_of
@@ -57,7 +58,8 @@ def standard(
                 "surrogates": loaded,
                 "team": team,
             }
-            with working_in(out, team):
+            loggers = cfg.adv.report.loggers if team.leads else []
+            with working_in(out, team), logging_to(*loggers, folder=out):
                 model = given.model(cfg, spec)
                 found.append(_one(cfg, spec, model, data, out, settings, command))
     return found

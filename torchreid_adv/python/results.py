@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from torchreid_adv.core.tabular import Tabular
 from torchreid_adv.errors import DataError
+from torchreid_adv.experiments.compare_runs import compare_runs
 from torchreid_adv.models.loading import factory_of_networks
 from torchreid_adv.python.attacking import RESULTS, AttackResult
 from torchreid_adv.python.evaluating import StandardResult
 from torchreid_adv.python.tables import TransferResult
 from torchreid_adv.registry import LOADERS
 from torchreid_adv.report.matrix import Cell
+from torchreid_adv.report.result_table import ResultTable
 from torchreid_adv.standard.reading import RESULT
 
 TABLE = "transfer.json"
@@ -51,6 +56,58 @@ def _cells(path: Path) -> tuple[Cell, ...]:
     if not cells:
         raise DataError(f"'{path}' is an empty table")
     return cells
+
+
+@dataclass(frozen=True)
+class Comparison(Tabular):
+    """Results of runs side by side: a row for each run, a column for each setting and measure.
+
+    Args:
+        table: as ``torchreid-adv compare`` writes it.
+    """
+
+    table: ResultTable
+
+    def __repr__(self) -> str:
+        return f"Comparison({self.table.title}: {', '.join(self.table.columns[1:])})"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a row for each run, shares in [0, 1]."""
+        names = [str(row[0]) for row in self.table.rows]
+        values = [row[1:] for row in self.table.rows]
+        return [
+            {"run": run, **dict(zip(names, row, strict=True))}
+            for run, row in zip(self.table.columns[1:], zip(*values, strict=True), strict=True)
+        ]
+
+    def shares(self) -> tuple[str, ...]:
+        """Return the measures."""
+        return tuple(self.table.rates)
+
+    def text(self) -> str:
+        """Return what the command prints."""
+        return self.table.console()
+
+
+def compare(*runs: str | Path | AttackResult | StandardResult) -> Comparison:
+    """Return the results of two runs or more side by side, as ``torchreid-adv compare`` does.
+
+    Args:
+        runs: folders of attacks or standard evaluations, or their results.
+
+    Raises:
+        DataError: no such folder or file, or no result in it.
+
+    Example:
+        >>> compare("log/ifgsm", "log/sma").to_frame()
+    """
+    return Comparison(compare_runs([_place(run) for run in runs]))
+
+
+def _place(run: str | Path | AttackResult | StandardResult) -> str | Path:
+    if isinstance(run, AttackResult):
+        return run.folder
+    return run.path if isinstance(run, StandardResult) else run
 
 
 def list_models(pattern: str = "*") -> list[str]:

@@ -17,6 +17,7 @@ from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.cache import Cache, Key, read_json
 from torchreid_adv.core.files import sweep, write_text
 from torchreid_adv.core.lock import working_in
+from torchreid_adv.core.loggers import log, log_file, logging_to
 from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.core.processes import ALONE, Team, joined
 from torchreid_adv.core.provenance import FIELD, provenance
@@ -78,12 +79,28 @@ def finish(
         write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
         if page:
             write_report(out, results, targets)
+        for target in targets:
+            log(metrics_of(target.name, target.results))
+        log_file(wanted)
         parts = (".job", ".job/adaptive", "adversarial", ADAPTIVE)
         below = [out / target.name / part for target in targets for part in parts]
         for folder in (out, out / "figures", *below):
             sweep(folder)
     team.wait()
     return outcome
+
+
+def metrics_of(name: str, results: dict[str, Any]) -> dict[str, float]:
+    """Return what loggers are told of a data set: ``NAME/condition/measure`` -> share of [0, 1]."""
+    defense = results.get("defense") or {}
+    found = {kind: results.get(kind) for kind in ("clean", "adversarial")}
+    found |= {f"defended_{kind}": defense.get(kind) for kind in ("clean", "oblivious", "adaptive")}
+    return {
+        f"{name}/{kind}/{measure}": value
+        for kind, scores in found.items()
+        if scores
+        for measure, value in (("mAP", scores["mAP"]), ("rank1", scores["cmc"]["1"]))
+    }
 
 
 RULES = ("protocol", "ap_rule", "max_rank", "rerank", "neighbors", "block")
@@ -138,7 +155,8 @@ def attack_targets(
     identity = identity_of(job, model, facts, network)
     for data in targets:  # another run's folder is refused now, not waited for
         job.folder(out, data.name, identity, team).check_free()
-    with working_in(out, team):
+    loggers = cfg.adv.report.loggers if team.leads else []
+    with working_in(out, team), logging_to(*loggers, folder=out):
         done = [job.run(model, data, out, identity, team) for data in targets]
         reports = [one[0] for one in done if one is not None]
         if len(reports) < len(done):

@@ -15,6 +15,7 @@ from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.facts import facts_of
 from torchreid_adv.core.lock import working_in
+from torchreid_adv.core.loggers import log, logging_to
 from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.contents import data_facts
 from torchreid_adv.data.datasets import Record, ReIDData
@@ -64,13 +65,17 @@ def transfer(
     table.check_gradients(crossed, out)
     targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
     cells = []
-    with working_in(out):
+    with working_in(out), logging_to(*cfg.adv.report.loggers, folder=out):
         for crossing in crossed:
             table.attack(crossing, targets, out)
             columns = [s for s in tested if wanted(crossing.label, s.label)]
             together = [None] if len(crossing.attacked) > 1 else []
             filled = [*columns, *together]
             cells += [table.cell(crossing, s, d, out) for d in targets for s in filled]
+        for cell in cells:
+            place = f"{cell.target}/{cell.attacked}/{cell.attack}/{cell.tested}"
+            values = {f"{place}/mAP": cell.adversarial["mAP"], f"{place}/ratio": cell.ratio}
+            log(values, step=round(cell.eps))
     return cells if paper is None else paper.beside(cells)
 
 
