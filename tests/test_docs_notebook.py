@@ -1,4 +1,4 @@
-"""The notebook of first steps runs from top to bottom in a short form, and is kept without outputs."""
+"""The notebook of first steps runs in a short form, and is kept without outputs."""
 
 import json
 import sys
@@ -44,7 +44,7 @@ def last_value(source, scope):
 
 def test_the_notebook_runs(short, capsys, monkeypatch):
     installs = []
-    monkeypatch.setattr("subprocess.run", lambda command, **_: installs.append(command))
+    monkeypatch.setattr("subprocess.check_call", lambda command: installs.append(command))
     scope = {"__name__": "__main__"}
     values = [last_value(source, scope) for source in CODE]
     assert not installs  # the package is there
@@ -68,7 +68,7 @@ def test_the_notebook_runs(short, capsys, monkeypatch):
 def test_the_package_is_installed_where_it_is_missing(monkeypatch):
     commands = []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr("subprocess.run", lambda command, **_: commands.append(command))
+    monkeypatch.setattr("subprocess.check_call", lambda command: commands.append(command))
     exec(compile(CODE[0], "cell", "exec"), {"__name__": "__main__"})
     assert commands == [[sys.executable, "-m", "pip", "install", "-q", "torchreid_adv"]]
 

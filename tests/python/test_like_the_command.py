@@ -20,7 +20,7 @@ PEOPLE = {
     "adv.virtual.train_identities": 4, "adv.virtual.test_identities": 4,
     "adv.virtual.cameras_per_identity": 2, "adv.virtual.images_per_camera": 2,
 }  # fmt: skip
-PLUGIN = {"adv.plugins": ["scripts.tiny_model"]}
+PLUGIN = {"adv.plugins": ["scripts.tiny_model"], "adv.report.page": False}
 EPS = 8 / 255
 
 
@@ -70,7 +70,7 @@ def test_an_attack(place, tmp_path):
     command("attack-gallery", "-t", "market1501", "--root", place / "data", *pairs(PLUGIN | keys))
     attacked = adv.attack_dataset(
         entry(place), "market1501", "ifgsm", eps=EPS, steps=6, step_size=2 / 255,
-        root=place / "data", out=tmp_path / "python",
+        root=place / "data", out=tmp_path / "python", page=False,
     )  # fmt: skip
     typed, called = (
         tables(tmp_path / kind / "results.json")["targets"]["market1501"]
@@ -130,20 +130,22 @@ def test_a_transfer_of_entries_and_of_modules(place, tmp_path):
     listed = [f"{label}={text}" for label, text in models.items()]
     keys = settings | {
         "adv.transfer.models": listed, "adv.transfer.eps": [4.0, 8.0],
+        "adv.transfer.attacks": ["ifgsm"],
         "data.save_dir": tmp_path / "command", "data.workers": 0,
     }  # fmt: skip
     command("transfer", "-t", "virtual_a", "--root", root, *pairs(keys))
     bounds = [4 / 255, EPS]
     table = adv.transfer(
-        models, "virtual_a", eps=bounds, root=root, out=tmp_path / "python", settings=settings
-    )
+        models, "virtual_a", attacks="ifgsm", eps=bounds, root=root, out=tmp_path / "python",
+        settings=settings,
+    )  # fmt: skip
     typed = tables(tmp_path / "command" / "transfer.json")
     assert tables(tmp_path / "python" / "transfer.json") == typed
     assert (tmp_path / "python" / "transfer.md").read_text() == table.markdown() + "\n"
     loaded = {label: adv.load_model(text) for label, text in models.items()}
     modules = adv.transfer(
-        loaded, "virtual_a", eps=bounds, root=root, out=tmp_path / "modules", settings=settings,
-        quiet=True,
+        loaded, "virtual_a", attacks=["ifgsm"], eps=bounds, root=root, out=tmp_path / "modules",
+        settings=settings, quiet=True,
     )  # fmt: skip
     for at_hand, named in zip(modules.rows(), table.rows(), strict=True):
         assert at_hand.pop("kind") in ("white", "gray")
@@ -157,12 +159,13 @@ def test_a_sweep(place, tmp_path):
     root, settings = place / "people", PEOPLE | PLUGIN
     keys = settings | {
         "adv.transfer.models": [f"t={entry(place)}"], "adv.transfer.eps": [2.0, 8.0],
+        "adv.transfer.attacks": ["ifgsm"],
         "data.save_dir": tmp_path / "command", "data.workers": 0,
     }  # fmt: skip
     command("sweep", "-t", "virtual_a", "--root", root, *pairs(keys))
     table = adv.sweep(
-        {"t": entry(place)}, "virtual_a", eps=[2 / 255, EPS], root=root, out=tmp_path / "python",
-        settings=settings,
+        {"t": entry(place)}, "virtual_a", eps=[2 / 255, EPS], attacks="ifgsm", root=root,
+        out=tmp_path / "python", settings=settings,
     )  # fmt: skip
     assert tables(tmp_path / "python" / "transfer.json") == tables(
         tmp_path / "command" / "transfer.json"
@@ -229,8 +232,9 @@ def test_records_and_data_sets_at_hand(place, tmp_path, capsys):
     records = {side: data.side(side) for side in ("query", "gallery")}
     told = []
     keywords = {"eps": EPS, "quiet": True, "progress": lambda *work: told.append(work)}
-    one = adv.attack_dataset(entry(place), records, "fgsm", out=tmp_path / "1", **keywords)
-    two = adv.attack_dataset(entry(place), data, "fgsm", out=tmp_path / "2", **keywords)
+    attack = {"attack": "fgsm", "page": False, **keywords}
+    one = adv.attack_dataset(entry(place), records, out=tmp_path / "1", **attack)
+    two = adv.attack_dataset(entry(place), data, out=tmp_path / "2", **attack)
     table = adv.transfer(
         entry(place), [data, records], attacks="fgsm", out=tmp_path / "3", settings=PLUGIN,
         distance="euclidean", **keywords,

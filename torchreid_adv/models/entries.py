@@ -34,6 +34,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "set": (),
     "weights": (),
     "batch": ("any", "1"),
+    "input": ("float", "uint8", "numpy"),
+    "dtype": ("float32", "half", "bf16"),
 }
 
 

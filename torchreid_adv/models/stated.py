@@ -14,6 +14,7 @@ from torchreid_adv.registry import LOADERS
 # options that every network takes; further ones are named by a format where it is registered
 COMMON = (
     "resize", "order", "range", "pad", "corner", "take", "flip", "parts", "weights", "batch",
+    "input", "dtype",
 )  # fmt: skip
 INTERPOLATIONS = {"bilinear": "pillow", "bicubic": "bicubic"}
 

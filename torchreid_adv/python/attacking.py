@@ -135,6 +135,7 @@ def attack_dataset(
     distance: Distance | str | None = None,
     workers: int = 0,
     seed: int = 0,
+    page: bool = True,
     quiet: bool = False,
     progress: Listener | None = None,
     **settings: Any,
@@ -157,6 +158,7 @@ def attack_dataset(
             Euclidean of normalized features.
         workers: processes that read images.
         seed: of random starts and random targets.
+        page: write report.html, too; without it there are no pictures.
         quiet: nothing is printed.
         progress: called as ``progress(description, done, total)``.
         settings: further keywords of :class:`AttackJob` (``chunk``, ``quarantine``...), rules of
@@ -196,6 +198,7 @@ def attack_dataset(
             distance=distance,
             workers=workers,
             seed=seed,
+            page=page,
             **settings,
         )
     values = {f.name: getattr(stored, f.name) for f in dataclasses.fields(ReIDData)}

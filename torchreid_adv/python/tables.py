@@ -88,7 +88,7 @@ def transfer(
     models: Models,
     data: Datas,
     *,
-    attacks: str | Sequence[str] = "ifgsm",
+    attacks: str | Sequence[str] | None = None,
     eps: float | Sequence[float] | None = None,
     attacked: Sequence[str] | None = None,
     tested: Sequence[str] | None = None,
@@ -116,7 +116,7 @@ def transfer(
     Args:
         models: entries such as ``osnet_x1_0:model.pth``, or modules; a mapping says their labels.
         data: name, path, data set, records by side, or several of them.
-        attacks: names.
+        attacks: names; None = ``fgsm``, ``ifgsm`` and ``mifgsm``.
         eps: L-infinity bound or bounds, pixel units of [0, 1]; None = 5 / 255.
         attacked: labels of the models to attack, ``a+b`` for two as one; None = each.
         tested: labels of the models to test; None = all.
@@ -151,7 +151,7 @@ def transfer(
         bounds = [eps] if isinstance(eps, (int, float)) else eps
         keys = attack_keys(None, step_size, steps, options) | {
             "adv.transfer.models": inputs.entries(models),
-            "adv.transfer.attacks": [attacks] if isinstance(attacks, str) else list(attacks),
+            "adv.transfer.attacks": [attacks] if isinstance(attacks, str) else attacks,
             "adv.transfer.eps": None if bounds is None else [levels(one) for one in bounds],
             "adv.transfer.attacked": attacked,
             "adv.transfer.tested": tested,
@@ -182,7 +182,7 @@ def sweep(
     data: Datas,
     *,
     eps: Sequence[float] | None = None,
-    attacks: str | Sequence[str] = "ifgsm",
+    attacks: str | Sequence[str] | None = None,
     out: str | Path = "sweep",
     **keywords: Any,
 ) -> TransferResult:
@@ -194,7 +194,7 @@ def sweep(
         model: see :func:`transfer`.
         data: the same.
         eps: bounds, pixel units of [0, 1]; None = 1, 2, 4, 8 and 16 gray levels.
-        attacks: names.
+        attacks: names; None = ``fgsm``, ``ifgsm`` and ``mifgsm``.
         out: folder of the table.
         keywords: as :func:`transfer` takes them.
 

@@ -200,6 +200,7 @@ def attack_dataset(
     side: str = "gallery",
     out: str | Path = "run",
     distance: Distance | str | None = None,
+    page: bool = True,
     **settings: Any,
 ) -> ReIDData:
     """Attack one side of a data set and return its adversarial version.
@@ -212,6 +213,7 @@ def attack_dataset(
         side: ``gallery`` or ``query``.
         out: folder for the images, results.json and report.html.
         distance: by which the gallery is ranked; None = Euclidean of normalized features.
+        page: write report.html, too.
         settings: further keywords of :class:`AttackJob` (``chunk``, ``workers``...), and rules of
             the scores: ``protocol`` (a name), ``ap_rule``, ``max_rank``, ``rerank``,
             ``neighbors``, ``block``.
@@ -234,7 +236,7 @@ def attack_dataset(
         done = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)
         assert done is not None  # only a shard has nothing to return
         results = {"config": {}, "model": facts}
-        finish(folder, results, [done[0]], team, device=device_of(model))
+        finish(folder, results, [done[0]], team, device=device_of(model), page=page)
     return done[1].data(data)
 
 
