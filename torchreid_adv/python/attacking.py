@@ -13,6 +13,7 @@ from torch import nn
 
 from torchreid_adv.attacks import Attack, build_attack
 from torchreid_adv.attacks.references import RANDOM
+from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.core.speaking import Listener
 from torchreid_adv.core.tabular import Tabular
 from torchreid_adv.data.datasets import ReIDData, load_dataset
@@ -128,7 +129,7 @@ def attack_dataset(
     data: Data,
     attack: Attack | str = "ifgsm",
     *,
-    eps: float = 5 / 255,
+    eps: float = from_levels(5),
     side: str = "gallery",
     out: str | Path = "run",
     root: str | Path = "reid-data",
@@ -150,7 +151,7 @@ def attack_dataset(
             ``osnet_x1_0:model.pth`` and a module are loaded, see :func:`load_model`.
         data: name, path, data set, or records by side, see :func:`load_dataset`.
         attack: its name, or one that :func:`build_attack` made.
-        eps: L-infinity bound of an attack by name, pixel units of [0, 1].
+        eps: L-infinity bound of an attack by name, pixel units of [0, 1]; 5 gray levels.
         side: ``gallery`` or ``query``.
         out: folder for the images, results.json and report.html.
         root: data root, of a data set by name.

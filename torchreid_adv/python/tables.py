@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.core.speaking import Listener
 from torchreid_adv.core.tabular import Tabular
 from torchreid_adv.errors import ConfigError
@@ -207,7 +208,7 @@ def sweep(
     """
     if isinstance(model, (list, tuple)) or (isinstance(model, Mapping) and len(model) != 1):
         raise ConfigError("a sweep is of one model; adv.transfer takes several")
-    bounds = [bound / 255 for bound in BOUNDS] if eps is None else list(eps)
+    bounds = [from_levels(bound) for bound in BOUNDS] if eps is None else list(eps)
     table = transfer(model, data, eps=bounds, attacks=attacks, out=out, **keywords)
     write_sweep(table.folder, table.cells)
     return table

@@ -15,7 +15,7 @@ from torchreid_adv.models.loaders import Loaded, Request, State, plain
 from torchreid_adv.models.resnets import Pooled, Stages, stages_of
 from torchreid_adv.registry import LOADERS
 
-_TEACHER = "mean_net."  # its network is the one that is tested
+_TEACHER = ".mean_net."  # its network is the one that is tested
 _POOLS = {"avg": nn.AdaptiveAvgPool2d, "max": nn.AdaptiveMaxPool2d}
 _DOMAIN = re.compile(r"(.*)\.dsbn\.(\d+)\.(\w+)")
 
@@ -126,12 +126,8 @@ def _domain(cfg: Mapping[str, Any]) -> int:
 def _tested(tensors: Mapping[str, Tensor], domain: int) -> dict[str, Tensor]:
     """Return the tensors of the network that is tested, with norms of one domain."""
     named = {plain(name): value for name, value in tensors.items()}
-    if any(name.startswith(_TEACHER) for name in named):
-        named = {
-            name.removeprefix(_TEACHER): value
-            for name, value in named.items()
-            if name.startswith(_TEACHER)
-        }
+    parts = ((f".{name}".partition(_TEACHER)[2], value) for name, value in named.items())
+    named = {name: value for name, value in parts if name} or named
     found = [match for match in map(_DOMAIN.fullmatch, named) if match]
     last = max((int(match[2]) for match in found), default=0)
     chosen = last if domain < 0 else domain
