@@ -44,7 +44,7 @@ def test_a_way_in_is_taken_from_any_folder(command, tmp_path, monkeypatch, capsy
 
 def test_the_ways_in_are_the_designs():
     ways = section("Ways in")
-    for name in ("demo", "attack-gallery", "run", "train", "standard", "zoo"):
+    for name in ("demo", "attack", "run", "train", "standard", "zoo"):
         assert f"`torchreid-adv {name}" in ways
     assert "(#in-python)" in ways
 

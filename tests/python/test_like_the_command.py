@@ -237,7 +237,7 @@ def test_records_and_data_sets_at_hand(place, tmp_path, capsys):
     two = adv.attack_dataset(entry(place), data, out=tmp_path / "2", **attack)
     table = adv.transfer(
         entry(place), [data, records], attacks="fgsm", out=tmp_path / "3", settings=PLUGIN,
-        distance="euclidean", **keywords,
+        **keywords,
     )  # fmt: skip
     assert capsys.readouterr().out == ""
     assert any(done == total for _, done, total in told)

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.cli.usage import Usage, plain_parser
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.registry import COMMANDS
 
 SECTIONS = {  # section -> module of benchmarks/
@@ -28,7 +28,7 @@ DEVICES = ("cpu", "cuda")
 USAGE = Usage(
     examples=("benchmark attack --images 16", "benchmark retrieval --json figures.json"),
     writes="Nothing, or the figures as JSON with --json FILE.",
-    time="Minutes a section on two CPU cores: attack about 10, retrieval about 2.",
+    time="Minutes a section; docs/performance.md has the figures of two machines.",
 )
 
 

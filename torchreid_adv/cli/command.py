@@ -10,33 +10,47 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import re
+import shlex
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 from torchreid_adv import config
-from torchreid_adv.cli.flags import (
-    ALL_FLAGS,
-    ONE_ATTACK,
-    SHARD,
-    USUAL,
-    Flag,
-    Models,
-    check_once,
-    given_by,
-    near_flag,
-    split_models,
-    split_names,
+from torchreid_adv.cli.flags import SHARD, USUAL, Flag, Models
+from torchreid_adv.cli.help_text import Usage, keys_text
+from torchreid_adv.cli.parser import (
+    check_dry,
+    make_parser,
+    merged_config,
+    pairs_of,
+    print_config,
 )
-from torchreid_adv.cli.usage import Usage, keys_text, models_text
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.config.torchreid_keys import default_config, gpu_is_there
-from torchreid_adv.errors import ConfigError, nearest
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import COMMANDS
 
 if TYPE_CHECKING:
     from torchreid_adv.core.processes import Team
+
+__all__ = ["Command", "Ended", "make_parser", "merged_config", "pairs_of", "print_config"]
+
+
+_TYPED: ContextVar[str] = ContextVar("typed", default="")
+
+
+def typed() -> str:
+    """Return the command line whose work is done now, "" outside of one."""
+    return _TYPED.get()
+
+
+@contextlib.contextmanager
+def _typed(words: Sequence[str]) -> Iterator[None]:
+    token = _TYPED.set(shlex.join(words))
+    try:
+        yield
+    finally:
+        _TYPED.reset(token)
 
 
 @dataclass(frozen=True)
@@ -88,20 +102,6 @@ class Command:
     defense: bool = False
     config_file: str = ""
 
-    def _check_front(self, cfg: AdvConfig, words: Sequence[str]) -> None:
-        """Refuse a model in front of a command that takes none.
-
-        Raises:
-            ConfigError: it is so.
-        """
-        first = split_models(cfg, words[:1])[0]
-        known = (*cfg, *(flag.name for flag in self.declared))
-        if self.models is None and first and not nearest(first[0].partition(".")[0], known):
-            raise ConfigError(
-                f"'{self.name}' takes flags, then pairs KEY VALUE, and '{first[0]}' is neither; a "
-                "model is named by model.name and its file by model.load_weights"
-            )
-
     def registered(self) -> Command:
         """Return the command, known by its name from now on."""
         COMMANDS.register(self.name, help=self.help, usage=self.usage)(self)
@@ -121,7 +121,9 @@ class Command:
             models=self.models,
             epilog=self.usage.closing() + keys_text(self.usage, self.defaults),
         )
-        parser.set_defaults(config_file=self.config_file, command=self)
+        example = self.usage.examples[0]
+        parser.set_defaults(config_file=self.config_file, name=self.name, example=example)
+        parser.set_defaults(defaults=self.defaults)
         return parser.parse_args(arguments)
 
     def configured(self, arguments: Sequence[str]) -> AdvConfig:
@@ -130,13 +132,7 @@ class Command:
         Raises:
             ConfigError: a flag, key, name or model that cannot be used.
         """
-        return self._merged(self.parse(arguments), arguments)
-
-    def _merged(self, chosen: argparse.Namespace, arguments: Sequence[str]) -> AdvConfig:
-        self._check_front(default_config(use_gpu=False), chosen.opts)
-        cfg = merged_config(chosen)
-        config.note_command(cfg, ["torchreid-adv", self.name, *arguments])
-        return cfg
+        return merged_config(self.parse(arguments))
 
     def __call__(self, arguments: Sequence[str]) -> int:
         """Run the command.
@@ -147,13 +143,13 @@ class Command:
         """
         chosen = self.parse(arguments)
         check_dry(chosen)
-        cfg = self._merged(chosen, arguments)
+        cfg = merged_config(chosen)
         if self.check is not None:
             self.check(cfg)
         if chosen.dry_run:
-            return print_config(cfg, self.models, everything=chosen.all)
+            return print_config(cfg, chosen.models, everything=chosen.all)
         self._refuse(cfg)
-        with self._ready(cfg) as team:
+        with self._ready(cfg) as team, _typed(["torchreid-adv", self.name, *arguments]):
             ended = self.work(cfg, team)
             if ended.words:
                 print(ended.words)
@@ -191,216 +187,3 @@ class Command:
             if self.holds:
                 stack.enter_context(working_in(cfg.data.save_dir))
             yield team
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser of models, flags and ``KEY VALUE`` pairs, whose errors say how keys are written."""
-
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Return what is typed: models may stand before, between and behind the flags."""
-        words, models = [*map(str, args or ())], []
-        found = namespace or argparse.Namespace()
-        takes, tree = self.get_default("takes"), default_config(use_gpu=False)
-        while True:
-            if takes is not None:
-                more, words = split_models(tree, words)
-                models += more
-            flags_next = bool(words) and words[0].startswith("-")
-            super().parse_args(words if flags_next else [], found)
-            if not flags_next:
-                break
-            words = list(found.opts)
-            if takes is None:
-                break
-        found.opts, found.models = words, models
-        return found
-
-    def error(self, message: str) -> NoReturn:
-        """End with exit code 2 and a sentence: a flag that does not exist may be meant as a key."""
-        flag = re.search(r"unrecognized arguments: .*?(--?[\w-]+)", message)
-        if flag:
-            known = tuple(self._option_string_actions)
-            message = _not_a_flag(flag[1], known, self.get_default("command"))
-        self.exit(ConfigError.exit_code, f"error: {message} ({self.prog} --help lists the flags)\n")
-
-
-def _not_a_flag(flag: str, known: Sequence[str] = (), command: Command | None = None) -> str:
-    """Return what to write for a flag that does not exist: a near one, or a key that is read."""
-    near = near_flag(flag, known)
-    if near:
-        return f"there is no flag {flag}{near}"
-    if command is not None and any(flag in (one.name, one.short) for one in ALL_FLAGS):
-        return f"'{command.name}' has no flag {flag}"
-    name = flag.strip("-").replace("-", "_").lower()
-    keys = [key for key, _ in config.leaves(default_config(use_gpu=False))]
-    keys = sorted((key for key in keys if key.rpartition(".")[2] == name), key=_nearness)
-    if not keys:
-        return (
-            f"there is no flag {flag}; config keys are written without dashes, as pairs KEY VALUE, "
-            "after the flags, and torchreid-adv list --keys lists ours"
-        )
-    others = f", or one of {', '.join(keys[1:])}" if keys[1:] else ""
-    return f"there is no flag {flag}; after all flags write the config key: {keys[0]} VALUE{others}"
-
-
-def _nearness(key: str) -> tuple[bool, int, str]:
-    return not key.startswith("adv.attack."), key.count("."), key
-
-
-def make_parser(
-    prog: str,
-    description: str = "",
-    *,
-    flags: Sequence[Flag] = ONE_ATTACK,
-    models: Models | None = None,
-    epilog: str = "",
-) -> Parser:
-    """Return a parser of models, flags, then ``KEY VALUE`` pairs.
-
-    Args:
-        prog: what is typed in front of them.
-        description: first sentence of the help text.
-        flags: that stand for a key, besides ``--config-file``, ``--dry-run`` and ``--all``.
-        models: that stand in front; None = none.
-        epilog: last paragraphs of the help text.
-    """
-    words = [prog, *([models.metavar] if models else []), "[FLAGS] [KEY VALUE ...]"]
-    parser = Parser(
-        prog=prog,
-        usage=" ".join(words),
-        description=description,
-        epilog=epilog,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(declared=tuple(flags), takes=models)
-    if models is not None:
-        parser.add_argument_group("models", models_text(models))
-    parser.add_argument("--config-file", default="", metavar="YAML", help="config file")
-    for flag in flags:
-        flag.add_to(parser)
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="check the config, print what differs from the defaults, as a config file, and stop",
-    )
-    parser.add_argument("--all", action="store_true", help="with --dry-run: print every key")
-    parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config keys and their values"
-    )
-    return parser
-
-
-def check_dry(arguments: argparse.Namespace) -> None:
-    """Refuse ``--all`` by itself.
-
-    Raises:
-        ConfigError: it is so.
-    """
-    if arguments.all and not arguments.dry_run:
-        raise ConfigError("--all belongs to --dry-run, which prints the config; add --dry-run")
-
-
-def print_config(cfg: AdvConfig, models: Models | None = None, *, everything: bool = False) -> int:
-    """Check a config and print it as a config file; return the exit code 0.
-
-    Args:
-        cfg: the whole config.
-        models: where it names models, which are checked as far as their names go.
-        everything: print every key, and not only what differs from the defaults.
-
-    Raises:
-        ConfigError: an unknown name or a wrong value.
-    """
-    from torchreid_adv.models.specs import check_entries
-    from torchreid_adv.runs.torchreid_checks import check_names
-
-    config.setup(cfg)
-    check_names(cfg)
-    if models is not None:
-        check_entries(config.lookup(cfg, models.key))
-    default = default_config(use_gpu=gpu_is_there())
-    print(config.as_file(cfg, None if everything else default))
-    return 0
-
-
-def merged_config(arguments: argparse.Namespace) -> AdvConfig:
-    """Return the standard config with a command's defaults, a file, flags and pairs merged in.
-
-    They are merged in that order, the last one wins.
-
-    Raises:
-        ConfigError: an unknown key, a value of a wrong type, or one key given twice.
-    """
-    cfg = default_config(use_gpu=False)
-    command: Command | None = getattr(arguments, "command", None)
-    for pair in command.defaults if command else ():
-        cfg.merge_from_list([*pair])
-    if arguments.config_file:
-        cfg.merge_from_file(arguments.config_file)
-    words = _take_names(cfg, arguments) + list(arguments.opts)
-    pairs, given = pairs_of(words, arguments.declared), [*given_by(arguments)]
-    if arguments.takes is not None:
-        named = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        arguments.takes.check(command.name if command else "", arguments.models, named)
-    check_once(cfg, given, pairs)
-    for key, value, _ in given:
-        cfg.merge_from_list([key, value])
-    cfg.merge_from_list(pairs)
-    if arguments.takes is not None:
-        arguments.takes.require(command.name if command else "", cfg)
-    if not cfg.says("use_gpu"):
-        cfg.use_gpu = gpu_is_there()  # what cannot be merged is refused before PyTorch is imported
-    from torchreid_adv.runs.torchreid_checks import check
-
-    check(cfg)
-    return cfg
-
-
-def _take_names(cfg: AdvConfig, arguments: argparse.Namespace) -> list[str]:
-    """Leave names to the flags of many values; return the pairs that they took besides.
-
-    Models among what they took go to the models.
-    """
-    words: list[str] = []
-    for flag in arguments.declared:
-        typed = getattr(arguments, flag.dest)
-        if flag.many and typed:
-            names, behind = split_names(cfg, typed)
-            setattr(arguments, flag.dest, names)
-            if arguments.takes is not None:
-                models, behind = split_models(cfg, behind)
-                arguments.models += models
-            words += behind
-    return words
-
-
-def pairs_of(words: Sequence[str], flags: Sequence[Flag] = ()) -> list[str]:
-    """Return ``[key, value, key, value...]`` of what follows the flags.
-
-    Args:
-        words: keys and their values by turns, or both in one word, ``key=value``.
-        flags: that could have come before.
-
-    Raises:
-        ConfigError: a flag among them, or a key without a value.
-    """
-    pairs: list[str] = []
-    rest = list(words)
-    while rest:
-        key, assigned, value = rest.pop(0).partition("=")
-        if key.startswith("-"):
-            raise ConfigError(_late(key, pairs, flags))
-        if not assigned:
-            if not rest:
-                raise ConfigError(f"config options come in pairs 'KEY VALUE'; '{key}' has no value")
-            value = rest.pop(0)
-        pairs += [key, value]
-    return pairs
-
-
-def _late(flag: str, pairs: Sequence[str], flags: Sequence[Flag]) -> str:
-    known = make_parser("", flags=flags)._option_string_actions
-    if flag in known and pairs:
-        return f"flags come before the first key: move '{flag}' before '{pairs[0]}'"
-    return _not_a_flag(flag, tuple(known))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from torchreid_adv.cli.usage import Usage, plain_parser
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.registry import COMMANDS
 
 USAGE = Usage(

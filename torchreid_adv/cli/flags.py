@@ -133,6 +133,7 @@ SEVERAL_ATTACKS = (*USUAL, ATTACKS, BOUNDS, SIDE)
 ALL_FLAGS = (*SEVERAL_ATTACKS, *ONE_ATTACK, SHARD)
 
 NETWORK = ("model.name", "model.load_weights")
+TRAINED = ("model.load_weights", "adv.virtual.train_model")  # name a model, or let it be trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,12 +144,14 @@ class Models:
         key: the list that they are.
         one: the command takes one model only.
         needed: a run without a model is refused before anything is imported.
+        enough: other keys that give it one.
         instead: keys that name a model, too, and must not name another one beside them.
     """
 
     key: str
     one: bool = False
     needed: bool = False
+    enough: tuple[str, ...] = ()
     instead: tuple[str, ...] = NETWORK
 
     @property
@@ -180,17 +183,20 @@ class Models:
                     "of them out"
                 )
 
-    def require(self, command: str, cfg: AdvConfig) -> None:
+    def require(self, example: str, cfg: AdvConfig) -> None:
         """Refuse a config in which no model is named, nor one to be trained.
+
+        Args:
+            example: of a command line that names one, without the program's name.
+            cfg: the whole config.
 
         Raises:
             ConfigError: it is so.
         """
-        named = lookup(cfg, self.key) or cfg.model.load_weights or cfg.adv.virtual.train_model
-        if self.needed and not named:
+        if self.needed and not any(lookup(cfg, key) for key in (self.key, *self.enough)):
+            name, what = example.split(" ")[0], "a model" if self.one else "models"
             raise ConfigError(
-                f"'{command}' needs a model, for example: torchreid-adv {command} "
-                "osnet_x1_0:model.pth.tar-60 -t market1501 --root reid-data"
+                f"'{name}' needs {what}, for example: torchreid-adv {example} ({self.key})"
             )
 
 
@@ -258,11 +264,11 @@ _SUFFIXES = {"pth", "pt", "pt2", "ckpt", "tar", "onnx", "safetensors", "bin", "p
 
 def is_key(cfg: AdvConfig, word: str) -> bool:
     """Tell a config key, alone or as ``KEY=VALUE``, from a model or its file."""
-    name = word.partition("=")[0]
+    name, _, value = word.partition("=")
     top, dot, _ = name.partition(".")
     found = lookup(cfg, name, _ABSENT)
     if found is not _ABSENT:
-        return not isinstance(found, CfgNode) or "=" in word
+        return not isinstance(found, CfgNode) or value.startswith("{")  # 'train=x:w' is a model
     if dot and lookup(cfg.adv, name, _ABSENT) is not _ABSENT:
         return True  # without its "adv.", which the error then says
     file = {part.partition("-")[0] for part in word.lower().split(".")[1:]} & _SUFFIXES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torchreid_adv.cli.usage import Usage, plain_parser
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.cli.verify import originals_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import COMMANDS

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import Command, Ended
+from torchreid_adv.cli.help_text import Usage
 from torchreid_adv.cli.index import entries_of
 from torchreid_adv.cli.reads import DEFENSE, ENGINES, RUN, TRAINING
-from torchreid_adv.cli.usage import Usage
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import COMMANDS, REPRODUCTIONS, STUDIES, Registry, same_name, unknown

@@ -1,7 +1,7 @@
 """Which config keys the work of a command reads, put together from what several of them do.
 
-A help text lists these keys. They are patterns, see :func:`torchreid_adv.cli.usage.keys_of`; a test
-runs commands and compares what they read.
+A help text lists these keys. They are patterns, see ``help_text.keys_of``; a test runs commands and
+compares what they read.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ TRAINING = (
     *("video.*", "cuhk03.*", "market1501.*", "model.*", "use_gpu", "adv.plugins", "adv.engine"),
     *("adv.data.*", "adv.mot.*", "adv.evaluation.*", "adv.distances", "adv.transforms"),
     *("adv.loss.*", "adv.schedule.*", "adv.selection.*", "adv.job.threads"),
+    *("adv.job.quarantine", "adv.defense.*", "adv.start.sources"),
 )
 # sections that count where a data set, an engine or a training is named that reads them
 VIRTUAL = ("virtual",)

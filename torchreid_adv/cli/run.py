@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from torchreid_adv import config
-from torchreid_adv.cli.usage import Usage
+from torchreid_adv.cli.help_text import Usage
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import alias, alias_from_environment
 from torchreid_adv.registry import COMMANDS
@@ -30,9 +30,10 @@ USAGE = Usage(
 )
 ABOUT = """usage: torchreid-adv run SCRIPT [ARGUMENTS OF THE SCRIPT]
 
-Run a training script of torchreid, such as scripts/main.py of deep-person-reid, unmodified, with
-adv.* keys and the transforms, samplers, data sets, models and engines of this package in its
-config. It works with torchreid from PyPI, too, where torchreid.utils is torchreid.reid.utils.
+Run a training script of torchreid, such as scripts/main.py of
+deep-person-reid, unmodified, with adv.* keys and the transforms, samplers,
+data sets, models and engines of this package in its config. It works with
+torchreid from PyPI, too, where torchreid.utils is torchreid.reid.utils.
 """
 SIBLING = "default_config"  # where torchreid's scripts keep get_default_config
 

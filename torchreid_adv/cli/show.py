@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import Command, Ended
 from torchreid_adv.cli.flags import ONE_ATTACK, Models
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.cli.reads import ONE_NETWORK, RUN, UNIT_FEATURES, VIRTUAL
-from torchreid_adv.cli.usage import Usage, plain_parser
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.registry import COMMANDS, TRANSFORMS
 
@@ -43,7 +43,7 @@ PICTURES = Command(
         ),
         writes="Below --out: report.html with its figures, pictures.json. Grad-CAM needs pip "
         "install 'torchreid_adv[pictures]'.",
-        time="An attack of a few queries on each model: minutes on a CPU. With "
+        time="An attack of a few queries on each model. With "
         "adv.virtual.train_model the models are trained first, once.",
         reads=(*RUN, *ONE_NETWORK, "model.pretrained", "adv.pictures.*"),
         further=VIRTUAL,
@@ -57,7 +57,7 @@ PICTURES = Command(
 SHEET = Usage(
     examples=("contact-sheet", "contact-sheet grayscale channel_fusion --draws 4 --out two.png"),
     writes="One PNG, transforms.png or --out.",
-    time="Some seconds a transform.",
+    time="Two transforms took 5 s of one CPU core, most of it to import PyTorch.",
 )
 
 

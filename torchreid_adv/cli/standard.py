@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torchreid_adv.cli.command import Command, Ended
-from torchreid_adv.cli.flags import USUAL, Models
+from torchreid_adv.cli.command import Command, Ended, typed
+from torchreid_adv.cli.flags import TRAINED, USUAL, Models
+from torchreid_adv.cli.help_text import Usage
 from torchreid_adv.cli.reads import (
     DATA,
     DEFENSE,
@@ -15,8 +16,7 @@ from torchreid_adv.cli.reads import (
     UNIT_FEATURES,
     VIRTUAL,
 )
-from torchreid_adv.cli.usage import Usage
-from torchreid_adv.config import AdvConfig, command_of
+from torchreid_adv.config import AdvConfig
 
 if TYPE_CHECKING:
     from torchreid_adv.core.processes import Team
@@ -28,7 +28,7 @@ def _standard(cfg: AdvConfig, team: Team) -> Ended:
     from torchreid_adv.standard.page import PAGE as PAGE_FILE
 
     lines = []
-    for path in standard(cfg, command_of(cfg), team):
+    for path in standard(cfg, typed(), team):
         lines.append(f"Result: {path}")
         if cfg.adv.report.page:
             lines.append(f"Report: {path.with_name(PAGE_FILE)}")
@@ -60,7 +60,7 @@ STANDARD = Command(
         further=VIRTUAL,
     ),
     flags=USUAL,
-    models=Models(key="adv.standard.models", needed=True),
+    models=Models(key="adv.standard.models", needed=True, enough=TRAINED),
     defaults=(UNIT_FEATURES, ("data.save_dir", "log/standard")),
     joins=True,
     holds=False,  # each model's folder is held while it is worked in

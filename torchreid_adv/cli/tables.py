@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import Command, Ended
-from torchreid_adv.cli.flags import ONE_ATTACK, SEVERAL_ATTACKS, Models
+from torchreid_adv.cli.flags import ONE_ATTACK, SEVERAL_ATTACKS, TRAINED, Models
+from torchreid_adv.cli.help_text import Usage
 from torchreid_adv.cli.reads import (
     DEFENSE,
     RUN,
@@ -14,7 +15,6 @@ from torchreid_adv.cli.reads import (
     UNIT_FEATURES,
     VIRTUAL,
 )
-from torchreid_adv.cli.usage import Usage
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 
@@ -55,7 +55,7 @@ TRANSFER = Command(
         further=VIRTUAL,
     ),
     flags=SEVERAL_ATTACKS,
-    models=Models(key="adv.transfer.models"),
+    models=Models(key="adv.transfer.models", needed=True),
     defaults=(UNIT_FEATURES, ("data.save_dir", "log/transfer")),
 ).registered()
 
@@ -94,7 +94,7 @@ SWEEP = Command(
         further=VIRTUAL,
     ),
     flags=SEVERAL_ATTACKS,
-    models=Models(key="adv.transfer.models", needed=True),
+    models=Models(key="adv.transfer.models", needed=True, enough=TRAINED),
     defaults=(UNIT_FEATURES, ("data.save_dir", "log/sweep")),
 ).registered()
 
@@ -124,15 +124,15 @@ ROBUST_REPORT = Command(
             "robust-report clean=osnet_x1_0:clean.pth robust=osnet_x1_0:robust.pth -t market1501 "
             "--root reid-data",
             "robust-report clean=osnet_x1_0:clean.pth robust=osnet_x1_0:robust.pth -t people.csv "
-            "--eps 8 adv.training.report ['ifgsm','pgd']",
+            "--attack ifgsm pgd --eps 8",
         ),
         writes="Below --out: robustness.md and robustness.json, and each attack's images.",
         time=_GRID_TIME,
-        reads=(*RUN, "model.name", "adv.transfer.models", "adv.training.report"),
+        reads=(*RUN, "model.name", "adv.transfer.*"),
         further=VIRTUAL,
     ),
-    flags=ONE_ATTACK,
-    models=Models(key="adv.transfer.models"),
+    flags=SEVERAL_ATTACKS,
+    models=Models(key="adv.transfer.models", needed=True),
     defaults=(UNIT_FEATURES, ("data.save_dir", "log/robust_report")),
 ).registered()
 

@@ -9,8 +9,8 @@ import os
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import Command, Ended
+from torchreid_adv.cli.help_text import Usage
 from torchreid_adv.cli.reads import ENGINES, TRAINING, VIRTUAL
-from torchreid_adv.cli.usage import Usage
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 

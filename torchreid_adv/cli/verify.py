@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import make_parser, merged_config
-from torchreid_adv.cli.usage import Usage, plain_parser
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.runs.promises import UNSEEN
@@ -26,8 +26,8 @@ USAGE = Usage(
         "adv.standard.models ['mine=osnet_x1_0:model.pth.tar-60']",
     ),
     writes="Nothing; the exit code is 6 where something does not fit.",
-    time="Every stored image and its original are read once: seconds for a hundred images, minutes "
-    "for Market-1501. Scored again: the features of all stored images, too.",
+    time="As long as reading every stored image and its original. Scored again: the features of "
+    "all stored images, too.",
 )
 
 

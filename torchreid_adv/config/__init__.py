@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from yacs.config import CfgNode
 
@@ -47,7 +46,6 @@ __all__ = [
     "as_file",
     "check_finite",
     "check_selection",
-    "command_of",
     "current",
     "defense_options",
     "ensure_setup",
@@ -55,7 +53,6 @@ __all__ = [
     "kept",
     "leaves",
     "lookup",
-    "note_command",
     "on_setup",
     "plain",
     "read_yaml",
@@ -155,18 +152,3 @@ def _import_plugin(module: str) -> None:
             f"adv.plugins names '{module}', which cannot be imported: {error}; "
             "is its folder on PYTHONPATH?"
         ) from error
-
-
-def note_command(cfg: AdvConfig, words: Sequence[str]) -> None:
-    """Remember the command line that a config was made from.
-
-    Args:
-        cfg: the whole config.
-        words: of the command line, the program's name first.
-    """
-    cfg.__dict__["_command"] = shlex.join(words)
-
-
-def command_of(cfg: AdvConfig) -> str:
-    """Return the command line that a config was made from, "" where it was made in Python."""
-    return str(cfg.__dict__.get("_command", ""))

@@ -133,9 +133,8 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> Any:
     name, factory = _factory(name)
     root = Path(os.path.expanduser(root))
     if name not in DATASETS and not os.path.isdir(root):
-        raise DataError(
-            f"the data root '{root}' does not exist; give it with --root{near_path(root)}"
-        )
+        hint = near_path(root)
+        raise DataError(f"the data root '{root}' does not exist; give it with --root{hint}")
     with reading(f"the data set '{name}' below '{root}'"):
         dataset = factory(
             root=str(root), mode="query", verbose=False, transform=_unchanged, **options

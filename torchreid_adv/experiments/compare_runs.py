@@ -125,7 +125,7 @@ def _of_target(content: Any, name: str, target: Any, label: str) -> ComparedResu
     settings = {"model": _value(_at(content, "model", "name")), "data set": name}
     settings |= {row: _value(_at(target, *path)) for row, path in _SETTINGS.items()}
     eps = _at(target, "attack", "eps")
-    settings["eps, gray levels"] = (
+    settings["eps (gray levels)"] = (
         _value(_at(chosen, "eps")) if isinstance(chosen, dict) else _levels(eps)
     )
     settings["attacked"] = _value(_at(chosen, "side"))
@@ -152,7 +152,7 @@ def _of_standard(content: dict[str, Any], label: str) -> Iterator[ComparedResult
             "attack": content["standard"]["name"],
             "AP rule": content["protocol"]["ap_rule"],
             "protocol": content["protocol"]["name"],
-            "eps, gray levels": float(eps),
+            "eps (gray levels)": float(eps),
             "red flags": ", ".join(
                 sorted({flag["name"] for flag in content["flags"] if flag["level"] == "RED"})
             )

@@ -29,6 +29,8 @@ Models = Model | Sequence[Model] | Mapping[str, Model]
 Data = str | Path | ReIDData | Mapping[str, Sequence[Record]]  # the last: records by side
 Datas = Data | Sequence[Data]
 Settings = Mapping[str, Any]  # config keys and their values
+# features of unit length are attacked and ranked, as the commands do
+UNIT_FEATURES: Settings = {"test.normalize_feature": True}
 _SIDES = ("query", "gallery")
 
 
@@ -132,6 +134,7 @@ def config_of(
     keys: Settings,
     inputs: Inputs,
     *,
+    defaults: Settings | None = None,
     config_file: str | Path = "",
     settings: Settings | None = None,
     device: str | torch.device | None = None,
@@ -141,7 +144,8 @@ def config_of(
     Args:
         keys: config keys by keywords; those that are None keep the default.
         inputs: whose named data sets are targets.
-        config_file: merged first.
+        defaults: config keys that hold where nothing else says them.
+        config_file: merged next.
         settings: further config keys, merged last.
         device: ``cpu`` or ``cuda``; None = the GPU if there is one.
 
@@ -149,6 +153,8 @@ def config_of(
         ConfigError: an unknown key or a wrong value.
     """
     cfg = default_config(use_gpu=False)
+    for key, value in (defaults or {}).items():
+        cfg.merge_from_list([key, value])
     if config_file:
         cfg.merge_from_file(str(config_file))
     named = [name for name in inputs.targets if name not in inputs.data]
@@ -190,7 +196,7 @@ def distance_keys(distance: str | None) -> dict[str, Any]:
     """Return the config keys of the distance of normalized features that ranks; None = no keys."""
     if distance is None:
         return {}
-    return {"test.dist_metric": distance, "test.normalize_feature": True}
+    return {"test.dist_metric": distance, **UNIT_FEATURES}
 
 
 def levels(value: float, name: str = "eps") -> float:

@@ -15,6 +15,7 @@ from torchreid_adv.core.speaking import Listener
 from torchreid_adv.core.tabular import Tabular
 from torchreid_adv.experiments.standard_runs import standard as run_standard
 from torchreid_adv.python.configured import (
+    UNIT_FEATURES,
     Datas,
     Inputs,
     Models,
@@ -163,8 +164,8 @@ def standard(
         surrogates: two other models or more, on which transferred attacks are made.
         tracks: ``Q``, ``G`` or both; None = both.
         out: folder, below which each run has its own: ``out/DATA/LABEL``.
-        distance: by which galleries are ranked, of normalized features; None = as the config says,
-            torchreid's default: Euclidean of features as they are.
+        distance: by which galleries are ranked, of normalized features; None = Euclidean, unless
+            ``config_file`` or ``settings`` say another one.
         root: data root; None = ``reid-data``.
         size: height and width for models that do not say theirs.
         workers: processes that read images.
@@ -200,7 +201,14 @@ def standard(
             "data.width": size[1] if size else None,
         }
         inputs.add_data(data)
-        cfg = config_of(keys, inputs, config_file=config_file, settings=settings, device=device)
+        cfg = config_of(
+            keys,
+            inputs,
+            defaults=UNIT_FEATURES,
+            config_file=config_file,
+            settings=settings,
+            device=device,
+        )
         with prepared(cfg, inputs), joined() as team:
             paths = run_standard(cfg, call(), team, given=inputs.given)
     return StandardResults(tuple(StandardResult.read(path) for path in paths))

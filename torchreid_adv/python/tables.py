@@ -15,6 +15,7 @@ from torchreid_adv.core.speaking import Listener
 from torchreid_adv.core.tabular import Tabular
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.python.configured import (
+    UNIT_FEATURES,
     Datas,
     Inputs,
     Model,
@@ -126,8 +127,8 @@ def transfer(
         step_size: of the attacks, pixel units of [0, 1]; None = their own.
         steps: of the attacks; None = their own.
         out: folder of the table.
-        distance: by which galleries are ranked, of normalized features; None = as the config says,
-            torchreid's default: Euclidean of features as they are.
+        distance: by which galleries are ranked, of normalized features; None = Euclidean, unless
+            ``config_file`` or ``settings`` say another one.
         root: data root; None = ``reid-data``.
         size: height and width for models that do not say theirs.
         workers: processes that read images.
@@ -166,7 +167,14 @@ def transfer(
             "data.width": size[1] if size else None,
         }
         inputs.add_data(data)
-        cfg = config_of(keys, inputs, config_file=config_file, settings=settings, device=device)
+        cfg = config_of(
+            keys,
+            inputs,
+            defaults=UNIT_FEATURES,
+            config_file=config_file,
+            settings=settings,
+            device=device,
+        )
         with prepared(cfg, inputs):
             return _table(cfg, inputs)
 
