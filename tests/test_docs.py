@@ -170,7 +170,9 @@ def test_the_api_reference_has_every_public_name():
     for path in shown:
         module, _, name = path.rpartition(".")
         thing = getattr(importlib.import_module(module), name)
-        assert name not in adv.__all__ or thing is getattr(adv, name), path
+        public = getattr(adv, name) if name in adv.__all__ else thing
+        # the room of the standard evaluation is a module that answers to the function's call
+        assert public is thing or (name == "standard" and callable(public)), path
     registries = {name for name in names if name.isupper()}
     assert names - registries <= {path.rpartition(".")[2] for path in shown}
     assert all(f"`{name}`" in text for name in registries)
