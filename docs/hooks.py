@@ -17,18 +17,22 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 EXAMPLES = "example_configs.md"
 CHANGELOG = "changelog.md"
-NOTEBOOK_PAGES = {f"{path.stem}.md" for path in Path(__file__).parent.glob("*.ipynb")}
+_NOTEBOOKS = sorted(Path(__file__).parent.rglob("*.ipynb"))
+NOTEBOOK_PAGES = {
+    path.relative_to(Path(__file__).parent).with_suffix(".md").as_posix() for path in _NOTEBOOKS
+}
 OUTSIDE = re.compile(r"\]\(\.\./(configs(?:/[\w./-]*)?)\)")
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Add the changelog, the example configs and the notebooks as pages."""
     pages = {CHANGELOG: (ROOT / "CHANGELOG.md").read_text(), EXAMPLES: example_configs()}
-    for path in sorted(Path(config.docs_dir).glob("*.ipynb")):
+    for path in _NOTEBOOKS:
         text, pictures = notebook(path)
-        pages[f"{path.stem}.md"] = text
+        place = path.relative_to(config.docs_dir)
+        pages[place.with_suffix(".md").as_posix()] = text
         for name, content in pictures.items():
-            files.append(File.generated(config, name, content=content))
+            files.append(File.generated(config, (place.parent / name).as_posix(), content=content))
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
     return files

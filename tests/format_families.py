@@ -136,6 +136,97 @@ def clustercontrast():
     return network.state_dict(), extractor(network, bicubic((256, 128)))
 
 
+# LightMBN, OpenUnReID, OpenVINO
+
+
+def lightmbn():
+    arguments = types.SimpleNamespace(num_classes=7, feats=512, activation_map=False)
+    with Importing(checkout("jixunbo+LightMBN")):
+        from model import lmbn_n, osnet
+
+        with mock.patch.object(osnet, "init_pretrained_weights"):
+            network = filled(lmbn_n.LMBN_n(arguments))
+
+    def of(network, inputs):
+        parts = _mirrored(network, inputs)
+        return parts.div(torch.norm(parts, p=2, dim=1, keepdim=True)).flatten(1)
+
+    return network.state_dict(), extractor(network, bicubic((384, 128)), of)
+
+
+OPENUNREID = """
+MODEL: {backbone: %s, pooling: %s, embed_feat: %d}
+DATA: {height: 256, width: 128, norm_mean: [0.485, 0.456, 0.406], norm_std: [0.229, 0.224, 0.225]}
+TRAIN: {datasets: {one: trainval, two: trainval}, val_dataset: two}
+"""
+
+
+def _openunreid_files(*, teacher, domains):
+    name, pooling, width = ("resnet18", "avg", 64) if teacher else ("resnet50_ibn_a", "gem", 0)
+
+    def write(state, folder):
+        (folder / "config.yaml").write_text(OPENUNREID % (name, pooling, width))
+        torch.save({"state_dict": state, "epoch": 3}, folder / "model_best.pth")
+        return f"openunreid:{folder / 'config.yaml'}:{folder / 'model_best.pth'}"
+
+    return write
+
+
+def _openunreid(name, pooling, width, **options):
+    # what its setup.py writes, and packages that building a network does not need
+    names = ("openunreid.version", "multiprocess", "easydict", "requests")
+    written = {name: mock.MagicMock(__version__="0", short_version="0") for name in names}
+    with Importing(checkout("open-mmlab+OpenUnReID")), mock.patch.dict("sys.modules", written):
+        import openunreid.models.builder as theirs
+        from openunreid.models.utils.dsbn_utils import convert_dsbn
+    made = theirs.ReIDBaseModel(name, 7, pooling, width, pretrained=False, **options)
+    return theirs, convert_dsbn, made
+
+
+def openunreid():
+    _, _, made = _openunreid("resnet50_ibn_a", "gem", 0)
+    network = filled(made)
+    return network.state_dict(), extractor(network, bicubic((256, 128)))
+
+
+def openunreid_teacher():
+    theirs, convert_dsbn, made = _openunreid("resnet18", "avg", 64)
+    convert_dsbn(made, 2, 1)
+    network = torch.nn.Module()
+    network.module = theirs.TeacherStudentNetwork(made)
+    filled(network)
+    tested = network.module
+    return network.state_dict(), extractor(tested, bicubic((256, 128)))
+
+
+class _Converted(torch.nn.Module):
+    """A small network, which is converted."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = torch.nn.Conv2d(3, 32, 7, stride=4), torch.nn.BatchNorm2d(32)
+
+    def forward(self, images):
+        return self.norm(self.conv(images)).relu().mean((2, 3))
+
+
+def openvino():
+    network = filled(_Converted())
+    return network.state_dict(), extractor(network, bilinear((256, 128)))
+
+
+def _openvino_file(state, folder):
+    import openvino as theirs
+
+    network = _Converted()
+    network.load_state_dict(state)
+    made = theirs.convert_model(
+        network.eval(), example_input=torch.rand(1, 3, 256, 128), input=[[1, 3, 256, 128]]
+    )
+    theirs.save_model(made, folder / "net.xml", compress_to_fp16=False)
+    return f"openvino:{folder / 'net.xml'}"
+
+
 # fast-reid, by its own package
 
 
@@ -505,6 +596,21 @@ CASES = [
     Case(
         "boxmot_lmbn", saved("lmbn_n_market.pt", entry="boxmot:lmbn_n:{}"),
         _boxmot("lmbn_n", (384, 128)), "reduction_0.reduction.weight", needs=("boxmot",),
+    ),
+    Case(
+        "lightmbn", saved("lmbn_n.pt", entry="lightmbn@resize=bicubic:{}"), lightmbn,
+        "reduction_0.reduction.weight",
+    ),
+    Case(
+        "openunreid", _openunreid_files(teacher=False, domains=1), openunreid,
+        "backbone.layer4.2.bn3.running_var",
+    ),
+    Case(
+        "openunreid_teacher", _openunreid_files(teacher=True, domains=2), openunreid_teacher,
+        "module.mean_net.backbone.layer4.1.bn2.dsbn.1.running_var", slow=False,
+    ),
+    Case(
+        "openvino", _openvino_file, openvino, "", needs=("openvino",), other="resize=cv2",
     ),
     Case(
         "reid", _reid_folder, reid_folder, "conv1.conv.weight", other="resize=pillow", slow=False,

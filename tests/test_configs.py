@@ -16,6 +16,7 @@ from torchreid_adv.defenses import configured_defense
 from torchreid_adv.engines.train import build_data, build_engine
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.models.specs import parse_models
 from torchreid_adv.runs.attack_dataset import configured_job
 from torchreid_adv.runs.folder import metric_of
 from torchreid_adv.runs.torchreid_checks import check
@@ -79,6 +80,7 @@ def test_every_registered_name_has_a_config():
         "sampler": {cfg.sampler.train_sampler for cfg in configs},
         "defense": {cfg.adv.defense.name for cfg in configs},
         "engine": {cfg.adv.engine for cfg in configs},
+        "format": {spec.name for cfg in configs for spec in parse_models(cfg.adv.attack.models)},
         "distance": {m for cfg in configs for m in (cfg.test.dist_metric, cfg.adv.attack.metric)},
     }
     for table in registry.TABLES.values():

@@ -14,6 +14,7 @@ import torchreid_adv as adv
 from torchreid_adv import config, registry
 from torchreid_adv.config.keys import KEYS
 from torchreid_adv.config.reference import FIRST, SECTIONS, reference, table
+from torchreid_adv.core import loggers
 from torchreid_adv.models.loading import build_network
 
 
@@ -109,6 +110,8 @@ def test_paths_with_the_package_before_them_exist():
 
 def _is_in_the_package(dotted):
     """Tell whether a dotted path leads to a module of today, or to a name in one."""
+    if dotted == loggers.GROUP:  # a group of entry points
+        return True
     thing, found = importlib.import_module("torchreid_adv"), "torchreid_adv"
     for name in dotted.split(".")[1:]:
         try:
@@ -167,7 +170,9 @@ def test_the_api_reference_has_every_public_name():
     for path in shown:
         module, _, name = path.rpartition(".")
         thing = getattr(importlib.import_module(module), name)
-        assert name not in adv.__all__ or thing is getattr(adv, name), path
+        public = getattr(adv, name) if name in adv.__all__ else thing
+        # the room of the standard evaluation is a module that answers to the function's call
+        assert public is thing or (name == "standard" and callable(public)), path
     registries = {name for name in names if name.isupper()}
     assert names - registries <= {path.rpartition(".")[2] for path in shown}
     assert all(f"`{name}`" in text for name in registries)

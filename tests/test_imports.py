@@ -29,6 +29,7 @@ STAGES = [
     {"runs"},
     {"standard", "engines"},
     {"experiments"},
+    {"python"},
     {"benchmarks"},  # the file that says where they are: beside the package
     {"testing", "cli"},
     {"moved"},

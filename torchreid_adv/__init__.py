@@ -12,6 +12,8 @@ Example:
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
 from torchreid_adv import moved
@@ -61,16 +63,50 @@ _HOME = {
     "GradientAttack": "attacks",
     "References": "attacks",
     "build_attack": "attacks",
-    "attack_dataset": "runs.attack_dataset",
+    "attack_dataset": "python.attacking",
     "evaluate_standard": "standard.run",
+    "transfer": "python.tables",
+    "sweep": "python.tables",
+    "train": "python.training",
+    "standard": "python.evaluating",
+    "compare": "python.results",
+    "load_result": "python.results",
+    "logging_to": "core.loggers",
+    "Logger": "core.loggers",
+    "list_models": "python.results",
+    "list_formats": "python.results",
 }
+_STANDARD = "standard"  # a function, and the package of its room
 
 __all__ = ["__version__", *_HOME]
+
+
+class _Package(ModuleType):
+    """This package: its room of the standard evaluation can be called, too."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == _STANDARD and type(value) is ModuleType:  # it was imported
+            value.__class__ = _Standard
+        super().__setattr__(name, value)
+
+
+class _Standard(ModuleType):
+    """A module that answers to a call as :func:`torchreid_adv.python.evaluating.standard`."""
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        return _public(_STANDARD)(*arguments, **keywords)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'torchreid_adv' has no attribute '{name}'")
+    return _public(name)
+
+
+def _public(name: str) -> Any:
     return getattr(importlib.import_module(f"torchreid_adv.{_HOME[name]}"), name)
 
 

@@ -3,11 +3,13 @@
 import contextlib
 import json
 import threading
+from datetime import datetime
 
 import pytest
 
 from torchreid_adv.core import cache as caches
 from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.provenance import FIELD, called, without
 from torchreid_adv.errors import ConfigError
 
 FACTS = {"weights": "a" * 64, "eps": 8.0, "data": {"gallery": ["x", "y"], "seed": 0}}
@@ -156,6 +158,22 @@ def test_a_claimed_folder_is_one_run_s(tmp_path):
     assert "new not set there, 'x' here" in said
     assert said.endswith("choose another data.save_dir or remove it")
     assert cache.check(key)  # left as it was
+
+
+def test_where_a_run_comes_from_is_noted_and_decides_nothing(tmp_path):
+    cache, key = Cache(tmp_path), Key.of(**FACTS)
+    with called("one command"), called("a call inside it"):
+        cache.claim(key)
+    noted = json.loads((tmp_path / "run.json").read_text())
+    assert without(noted) == key.facts
+    origin = noted[FIELD]
+    assert origin["command"] == "one command"
+    assert datetime.fromisoformat(origin["date"]).tzinfo is not None
+    assert origin["versions"].keys() >= {"torch", "torchreid", "numpy", "torchreid_adv"}
+    assert origin["device"]
+    for other in ({"command": "x"}, None, [1]):  # another day, another command, or damaged
+        (tmp_path / "run.json").write_text(json.dumps({**noted, FIELD: other}))
+        assert cache.check(key)
 
 
 @pytest.mark.parametrize(

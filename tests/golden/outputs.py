@@ -16,10 +16,11 @@ PARSER = ("help ", "wrong flag")
 NOTES = "files.json"  # digests of files that were not too young to be noted
 DATED = ("train.log-", "test.log-", "events.out.tfevents.")
 CLOCK = ("images_per_second", "seconds", "date", "time", "host", "version", "versions")
+CLOCK += ("provenance",)
 SPOKEN_BY_CLOCK = re.compile(
     r"\d+(\.\d+)? ?(s|ms|min|h)\b|\btime\b|[Ee]lapsed|\beta\b|/s\b|%\||per second"
 )
-RATE = re.compile(rb"\d[\d.,]* images per second")
+RATE = re.compile(rb'\d[\d.,]* images per second|<div class="provenance">.*?</div>\n', re.DOTALL)
 
 
 def digest(content):

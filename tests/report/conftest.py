@@ -40,7 +40,7 @@ def draw_features(side, pids, camids, *, noise, seed):
 
 @pytest.fixture
 def make_target(tmp_path, monkeypatch):
-    """Return a factory of TargetReports whose images lie below tmp_path."""
+    """Return a factory of AttackedData whose images lie below tmp_path."""
     monkeypatch.setattr(style, "DPI", 30)
 
     def make(

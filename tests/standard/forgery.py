@@ -14,6 +14,7 @@ from markets import write_market
 from torchreid_adv import cli, config
 from torchreid_adv.cli import command
 from torchreid_adv.core.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
+from torchreid_adv.core.provenance import without
 from torchreid_adv.errors import AdvError
 from torchreid_adv.experiments.scoring_again import configured_originals, configured_scorer
 from torchreid_adv.runs import verify
@@ -181,7 +182,7 @@ def resealed(folder, result, untouched=()):
         text = json.dumps(run, indent=1, sort_keys=True) + "\n"
         if text != (folder / "run.json").read_text():
             (folder / "run.json").write_text(text)
-            header = {"run": sha256(json.dumps(run, sort_keys=True).encode())}
+            header = {"run": sha256(json.dumps(without(run), sort_keys=True).encode())}
             header["data"] = result["data"]["name"]
             for path in folder.glob("*-eps*/*/" + FILE_NAME):
                 manifest = read_manifest(path.parent)

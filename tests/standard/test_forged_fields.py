@@ -29,6 +29,7 @@ from forgery import (
 
 from torchreid_adv.core.manifest import FILE_NAME, RUN, Manifest, read_manifest
 from torchreid_adv.core.manifest import Entry as StoredEntry
+from torchreid_adv.core.provenance import without
 from torchreid_adv.errors import DataError
 from torchreid_adv.standard.reading import RESULT, manifest_hash, sealed
 
@@ -206,7 +207,7 @@ def fitted(folder, path, results):
         run["attack"] = {key: attack[key] for key in run["attack"] if key in attack}
     (folder / RUN).write_text(json.dumps(run, indent=1, sort_keys=True) + "\n")
     manifest = read_manifest(stored_images)
-    Manifest({**manifest.header, **run}, manifest.entries).write(stored_images)
+    Manifest({**manifest.header, **without(run)}, manifest.entries).write(stored_images)
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial, GradientAttack
 from torchreid_adv.attacks.loop.steps import Project, StepRule
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
@@ -126,7 +128,7 @@ class AutoStep(StepRule):
         state["before"] = start_point
 
 
-class PullToNearest:
+class PullToNearest(Described):
     """A targeted attack on each image's n-th nearest wrong identity.
 
     Args:
@@ -145,6 +147,7 @@ class PullToNearest:
         """Describe the attack for a report."""
         return {**self.attack.describe(), "target": f"wrong identity number {self.place + 1}"}
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:

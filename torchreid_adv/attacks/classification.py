@@ -15,7 +15,9 @@ from torchreid_adv.attacks.fgsm import PAPER, iteration_rule, sign_attack
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import from_levels, to_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
@@ -113,7 +115,7 @@ class IdentityLogits(Objective):
         return batch.pids.to(batch.images.device)
 
 
-class ClassificationAttack:
+class ClassificationAttack(Described):
     """I-FGSM on the identity logits of a network with a classifier on its features.
 
     Args:
@@ -138,6 +140,7 @@ class ClassificationAttack:
             "reference": "the classifier's own answer",
         }
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:

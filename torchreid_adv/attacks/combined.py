@@ -13,7 +13,9 @@ from torchreid_adv.attacks.loop.gradient_attack import Adversarial, Attack
 from torchreid_adv.attacks.loop.objectives import Losses
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import quantize
 from torchreid_adv.defenses.base import other_draws
 from torchreid_adv.defenses.defended import eot_samples
@@ -22,7 +24,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
 
 
-class BestOf:
+class BestOf(Described):
     """Runs several attacks and keeps the worst ranking form of each image, maybe the clean one.
 
     Images are judged as they will be stored, rounded to whole levels. Behind a random defense the
@@ -54,6 +56,7 @@ class BestOf:
             "attacks": [{"name": attack.name, **attack.describe()} for attack in self.attacks],
         }
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:
@@ -86,7 +89,7 @@ class BestOf:
         return judge
 
 
-class Transferred:
+class Transferred(Described):
     """Runs an attack on a surrogate, regardless of the given model and references.
 
     Args:
@@ -105,6 +108,7 @@ class Transferred:
         """Describe the attack for a report."""
         return {**self.attack.describe(), "made_on": "surrogates"}
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:

@@ -24,6 +24,7 @@ from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.loop.steps import SignStep
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
@@ -219,6 +220,7 @@ class RankingAttack(GradientAttack):
             precision=budget.precision,
         )
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Ranked:

@@ -17,15 +17,17 @@ from torchreid_adv.attacks.loop.gradient_attack import Adversarial
 from torchreid_adv.attacks.loop.objectives import Losses, MetricDistance
 from torchreid_adv.attacks.loop.randomness import PerImageDraws, same_size, seeded
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.attacks.torchattacks_methods import FIXED, TwoLogits, method
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.models.prepare import prepared
 
 
-class TorchattacksAttack:
+class TorchattacksAttack(Described):
     """A torchattacks class on the mean distance to each image's references.
 
     Each image is attacked at its own size and with its own random numbers, so a batch gives the
@@ -84,6 +86,7 @@ class TorchattacksAttack:
             "options": self.options,
         }
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:

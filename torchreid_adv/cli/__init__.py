@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 
 from torchreid_adv import config
 from torchreid_adv.config.keys import PATHS, WRITTEN
 from torchreid_adv.core.faults import UNEXPECTED, Fault, explained, say, with_streams
+from torchreid_adv.core.provenance import called
 from torchreid_adv.core.signals import stoppable
 from torchreid_adv.errors import AdvError, ConfigError, MachineError, printable, suggest
 from torchreid_adv.integration.layout import alias_from_environment
@@ -102,7 +104,8 @@ def _run(arguments: list[str]) -> int:
         raise ConfigError(
             f"unknown command '{name}'{suggest(name, COMMANDS)} (torchreid-adv --help lists them)"
         )
-    code: int = COMMANDS.get(name)(rest)
+    with called(shlex.join(["torchreid-adv", *arguments])):
+        code: int = COMMANDS.get(name)(rest)
     return code
 
 

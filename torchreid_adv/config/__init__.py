@@ -50,6 +50,7 @@ __all__ = [
     "defense_options",
     "ensure_setup",
     "forget",
+    "kept",
     "leaves",
     "lookup",
     "on_setup",
@@ -89,6 +90,17 @@ def using(cfg: AdvConfig) -> Iterator[None]:
     """Make a config the current one for a block."""
     global _current
     previous, _current = _current, cfg
+    try:
+        yield
+    finally:
+        _current = previous
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Remember after a block the config that was remembered before, whatever is made inside."""
+    global _current
+    previous = _current
     try:
         yield
     finally:

@@ -10,6 +10,7 @@ from yacs.config import CfgNode
 from torchreid_adv.config.keys import KEYS
 from torchreid_adv.config.tree import AdvConfig, coerce, leaves, lookup, plain, shown
 from torchreid_adv.config.values import finite
+from torchreid_adv.core.loggers import check_loggers
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import (
     ATTACKS,
@@ -119,6 +120,7 @@ def check_names(cfg: AdvConfig) -> None:
     for section, table in _SECTIONS.items():
         _spell_section(cfg.adv[section], table)
     adv = cfg.adv
+    check_loggers(list(adv.report.loggers))
     _check_attack_options(adv.attack.name, adv.attack.options, "adv.attack.options")
     _check_attack_options(adv.training.attack, adv.training.options, "adv.training.options")
     for name in adv.training.report:

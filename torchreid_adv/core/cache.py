@@ -14,6 +14,7 @@ from typing import Any
 from torchreid_adv.core.facts import facts_of
 from torchreid_adv.core.files import flush_folder, removed_after, sweep, unfinished_name, write_text
 from torchreid_adv.core.lock import making
+from torchreid_adv.core.provenance import FIELD, provenance, without
 from torchreid_adv.errors import ConfigError
 
 FORMAT = 1  # version of stored results; other versions are ignored
@@ -53,6 +54,7 @@ class Key:
         """Say which facts differ from stored ones, the first few with both values; "" for none."""
         if not isinstance(stored, dict) or not stored:
             return "it cannot be read"
+        stored = without(stored)
         if _text(stored) == _text(self.facts):
             return ""
         if stored.get("format") != FORMAT:
@@ -167,7 +169,9 @@ class Cache:
             ConfigError: as in :meth:`check`.
         """
         if not self.check(key):
-            write_text(self.root / RUN, key.text)
+            origin = provenance(key.facts.get("device"))
+            content = {**key.facts, FIELD: origin.facts()}
+            write_text(self.root / RUN, json.dumps(content, indent=1, sort_keys=True) + "\n")
 
     def _checked(self, path: Path, key: Key) -> Path:
         _same(path, key, read_json(path / KEY))

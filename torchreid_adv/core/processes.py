@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 from torch.distributed import PrefixStore
-from tqdm import tqdm
 
 from torchreid_adv.core.ranks import MOST, local_rank, met, place_in, watched
 from torchreid_adv.errors import ConfigError
@@ -184,19 +182,3 @@ def parse_shard(shard: str) -> Team:
     if max(map(len, numbers)) > len(str(MOST)):
         raise ConfigError(f"a job has at most {MOST} shards, got '{shard[:60]}'")
     return Team(int(numbers[0]), int(numbers[1]))
-
-
-def progress_bar(description: str, *, total: int, unit: str = "image") -> Any:
-    """Return a tqdm bar on stderr; silent when stderr is not a terminal, or shows another bar.
-
-    Use it as a context manager and call ``update(n)``.
-    """
-    return tqdm(
-        desc=description,
-        total=total,
-        unit=unit,
-        file=sys.stderr,
-        disable=not sys.stderr.isatty() or os.environ.get("RANK", "0") != "0",
-        dynamic_ncols=True,
-        smoothing=0.1,
-    )

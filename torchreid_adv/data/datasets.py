@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import traceback
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,13 @@ class ReIDData:
     protocol: str = ""
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
+    def __repr__(self) -> str:
+        parts = [f"{side} {_counted(self.side(side))}" for side in SIDES if self.side(side)]
+        records = [record for side in SIDES for record in self.side(side)]
+        parts.append(f"{len({record.camid for record in records})} cameras")
+        parts += [f"protocol {self.protocol}"] if self.protocol else []
+        return f"{type(self).__name__}({self.name}: {', '.join(parts)})"
+
     def side(self, name: str) -> tuple[Record, ...]:
         """Return the records of ``train``, ``query`` or ``gallery``."""
         if name not in SIDES:
@@ -95,6 +102,12 @@ class ReIDData:
         if not all(left[side] for side in SIDES if self.side(side)):
             raise DataError(f"all images of a side of '{self.name}' are bad; nothing is left of it")
         return replace(self, **left)
+
+
+def _counted(records: Sequence[Record]) -> str:
+    """Return how many images, or tracklets, of how many identities."""
+    what = "tracklets" if any(record.frames for record in records) else "images"
+    return f"{len(records):,} {what} of {len({r.pid for r in records}):,} identities"
 
 
 def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> ReIDData:

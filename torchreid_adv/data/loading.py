@@ -14,7 +14,8 @@ from torchreid_adv.core import pixels
 from torchreid_adv.core.batch import Batch, canvas, filled, pad_clips, together
 from torchreid_adv.core.contents import Contents, Stamp, digest_of, stamp_of
 from torchreid_adv.core.files import name_fault
-from torchreid_adv.core.processes import ALONE, Team, progress_bar
+from torchreid_adv.core.processes import ALONE, Team
+from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.data.images import read_image, read_pixels
 from torchreid_adv.data.records import Record, modalities
 from torchreid_adv.errors import DataError, printable

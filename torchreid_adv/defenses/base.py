@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from torchreid_adv.core import pixels
 from torchreid_adv.core.batch import generator
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.manifest import sha256
 from torchreid_adv.errors import ConfigError
 
@@ -24,7 +25,7 @@ D = TypeVar("D", bound="Defense")
 MOST_SEED = 2**63 - 1
 
 
-class Defense(nn.Module, ABC):
+class Defense(Described, nn.Module, ABC):
     """Changes stored pixels before a model resizes them.
 
     A new defense overrides :meth:`exact` and declares its attributes. If its exact form has no

@@ -80,6 +80,10 @@ class Defended(ImageModel):
                 raise
             return getattr(self.model, name)
 
+    def __repr__(self) -> str:
+        draws = f", {self.draws} draws" if self.draws > 1 else ""
+        return f"Defended({self.defense!r}, {self.model!r}{draws})"
+
     def forward(self, images: Tensor, *, sizes: Tensor | None = None, **keywords: Any) -> Tensor:
         """Return the model's features (N, D), averaged over the draws.
 

@@ -183,6 +183,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         print(f"** Attacked at the network's size: {side}, {attack.name}, eps {attack.eps:g} **")
         scores = self.print_scores({**sides, side: after}, protocol, keywords)
         result = self.attacked_results[name] = next(iter(scores.values()))
+        self.log_scores(f"{name}/attacked", result)
         if self.writer is not None:
             self.writer.add_scalar(f"Test/{name}/attacked_rank1", result.rank(1), self.epoch)
             self.writer.add_scalar(f"Test/{name}/attacked_mAP", result.mAP, self.epoch)

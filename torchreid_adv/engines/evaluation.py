@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.loggers import log
+from torchreid_adv.core.speaking import tell
 from torchreid_adv.defenses.torchreid_transform import defend_tests
 from torchreid_adv.distances import FittedDistance
 from torchreid_adv.engines.before_training import check_batches, check_testable, clothes_in
@@ -86,6 +88,11 @@ class EvaluationMixin(Base):
             for name, loaders in self.test_loader.items():
                 check_testable(name, loaders["query"], loaders["gallery"])
 
+    def train(self, *args: Any, **keywords: Any) -> None:
+        """Train for an epoch, and tell a caller's callback."""
+        super().train(*args, **keywords)
+        tell("training", self.epoch + 1, self.max_epoch)
+
     def test(self, *args: Any, save_dir: str = "", **keywords: Any) -> float:
         """Save first, so that a failing test loses no training; then evaluate."""
         if self.trains_network and save_dir and "max_epoch" in vars(self):
@@ -128,10 +135,16 @@ class EvaluationMixin(Base):
         sides = {"query": query, "gallery": gallery}
         result = self._scored(dataset_name, sides, protocol, keywords)
         self.results[dataset_name] = result
+        self.log_scores(f"{dataset_name}/clean", result)
         if keywords.get("visrank"):
             self._draw_ranks(sides, dataset_name, protocol, keywords)
         self.evaluated(dataset_name, sides, protocol, keywords)
         return result.rank(1), result.mAP
+
+    def log_scores(self, name: str, result: RetrievalResult) -> None:
+        """Tell loggers of an evaluation, at the epoch that it is of."""
+        values = {f"{name}/mAP": result.mAP, f"{name}/rank1": result.rank(1)}
+        log(values, step=int(getattr(self, "epoch", 0)))
 
     def evaluated(
         self, name: str, sides: dict[str, Features], protocol: Protocol, keywords: dict[str, Any]

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.files import write_text
-from torchreid_adv.core.processes import progress_bar
+from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.data.images import read_image
 from torchreid_adv.engines.evaluation import Base
 from torchreid_adv.engines.resume import ResumableMixin

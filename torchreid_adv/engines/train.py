@@ -17,6 +17,7 @@ from torch import nn
 from torchreid_adv import config
 from torchreid_adv.config import torchreid_keys
 from torchreid_adv.core.lock import working_in
+from torchreid_adv.core.loggers import TENSORBOARD, logging_to
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import reading
 from torchreid_adv.engines.before_training import check_batches
@@ -47,7 +48,10 @@ def train(cfg: config.AdvConfig, team: Team | None = None) -> Any:
         config.setup(cfg)
         check_names(cfg)
         check_trainable(cfg)
-        with working_in(cfg.data.save_dir, team or ALONE, wait=False):
+        folder, loggers = cfg.data.save_dir, cfg.adv.report.loggers
+        further = [name for name in loggers if name != TENSORBOARD]  # torchreid has that one
+        told = further if team is None or team.leads else []
+        with working_in(folder, team or ALONE, wait=False), logging_to(*told, folder=folder):
             built = _train(cfg, team)
         engine.require_adapted(cfg, before)
     return built

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from torchreid_adv.data.datasets import ReIDData
+from torchreid_adv.data.datasets import ReIDData, load_dataset
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.evaluation.protocol import MARKET, Protocol
@@ -20,9 +21,10 @@ from torchreid_adv.models.pixel_model import ImageModel
 
 def evaluate(
     query: Features | ImageModel | nn.Module | str,
-    gallery: Features | ReIDData,
+    gallery: Features | ReIDData | str | Path,
     *,
     distance: Distance | str | None = None,
+    root: str | Path = "reid-data",
     workers: int = 0,
     **rules: Any,
 ) -> RetrievalResult:
@@ -34,10 +36,12 @@ def evaluate(
     Args:
         query: features of the queries, or a model, possibly behind a defense; an entry such as
             ``osnet_x1_0:model.pth`` and a module are loaded, see :func:`load_model`.
-        gallery: features of the gallery, or the data set that the model is tested on.
+        gallery: features of the gallery, or the data set that the model is tested on; a name or a
+            path is loaded, see :func:`load_dataset`.
         distance: ranks the gallery; a name means that distance of normalized features. None is
             torchreid's default for features (Euclidean, not normalized), and the default of attacks
             for a model (Euclidean of normalized features).
+        root: data root of a data set that is named.
         workers: processes that read images.
         rules: ``protocol`` (a name), ``ap_rule``, ``max_rank``, ``seed``, ``block`` as
             in :class:`torchreid_adv.evaluation.protocol.Protocol`; ``rerank``: True, or a
@@ -50,13 +54,15 @@ def evaluate(
         DataError: no query has a positive, an image cannot be read, or features are not finite.
 
     Example:
-        >>> print(evaluate(model, load_dataset("market1501")).mAP)
+        >>> print(evaluate("osnet_x1_0:model.pth", "market1501").mAP)
         >>> print(evaluate(model, load_dataset("market1501"), rerank=True).mAP)
     """
     team = {"team": rules.pop("team")} if "team" in rules else {}
     if isinstance(query, Features) and isinstance(gallery, Features):
         protocol = protocol_of(distance or build_distance("euclidean"), **rules)
         return protocol.evaluate(query, gallery, **team)
+    if isinstance(gallery, (str, Path)) and isinstance(query, (str, nn.Module)):
+        gallery = load_dataset(str(gallery), root)
     if isinstance(query, (str, nn.Module)) and isinstance(gallery, ReIDData):
         query = scorable(query)
     if not (isinstance(query, ImageModel) and isinstance(gallery, ReIDData)):

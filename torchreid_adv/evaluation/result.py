@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from torchreid_adv.core.tabular import Rows, Tabular
 from torchreid_adv.errors import ConfigError, DataError
 
 REPORTED_RANKS = (1, 5, 10, 20)
@@ -16,7 +17,7 @@ _RERANKED = ("mAP", "cmc")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class RetrievalResult:
+class RetrievalResult(Tabular):
     """Scores of Q queries, validated on construction; queries without a positive are skipped.
 
     Args:
@@ -130,6 +131,31 @@ class RetrievalResult:
         precision = np.where(valid, self.average_precision, 0).reshape(shape).sum(0) / counts
         shares = np.where(valid[:, None], hits, 0).reshape(*shape, len(REPORTED_RANKS)).sum(0)
         return precision, shares / counts[:, None]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row of the measures, shares in [0, 1]."""
+        row = {"mAP": self.mAP, "mINP": self.mINP}
+        row |= {f"rank-{k}": self.rank(k) for k in REPORTED_RANKS}
+        return [{**row, "queries": self.queries, "skipped": self.skipped}]
+
+    def shares(self) -> tuple[str, ...]:
+        """Return the measures, all but the counts."""
+        return ("mAP", "mINP", *(f"rank-{k}" for k in REPORTED_RANKS))
+
+    def per_query(self) -> Rows:
+        """Return a table with a row for each query.
+
+        ``average_precision`` and ``inverse_penalty`` are in [0, 1], ``first_match`` is the rank of
+        the first correct match, from 1; all are None for a query that is skipped.
+        """
+        columns = (self.average_precision, self.inverse_penalty, self.first_match_rank + 1)
+        names = ("average_precision", "inverse_penalty", "first_match")
+        rows = []
+        for n, image_id in enumerate(self.image_ids):
+            values = [column[n].item() if self.valid[n] else None for column in columns]
+            scores = dict(zip(names, values, strict=True))
+            rows.append({"image_id": image_id, "pid": int(self.pids[n]), **scores})
+        return Rows(f"scores of {len(rows)} queries", rows, names[:2])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as plain numbers, as in results.json."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.core.processes import progress_bar
+from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.errors import (
     PARTIAL,
     AdvError,

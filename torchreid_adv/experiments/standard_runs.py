@@ -11,6 +11,7 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.lock import working_in
+from torchreid_adv.core.loggers import logging_to
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.engines.trained import weights_of
@@ -19,7 +20,7 @@ from torchreid_adv.models.cuda import on_configured_threads
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.runs.defended_run import configured_test
-from torchreid_adv.runs.inputs import configured_dataset, load_spec
+from torchreid_adv.runs.inputs import NOTHING, Given
 from torchreid_adv.runs.torchreid_checks import check_trainable
 from torchreid_adv.standard.page import standard_page
 from torchreid_adv.standard.reading import RESULT
@@ -28,24 +29,27 @@ from torchreid_adv.standard.run import evaluate_standard
 
 
 @on_configured_threads
-def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path]:
+def standard(
+    cfg: AdvConfig, command: str = "", team: Team = ALONE, *, given: Given = NOTHING
+) -> list[Path]:
     """Evaluate every model on every target and return the results' files.
 
     Args:
         cfg: for the models, the targets, the version and the page.
         command: that is run, for the page.
         team: this process and those it shares the attacks with.
+        given: models and data sets that are loaded already.
     """
     protocol, metric = Protocol.configured(cfg), cfg.adv.attack.metric
     attacked = configured_metric(cfg, metric) if metric else None
     models = team.first(lambda: configured_models(cfg))
     surrogates = team.first(lambda: configured_surrogates(cfg))
-    loaded = [load_spec(cfg, spec) for spec in surrogates]
+    loaded = [given.model(cfg, spec) for spec in surrogates]
     for spec in models:  # one that cannot be loaded is said now, not after hours with the others
-        load_spec(cfg, spec)
+        given.model(cfg, spec)
     found = []
     for target in dict.fromkeys(cfg.data.targets):
-        data = team.first(functools.partial(configured_dataset, cfg, target))
+        data = team.first(functools.partial(given.dataset, cfg, target))
         for spec in models:
             out = Path(cfg.data.save_dir) / data.name / spec.label
             settings = {
@@ -54,8 +58,10 @@ def standard(cfg: AdvConfig, command: str = "", team: Team = ALONE) -> list[Path
                 "surrogates": loaded,
                 "team": team,
             }
-            with working_in(out, team):
-                found.append(_one(cfg, spec, data, out, settings, command))
+            loggers = cfg.adv.report.loggers if team.leads else []
+            with working_in(out, team), logging_to(*loggers, folder=out):
+                model = given.model(cfg, spec)
+                found.append(_one(cfg, spec, model, data, out, settings, command))
     return found
 
 
@@ -93,12 +99,12 @@ def _trained(cfg: AdvConfig, spec: ModelSpec) -> ModelSpec:
 def _one(
     cfg: AdvConfig,
     spec: ModelSpec,
+    model: ImageModel,
     data: ReIDData,
     out: Path,
     settings: dict[str, Any],
     command: str,
 ) -> Path:
-    model: ImageModel = load_spec(cfg, spec)
     test, workers = configured_test(cfg), lookup(cfg, "data.workers", 0)
     model = model if test is None else test.of(model)
     print(f"##### Standard evaluation: {spec.label} on {data.name} #####")

@@ -41,6 +41,9 @@ class Ensemble(ImageModel):
             raise ConfigError("an ensemble has one PixelModel or more as members")
         self.members = nn.ModuleList(members)
 
+    def __repr__(self) -> str:
+        return f"Ensemble({', '.join(map(repr, self.members))})"
+
     @property
     def size(self) -> list[tuple[int, int]]:
         """Height and width of each member's input."""

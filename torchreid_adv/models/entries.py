@@ -34,6 +34,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "set": (),
     "weights": (),
     "batch": ("any", "1"),
+    "input": ("float", "uint8", "numpy"),
+    "dtype": ("float32", "half", "bf16"),
 }
 
 
@@ -139,6 +141,11 @@ def sources(text: str) -> list[str]:
 def three(numbers: Sequence[float]) -> tuple[float, ...]:
     """Return a number for each channel, of one for all or of three."""
     return (*numbers, *numbers, *numbers)[:3]
+
+
+def text_of(entry: Entry) -> str:
+    """Return an entry as it is written, without its label."""
+    return f"{written(entry.name, entry)}{f':{entry.source}' if entry.source else ''}"
 
 
 def written(name: str, entry: Entry) -> str:

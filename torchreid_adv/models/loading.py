@@ -17,10 +17,11 @@ from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.matching import identities, spelled, weights_in
 from torchreid_adv.integration.models import check_size
 from torchreid_adv.models.base import ImageModel
-from torchreid_adv.models.entries import Entry, parse_entry
+from torchreid_adv.models.entries import Entry, parse_entry, text_of
 from torchreid_adv.models.foreign import OneByOne, try_model
 from torchreid_adv.models.guessing import guessed
 from torchreid_adv.models.hub import local_file
+from torchreid_adv.models.inputs import in_dtype, settings_of_input, taken_as
 from torchreid_adv.models.loaders import Loaded, Request
 from torchreid_adv.models.output import LOG, Output
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
@@ -135,16 +136,19 @@ def load_entry(
             "%s: the size is %sx%s by its own files, not data.height and data.width",
             entry.source or entry.name, *loaded_size,
         )  # fmt: skip
-    settings = {**known, **loaded.settings, **overrides}
-    network = loaded.network
+    settings = {**known, **loaded.settings, **overrides, **settings_of_input(entry)}
+    network = in_dtype(loaded.network, entry)
+    if isinstance(network, PixelModel) and settings_of_input(entry):
+        raise ConfigError(f"'{entry.source}' is a PixelModel, which takes floats; leave @input out")
     if isinstance(network, PixelModel):  # has its own settings, unless the entry overrides them
         explicit = settings_of_entry(entry)
         model = replaced(network, explicit) if explicit else network
     else:
-        model = _kind(network)(network, **settings)
+        model = _kind(network)(taken_as(network, entry, overrides), **settings)
     if entry.options.get("batch") == "1":
         model.network = OneByOne(model.network)
     model = model.to(device).eval()
+    model.entry = text_of(entry)
     try_model(model, f"'{entry.source or entry.name}'", device)
     return model
 
@@ -164,8 +168,11 @@ def _of_torchreid(
     path = local_file(entry.source)
     state = weights_in(read_checkpoint(path), path, key=key)
     with torch.random.fork_rng(devices=[]):
-        network = _loaded(entry.name, path, state)
-    return _kind(network)(network, **settings).to(device).eval()
+        network = in_dtype(_loaded(entry.name, path, state), entry)
+    settings = {**settings, **settings_of_input(entry)}
+    model = _kind(network)(taken_as(network, entry, {}), **settings).to(device).eval()
+    model.entry = text_of(entry)
+    return model
 
 
 def _kind(network: nn.Module) -> type[PixelModel]:

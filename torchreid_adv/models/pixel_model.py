@@ -50,7 +50,8 @@ class PixelModel(ImageModel):
         >>> features = model(torch.rand(4, 3, 128, 64))
     """
 
-    caches = ("_moments",)
+    caches = ("_moments", "entry")
+    entry = ""  # that it was loaded by, as lists of models have it
 
     def __init__(
         self,
@@ -86,6 +87,13 @@ class PixelModel(ImageModel):
         self.flip, self.parts = flip, parts
         self.record_labels: tuple[str, ...] = tuple(getattr(network, "record_labels", ()))
         self._moments: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
+
+    def __repr__(self) -> str:
+        source = f" of '{self.entry}'" if self.entry else ""
+        further = {"flip": self.flip, "parts": self.parts, "output": self.output}
+        told = [f"{k} {v}" for k, v in further.items() if v not in (None, "none")]
+        parts = [f"{type(self.network).__name__}{source}", str(self.preprocessing), *told]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     @property
     def size(self) -> tuple[int, int]:

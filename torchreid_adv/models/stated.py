@@ -14,6 +14,7 @@ from torchreid_adv.registry import LOADERS
 # options of every network; formats declare further options at registration
 COMMON = (
     "resize", "order", "range", "pad", "corner", "take", "flip", "parts", "weights", "batch",
+    "input", "dtype",
 )  # fmt: skip
 INTERPOLATIONS = {"bilinear": "pillow", "bicubic": "bicubic"}
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchreid_adv.core.processes import progress_bar
+from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.evaluation.attacked import AttackedData
 from torchreid_adv.evaluation.blocks import Block, feature_blocks, plan
 from torchreid_adv.evaluation.metrics import scores

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from torchreid_adv import config
 from torchreid_adv.attacks import Attack, configured_attack
 from torchreid_adv.attacks.build import check_gradient
@@ -15,8 +17,10 @@ from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.cache import Cache, Key, read_json
 from torchreid_adv.core.files import sweep, write_text
 from torchreid_adv.core.lock import working_in
+from torchreid_adv.core.loggers import log, log_file, logging_to
 from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.core.processes import ALONE, Team, joined
+from torchreid_adv.core.provenance import FIELD, provenance
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import PARTIAL, DataError
@@ -25,6 +29,7 @@ from torchreid_adv.evaluation.of_models import protocol_of
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.cuda import on_configured_threads
+from torchreid_adv.models.features import device_of
 from torchreid_adv.models.loading import scorable
 from torchreid_adv.runs.attack_run import AttackRun
 from torchreid_adv.runs.defended_run import ADAPTIVE, configured_test
@@ -60,10 +65,12 @@ def finish(
     targets: Sequence[AttackedData],
     team: Team = ALONE,
     *,
+    device: torch.device | None = None,
     page: bool = True,
 ) -> RunOutcome:
     """Write results.json and, with ``page``, the report, once."""
-    results = {"schema": SCHEMA, "version": __version__, **results}
+    origin = {FIELD: provenance(device).facts()}
+    results = {"schema": SCHEMA, "version": __version__, **origin, **results}
     results["targets"] = {target.name: target.results for target in targets}
     left_out = any(target.results["images"]["left_out"] for target in targets)
     wanted = out / ("report.html" if page else "results.json")
@@ -72,6 +79,9 @@ def finish(
         write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
         if page:
             write_report(out, results, targets)
+        for target in targets:
+            log(metrics_of(target.name, target.results))
+        log_file(wanted)
         parts = (".job", ".job/adaptive", "adversarial", ADAPTIVE)
         below = [out / target.name / part for target in targets for part in parts]
         for folder in (out, out / "figures", *below):
@@ -80,7 +90,20 @@ def finish(
     return outcome
 
 
-_RULES = ("protocol", "ap_rule", "max_rank", "rerank", "neighbors", "block")
+def metrics_of(name: str, results: dict[str, Any]) -> dict[str, float]:
+    """Return what loggers are told of a data set: ``NAME/condition/measure`` -> share of [0, 1]."""
+    defense = results.get("defense") or {}
+    found = {kind: results.get(kind) for kind in ("clean", "adversarial")}
+    found |= {f"defended_{kind}": defense.get(kind) for kind in ("clean", "oblivious", "adaptive")}
+    return {
+        f"{name}/{kind}/{measure}": value
+        for kind, scores in found.items()
+        if scores
+        for measure, value in (("mAP", scores["mAP"]), ("rank1", scores["cmc"]["1"]))
+    }
+
+
+RULES = ("protocol", "ap_rule", "max_rank", "rerank", "neighbors", "block")
 
 
 def attack_gallery(
@@ -132,13 +155,15 @@ def attack_targets(
     identity = identity_of(job, model, facts, network)
     for data in targets:  # another run's folder is refused now, not waited for
         job.folder(out, data.name, identity, team).check_free()
-    with working_in(out, team):
+    loggers = cfg.adv.report.loggers if team.leads else []
+    with working_in(out, team), logging_to(*loggers, folder=out):
         done = [job.run(model, data, out, identity, team) for data in targets]
         reports = [one[0] for one in done if one is not None]
         if len(reports) < len(done):
             return None
         results = {"config": config.plain(cfg), "model": facts}
-        return finish(out, results, reports, team, page=cfg.adv.report.page)
+        device, page = device_of(model), cfg.adv.report.page
+        return finish(out, results, reports, team, device=device, page=page)
 
 
 def identity_of(
@@ -174,7 +199,8 @@ def attack_dataset(
     *,
     side: str = "gallery",
     out: str | Path = "run",
-    distance: Distance | None = None,
+    distance: Distance | str | None = None,
+    page: bool = True,
     **settings: Any,
 ) -> ReIDData:
     """Attack one side of a data set and return its adversarial version.
@@ -187,6 +213,7 @@ def attack_dataset(
         side: ``gallery`` or ``query``.
         out: folder for the images, results.json and report.html.
         distance: by which the gallery is ranked; None = Euclidean of normalized features.
+        page: write report.html, too.
         settings: further keywords of :class:`AttackRun` (``chunk``, ``workers``...), and rules of
             the scores: ``protocol`` (a name), ``ap_rule``, ``max_rank``, ``rerank``,
             ``neighbors``, ``block``.
@@ -200,7 +227,7 @@ def attack_dataset(
     """
     model = scorable(model)
     distance = distance or build_distance("euclidean", normalize=True)
-    rules = {name: settings.pop(name) for name in _RULES if name in settings}
+    rules = {name: settings.pop(name) for name in RULES if name in settings}
     protocol = protocol_of(distance, data, **rules)
     job, folder = AttackRun(attack, protocol, side, **settings), Path(out)
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
@@ -208,7 +235,8 @@ def attack_dataset(
     with joined() as team, working_in(folder, team):
         done = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)
         assert done is not None  # only a shard has nothing to return
-        finish(folder, {"config": {}, "model": facts}, [done[0]], team)
+        results = {"config": {}, "model": facts}
+        finish(folder, results, [done[0]], team, device=device_of(model), page=page)
     return done[1].data(data)
 
 

@@ -15,6 +15,7 @@ from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.facts import facts_of
 from torchreid_adv.core.lock import working_in
+from torchreid_adv.core.loggers import log, logging_to
 from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.contents import data_facts
 from torchreid_adv.data.datasets import Record, ReIDData
@@ -31,7 +32,7 @@ from torchreid_adv.runs.attack_dataset import configured_job, run_or_read
 from torchreid_adv.runs.attack_run import AttackRun
 from torchreid_adv.runs.folder import machinery, to_fit
 from torchreid_adv.runs.grid_attack import GridAttack, grid_attacks, kind_of, labeled
-from torchreid_adv.runs.inputs import configured_dataset, ensemble_of, load_spec
+from torchreid_adv.runs.inputs import NOTHING, Given, ensemble_of
 
 BOUNDS = [1.0, 2.0, 4.0, 8.0, 16.0]
 
@@ -46,6 +47,7 @@ def transfer(
     wanted: Callable[[str, str], bool] = lambda attacked, tested: True,
     *,
     behind: Defense | None = None,
+    given: Given = NOTHING,
 ) -> list[Cell]:
     """Attack what is not attacked yet, test what is not tested yet, and return all cells.
 
@@ -54,21 +56,26 @@ def transfer(
         wanted: told the labels of what is attacked (joined by ``+``) and tested, says whether the
             cell is computed.
         behind: a defense that the tested models are put behind, and the attacks know nothing of.
+        given: models and data sets that are loaded already.
     """
     paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
     specs, tested = _models(cfg)
-    out, table = Path(cfg.data.save_dir), Grid(cfg, behind)
+    out, table = Path(cfg.data.save_dir), Grid(cfg, behind, given)
     crossed = list(grid_attacks(cfg, specs))
     table.check_gradients(crossed, out)
     targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
     cells = []
-    with working_in(out):
+    with working_in(out), logging_to(*cfg.adv.report.loggers, folder=out):
         for grid_attack in crossed:
             table.attack(grid_attack, targets, out)
             columns = [s for s in tested if wanted(grid_attack.label, s.label)]
             together = [None] if len(grid_attack.attacked) > 1 else []
             filled = [*columns, *together]
             cells += [table.cell(grid_attack, s, d, out) for d in targets for s in filled]
+        for cell in cells:
+            place = f"{cell.target}/{cell.attacked}/{cell.attack}/{cell.tested}"
+            values = {f"{place}/mAP": cell.adversarial["mAP"], f"{place}/ratio": cell.ratio}
+            log(values, step=round(cell.eps))
     return cells if paper is None else paper.beside(cells)
 
 
@@ -102,13 +109,16 @@ class Grid:
     Args:
         cfg: as for :func:`transfer`.
         behind: the same.
+        given: the same.
     """
 
-    def __init__(self, cfg: AdvConfig, behind: Defense | None = None) -> None:
+    def __init__(
+        self, cfg: AdvConfig, behind: Defense | None = None, given: Given = NOTHING
+    ) -> None:
         self.cfg = cfg
         self.behind = behind
-        self.data = functools.cache(functools.partial(configured_dataset, cfg))
-        self.model = functools.cache(functools.partial(load_spec, cfg))
+        self.data = functools.cache(functools.partial(given.dataset, cfg))
+        self.model = functools.cache(functools.partial(given.model, cfg))
         self.clean = functools.cache(self._clean)
         self._facts = functools.cache(lambda specs: facts_of(self._plain(specs)))
         self.tested_facts = functools.cache(lambda specs: facts_of(self._of(specs)))

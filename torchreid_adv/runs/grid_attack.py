@@ -60,7 +60,7 @@ class GridAttack:
 
 
 def grid_attacks(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> Iterator[GridAttack]:
-    """Yield the crossings of ``adv.transfer.*``.
+    """Yield the attacks of ``adv.transfer.*``.
 
     Raises:
         ConfigError: a label that no model has.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
@@ -15,6 +16,7 @@ from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.models.stated import INTERPOLATIONS
 from torchreid_adv.models.tracklet_model import of_tracklets
 
+HANDED_IN = "given"  # source of an entry that stands for a module in Python
 DATA_OPTIONS = {
     "split_id": "data.split_id",
     "cuhk03_labeled": "cuhk03.labeled_images",
@@ -104,6 +106,33 @@ def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
         return model
     clip = cfg.video.seq_len if cfg.video.sample_method == "dense" else 0
     return of_tracklets(model, clip=clip, pooling=cfg.video.pooling_method)
+
+
+@dataclass(frozen=True)
+class Given:
+    """Models and data sets that a caller from Python has at hand; the config names all others.
+
+    Args:
+        models: label -> model, of those entries whose source is :data:`HANDED_IN`.
+        data: name -> data set.
+    """
+
+    models: Mapping[str, PixelModel] = field(default_factory=dict)
+    data: Mapping[str, ReIDData] = field(default_factory=dict)
+
+    def model(self, cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
+        """Return the model of an entry, see :func:`load_spec`."""
+        handed = spec.weights == HANDED_IN and spec.label in self.models
+        return self.models[spec.label] if handed else load_spec(cfg, spec)
+
+    def dataset(self, cfg: AdvConfig, name: str, *, tracklets: bool = False) -> ReIDData:
+        """Return the data set of a name, see :func:`configured_dataset`."""
+        if name in self.data:
+            return self.data[name]
+        return configured_dataset(cfg, name, tracklets=tracklets)
+
+
+NOTHING = Given()
 
 
 def configured_dataset(cfg: AdvConfig, name: str, *, tracklets: bool = False) -> ReIDData:

@@ -29,7 +29,7 @@ from torchreid_adv.core.manifest import (
     sha256,
 )
 from torchreid_adv.core.pixels import LEVELS, from_levels, whole_levels
-from torchreid_adv.core.processes import progress_bar
+from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.core.untrusted import read_regular
 from torchreid_adv.data.containers import PNG, png_size
 from torchreid_adv.data.images import (

@@ -18,6 +18,7 @@ from torchreid_adv.core.cache import Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.files import write_text
 from torchreid_adv.core.lock import working_in
+from torchreid_adv.core.loggers import log, log_file
 from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import ReIDData
@@ -243,6 +244,13 @@ def _evaluate(
     found = sealed(result(session, identity, asked, facts, inspection, trials, checks))
     if team.leads:
         write_text(session.out / RESULT, json.dumps(found, indent=1) + "\n")
+        for track, bounds in facts.items():
+            for eps, scores in bounds.items():
+                name = f"{session.data.name}/{track}"
+                clean, robust = scores["clean"]["mAP"], scores["robust"]["mAP"]
+                values = {f"{name}/clean_mAP": clean, f"{name}/robust_mAP": robust}
+                log(values, step=round(float(eps)))
+        log_file(session.out / RESULT)
     team.wait()
     return found
 

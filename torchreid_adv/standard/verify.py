@@ -11,6 +11,7 @@ from torchreid_adv.core.cache import Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.files import inside
 from torchreid_adv.core.manifest import Entry, Manifest
+from torchreid_adv.core.provenance import without
 from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import AdvError, VerificationError, printable
 from torchreid_adv.runs.originals import DataFiles, Originals
@@ -186,7 +187,7 @@ class _Run:
         """Return where the result is of another run than the one that the folder says."""
         path = self.folder / FILE_NAME
         try:
-            facts = read_json(inside(self.folder, FILE_NAME), LARGEST)
+            facts = without(read_json(inside(self.folder, FILE_NAME), LARGEST))
             self.run = Key(facts).digest
             told = facts["attacked_metric"] == facts["metric"]
             environment = facts["torch"], facts["threads"]

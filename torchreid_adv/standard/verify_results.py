@@ -14,6 +14,7 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.cache import Key
 from torchreid_adv.core.files import inside
 from torchreid_adv.core.manifest import RUN, Manifest, is_count, is_number
+from torchreid_adv.core.provenance import without
 from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import AdvError, ConfigError, DataError, VerificationError, printable
 from torchreid_adv.evaluation.protocol import Protocol
@@ -50,7 +51,8 @@ def verify_results(folder: Path, originals: Originals, replay: Replay | None = N
         DataError: ``results.json`` is none.
         VerificationError: something does not fit; all faults are named.
     """
-    results, run = _read(folder / RESULTS, folder), _read(inside(folder, RUN), folder)
+    results = _read(folder / RESULTS, folder)
+    run = without(_read(inside(folder, RUN), folder))
     faults, said, numbers = [*_run_faults(results, run)], [], 0
     for name, facts in results["targets"].items():
         try:

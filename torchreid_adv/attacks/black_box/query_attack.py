@@ -16,7 +16,9 @@ from torchreid_adv.attacks.loop.objectives import Losses, Objective
 from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.prepare import prepared
@@ -79,7 +81,7 @@ class Proposals(ABC):
         """Return images (N, 3, H, W) within the bounds to try as number 0, 1, ..."""
 
 
-class QueryAttack:
+class QueryAttack(Described):
     """Try proposals, and keep the best one for each image.
 
     Args:
@@ -132,6 +134,7 @@ class QueryAttack:
             **self.objective.describe(),
         }
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Queried:

@@ -15,7 +15,9 @@ from torchreid_adv.attacks.learned.universal import UniversalPerturbation, load_
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial
 from torchreid_adv.attacks.loop.randomness import same_size
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.core.tensor_file import TensorFile, holds
 from torchreid_adv.distances import Distance
@@ -35,7 +37,7 @@ T = TypeVar("T", bound=Learned)
 _SAID = ("trained_on", "virtual", "learning", "model")  # header fields shown in a report
 
 
-class Fitted(Generic[T]):
+class Fitted(Generic[T], Described):
     """A universal perturbation or a generator, applied to images of any size.
 
     The reported losses are distances of an image's feature from its clean feature.
@@ -85,6 +87,7 @@ class Fitted(Generic[T]):
             **learned,
         }
 
+    @takes_tensors
     @torch.no_grad()
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None

@@ -6,7 +6,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,13 @@ from torchreid_adv.attacks.loop.perturbations import Perturbation
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.loop.steps import StepRule
 from torchreid_adv.attacks.references import References
+from torchreid_adv.attacks.tensors import Labels, takes_tensors
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.defenses.defended import eot_samples
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.models.features import Features
 from torchreid_adv.models.prepare import prepared
 
 STARTS = ("zero", "random", "if_stuck")
@@ -70,14 +73,30 @@ class Attack(Protocol):
         """Describe the attack for a report."""
         ...
 
+    @overload
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
-    ) -> Adversarial:
-        """Return the adversarial form of a batch."""
+    ) -> Adversarial: ...
+
+    @overload
+    def __call__(
+        self,
+        model: nn.Module | str,
+        batch: Tensor,
+        references: References | None = None,
+        *,
+        pids: Labels = None,
+        camids: Labels = None,
+        gallery: Tensor | Features | None = None,
+        gallery_pids: Labels = None,
+    ) -> Tensor: ...
+
+    def __call__(self, model: Any, batch: Any, references: Any = None, **labels: Any) -> Any:
+        """Return the adversarial form of a batch, or of images, see :func:`takes_tensors`."""
         ...
 
 
-class GradientAttack:
+class GradientAttack(Described):
     """Follow the gradient of an objective for some steps within the bounds of a perturbation.
 
     Args:
@@ -154,6 +173,7 @@ class GradientAttack:
         """L-infinity bound in [0, 1], None without a bound."""
         return getattr(self.perturbation, "eps", None)
 
+    @takes_tensors
     def __call__(
         self, model: nn.Module, batch: Batch, references: References | None = None
     ) -> Adversarial:

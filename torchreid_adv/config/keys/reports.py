@@ -58,4 +58,10 @@ KEYS: tuple[Key, ...] = (
         True,
         "write report.html with its pictures beside results.json, standard.json",
     ),
+    Key(
+        "report.loggers",
+        [],
+        "where metrics are logged, too: 'tensorboard', or names that packages register as entry "
+        "points of the group torchreid_adv.loggers",
+    ),
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 from torchreid_adv import config
 from torchreid_adv.core.files import write_text
-from torchreid_adv.core.processes import progress_bar
+from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.data.cross_modality.vcm import VCM
 from torchreid_adv.data.virtual.folder import WalkOptions, folder_of, record_of, rendered_once
 from torchreid_adv.data.virtual.folder import write_record as write_render_record

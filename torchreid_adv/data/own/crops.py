@@ -12,7 +12,7 @@ import numpy as np
 
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
-from torchreid_adv.core.processes import progress_bar
+from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.data.images import read_pixels, write_png
 from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.own.listed import Box, Listed

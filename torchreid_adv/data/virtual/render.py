@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from torchreid_adv.core.files import write_bytes
-from torchreid_adv.core.processes import progress_bar
+from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.data.virtual.colors import to_levels
 from torchreid_adv.data.virtual.folder import (
     VirtualOptions,

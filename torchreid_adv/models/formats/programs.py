@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.foreign import FileNetwork, opened
 from torchreid_adv.models.hub import local_file
+from torchreid_adv.models.inputs import NUMPY, UINT8
 from torchreid_adv.models.loaders import Loaded, Request
 from torchreid_adv.models.stated import known_settings
 from torchreid_adv.registry import LOADERS, resolve
@@ -50,7 +51,8 @@ def _program(kind: str, request: Request) -> Loaded:
 def python(request: Request) -> Loaded:
     """Call ``module:function``, with keywords in parentheses where there are any.
 
-    It returns a module, or a PixelModel that has its own size, mean and std.
+    It returns a module, or a PixelModel that has its own size, mean and std. With ``@input=uint8``
+    or ``@input=numpy`` it may return any function from images to features.
 
     Raises:
         ConfigError: no such function, arguments that are no plain values, or no module.
@@ -63,11 +65,29 @@ def python(request: Request) -> Loaded:
     except Exception as error:  # whatever a user's function raises
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"the network '{source}' cannot be built: {reason}") from error
+    if callable(network) and request.option("input") in (UINT8, NUMPY):
+        return Loaded(network if isinstance(network, nn.Module) else Called(network))
     if not isinstance(network, nn.Module):
         raise ConfigError(
             f"'{source}' returns a torch.nn.Module when it is called, got {type(network).__name__}"
         )
     return Loaded(network, known_settings(network))
+
+
+class Called(nn.Module):
+    """A function from images to features, as a module.
+
+    Args:
+        function: of the user's own.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: Any) -> Any:
+        """Return what the function answers."""
+        return self.function(images)
 
 
 def _call(source: str) -> tuple[str, Mapping[str, Any]]:

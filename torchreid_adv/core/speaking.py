@@ -1,0 +1,82 @@
+"""What is said of work in progress: bars on a terminal, callbacks of a caller, or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any
+
+from tqdm import tqdm
+
+Listener = Callable[[str, int, int], None]  # told what is done, how many of it, of how many
+_LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextlib.contextmanager
+def speaking(*, quiet: bool = False, progress: Listener | None = None) -> Iterator[None]:
+    """Inside the block work is told to a callback, and with ``quiet`` nothing is printed.
+
+    Args:
+        quiet: no prints and no bars; warnings are still logged, and errors raised.
+        progress: called as ``progress(description, done, total)``.
+    """
+    was_quiet = _QUIET.set(_QUIET.get() or quiet)
+    before = _LISTENER.set(progress or _LISTENER.get())
+    try:
+        with _silence() if quiet else contextlib.nullcontext():
+            yield
+    finally:
+        _LISTENER.reset(before)
+        _QUIET.reset(was_quiet)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        yield
+
+
+def tell(description: str, done: int, total: int) -> None:
+    """Tell the caller's callback, if there is one, of work that has no bar."""
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener(description, done, total)
+
+
+class _Bar(tqdm):
+    """A bar that tells the listener what it is told."""
+
+    def __init__(self, *, listener: Listener | None, total: int, desc: str, **look: Any) -> None:
+        super().__init__(total=total, desc=desc, **look)
+        self._told = (listener, desc, total)
+        self._done = 0
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Go on by ``n``."""
+        listener, description, total = self._told
+        self._done += int(n or 0)
+        if listener is not None:
+            listener(description, self._done, total)
+        return super().update(n)
+
+
+def progress_bar(description: str, *, total: int, unit: str = "image") -> Any:
+    """Return a tqdm bar on stderr; silent when stderr is not a terminal, or has another's bar.
+
+    Use it as a context manager and call ``update(n)``. A caller's callback is told, too.
+    """
+    hidden = _QUIET.get() or not sys.stderr.isatty()
+    return _Bar(
+        listener=_LISTENER.get(),
+        desc=description,
+        total=total,
+        unit=unit,
+        file=sys.stderr,
+        disable=hidden or os.environ.get("RANK", "0") != "0",
+        dynamic_ncols=True,
+        smoothing=0.1,
+    )

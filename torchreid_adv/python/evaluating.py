@@ -1,0 +1,214 @@
+"""``adv.standard``: models by the standard ensemble of attacks, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+
+from torchreid_adv.core.processes import joined
+from torchreid_adv.core.provenance import call
+from torchreid_adv.core.speaking import Listener
+from torchreid_adv.core.tabular import Tabular
+from torchreid_adv.experiments.standard_runs import standard as run_standard
+from torchreid_adv.python.configured import (
+    UNIT_FEATURES,
+    Datas,
+    Inputs,
+    Models,
+    Settings,
+    calling,
+    config_of,
+    distance_keys,
+    prepared,
+)
+from torchreid_adv.standard.page import PAGE
+from torchreid_adv.standard.reading import read_result
+from torchreid_adv.standard.result import lines
+
+_RANKS = ("1", "5", "10")
+
+
+@dataclass(frozen=True)
+class StandardResult(Tabular):
+    """The standard evaluation of one model on one data set.
+
+    Args:
+        path: of ``standard.json``.
+        content: what it holds.
+    """
+
+    path: Path
+    content: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: str | Path) -> StandardResult:
+        """Read a ``standard.json``.
+
+        Raises:
+            DataError: it is none, or was changed by hand.
+        """
+        return cls(Path(path), read_result(Path(path)))
+
+    def __repr__(self) -> str:
+        rates = ", ".join(
+            f"{row['track']} eps {row['eps']:g}/255 {row['mAP']:.1%}" for row in self.rows()[1:]
+        )
+        flags = [flag["name"] for flag in self.content["flags"]]
+        told = f", flags {', '.join(dict.fromkeys(flags))}" if flags else ""
+        return (
+            f"StandardResult({self.content['standard']['name']}, {self._named()}, clean "
+            f"{self.rows()[0]['mAP']:.1%}, robust mAP {rates}{told})"
+        )
+
+    def _named(self) -> str:
+        return f"{self.content['model']['name']} on {self.content['data']['name']}"
+
+    @property
+    def report(self) -> Path:
+        """The page of the run."""
+        return self.path.with_name(PAGE)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the clean row, then one for each track and bound; shares in [0, 1]."""
+        about = {"model": self.content["model"]["name"], "data": self.content["data"]["name"]}
+        found: list[dict[str, Any]] = []
+        for track, bounds in self.content["tracks"].items():
+            for eps, facts in bounds.items():
+                if not found:
+                    clean = _measures(facts["clean"], None)
+                    found.append({**about, "track": "clean", "eps": 0.0, **clean})
+                robust = _measures(facts["robust"], facts["interval"])
+                found.append({**about, "track": track, "eps": float(eps), **robust})
+        return found
+
+    def shares(self) -> tuple[str, ...]:
+        """Return the measures."""
+        return ("mAP", "from", "to", *(f"rank-{k}" for k in _RANKS))
+
+    def text(self) -> str:
+        """Return what the command prints: the table, the flags, and what it may be called."""
+        return "\n".join(lines(dict(self.content)))
+
+
+def _measures(facts: Mapping[str, Any], interval: Sequence[float] | None) -> dict[str, Any]:
+    low, high = interval or (None, None)
+    ranks = {f"rank-{k}": facts["cmc"][k] for k in _RANKS}
+    return {"mAP": facts["mAP"], "from": low, "to": high, **ranks}
+
+
+@dataclass(frozen=True)
+class StandardResults(Tabular, Sequence[StandardResult]):
+    """Results of several models or data sets, in the order in which they were evaluated."""
+
+    results: tuple[StandardResult, ...]
+
+    def __repr__(self) -> str:
+        return f"StandardResults({'; '.join(map(repr, self.results))})"
+
+    @overload
+    def __getitem__(self, place: int) -> StandardResult: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[StandardResult]: ...
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.results[place]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[StandardResult]:
+        return iter(self.results)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of all results."""
+        return [row for result in self.results for row in result.rows()]
+
+    def shares(self) -> tuple[str, ...]:
+        """Return the measures."""
+        return self.results[0].shares()
+
+
+def standard(
+    models: Models,
+    data: Datas,
+    *,
+    version: str | None = None,
+    surrogates: Models = (),
+    tracks: Sequence[str] | None = None,
+    distance: str | None = None,
+    out: str | Path = "standard",
+    root: str | Path | None = None,
+    size: tuple[int, int] | None = None,
+    workers: int = 0,
+    device: str | torch.device | None = None,
+    page: bool = True,
+    config_file: str | Path = "",
+    settings: Settings | None = None,
+    quiet: bool = False,
+    progress: Listener | None = None,
+) -> StandardResults:
+    """Evaluate each model on each data set by the standard ensemble of attacks.
+
+    It is what ``torchreid-adv standard`` does, and writes the same files. A run that was stopped
+    goes on with the same call. The module ``torchreid_adv.standard`` answers to this call, too.
+
+    Args:
+        models: entries such as ``osnet_x1_0:model.pth``, or modules; a mapping says their labels.
+        data: name, path, data set, records by side, or several of them.
+        version: ``standard``, ``lite`` or ``plus``; None = ``standard``.
+        surrogates: two other models or more, on which transferred attacks are made.
+        tracks: ``Q``, ``G`` or both; None = both.
+        out: folder, below which each run has its own: ``out/DATA/LABEL``.
+        distance: by which galleries are ranked, of normalized features; None = Euclidean, unless
+            ``config_file`` or ``settings`` say another one.
+        root: data root; None = ``reid-data``.
+        size: height and width for models that do not say theirs.
+        workers: processes that read images.
+        device: ``cpu`` or ``cuda``; None = the GPU if there is one. Modules stay where they are.
+        page: write ``standard.html``, too.
+        config_file: YAML file, merged first.
+        settings: further config keys.
+        quiet: nothing is printed.
+        progress: called as ``progress(description, done, total)``.
+
+    Raises:
+        ConfigError: a model, name or key that cannot be used.
+        DataError: a data set or an image that cannot be used.
+
+    Example:
+        >>> (result,) = adv.standard("osnet_x1_0:model.pth", "market1501", version="lite")
+        >>> print(result.text())
+    """
+    shown = {"models": models, "data": data, "version": version, "out": out}
+    with calling("standard", quiet=quiet, progress=progress, **shown, **(settings or {})):
+        inputs = Inputs()
+        keys = {
+            "adv.standard.models": inputs.entries(models),
+            "adv.standard.surrogates": inputs.entries(surrogates),
+            "adv.standard.version": version,
+            "adv.standard.tracks": tracks,
+            "adv.report.page": page,
+            **distance_keys(distance),
+            "data.save_dir": out,
+            "data.root": root,
+            "data.workers": workers,
+            "data.height": size[0] if size else None,
+            "data.width": size[1] if size else None,
+        }
+        inputs.add_data(data)
+        cfg = config_of(
+            keys,
+            inputs,
+            defaults=UNIT_FEATURES,
+            config_file=config_file,
+            settings=settings,
+            device=device,
+        )
+        with prepared(cfg, inputs), joined() as team:
+            paths = run_standard(cfg, call(), team, given=inputs.given)
+    return StandardResults(tuple(StandardResult.read(path) for path in paths))
