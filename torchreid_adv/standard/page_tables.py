@@ -8,7 +8,7 @@ from typing import Any
 
 from torchreid_adv.report.table import Cell, SortableTable, count, rate
 from torchreid_adv.report.text import DASH, number, percent
-from torchreid_adv.standard.page_text import ATTACKS, CHECKS, OWN, TRACKS, is_random, measured
+from torchreid_adv.standard.page_text import CHECKS, OWN, TRACKS, is_random, measured, of_attack
 
 RANKS = ("1", "5", "10")
 COLUMNS = (
@@ -126,7 +126,7 @@ def _galleries(facts: dict[str, Any], caption: str) -> SortableTable:
 
 
 def _attack(name: str) -> Cell:
-    return Cell(name, note=ATTACKS.get(name, ("", ""))[1])
+    return Cell(name, note=of_attack(name)[1])
 
 
 @dataclass(frozen=True)
@@ -189,5 +189,5 @@ def attacks_known(result: dict[str, Any]) -> list[tuple[str, str, str]]:
     for bounds in result["tracks"].values():
         for facts in bounds.values():
             names |= dict.fromkeys(facts.get("attacks") or facts.get("galleries") or {})
-    known = {name: ATTACKS.get(name, ("", "")) for name in names if name != "composed"}
+    known = {name: of_attack(name) for name in names if name != "composed"}
     return [(name, does, knows) for name, (knows, does) in known.items()]
