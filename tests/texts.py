@@ -14,6 +14,8 @@ KINDS = (
     *("configs/**/*.yaml", "mkdocs.yml", "pyproject.toml", "tools/*.py", "benchmarks/**/*.py"),
     *("torchreid_adv/**/*.py", "torchreid_adv/**/*.html", "torchreid_adv/cli/index.json"),
 )
+COMMENT = re.compile(r"""^(?:[^'"#]|'[^']*'|"[^"]*")*#(.*)$""")
+COMMANDS = re.compile(r" *(?:torchreid-adv|python|[a-z_]+\.[a-z_.]+ \S+(?: |$))")
 Texts = Iterator[tuple[int, str]]
 
 
@@ -91,8 +93,8 @@ def html(page: str) -> Texts:
 
 
 def comments(content: str) -> Texts:
-    """Yield the comments of a YAML or TOML file, commands in them left out, and its long strings."""
+    """Yield the comments of a YAML or TOML file; commands in them are left out."""
     for number, line in enumerate(content.split("\n"), start=1):
-        _, mark, text = re.sub(r"'[^']*'|\"[^\"]*\"", "''", line).partition("#")
-        if mark and not re.match(r" *(?:torchreid-adv|python|[a-z_.]+ \S+$)", text):
-            yield number, text
+        found = COMMENT.match(line)
+        if found and not COMMANDS.match(found[1]):
+            yield number, found[1]
