@@ -1,4 +1,4 @@
-"""The texts that users read, as (line, text) pairs: pages, comments, help and strings of the code."""
+"""The texts that users read, as (line, text): pages, comments, help and strings of the code."""
 
 import ast
 import io
@@ -11,7 +11,15 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 KINDS = (
     *("*.md", "CITATION.cff", "docs/*.md", "docs/*.ipynb", "docs/*.py", "tests/README.md"),
-    *("configs/**/*.yaml", "mkdocs.yml", "pyproject.toml", "tools/*.py", "benchmarks/**/*.py"),
+    *(
+        "Dockerfile",
+        ".devcontainer/Dockerfile",
+        "configs/**/*.yaml",
+        "mkdocs.yml",
+        "pyproject.toml",
+        "tools/*.py",
+        "benchmarks/**/*.py",
+    ),
     *("torchreid_adv/**/*.py", "torchreid_adv/**/*.html", "torchreid_adv/cli/index.json"),
 )
 COMMENT = re.compile(r"""^(?:[^'"#]|'[^']*'|"[^"]*")*#(.*)$""")
@@ -61,12 +69,16 @@ def python(code: str) -> Texts:
             inside |= {id(part) for part in node.values}
             parts = [p.value if isinstance(p, ast.Constant) else "{}" for p in node.values]
             yield node.lineno, "".join(map(str, parts))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if id(node) not in inside and " " in node.value:
-                yield node.lineno, re.sub(r"``[^`]*``|:\w+:`[^`]*`", "`code`", node.value)
+        elif id(node) not in inside and " " in (text := _string(node)):
+            yield node.lineno, re.sub(r"``[^`]*``|:\w+:`[^`]*`", "`code`", text)
     for token in tokenize.generate_tokens(io.StringIO(code).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
+
+
+def _string(node: ast.AST) -> str:
+    is_one = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return node.value if is_one else ""
 
 
 def strings(content: str) -> Texts:
