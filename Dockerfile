@@ -1,7 +1,7 @@
 # The package and its command. Only package registries are used: Docker Hub for the base image, PyPI for packages.
 #   docker build -t torchreid_adv .
 #   docker run --rm -v "$PWD:/work" torchreid_adv demo
-# With a GPU: docker build --build-arg EXTRAS=gpu -t torchreid_adv . && docker run --rm --gpus all -v "$PWD:/work" torchreid_adv demo
+# With a GPU: docker run --rm --gpus all -v "$PWD:/work" torchreid_adv demo
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS build

@@ -24,7 +24,13 @@ CHECKPOINTS = {  # page -> checkpoint -> its network
     },
     "universal_attacks": {USUAL: "resnet50"},
     "your_own_data": {VICTIM: "osnet_x1_0", USUAL: "osnet_x1_0"},
-    "your_own_model": {VICTIM: "osnet_x1_0", f"log/other/model/{USUAL}": "osnet_x1_0"},
+    "your_own_model": {
+        VICTIM: "osnet_x1_0",
+        f"log/other/model/{USUAL}": "osnet_x1_0",
+        "osnet_x0_25_msmt17.pt": "osnet_x0_25",
+        "market_sbs_R50.pth": "fastreid",
+        "vit.pth": "timm",
+    },
 }
 
 
@@ -59,6 +65,7 @@ def write_own(place):
 def equip(place, page):
     """Put into a folder what the reader of a page has."""
     write_data(place / "reid-data")
+    (place / "sbs_R50.yml").write_text("INPUT: {SIZE_TEST: [256, 128]}\n")
     if page == "your_own_data":
         write_own(place)
     for seed, (name, network) in enumerate(CHECKPOINTS.get(page, {}).items()):

@@ -18,7 +18,7 @@ SHORTER = {  # what a command line has in it -> pairs
     "": ALL,
     "^study ": {"adv.study.seeds": [1]},
     "^reproduce ": {"adv.report.page": False},  # of each attack; a table sets its steps itself
-    f"^attack-gallery (?!.*({LEARNED}))": {"adv.attack.steps": 1},
+    f"^(attack|attack-gallery|demo) (?!.*({LEARNED}))": {"adv.attack.steps": 1},
     "sysu_mm01": {"train.batch_size": 4, "train.lr": 0.001},  # two identities, random weights
 }
 

@@ -9,9 +9,10 @@ from pages import PAGES, commands, inline
 
 from torchreid_adv import config
 from torchreid_adv.cli import command as stock_config
+from torchreid_adv.registry import COMMANDS
 
 NAMED = ("reproduce", "study")  # whose first word is no flag
-PLAIN = ("leaderboard", "list", "verify")  # which take keys after a config file only
+PLAIN = ("compare", "leaderboard", "list", "verify")  # which take keys after a config file only
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,12 @@ class Command:
     @property
     def config(self):
         """The config that the page's own words give."""
-        parser = stock_config.make_parser(self.name)
-        parser.add_argument("--shard")
-        cfg = stock_config.merged_config(parser.parse_args(self.words[1 + (self.name in NAMED) :]))
+        command, words = COMMANDS.get(self.name), self.words[1 + (self.name in NAMED) :]
+        if isinstance(command, stock_config.Command):
+            cfg = command.configured(words)
+        else:
+            parser = stock_config.make_parser(self.name)
+            cfg = stock_config.merged_config(parser.parse_args(words))
         config.forget()
         return cfg
 

@@ -7,8 +7,9 @@ from torch import nn
 
 from torchreid_adv.integration import models
 from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.models.loaders import Loaded
 from torchreid_adv.models.self_attack import layers
-from torchreid_adv.registry import MODELS
+from torchreid_adv.registry import LOADERS, MODELS
 
 VICTIMS = ("agw_resnet50", "ibn_resnet101", "ide_resnet50", "pcb_resnet50", "sb_resnet50")
 
@@ -55,6 +56,20 @@ def swap(patch, *, victims=True):
     for name in VICTIMS if victims else ():
         assert name in MODELS
         patch.setitem(MODELS._entries, name, factory(name))
+
+
+def swap_foreign(patch):
+    """Put small networks in the place of those whose packages need not be installed here."""
+
+    def loader(name, *parts):
+        def load(request):
+            *_, file = request.taken(*parts)
+            return Loaded(request.state(file).into(Small(name, 4)))
+
+        return load
+
+    patch.setitem(LOADERS._entries, "fastreid", loader("fastreid", "CFG.yml", "FILE"))
+    patch.setitem(LOADERS._entries, "timm", loader("timm", "NAME", "FILE"))
 
 
 def write_checkpoint(path, name, *, classes=4, seed=0):

@@ -68,9 +68,9 @@ def test_the_demo_is_the_quick_start(tmp_path, monkeypatch, capsys):
     arguments = ["--config-file", "configs/quickstart.yaml", "--dry-run", "adv.attack.eps", "6"]
     assert cli.main(["attack-gallery", *arguments]) == 0
     assert capsys.readouterr().out == printed
-    assert 'data.save_dir: "log/quickstart"' in printed
-    assert "adv.virtual.train_model: true" in printed
-    assert "adv.attack.eps: 6.0    # gray levels = 0.023529 of [0, 1]" in printed
+    assert '  save_dir: "log/quickstart"\n' in printed
+    assert "    train_model: true\n" in printed
+    assert "    eps: 6.0  # gray levels = 0.023529 of [0, 1]\n" in printed
 
 
 def test_options_are_listed_in_the_unit_they_are_meant_in(capsys):

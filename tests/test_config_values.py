@@ -235,10 +235,11 @@ def test_a_value_may_hold_an_equals_sign(cfg):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--eps", "5"], "after all flags write the config key: adv.attack.eps VALUE"),
+        (["--steps", "5"], "after all flags write the config key: adv.attack.steps VALUE"),
         (["-t", "market1501", "--max-epoch", "5"], "train.max_epoch VALUE"),
         (["--nonsense", "5"], "config keys are written without dashes"),
-        (["data.root", "x", "--eps", "5"], "adv.attack.eps VALUE"),
+        (["data.root", "x", "--steps", "5"], "adv.attack.steps VALUE"),
+        (["data.root", "x", "--eps", "5"], "move '--eps' before 'data.root'"),
         (["data.root", "x", "--root", "y"], "move '--root' before 'data.root'"),
         (["data.root"], "'data.root' has no value"),
         (["-t", "market1501", "adv.atack.eps", "5"], "did you mean 'adv.attack'"),

@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+import yaml
+
 from torchreid_adv.config.reference import reference
 from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.integration.checkpoints import read_checkpoint
@@ -41,7 +43,8 @@ def attacked(out, targets):
 
 def attack_gallery(command, printed):
     if "--dry-run" in command.words:
-        assert "adv.attack.name: " in printed
+        assert "    eps: 4.0  # gray levels = 0.015686 of [0, 1]" in printed
+        assert yaml.safe_load(printed)["adv"]["virtual"]
         assert "Report: " not in printed
     elif "--shard" in command.words:
         assert list(command.out.glob("*/.job/*.ledger"))
@@ -147,8 +150,26 @@ def pictures(command, printed):
     assert list((command.out / "figures").glob("*.png"))
 
 
+def transfer(command, printed):
+    labels = [spec.label for spec in parse_models(command.config.adv.transfer.models)]
+    cells = content(command.out / "transfer.json")
+    assert {cell["tested"] for cell in cells} == set(labels)
+    assert (command.out / "transfer.md").read_text().strip() in printed
+
+
+def compare(command, printed):
+    runs = [word for word in command.words[1:] if word.startswith("log/")]
+    assert f"{len([run for run in runs if Path(run).is_dir()])} results side by side" in printed
+    assert "adversarial mAP" in printed
+    if "--out" in command.words:
+        is_page(Path(command.words[command.words.index("--out") + 1]))
+
+
 CHECKS = {
+    "attack": attack_gallery,
     "attack-gallery": attack_gallery,
+    "compare": compare,
+    "demo": attack_gallery,
     "leaderboard": leaderboard,
     "list": list_,
     "pictures": pictures,
@@ -159,6 +180,7 @@ CHECKS = {
     "start": start,
     "study": study,
     "train": train,
+    "transfer": transfer,
     "verify": verify,
     "zoo": zoo,
 }

@@ -71,13 +71,19 @@ def suggest(name: str, known: Iterable[str], *, before: str = "") -> str:
         before: written in front of the names, such as the section of a config key.
     """
     names = sorted(known)
-    distances = {other: _difference(name[:_CUT], other) for other in names}
-    near = min(distances, key=lambda other: (distances[other], len(other)), default="")
-    if near and distances[near] <= 1:
+    near = nearest(name, names)
+    if near:
         return f"; did you mean '{before}{near}'?"
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     listed = ", ".join(before + other for other in names[:_LISTED])
     return f"; known: {listed or 'none'}{more}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is near, as :func:`suggest` counts; "" where none is."""
+    distances = {other: _difference(name[:_CUT], other) for other in sorted(known)}
+    near = min(distances, key=lambda other: (distances[other], len(other)), default="")
+    return near if near and distances[near] <= 1 else ""
 
 
 def _difference(name: str, other: str) -> float:

@@ -8,7 +8,7 @@ import standins
 import torch
 
 from torchreid_adv.cli import command
-from torchreid_adv.cli.train import train_command
+from torchreid_adv.cli.train import TRAIN
 from torchreid_adv.config import torchreid_keys
 from torchreid_adv.engines.train import train, weights_path
 from torchreid_adv.errors import ConfigError, DataError
@@ -49,9 +49,7 @@ def test_train_then_test(settings, tmp_path, capsys):
     assert places == sorted(places)
     weights = tmp_path / "log" / "model" / "model.pth.tar-1"
     assert read_checkpoint(weights)["epoch"] == 1
-    assert (
-        train_command([*settings, "model.load_weights", str(weights), "test.evaluate", "True"]) == 0
-    )
+    assert TRAIN([*settings, "model.load_weights", str(weights), "test.evaluate", "True"]) == 0
     tested = capsys.readouterr().out
     assert tested[tested.index("mAP") :] in trained
     assert len(list((tmp_path / "log").glob("train.log-*"))) == 1
@@ -84,7 +82,7 @@ def test_train_from_python_returns_the_engine(settings):
 )
 def test_bad_configs_are_refused_before_data_is_read(pairs, words):
     with pytest.raises(ConfigError, match=words):
-        train_command(["--root", "there-is-no-such-folder", *pairs])
+        TRAIN(["--root", "there-is-no-such-folder", *pairs])
 
 
 @pytest.mark.parametrize(
@@ -103,7 +101,7 @@ def test_bad_configs_are_refused_before_data_is_read(pairs, words):
 )
 def test_batches_that_cannot_be_filled_are_refused(settings, pairs, words, tmp_path):
     with pytest.raises(ConfigError, match=words):
-        train_command([*settings, *pairs])
+        TRAIN([*settings, *pairs])
     assert not (tmp_path / "log" / "model").exists()
 
 
@@ -112,7 +110,7 @@ def test_what_torchreid_asserts_without_a_word_is_told(settings):
     with pytest.raises(
         ConfigError, match=r"of 3 cameras into a batch of \d+, and the training set"
     ):
-        train_command([*settings, *pairs])
+        TRAIN([*settings, *pairs])
 
 
 def test_a_config_file_comes_before_flags_and_pairs(tmp_path):
@@ -161,5 +159,5 @@ def test_missing_data_is_a_sentence_and_nothing_is_fetched(tmp_path):
     root = tmp_path / "nowhere"
     arguments = ["--root", str(root), *SIZE, "data.save_dir", str(tmp_path / "log")]
     with pytest.raises(DataError, match="is missing; put it there"):
-        train_command(arguments)
+        TRAIN(arguments)
     assert not root.exists()

@@ -19,6 +19,7 @@ def place(page, tmp_path, monkeypatch):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     small_networks.swap(monkeypatch, victims=page != "victims")  # that page is about them
+    small_networks.swap_foreign(monkeypatch)
     for name, version in VERSIONS.items():
         monkeypatch.setitem(VERSIONS, name, replace(version, **CUT))
     readers.equip(tmp_path, page)

@@ -175,6 +175,7 @@ def standard():
         "adv.standard.models": "['mine=tiny_classifier:a.pth']",
         "adv.standard.surrogates": "['s=tiny_classifier:b.pth','t=tiny_classifier:c.pth']",
         "adv.standard.version": "lite",
+        "test.normalize_feature": "False",
     }
     words = line("standard", MARKET, SMALL, "model.name tiny_classifier", names)
     board = line("leaderboard out --verify --root data")
@@ -190,6 +191,7 @@ def experiments():
     grid = "adv.transfer.attacks ['fgsm','odfa']"
     bounds = "adv.transfer.attacks ['fgsm'] adv.transfer.eps [4,12]"
     bounds += " adv.transfer.metrics ['euclidean','cosine']"
+    raw = "test.normalize_feature False"
     tested = "model.name tiny_classifier test.normalize_feature True"
     short = "train.max_epoch 1 train.batch_size 8 adv.attack.steps 2"
     learned = {
@@ -202,7 +204,7 @@ def experiments():
     pictures = {"adv.pictures.models": "['a=tiny_classifier:a.pth','b=tiny_classifier:b.pth']"}
     found = {
         "transfer": [line("transfer", MARKET, SMALL, tested, grid, transfer, NO_PAGE)],
-        "sweep": [line("sweep", MARKET, SMALL, TINY, bounds, NO_PAGE)],
+        "sweep": [line("sweep", MARKET, SMALL, TINY, bounds, raw, NO_PAGE)],
         "zoo": [line("zoo --config-file zoo.yaml", VIRTUAL, SMALL, tested, PEOPLE, short, NO_PAGE)],
         "scenarios": [line("scenarios -s virtual_a -t virtual_b --root data", SMALL, PEOPLE,
                            "model.name tiny_classifier adv.attack.eps 32", scenario, learned)],

@@ -162,10 +162,12 @@ def main():
     if not arguments.record:
         return int(bool(wrong))
     some = arguments.only or arguments.texts
-    if some and golden["machine"] != machine():
+    everywhere = not any(entry["here"] for entry in found.values())  # the same on every machine
+    if some and golden["machine"] != machine() and not everywhere:
         sys.exit("golden.json is of another machine or of other versions: record all entries")
     kept = {name: known[name] for name in known if some and name not in {*found, *gone}}
-    content = {"machine": machine(), "entries": dict(sorted({**kept, **found}.items()))}
+    made_on = golden["machine"] if some else machine()
+    content = {"machine": made_on, "entries": dict(sorted({**kept, **found}.items()))}
     GOLDEN.write_text(json.dumps(content, indent=1) + "\n")
     return 0
 

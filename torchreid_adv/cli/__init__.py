@@ -32,11 +32,12 @@ commands:
 {commands}
 
 start here:
-  torchreid-adv demo              no data and no model needed, minutes on a CPU
-  torchreid-adv COMMAND --help    what a command takes
-  torchreid-adv list [KIND]       what a config can name
-  torchreid-adv list configs      the example configs, for --config-file
-  torchreid-adv --version         the version"""
+  torchreid-adv demo                  no data, no model, minutes on a CPU
+  torchreid-adv attack MODEL -t DATA  a model and a data set of yours
+  torchreid-adv COMMAND --help        what it takes, examples, how long
+  torchreid-adv list [KIND]           what a config can name
+  torchreid-adv list configs          the example configs, for --config-file
+  torchreid-adv --version             the version"""
 
 
 def usage() -> str:

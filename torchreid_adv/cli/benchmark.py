@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import inspect
 import json
 from pathlib import Path
 from typing import Any
 
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.registry import COMMANDS
 
 SECTIONS = {  # section -> module of benchmarks/
@@ -25,12 +25,17 @@ SIZES = ("queries", "gallery", "images")
 DEVICES = ("cpu", "cuda")
 
 
-@COMMANDS.register("benchmark", help="measure ours, the peer and the floor in one run")
+USAGE = Usage(
+    examples=("benchmark attack --images 16", "benchmark retrieval --json figures.json"),
+    writes="Nothing, or the figures as JSON with --json FILE.",
+    time="Minutes a section; docs/performance.md has the figures of two machines.",
+)
+
+
+@COMMANDS.register("benchmark", help="measure ours, the peer and the floor in one run", usage=USAGE)
 def benchmark_command(arguments: list[str]) -> int:
     """Run the sections named, or all, and write their figures as JSON where asked."""
-    parser = argparse.ArgumentParser(
-        "torchreid-adv benchmark", description=benchmark_command.__doc__
-    )
+    parser = plain_parser("benchmark", USAGE, benchmark_command.__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--json", default="", metavar="FILE", help="write the figures there")
     for size in SIZES:

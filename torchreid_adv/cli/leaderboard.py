@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.cli.verify import originals_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import COMMANDS
@@ -13,7 +13,20 @@ from torchreid_adv.runs.promises import UNSEEN, WORDS
 _PROG = "torchreid-adv leaderboard"
 
 
-@COMMANDS.register("leaderboard", help="results of the standard evaluation side by side")
+USAGE = Usage(
+    examples=(
+        "leaderboard log/standard",
+        "leaderboard log/standard --verify --root reid-data --out log/board",
+    ),
+    writes="leaderboard.html and leaderboard.md in FOLDER, or in --out.",
+    time="Seconds; with --verify every stored image is read, about as long as decoding each twice; "
+    "with --score-again each model extracts the features of all stored images once more.",
+)
+
+
+@COMMANDS.register(
+    "leaderboard", help="results of the standard evaluation side by side", usage=USAGE
+)
 def leaderboard_command(arguments: list[str]) -> int:
     """Write the leaderboard of all results below a folder; return 0, or 4 when some were refused.
 
@@ -22,15 +35,14 @@ def leaderboard_command(arguments: list[str]) -> int:
         DataError: no result there; or, without ``--quarantine``, some were refused.
         VerificationError: a result that its images, or its model, do not fit.
     """
-    parser = argparse.ArgumentParser(
-        _PROG,
-        usage=f"{_PROG} FOLDER [--verify] [--score-again] [--root ROOT] [--quarantine] [--out DIR] "
-        "[FLAGS AND KEYS OF THE RUNS]",
-        description="Read every standard.json below a folder; write leaderboard.html and .md. "
+    parser = plain_parser(
+        "leaderboard",
+        USAGE,
+        "Read every standard.json below a folder; write leaderboard.html and .md. "
         "Three columns say what is known of a result. "
         + " ".join(f"{word.capitalize()}: {said}." for word, said in WORDS.items())
         + f" {UNSEEN}",
-        allow_abbrev=False,
+        usage=f"{_PROG} FOLDER [FLAGS] [FLAGS AND KEYS OF THE RUNS]",
     )
     parser.add_argument("folder", type=Path, help="data.save_dir of standard runs, or above it")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write instead")

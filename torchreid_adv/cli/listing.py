@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.cli.index import entries_of
 from torchreid_adv.config.reference import reference
 from torchreid_adv.config.yaml_files import FOLDER, described, examples
@@ -13,16 +12,24 @@ from torchreid_adv.registry import COMMANDS, TABLES, Registry
 KINDS = (*TABLES, FOLDER)
 
 
-@COMMANDS.register("list", help="list attacks, transforms, data sets... with their options")
+USAGE = Usage(
+    examples=("list attacks defenses", "list configs"),
+    writes="Nothing; list --keys > config.md keeps the reference of all keys.",
+    time="Less than a second.",
+)
+
+
+@COMMANDS.register(
+    "list", help="list attacks, transforms, data sets... with their options", usage=USAGE
+)
 def list_command(arguments: list[str]) -> int:
     """Print the registries, or the kinds that are named; ``configs`` = the example configs.
 
     Raises:
         ConfigError: a kind that does not exist.
     """
-    parser = argparse.ArgumentParser(
-        "torchreid-adv list", description="List what a config can name, and the example configs."
-    )
+    about = "List what a config can name, and the example configs."
+    parser = plain_parser("list", USAGE, about)
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}")
     parser.add_argument("--configs", action="store_true", help=f"the same as the kind {FOLDER}")
     parser.add_argument("--keys", action="store_true", help="every config key, as Markdown")

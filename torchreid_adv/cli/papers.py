@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import Command, Ended
+from torchreid_adv.cli.help_text import Usage
 from torchreid_adv.cli.index import entries_of
+from torchreid_adv.cli.reads import DEFENSE, ENGINES, RUN, TRAINING
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import (
@@ -25,7 +27,34 @@ _HELP = (["-h"], ["--help"])
 _LIST = ("--list", "-l")
 
 
-@COMMANDS.register("study", help="train models with several seeds, test what papers claim")
+STUDY = Usage(
+    examples=(
+        "study attacks --config-file configs/study/attacks.yaml",
+        "study selection --config-file configs/study/selection.yaml adv.study.seeds [1]",
+    ),
+    writes="Below --out: study.md, study.json and pictures; models are kept below the data root "
+    "and found again.",
+    time="Hours on a CPU: for each seed of adv.study.seeds every network is trained and attacked. "
+    "docs/studies.md says how long each study took.",
+    reads=(*RUN, *TRAINING, *DEFENSE, "adv.study.*"),
+    further=("start", *ENGINES[1:]),
+)
+REPRODUCTION = Usage(
+    examples=(
+        "reproduce --list",
+        "reproduce bai2019.table2 --config-file configs/reproduce.yaml",
+    ),
+    writes="Below --out: NAME.md and NAME.json, ours beside the paper's numbers, and each "
+    "attack's images.",
+    time="As long as the attacks of the table; docs/reproduction.md says it for each table.",
+    reads=(*RUN, "model.*", *DEFENSE, "adv.transfer.models"),
+    further=ENGINES[1:],
+)
+
+
+@COMMANDS.register(
+    "study", help="train models with several seeds, test what papers claim", usage=STUDY
+)
 def study_command(arguments: list[str]) -> int:
     """Run a registered study and return 0, whatever it shows.
 
@@ -55,11 +84,14 @@ def study_command(arguments: list[str]) -> int:
         about=f"Train models with several seeds, test what papers claim. NAME: "
         f"{', '.join(entries_of(STUDIES))}.",
         work=work,
+        usage=STUDY,
         defense=True,  # refused by the study itself, which sets its own
     )(rest)
 
 
-@COMMANDS.register("reproduce", help="run what a paper's table needs, print ours beside it")
+@COMMANDS.register(
+    "reproduce", help="run what a paper's table needs, print ours beside it", usage=REPRODUCTION
+)
 def reproduce_command(arguments: list[str]) -> int:
     """Reproduce the table that comes first on the command line, or list them; return 0.
 
@@ -91,6 +123,7 @@ def reproduce_command(arguments: list[str]) -> int:
         help="",
         about="Run what a paper's table needs on your data and models; --list shows the tables.",
         work=work,
+        usage=REPRODUCTION,
     )(rest)
 
 

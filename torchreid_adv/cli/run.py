@@ -13,22 +13,32 @@ from pathlib import Path
 from types import ModuleType
 
 from torchreid_adv import config
+from torchreid_adv.cli.help_text import Usage
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import alias, alias_from_environment
 from torchreid_adv.registry import COMMANDS
 
 alias_from_environment()  # in a worker of a program that calls main() itself
 
-USAGE = """usage: torchreid-adv run SCRIPT [ARGUMENTS OF THE SCRIPT]
+USAGE = Usage(
+    examples=(
+        "run scripts/main.py --config-file my.yaml adv.engine metric_attack",
+        "run scripts/main.py --config-file my.yaml --transforms random_flip diversity",
+    ),
+    writes="What the script writes.",
+    time="As long as the script takes, and what adv.engine adds to it.",
+)
+ABOUT = """usage: torchreid-adv run SCRIPT [ARGUMENTS OF THE SCRIPT]
 
-Run a training script of torchreid, such as scripts/main.py of deep-person-reid, unmodified, with
-adv.* keys and the transforms, samplers, data sets, models and engines of this package in its
-config. It works with torchreid from PyPI, too, where torchreid.utils is torchreid.reid.utils.
+Run a training script of torchreid, such as scripts/main.py of
+deep-person-reid, unmodified, with adv.* keys and the transforms, samplers,
+data sets, models and engines of this package in its config. It works with
+torchreid from PyPI, too, where torchreid.utils is torchreid.reid.utils.
 """
 SIBLING = "default_config"  # where torchreid's scripts keep get_default_config
 
 
-@COMMANDS.register("run", help="run an unmodified torchreid training script")
+@COMMANDS.register("run", help="run an unmodified torchreid training script", usage=USAGE)
 def run_command(arguments: list[str]) -> int:
     """Run a script under our hooks and return its exit code.
 
@@ -40,7 +50,7 @@ def run_command(arguments: list[str]) -> int:
             or ``adv.defense.name`` is set and the script never ran a torchreid engine.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE)
+        print(f"{ABOUT}\n{USAGE.opening('').lstrip()}\n\n{USAGE.closing()}")
         return 0 if arguments else ConfigError.exit_code
     from torchreid_adv.integration import engine, hooks
     from torchreid_adv.integration.console import kept_console

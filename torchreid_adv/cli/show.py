@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import Command, Ended
+from torchreid_adv.cli.flags import ONE_ATTACK, Models
+from torchreid_adv.cli.help_text import Usage, plain_parser
+from torchreid_adv.cli.reads import ONE_NETWORK, RUN, UNIT_FEATURES, VIRTUAL
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.registry import COMMANDS, TRANSFORMS
 
@@ -33,15 +35,38 @@ PICTURES = Command(
     help="draw attention, features and noise of models side by side",
     about="Attack queries on each model and draw what becomes of them.",
     work=_pictures,
+    usage=Usage(
+        examples=(
+            "pictures --config-file configs/pictures.yaml",
+            "pictures N=resnet50:normal.pth DL=resnet50:diverse.pth -t market1501 "
+            "--root reid-data --eps 8",
+        ),
+        writes="Below --out: report.html with its figures, pictures.json. Grad-CAM needs pip "
+        "install 'torchreid_adv[pictures]'.",
+        time="An attack of a few queries on each model. With "
+        "adv.virtual.train_model the models are trained first, once.",
+        reads=(*RUN, *ONE_NETWORK, "model.pretrained", "adv.pictures.*"),
+        further=VIRTUAL,
+    ),
+    flags=ONE_ATTACK,
+    models=Models(key="adv.pictures.models"),
+    defaults=(UNIT_FEATURES, ("data.save_dir", "log/pictures")),
 ).registered()
 
 
-@COMMANDS.register("contact-sheet", help="draw what each transform does to virtual people, as PNG")
+SHEET = Usage(
+    examples=("contact-sheet", "contact-sheet grayscale channel_fusion --draws 4 --out two.png"),
+    writes="One PNG, transforms.png or --out.",
+    time="Two transforms took 5 s of one CPU core, most of it to import PyTorch.",
+)
+
+
+@COMMANDS.register(
+    "contact-sheet", help="draw what each transform does to virtual people, as PNG", usage=SHEET
+)
 def contact_sheet_command(arguments: list[str]) -> int:
     """Draw a row of changed images for each transform named, or for all that need no file."""
-    parser = argparse.ArgumentParser(
-        "torchreid-adv contact-sheet", description=contact_sheet_command.__doc__
-    )
+    parser = plain_parser("contact-sheet", SHEET, contact_sheet_command.__doc__)
     parser.add_argument(
         "names",
         nargs="*",

@@ -1,4 +1,4 @@
-"""Commands that fill tables: ``transfer``, ``sweep``, ``robust-report``, ``zoo``, ``scenarios``."""
+"""Commands that fill tables of several runs, such as ``transfer``, ``sweep`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import Command, Ended
+from torchreid_adv.cli.flags import ONE_ATTACK, SEVERAL_ATTACKS, TRAINED, Models
+from torchreid_adv.cli.help_text import Usage
+from torchreid_adv.cli.reads import (
+    DEFENSE,
+    RUN,
+    TRAINING,
+    UNIT_FEATURES,
+    VIRTUAL,
+)
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 
 if TYPE_CHECKING:
     from torchreid_adv.core.processes import Team
+
+
+_GRID_TIME = (
+    "As many attacks as rows, each as long as one of attack-gallery, and one pass of the stored "
+    "images through each tested model. What was attacked before is found again."
+)
 
 
 def _transfer(cfg: AdvConfig, team: Team) -> Ended:
@@ -27,6 +42,21 @@ TRANSFER = Command(
     help="attack some models, test others on the adversarial images",
     about="Attack models and test others on the adversarial images.",
     work=_transfer,
+    usage=Usage(
+        examples=(
+            "transfer a=osnet_x1_0:a.pth b=resnet50:b.pth -t market1501 --root reid-data "
+            "--attack ifgsm --eps 5",
+            "transfer a=osnet_x1_0:a.pth b=resnet50:b.pth -t people.csv adv.transfer.attacked a",
+        ),
+        writes="Below --out: transfer.md and transfer.json, a picture for each data set, and each "
+        "attack's images.",
+        time=_GRID_TIME,
+        reads=(*RUN, "model.name", "adv.transfer.*"),
+        further=VIRTUAL,
+    ),
+    flags=SEVERAL_ATTACKS,
+    models=Models(key="adv.transfer.models", needed=True),
+    defaults=(UNIT_FEATURES, ("data.save_dir", "log/transfer")),
 ).registered()
 
 
@@ -51,6 +81,21 @@ SWEEP = Command(
     help="attack one model with several bounds and metrics, and draw it",
     about="Attack one model with several bounds and metrics, and draw it.",
     work=_sweep,
+    usage=Usage(
+        examples=(
+            "sweep osnet_x1_0:model.pth.tar-60 -t market1501 --root reid-data",
+            "sweep osnet_x1_0:model.pth.tar-60 -t people.csv --attack ifgsm --eps 2 4 8 "
+            "adv.transfer.metrics ['euclidean','cosine']",
+        ),
+        writes="Below --out: the curve as a picture and as JSON, transfer.md and transfer.json, "
+        "and each attack's images.",
+        time=_GRID_TIME,
+        reads=(*RUN, "model.*", "adv.transfer.*"),
+        further=VIRTUAL,
+    ),
+    flags=SEVERAL_ATTACKS,
+    models=Models(key="adv.transfer.models", needed=True, enough=TRAINED),
+    defaults=(UNIT_FEATURES, ("data.save_dir", "log/sweep")),
 ).registered()
 
 
@@ -74,6 +119,21 @@ ROBUST_REPORT = Command(
     help="test robust checkpoints clean, oblivious and adaptive",
     about="Test checkpoints clean, on attacks made on the clean network, and on their own.",
     work=_robust_report,
+    usage=Usage(
+        examples=(
+            "robust-report clean=osnet_x1_0:clean.pth robust=osnet_x1_0:robust.pth -t market1501 "
+            "--root reid-data",
+            "robust-report clean=osnet_x1_0:clean.pth robust=osnet_x1_0:robust.pth -t people.csv "
+            "--attack ifgsm pgd --eps 8",
+        ),
+        writes="Below --out: robustness.md and robustness.json, and each attack's images.",
+        time=_GRID_TIME,
+        reads=(*RUN, "model.name", "adv.transfer.*"),
+        further=VIRTUAL,
+    ),
+    flags=SEVERAL_ATTACKS,
+    models=Models(key="adv.transfer.models", needed=True),
+    defaults=(UNIT_FEATURES, ("data.save_dir", "log/robust_report")),
 ).registered()
 
 
@@ -99,6 +159,19 @@ ZOO = Command(
     about="Train models and attack each.",
     work=_zoo,
     check=_check_zoo,
+    usage=Usage(
+        examples=(
+            "zoo --config-file configs/zoo.yaml",
+            "zoo --config-file configs/zoo.yaml --device cpu --out log/short "
+            "train.max_epoch 2 adv.virtual.train_identities 40",
+        ),
+        writes="Below --out: zoo.md and zoo.json, and the images of each attack; the models are "
+        "kept below the data root.",
+        time="configs/zoo.yaml trains and attacks five networks on virtual people in 14 minutes "
+        "of one CPU core.",
+        reads=(*RUN, *TRAINING, *DEFENSE, "adv.zoo"),
+        further=(*VIRTUAL, "training"),
+    ),
 ).registered()
 
 
@@ -118,4 +191,17 @@ SCENARIOS = Command(
     help="learn universal attacks, test them on models and data",
     about="Learn universal attacks; test them on other models and data sets.",
     work=_scenarios,
+    usage=Usage(
+        examples=(
+            "scenarios --config-file configs/scenarios.yaml",
+            "scenarios --config-file configs/scenarios.yaml --eps 8 adv.scenarios.epochs 2",
+        ),
+        writes="Below --out: scenarios.html, scenarios.md and scenarios.json with the four tables; "
+        "what was learned is kept and found again.",
+        time="Hours on a CPU: each perturbation is learned for adv.scenarios.epochs, then all "
+        "test images of each data set are changed and scored by each model.",
+        reads=(*RUN, *TRAINING, "adv.scenarios.*", "adv.meta.*", "adv.study.models"),
+        further=VIRTUAL,
+    ),
+    flags=ONE_ATTACK,
 ).registered()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import make_parser, merged_config
+from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.runs.promises import UNSEEN
@@ -19,7 +19,21 @@ if TYPE_CHECKING:
 _PROG = "torchreid-adv verify"
 
 
-@COMMANDS.register("verify", help="check stored images against manifest, originals and result")
+USAGE = Usage(
+    examples=(
+        "verify log/attack --root reid-data",
+        "verify log/standard/market1501/mine --root reid-data -t market1501 "
+        "adv.standard.models ['mine=osnet_x1_0:model.pth.tar-60']",
+    ),
+    writes="Nothing; the exit code is 6 where something does not fit.",
+    time="As long as reading every stored image and its original. Scored again: the features of "
+    "all stored images, too.",
+)
+
+
+@COMMANDS.register(
+    "verify", help="check stored images against manifest, originals and result", usage=USAGE
+)
 def verify_command(arguments: list[str]) -> int:
     """Verify the folder that is given and return 0.
 
@@ -32,13 +46,13 @@ def verify_command(arguments: list[str]) -> int:
         DataError: there is no whole manifest or result.
         VerificationError: something is not as the manifest or the result says.
     """
-    parser = argparse.ArgumentParser(
-        _PROG,
-        usage=f"{_PROG} FOLDER [--root ROOT] [FLAGS AND KEYS OF THE RUN]",
-        description="Files checked: compare every stored image with its original, its bound and "
+    parser = plain_parser(
+        "verify",
+        USAGE,
+        "Files checked: compare every stored image with its original, its bound and "
         "the manifest, and every number that files tell. Scored again: with the flags of the run, "
         "compute its numbers once more from the stored images with its model. " + UNSEEN,
-        allow_abbrev=False,
+        usage=f"{_PROG} FOLDER [--root ROOT] [FLAGS AND KEYS OF THE RUN]",
     )
     parser.add_argument(
         "folder", type=Path, help="holds standard.json, results.json or manifest.jsonl"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 from collections.abc import Callable, Iterator
 
 from yacs.config import CfgNode
@@ -27,7 +26,6 @@ from torchreid_adv.config.checks import (
 )
 from torchreid_adv.config.keys import PATHS
 from torchreid_adv.config.tree import (
-    DECLARED,
     AdvConfig,
     convert,
     default_tree,
@@ -36,8 +34,8 @@ from torchreid_adv.config.tree import (
     plain,
 )
 from torchreid_adv.config.values import expanded
+from torchreid_adv.config.written import as_file
 from torchreid_adv.config.yaml_files import read_yaml
-from torchreid_adv.core import pixels
 from torchreid_adv.errors import ConfigError
 
 __all__ = [
@@ -45,6 +43,7 @@ __all__ = [
     "AdvConfig",
     "CfgNode",
     "add_adv_config",
+    "as_file",
     "check_finite",
     "check_selection",
     "current",
@@ -56,7 +55,6 @@ __all__ = [
     "on_setup",
     "plain",
     "read_yaml",
-    "resolved_lines",
     "set_engine",
     "setup",
     "spell_names",
@@ -142,12 +140,3 @@ def _import_plugin(module: str) -> None:
             f"adv.plugins names '{module}', which cannot be imported: {error}; "
             "is its folder on PYTHONPATH?"
         ) from error
-
-
-def resolved_lines(cfg: AdvConfig) -> Iterator[str]:
-    """Yield ``key: value`` for the whole tree, gray levels also in [0, 1]."""
-    for key, value in leaves(cfg):
-        declared = DECLARED.get(key)
-        both = declared is not None and declared.unit == "levels" and value is not None
-        unit = f"    # gray levels = {pixels.from_levels(value):.6f} of [0, 1]" if both else ""
-        yield f"{key}: {json.dumps(plain(value))}{unit}"

@@ -60,13 +60,23 @@ class AdvConfig(CfgNode):
             if not isinstance(name, str) or key.count(".") >= MAX_DEPTH:
                 raise ConfigError(f"config keys are words, few sections deep, got {shown(key)}")
             if name not in self and not self.is_new_allowed():
-                raise ConfigError(f"unknown config key '{key}'{suggest(name, self, before=path)}")
+                raise ConfigError(f"unknown config key '{key}'{self._near(name, value, path)}")
             present = self.get(name)
             if isinstance(present, CfgNode) or (isinstance(value, dict) and name not in self):
                 self._adopt_node(name, value, key)
             else:
                 self[name] = coerce(value, present, key)
                 self.__dict__.setdefault("_said", set()).add(name)
+
+    def _near(self, name: str, value: Any, path: str) -> str:
+        """Return what is said of a key that is not known: one of ours that lacks its ``adv.``."""
+        below, key, last, inside = self.get("adv", {}) if not path else None, name, name, value
+        while isinstance(inside, dict) and len(inside) == 1 and isinstance(below, CfgNode):
+            below, (last, inside) = below.get(last), next(iter(inside.items()))
+            key = f"{key}.{last}"
+        if isinstance(below, CfgNode) and last in below:
+            return f"; did you mean 'adv.{key}'?"
+        return suggest(name, self, before=path)
 
     def _adopt_node(self, name: str, value: Any, key: str) -> None:
         if not isinstance(value, dict):

@@ -97,7 +97,7 @@ def _sequence(value: Any, kind: type, key: str) -> Any:
         value = read if isinstance(read, (list, tuple)) else read_list(value) or [_item(value, key)]
     if not isinstance(value, (list, tuple)):
         return values(value)
-    items = kind(values(list(value)))
+    items = kind(_items(values(list(value)), key))
     odd = next((item for item in items if _item_kind(key) is str and _is_number(item)), None)
     if odd is not None:
         raise ConfigError(
@@ -105,6 +105,22 @@ def _sequence(value: Any, kind: type, key: str) -> Any:
             f"around it"
         )
     return items
+
+
+def _items(items: list[Any], key: str) -> list[Any]:
+    """Read the words of a list of numbers as numbers.
+
+    Raises:
+        ConfigError: one of them is none.
+    """
+    if _item_kind(key) not in (int, float):
+        return items
+    read = [literal(item) for item in items]
+    odd = next((item for item in read if not _is_number(item)), None)
+    if odd is not None:
+        hint = ", in gray levels: write 8, not 8/255" if "gray levels" in DECLARED[key].unit else ""
+        raise ConfigError(f"config key '{key}' takes a list of numbers{hint}; got {shown(odd)}")
+    return read
 
 
 def _item(text: str, key: str) -> Any:

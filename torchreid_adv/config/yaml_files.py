@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.core.files import near_path
+from torchreid_adv.errors import ConfigError, nearest
 
 MAX_YAML_BYTES = 100_000
 MAX_YAML_VALUES = 10_000  # with every alias written out
@@ -55,7 +56,8 @@ def read_scalars(path: Path) -> dict[str, Any]:
     except ConfigError:
         raise
     except OSError as error:
-        raise ConfigError(f"cannot read config file '{path}': {error.strerror}") from error
+        hint = _near(path)
+        raise ConfigError(f"cannot read config file '{path}': {error.strerror}{hint}") from error
     except Exception as error:  # what YAML's own constructors raise has no common base
         reason = " ".join(str(error).split())[:200]
         raise ConfigError(f"config file '{path}' is not valid YAML: {reason}") from error
@@ -149,6 +151,15 @@ def examples() -> Path | None:
         return here / FOLDER
     clone = here.parent
     return clone / FOLDER if (clone / "pyproject.toml").is_file() else None
+
+
+def _near(path: Path) -> str:
+    """Return what is said of a config file that is not there: a name that is near, of ours too."""
+    if path.exists():
+        return ""
+    examples_near = nearest(path.as_posix(), [name for name, _ in described()])
+    hint = near_path(path) or (f"; did you mean '{examples_near}'?" if examples_near else "")
+    return hint or "; torchreid-adv list configs shows the example configs"
 
 
 def found(name: str | Path) -> Path:

@@ -7,6 +7,7 @@ them while that process runs.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import secrets
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from torchreid_adv.core.owner import abandoned, require_held, this_process
-from torchreid_adv.errors import DataError, DiskError, printable
+from torchreid_adv.errors import DataError, DiskError, nearest, printable
 
 _MAX_ENTRY = 100  # bytes; file systems take 255, and hosts have names
 _FLUSHERS = 8  # files flushed at a time: journals take several for the price of one
@@ -289,3 +290,29 @@ def require_space(folder: Path, *, images: int, pixels: int, other: int = 0) -> 
             f"'{folder}' has {free / _GIGA:.2f} GB free and {images} images can take up to "
             f"{needed / _GIGA:.2f} GB; free some, or choose another data.save_dir"
         )
+
+
+_MANY = 2000  # entries of a folder that are looked at
+
+
+def near_path(path: str | Path) -> str:
+    """Return ``; did you mean 'x'?`` for a path that is not there, "" where nothing is near.
+
+    The first part of it that is missing is compared with what lies in its place.
+    """
+    missing = Path(path).expanduser()
+    rest: list[str] = []
+    while not missing.parent.is_dir() and missing.parent != missing:
+        rest.insert(0, missing.name)
+        missing = missing.parent
+    try:
+        with os.scandir(missing.parent) as entries:
+            names = [entry.name for entry in itertools.islice(entries, _MANY)]
+    except OSError:
+        return ""
+    near = nearest(missing.name, [name for name in names if not name.startswith(".")])
+    if not near or near == missing.name:
+        return ""
+    found = missing.with_name(near)
+    whole = found.joinpath(*rest)
+    return f"; did you mean '{whole if whole.exists() else found}'?"

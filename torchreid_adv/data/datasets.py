@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from torchreid_adv.core.files import near_path
 from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.data.records import Record, image_records, tracklet_records
 from torchreid_adv.errors import AdvError, ConfigError, DataError
@@ -119,7 +120,8 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> Any:
     name, factory = _factory(name)
     root = Path(os.path.expanduser(root))
     if name not in DATASETS and not os.path.isdir(root):
-        raise DataError(f"the data root '{root}' does not exist; give it with --root")
+        hint = near_path(root)
+        raise DataError(f"the data root '{root}' does not exist; give it with --root{hint}")
     with reading(f"the data set '{name}' below '{root}'"):
         dataset = factory(
             root=str(root), mode="query", verbose=False, transform=_unchanged, **options

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchreid_adv import config
-from torchreid_adv.core.files import name_fault
+from torchreid_adv.core.files import name_fault, near_path
 from torchreid_adv.errors import DataError, printable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # in any case
@@ -75,7 +75,7 @@ def subfolders(folder: str | Path, layout: Layout) -> list[str]:
         DataError: no such folder, or an image beside the folders.
     """
     if not os.path.isdir(folder):
-        raise layout.error(f"folder '{folder}' is missing")
+        raise layout.error(f"folder '{folder}' is missing{near_path(folder)}")
     names = []
     for entry in _entries(str(folder), layout):
         if _is_folder(entry):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from torchreid_adv.core.files import near_path
 from torchreid_adv.data.listing import Layout
 
 # the longer marks first: that of UTF-32 starts with that of UTF-16
@@ -107,7 +108,9 @@ def text_of(path: Path, layout: Layout) -> str:
     except OSError as error:
         missing = not path.exists()
         reason = "it is missing" if missing else error.strerror or str(error)
-        raise layout.error(f"the list '{path}' cannot be read ({reason}); put it there") from error
+        raise layout.error(
+            f"the list '{path}' cannot be read ({reason}); put it there{near_path(path)}"
+        ) from error
     except UnicodeError as error:
         raise layout.error(f"the list '{path}' cannot be read: it is not text") from error
 

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from torchreid_adv.core.files import near_path
 from torchreid_adv.data.listing import Layout, images_at
 from torchreid_adv.data.lists import number_of
 from torchreid_adv.errors import ConfigError, DataError
@@ -49,9 +50,10 @@ def home_of(name: str, root: str | Path, places: Iterable[str], layout: str) -> 
     for place in places:
         if (top / place).is_dir():
             return top / place
+    hint = other_root(top, places) or near_path(top / places[0])
     raise DataError(
         f"the data set '{name}' is not there: folder '{top / places[0]}' is missing; put it there, "
-        f"so that it holds {layout}, or give another --root{other_root(top, places)}"
+        f"so that it holds {layout}, or give another --root{hint}"
     )
 
 

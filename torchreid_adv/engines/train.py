@@ -64,33 +64,34 @@ def _train(cfg: config.AdvConfig, team: Team | None) -> Any:
     log = time.strftime(("test" if cfg.test.evaluate else "train") + ".log-%Y-%m-%d-%H-%M-%S")
     said = Said(sys.stdout)
     sys.stdout = said
-    print(f"Show configuration\n{cfg}\n")
-    print("Collecting env info ...")
-    print(f"** System info **\n{_system_info()}\n")
-    if cfg.use_gpu:
-        torch.backends.cudnn.benchmark = True
-    first = (team or ALONE).first  # renders and fetches what the others then find
-    data = first(lambda: build_data(cfg))
-    if not cfg.test.evaluate:
-        check_batches(data.train_loader, cfg.data.sources)
-    model = first(lambda: build_model(cfg, data, parallel=team is None))
-    optim = torchreid_module("optim")
-    optimizer = optim.build_optimizer(
-        model, **torchreid_keys.keywords(cfg, torchreid_keys.OPTIMIZER)
-    )
-    scheduler = optim.build_lr_scheduler(
-        optimizer, **torchreid_keys.keywords(cfg, torchreid_keys.SCHEDULER)
-    )
-    if cfg.model.resume and utils.check_isfile(cfg.model.resume):
-        cfg.train.start_epoch = utils.resume_from_checkpoint(
-            cfg.model.resume, model, optimizer=optimizer, scheduler=scheduler
+    with said.held():
+        print(f"Show configuration\n{cfg}\n")
+        print("Collecting env info ...")
+        print(f"** System info **\n{_system_info()}\n")
+        if cfg.use_gpu:
+            torch.backends.cudnn.benchmark = True
+        first = (team or ALONE).first  # renders and fetches what the others then find
+        data = first(lambda: build_data(cfg))
+        if not cfg.test.evaluate:
+            check_batches(data.train_loader, cfg.data.sources)
+        model = first(lambda: build_model(cfg, data, parallel=team is None))
+        optim = torchreid_module("optim")
+        optimizer = optim.build_optimizer(
+            model, **torchreid_keys.keywords(cfg, torchreid_keys.OPTIMIZER)
         )
-    if not cfg.test.evaluate:
-        check_unfinished(cfg.train.start_epoch, cfg.train.max_epoch)
-    print(f"Building {cfg.loss.name}-engine for {cfg.data.type}-reid")
-    built = build_engine(cfg, data, model, optimizer, scheduler)
-    if team is not None:
-        distribute(built, cfg, team)
+        scheduler = optim.build_lr_scheduler(
+            optimizer, **torchreid_keys.keywords(cfg, torchreid_keys.SCHEDULER)
+        )
+        if cfg.model.resume and utils.check_isfile(cfg.model.resume):
+            cfg.train.start_epoch = utils.resume_from_checkpoint(
+                cfg.model.resume, model, optimizer=optimizer, scheduler=scheduler
+            )
+        if not cfg.test.evaluate:
+            check_unfinished(cfg.train.start_epoch, cfg.train.max_epoch)
+        print(f"Building {cfg.loss.name}-engine for {cfg.data.type}-reid")
+        built = build_engine(cfg, data, model, optimizer, scheduler)
+        if team is not None:
+            distribute(built, cfg, team)
     if team is None or team.leads:  # from here on nothing is refused, and files are written
         sys.stdout = said.go_on(lambda: utils.Logger(str(Path(cfg.data.save_dir) / log)))
     built.run(**torchreid_keys.keywords(cfg, torchreid_keys.RUN))

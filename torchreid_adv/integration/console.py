@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv.core.processes import Team
+from torchreid_adv.errors import AdvError
 
 
 class Shield:
@@ -40,12 +41,36 @@ class Said:
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._parts = stream, list[str]()
+        self._held = False
 
     def write(self, text: str) -> int:
-        """Print a text."""
+        """Print a text, or keep it for the end of the block that holds it."""
         self._parts.append(text)
-        self._stream.write(text)
+        if not self._held:
+            self._stream.write(text)
         return len(text)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Print what is said inside the block at its end, and nothing where it is refused.
+
+        So a mistake of the user's is answered by one sentence, and not by one below hundreds of
+        lines.
+        """
+        self._held, start = True, len(self._parts)
+        try:
+            yield
+        except AdvError:
+            self._held = False
+            raise
+        except BaseException:
+            self._release(start)
+            raise
+        self._release(start)
+
+    def _release(self, start: int) -> None:
+        self._held = False
+        self._stream.write("".join(self._parts[start:]))
 
     def go_on(self, make: Callable[[], Any]) -> Any:
         """Return a Logger that has what was printed until now in its file.

@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any
 
 from torchreid_adv import config
+from torchreid_adv.core.files import near_path
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.patching import Bridge, Mirror, Replace, unknown
@@ -147,7 +148,7 @@ def _refuse_download(self: Any, dataset_dir: str, dataset_url: str | None) -> No
     if not os.path.exists(dataset_dir):
         raise DataError(
             f"the data set {type(self).__name__} is not there: folder '{dataset_dir}' is "
-            "missing; put it there or give another --root"
+            f"missing; put it there or give another --root{near_path(dataset_dir)}"
         )
 
 

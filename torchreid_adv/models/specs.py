@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torchreid_adv.core.files import near_path
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.entries import Entry, parse_entry, written
-from torchreid_adv.models.loading import entry_of, load_entry
+from torchreid_adv.models.entries import Entry, parse_entry, sources, written
+from torchreid_adv.models.loading import entry_of, factory_of_networks, load_entry
 from torchreid_adv.models.pixel_model import PixelModel
+from torchreid_adv.registry import LOADERS, same_name, unknown
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,43 @@ def parse_models(entries: Sequence[str], *, trained: bool | None = True) -> list
     if twice:
         raise ConfigError(f"two models are called '{twice}'; write label=name for one")
     return specs
+
+
+_FILES = (".pth", ".pt", ".pt2", ".ckpt", ".onnx", ".safetensors", ".bin", ".pkl")
+
+
+def check_entries(entries: Sequence[str]) -> None:
+    """Refuse entries of another form, of unknown names, or of files that are not there.
+
+    Args:
+        entries: as :func:`parse_models`; plugins that register names are imported.
+
+    Raises:
+        ConfigError: with the nearest name or file.
+    """
+    for text in entries:
+        missing = _missing_file(text) if ":" not in text else ""
+        if missing:
+            raise ConfigError(f"there is no file '{missing}'{near_path(missing)}")
+    for text, spec in zip(entries, parse_models(entries, trained=None), strict=True):
+        known = [*factory_of_networks(), *LOADERS]
+        if same_name(spec.name, known) is None:
+            raise unknown("model", spec.name, known)
+        file = (sources(spec.weights) or [""])[-1]
+        missing = "" if file.startswith("hf:") else _missing_file(file)
+        if missing:
+            raise ConfigError(
+                f"the model '{text}' names the file '{missing}', which is not there"
+                f"{near_path(missing)}"
+            )
+
+
+def _missing_file(text: str) -> str:
+    """Return a name of a file of weights that is not there, "" for any other text."""
+    name = text.rpartition("=")[2] if not Path(text).exists() else text
+    path = Path(name).expanduser()
+    is_file = bool(set(path.suffixes) & set(_FILES)) or ".tar" in path.suffix
+    return name if is_file and not path.exists() else ""
 
 
 def _parse(text: str, trained: bool | None) -> ModelSpec:

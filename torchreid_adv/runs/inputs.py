@@ -53,9 +53,10 @@ def configured_model(
     """
     specs = parse_models(cfg.adv.attack.models)
     if not specs:
-        file = weights(cfg)
-        model = load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, file))
-        about = {"name": cfg.model.name, "weights": file, "size": list(model.size)}
+        specs = [ModelSpec(cfg.model.name, cfg.model.name, weights(cfg))]
+    if len(specs) == 1:
+        model = load_spec(cfg, specs[0])
+        about = {"name": specs[0].label, "weights": specs[0].weights, "size": list(model.size)}
         return model, about | unusual(model)
     return ensemble_of(specs, [load_spec(cfg, spec) for spec in specs])
 

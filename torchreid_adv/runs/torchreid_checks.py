@@ -133,7 +133,9 @@ def _check_pairs(identities: int) -> None:
 def _check_together(cfg: CfgNode) -> None:
     check_size(cfg.model.name, (cfg.data.height, cfg.data.width))
     if cfg.use_gpu and not torch.cuda.is_available():
-        raise ConfigError("use_gpu is True, but PyTorch finds no GPU here; set use_gpu False")
+        raise ConfigError(
+            "use_gpu is True, but PyTorch finds no GPU here; set use_gpu False, or --device cpu"
+        )
     if cfg.test.visrank and not cfg.test.evaluate:
         raise ConfigError("test.visrank draws ranking lists of a test; set test.evaluate True, too")
     size, instances = cfg.train.batch_size, cfg.sampler.num_instances

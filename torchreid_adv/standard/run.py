@@ -132,7 +132,7 @@ def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData)
         raise ConfigError(
             f"the standard evaluation counts every query alike, and by the protocol "
             f"'{protocol.name}' a query counts in those galleries only that it was not drawn for; "
-            "use attack-gallery or transfer on this data set"
+            "'torchreid-adv attack' and 'transfer' take this data set, by its own protocol"
         )
     return protocol
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torchreid_adv.core.files import near_path
 from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.lists import text_of
 from torchreid_adv.errors import ConfigError, printable, suggest
@@ -234,7 +235,9 @@ def _parquet(path: Path, layout: Layout) -> Any:
             "CSV"
         ) from error
     if not path.is_file():
-        raise layout.error(f"the list '{path}' cannot be read (it is missing); put it there")
+        raise layout.error(
+            f"the list '{path}' cannot be read (it is missing); put it there{near_path(path)}"
+        )
     try:
         return ParquetFile(path)
     except (ArrowException, OSError, ValueError) as error:

@@ -1,0 +1,52 @@
+"""``torchreid-adv compare``: results of two runs or more, side by side."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from torchreid_adv.cli.help_text import Usage, plain_parser
+from torchreid_adv.registry import COMMANDS
+
+USAGE = Usage(
+    examples=(
+        "compare log/ifgsm log/sma",
+        "compare log/standard/people/mine log/standard/people/theirs --out comparison.html",
+    ),
+    writes="Nothing without --out. With it a file whose suffix says the form, .md, .html or .json; "
+    "or compare.md, compare.html and compare.json in a folder.",
+    time="Seconds: only results.json and standard.json are read.",
+)
+
+
+@COMMANDS.register("compare", help="results of two runs or more, side by side", usage=USAGE)
+def compare_command(arguments: list[str]) -> int:
+    """Print the results of runs side by side, and write them where asked; return 0.
+
+    Raises:
+        ConfigError: fewer than two runs, or a file of an unknown form.
+        DataError: a folder or file without a result.
+    """
+    parser = plain_parser(
+        "compare",
+        USAGE,
+        "Print the results of runs side by side: settings, measures, and what the runs differ in.",
+        usage="torchreid-adv compare RUN RUN ... [--out FILE|DIR]",
+    )
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="folder of attack, attack-gallery or standard, or its results.json or standard.json",
+    )
+    parser.add_argument("--out", default="", metavar="FILE|DIR", help="where to write the table")
+    chosen = parser.parse_args(arguments)
+    if len(chosen.runs) < 2:
+        parser.error("compare takes two runs or more: compare log/one log/two")
+    from torchreid_adv.experiments.compare_runs import compare_runs
+
+    table = compare_runs(chosen.runs)
+    written = table.write(Path(chosen.out).expanduser(), "compare") if chosen.out else []
+    print(table.console(shutil.get_terminal_size().columns))
+    print("\n".join(["", *(f"Table: {path}" for path in written)]), end="\n" if written else "")
+    return 0

@@ -1,0 +1,251 @@
+"""What is typed behind a command as a config: models, flags, then pairs ``KEY VALUE``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from torchreid_adv import config
+from torchreid_adv.cli.flags import (
+    ALL_FLAGS,
+    ONE_ATTACK,
+    Flag,
+    Models,
+    check_once,
+    given_by,
+    near_flag,
+    split_models,
+    split_names,
+)
+from torchreid_adv.cli.help_text import models_text
+from torchreid_adv.config import AdvConfig
+from torchreid_adv.config.torchreid_keys import default_config, gpu_is_there
+from torchreid_adv.errors import ConfigError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of models, flags and ``KEY VALUE`` pairs, whose errors say how keys are written."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Return what is typed: models may stand before, between and behind the flags."""
+        words, models = [*map(str, args or ())], []
+        found = namespace or argparse.Namespace()
+        takes, tree = self.get_default("takes"), default_config(use_gpu=False)
+        while True:
+            if takes is not None:
+                more, words = split_models(tree, words)
+                models += more
+            flags_next = bool(words) and words[0].startswith("-")
+            super().parse_args(words if flags_next else [], found)
+            if not flags_next:
+                break
+            words = list(found.opts)
+            if takes is None:
+                break
+        found.opts, found.models = words, models
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2 and a sentence: a flag that does not exist may be meant as a key."""
+        flag = re.search(r"unrecognized arguments: .*?(--?[\w-]+)", message)
+        if flag:
+            known = tuple(self._option_string_actions)
+            message = _not_a_flag(flag[1], known, self.get_default("name"))
+        self.exit(ConfigError.exit_code, f"error: {message} ({self.prog} --help lists the flags)\n")
+
+
+def _not_a_flag(flag: str, known: Sequence[str] = (), command: str = "") -> str:
+    """Return what to write for a flag that does not exist: a near one, or a key of that name."""
+    near = near_flag(flag, known)
+    if near:
+        return f"there is no flag {flag}{near}"
+    if command and any(flag in (one.name, one.short) for one in ALL_FLAGS):
+        return f"'{command}' has no flag {flag}"
+    name = flag.strip("-").replace("-", "_").lower()
+    keys = [key for key, _ in config.leaves(default_config(use_gpu=False))]
+    keys = sorted((key for key in keys if key.rpartition(".")[2] == name), key=_nearness)
+    if not keys:
+        return (
+            f"there is no flag {flag}; config keys are written without dashes, as pairs KEY VALUE, "
+            "after the flags, and torchreid-adv list --keys lists ours"
+        )
+    others = f", or one of {', '.join(keys[1:])}" if keys[1:] else ""
+    return f"there is no flag {flag}; after all flags write the config key: {keys[0]} VALUE{others}"
+
+
+def _nearness(key: str) -> tuple[bool, int, str]:
+    return not key.startswith("adv.attack."), key.count("."), key
+
+
+def make_parser(
+    prog: str,
+    description: str = "",
+    *,
+    flags: Sequence[Flag] = ONE_ATTACK,
+    models: Models | None = None,
+    epilog: str = "",
+) -> Parser:
+    """Return a parser of models, flags, then ``KEY VALUE`` pairs.
+
+    Args:
+        prog: what is typed in front of them.
+        description: first sentence of the help text.
+        flags: that stand for a key, besides ``--config-file``, ``--dry-run`` and ``--all``.
+        models: that stand in front; None = none.
+        epilog: last paragraphs of the help text.
+    """
+    words = [prog, *([models.metavar] if models else []), "[FLAGS] [KEY VALUE ...]"]
+    parser = Parser(
+        prog=prog,
+        usage=" ".join(words),
+        description=description,
+        epilog=epilog,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(declared=tuple(flags), takes=models, name="", example="", defaults=())
+    if models is not None:
+        parser.add_argument_group("models", models_text(models))
+    parser.add_argument("--config-file", default="", metavar="YAML", help="config file")
+    for flag in flags:
+        flag.add_to(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check the config, print what differs from the defaults, as a config file, and stop",
+    )
+    parser.add_argument("--all", action="store_true", help="with --dry-run: print every key")
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config keys and their values"
+    )
+    return parser
+
+
+def check_dry(arguments: argparse.Namespace) -> None:
+    """Refuse ``--all`` by itself.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    if arguments.all and not arguments.dry_run:
+        raise ConfigError("--all belongs to --dry-run, which prints the config; add --dry-run")
+
+
+def print_config(cfg: AdvConfig, models: Sequence[str] = (), *, everything: bool = False) -> int:
+    """Check a config and print it as a config file; return the exit code 0.
+
+    Args:
+        cfg: the whole config.
+        models: that were typed, whose names and files are checked.
+        everything: print every key, and not only what differs from the defaults.
+
+    Raises:
+        ConfigError: an unknown name, a wrong value, or a model's file that is not there.
+    """
+    from torchreid_adv.models.specs import check_entries
+    from torchreid_adv.runs.torchreid_checks import check_names
+
+    config.setup(cfg)
+    check_names(cfg)
+    check_entries(models)
+    default = default_config(use_gpu=gpu_is_there())
+    print(config.as_file(cfg, None if everything else default))
+    return 0
+
+
+def merged_config(arguments: argparse.Namespace) -> AdvConfig:
+    """Return the standard config with a command's defaults, a file, flags and pairs merged in.
+
+    They are merged in that order, the last one wins.
+
+    Raises:
+        ConfigError: an unknown key, a value of a wrong type, or one key given twice.
+    """
+    cfg = default_config(use_gpu=False)
+    _check_front(cfg, arguments)
+    for pair in arguments.defaults:
+        cfg.merge_from_list([*pair])
+    if arguments.config_file:
+        cfg.merge_from_file(arguments.config_file)
+    words = _take_names(cfg, arguments) + list(arguments.opts)
+    pairs, given = pairs_of(words, arguments.declared), [*given_by(arguments)]
+    if arguments.takes is not None:
+        named = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        arguments.takes.check(arguments.name, arguments.models, named)
+    check_once(cfg, given, pairs)
+    for key, value, _ in given:
+        cfg.merge_from_list([key, value])
+    cfg.merge_from_list(pairs)
+    if arguments.takes is not None:
+        arguments.takes.require(arguments.example, cfg)
+    if not cfg.says("use_gpu"):
+        cfg.use_gpu = gpu_is_there()  # what cannot be merged is refused before PyTorch is imported
+    from torchreid_adv.runs.torchreid_checks import check
+
+    check(cfg)
+    return cfg
+
+
+def _check_front(cfg: AdvConfig, arguments: argparse.Namespace) -> None:
+    """Refuse a model in front of a command that takes none.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    front = split_models(cfg, arguments.opts[:1])[0] if arguments.takes is None else []
+    if front and arguments.name and not nearest(front[0].partition(".")[0], cfg):
+        raise ConfigError(
+            f"'{arguments.name}' takes flags, then pairs KEY VALUE, and '{front[0]}' is neither; a "
+            "model is named by model.name and its file by model.load_weights"
+        )
+
+
+def _take_names(cfg: AdvConfig, arguments: argparse.Namespace) -> list[str]:
+    """Leave names to the flags of many values; return the pairs that they took besides.
+
+    Models among what they took go to the models.
+    """
+    words: list[str] = []
+    for flag in arguments.declared:
+        typed = getattr(arguments, flag.dest)
+        if flag.many and typed:
+            names, behind = split_names(cfg, typed)
+            setattr(arguments, flag.dest, names)
+            if arguments.takes is not None:
+                models, behind = split_models(cfg, behind)
+                arguments.models += models
+            words += behind
+    return words
+
+
+def pairs_of(words: Sequence[str], flags: Sequence[Flag] = ()) -> list[str]:
+    """Return ``[key, value, key, value...]`` of what follows the flags.
+
+    Args:
+        words: keys and their values by turns, or both in one word, ``key=value``.
+        flags: that could have come before.
+
+    Raises:
+        ConfigError: a flag among them, or a key without a value.
+    """
+    pairs: list[str] = []
+    rest = list(words)
+    while rest:
+        key, assigned, value = rest.pop(0).partition("=")
+        if key.startswith("-"):
+            raise ConfigError(_late(key, pairs, flags))
+        if not assigned:
+            if not rest:
+                raise ConfigError(f"config options come in pairs 'KEY VALUE'; '{key}' has no value")
+            value = rest.pop(0)
+        pairs += [key, value]
+    return pairs
+
+
+def _late(flag: str, pairs: Sequence[str], flags: Sequence[Flag]) -> str:
+    known = make_parser("", flags=flags)._option_string_actions
+    if flag in known and pairs:
+        return f"flags come before the first key: move '{flag}' before '{pairs[0]}'"
+    return _not_a_flag(flag, tuple(known))
