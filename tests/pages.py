@@ -43,9 +43,9 @@ def _program(line):
 
 
 def anchors(path):
-    """Return the anchors of a page's headings, as MkDocs and GitHub make them."""
+    """Return the anchors of a page's headings, as MkDocs and GitHub make them, and its own."""
     prose = FENCE.sub("", path.read_text())
-    found = set()
+    found = set(re.findall(r'<a id="([\w-]+)"></a>', prose))
     for heading in re.findall(r"^#+ (.+)$", prose, flags=re.MULTILINE):
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
         words = re.sub(r"[^\w\s-]", "", plain).strip().lower()

@@ -31,7 +31,7 @@ JOINT = {  # joint defense, 4.1: "5 pixels, step size 1, number of basic iterati
 }
 OTHER_WEIGHTS = {  # what an attack on the same network with other weights is called, and where
     "bai2019": ("black", "3.4.1: 'differs in structures, parameters or both'"),
-    "joint_defence": ("gray", "2.1: 'used to attack another which differs in parameters'"),
+    "joint_defense": ("gray", "2.1: 'used to attack another which differs in parameters'"),
     "meta": ("black", "5.1: 'cross-dataset & cross-model attacks belong to black-box'"),
 }
 Cell = tuple[str, str, str, tuple]  # attack, attacked, tested, what stands before it
@@ -165,18 +165,18 @@ PRINTED = {
         metrics=frozenset({"euclidean", "identity logits"}),
         ranked=frozenset({("euclidean", True), ("xqda", True)}),
     ),
-    "joint_defence.table1": Printed(
+    "joint_defense.table1": Printed(
         "4.1, table 1: original .884 and .721 are table 3's without RK",
         clean(("N",)) | itself(("sma", "lta_minus", "lta"), ("N",)),
         {name: JOINT[name] for name in ("sma", "lta_minus", "lta")},
         **ON_JOINT,
     ),
-    "joint_defence.table2": Printed("4.1, table 2", clean(("N", "DL-star", "DL")), **AFTER),
-    "joint_defence.table3": Printed("table 3", clean(("N",)) | clean(("DL",), JAD), **AFTER),
-    "joint_defence.table4": Printed(
+    "joint_defense.table2": Printed("4.1, table 2", clean(("N", "DL-star", "DL")), **AFTER),
+    "joint_defense.table3": Printed("table 3", clean(("N",)) | clean(("DL",), JAD), **AFTER),
+    "joint_defense.table4": Printed(
         "table 4", itself(WHITE, ("N",)) | itself(WHITE, ("DL",), JAD), ATTACKED, **AFTER
     ),
-    "joint_defence.table5": Printed(
+    "joint_defense.table5": Printed(
         "4.2, table 5",
         clean(("N", "CF", "DL"))
         | clean(("DL",), JAD)
@@ -185,26 +185,26 @@ PRINTED = {
         ATTACKED,
         **AFTER,
     ),
-    "joint_defence.table6": Printed("4.2, table 6", SIX, {"lta": JOINT["lta"]}, **AFTER),
-    "joint_defence.table7": Printed("4.2, table 7", SEVEN, ATTACKED, **AFTER),
-    "joint_defence.table8": Printed(
+    "joint_defense.table6": Printed("4.2, table 6", SIX, {"lta": JOINT["lta"]}, **AFTER),
+    "joint_defense.table7": Printed("4.2, table 7", SEVEN, ATTACKED, **AFTER),
+    "joint_defense.table8": Printed(
         "4.2, table 8: the bound is not said",
         EIGHT,
         {"mis_ranking": (None, None, None, None)},
         **AFTER,
     ),
-    "joint_defence.table9": Printed(
+    "joint_defense.table9": Printed(
         "4.2, table 9: which attack is not said; figure 11 has SMA",
         {("sma", "N2", "N", ()), ("sma", "DL", "N", ())},
         {"sma": JOINT["sma"]},
         **AFTER,
     ),
-    "joint_defence.fig6": Printed(
+    "joint_defense.fig6": Printed(
         "3.2, figure 6, before re-ranking is spoken of",
         clean(("N", "CF", "DL-star", "DL", *AT, "AT_dmr", "SMA2")),
         **ON_JOINT,
     ),
-    "joint_defence.fig9": Printed("4.2, figure 9", FIG9, {"sma": JOINT["sma"]}, **AFTER),
+    "joint_defense.fig9": Printed("4.2, figure 9", FIG9, {"sma": JOINT["sma"]}, **AFTER),
     "meta.table1": Printed("5.2, table 1", ways=PLAIN | META, **UNIVERSAL),
     "meta.table2": Printed("5.3, table 2", ways=PLAIN | META, **UNIVERSAL),
     "meta.table3": Printed("5.4, table 3", ways=PLAIN | META, **UNIVERSAL),

@@ -10,7 +10,8 @@ from vi_images import write_regdb, write_sysu
 USUAL = "model.pth.tar-60"
 VICTIM = f"log/osnet_x1_0/model/{USUAL}"
 CHECKPOINTS = {  # page -> checkpoint -> its network
-    "README": {VICTIM: "osnet_x1_0"},
+    "README": {USUAL: "osnet_x1_0"},
+    "commands": {VICTIM: "osnet_x1_0"},
     "meta_defense": {USUAL: "ide_resnet50"},
     "ranking_robustness": {f"PATH/{USUAL}": "osnet_x1_0"},
     "reliability": {USUAL: "osnet_x1_0"},

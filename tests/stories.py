@@ -17,7 +17,7 @@ from torchreid_adv import cli, config
 
 GROUPS = {  # pages whose commands docs_runs/test_run_<group>.py runs
     "attacks": ("ranking_robustness", "reliability", "standard"),
-    "first": ("README", "first_steps", "your_own_data", "your_own_model"),
+    "first": ("README", "commands", "first_steps", "your_own_data", "your_own_model", "zoo"),
     "reproduction": ("reproduction",),
     "studies": ("studies", "joint_defense"),
     "training": ("meta_defense", "robust_training", "universal_attacks", "victims"),

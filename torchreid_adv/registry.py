@@ -162,6 +162,14 @@ class Registry:
         return len(self._entries)
 
 
+def current_name(name: str) -> str:
+    """Return a name in its current spelling; names of an earlier release are still accepted."""
+    for earlier, spelling in EARLIER.items():
+        if name.casefold().startswith(earlier):
+            return spelling + name[len(earlier) :]
+    return name
+
+
 def same_name(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that a name is, apart from case; None where there is none."""
     known = tuple(known)
@@ -219,6 +227,7 @@ def resolve(name: str, *, kind: str, example: str) -> Callable[..., Any]:
 
 
 SHOWN = 80  # characters of a name in an error
+EARLIER = {"joint_defence.": "joint_defense."}  # start of a name: its current spelling
 
 
 def _elsewhere(*pairs: tuple[str, str]) -> tuple[tuple[re.Pattern[str], str], ...]:

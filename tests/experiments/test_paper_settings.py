@@ -16,7 +16,7 @@ from torchreid_adv.config.yaml_files import found as shipped
 from torchreid_adv.engines.meta_attack import MOMENTUM, STEPS_TO_BOUND
 from torchreid_adv.experiments.learned import LearnedAttack, UniversalScores, learning_settings
 from torchreid_adv.experiments.papers import bai2019_text, meta, meta_runs, vi_video
-from torchreid_adv.experiments.papers.joint_defence import ATTACK as JOINT
+from torchreid_adv.experiments.papers.joint_defense import ATTACK as JOINT
 from torchreid_adv.experiments.reproduce import reproduce
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.registry import REPRODUCTIONS
@@ -39,7 +39,7 @@ DEFENDED = ("M_C", "M_D", "M_CD", "M_SMA", "M_adv", "M_msmt", "M_joint", "M_ce",
 SETS = ("market1501", "dukemtmcreid")
 ELSEWHERE = {
     "bai2019.cross_modality",  # nothing is run
-    "joint_defence.fig5",  # a training: test_recipes_are_those_of_the_papers
+    "joint_defense.fig5",  # a training: test_recipes_are_those_of_the_papers
     "meta.table19",  # a measurement of time
     "vi_video.table1",  # test_the_video_tables_search_as_the_paper_does
     "vi_video.table2",
@@ -138,7 +138,7 @@ def recorded(monkeypatch, tmp_path):
 
 def models_of(name):
     if not name.startswith("meta."):
-        dense = {"N", "AT_dmr", "DL"} if name == "joint_defence.table8" else set()
+        dense = {"N", "AT_dmr", "DL"} if name == "joint_defense.table8" else set()
         networks = {k: "densenet121" if k in dense else v for k, v in BARE.items()}
         return "adv.transfer.models", [f"{k}={v}:w.pth" for k, v in networks.items()]
     labels = [f"{model}-{data}" for model in (*UNDEFENDED, *DEFENDED) for data in SETS]
@@ -155,13 +155,13 @@ def configured(name, file, place):
     sources, targets = ["market1501"], ["market1501"]
     if name.startswith("meta."):
         sources, targets = [*SETS], [*SETS]
-    if name == "joint_defence.table2":
+    if name == "joint_defense.table2":
         targets = ["dukemtmcreid"]
     if name in ("meta.table11", "meta.table12"):
         targets = ["deepchange"] if name == "meta.table11" else [*SETS]
     pairs = [key, models, "data.sources", sources, "data.targets", targets]
     pairs += ["data.save_dir", str(place / "out"), "data.root", str(place)]
-    if name == "joint_defence.table8":
+    if name == "joint_defense.table8":
         file = place / "generator.safetensors"
         save_generator(file, GeneratedNoise(8 / 255, size=(8, 4), filters=1, blocks=0))
         pairs += ["adv.attack.eps", 8.0, "adv.attack.weights", str(file)]
@@ -170,7 +170,7 @@ def configured(name, file, place):
 
 
 def example_of(name):
-    if name == "joint_defence.table8":
+    if name == "joint_defense.table8":
         return "reproduce_dmr"
     return "reproduce_meta" if name.startswith("meta.") else "reproduce"
 
@@ -316,7 +316,7 @@ def test_recipes_are_those_of_the_papers(file):
 
 
 def test_figure_5_trains_what_its_config_says(monkeypatch, tmp_path):
-    from torchreid_adv.experiments.papers import joint_defence
+    from torchreid_adv.experiments.papers import joint_defense
 
     seen = []
 
@@ -326,16 +326,16 @@ def test_figure_5_trains_what_its_config_says(monkeypatch, tmp_path):
         folder.mkdir(parents=True)
         names = ("train_loss", "held_out_loss", "train_error", "held_out_error")
         points = [{"epoch": n, **dict.fromkeys(names, 0.5)} for n in (1, 2)]
-        (folder.parent / joint_defence.CURVES).write_text(json.dumps(points))
+        (folder.parent / joint_defense.CURVES).write_text(json.dumps(points))
         return folder / "model.pth.tar-120"
 
-    monkeypatch.setattr(joint_defence, "trained_weights", trained)
-    monkeypatch.setattr(joint_defence, "training_figure", lambda curves: None)
+    monkeypatch.setattr(joint_defense, "trained_weights", trained)
+    monkeypatch.setattr(joint_defense, "training_figure", lambda curves: None)
     cfg = default_config()
     cfg.merge_from_file(str(shipped("configs/train/joint_dl.yaml")))
     with installed():
         config.setup(cfg)
-        reproduce(cfg, "joint_defence.fig5")
+        reproduce(cfg, "joint_defense.fig5")
     config.forget()
     _, expected = RECIPES["train/joint_dl"]
     for own, name in zip(seen, ("diversity_global", "diversity"), strict=True):

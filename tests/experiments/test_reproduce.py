@@ -16,9 +16,9 @@ from torchreid_adv.report.paper_table import paper_table
 LABELS = ("B1", "B2", "B3", "B4", "HA", "N")
 PAGE = Path(__file__).parents[2] / "docs" / "reproduction.md"
 FEW = ("B1", "B4", "HA", "N")  # for the tables of single-model attacks
-TRAINED = ("bai2019.table5", "joint_defence.table7", "joint_defence.fig6")
-ELSEWHERE = {f"joint_defence.{n}" for n in ("fig5", "fig9")}  # test_reproduce_joint.py
-ELSEWHERE |= {f"joint_defence.table{n}" for n in (2, 3, 4, 5, 6, 8, 9)}
+TRAINED = ("bai2019.table5", "joint_defense.table7", "joint_defense.fig6")
+ELSEWHERE = {f"joint_defense.{n}" for n in ("fig5", "fig9")}  # test_reproduce_joint.py
+ELSEWHERE |= {f"joint_defense.table{n}" for n in (2, 3, 4, 5, 6, 8, 9)}
 ELSEWHERE |= {f"meta.table{n}" for n in range(1, 20)}  # test_reproduce_meta.py
 ELSEWHERE |= {"vi_video.table1", "vi_video.table2"}  # test_reproduce_video.py
 ELSEWHERE |= {"bai2019.cross_modality"}  # the same
@@ -58,21 +58,21 @@ def cells_of(place, name, out="out"):
 @pytest.fixture(scope="module")
 def done(place):
     """All tables, made once in one folder, so that they share their attacks."""
-    for name in (*(f"bai2019.{name}" for name in NAMES), "joint_defence.table1"):
+    for name in (*(f"bai2019.{name}" for name in NAMES), "joint_defense.table1"):
         assert make(place, name) == 0
     return place
 
 
 def make(place, name):
     pairs = ("adv.transfer.eps", "[5]") if name == "bai2019.fig5" else ()
-    if name == "joint_defence.table1":
+    if name == "joint_defense.table1":
         pairs = ("adv.attack.name", "fgsm")  # the attack of a config file does not matter
     labels = FEW if name in ("bai2019.table2", "bai2019.fig3") else LABELS
     return reproduce(place, name, *pairs, labels=labels)
 
 
 def test_every_name_is_tested_here(done):
-    names = {*(f"bai2019.{n}" for n in (*NAMES, "table3")), "joint_defence.table1"}
+    names = {*(f"bai2019.{n}" for n in (*NAMES, "table3")), "joint_defense.table1"}
     assert {n for n in REPRODUCTIONS if n not in ELSEWHERE} == names | set(TRAINED)
 
 
@@ -173,7 +173,7 @@ def test_figure_5_crosses_attacked_and_ranking_metrics(done):
 
 
 def test_the_joint_defense_attacks_queries(done):
-    cells = {c["attack"]: c for c in cells_of(done, "joint_defence.table1")}
+    cells = {c["attack"]: c for c in cells_of(done, "joint_defense.table1")}
     assert list(cells) == ["", "sma", "lta_minus", "lta"]
     assert cells["lta"]["paper"] == {"rank1": 13.3, "rank5": 22.4, "rank10": 28.1, "mAP": 9.6}
     assert [c["kind"] for c in cells.values()] == [None, "white", "white", "white"]
@@ -230,7 +230,7 @@ GIVEN = ("", "ifgsm", "lta")
 
 
 def test_networks_trained_against_an_attack_are_under_it_and_re_ranked(trained):
-    cells = cells_of(trained, "joint_defence.table7", "trained")
+    cells = cells_of(trained, "joint_defense.table7", "trained")
     found = {(c["tested"], c["attack"]): c["ours"] for c in cells if c["ours"]}
     rows = {"N": ("", "ifgsm", "sma", "lta")} | dict.fromkeys(("AT", "AT_CS", "RRP"), GIVEN)
     assert set(found) == {(row, attack) for row, attacks in rows.items() for attack in attacks}
@@ -247,10 +247,10 @@ def test_networks_trained_against_an_attack_are_under_it_and_re_ranked(trained):
 
 
 def test_the_bars_are_of_the_models_that_are_given(trained):
-    cells = cells_of(trained, "joint_defence.fig6", "trained")
+    cells = cells_of(trained, "joint_defense.fig6", "trained")
     assert [c["tested"] for c in cells if c["ours"]] == ["N", "AT_ifgsm", "AT_lta", "SMA2"]
     assert not any(c["paper"] for c in cells)
-    path = trained / "trained" / "joint_defence.fig6_market1501.png"
+    path = trained / "trained" / "joint_defense.fig6_market1501.png"
     assert path.stat().st_size > 10_000
 
 

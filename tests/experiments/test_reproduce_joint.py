@@ -13,7 +13,7 @@ from torchreid_adv import cli, config
 from torchreid_adv.attacks.learned.generator import GeneratedNoise, save_generator
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.evaluation import Reranking
-from torchreid_adv.experiments.papers import joint_defence
+from torchreid_adv.experiments.papers import joint_defense
 
 LABELS = ("N", "N2", "CF", "DL-star", "DL")
 TABLES = ("table3", "table4", "table5", "table6", "table9", "fig9")
@@ -25,7 +25,7 @@ VIRTUAL |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera"
 def quick(no_pages):
     """Two borders."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(joint_defence, "BORDERS", (0, 10))
+        patch.setattr(joint_defense, "BORDERS", (0, 10))
         yield
 
 
@@ -46,7 +46,7 @@ def reproduce(place, name, *pairs, labels=LABELS, target="market1501", source="m
         pairs += (f"adv.virtual.{key}", str(value))
     return cli.main(
         [
-            *("reproduce", f"joint_defence.{name}", "-s", source, "-t", target),
+            *("reproduce", f"joint_defense.{name}", "-s", source, "-t", target),
             *("--root", str(place / "data"), "data.height", "32", "data.width", "16"),
             *("data.workers", "0", "data.save_dir", str(place / "out")),
             *("adv.plugins", "['scripts.tiny_model']", "adv.transfer.models", repr(models)),
@@ -64,7 +64,7 @@ def done(place):
 
 
 def cells_of(place, name):
-    return json.loads((place / "out" / f"joint_defence.{name}.json").read_text())["cells"]
+    return json.loads((place / "out" / f"joint_defense.{name}.json").read_text())["cells"]
 
 
 def scored(place, label, data, defense=None, **rules):
@@ -144,7 +144,7 @@ def test_figure_9_has_a_point_for_each_border(done):
     behind = build_defense("rrp_paper", size=[14, 6], border=10, final=(32, 16))
     found = scored(done, "N", data, behind, rerank=Reranking())
     assert cell["ours"]["mAP"] == pytest.approx(found.mAP, abs=1e-6)
-    assert (done / "out" / "joint_defence.fig9_market1501.png").stat().st_size > 10_000
+    assert (done / "out" / "joint_defense.fig9_market1501.png").stat().st_size > 10_000
 
 
 def test_nothing_is_attacked_or_scored_twice(done, nothing_is_computed, capsys):
@@ -199,7 +199,7 @@ def test_figure_5_trains_both_and_draws_their_curves(place):
     assert set(cells) == {"DL*", "DL"}
     assert all(set(c) == set(cells["DL"]) and c["held_out_loss"] > 0 for c in cells.values())
     assert all(0 <= c["held_out_error"] <= 1 for c in cells.values())
-    assert (place / "out" / "joint_defence.fig5_curves.png").stat().st_size > 10_000
+    assert (place / "out" / "joint_defense.fig5_curves.png").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize(

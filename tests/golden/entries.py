@@ -213,7 +213,7 @@ def experiments():
                           "adv.attack.steps 2 adv.pictures.identities 2")],
     }  # fmt: skip
     for name in ("bai2019.table1", "bai2019.table2", "bai2019.table4", "bai2019.fig3",
-                 "joint_defence.table1", "joint_defence.table3"):  # fmt: skip
+                 "joint_defense.table1", "joint_defense.table3"):  # fmt: skip
         found[f"reproduce {name}"] = [
             line(
                 f"reproduce {name}", MARKET, SMALL, models, NO_PAGE, "data.height 32 data.width 16"

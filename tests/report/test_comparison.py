@@ -39,7 +39,7 @@ def test_every_printed_number_is_shown_once(name):
 
 
 def test_a_layout_by_hand():
-    table = paper_table("joint_defence.table4")
+    table = paper_table("joint_defense.table4")
     text = markdown(compare(table, [found(table, "dukemtmcreid", 4)]))
     rows = body(text)
     assert rows[0] == [

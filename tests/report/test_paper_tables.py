@@ -1,5 +1,6 @@
 import pytest
 
+from torchreid_adv import cli
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.report.matrix import Cell, markdown
 from torchreid_adv.report.paper_table import names, paper_table
@@ -20,10 +21,10 @@ SIZES = {
     "bai2019.cross_modality": 6,
     "vi_video.table1": 16,
     "vi_video.table2": 16,
-    "joint_defence.fig5": 0,  # plots without numbers
-    "joint_defence.fig9": 0,
+    "joint_defense.fig5": 0,  # plots without numbers
+    "joint_defense.fig9": 0,
     **{f"bai2019.table{n}": size for n, size in enumerate((12, 72, 72, 96, 20), 1)},
-    **{f"joint_defence.table{n}": s for n, s in enumerate((4, 12, 8, 24, 16, 10, 28, 16, 4), 1)},
+    **{f"joint_defense.table{n}": s for n, s in enumerate((4, 12, 8, 24, 16, 10, 28, 16, 4), 1)},
     **{f"meta.table{n}": s for n, s in enumerate((28, 28, 56, 32, 76, 54, 6, 12, 8, 8), 1)},
     **{f"meta.table{n}": s for n, s in enumerate((6, 4, 56, 12, 88, 24, 8, 6, 4), 11)},
 }
@@ -66,7 +67,7 @@ def test_a_table_is_whole(name):
 def joint(number, target, **where):
     (cell,) = [
         cell
-        for cell in paper_table(f"joint_defence.table{number}").cells
+        for cell in paper_table(f"joint_defense.table{number}").cells
         if cell["target"] == target and all(cell.get(k) == v for k, v in where.items())
     ]
     return tuple(cell[k] for k in ("rank1", "rank5", "rank10", "mAP") if k in cell)
@@ -233,3 +234,13 @@ def test_the_paper_stands_beside_ours():
 def test_an_unknown_table_is_a_sentence():
     with pytest.raises(ConfigError, match=r"did you mean 'bai2019\.table"):
         paper_table("bai2019.table7")
+
+
+def test_the_spelling_of_an_earlier_release_is_accepted(capsys):
+    assert paper_table("Joint_Defence.table1") == paper_table("joint_defense.table1")
+    with pytest.raises(ConfigError, match=r"unknown table 'joint_defense.tabel1'.*table1"):
+        paper_table("joint_defence.tabel1")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["reproduce", "joint_defence.table1", "--help"])
+    assert not ended.value.code
+    assert "reproduce joint_defense.table1" in capsys.readouterr().out

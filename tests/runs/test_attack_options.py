@@ -54,7 +54,7 @@ def test_an_option_changes_its_attack_and_no_other(place):
 
 
 def test_a_reproduced_table_says_which_options_are_not_the_papers(place, capsys):
-    name = ("reproduce", "joint_defence.table1")
+    name = ("reproduce", "joint_defense.table1")
     pairs = ("adv.attack.options.lta.legacy", "True")
     assert run(place, "table", name, *pairs) == 0
     printed = capsys.readouterr().out

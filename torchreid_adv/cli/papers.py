@@ -10,7 +10,15 @@ from torchreid_adv.cli.index import entries_of
 from torchreid_adv.cli.reads import DEFENSE, ENGINES, RUN, TRAINING
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.registry import COMMANDS, REPRODUCTIONS, STUDIES, Registry, same_name, unknown
+from torchreid_adv.registry import (
+    COMMANDS,
+    REPRODUCTIONS,
+    STUDIES,
+    Registry,
+    current_name,
+    same_name,
+    unknown,
+)
 
 if TYPE_CHECKING:
     from torchreid_adv.core.processes import Team
@@ -94,7 +102,7 @@ def reproduce_command(arguments: list[str]) -> int:
     if not arguments or arguments[0] in _LIST:
         print(listed())
         return 0
-    name, *rest = arguments
+    name, *rest = current_name(arguments[0]), *arguments[1:]
     if name in ("-h", "--help"):
         name, rest = "NAME", [name]
     elif name.startswith("-"):

@@ -18,7 +18,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.experiments.comparison import Comparison, OurCell, markdown, measured, to_json
 from torchreid_adv.models.specs import parse_models
-from torchreid_adv.registry import REPRODUCTIONS
+from torchreid_adv.registry import REPRODUCTIONS, current_name
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.report.paper_table import PaperTable
 from torchreid_adv.report.style import to_png
@@ -34,7 +34,7 @@ def reproduce(cfg: AdvConfig, name: str) -> Reproduction:
         cfg: for the models (``adv.transfer.models``), the data and the folder; left as it is.
         name: such as ``bai2019.table2``.
     """
-    done: Reproduction = REPRODUCTIONS.get(name)(cfg.clone())
+    done: Reproduction = REPRODUCTIONS.get(current_name(name))(cfg.clone())
     return done
 
 

@@ -9,6 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.registry import current_name
 from torchreid_adv.report.matrix import Cell
 
 _FOLDER = files(__package__) / "paper_tables"
@@ -96,7 +97,7 @@ def paper_table(name: str) -> PaperTable:
     Raises:
         ConfigError: unknown name, with the nearest known one.
     """
-    known = names()
+    name, known = current_name(name), names()
     if name not in known:
         raise ConfigError(f"unknown table '{name}'{suggest(name, known)}")
     paper, _, own = name.partition(".")

@@ -12,7 +12,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.experiments.comparison import Comparison, OurCell, compare, measured
 from torchreid_adv.experiments.figures import bars_figure
 from torchreid_adv.experiments.papers.bai2019 import TABLE
-from torchreid_adv.experiments.papers.joint_defence import (
+from torchreid_adv.experiments.papers.joint_defense import (
     ATTACK,
     attacked_itself,
     attacking,
@@ -79,10 +79,10 @@ def table5(cfg: AdvConfig) -> Reproduction:
     return Reproduction(_compared(cfg, printed, findings, models, note))
 
 
-@REPRODUCTIONS.register("joint_defence.table7", title="adversarial training beside other defenses")
+@REPRODUCTIONS.register("joint_defense.table7", title="adversarial training beside other defenses")
 def table7(cfg: AdvConfig) -> Reproduction:
     """Attack the normal network, those trained against one attack each by that, and DL."""
-    printed = paper_table("joint_defence.table7")
+    printed = paper_table("joint_defense.table7")
     names = {TRAINED.format(a): f"adversarial training against {a}" for a in ATTACKS}
     labels = {label: printed.models[label] for label in ("N", "DL")} | names
     models = chosen_models(cfg, _with_models(printed, labels, dict.fromkeys(labels, "resnet50")))
@@ -114,13 +114,13 @@ def _rows(cfg: AdvConfig) -> dict[str, tuple[str, Defense | None]]:
     }
 
 
-@REPRODUCTIONS.register("joint_defence.fig6", title="clean accuracy of defense models")
+@REPRODUCTIONS.register("joint_defense.fig6", title="clean accuracy of defense models")
 def fig6(cfg: AdvConfig) -> Reproduction:
     """Score the models without an attack and draw them; the paper's bars have no numbers."""
-    base = paper_table("joint_defence.table7")
+    base = paper_table("joint_defense.table7")
     table = replace(
         _with_models(base, FIGURE_6, dict.fromkeys(FIGURE_6, "resnet50")),
-        name="joint_defence.fig6",
+        name="joint_defense.fig6",
         title="clean accuracy of defense models, drawn without numbers",
         cells=tuple({"target": "market1501", "tested": label} for label in FIGURE_6),
         columns=(),
@@ -205,14 +205,14 @@ NETWORKS = {
 }
 
 
-@REPRODUCTIONS.register("joint_defence.table8", title="Mis-Ranking as a black box, re-ranked")
+@REPRODUCTIONS.register("joint_defense.table8", title="Mis-Ranking as a black box, re-ranked")
 def table8(cfg: AdvConfig) -> Reproduction:
     """Attack the queries by a generator trained against R50, test the other networks.
 
     Raises:
         ConfigError: no R50, or no generator in ``adv.attack.weights``.
     """
-    table = paper_table("joint_defence.table8")
+    table = paper_table("joint_defense.table8")
     models = {label: words for label, (words, _) in NETWORKS.items()}
     networks = {label: network for label, (_, network) in NETWORKS.items()}
     asking = replace(table, models=models, networks=networks)

@@ -49,10 +49,10 @@ ATTACK = {
 }
 
 
-@REPRODUCTIONS.register("joint_defence.table1", title="SMA, LTA- and LTA on queries")
+@REPRODUCTIONS.register("joint_defense.table1", title="SMA, LTA- and LTA on queries")
 def table1(cfg: AdvConfig) -> Reproduction:
     """Attack the queries of the normal network with each of the attacks."""
-    table = paper_table("joint_defence.table1")
+    table = paper_table("joint_defense.table1")
     models = chosen_models(cfg, table)
     attacks = table.values("attack")
     settings = {"adv.transfer.attacked": [], "adv.transfer.attacks": attacks}
@@ -75,10 +75,10 @@ ATTACKS = ["ifgsm", "sma", "lta"]
 BORDERS = range(11)  # pixels, figure 9
 
 
-@REPRODUCTIONS.register("joint_defence.table2", title="trained on one data set, tested on another")
+@REPRODUCTIONS.register("joint_defense.table2", title="trained on one data set, tested on another")
 def table2(cfg: AdvConfig) -> Reproduction:
     """Score N, DL* and DL on data sets that they were not trained on."""
-    table = paper_table("joint_defence.table2")
+    table = paper_table("joint_defense.table2")
     own = set(cfg.data.sources) & set(cfg.data.targets)
     if own:
         raise ConfigError(
@@ -97,10 +97,10 @@ def table2(cfg: AdvConfig) -> Reproduction:
     return _compared(cfg, table, findings, [said, *models.notes])
 
 
-@REPRODUCTIONS.register("joint_defence.table3", title="clean accuracy of N and JAD")
+@REPRODUCTIONS.register("joint_defense.table3", title="clean accuracy of N and JAD")
 def table3(cfg: AdvConfig) -> Reproduction:
     """Score N, and DL behind circuitous scaling."""
-    table = paper_table("joint_defence.table3")
+    table = paper_table("joint_defense.table3")
     models = chosen_models(cfg, _asking(table, "N", "DL"))
     settle(cfg, table.name, {**RERANKED, "adv.transfer.attacked": []})
     cells = [*scored(cfg, ["N"]), *scored(cfg, ["DL"], scaling(cfg), "JAD")]
@@ -108,10 +108,10 @@ def table3(cfg: AdvConfig) -> Reproduction:
     return _compared(cfg, table, [f for c in cells for f in _both(c)], notes)
 
 
-@REPRODUCTIONS.register("joint_defence.table4", title="attacks on queries of N and JAD")
+@REPRODUCTIONS.register("joint_defense.table4", title="attacks on queries of N and JAD")
 def table4(cfg: AdvConfig) -> Reproduction:
     """Attack N and DL, test N and DL behind circuitous scaling."""
-    table = paper_table("joint_defence.table4")
+    table = paper_table("joint_defense.table4")
     models = chosen_models(cfg, _asking(table, "N", "DL"))
     attacking(cfg, table, ATTACKS)
     cells = [*attacked_itself(cfg, ["N"]), *attacked_itself(cfg, ["DL"], scaling(cfg), "JAD")]
@@ -119,10 +119,10 @@ def table4(cfg: AdvConfig) -> Reproduction:
     return _compared(cfg, table, [f for c in cells for f in _both(c)], notes)
 
 
-@REPRODUCTIONS.register("joint_defence.table5", title="parts of the joint defense: CF, DL, JAD")
+@REPRODUCTIONS.register("joint_defense.table5", title="parts of the joint defense: CF, DL, JAD")
 def table5(cfg: AdvConfig) -> Reproduction:
     """Attack N, CF and DL; test them, and DL behind circuitous scaling, too."""
-    table = paper_table("joint_defence.table5")
+    table = paper_table("joint_defense.table5")
     models = chosen_models(cfg, _asking(table, "N", "CF", "DL"))
     attacking(cfg, table, ATTACKS)
     cells = [*scored(cfg, models.labels), *attacked_itself(cfg, models.labels)]
@@ -132,10 +132,10 @@ def table5(cfg: AdvConfig) -> Reproduction:
     return _compared(cfg, table, findings, [*models.notes, sizes_note(cfg, "jad")])
 
 
-@REPRODUCTIONS.register("joint_defence.table6", title="chains of resizing before N")
+@REPRODUCTIONS.register("joint_defense.table6", title="chains of resizing before N")
 def table6(cfg: AdvConfig) -> Reproduction:
     """Attack N by LTA, test it behind each chain."""
-    table = paper_table("joint_defence.table6")
+    table = paper_table("joint_defense.table6")
     models = chosen_models(cfg, _asking(table, "N"))
     attacking(cfg, table, ["lta"])
     cells = [*scored(cfg, ["N"]), *attacked_itself(cfg, ["N"])]
@@ -147,10 +147,10 @@ def table6(cfg: AdvConfig) -> Reproduction:
     return _compared(cfg, table, findings, notes)
 
 
-@REPRODUCTIONS.register("joint_defence.table9", title="examples of N2 and of DL, tested by N")
+@REPRODUCTIONS.register("joint_defense.table9", title="examples of N2 and of DL, tested by N")
 def table9(cfg: AdvConfig) -> Reproduction:
     """Attack another normal network and DL by SMA; test N, without and with re-ranking."""
-    table = paper_table("joint_defence.table9")
+    table = paper_table("joint_defense.table9")
     asking = _asking(table, "N", "N2", "DL")
     models = chosen_models(cfg, asking)
     attacked = [label for label in ("N2", "DL") if label in models.labels]
@@ -162,10 +162,10 @@ def table9(cfg: AdvConfig) -> Reproduction:
     return _compared(cfg, table, findings, ["Ours is SMA.", *models.notes])
 
 
-@REPRODUCTIONS.register("joint_defence.fig5", title="training curves of DL* and DL")
+@REPRODUCTIONS.register("joint_defense.fig5", title="training curves of DL* and DL")
 def fig5(cfg: AdvConfig) -> Reproduction:
     """Train the config's recipe with and without local transformations, and draw the curves."""
-    table = paper_table("joint_defence.fig5")
+    table = paper_table("joint_defense.fig5")
     settle(cfg, table.name, {"loss.name": "softmax", "sampler.train_sampler": "RandomSampler"})
     recipes = {"DL*": "diversity_global", "DL": "diversity"}
     there = [name for name in cfg.data.transforms if name in recipes.values()]
@@ -188,10 +188,10 @@ def fig5(cfg: AdvConfig) -> Reproduction:
     return Reproduction(compare(table, findings), {"curves": training_figure(curves)})
 
 
-@REPRODUCTIONS.register("joint_defence.fig9", title="resize and pad: accuracy against the border")
+@REPRODUCTIONS.register("joint_defense.fig9", title="resize and pad: accuracy against the border")
 def fig9(cfg: AdvConfig) -> Reproduction:
     """Score networks behind resizing and a border of 0 to 10 pixels, clean and under SMA."""
-    table = paper_table("joint_defence.fig9")
+    table = paper_table("joint_defense.fig9")
     models = chosen_models(cfg, table)
     attacking(cfg, table, ["sma"])
     findings = []
