@@ -1,4 +1,4 @@
-"""What a corruption is, and how one is applied: by kind, severity and what the image itself seeds."""
+"""What a corruption is, and how one is applied: by kind, severity and draws that images seed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def corruption(
         further: not one of the 20 kinds that the published mean is taken over.
     """
     if family not in FAMILIES:
-        raise ConfigError(f"a family of corruptions is one of {', '.join(FAMILIES)}, got '{family}'")
+        raise ConfigError(
+            f"a family of corruptions is one of {', '.join(FAMILIES)}, got '{family}'"
+        )
     return CORRUPTIONS.register(name, family=family, title=title, paper=paper, further=further)
 
 
@@ -121,7 +123,7 @@ def corrupt(
     name = CORRUPTIONS.name_of(kind)
     if needs_other(name) and other is None:
         raise ConfigError(
-            f"'{name}' covers a person with another one; pass a picture of another identity as other"
+            f"'{name}' covers a person with another one; pass that one's picture as other"
         )
     if other is not None:
         _check_image(other)
@@ -147,9 +149,10 @@ def drawn(image: np.ndarray, repeat: int, kinds: Sequence[str] = ()) -> tuple[st
 
 
 def _check_image(image: np.ndarray) -> None:
-    shape = getattr(image, "shape", ())
-    if getattr(image, "dtype", None) != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
-        got = f"{getattr(image, 'dtype', type(image).__name__)} {tuple(shape)}"
+    shape: tuple[int, ...] = getattr(image, "shape", ())
+    kind = getattr(image, "dtype", type(image).__name__)
+    if kind != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        got = f"{kind} {tuple(shape)}"
         raise ConfigError(
             f"a corruption takes an RGB image as uint8 (H, W, 3), got {got}; convert a file with "
             "numpy.asarray(PIL.Image.open(FILE).convert('RGB'))"

@@ -39,8 +39,8 @@ def glass_blur(image: np.ndarray, how: Conditions) -> np.ndarray:
 
     The published code means to swap two pixels and copies one: so does this.
     """
-    sigma, reach, sweeps = how.pick(GLASS)
-    sigma, reach = how.pixels(sigma), how.whole_pixels(int(reach))
+    published, reach, sweeps = how.pick(GLASS)
+    sigma, reach = how.pixels(published), how.whole_pixels(int(reach))
     scattered = blurred(image, sigma)
     for _ in range(int(sweeps)):
         scattered = _sweep(scattered, reach, how.draws)
@@ -58,7 +58,9 @@ def _sweep(image: np.ndarray, reach: int, draws: Draws) -> np.ndarray:
     columns = np.arange(width - reach, reach, -1)
     if not (len(rows) and len(columns)):
         return image
-    moves = ((draws.words((len(rows), len(columns), 2)).astype(np.int32) * (2 * reach)) >> 16) - reach
+    moves = (
+        (draws.words((len(rows), len(columns), 2)).astype(np.int32) * (2 * reach)) >> 16
+    ) - reach
     place = (rows[:, None] * width + columns).astype(np.int32)
     row, column = rows[:, None] + moves[..., 1], columns + moves[..., 0]
     source = row.astype(np.int32) * width + column.astype(np.int32)

@@ -79,7 +79,9 @@ def jpeg_compression(image: np.ndarray, how: Conditions) -> np.ndarray:
     return _jpeg(image, how.pick(JPEG))
 
 
-@corruption("jpeg_quality", family="digital", title="compress as JPEG, quality 75 to 5", further=True)
+@corruption(
+    "jpeg_quality", family="digital", title="compress as JPEG, quality 75 to 5", further=True
+)
 def jpeg_quality(image: np.ndarray, how: Conditions) -> np.ndarray:
     """Return the image after JPEG; the range reaches from what cameras store to the worst."""
     return _jpeg(image, how.pick(JPEG_LADDER))
@@ -92,7 +94,10 @@ def _jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 @corruption(
-    "low_resolution", family="digital", title="see a person from 1.5 to 6 times as far", further=True
+    "low_resolution",
+    family="digital",
+    title="see a person from 1.5 to 6 times as far",
+    further=True,
 )
 def low_resolution(image: np.ndarray, how: Conditions) -> np.ndarray:
     """Return the image reduced by 1.5, 2, 3, 4 or 6 and enlarged again, both bicubic."""

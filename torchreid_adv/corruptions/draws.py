@@ -15,7 +15,7 @@ import numpy as np
 
 from torchreid_adv.errors import AdvError
 
-TAG = b"torchreid_adv corruption 1"  # another version of any kind takes another number
+TAG = "torchreid_adv corruption 1"  # a version of any kind with other bytes takes another number
 UNIT = 4096  # of normal(): one standard deviation
 QUANTILES = 1 << 16
 NORMAL_SHA256 = "1ea009ce409dac97d6bd609266910f809c5fb912f78e16bd89145b08174d6fc5"
@@ -31,7 +31,7 @@ def content_key(image: np.ndarray, *facts: str | int) -> bytes:
         image: uint8 (H, W, 3).
         facts: what else decides the draws, such as kind, severity and draw number.
     """
-    digest = hashlib.sha256(TAG)
+    digest = hashlib.sha256(TAG.encode())
     for fact in facts:
         digest.update(f"|{fact}".encode())
     digest.update(np.asarray(image.shape, "<i4").tobytes())

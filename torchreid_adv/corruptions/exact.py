@@ -31,8 +31,9 @@ def clipped(levels: np.ndarray) -> np.ndarray:
 
 
 def whole_weights(weights: list[Decimal], total: int = ONE) -> np.ndarray:
-    """Return whole weights (N,), int64, that sum to a total; what rounding leaves goes to the first
-    largest one.
+    """Return whole weights (N,), int64, that sum to a total.
+
+    What rounding leaves over goes to the first of the largest.
     """
     whole = sum(weights, Decimal(0))
     rounded = [int((w * total / whole).to_integral_value()) for w in weights]
@@ -131,9 +132,10 @@ class Tiles:
         pieces = tuple(
             (offset[0] + row, offset[1] + column, tile) for row, column, tile in _cut(kernel)
         )
-        last = [(r + len(tile) - 1, c + tile.shape[1] - 1) for r, c, tile in pieces]
-        up, left = (max(0, -min(piece[axis] for piece in pieces)) for axis in (0, 1))
-        down, right = (max(0, max(end[axis] for end in last)) for axis in (0, 1))
+        rows = [row for row, _, _ in pieces] + [row + len(tile) - 1 for row, _, tile in pieces]
+        columns = [c for _, c, _ in pieces] + [c + tile.shape[1] - 1 for _, c, tile in pieces]
+        up, down = max(0, -min(rows)), max(0, *rows)
+        left, right = max(0, -min(columns)), max(0, *columns)
         return cls(pieces, (up, down, left, right))
 
 

@@ -36,9 +36,7 @@ def motion_blurred(
 
 
 @functools.lru_cache(4096)
-def _tiles(
-    radius: int, sigma: Fraction, angle: int, height: int, width: int, one: int
-) -> Tiles:
+def _tiles(radius: int, sigma: Fraction, angle: int, height: int, width: int, one: int) -> Tiles:
     """Return the weights along a line that ends where it leaves an image."""
     weights = motion_weights(radius, sigma, one)
     rows, columns = line(len(weights), angle)

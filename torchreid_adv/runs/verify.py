@@ -164,7 +164,12 @@ def _attack(manifest: Manifest) -> dict[str, Any]:
 
 
 def _bound(folder: Path, manifest: Manifest) -> Bound:
-    """Return the bound of the attack, of which the manifest states eps in gray levels."""
+    """Return the bound of the attack, of which the manifest states eps in gray levels.
+
+    Corruptions have none.
+    """
+    if "corruption" in manifest.header:
+        return Bound(LEVELS, LEVELS)
     attack = _attack(manifest)
     eps, linf = attack.get("eps"), attack.get("linf", attack.get("eps"))
     both = attack.get("perturbation") == "both" and attack.get("budget") == "sum"
@@ -264,6 +269,8 @@ def _entry_faults(manifest: Manifest, entry: Entry, known: DataFiles | None) -> 
     side = _attack(manifest).get("side")
     if entry.attacked and side is not None and entry.side != side:
         yield f"is a {entry.side} image, and the attack is on the {side} side"
+    if bool(entry.corruption) != (entry.attacked and "corruption" in manifest.header):
+        yield "is corrupted and does not say how, or says how and is not corrupted"
     if not entry.attacked and not _has_copies(manifest):
         yield "was not attacked, and the manifest is of attacked images alone"
 
