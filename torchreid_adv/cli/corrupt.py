@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _check_kinds(cfg: AdvConfig) -> None:
-    from torchreid_adv.corruptions import FileCorruption
+    from torchreid_adv.runs.file_corruption import FileCorruption
 
     FileCorruption.configured(cfg)
 

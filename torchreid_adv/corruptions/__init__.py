@@ -10,17 +10,14 @@ from torchreid_adv.corruptions.base import (
     drawn,
     published_kinds,
 )
-from torchreid_adv.corruptions.of_files import FileCorruption, people_of
 
 __all__ = [
     "FAMILIES",
     "SCALES",
     "SEVERITIES",
     "Conditions",
-    "FileCorruption",
     "corrupt",
     "corruption",
     "drawn",
-    "people_of",
     "published_kinds",
 ]

@@ -75,11 +75,19 @@ def smoothed(
     """
     down, right = len(rows) // 2, len(columns) // 2
     padded = cv2.copyMakeBorder(values.astype(np.float32), down, down, right, right, border)
-    high, wide = rows.astype(np.float32), columns.astype(np.float32)
-    first = cv2.sepFilter2D(padded, cv2.CV_32F, _SAME, high)[down : len(padded) - down]
-    sixteenths = np.rint(first * (SIXTEENTH / ONE))
-    second = cv2.sepFilter2D(sixteenths, cv2.CV_32F, wide, _SAME)
+    first = _filtered(padded, rows[:, None])[down : len(padded) - down]
+    sixteenths = np.rint(first * np.float32(SIXTEENTH / ONE))
+    second = _filtered(sixteenths, columns[None])
     return second[:, right : second.shape[1] - right]
+
+
+def _filtered(values: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Return values filtered by a kernel of one row or column; both ways are exact."""
+    weights = kernel.astype(np.float32)
+    if weights.size <= _DIRECT:
+        return cv2.filter2D(values, cv2.CV_32F, weights)
+    across, down = (weights, _SAME) if len(weights) == 1 else (_SAME, weights)
+    return cv2.sepFilter2D(values, cv2.CV_32F, across, down)
 
 
 def gaussian(

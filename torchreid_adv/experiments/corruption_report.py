@@ -18,13 +18,7 @@ from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.facts import facts_of
 from torchreid_adv.core.files import write_text
-from torchreid_adv.corruptions import (
-    FAMILIES,
-    SEVERITIES,
-    FileCorruption,
-    people_of,
-    published_kinds,
-)
+from torchreid_adv.corruptions import FAMILIES, SEVERITIES, published_kinds
 from torchreid_adv.data.contents import data_facts
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.evaluation.protocol import Protocol
@@ -33,6 +27,7 @@ from torchreid_adv.models.cuda import on_configured_threads, repeatable
 from torchreid_adv.models.features import Features, extract
 from torchreid_adv.registry import CORRUPTIONS
 from torchreid_adv.report.corruption_tables import SETTINGS, page
+from torchreid_adv.runs.file_corruption import FileCorruption, people_of
 from torchreid_adv.runs.folder import Scorable, machinery
 from torchreid_adv.runs.inputs import configured_dataset, configured_model, given_weights
 from torchreid_adv.standard.scores import interval

@@ -18,9 +18,9 @@ from torchreid_adv.core.files import require_space
 from torchreid_adv.core.lock import working_in
 from torchreid_adv.core.manifest import SIDES, Entry, Manifest
 from torchreid_adv.core.processes import ALONE, Team
-from torchreid_adv.corruptions import FileCorruption, people_of
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.runs.file_corruption import FileCorruption, people_of
 from torchreid_adv.runs.folder import LEDGER, JobFolder
 from torchreid_adv.runs.image_writer import ImageWriter, header_of
 from torchreid_adv.runs.plan import COPIES, Unit
