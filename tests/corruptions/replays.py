@@ -14,8 +14,8 @@ from torchreid_adv.corruptions import corrupt, noise, weather
 from torchreid_adv.corruptions.draws import UNIT, Draws, content_key
 from torchreid_adv.corruptions.motion import ANGLES
 
-PYTHON = Path(os.environ.get("CORRUPTIONS_ORACLE", "/tmp/corrupt-env")) / "bin" / "python"
-SCRIPT = Path(__file__).with_name("oracle.py")
+PYTHON = os.environ.get("CORRUPTIONS_ORACLE", "")  # a Python that has imagecorruptions 1.1.2
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "corruptions_oracle.py"
 # what may differ from the published results where both draw the same: gray levels at most, and
 # the share of values that may differ by more (snow and water cut at thresholds)
 LIMITS = {
@@ -73,11 +73,11 @@ def _drops(draws, height, width, severity):
     return [np.array(slant), np.stack([columns, rows], axis=1)]
 
 
-def published(images, kinds, folder):
+def published(images, kinds, folder, severities=range(1, 6)):
     """Return the oracle's results: (kind, severity, place of the image) -> uint8 (H, W, 3)."""
     arrays, work, keys = {f"image{i}": image for i, image in enumerate(images)}, [], []
     for kind in kinds:
-        for severity in range(1, 6):
+        for severity in severities:
             for i, image in enumerate(images):
                 names = []
                 for array in draws_of(image, kind, severity):
@@ -86,22 +86,22 @@ def published(images, kinds, folder):
                 work.append((kind, severity, f"image{i}", names))
                 keys.append((kind, severity, i))
     np.savez(folder / "work.npz", work=json.dumps(work), **arrays)
-    command = [str(PYTHON), "-W", "ignore", str(SCRIPT)]
+    command = [PYTHON, "-W", "ignore", str(SCRIPT)]
     subprocess.run([*command, str(folder / "work.npz"), str(folder / "done.npz")], check=True)
     done = np.load(folder / "done.npz")
     return {key: done[str(number)] for number, key in enumerate(keys)}
 
 
 def differences(images, kinds, folder):
-    """Return kind -> (largest difference, share above 1 level, share of different values)."""
-    found = published(images, kinds, folder)
-    table = {}
-    for kind in kinds:
-        parts = [
-            abs(corrupt(images[i], k, severity=s).astype(int) - result).reshape(-1)
-            for (k, s, i), result in found.items()
-            if k == kind
-        ]
-        gaps = np.concatenate(parts)
-        table[kind] = gaps
-    return table
+    """Return for each kind by how many gray levels each value of all images and severities is off.
+
+    Args:
+        images: uint8 arrays.
+        kinds: that are compared.
+        folder: for what is handed over.
+    """
+    gaps = {kind: [] for kind in kinds}
+    for (kind, severity, i), result in published(images, kinds, folder).items():
+        mine = corrupt(images[i], kind, severity=severity).astype(int)
+        gaps[kind].append(abs(mine - result).reshape(-1))
+    return {kind: np.concatenate(parts) for kind, parts in gaps.items()}

@@ -15,6 +15,7 @@ from PIL import Image
 
 from torchreid_adv.corruptions.base import Conditions, corruption
 from torchreid_adv.corruptions.exact import ONE, gaussian
+from torchreid_adv.corruptions.resampling import box, cubic, repeated, resampled
 from torchreid_adv.corruptions.zoom import packed, unpacked
 
 ELASTIC = ("12.5", "16.25", "21.25", "25", "30")  # by which the smoothed moves are multiplied
@@ -68,9 +69,8 @@ def pixelate(image: np.ndarray, how: Conditions) -> np.ndarray:
     """Return the image averaged down to c of its size, and enlarged by repeating pixels."""
     height, width = image.shape[:2]
     share = how.pick(PIXELATE)
-    small = (max(1, int(width * share)), max(1, int(height * share)))
-    down = Image.fromarray(image).resize(small, Image.Resampling.BOX)
-    return np.array(down.resize((width, height), Image.Resampling.NEAREST))
+    small = max(1, int(height * share)), max(1, int(width * share))
+    return repeated(resampled(image, small, box), (height, width))
 
 
 @corruption("jpeg_compression", family="digital", title="compress as JPEG, quality 25 to 7")
@@ -103,6 +103,5 @@ def low_resolution(image: np.ndarray, how: Conditions) -> np.ndarray:
     """Return the image reduced by 1.5, 2, 3, 4 or 6 and enlarged again, both bicubic."""
     height, width = image.shape[:2]
     factor = how.pick(LOW_RESOLUTION)
-    small = (max(1, int(width / factor)), max(1, int(height / factor)))
-    down = Image.fromarray(image).resize(small, Image.Resampling.BICUBIC)
-    return np.array(down.resize((width, height), Image.Resampling.BICUBIC))
+    small = max(1, int(height / factor)), max(1, int(width / factor))
+    return resampled(resampled(image, small, cubic), (height, width), cubic)

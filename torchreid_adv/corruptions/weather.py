@@ -11,13 +11,13 @@ from fractions import Fraction
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.corruptions.base import CIL, Conditions, corruption
 from torchreid_adv.corruptions.draws import UNIT, Draws
 from torchreid_adv.corruptions.exact import clipped
 from torchreid_adv.corruptions.motion import ANGLES, motion_blurred
+from torchreid_adv.corruptions.resampling import cubic, resampled
 from torchreid_adv.corruptions.zoom import zoomed_layer
 
 FOG = ((15, "2"), (20, "2"), (25, "1.7"), (25, "1.5"), (30, "1.4"))  # tenths of strength, decay
@@ -114,9 +114,8 @@ def rain(image: np.ndarray, how: Conditions) -> np.ndarray:
     """
     height, width = image.shape[:2]
     if height < _LOWEST:
-        larger = Image.fromarray(image).resize((max(1, width * _RAISED // height), _RAISED))
-        wet = Image.fromarray(_rained(np.asarray(larger), how))
-        return np.array(wet.resize((width, height)))
+        larger = _RAISED, max(1, width * _RAISED // height)
+        return resampled(_rained(resampled(image, larger, cubic), how), (height, width), cubic)
     return _rained(image, how)
 
 
