@@ -65,6 +65,21 @@ def train(command, printed):
         assert list((command.out / "adversarial_train").rglob("*.png"))
 
 
+def corrupt(command, printed):
+    for target in command.config.data.targets:
+        folder = command.out / target / "corrupted"
+        stored = read_manifest(folder).stored
+        assert {e.side for e in stored if e.corruption} == {command.config.adv.corruption.side}
+        assert str(folder) in printed
+        assert list(folder.glob("*_corrupted.csv"))
+
+
+def corruption_report(command, printed):
+    results = content(command.out / "corruptions.json")["targets"]
+    assert list(results) == command.config.data.targets
+    assert (command.out / "corruptions.md").read_text().strip() in printed
+
+
 def verify(command, printed):
     standard = (Path(command.words[1]) / "standard.json").is_file()
     assert ("images fit their originals" if standard else "are as the manifest says") in printed
@@ -149,6 +164,8 @@ def pictures(command, printed):
 
 CHECKS = {
     "attack-gallery": attack_gallery,
+    "corrupt": corrupt,
+    "corruption-report": corruption_report,
     "leaderboard": leaderboard,
     "list": list_,
     "pictures": pictures,

@@ -27,6 +27,7 @@ _HOME = {
     "ConfigError": "errors",
     "DataError": "errors",
     "ATTACKS": "registry",
+    "CORRUPTIONS": "registry",
     "DATASETS": "registry",
     "DEFENSES": "registry",
     "DISTANCES": "registry",
@@ -44,6 +45,7 @@ _HOME = {
     "Record": "data",
     "ReIDData": "data",
     "load_dataset": "data",
+    "corrupt": "corruptions",
     "Distance": "distances",
     "build_distance": "distances",
     "Defended": "defenses",
@@ -62,6 +64,8 @@ _HOME = {
     "References": "attacks",
     "build_attack": "attacks",
     "attack_dataset": "runs.attack_dataset",
+    "FileCorruption": "runs.file_corruption",
+    "corrupt_dataset": "runs.corrupted",
     "evaluate_standard": "standard.run",
 }
 
