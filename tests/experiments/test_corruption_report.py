@@ -75,7 +75,7 @@ def test_a_second_run_reads_back_and_other_settings_do_not(place, found, capsys,
     assert calls == []
     said = capsys.readouterr().out
     assert "18 of 18" in said
-    assert "s each" not in said
+    assert " s each, " not in said
     assert "| fog |" in said
     assert report(place, "run", "adv.corruption.scale", "input", "adv.corruption.grid", "F") == 2
     assert report(place, "run", "adv.corruption.scale", "input") == 0

@@ -41,7 +41,7 @@ def elastic_transform(image: np.ndarray, how: Conditions) -> np.ndarray:
     rows = np.arange(margin, margin + down.shape[0], dtype=np.int32)[:, None]
     columns = np.arange(margin, margin + down.shape[1], dtype=np.int32)
     place = ((rows + (down >> 8)) * stride + (columns + (right >> 8))).astype(np.intp)
-    low, far = (down & 0xFF).astype(np.uint16), (right & 0xFF).astype(np.uint16)
+    low, far = (moved.astype(np.uint8).astype(np.uint16) for moved in (down, right))
     both = (low * far + np.uint16(_STEPS // 2)) >> np.uint16(8)
     mixed = np.take(words, place) * (_STEPS - low - far + both).astype(np.uint64)
     for offset, weight in ((1, far - both), (stride, low - both), (stride + 1, both)):

@@ -24,7 +24,7 @@ _GRID = (
 _WORST = (
     "Worst kind: {kind}, {value}. Worst family: {family}, {family_value}. Mean over queries of "
     "each query's worst kind at severity {severity}: {least}; it is a minimum over {count} kinds "
-    "and lies below any one of them."
+    "and cannot lie above any of them."
 )
 
 
