@@ -134,7 +134,7 @@ def test_bad_images_are_refused_or_left_out(tmp_path):
     bad = next((root / "market1501").rglob("query/*.jpg"))
     bad.write_bytes(bad.read_bytes()[:300])
     data = load_dataset("market1501", root)
-    with pytest.raises(DataError, match="1 of .* images are bad"):
+    with pytest.raises(DataError, match=r"1 of .* images are bad"):
         corrupt_dataset(data, FOG, out=tmp_path / "refused")
     stored = corrupt_dataset(data, FOG, out=tmp_path / "run", quarantine=True)
     (entry,) = [e for e in stored.manifest.entries if e.status != "ok"]
