@@ -21,21 +21,21 @@ from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation.attacked import TargetReport
+from torchreid_adv.evaluation.attacked import AttackedData
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.cuda import repeatable
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.runs.defended_run import DefendedRun, DefenseTest
 from torchreid_adv.runs.folder import (
-    JobFolder,
+    RunFolder,
     Scorable,
     metric_facts,
     metric_of,
     surroundings,
     to_fit,
 )
-from torchreid_adv.runs.result import Scored, Scoring, own_figure, query_curve, target_report
+from torchreid_adv.runs.result import RunResult, Scoring, own_figure, query_curve, target_report
 from torchreid_adv.runs.settings import (
     attacked_resize,
     check_target,
@@ -44,15 +44,15 @@ from torchreid_adv.runs.settings import (
     say_targets,
     warn,
 )
-from torchreid_adv.runs.stored import Variant, without_bad
-from torchreid_adv.runs.writer import VariantWriter
+from torchreid_adv.runs.stored import StoredImages, without_bad
+from torchreid_adv.runs.writer import ImageWriter
 
 SCORED = ("protocol",)  # decides scores alone
 SPEED = ("workers",)  # decide nothing: each image is read and attacked by itself
 
 
 @dataclass(frozen=True)
-class AttackJob:
+class AttackRun:
     """What is done to each data set of a run.
 
     Args:
@@ -98,7 +98,7 @@ class AttackJob:
         """By which the gallery is ranked."""
         return self.protocol.distance
 
-    def of(self, data: ReIDData) -> AttackJob:
+    def of(self, data: ReIDData) -> AttackRun:
         """Return the job with the rules of a data set's own protocol.
 
         Raises:
@@ -143,9 +143,9 @@ class AttackJob:
 
     def folder(
         self, out: Path, name: str, identity: dict[str, Any], team: Team = ALONE
-    ) -> JobFolder:
+    ) -> RunFolder:
         """Return what a run keeps of one data set."""
-        return JobFolder(out, name, identity, team)
+        return RunFolder(out, name, identity, team)
 
     def run(
         self,
@@ -154,7 +154,7 @@ class AttackJob:
         out: Path,
         identity: dict[str, Any],
         team: Team = ALONE,
-    ) -> tuple[TargetReport, Variant] | None:
+    ) -> tuple[AttackedData, StoredImages] | None:
         """Attack one data set and write its variant below ``out/<name>/adversarial``.
 
         What an earlier run of the same identity finished in the folder is kept.
@@ -203,31 +203,37 @@ class AttackJob:
         self,
         model: Scorable,
         data: ReIDData,
-        folder: JobFolder,
+        folder: RunFolder,
         missing: Sequence[Entry],
         pixels: int,
-    ) -> tuple[TargetReport, Variant] | None:
+    ) -> tuple[AttackedData, StoredImages] | None:
         team, scoring = folder.team, self.scoring(folder.team)
         clean = self._clean(model, data, folder)
         scores = {"clean": scoring.score(clean, "Clean")} if team.whole else {}
         writer = self._writer(model, data, clean[self.other], folder)
         writer.require_room(data, pixels)  # whatever is wrong is said before anything is written
         folder.begin()
-        variant = writer.write(data, {"data": data.name, **folder.identity}, missing)
-        if variant is None or not team.whole:
+        stored_images = writer.write(data, {"data": data.name, **folder.identity}, missing)
+        if stored_images is None or not team.whole:
             return None
-        folder.require_unchanged(variant.manifest.stored)
-        attacked = [r for r in variant.data(data).side(self.side) if r.image_id in variant.attacked]
+        folder.require_unchanged(stored_images.manifest.stored)
+        attacked = [
+            r
+            for r in stored_images.data(data).side(self.side)
+            if r.image_id in stored_images.attacked
+        ]
         after = self._after(model, attacked, clean, team)
         scores["adversarial"] = scoring.score(after, "Adversarial, from the stored files")
-        unrounded = {**clean, self.side: clean[self.side].replace(variant.float_features)}
+        unrounded = {**clean, self.side: clean[self.side].replace(stored_images.float_features)}
         scores["adversarial_float"] = scoring.score(unrounded)
-        warn(variant, missing)
+        warn(stored_images, missing)
         pulled = self._pulled(writer.references, attacked)
-        scored = self._scored(scoring, variant, clean, after, scores, pulled)
-        return target_report(data, variant, scored, self.side, self.attack.linf), variant
+        scored = self._scored(scoring, stored_images, clean, after, scores, pulled)
+        return target_report(
+            data, stored_images, scored, self.side, self.attack.linf
+        ), stored_images
 
-    def _clean(self, model: Scorable, data: ReIDData, folder: JobFolder) -> dict[str, Features]:
+    def _clean(self, model: Scorable, data: ReIDData, folder: RunFolder) -> dict[str, Features]:
         """Return the clean features of the sides that this process needs."""
         sides = tuple(SIDE_RULES) if folder.team.whole else (self.other,)
         clean = {}
@@ -258,27 +264,27 @@ class AttackJob:
     def _scored(
         self,
         scoring: Scoring,
-        variant: Variant,
+        stored_images: StoredImages,
         clean: dict[str, Features],
         after: dict[str, Features],
         scores: dict[str, Any],
         pulled: dict[str, int],
-    ) -> Scored:
+    ) -> RunResult:
         attack = self.describe() | metric_facts("evaluation_metric", self.distance)
-        return Scored(
+        return RunResult(
             attack=attack,
             protocol=self.protocol,
             clean=clean,
             after=after,
             scores=scores,
             targeted=scoring.pulled(pulled, clean, after) if pulled else None,
-            query_curve=query_curve(scoring, variant, clean, self.side, scores),
-            figure=own_figure(variant, attack),
+            query_curve=query_curve(scoring, stored_images, clean, self.side, scores),
+            figure=own_figure(stored_images, attack),
             pulled=pulled,
         )
 
     def _defended(
-        self, test: DefenseTest, model: Scorable, data: ReIDData, folder: JobFolder
+        self, test: DefenseTest, model: Scorable, data: ReIDData, folder: RunFolder
     ) -> DefendedRun:
         return DefendedRun(
             test,
@@ -296,7 +302,7 @@ class AttackJob:
         metric = metric_of(self.attack)
         return [self.distance] if metric is None else [metric, self.distance]
 
-    def _fitted(self, model: Scorable, data: ReIDData, folder: JobFolder) -> AttackJob:
+    def _fitted(self, model: Scorable, data: ReIDData, folder: RunFolder) -> AttackRun:
         """Return the job with distances that are fitted to the data set's training images."""
         if not any(to_fit(distance) for distance in self._distances()):
             return self
@@ -338,8 +344,8 @@ class AttackJob:
         return {name: target for name, target in targets.items() if target is not None}
 
     def _writer(
-        self, model: ImageModel, data: ReIDData, other: Features, folder: JobFolder
-    ) -> VariantWriter:
+        self, model: ImageModel, data: ReIDData, other: Features, folder: RunFolder
+    ) -> ImageWriter:
         records = data.side(self.side)
         targets: dict[str, int] = {}
         if self.target:
@@ -352,12 +358,12 @@ class AttackJob:
                 left_out=self.left_out,
             )
             say_targets(self.side, len(targets), len(records))
-        return VariantWriter(
+        return ImageWriter(
             model,
             self.attack,
             References(other, self.rule or SIDE_RULES[self.side], targets),
             self.side,
-            folder.variant,
+            folder.stored_images,
             folder.path,
             chunk=self.chunk,
             workers=self.workers,

@@ -21,10 +21,10 @@ from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.runs.file_corruption import FileCorruption, people_of
-from torchreid_adv.runs.folder import LEDGER, JobFolder
-from torchreid_adv.runs.image_writer import ImageWriter, header_of
-from torchreid_adv.runs.plan import COPIES, Unit
-from torchreid_adv.runs.stored import Result, without_bad
+from torchreid_adv.runs.folder import LEDGER, RunFolder
+from torchreid_adv.runs.image_writer import UnitWriter, header_of
+from torchreid_adv.runs.plan import COPIES, WorkUnit
+from torchreid_adv.runs.stored import StoredUnit, without_bad
 
 CORRUPTED = {"query": ("query",), "gallery": ("gallery",), "both": ("query", "gallery")}
 FOLDER = "corrupted"  # of a data set's images, in the folder of a run
@@ -46,7 +46,7 @@ class CorruptedData:
 
 
 @dataclass
-class CorruptedWriter(ImageWriter):
+class CorruptedWriter(UnitWriter):
     """Corrupts the images of some sides and copies all others pixel for pixel.
 
     Args:
@@ -65,7 +65,7 @@ class CorruptedWriter(ImageWriter):
     workers: int = 0
     team: Team = ALONE
 
-    def units(self, data: ReIDData) -> list[Unit]:
+    def units(self, data: ReIDData) -> list[WorkUnit]:
         """Return all units: of each side, chunks of its files in their order."""
         groups = [
             (side, group)
@@ -73,16 +73,16 @@ class CorruptedWriter(ImageWriter):
             for group in chunks([f for r in data.side(side) for f in r.files], COPIES)
         ]
         return [
-            Unit(number, side, tuple(group), side in self.sides)
+            WorkUnit(number, side, tuple(group), side in self.sides)
             for number, (side, group) in enumerate(groups)
         ]
 
-    def _changed(self, units: Sequence[Unit]) -> Iterator[Result]:
+    def _changed(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
         units = [unit for unit in units if unit.attacked]
         change = functools.partial(_beside, self.corruption)
         for unit, images in zip(units, self._read(units, "corrupting", change), strict=True):
             clean, corrupted, labels = zip(*images, strict=True)
-            yield Result(unit, clean, corrupted, {}, corruptions=labels)
+            yield StoredUnit(unit, clean, corrupted, {}, corruptions=labels)
 
 
 def _beside(
@@ -128,13 +128,13 @@ def corrupt_dataset(
     if side not in CORRUPTED:
         raise ConfigError(f"the corrupted side is one of {', '.join(CORRUPTED)}, got '{side}'")
     corruption = replace(corruption, others=people_of(data.gallery))
-    folder = JobFolder(Path(out), data.name, _identity(corruption, side), team, stored=FOLDER)
+    folder = RunFolder(Path(out), data.name, _identity(corruption, side), team, stored=FOLDER)
     folder.check_free()
     with working_in(folder.out, team):
         print(f"##### Corrupting {data.name} ({side}) #####")
         bad, pixels = folder.checked(data, workers)
         data, missing = without_bad(data, bad, quarantine=quarantine)
-        sides, where = CORRUPTED[side], (folder.variant, folder.path)
+        sides, where = CORRUPTED[side], (folder.stored_images, folder.path)
         writer = CorruptedWriter(corruption, sides, *where, workers=workers, team=team)
         return _written(writer, data, folder, missing, pixels)
 
@@ -142,7 +142,7 @@ def corrupt_dataset(
 def _written(
     writer: CorruptedWriter,
     data: ReIDData,
-    folder: JobFolder,
+    folder: RunFolder,
     missing: Sequence[Entry],
     pixels: int,
 ) -> CorruptedData | None:

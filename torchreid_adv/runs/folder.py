@@ -99,7 +99,7 @@ def metric_facts(key: str, distance: Distance | None) -> dict[str, Any]:
 _IMAGES = "images.json"
 
 
-class JobFolder:
+class RunFolder:
     """The folder ``.job`` of one data set of a run: ledgers, checked images, clean features.
 
     ``run.json`` beside it says whose the folder is, ``.job/images.json`` what the images held when
@@ -125,7 +125,7 @@ class JobFolder:
     ) -> None:
         self.out = out
         self.name = name
-        self.variant = out / name / stored
+        self.stored_images = out / name / stored
         self.path = out / name / ".job"
         self.key = Key.of(**identity)
         self.identity = dict(self.key.facts)
@@ -141,10 +141,11 @@ class JobFolder:
         Raises:
             ConfigError: another run is there.
         """
-        if not Cache(self.out).check(self.key) and self.variant.exists():
+        if not Cache(self.out).check(self.key) and self.stored_images.exists():
             raise ConfigError(
                 f"'{self.out / RUN}' is missing, so nothing says which run the images in "
-                f"'{self.variant}' are of; remove '{self.out}', or choose another data.save_dir"
+                f"'{self.stored_images}' are of; remove '{self.out}', or choose another "
+                "data.save_dir"
             )
 
     def checked(self, data: ReIDData, workers: int) -> tuple[dict[str, str], int]:

@@ -21,11 +21,11 @@ from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.loading import Change, read_groups
 from torchreid_adv.data.own.written import write_list
 from torchreid_adv.errors import DiskError
-from torchreid_adv.runs.plan import Done, Ledger, Unit
-from torchreid_adv.runs.stored import Result
+from torchreid_adv.runs.plan import Done, Ledger, WorkUnit
+from torchreid_adv.runs.stored import StoredUnit
 
 
-class ImageWriter:
+class UnitWriter:
     """What every writer of a stored data set does; what is stored is a subclass's.
 
     Attributes:
@@ -40,11 +40,11 @@ class ImageWriter:
     workers: int
     team: Team
 
-    def _changed(self, units: Sequence[Unit]) -> Iterator[Result]:
+    def _changed(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
         """Yield what is stored of the units whose images are changed, one by one."""
         raise NotImplementedError
 
-    def stored(self, units: Sequence[Unit], root: Path) -> list[Done] | None:
+    def stored(self, units: Sequence[WorkUnit], root: Path) -> list[Done] | None:
         """Do what of the units is this process's and not done yet.
 
         Args:
@@ -70,7 +70,7 @@ class ImageWriter:
         self._require([unit for unit in units if unit.number not in done])
         return [done[unit.number] for unit in units] if len(done) == len(units) else None
 
-    def left(self, units: Sequence[Unit]) -> list[Unit]:
+    def left(self, units: Sequence[WorkUnit]) -> list[WorkUnit]:
         """Return the units that no process has stored yet."""
         done = self._kept(units, Ledger(self.job).replay())
         return [unit for unit in units if unit.number not in done]
@@ -103,7 +103,7 @@ class ImageWriter:
                 f"'{self.folder}'; they are made again"
             )
 
-    def _require(self, missing: Sequence[Unit]) -> None:
+    def _require(self, missing: Sequence[WorkUnit]) -> None:
         """Refuse to end when work that was done is gone.
 
         Raises:
@@ -117,7 +117,7 @@ class ImageWriter:
                 "changed meanwhile. Run the same command again"
             )
 
-    def _kept(self, units: Sequence[Unit], done: dict[int, Done]) -> dict[int, Done]:
+    def _kept(self, units: Sequence[WorkUnit], done: dict[int, Done]) -> dict[int, Done]:
         """Return the recorded units whose files are still there.
 
         The last unit of each ledger, the one that an end came nearest to, is read again.
@@ -137,7 +137,7 @@ class ImageWriter:
         paths = [(self.folder / entry.output, entry.sha256) for entry in entries]
         return all(path.is_file() and sha256(path.read_bytes()) == own for path, own in paths)
 
-    def _work(self, units: Sequence[Unit], root: Path, ledger: Ledger) -> None:
+    def _work(self, units: Sequence[WorkUnit], root: Path, ledger: Ledger) -> None:
         """Do units one after the other; each is stored while the next one is computed."""
         if not units:
             return
@@ -154,13 +154,13 @@ class ImageWriter:
             if storing is not None:
                 storing.result()
 
-    def _copied(self, units: Sequence[Unit]) -> Iterator[Result]:
+    def _copied(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
         units = [unit for unit in units if not unit.attacked]
         for unit, images in zip(units, self._read(units, "copying"), strict=True):
-            yield Result(unit, images, images, {})
+            yield StoredUnit(unit, images, images, {})
 
     def _read(
-        self, units: Sequence[Unit], description: str, change: Change | None = None
+        self, units: Sequence[WorkUnit], description: str, change: Change | None = None
     ) -> Iterator[list[Any]]:
         groups = [unit.records for unit in units]
         return read_groups(groups, change=change, workers=self.workers, description=description)

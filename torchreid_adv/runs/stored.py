@@ -22,11 +22,11 @@ from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.images import FORMATS, encode_png
 from torchreid_adv.data.loading import refuse
 from torchreid_adv.models.features import Features
-from torchreid_adv.runs.plan import Done, Ledger, Unit, output_of
+from torchreid_adv.runs.plan import Done, Ledger, WorkUnit, output_of
 
 
 @dataclass(frozen=True)
-class Result:
+class StoredUnit:
     """A unit that was computed.
 
     Args:
@@ -34,11 +34,11 @@ class Result:
         clean: original pixels of its image files, uint8 arrays (h, w, 3).
         images: pixels to store, the same.
         facts: for the ledger.
-        features: of the images before they were rounded to whole levels, see ``kept_features``.
+        features: of the images before they were rounded to whole levels, see ``stored_features``.
         corruptions: kind and severity of each, where images are corrupted.
     """
 
-    unit: Unit
+    unit: WorkUnit
     clean: Sequence[np.ndarray]
     images: Sequence[np.ndarray]
     facts: dict[str, Any]
@@ -65,7 +65,7 @@ class Result:
 
 
 def _stored(
-    unit: Unit, record: Record, root: Path, clean: np.ndarray, image: np.ndarray
+    unit: WorkUnit, record: Record, root: Path, clean: np.ndarray, image: np.ndarray
 ) -> tuple[Entry, bytes]:
     """Return the entry of an image and the PNG file that is stored."""
     linf = int((np.maximum(image, clean) - np.minimum(image, clean)).max())
@@ -157,7 +157,7 @@ def source_of(path: Path, root: Path) -> str:
     return path.as_posix()
 
 
-def kept_facts(found: Adversarial, count: int) -> dict[str, Any]:
+def stored_facts(found: Adversarial, count: int) -> dict[str, Any]:
     """Return what a ledger says of the first ``count`` images of a batch."""
     return {
         "before": found.before[:count].tolist(),
@@ -169,7 +169,7 @@ def kept_facts(found: Adversarial, count: int) -> dict[str, Any]:
 
 
 def joined_facts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return what :func:`kept_facts` says of several batches as if of one."""
+    """Return what :func:`stored_facts` says of several batches as if of one."""
     first, *others = parts
     if not others:
         return first
@@ -184,7 +184,7 @@ def joined_facts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def kept_features(features: Sequence[Tensor]) -> bytes:
+def stored_features(features: Sequence[Tensor]) -> bytes:
     """Return the float32 bytes of features (N, D), on the CPU, at the end and at each stage."""
     return np.stack([values.numpy() for values in features]).tobytes()
 
@@ -232,7 +232,7 @@ def read_stages(
 
 
 @dataclass(frozen=True)
-class Variant:
+class StoredImages:
     """A stored variant and what was seen while it was made.
 
     Args:

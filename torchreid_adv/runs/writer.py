@@ -28,25 +28,25 @@ from torchreid_adv.models.features import device_of
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.models.resizing import FileResize
-from torchreid_adv.runs.image_writer import ImageWriter, header_of
-from torchreid_adv.runs.plan import Done, Unit, plan
+from torchreid_adv.runs.image_writer import UnitWriter, header_of
+from torchreid_adv.runs.plan import Done, WorkUnit, plan
 from torchreid_adv.runs.stored import (
-    Result,
-    Variant,
+    StoredImages,
+    StoredUnit,
     joined_facts,
-    kept_facts,
-    kept_features,
     read_facts,
     read_features,
     read_losses,
     read_stages,
+    stored_facts,
+    stored_features,
 )
 
 Pixels = np.ndarray | list[np.ndarray]  # of an image, or of a tracklet's frames
 
 
 @dataclass
-class VariantWriter(ImageWriter):
+class ImageWriter(UnitWriter):
     """Attacks the images of one side that have references, copies all others pixel for pixel.
 
     Args:
@@ -77,7 +77,7 @@ class VariantWriter(ImageWriter):
 
     def write(
         self, data: ReIDData, header: dict[str, Any], bad: Sequence[Entry] = ()
-    ) -> Variant | None:
+    ) -> StoredImages | None:
         """Write the variant, or what of it is this process's and not done yet.
 
         The manifest comes last, so that without it nothing is finished.
@@ -97,7 +97,7 @@ class VariantWriter(ImageWriter):
         targets, done = self.targets(data), self.stored(self.units(data), data.root)
         return None if done is None else self._variant(targets, done, header_of(data, header), bad)
 
-    def units(self, data: ReIDData) -> list[Unit]:
+    def units(self, data: ReIDData) -> list[WorkUnit]:
         """Return all units of the variant."""
         return plan(data, self.side, self.targets(data), self.chunk, copies=self.copies)
 
@@ -142,7 +142,7 @@ class VariantWriter(ImageWriter):
             )
         return targets
 
-    def _changed(self, units: Sequence[Unit]) -> Iterator[Result]:
+    def _changed(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
         units = [unit for unit in units if unit.attacked]
         with ExitStack() as stack:
             ready, started = None, time.perf_counter()
@@ -161,11 +161,11 @@ class VariantWriter(ImageWriter):
                 result.facts["seconds"] = seconds
                 yield result
 
-    def _batches(self, unit: Unit, images: Sequence[Pixels]) -> Iterator[tuple[slice, Batch]]:
+    def _batches(self, unit: WorkUnit, images: Sequence[Pixels]) -> Iterator[tuple[slice, Batch]]:
         for rows, batch in batches(unit.records, images, self.chunk):
             yield rows, batch.to(device_of(self.model))
 
-    def _result(self, ready: nn.Module, unit: Unit, images: Sequence[Pixels]) -> Result:
+    def _result(self, ready: nn.Module, unit: WorkUnit, images: Sequence[Pixels]) -> StoredUnit:
         found = self._batches(unit, images)
         return _joined(unit, [self._part(ready, images[rows], batch) for rows, batch in found])
 
@@ -179,7 +179,7 @@ class VariantWriter(ImageWriter):
         places = [index for row, index, _, _ in batch.parts() if row < n]
         files = _files(images)
         cut = [levels[i][: f.shape[0], : f.shape[1]] for i, f in zip(places, files, strict=True)]
-        return _Part(files, cut, kept_facts(found, n), features)
+        return _Part(files, cut, stored_facts(found, n), features)
 
     def _variant(
         self,
@@ -187,11 +187,11 @@ class VariantWriter(ImageWriter):
         done: Sequence[Done],
         header: dict[str, Any],
         bad: Sequence[Entry],
-    ) -> Variant:
+    ) -> StoredImages:
         manifest = self.sealed(done, header, bad)
         attacked = [unit for unit in done if unit.size]
         stuck = [own for unit in attacked for own in unit.facts["stuck"]]
-        return Variant(
+        return StoredImages(
             folder=self.folder,
             manifest=manifest,
             float_features=read_features(targets, attacked),
@@ -211,7 +211,7 @@ class _Part:
     Args:
         clean: original pixels of the n images' files, uint8 arrays (h, w, 3).
         images: adversarial pixels, the same.
-        facts: see :func:`kept_facts`.
+        facts: see :func:`stored_facts`.
         features: (n, D) of the images at the end and at each stage.
     """
 
@@ -221,15 +221,15 @@ class _Part:
     features: list[Tensor]
 
 
-def _joined(unit: Unit, parts: Sequence[_Part]) -> Result:
+def _joined(unit: WorkUnit, parts: Sequence[_Part]) -> StoredUnit:
     """Return the parts of a unit as what is stored of it."""
     features = [torch.cat(stage) for stage in zip(*(part.features for part in parts), strict=True)]
-    return Result(
+    return StoredUnit(
         unit,
         [image for part in parts for image in part.clean],
         [image for part in parts for image in part.images],
         joined_facts([part.facts for part in parts]),
-        kept_features(features),
+        stored_features(features),
     )
 
 

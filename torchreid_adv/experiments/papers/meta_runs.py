@@ -7,12 +7,12 @@ from typing import Any
 
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.experiments.comparison import Finding, compare
+from torchreid_adv.experiments.comparison import OurCell, compare
 from torchreid_adv.experiments.learned import (
-    Learned,
+    LearnedAttack,
+    Recipe,
+    SourceModel,
     UniversalScores,
-    Victim,
-    Way,
     given,
     learned,
     way,
@@ -75,28 +75,30 @@ class MetaRuns:
         self.out = Path(cfg.data.save_dir)
         self.scores = UniversalScores(cfg, self.known, self.out)
 
-    def sources(self, *models: str) -> list[Victim]:
+    def sources(self, *models: str) -> list[SourceModel]:
         """Return the models that attacks are learned against, of some labels."""
         return [v for v in self._of(models) if v.data in self.cfg.data.sources]
 
-    def targets(self, *models: str) -> list[Victim]:
+    def targets(self, *models: str) -> list[SourceModel]:
         """Return the models that are tested, of some labels."""
         return [v for v in self._of(models) if v.data in self.cfg.data.targets]
 
-    def attack(self, on: Victim, name: str, *, eps: float = EPS, **settings: Any) -> Learned:
+    def attack(
+        self, on: SourceModel, name: str, *, eps: float = EPS, **settings: Any
+    ) -> LearnedAttack:
         """Learn an attack under one of the names that tables have."""
         if name in OTHERS:
-            chosen = Way(name, eps, {**OTHERS[name], **settings}, METRICS.get(name, ""))
+            chosen = Recipe(name, eps, {**OTHERS[name], **settings}, METRICS.get(name, ""))
         else:
             learning, _, kind = name.rpartition(" ")
             chosen = way(kind, learning or "source", eps, **settings)
         return learned(self.cfg, on, chosen, self.out)
 
-    def attacks(self, on: Victim, *names: str) -> dict[str, Learned]:
+    def attacks(self, on: SourceModel, *names: str) -> dict[str, LearnedAttack]:
         """Learn attacks by their names; those of files follow."""
         return {**{name: self.attack(on, name) for name in names}, **self.filed(on)}
 
-    def filed(self, on: Victim) -> dict[str, Learned]:
+    def filed(self, on: SourceModel) -> dict[str, LearnedAttack]:
         """Return what ``adv.scenarios.files`` has of a model, under the names of tables."""
         named = {}
         for one in self.files:
@@ -105,18 +107,18 @@ class MetaRuns:
                 named[f"{SPELLED.get(one.way, one.way)}{bound}"] = one
         return named
 
-    def clean(self, tested: Victim, /, **where: Any) -> Finding:
+    def clean(self, tested: SourceModel, /, **where: Any) -> OurCell:
         """Return how a model ranks what nobody attacked."""
         cell = self.scores.clean(tested)
         return finding(cell, **{"tested": tested.model, "eps": "", **where})
 
-    def under(self, made: Learned, tested: Victim, /, **where: Any) -> Finding:
+    def under(self, made: LearnedAttack, tested: SourceModel, /, **where: Any) -> OurCell:
         """Return how a model ranks queries under an attack."""
         cell = self.scores.attacked(made, tested)
         place = {"tested": tested.model, "learned": made.on.model, "source": made.on.data}
         return finding(cell, **{**place, **where})
 
-    def done(self, findings: list[Finding], *notes: str) -> Reproduction:
+    def done(self, findings: list[OurCell], *notes: str) -> Reproduction:
         """Hold the findings against the paper's table.
 
         Raises:
@@ -131,7 +133,7 @@ class MetaRuns:
         said = [*self._missing(), *notes, self._learning(), rule_note(self.cfg, self.table)]
         return Reproduction(compare(self.table, findings, notes=said))
 
-    def _of(self, models: tuple[str, ...]) -> list[Victim]:
+    def _of(self, models: tuple[str, ...]) -> list[SourceModel]:
         return [v for v in self.known if not models or v.model in models]
 
     def _learning(self) -> str:
