@@ -17,8 +17,8 @@ from torchreid_adv.core.batch import chunks
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.data.images import encode_png, write_png
 from torchreid_adv.experiments.timing import least
-from torchreid_adv.runs.plan import Ledger, WorkUnit
-from torchreid_adv.runs.stored import StoredUnit
+from torchreid_adv.runs.plan import Ledger, Unit
+from torchreid_adv.runs.stored import Result
 
 _CHUNK = 16
 _FEATURE = 2048  # bytes
@@ -89,9 +89,9 @@ def _ours(folder: Path, records: list[Record], levels: np.ndarray) -> None:
     ledger = Ledger(folder / "job")
     (folder / "variant").mkdir(parents=True, exist_ok=True)
     for number, chunk in enumerate(chunks(range(len(records)), _CHUNK)):
-        unit = WorkUnit(number, "gallery", tuple(records[row] for row in chunk), attacked=True)
+        unit = Unit(number, "gallery", tuple(records[row] for row in chunk), attacked=True)
         images, features = [levels[row] for row in chunk], bytes(_FEATURE * len(chunk))
-        StoredUnit(unit, images, images, {}, features).store(
+        Result(unit, images, images, {}, features).store(
             folder, folder / "variant", folder / "unfinished", ledger
         )
     ledger.close()

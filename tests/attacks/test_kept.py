@@ -9,12 +9,12 @@ from torchreid_adv.attacks import Adversarial
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.runs.plan import Ledger
 from torchreid_adv.runs.stored import (
+    kept_facts,
+    kept_features,
     read_facts,
     read_features,
     read_losses,
     read_stages,
-    stored_facts,
-    stored_features,
 )
 
 
@@ -39,7 +39,7 @@ def test_facts_and_features_of_units_of_two_sizes(tmp_path):
         made = Staged(torch.zeros(3, 3, 2, 2), values[0], values[1], still, values)
         states = [torch.rand(3, 4, generator=draws) for _ in range(3)]
         ledger.append(
-            unit, stored_facts(made, count), stored_features([state[:count] for state in states])
+            unit, kept_facts(made, count), kept_features([state[:count] for state in states])
         )
         found.append((made, count))
         features.append([state[:count] for state in states])

@@ -198,7 +198,7 @@ def test_the_loss_is_linear_in_the_distance_in_single_precision():
 
 def test_the_first_logit_wins_below_the_threshold():
     values = torch.tensor([0.0, 0.69, 0.71, 9.0])
-    logits = TwoLogits.grid_attack(lambda d: d, values, 0.7)(values)
+    logits = TwoLogits.crossing(lambda d: d, values, 0.7)(values)
     assert logits.argmax(1).tolist() == [0, 0, 1, 1]
     assert (logits > 0).all()
 

@@ -77,8 +77,8 @@ def test_shards_of_a_job_array(jobs, whole, tmp_path):
 def test_workers_and_batch_sizes_change_nothing(jobs, whole, tmp_path, options):
     assert jobs.run(tmp_path, *options) == [0], jobs.said()
     found = left(tmp_path)
-    stored_images = {name: content for name, content in whole[0].items() if "adversarial" in name}
-    assert {name: found[name] for name in stored_images} == stored_images
+    variant = {name: content for name, content in whole[0].items() if "adversarial" in name}
+    assert {name: found[name] for name in variant} == variant
 
 
 @pytest.mark.parametrize("size", [200, 3_000, 20_000])

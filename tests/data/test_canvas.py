@@ -12,7 +12,7 @@ from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.images import read_pixels
 from torchreid_adv.data.loading import batches
 from torchreid_adv.models import Features, PixelModel
-from torchreid_adv.runs.writer import ImageWriter
+from torchreid_adv.runs.writer import VariantWriter
 
 # height and width of images as public sets have them: all alike, or cropped by a detector
 SETS = {
@@ -96,7 +96,7 @@ def test_what_is_stored_is_bit_equal_to_images_attacked_alone(odd_set, tmp_path)
 
     def stored(name, chunk):
         folder = tmp_path / name
-        writer = ImageWriter(
+        writer = VariantWriter(
             model, attack, references, "gallery", folder / "variant", folder, chunk=chunk
         )
         (folder / "variant").mkdir(parents=True)

@@ -15,7 +15,7 @@ from torchreid_adv.attacks.learned.uap_retrieval import LabelHinge, ListReversal
 from torchreid_adv.attacks.learned.universal import load_universal
 from torchreid_adv.attacks.sma import SelfDistance
 from torchreid_adv.core.manifest import read_manifest
-from torchreid_adv.engines.loaders import EndlessLoader
+from torchreid_adv.engines.loaders import Rounds
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.models.loading import build_network
@@ -189,9 +189,9 @@ def test_torchreid_keys_that_exclude_it_are_refused(market, section, key, value,
 
 
 def test_rounds_go_on_where_an_epoch_stopped():
-    rounds = EndlessLoader(["a", "b", "c"], 2)
+    rounds = Rounds(["a", "b", "c"], 2)
     assert [list(rounds) for _ in range(3)] == [["a", "b"], ["c", "a"], ["b", "c"]]
     assert len(rounds) == 2
-    assert len(EndlessLoader(["a", "b", "c"])) == 3
+    assert len(Rounds(["a", "b", "c"])) == 3
     with pytest.raises(ConfigError, match=r"lower train\.batch_size"):
-        EndlessLoader([])
+        Rounds([])

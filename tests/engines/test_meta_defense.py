@@ -18,7 +18,7 @@ from torchreid_adv.engines import train as commands
 from torchreid_adv.engines.batches import mixture, to_pixels
 from torchreid_adv.engines.losses import ReidLoss
 from torchreid_adv.engines.meta_defense import MetaDefenseMixin
-from torchreid_adv.engines.meta_gradient import LossOfWeights, VirtualHead, meta_gradient
+from torchreid_adv.engines.meta_gradient import LossAt, VirtualHead, meta_gradient
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
@@ -68,8 +68,8 @@ def problem(dropout=0.0, rate=0.1, **weights):
     head = VirtualHead(net, torch.optim.Adam(net.parameters(), rate), own=OWN, count=VIRTUAL)
     for value in head.parameters.values():
         nn.init.normal_(value)
-    train = LossOfWeights(net, batch_of(OWN), losses(OWN, **weights))
-    test = LossOfWeights(net, batch_of(VIRTUAL, seed=1), losses(VIRTUAL, **weights))
+    train = LossAt(net, batch_of(OWN), losses(OWN, **weights))
+    test = LossAt(net, batch_of(VIRTUAL, seed=1), losses(VIRTUAL, **weights))
     return net, train, test, head.parameters
 
 
@@ -127,7 +127,7 @@ def test_order_2_is_exact_in_networks_of_torchreid(name):
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             nn.init.normal_(module.bias, std=0.5)  # at 0 whole channels sit on ReLU's kink
     head = VirtualHead(net, torch.optim.SGD(net.parameters(), 0.1), own=OWN, count=VIRTUAL)
-    train, test = (LossOfWeights(net, batch_of(classes, seed, size=(32, 16)), losses(classes))
+    train, test = (LossAt(net, batch_of(classes, seed, size=(32, 16)), losses(classes))
                    for classes, seed in ((OWN, 0), (VIRTUAL, 1)))  # fmt: skip
     parameters, rate = dict(net.named_parameters()), 1e-4
     tiny = 1e-8  # 1e-6 reaches across ReLU's kinks
@@ -173,7 +173,7 @@ def test_finite_differences_come_close_with_dropout_drawn_once(monkeypatch, reac
     exact = meta_gradient(train, test, parameters, head=head, lr=0.02, order="2")
     after = torch.get_rng_state()
     torch.set_rng_state(drawn)
-    again = LossOfWeights(net, train.batch, train.loss), LossOfWeights(net, test.batch, test.loss)
+    again = LossAt(net, train.batch, train.loss), LossAt(net, test.batch, test.loss)
     near = meta_gradient(*again, parameters, head=head, lr=0.02, order="fd")
     assert torch.equal(after, torch.get_rng_state())
     one, two = flat(exact.own, exact.head), flat(near.own, near.head)
@@ -227,7 +227,7 @@ def test_the_heads_change_places_in_networks_of_torchreid(name):
     }  # fmt: skip
     images, pids = torch.randn(4, 3, 64, 32), torch.tensor([0, 0, 409, 409])
     batch = mixture(images, pids, pids[:0], images[:0], mix="both", pairs=False)
-    loss = LossOfWeights(net.train(), batch, losses(410))
+    loss = LossAt(net.train(), batch, losses(410))
     assert torch.isfinite(loss({**dict(net.named_parameters()), **head.parameters}))
     assert net.classifier.out_features == len(net.classifier.weight) == 751
     with pytest.raises(ConfigError, match=r"logits \(N, 410\).*\(4, 751\)"):

@@ -14,7 +14,7 @@ from torchreid_adv.config import lookup
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.config.yaml_files import found as shipped
 from torchreid_adv.engines.meta_attack import MOMENTUM, STEPS_TO_BOUND
-from torchreid_adv.experiments.learned import LearnedAttack, UniversalScores, learning_settings
+from torchreid_adv.experiments.learned import Learned, UniversalScores, learning_settings
 from torchreid_adv.experiments.papers import bai2019_text, meta, meta_runs, vi_video
 from torchreid_adv.experiments.papers.joint_defence import ATTACK as JOINT
 from torchreid_adv.experiments.reproduce import reproduce
@@ -51,10 +51,10 @@ class Recorded:
 
     def __init__(self, patch, place):
         self.jobs, self.cells, self.learned, self.place = [], [], [], place
-        patch.setattr(grid.Grid, "check_gradients", lambda *rest: None)
-        patch.setattr(grid.Grid, "attack", self.attack)
-        patch.setattr(grid.Grid, "cell", self.cell)
-        patch.setattr(grid.Grid, "clean_cell", self.clean)
+        patch.setattr(grid.Table, "check_gradients", lambda *rest: None)
+        patch.setattr(grid.Table, "attack", self.attack)
+        patch.setattr(grid.Table, "cell", self.cell)
+        patch.setattr(grid.Table, "clean_cell", self.clean)
         patch.setattr(grid, "configured_dataset", self.data)
         patch.setattr(bai2019_text._Distances, "mean", lambda self, cell: 1.0)
         patch.setattr(meta_runs, "learned", self.learn)
@@ -65,21 +65,21 @@ class Recorded:
     def data(cfg, name, **rest):
         return SimpleNamespace(name=name, protocol="", query=(), gallery=(), train=())
 
-    def attack(self, grid_attack, targets, out):
+    def attack(self, crossing, targets, out):
         """Stand in for Table.attack, whose table is not needed."""
 
-    def record(self, table, grid_attack, spec, data, cfg):
+    def record(self, table, crossing, spec, data, cfg):
         job = configured_job(cfg)
         behind = () if table.behind is None else table.behind.describe()["steps"]
         self.cells.append(
             {
-                "attacked": "+".join(s.label for s in grid_attack.attacked) if grid_attack else "",
-                "attack": grid_attack.attack if grid_attack else "",
+                "attacked": "+".join(s.label for s in crossing.attacked) if crossing else "",
+                "attack": crossing.attack if crossing else "",
                 "tested": "ensemble" if spec is None else spec.label,
                 "behind": tuple(map(tuple, behind)),
                 "mode": table.behind.mode if behind else "bicubic",
                 "size": (cfg.data.height, cfg.data.width),
-                "does": job.describe() if grid_attack else {},
+                "does": job.describe() if crossing else {},
                 "ranked": (job.distance.name, job.distance.normalize),
                 "reranked": job.protocol.rerank is not None,
                 "ap_rule": job.protocol.ap_rule,
@@ -87,14 +87,10 @@ class Recorded:
             }
         )
         both = {**MEASURES, "rerank": MEASURES}
-        attack = (
-            (grid_attack.attack, grid_attack.eps, grid_attack.metric)
-            if grid_attack
-            else ("", 0.0, "")
-        )
+        attack = (crossing.attack, crossing.eps, crossing.metric) if crossing else ("", 0.0, "")
         name, eps, metric = attack
         label = self.cells[-1]["attacked"]
-        tested, kind = self.cells[-1]["tested"], "white" if grid_attack else ""
+        tested, kind = self.cells[-1]["tested"], "white" if crossing else ""
         return Cell(data.name, label, name, eps, metric, tested, kind, both, both)
 
     @property
@@ -109,9 +105,9 @@ class Recorded:
     def cell(self):
         recorded = self
 
-        def cell(table, grid_attack, spec, data, out):
-            cfg = grid_attack.config(table.cfg, out)
-            return recorded.record(table, grid_attack, spec, data, cfg)
+        def cell(table, crossing, spec, data, out):
+            cfg = crossing.config(table.cfg, out)
+            return recorded.record(table, crossing, spec, data, cfg)
 
         return cell
 
@@ -126,7 +122,7 @@ class Recorded:
         eps, kind = chosen.eps, own.adv.meta.perturbation
         path = self.place / f"{on.spec.label}-{chosen.name.replace('/', '')}-{eps:g}.safetensors"
         save_universal(path, UniversalPerturbation(eps / 255, kind=kind, size=(8, 4), cells=2))
-        return LearnedAttack(chosen.name, on, eps, path)
+        return Learned(chosen.name, on, eps, path)
 
 
 @pytest.fixture

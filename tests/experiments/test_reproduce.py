@@ -118,8 +118,8 @@ def test_a_cell_is_what_python_computes(done):
     assert abs(cell["ours"]["mAP"] - clean.mAP) < 1e-6
     assert abs(cell["ours"]["rank1"] - clean.rank(1)) < 1e-6
     folder = done / "out" / "attacks" / "B1" / "fgsm-eps5" / "market1501" / "adversarial"
-    stored_images = adv.load_dataset("adversarial", folder=str(folder), root=str(done / "data"))
-    after = adv.evaluate(model, stored_images, ap_rule="trapezoid").mAP
+    variant = adv.load_dataset("adversarial", folder=str(folder), root=str(done / "data"))
+    after = adv.evaluate(model, variant, ap_rule="trapezoid").mAP
     (cell,) = [
         c
         for c in cells_of(done, "bai2019.table2")

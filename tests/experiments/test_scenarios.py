@@ -13,8 +13,8 @@ from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.core.tensor_file import settings_in
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.experiments.learned import source_models
-from torchreid_adv.experiments.scenario_tables import ScenarioCell, markdown, scenario_of
+from torchreid_adv.experiments.learned import victims
+from torchreid_adv.experiments.scenario_tables import Outcome, markdown, scenario_of
 from torchreid_adv.models.specs import ModelSpec
 
 VIRTUAL = {"height": 64, "width": 32, "distractors": 1, "train_identities": 4}
@@ -221,17 +221,17 @@ def test_models_are_trained_on_each_data_set_where_none_are_given(place):
 
 
 def test_labels_say_model_and_data():
-    (victim,) = source_models(["M-CD-market1501=resnet50@256x128:w.pth"])
+    (victim,) = victims(["M-CD-market1501=resnet50@256x128:w.pth"])
     assert (victim.model, victim.data) == ("M-CD", "market1501")
     assert victim.spec == ModelSpec("M-CD-market1501", "resnet50", "w.pth", (256, 128))
     with pytest.raises(ConfigError, match="IDE-market1501"):
-        source_models(["IDE=resnet50:w.pth"])
+        victims(["IDE=resnet50:w.pth"])
 
 
 def test_the_page_puts_a_cell_where_it_belongs():
     def outcome(way, eps, learned, tested, after):
         scores = [{"mAP": x, "cmc": {"1": x + 0.1}} for x in (0.8, after)]
-        return ScenarioCell(scenario_of(learned, tested), way, eps, learned, tested, *scores)
+        return Outcome(scenario_of(learned, tested), way, eps, learned, tested, *scores)
 
     found = [
         outcome("delta", 8.0, ("A", "x"), ("A", "x"), 0.1),

@@ -6,7 +6,7 @@ import pytest
 import toys
 
 from torchreid_adv import errors
-from torchreid_adv.experiments.learned import SourceModel
+from torchreid_adv.experiments.learned import Victim
 from torchreid_adv.experiments.scenario_tables import SCENARIOS
 from torchreid_adv.experiments.studies.universal import claims
 from torchreid_adv.models.specs import ModelSpec
@@ -70,7 +70,7 @@ def by_hand(**changes):
 
 
 def held(means):
-    on = SourceModel("a", "virtual_a", ModelSpec("a-virtual_a", "tiny", "w"))
+    on = Victim("a", "virtual_a", ModelSpec("a-virtual_a", "tiny", "w"))
     found = {}
     for claim, _, smaller, larger in claims(means, on):
         found.setdefault(claim, []).append(smaller <= larger)
@@ -95,7 +95,7 @@ def test_claims_by_hand():
 
 
 def test_a_kept_step_is_held_against_as_many_plain_steps():
-    victim = SourceModel("a", "virtual_a", ModelSpec("a-virtual_a", "tiny", "w"))
+    victim = Victim("a", "virtual_a", ModelSpec("a-virtual_a", "tiny", "w"))
     means = {("two_step delta", "source"): 0.2, ("twice delta", "source"): 0.3}
     means |= {("two_step both", "source"): 0.4, ("meta delta", "source"): 0.1}
     found = [line for line in claims(means, victim) if "temporary step" in line[0]]

@@ -16,7 +16,7 @@ from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.records import Record, camera_labels
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.experiments.learned import learning_settings, source_models, way
+from torchreid_adv.experiments.learned import learning_settings, victims, way
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.entries import Entry, parse_entry, sources, written
 from torchreid_adv.models.loading import build_network
@@ -378,7 +378,7 @@ def test_the_config_says_how_images_are_resized_where_nobody_else_does(
 
 @pytest.mark.parametrize("said", ["resize=cv2", "order=bgr", "flip=sum", "0.5/0.25"])
 def test_nothing_is_learned_from_images_that_are_prepared_otherwise(said):
-    (victim,) = source_models([f"A-market1501=osnet_x1_0@{said}:w.pth"])
+    (victim,) = victims([f"A-market1501=osnet_x1_0@{said}:w.pth"])
     with pytest.raises(ConfigError, match="@HEIGHTxWIDTH only"):
         learning_settings(default_config(use_gpu=False), victim, way("delta", "source", 8))
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import build_distance
 from torchreid_adv.evaluation import Protocol
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.models.features import Features
 from torchreid_adv.report import style
 from torchreid_adv.runs.page import Section
@@ -74,7 +74,7 @@ def make_target(tmp_path, monkeypatch):
             "side": side, "eps": from_levels(EPS),
             "protocol": Protocol(distance=distance or build_distance("cosine")),
         }  # fmt: skip
-        return AttackedData(**(values | changes))
+        return TargetReport(**(values | changes))
 
     return make
 

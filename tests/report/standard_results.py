@@ -4,11 +4,11 @@ import torch
 from torch import nn
 
 from torchreid_adv.models import PixelModel
-from torchreid_adv.standard.flags import Inspection, Trials, of_model, of_trials
+from torchreid_adv.standard.flags import Looks, Trials, of_model, of_trials
 from torchreid_adv.standard.page import write_standard_page
 from torchreid_adv.standard.page_view import build_view
 
-LOOKS = Inspection(0.0, False, 1e-7, 0.0, 0.3, 0.8, 0.05)
+LOOKS = Looks(0.0, False, 1e-7, 0.0, 0.3, 0.8, 0.05)
 TRIALS = Trials({0: 0.8, 8: 0.2, 255: 0.3}, 0.4, 0.25, 0.2, 0.19, 0.01, 0, 0.05)  # UNB, MONO
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from torchreid_adv.experiments.comparison import OurCell, compare, markdown, measured, to_json
+from torchreid_adv.experiments.comparison import Finding, compare, markdown, measured, to_json
 from torchreid_adv.report.paper_table import names, paper_table
 from torchreid_adv.report.text import DASH
 
@@ -13,7 +13,7 @@ def found(table, target, place=0, **changes):
     """A finding at the place of one of the table's cells."""
     cell = [c for c in table.cells if c["target"] == table.target_for(target)][place]
     where = {key: value for key, value in cell.items() if key not in table.measures}
-    return OurCell({**where, "target": target, **changes}, measured(MEASURES), "black")
+    return Finding({**where, "target": target, **changes}, measured(MEASURES), "black")
 
 
 def body(text):

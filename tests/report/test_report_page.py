@@ -19,7 +19,7 @@ from torchreid_adv.report import survey as ranking
 from torchreid_adv.report.curves import curve_is_whole
 from torchreid_adv.report.noise import amplify, noise_triples
 from torchreid_adv.report.page import figure_prefixes
-from torchreid_adv.report.ranking_lists import ranking_lists, targeted_lists
+from torchreid_adv.report.ranking_lists import pulled_lists, ranking_lists
 from torchreid_adv.report.survey import survey_target
 from torchreid_adv.runs.page import write_report
 
@@ -267,7 +267,7 @@ def test_pulled_images_are_shown_with_their_positions(make_target, side):
     hit = getattr(target, side)
     pids = dict(zip(hit.image_ids, hit.pids.tolist(), strict=True))
     target = dataclasses.replace(target, pulled={n: (p + 1) % 8 for n, p in pids.items()})
-    found = targeted_lists(target, survey_target(target))
+    found = pulled_lists(target, survey_target(target))
     assert len({lists.before.query.pid for lists in found}) == 3
     assert [lists.first[1] for lists in found] == sorted((f.first[1] for f in found), reverse=True)
     for lists in found:
@@ -297,7 +297,7 @@ def test_a_targeted_report_has_a_panel_for_each_list(tmp_path, make_target, make
     pulled = dict.fromkeys(target.gallery.image_ids[:4], 2)
     target = dataclasses.replace(target, pulled=pulled)
     page = read(write_report(tmp_path / "pulled", make_results(target), [target]))
-    (lists,) = targeted_lists(target, survey_target(target))
+    (lists,) = pulled_lists(target, survey_target(target))
     before, after = lists.pulled[0].positions
     assert f"{before} \N{RIGHTWARDS ARROW} {after}" in page.said
     assert "4 images pulled to identity 2" in page.said

@@ -114,10 +114,10 @@ def test_re_ranked_scores_are_torchreid_s(market, weights, tmp_path, capsys):
     assert target["adversarial_float"]["rerank"] is None
     model = adv.load_model(MODEL, weights, size=(64, 32))
     source = adv.load_dataset("market1501", root=market)
-    stored_images = adv.load_dataset(
+    variant = adv.load_dataset(
         "adversarial", folder=str(tmp_path / "market1501" / "adversarial"), root=str(market)
     )
-    for name, data in (("clean", source), ("adversarial", stored_images)):
+    for name, data in (("clean", source), ("adversarial", variant)):
         sides = [adv.extract(model, data.side(side)) for side in ("query", "gallery")]
         curve, mean = torchreid_reranked(*sides)
         assert abs(target[name]["rerank"]["mAP"] - mean) < 1e-6

@@ -20,7 +20,7 @@ from torchreid_adv.engines.deciding_keys import LEARNING, PLACES, TRAINING, conf
 from torchreid_adv.engines.trained import training_settings
 from torchreid_adv.evaluation import Protocol, Reranking
 from torchreid_adv.models import PixelModel
-from torchreid_adv.runs.attack_run import SCORED, SPEED, AttackRun
+from torchreid_adv.runs.attack_run import SCORED, SPEED, AttackJob
 from torchreid_adv.standard.identity import run_identity
 from torchreid_adv.standard.versions import LITE
 
@@ -149,7 +149,7 @@ def protocol(**fields):
 
 def job(**fields):
     attack = adv.build_attack("fgsm", eps=8 / 255)
-    return AttackRun(**{"attack": attack, "protocol": protocol(), **fields})
+    return AttackJob(**{"attack": attack, "protocol": protocol(), **fields})
 
 
 OTHER = {
@@ -163,7 +163,7 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(AttackRun)])
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(AttackJob)])
 def test_each_field_of_a_job_decides_the_images_or_the_scores(field):
     model, pulled = PixelModel(Tiny().eval(), size=(8, 4)), {}
     if field == "target":

@@ -77,15 +77,15 @@ def test_the_defended_figures_are_those_of_a_defended_model(place, scaled):
 
 def test_the_adaptive_variant_is_made_through_the_defense(place, scaled):
     source = {r.image_id: r for r in adv.load_dataset("market1501", root=place / "data").gallery}
-    all_stored = {
+    variants = {
         name: read_manifest(scaled / "market1501" / name)
         for name in ("adversarial", "adversarial_adaptive")
     }
-    ids = [{e.image_id for e in manifest.entries} for manifest in all_stored.values()]
+    ids = [{e.image_id for e in manifest.entries} for manifest in variants.values()]
     assert ids[0] == ids[1]
     defense = adv.build_defense("circuitous_scaling", sizes=[[28, 13]], final=[64, 32])
     kept = {}
-    for name, manifest in all_stored.items():
+    for name, manifest in variants.items():
         energies = []
         for entry in manifest.entries:
             if entry.attacked:

@@ -17,13 +17,13 @@ import torchreid_adv as adv
 from torchreid_adv import cli, config
 from torchreid_adv.cli import command as stock_config
 from torchreid_adv.engines.trained import _train, training_key, training_settings
-from torchreid_adv.experiments.learned import learning_key, learning_settings, source_models, way
+from torchreid_adv.experiments.learned import learning_key, learning_settings, victims, way
 from torchreid_adv.experiments.papers.vi_video import search_key, search_settings
 from torchreid_adv.models import PixelModel
 from torchreid_adv.models.specs import parse_models
-from torchreid_adv.runs.attack_dataset import configured_job, run_or_read
-from torchreid_adv.runs.grid import Grid
-from torchreid_adv.runs.grid_attack import GridAttack
+from torchreid_adv.runs.attack_dataset import configured_job, kept_run
+from torchreid_adv.runs.grid import Table
+from torchreid_adv.runs.grid_attack import Crossing
 from torchreid_adv.standard.run import evaluate_standard
 
 pytestmark = pytest.mark.usefixtures("no_pages")
@@ -114,15 +114,15 @@ def test_images_that_come_go_or_change_identity_are_named(toy, capsys):
 
 
 def test_a_change_in_the_middle_of_a_run_is_named(toy, capsys, monkeypatch):
-    from torchreid_adv.runs.writer import ImageWriter
+    from torchreid_adv.runs.writer import VariantWriter
 
-    work = ImageWriter._work
+    work = VariantWriter._work
 
     def meanwhile(*arguments):
         replace(image(toy, "bounding_box_test", 5))
         work(*arguments)
 
-    monkeypatch.setattr(ImageWriter, "_work", meanwhile)
+    monkeypatch.setattr(VariantWriter, "_work", meanwhile)
     assert run(toy) == 3
     assert "1 images of 'market1501' were changed during the run (first:" in capsys.readouterr().err
     assert not (Path(toy.data.save_dir) / "results.json").exists()
@@ -156,7 +156,7 @@ def test_a_table_is_refused_where_it_attacked_and_scored_anew_where_not(toy, cap
     cells = Path(toy.data.save_dir) / "cells"
 
     def clean():
-        table = Grid(toy)
+        table = Table(toy)
         table.clean_cell(spec, table.data("market1501"), Path(toy.data.save_dir))
         return {path.name for path in cells.iterdir()}
 
@@ -170,14 +170,14 @@ def test_a_table_is_refused_where_it_attacked_and_scored_anew_where_not(toy, cap
 
 def test_results_by_other_rules_are_scored_anew_from_the_same_images(toy):
     """A table keeps a cell for each rule; a run's own results are those of the rule asked for."""
-    table, out = Grid(toy), Path(toy.data.save_dir)
+    table, out = Table(toy), Path(toy.data.save_dir)
     spec, data = parse_models([f"a=tiny:{toy.model.load_weights}"])[0], table.data("market1501")
-    grid_attack = GridAttack((spec,), "fgsm", 8.0, "")
+    crossing = Crossing((spec,), "fgsm", 8.0, "")
 
     def cell(rule):
         toy.adv.evaluation.ap_rule = rule
-        table.attack(grid_attack, [data], out)
-        return table.cell(grid_attack, spec, data, out).adversarial["mAP"]
+        table.attack(crossing, [data], out)
+        return table.cell(crossing, spec, data, out).adversarial["mAP"]
 
     first = cell("standard")
     (results,) = out.glob("attacks/*/*/results.json")
@@ -186,9 +186,9 @@ def test_results_by_other_rules_are_scored_anew_from_the_same_images(toy):
     other = cell("trapezoid")
     assert other != first
     assert results.read_text() == before  # the images are all that a table takes of it
-    own = grid_attack.config(toy, out)
+    own = crossing.config(toy, out)
     facts = {"name": spec.name, "weights": spec.weights, "size": [64, 32]}
-    run = run_or_read(own, table.model(spec), facts, [data], folder, "again")
+    run = kept_run(own, table.model(spec), facts, [data], folder, "again")
     assert run["market1501"]["adversarial"]["mAP"] == pytest.approx(other)
     assert {path: path.stat().st_mtime_ns for path in stored} == stored
 
@@ -198,7 +198,7 @@ def test_a_fitted_metric_is_fitted_again(toy):
     specs, out = tuple(parse_models([f"a=tiny:{toy.model.load_weights}"])), Path(toy.data.save_dir)
 
     def maps():
-        table = Grid(toy)
+        table = Table(toy)
         distance = table._distance(specs, table.data("market1501"), configured_job(toy), out)
         return distance.digest(), len(list(out.glob("distances/*/distance.safetensors")))
 
@@ -242,7 +242,7 @@ def test_moved_data_are_the_same(toy):
 
 
 def test_an_attack_is_learned_again(toy, weights):
-    victim = source_models([f"T-market1501=tiny:{weights}"])[0]
+    victim = victims([f"T-market1501=tiny:{weights}"])[0]
 
     def key(learning="source"):
         return learning_key(learning_settings(toy, victim, way("delta", learning, 8))).digest

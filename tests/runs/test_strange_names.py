@@ -30,14 +30,14 @@ def test_they_are_left_out_in_a_form_that_is_read_back(tmp_path, capsys):
     attack = adv.build_attack("fgsm", eps=4 / 255)
     data = adv.load_dataset("market1501", root=market)
     adv.attack_dataset(model, data, attack, out=tmp_path / "out", quarantine=True)
-    stored_images = tmp_path / "out" / "market1501" / "adversarial"
-    left_out = [entry for entry in read_manifest(stored_images).entries if entry.status != OK]
+    variant = tmp_path / "out" / "market1501" / "adversarial"
+    left_out = [entry for entry in read_manifest(variant).entries if entry.status != OK]
     found = {os.fsencode(entry.image_id) for entry in left_out}
     assert found == {b"bounding_box_test/" + name for name in NAMES}
     assert {os.fsencode(entry.source).split(b"/")[-1] for entry in left_out} == set(NAMES)
     assert all(entry.status.startswith("left out: ") for entry in left_out)
     capsys.readouterr()
-    assert cli.main(["verify", str(stored_images), "--root", str(market)]) == 0
+    assert cli.main(["verify", str(variant), "--root", str(market)]) == 0
     assert cli.main(["verify", str(tmp_path / "out"), "--root", str(market)]) == 0
     assert "Files checked: " in capsys.readouterr().out
 
@@ -54,8 +54,8 @@ def test_a_good_image_that_was_left_out_is_named(tmp_path, capsys):
     data = adv.load_dataset("market1501", root=market)
     attack = adv.build_attack("fgsm", eps=4 / 255)
     adv.attack_dataset(model, data, attack, out=tmp_path / "out", quarantine=True)
-    stored_images = tmp_path / "out" / "market1501" / "adversarial"
-    assert cli.main(["verify", str(stored_images), "--root", str(market)]) == 0
+    variant = tmp_path / "out" / "market1501" / "adversarial"
+    assert cli.main(["verify", str(variant), "--root", str(market)]) == 0
     path.write_bytes(content)
-    assert cli.main(["verify", str(stored_images), "--root", str(market)]) == 6
+    assert cli.main(["verify", str(variant), "--root", str(market)]) == 6
     assert "its original is a good image" in capsys.readouterr().err

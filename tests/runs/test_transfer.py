@@ -73,9 +73,9 @@ def test_a_cell_is_what_python_computes(table, models):
     market, out, cells = table
     model = adv.load_model("shufflenet", models[2].split(":")[1], size=(48, 24))
     folder = out / "attacks" / "a" / "fgsm-eps8" / "market1501" / "adversarial"
-    stored_images = adv.load_dataset("adversarial", folder=str(folder), root=str(market))
+    variant = adv.load_dataset("adversarial", folder=str(folder), root=str(market))
     cell = cells["a", "b"]
-    assert abs(adv.evaluate(model, stored_images).mAP - cell["adversarial"]["mAP"]) < 1e-6
+    assert abs(adv.evaluate(model, variant).mAP - cell["adversarial"]["mAP"]) < 1e-6
     clean = adv.evaluate(model, adv.load_dataset("market1501", root=market))
     assert abs(clean.mAP - cell["clean"]["mAP"]) < 1e-6
     assert cell["map_ratio"] == cell["adversarial"]["mAP"] / cell["clean"]["mAP"]
@@ -129,9 +129,9 @@ def test_several_data_sets_stand_side_by_side(models, tmp_path, request):
     flags = ["-s", "market1501", "--root", str(market)]
     pairs = ["data.height", "64", "data.width", "32", "data.workers", "0"]
     pairs += ["test.normalize_feature", "True", "adv.attack.eps", "8"]
-    stored_images = ["model.name", "osnet_x0_25", "model.load_weights", models[0].split(":")[1]]
-    stored_images += ["data.save_dir", str(tmp_path / "run"), "adv.attack.name", "fgsm"]
-    assert cli.main(["attack-gallery", *flags, "-t", "market1501", *pairs, *stored_images]) == 0
+    variant = ["model.name", "osnet_x0_25", "model.load_weights", models[0].split(":")[1]]
+    variant += ["data.save_dir", str(tmp_path / "run"), "adv.attack.name", "fgsm"]
+    assert cli.main(["attack-gallery", *flags, "-t", "market1501", *pairs, *variant]) == 0
     (tmp_path / "twin").mkdir()
     (tmp_path / "run" / "market1501" / "adversarial").rename(folder)
     table = [*flags, "-t", "market1501", "adversarial", *pairs]

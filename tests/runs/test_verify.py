@@ -31,7 +31,7 @@ def stored(tmp_path_factory):
 
 
 @pytest.fixture
-def stored_images(stored, tmp_path):
+def variant(stored, tmp_path):
     """A copy of it that a test may spoil."""
     market, folder = stored
     shutil.copytree(market, tmp_path / "data")
@@ -108,18 +108,18 @@ def another_size(market, folder):
 @pytest.mark.parametrize(
     "spoil", [missing, too_many, one_bit, original, beyond, twice, another_size]
 )
-def test_what_is_wrong_is_found(stored_images, spoil, capsys):
-    sentence = spoil(*stored_images)
-    assert run(*stored_images) == 6
+def test_what_is_wrong_is_found(variant, spoil, capsys):
+    sentence = spoil(*variant)
+    assert run(*variant) == 6
     assert sentence in capsys.readouterr().err
 
 
-def test_a_manifest_that_was_edited_is_no_manifest(stored_images, capsys):
-    path = stored_images[1] / FILE_NAME
+def test_a_manifest_that_was_edited_is_no_manifest(variant, capsys):
+    path = variant[1] / FILE_NAME
     lines = path.read_text().splitlines()
     lines[1] = json.dumps(json.loads(lines[1]) | {"pid": 77}, sort_keys=True)
     path.write_text("\n".join(lines) + "\n")
-    assert run(*stored_images) == 3
+    assert run(*variant) == 3
     assert "changed by hand" in capsys.readouterr().err
 
 

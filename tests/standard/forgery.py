@@ -162,7 +162,7 @@ def with_own_checks(content):
     flags = [check for check in Told(content).checks if check.raised]
     content["flags"] = [flag.to_dict() for flag in flags]
     others = other_models(content["surrogates"], content["model"])
-    reasons = why_not(told.asked, others, flags, told.inspection.black_box, content["tracks"],
+    reasons = why_not(told.asked, others, flags, told.looks.black_box, content["tracks"],
                       content["protocol"]["ap_rule"])  # fmt: skip
     content["standard"] |= {"reasons": reasons, "called_standard": not reasons}
 

@@ -7,7 +7,7 @@ import json
 
 from torchreid_adv.standard.called import THREAT, headline, name_of, why_not
 from torchreid_adv.standard.ensemble import MEMBERS
-from torchreid_adv.standard.flags import AMBER, RED, Check, Inspection, Trials, of_model, of_trials
+from torchreid_adv.standard.flags import AMBER, RED, Check, Looks, Trials, of_model, of_trials
 from torchreid_adv.standard.reading import RESULT, manifest_hash, sealed
 from torchreid_adv.standard.versions import LITE
 
@@ -80,14 +80,14 @@ def noise_check(eps, left):
 
 
 def result(name="model", *, robust=0.2, gallery_mAP=0.1, data="market1501", eps=("8", "5"),
-           best="push", defended=False, black_box="", inspection=(), **changes):  # fmt: skip
+           best="push", defended=False, black_box="", looks=(), **changes):  # fmt: skip
     """A result that is called standard; ``changes`` replace values by their dotted keys.
 
     ``looks`` are measurements of the model that differ from those of a good one.
     """
     version = dataclasses.replace(LITE, eps=tuple(map(int, eps)))
-    seen = Inspection(0.0, False, 0.0, 0.0, 0.5, CLEAN, 0.1, black_box=black_box)
-    seen = dataclasses.replace(seen, **dict(inspection))
+    seen = Looks(0.0, False, 0.0, 0.0, 0.5, CLEAN, 0.1, black_box=black_box)
+    seen = dataclasses.replace(seen, **dict(looks))
     trials = curve(black_box)
     checks = [*of_model(seen), *([] if black_box else of_trials(Trials.of(trials)))]
     checks += [] if black_box else [noise_check(e, robust) for e in eps]

@@ -13,11 +13,11 @@ from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.standard.flags import Trials, of_model, of_table, of_trials
-from torchreid_adv.standard.inspection import inspect_model
+from torchreid_adv.standard.inspection import look
 from torchreid_adv.standard.result import why_not
 from torchreid_adv.standard.run import _checked, evaluate_standard, make_setting
 from torchreid_adv.standard.sample import sample
-from torchreid_adv.standard.scores import QueryScores, Table
+from torchreid_adv.standard.scores import Scores, Table
 from torchreid_adv.standard.versions import LITE, STANDARD
 
 SHORT = dataclasses.replace(TOY, sample=6, curve=(0, 14, 255))
@@ -114,11 +114,11 @@ def raised_of(checks):
 def looked(model, data, out, **settings):
     """Flag name -> level, of what is seen before any attack."""
     distance = build_distance("euclidean", normalize=True)
-    session = make_setting(model, data, out, SHORT, (), Protocol(distance=distance), 0)
-    session = dataclasses.replace(session, **settings)
-    scores, chance = _checked(session)
+    setting = make_setting(model, data, out, SHORT, (), Protocol(distance=distance), 0)
+    setting = dataclasses.replace(setting, **settings)
+    scores, chance = _checked(setting)
     chosen = sample(data.query, ~np.isnan(scores.ap), 6)
-    return raised_of(of_model(inspect_model(session, chosen, scores, chance)))
+    return raised_of(of_model(look(setting, chosen, scores, chance)))
 
 
 @pytest.mark.parametrize("name", ["RAND", "DYN", "BATCH", "ZERO"])
@@ -217,7 +217,7 @@ def table(**attacks):
 
     def scores(value):
         ap = np.broadcast_to(np.asarray(value, float), queries).copy()
-        return QueryScores(ap, np.ones((queries, 3)))
+        return Scores(ap, np.ones((queries, 3)))
 
     return Table(pids, scores(1.0), {name: scores(value) for name, value in attacks.items()})
 

@@ -197,7 +197,7 @@ def attack_changes(folder):
 def fitted(folder, path, results):
     """Make run.json and the manifest fit the attack and the model that results.json names."""
     run = json.loads((folder / RUN).read_text())
-    stored_images = folder / "market1501" / "adversarial"
+    variant = folder / "market1501" / "adversarial"
     if path[0] in ("version", "model") and path[1:] != ("weights",):
         run |= {"model": results["model"].get("name"), "version": results.get("version")}
         run["network"]["size"] = results["model"].get("size")
@@ -205,8 +205,8 @@ def fitted(folder, path, results):
         attack = results["targets"]["market1501"]["attack"]
         run["attack"] = {key: attack[key] for key in run["attack"] if key in attack}
     (folder / RUN).write_text(json.dumps(run, indent=1, sort_keys=True) + "\n")
-    manifest = read_manifest(stored_images)
-    Manifest({**manifest.header, **run}, manifest.entries).write(stored_images)
+    manifest = read_manifest(variant)
+    Manifest({**manifest.header, **run}, manifest.entries).write(variant)
 
 
 @pytest.mark.parametrize("step", STEPS)

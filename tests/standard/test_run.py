@@ -16,7 +16,7 @@ from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.defenses import Defended, Defense, build_defense
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.runs.verify import verify
-from torchreid_adv.runs.writer import ImageWriter
+from torchreid_adv.runs.writer import VariantWriter
 from torchreid_adv.standard import page
 from torchreid_adv.standard.page_view import View, build_view
 from torchreid_adv.standard.result import lines
@@ -135,7 +135,7 @@ def test_a_run_that_is_there_is_read_back(run, data, monkeypatch):
     def forbidden(*arguments, **keywords):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(ImageWriter, "_result", forbidden)
+    monkeypatch.setattr(VariantWriter, "_result", forbidden)
     monkeypatch.setattr("torchreid_adv.standard.sample.attacked", forbidden)
     monkeypatch.setattr("torchreid_adv.evaluation.Protocol.evaluate", forbidden)
     again = evaluate_standard(
@@ -147,7 +147,7 @@ def test_a_run_that_is_there_is_read_back(run, data, monkeypatch):
 @pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_figures(run, data, tmp_path, monkeypatch):
     _, result = run
-    whole, count = ImageWriter._result, 0
+    whole, count = VariantWriter._result, 0
 
     def killed(*arguments):
         nonlocal count
@@ -156,7 +156,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_figures(run, data, tmp_path, 
             raise KeyboardInterrupt
         return whole(*arguments)
 
-    monkeypatch.setattr(ImageWriter, "_result", killed)
+    monkeypatch.setattr(VariantWriter, "_result", killed)
     for attempt in range(3):
         try:
             again = evaluate_standard(
@@ -185,7 +185,7 @@ def test_the_page_shows_what_is_stored_and_attacks_nothing(run, data, monkeypatc
 
     monkeypatch.setattr(page, "build_view", kept)
     monkeypatch.setattr(View, "_draw", lambda _: {"distances": Figure((1, 1))})
-    monkeypatch.setattr(ImageWriter, "write", forbidden)
+    monkeypatch.setattr(VariantWriter, "write", forbidden)
     path = page.standard_page(pixel_model(Stripes()), data, out=out)
     assert path == out / "report.html"
     text = path.read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from torchreid_adv.evaluation import Protocol
 from torchreid_adv.evaluation.chance import expected_precision
 from torchreid_adv.models import Features
 from torchreid_adv.standard.scores import (
-    QueryScores,
+    Scores,
     Table,
     interval,
     median_breaking_bound,
@@ -27,7 +27,7 @@ NAN = float("nan")
 def scores(ap, first, draws=()):
     """Scores of queries whose first match is at these 0-based ranks."""
     first = np.array([[NAN if f is None else float(f < k) for k in (1, 5, 10)] for f in first])
-    return QueryScores(np.array(ap, float), first, draws)
+    return Scores(np.array(ap, float), first, draws)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_an_attack_is_compared_on_the_queries_it_was_run_on(table):
 
 
 def test_scores_survive_being_written(table):
-    again = QueryScores.of(table.clean.to_dict())
+    again = Scores.of(table.clean.to_dict())
     assert np.array_equal(again.ap, table.clean.ap, equal_nan=True)
     assert np.array_equal(again.hits, table.clean.hits, equal_nan=True)
 

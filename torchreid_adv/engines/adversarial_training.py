@@ -60,9 +60,9 @@ def merged_loader(engine: Any, cfg: AdvConfig) -> DataLoader[Any]:
     planned = isinstance(dataset, PlannedImages)
     dataset = dataset.images if planned else dataset
     data = from_torchreid("+".join(sources), lookup(cfg, "data.root", "."), dataset)
-    stored_images = team.first(lambda: attack_training(cfg, data))
-    assert stored_images is not None  # only a shard has nothing to return
-    stored = {record.image_id: str(record.path) for record in stored_images.data(data).train}
+    variant = team.first(lambda: attack_training(cfg, data))
+    assert variant is not None  # only a shard has nothing to return
+    stored = {record.image_id: str(record.path) for record in variant.data(data).train}
     rows = {Path(row[0]): row for row in dataset.train}
     added = [
         (stored[record.image_id], *rows[record.path][1:])

@@ -16,7 +16,7 @@ from torchreid_adv.core.manifest import RUN
 from torchreid_adv.core.tensor_file import settings_in
 from torchreid_adv.distances import FittedDistance
 from torchreid_adv.engines.batches import pixel_model, to_pixels
-from torchreid_adv.engines.loaders import EndlessLoader, loader_like, training_set
+from torchreid_adv.engines.loaders import Rounds, loader_like, training_set
 from torchreid_adv.engines.metric_attack import MetricAttackMixin
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.models import fingerprint
@@ -38,7 +38,7 @@ class LearnedAttackMixin(MetricAttackMixin):
     learned_name: str  # that applies it
     train_loader: Any
     learning_config: AdvConfig
-    virtual: EndlessLoader | None
+    virtual: Rounds | None
     fitting: Any  # None until the first epoch
     _prepared: Prepared | None = None
 
@@ -54,15 +54,15 @@ class LearnedAttackMixin(MetricAttackMixin):
         self.learning_config, self.virtual, self.fitting = cfg, None, None
         stock, chosen = self.train_loader, cfg.adv.meta
         if chosen.learning == "twice":
-            self.virtual = EndlessLoader(loader_like(stock, stock.dataset, cfg))
+            self.virtual = Rounds(loader_like(stock, stock.dataset, cfg))
         elif chosen.learning != "source":
             other = training_set(cfg, chosen.virtual, stock.dataset.transform)
             if chosen.learning in META:
-                self.virtual = EndlessLoader(loader_like(stock, other, cfg))
+                self.virtual = Rounds(loader_like(stock, other, cfg))
             else:
                 joined = stock.dataset + other if chosen.learning == "joined" else other
                 self.datamanager.train_loader = stock = loader_like(stock, joined, cfg)
-        self.train_loader = EndlessLoader(stock, chosen.iterations)
+        self.train_loader = Rounds(stock, chosen.iterations)
 
     trains_network = False  # it stays as it is; what was learned is written by itself
 

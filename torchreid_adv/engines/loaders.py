@@ -21,7 +21,7 @@ from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.samplers import check_identities
 
 
-class EndlessLoader:
+class Rounds:
     """A loader that begins again when it ends; an epoch goes on where the last one stopped.
 
     Args:
@@ -116,7 +116,7 @@ def training_set(cfg: AdvConfig, name: str, transform: Any) -> Any:
 Place = tuple[int, int, int]  # epoch, place in the epoch's plan, row of the data set
 
 
-class SharedSampler(Sampler[Place]):
+class PlannedSampler(Sampler[Place]):
     """The order of another sampler, drawn by a seed and the epoch, the same in every process.
 
     The plan is cut into batches of all processes together; each takes the rows that follow each
@@ -186,7 +186,7 @@ def planned_loader(loader: DataLoader[Any], *, team: Team, seed: int) -> DataLoa
         )
     return DataLoader(
         PlannedImages(loader.dataset, seed),
-        sampler=SharedSampler(loader.sampler, batch_size=size, team=team, seed=seed),
+        sampler=PlannedSampler(loader.sampler, batch_size=size, team=team, seed=seed),
         batch_size=size // team.world,
         num_workers=loader.num_workers,
         pin_memory=loader.pin_memory,

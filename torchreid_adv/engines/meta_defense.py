@@ -15,14 +15,9 @@ from torchreid_adv.config import AdvConfig, lookup, plain
 from torchreid_adv.config.keys import KEYS
 from torchreid_adv.engines.adversarial_training import AdversarialTrainingMixin
 from torchreid_adv.engines.batches import Mixture, mixture, moved, pixel_model, to_pixels
-from torchreid_adv.engines.loaders import EndlessLoader, loader_like, training_set
+from torchreid_adv.engines.loaders import Rounds, loader_like, training_set
 from torchreid_adv.engines.losses import ReidLoss
-from torchreid_adv.engines.meta_gradient import (
-    LossOfWeights,
-    MetaGradient,
-    VirtualHead,
-    meta_gradient,
-)
+from torchreid_adv.engines.meta_gradient import LossAt, MetaGradient, VirtualHead, meta_gradient
 from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import unwrap
@@ -140,7 +135,7 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
     train_loader: Any
     meta_config: AdvConfig
     perturbation: UniversalPerturbation
-    virtual: EndlessLoader | None
+    virtual: Rounds | None
     head: VirtualHead | None
 
     def adapt(self, cfg: AdvConfig) -> None:
@@ -165,12 +160,12 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
         if chosen.learning == "meta":
             self._prepare(training_set(cfg, chosen.virtual, stock.dataset.transform))
         if chosen.iterations:
-            self.train_loader = EndlessLoader(stock, chosen.iterations)
+            self.train_loader = Rounds(stock, chosen.iterations)
 
     def train(self, *args: Any, **keywords: Any) -> None:
         """Train an epoch; every one begins with new draws of both sets."""
         for rounds in (self.train_loader, self.virtual):
-            if isinstance(rounds, EndlessLoader):
+            if isinstance(rounds, Rounds):
                 rounds.restart()
         super().train(*args, **keywords)
 
@@ -192,7 +187,7 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
     def _prepare(self, virtual: Any) -> None:
         """Make the meta-test: its batches, and its identity layers where they have a part."""
         cfg, network = self.meta_config, unwrap(self.model)
-        self.virtual = EndlessLoader(loader_like(self.train_loader, virtual, cfg))
+        self.virtual = Rounds(loader_like(self.train_loader, virtual, cfg))
         self.loss = ReidLoss.of(self)
         self.virtual_loss = self.loss.with_classes(virtual.num_train_pids)
         if self.loss.weight_x > 0:
@@ -212,7 +207,7 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
         batches = [self._mixed(*self._loaded(side)) for side in sides]
         losses = (self.loss, self.virtual_loss)
         train, test = (
-            LossOfWeights(network, batch, loss, policy)
+            LossAt(network, batch, loss, policy)
             for batch, loss in zip(batches, losses, strict=True)
         )
         self._names = [str(name) for side in sides for name in side.get("impath", ())]
@@ -222,7 +217,7 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
             summary["second"] = found.second
         return {**summary, **train.summary}
 
-    def _step(self, network: nn.Module, train: LossOfWeights, test: LossOfWeights) -> MetaGradient:
+    def _step(self, network: nn.Module, train: LossAt, test: LossAt) -> MetaGradient:
         """Move the network and the virtual set's layers by one gradient, which is returned."""
         chosen = self.meta_config.adv.meta
         parameters = {n: p for n, p in network.named_parameters() if p.requires_grad}

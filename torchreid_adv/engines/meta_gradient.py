@@ -21,7 +21,7 @@ from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.integration.heads import identity_layers
 
 
-class LossOfWeights:
+class LossAt:
     """Calls a network with other weights in the places of its own.
 
     With none replaced it is the network's own pass, from which running statistics learn; a pass

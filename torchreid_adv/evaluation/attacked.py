@@ -15,7 +15,7 @@ from torchreid_adv.models.features import Features
 
 
 @dataclass(frozen=True)
-class AttackedData:
+class TargetReport:
     """One attacked data set: its numbers, its features before and after, and its images.
 
     Args:

@@ -15,7 +15,7 @@ from torchreid_adv.evaluation.result import REPORTED_RANKS
 from torchreid_adv.models.features import Features
 
 
-class TargetLabels(Labels):
+class PulledLabels(Labels):
     """Labels by which a pulled image and the images of its target identity are the positives.
 
     Args:
@@ -67,7 +67,7 @@ def target_ranks(
         targets: image_id -> the identity it was pulled to.
         protocol: the rules; of drawn galleries, all images are ranked.
     """
-    found = targeted_ranks(query, gallery, targets, protocol)
+    found = pulled_ranks(query, gallery, targets, protocol)
     best: dict[str, int] = {}
     for row, column, place in zip(*(part.tolist() for part in found), strict=True):
         for name in (query.image_ids[row], gallery.image_ids[column]):
@@ -76,7 +76,7 @@ def target_ranks(
     return best
 
 
-def targeted_ranks(
+def pulled_ranks(
     query: Features,
     gallery: Features,
     targets: Mapping[str, int],
@@ -93,7 +93,7 @@ def targeted_ranks(
     Returns:
         (P,) query rows, (P,) gallery rows, (P,) 0-based ranks of the images in the queries' lists.
     """
-    labels = TargetLabels(query, gallery, targets, protocol.galleries)
+    labels = PulledLabels(query, gallery, targets, protocol.galleries)
     rows, columns = plan(len(query), len(gallery), protocol.block)
     distances = feature_blocks(query, gallery, protocol.distance)
     ranks, _ = positive_ranks(distances, labels, rows, columns)

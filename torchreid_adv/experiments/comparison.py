@@ -14,7 +14,7 @@ _RANKS = {f"rank{rank}": str(rank) for rank in (1, 5, 10, 20)}
 
 
 @dataclass(frozen=True)
-class OurCell:
+class Finding:
     """One of our results.
 
     Args:
@@ -38,7 +38,7 @@ class OurCell:
 
 
 @dataclass(frozen=True)
-class ComparedCell:
+class Entry:
     """A cell of a comparison.
 
     Args:
@@ -50,7 +50,7 @@ class ComparedCell:
 
     target: str
     where: Mapping[str, Any]
-    ours: OurCell | None
+    ours: Finding | None
     paper: Mapping[str, float]
 
 
@@ -65,7 +65,7 @@ class Comparison:
     """
 
     table: PaperTable
-    entries: tuple[ComparedCell, ...]
+    entries: tuple[Entry, ...]
     notes: tuple[str, ...]
 
     @property
@@ -73,13 +73,13 @@ class Comparison:
         """Our data sets."""
         return list(dict.fromkeys(entry.target for entry in self.entries))
 
-    def of(self, target: str) -> list[ComparedCell]:
+    def of(self, target: str) -> list[Entry]:
         """Return the entries of one data set."""
         return [entry for entry in self.entries if entry.target == target]
 
 
 def compare(
-    table: PaperTable, findings: Sequence[OurCell], *, notes: Iterable[str] = ()
+    table: PaperTable, findings: Sequence[Finding], *, notes: Iterable[str] = ()
 ) -> Comparison:
     """Match our results with a paper's table.
 
@@ -101,9 +101,7 @@ def compare(
 
 def printed_alone(table: PaperTable, *, notes: Iterable[str] = ()) -> Comparison:
     """Return a table with nothing of ours beside it."""
-    entries = [
-        ComparedCell(cell["target"], cell, None, table.printed(cell)) for cell in table.cells
-    ]
+    entries = [Entry(cell["target"], cell, None, table.printed(cell)) for cell in table.cells]
     return Comparison(table, tuple(entries), (*notes, *filter(None, [table.note])))
 
 
@@ -117,22 +115,22 @@ def measured(measures: Mapping[str, Any]) -> dict[str, float]:
     return {**ranks, "mAP": float(measures["mAP"])}
 
 
-def _as_paper(finding: OurCell, table: PaperTable) -> OurCell:
+def _as_paper(finding: Finding, table: PaperTable) -> Finding:
     """Return a finding whose kinds are called as the paper calls them."""
     names = {"gray": table.same_network}
     kinds = {measure: names.get(kind, kind) for measure, kind in finding.kinds.items()}
     return replace(finding, kind=names.get(finding.kind, finding.kind), kinds=kinds)
 
 
-def _matched(table: PaperTable, findings: Sequence[OurCell], target: str) -> list[ComparedCell]:
+def _matched(table: PaperTable, findings: Sequence[Finding], target: str) -> list[Entry]:
     ours = {table.place(f.where): f for f in findings if f.where["target"] == target}
     against = table.target_for(target)
     entries = []
     for cell in table.cells:
         if cell["target"] == against:
             found = ours.pop(table.place(cell), None)
-            entries.append(ComparedCell(target, cell, found, table.printed(cell)))
-    return [*entries, *(ComparedCell(target, found.where, found, {}) for found in ours.values())]
+            entries.append(Entry(target, cell, found, table.printed(cell)))
+    return [*entries, *(Entry(target, found.where, found, {}) for found in ours.values())]
 
 
 def _foreign(table: PaperTable, targets: Sequence[str]) -> str:
@@ -203,7 +201,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _plain(entry: ComparedCell, table: PaperTable) -> dict[str, Any]:
+def _plain(entry: Entry, table: PaperTable) -> dict[str, Any]:
     where = {key: value for key, value in entry.where.items() if key not in table.measures}
     facts: dict[str, Any] = {**where, "target": entry.target}
     if entry.paper:
@@ -226,7 +224,7 @@ def _legend(table: PaperTable) -> str:
     )
 
 
-def _table(entries: Sequence[ComparedCell], target: str, table: PaperTable) -> str:
+def _table(entries: Sequence[Entry], target: str, table: PaperTable) -> str:
     rows = list(dict.fromkeys(cell_label(entry.where, table.rows) for entry in entries))
     columns = _ordered(entries, table)
     found = {
@@ -262,7 +260,7 @@ def _word(field: str, value: Any) -> str:
     return str(value)
 
 
-def _ordered(entries: Sequence[ComparedCell], table: PaperTable) -> list[str]:
+def _ordered(entries: Sequence[Entry], table: PaperTable) -> list[str]:
     """Return the columns in order of appearance, numbers by their size."""
     first = {cell_label(entry.where, table.columns): entry.where for entry in entries}
     values = {name: [where.get(field) for field in table.columns] for name, where in first.items()}
@@ -275,7 +273,7 @@ def _head(column: str, measure: str, several: bool) -> str:
     return " ".join(filter(None, [column, NAMES.get(measure, measure) if several else ""]))
 
 
-def _cell(entry: ComparedCell | None, measure: str, unit: str) -> str:
+def _cell(entry: Entry | None, measure: str, unit: str) -> str:
     if entry is None:
         return ""
     percent = unit == "percent" and measure not in _NUMBERS

@@ -14,7 +14,7 @@ import torch
 
 from torchreid_adv.engines.batches import Mixture, mixture
 from torchreid_adv.engines.losses import ReidLoss
-from torchreid_adv.engines.meta_gradient import LossOfWeights, VirtualHead, meta_gradient
+from torchreid_adv.engines.meta_gradient import LossAt, VirtualHead, meta_gradient
 from torchreid_adv.integration.layout import torchreid_module
 
 PLAIN = "plain"
@@ -84,8 +84,8 @@ def _step(way: str, model: str, size: tuple[int, int], images: int) -> Callable[
     real, virtual = _batch(images, size, seed=1), _batch(images, size, seed=2)
 
     def step() -> None:
-        train = LossOfWeights(network, real, _loss(IDENTITIES))
-        test = LossOfWeights(network, virtual, _loss(VIRTUAL))
+        train = LossAt(network, real, _loss(IDENTITIES))
+        test = LossAt(network, virtual, _loss(VIRTUAL))
         optimizer.zero_grad()
         if way == PLAIN:
             train({}).backward()

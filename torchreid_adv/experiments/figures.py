@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from torchreid_adv.experiments.claims import Reading
-from torchreid_adv.experiments.comparison import Comparison, OurCell, cell_label
+from torchreid_adv.experiments.comparison import Comparison, Finding, cell_label
 from torchreid_adv.report.curves import COLORS, MARKS
 from torchreid_adv.report.style import ATTACKED, CLEAN, GRID, INK, MUTED, tidy
 
@@ -113,7 +113,7 @@ def _words(kind: str) -> str:
     return "training images" if kind == "train" else "held-out images"
 
 
-def border_figure(findings: Sequence[OurCell], target: str) -> Figure:
+def border_figure(findings: Sequence[Finding], target: str) -> Figure:
     """Draw Rank-1 against the border, clean at the left, attacked at the right (figure 9).
 
     Args:

@@ -18,13 +18,13 @@ from torchreid_adv.engines.deciding_keys import LEARNING, config_facts
 from torchreid_adv.engines.meta_attack import MetaAttackMixin
 from torchreid_adv.engines.trained import FOLDER, set_facts, train_quietly
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.runs.attack_dataset import configured_job
 from torchreid_adv.runs.folder import machinery
-from torchreid_adv.runs.grid import Grid
-from torchreid_adv.runs.grid_attack import GridAttack
+from torchreid_adv.runs.grid import Table
+from torchreid_adv.runs.grid_attack import Crossing
 
 LEARNED = "learned"  # folder of what was learned
 FILE = MetaAttackMixin.learned_file
@@ -32,7 +32,7 @@ _BOUND = re.compile(r"(.+)_eps(\d+)")
 
 
 @dataclass(frozen=True)
-class SourceModel:
+class Victim:
     """A model and the data set it was trained on.
 
     Args:
@@ -47,7 +47,7 @@ class SourceModel:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Way:
     """How a perturbation is learned.
 
     Args:
@@ -64,7 +64,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class LearnedAttack:
+class Learned:
     """An attack that was learned against one model and one training set.
 
     Args:
@@ -76,7 +76,7 @@ class LearnedAttack:
     """
 
     way: str
-    on: SourceModel
+    on: Victim
     eps: float
     file: Path
     attack: str = "universal"
@@ -88,7 +88,7 @@ class LearnedAttack:
         return f"{self.on.spec.label}-{_slug(self.way)}-{digest[:8]}"
 
 
-def source_models(entries: list[str]) -> list[SourceModel]:
+def victims(entries: list[str]) -> list[Victim]:
     """Return the models of a list whose labels end in the data set: ``IDE-market1501``.
 
     Raises:
@@ -102,11 +102,11 @@ def source_models(entries: list[str]) -> list[SourceModel]:
                 f"the label '{spec.label}' does not say what the model was trained on; write "
                 f"'{spec.label}-DATA={spec.name}:{spec.weights}', such as IDE-market1501"
             )
-        found.append(SourceModel(model, data, spec))
+        found.append(Victim(model, data, spec))
     return found
 
 
-def recipes(cfg: AdvConfig, eps: float | None = None) -> list[Recipe]:
+def ways(cfg: AdvConfig, eps: float | None = None) -> list[Way]:
     """Return the ways of ``adv.scenarios``: each perturbation, learned each way.
 
     Raises:
@@ -121,19 +121,19 @@ def recipes(cfg: AdvConfig, eps: float | None = None) -> list[Recipe]:
     return [way(kind, how, bound) for how in chosen.learning for kind in chosen.perturbations]
 
 
-def way(perturbation: str, learning: str, eps: float, **settings: Any) -> Recipe:
+def way(perturbation: str, learning: str, eps: float, **settings: Any) -> Way:
     """Return a way under its usual name: ``delta``, and with meta-learning ``meta delta``."""
     name = perturbation if learning == "source" else f"{learning} {perturbation}"
-    return Recipe(name, eps, {"perturbation": perturbation, "learning": learning, **settings})
+    return Way(name, eps, {"perturbation": perturbation, "learning": learning, **settings})
 
 
-def last_recipe(cfg: AdvConfig, eps: float) -> Recipe:
+def last_way(cfg: AdvConfig, eps: float) -> Way:
     """Return the last way of ``adv.scenarios``, which is the one that several bounds are for."""
     chosen = cfg.adv.scenarios
     return way(chosen.perturbations[-1], chosen.learning[-1], eps)
 
 
-def learned(cfg: AdvConfig, on: SourceModel, chosen: Recipe, out: Path) -> LearnedAttack:
+def learned(cfg: AdvConfig, on: Victim, chosen: Way, out: Path) -> Learned:
     """Learn a perturbation on a training set against its model, unless it was before.
 
     It lies in ``<out>/learned/<model>-<way>-<hash of what decides it>``, whole or not at all.
@@ -151,7 +151,7 @@ def learned(cfg: AdvConfig, on: SourceModel, chosen: Recipe, out: Path) -> Learn
     if not folder.exists():
         print(f"=> Learning against {on.spec.label}: {chosen.name}, eps {chosen.eps:g}: {folder}")
     cache.folder(name, key, lambda place: _learn(own, place))
-    return LearnedAttack(chosen.name, on, chosen.eps, folder / FILE)
+    return Learned(chosen.name, on, chosen.eps, folder / FILE)
 
 
 def _learn(own: AdvConfig, folder: Path) -> None:
@@ -159,7 +159,7 @@ def _learn(own: AdvConfig, folder: Path) -> None:
     train_quietly(own)
 
 
-def given(cfg: AdvConfig, known: list[SourceModel]) -> list[LearnedAttack]:
+def given(cfg: AdvConfig, known: list[Victim]) -> list[Learned]:
     """Return the attacks of ``adv.scenarios.files``, which others learned.
 
     A way that ends in ``_eps16`` has that bound; others have ``adv.attack.eps``.
@@ -181,11 +181,11 @@ def given(cfg: AdvConfig, known: list[SourceModel]) -> list[LearnedAttack]:
         bound = _BOUND.fullmatch(name)
         eps = float(bound[2] if bound else cfg.adv.attack.eps)
         name = bound[1] if bound else name
-        found.append(LearnedAttack(name, labels[label], eps, Path(spec.weights), spec.name))
+        found.append(Learned(name, labels[label], eps, Path(spec.weights), spec.name))
     return found
 
 
-def learning_settings(cfg: AdvConfig, on: SourceModel, chosen: Recipe) -> AdvConfig:
+def learning_settings(cfg: AdvConfig, on: Victim, chosen: Way) -> AdvConfig:
     """Return the config of the learning: torchreid's training, of a perturbation.
 
     Raises:
@@ -253,7 +253,7 @@ class UniversalScores:
         out: folder of the job.
     """
 
-    def __init__(self, cfg: AdvConfig, known: Sequence[SourceModel], out: Path) -> None:
+    def __init__(self, cfg: AdvConfig, known: Sequence[Victim], out: Path) -> None:
         self.cfg: AdvConfig = cfg.clone()
         self.known, self.out = list(known), out
         own = self.cfg.adv
@@ -261,32 +261,32 @@ class UniversalScores:
         own.attack.update(step_size=None, steps=None, momentum=None)
         own.attack.options.clear()
         own.report.page = own.job.copies = False
-        self.table = Grid(self.cfg)
+        self.table = Table(self.cfg)
 
-    def clean(self, tested: SourceModel) -> Cell:
+    def clean(self, tested: Victim) -> Cell:
         """Return how a model ranks what nobody attacked."""
         self.cfg.adv.attack.name = "ifgsm"  # one that needs no file; nothing is attacked
         return self.table.clean_cell(tested.spec, self.table.data(tested.data), self.out)
 
-    def attacked(self, attack: LearnedAttack, tested: SourceModel) -> Cell:
+    def attacked(self, attack: Learned, tested: Victim) -> Cell:
         """Return how a model ranks the queries of its own data set under an attack.
 
         ``attacked`` of the cell is what the attack was learned against, ``attack`` how; ``kind``
         is white only for that model itself.
         """
-        grid_attack, data = self._stored(attack, tested), self.table.data(tested.data)
-        cell = self.table.cell(grid_attack, tested.spec, data, self.out)
+        crossing, data = self._stored(attack, tested), self.table.data(tested.data)
+        cell = self.table.cell(crossing, tested.spec, data, self.out)
         on = attack.on.spec
         return replace(cell, attacked=on.label, attack=attack.way, kind=_kind(on, tested.spec))
 
-    def pairs(self, attack: LearnedAttack, tested: SourceModel) -> list[tuple[Record, Path]]:
+    def pairs(self, attack: Learned, tested: Victim) -> list[tuple[Record, Path]]:
         """Return the queries and their stored adversarial forms, by image_id."""
-        grid_attack, data = self._stored(attack, tested), self.table.data(tested.data)
+        crossing, data = self._stored(attack, tested), self.table.data(tested.data)
         clean = {record.image_id: record for record in data.query}
-        _, attacked = self.table.stored(grid_attack, data, self.out)
+        _, attacked = self.table.stored(crossing, data, self.out)
         return [(clean[record.image_id], record.path) for record in attacked]
 
-    def key(self, attack: LearnedAttack, tested: SourceModel) -> Key:
+    def key(self, attack: Learned, tested: Victim) -> Key:
         """Return what decides how a model ranks under an attack."""
         data = self.table.data(tested.data)
         root, _ = self.table.stored(self._stored(attack, tested), data, self.out)
@@ -299,14 +299,14 @@ class UniversalScores:
             eps=attack.eps,
         )
 
-    def ranked(self, attack: LearnedAttack, tested: SourceModel) -> AttackedData:
+    def ranked(self, attack: Learned, tested: Victim) -> TargetReport:
         """Return what ranking lists of a model are drawn from, without and under an attack."""
         data, specs = self.table.data(tested.data), (tested.spec,)
         _, attacked = self.table.stored(self._stored(attack, tested), data, self.out)
         clean, after = self.table.clean(specs, data.name), self.table.after(specs, data, attacked)
         paths = {r.image_id: r.path for side in clean for r in data.side(side)}
         protocol = configured_job(self.cfg).of(data).protocol
-        return AttackedData(
+        return TargetReport(
             name=data.name,
             results={"ap_rule": protocol.ap_rule, "protocol": protocol.facts()},
             query=clean["query"],
@@ -321,12 +321,12 @@ class UniversalScores:
             protocol=protocol,
         )
 
-    def _stored(self, attack: LearnedAttack, tested: SourceModel) -> GridAttack:
+    def _stored(self, attack: Learned, tested: Victim) -> Crossing:
         """Attack the queries unless they are stored, and return where."""
         first = next(one for one in self.known if self._shares(one, tested))
         height, width = self._size(tested)
         place = f"@{height}x{width}" if self.cfg.adv.attack.space == "network" else ""
-        grid_attack = GridAttack(
+        crossing = Crossing(
             (first.spec,),
             attack.attack,
             attack.eps,
@@ -334,14 +334,14 @@ class UniversalScores:
             weights=str(attack.file),
             folder_name=f"{attack.name}{place}/{tested.data}",
         )
-        self.table.attack(grid_attack, [self.table.data(tested.data)], self.out)
-        return grid_attack
+        self.table.attack(crossing, [self.table.data(tested.data)], self.out)
+        return crossing
 
-    def _shares(self, one: SourceModel, other: SourceModel) -> bool:
+    def _shares(self, one: Victim, other: Victim) -> bool:
         same = self.cfg.adv.attack.space == "stored" or self._size(one) == self._size(other)
         return one.data == other.data and same
 
-    def _size(self, victim: SourceModel) -> tuple[int, int]:
+    def _size(self, victim: Victim) -> tuple[int, int]:
         return victim.spec.size or (self.cfg.data.height, self.cfg.data.width)
 
 

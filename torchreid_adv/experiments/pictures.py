@@ -24,13 +24,13 @@ from torchreid_adv.engines.trained import trained_weights
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.report import text
-from torchreid_adv.report.attention import ModelImages, agreement, attention_figure, attention_maps
+from torchreid_adv.report.attention import Sitting, agreement, attention_figure, attention_maps
 from torchreid_adv.report.choice import choose_images
 from torchreid_adv.report.embedding import cloud, embedding_figure
 from torchreid_adv.report.page import environment
 from torchreid_adv.report.stages import kept, noises, sparsity, stages_figure
 from torchreid_adv.report.style import to_png
-from torchreid_adv.runs.attack_dataset import run_or_read
+from torchreid_adv.runs.attack_dataset import kept_run
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 from torchreid_adv.version import __version__
 
@@ -121,19 +121,19 @@ def _chosen(data: ReIDData) -> list[Record]:
 
 def _attacked(
     cfg: AdvConfig, spec: ModelSpec, data: ReIDData, chosen: Sequence[Record], folder: Path
-) -> tuple[dict[str, Any], ModelImages]:
+) -> tuple[dict[str, Any], Sitting]:
     """Attack the queries on a model and return results and the chosen images."""
     own = cfg.clone()
     own.data.save_dir = str(folder)
     model = load_spec(own, spec)
     facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
     title = f"{spec.label}: {own.adv.attack.name}"
-    run = run_or_read(own, model, facts, [data], folder, title)[data.name]
-    stored_images = folder / data.name / "adversarial"
-    stored = {entry.image_id: entry.output for entry in read_manifest(stored_images).side("query")}
-    after = [read_image(stored_images / stored[record.image_id]) for record in chosen]
+    run = kept_run(own, model, facts, [data], folder, title)[data.name]
+    variant = folder / data.name / "adversarial"
+    stored = {entry.image_id: entry.output for entry in read_manifest(variant).side("query")}
+    after = [read_image(variant / stored[record.image_id]) for record in chosen]
     before = [_as_large(read_image(r.path), image) for r, image in zip(chosen, after, strict=True)]
-    return run, ModelImages(spec.label, model, before, after)
+    return run, Sitting(spec.label, model, before, after)
 
 
 def _as_large(image: Image.Image, other: Image.Image) -> Image.Image:
@@ -143,7 +143,7 @@ def _as_large(image: Image.Image, other: Image.Image) -> Image.Image:
     return image.resize(other.size, Image.Resampling.BILINEAR)
 
 
-def _draw(cfg: AdvConfig, sittings: Sequence[ModelImages], count: int) -> dict[str, Any]:
+def _draw(cfg: AdvConfig, sittings: Sequence[Sitting], count: int) -> dict[str, Any]:
     """Return ``figures`` and, by label, the numbers that belong to them (``models``)."""
     numbers: dict[str, dict[str, Any]] = {}
     maps = []
@@ -172,7 +172,7 @@ def _draw(cfg: AdvConfig, sittings: Sequence[ModelImages], count: int) -> dict[s
     return {"figures": figures, "models": numbers}
 
 
-def _noise(sitting: ModelImages) -> dict[str, Any]:
+def _noise(sitting: Sitting) -> dict[str, Any]:
     """Return the mean sparsity of a model's noise and what each stage leaves of its energy."""
     sparse, energy = [], []
     for place, image in enumerate(sitting.clean):
@@ -184,7 +184,7 @@ def _noise(sitting: ModelImages) -> dict[str, Any]:
     return {"sparsity": fmean(sparse), "energy_kept": dict(zip(names, left, strict=True))}
 
 
-def _stages(sitting: ModelImages, image: Image.Image) -> dict[str, Defense]:
+def _stages(sitting: Sitting, image: Image.Image) -> dict[str, Defense]:
     """Return circuitous scaling up to each of its stages, in proportion to the network's input."""
     height, width = sitting.model.size
     sizes = [[round(h * height / 256), round(w * width / 128)] for h, w in (A, B, A)]

@@ -16,7 +16,7 @@ from torchreid_adv.config.torchreid_keys import DEFAULTS
 from torchreid_adv.core.files import write_bytes, write_text
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import Protocol
-from torchreid_adv.experiments.comparison import Comparison, OurCell, markdown, measured, to_json
+from torchreid_adv.experiments.comparison import Comparison, Finding, markdown, measured, to_json
 from torchreid_adv.models.specs import parse_models
 from torchreid_adv.registry import REPRODUCTIONS
 from torchreid_adv.report.matrix import Cell
@@ -138,7 +138,7 @@ def settle(cfg: AdvConfig, name: str, settings: Mapping[str, Any]) -> None:
         lookup(cfg, section)[leaf] = value
 
 
-def finding(cell: Cell, *, reranked: bool = False, **where: Any) -> OurCell:
+def finding(cell: Cell, *, reranked: bool = False, **where: Any) -> Finding:
     """Return a cell of a transfer table as a finding.
 
     Args:
@@ -159,7 +159,7 @@ def finding(cell: Cell, *, reranked: bool = False, **where: Any) -> OurCell:
     }
     measures = {**measured(cell.adversarial), "map_ratio": cell.ratio}
     clean = measured(cell.clean) if cell.attack else {}
-    return OurCell({**own, **where}, measures, cell.kind, clean)
+    return Finding({**own, **where}, measures, cell.kind, clean)
 
 
 SPACES = {

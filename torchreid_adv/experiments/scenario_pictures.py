@@ -13,12 +13,7 @@ from torchreid_adv.core.cache import Cache, read_json
 from torchreid_adv.core.files import write_bytes, write_text
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.data.images import read_image
-from torchreid_adv.experiments.learned import (
-    LearnedAttack,
-    SourceModel,
-    UniversalScores,
-    last_recipe,
-)
+from torchreid_adv.experiments.learned import Learned, UniversalScores, Victim, last_way
 from torchreid_adv.experiments.scenario_tables import Picture
 from torchreid_adv.report.choice import choose_images, choose_worst, turned
 from torchreid_adv.report.noise import compared
@@ -31,13 +26,11 @@ QUERIES = 2  # in a picture
 PICTURE, COUNTS = "lists.png", "counts.json"  # of queries that fail
 
 
-def pictures(
-    cfg: AdvConfig, attacks: Sequence[LearnedAttack], scores: UniversalScores
-) -> list[Picture]:
+def pictures(cfg: AdvConfig, attacks: Sequence[Learned], scores: UniversalScores) -> list[Picture]:
     """Draw some queries of the first attacked model under all ways, and under all bounds."""
     first, eps = attacks[0].on, float(cfg.adv.attack.eps)
     own = [attack for attack in attacks if attack.on == first]
-    last = [attack for attack in own if attack.way == last_recipe(cfg, eps).name]
+    last = [attack for attack in own if attack.way == last_way(cfg, eps).name]
     drawn = [
         _picture(
             "Color, delta and both",
@@ -64,9 +57,7 @@ def pictures(
     return [*drawn, *(picture for picture in listed if picture)]
 
 
-def _failed(
-    attack: LearnedAttack, tested: SourceModel, scores: UniversalScores, out: Path
-) -> Picture | None:
+def _failed(attack: Learned, tested: Victim, scores: UniversalScores, out: Path) -> Picture | None:
     """Draw lists of queries that an attack turns wrong for a model; None where it turns none.
 
     The figure and its sentence are kept, so that a page made again extracts no features.
@@ -100,7 +91,7 @@ def _failed(
 def _picture(
     title: str,
     sentence: str,
-    columns: Mapping[str, LearnedAttack],
+    columns: Mapping[str, Learned],
     scores: UniversalScores,
     *,
     out: Path,

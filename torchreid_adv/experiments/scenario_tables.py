@@ -25,7 +25,7 @@ LEGEND = (
 
 
 @dataclass(frozen=True)
-class ScenarioCell:
+class Outcome:
     """One attack on one model's queries.
 
     Args:
@@ -88,7 +88,7 @@ class ScenarioTable:
         return "\n".join(lines)
 
 
-def tables(found: Sequence[ScenarioCell], eps: float) -> list[ScenarioTable]:
+def tables(found: Sequence[Outcome], eps: float) -> list[ScenarioTable]:
     """Lay out a table per scenario at the main bound and, of several bounds, one of them.
 
     Args:
@@ -145,12 +145,12 @@ def write_page(
     return path
 
 
-def markdown(found: Sequence[ScenarioCell], eps: float) -> str:
+def markdown(found: Sequence[Outcome], eps: float) -> str:
     """Return all tables as Markdown."""
     return "\n\n".join([*(table.markdown() for table in tables(found, eps)), LEGEND])
 
 
-def _scenario(title: str, own: Sequence[ScenarioCell]) -> ScenarioTable:
+def _scenario(title: str, own: Sequence[Outcome]) -> ScenarioTable:
     columns = list(dict.fromkeys(one.way for one in own))
     cells = {(one.row, one.way): one for one in own}
     rows = []
@@ -161,7 +161,7 @@ def _scenario(title: str, own: Sequence[ScenarioCell]) -> ScenarioTable:
     return ScenarioTable(title, "model, data", ["none", *columns], rows)
 
 
-def _bounds(own: Sequence[ScenarioCell]) -> ScenarioTable:
+def _bounds(own: Sequence[Outcome]) -> ScenarioTable:
     names = list(dict.fromkeys(f"{one.way}: {one.row}" for one in own))
     cells = {(one.eps, f"{one.way}: {one.row}"): one for one in own}
     bounds = sorted({one.eps for one in own})
@@ -169,7 +169,7 @@ def _bounds(own: Sequence[ScenarioCell]) -> ScenarioTable:
     return ScenarioTable("The bound, gray levels", "bound", names, rows)
 
 
-def _shown(one: ScenarioCell | None) -> str:
+def _shown(one: Outcome | None) -> str:
     return "" if one is None else _rates(one.adversarial)
 
 

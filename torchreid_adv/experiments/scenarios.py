@@ -10,19 +10,19 @@ from torchreid_adv.config import AdvConfig, plain
 from torchreid_adv.core.files import write_text
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.experiments.learned import (
-    LearnedAttack,
-    Recipe,
-    SourceModel,
+    Learned,
     UniversalScores,
+    Victim,
+    Way,
     given,
-    last_recipe,
+    last_way,
     learned,
-    recipes,
-    source_models,
+    victims,
+    ways,
 )
 from torchreid_adv.experiments.scenario_pictures import pictures
 from torchreid_adv.experiments.scenario_tables import (
-    ScenarioCell,
+    Outcome,
     markdown,
     scenario_of,
     tables,
@@ -61,14 +61,14 @@ def write_scenarios(cfg: AdvConfig) -> str:
     return f"{text}\n\nReport: {page}"
 
 
-def models_of(cfg: AdvConfig) -> list[SourceModel]:
+def models_of(cfg: AdvConfig) -> list[Victim]:
     """Return the models of ``adv.scenarios.models``, or train those of ``adv.study.models``.
 
     Raises:
         ConfigError: neither of the two names a model.
     """
     if cfg.adv.scenarios.models:
-        return source_models(list(cfg.adv.scenarios.models))
+        return victims(list(cfg.adv.scenarios.models))
     if not cfg.adv.study.models:
         raise ConfigError(
             "adv.scenarios.models names no model; write ['IDE-market1501=resnet50:WEIGHTS', ...], "
@@ -80,11 +80,11 @@ def models_of(cfg: AdvConfig) -> list[SourceModel]:
         own = cfg.clone()
         own.data.sources = [name]
         for spec in trained_models(own, cfg.train.seed):
-            found.append(source_models([f"{spec.label}-{name}{spec.entry[len(spec.label) :]}"])[0])
+            found.append(victims([f"{spec.label}-{name}{spec.entry[len(spec.label) :]}"])[0])
     return found
 
 
-def _of_data(cfg: AdvConfig, known: Sequence[SourceModel]) -> list[SourceModel]:
+def _of_data(cfg: AdvConfig, known: Sequence[Victim]) -> list[Victim]:
     """Return the models of the config's data sets."""
     names = list(dict.fromkeys([*cfg.data.sources, *cfg.data.targets]))
     own = [victim for victim in known if victim.data in names]
@@ -99,7 +99,7 @@ def _of_data(cfg: AdvConfig, known: Sequence[SourceModel]) -> list[SourceModel]:
     return own
 
 
-def attacked_by(cfg: AdvConfig, known: Sequence[SourceModel]) -> list[SourceModel]:
+def attacked_by(cfg: AdvConfig, known: Sequence[Victim]) -> list[Victim]:
     """Return the models that perturbations are learned against.
 
     Raises:
@@ -111,17 +111,17 @@ def attacked_by(cfg: AdvConfig, known: Sequence[SourceModel]) -> list[SourceMode
     return [victim for victim in known if victim.spec in chosen]
 
 
-def learn_all(cfg: AdvConfig, known: Sequence[SourceModel], out: Path) -> list[LearnedAttack]:
+def learn_all(cfg: AdvConfig, known: Sequence[Victim], out: Path) -> list[Learned]:
     """Learn every perturbation that is not there yet; those of files come last."""
-    asked = [*recipes(cfg), *_further(cfg)]
+    asked = [*ways(cfg), *_further(cfg)]
     files = given(cfg, list(known))  # what is wrong with them is said first
     made = [learned(cfg, on, one, out) for on in attacked_by(cfg, known) for one in asked]
     return [*made, *files]
 
 
 def outcomes(
-    attacks: Sequence[LearnedAttack], known: Sequence[SourceModel], scores: UniversalScores
-) -> list[ScenarioCell]:
+    attacks: Sequence[Learned], known: Sequence[Victim], scores: UniversalScores
+) -> list[Outcome]:
     """Test every attack on every model, each on the queries of its own data set."""
     found = []
     for attack in attacks:
@@ -129,7 +129,7 @@ def outcomes(
         for victim in known:
             cell, tested = scores.attacked(attack, victim), (victim.model, victim.data)
             found.append(
-                ScenarioCell(
+                Outcome(
                     scenario_of(on, tested),
                     attack.way,
                     attack.eps,
@@ -142,12 +142,12 @@ def outcomes(
     return found
 
 
-def _further(cfg: AdvConfig) -> list[Recipe]:
+def _further(cfg: AdvConfig) -> list[Way]:
     chosen = cfg.adv.scenarios
-    return [last_recipe(cfg, float(eps)) for eps in chosen.eps if eps != cfg.adv.attack.eps]
+    return [last_way(cfg, float(eps)) for eps in chosen.eps if eps != cfg.adv.attack.eps]
 
 
-def _said(attack: LearnedAttack) -> dict[str, object]:
+def _said(attack: Learned) -> dict[str, object]:
     return {
         "way": attack.way,
         "model": attack.on.model,

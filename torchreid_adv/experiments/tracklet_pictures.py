@@ -16,7 +16,7 @@ from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.engines.trained import trained_weights
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.experiments.pictures import write_gallery
 from torchreid_adv.models import Features, extract
@@ -27,7 +27,7 @@ from torchreid_adv.models.tracklet_model import TrackletModel
 from torchreid_adv.report.choice import choose_images
 from torchreid_adv.report.style import to_png
 from torchreid_adv.report.tracklet_sheets import Subject, attention_sheet, lists_figure
-from torchreid_adv.runs.attack_dataset import run_or_read
+from torchreid_adv.runs.attack_dataset import kept_run
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 from torchreid_adv.version import __version__
 
@@ -48,7 +48,7 @@ class Shown:
 
     model: TrackletModel
     results: dict[str, Any]
-    reports: dict[str, AttackedData]
+    reports: dict[str, TargetReport]
 
 
 def tracklet_pictures(cfg: AdvConfig) -> Path:
@@ -115,7 +115,7 @@ def _shown(cfg: AdvConfig, spec: ModelSpec, targets: Sequence[ReIDData], folder:
     assert isinstance(model, TrackletModel)
     facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
     title = f"{spec.label}: {own.adv.attack.name}"
-    results = run_or_read(own, model, facts, targets, folder, title)
+    results = kept_run(own, model, facts, targets, folder, title)
     reports = {
         data.name: _report(data, model, folder / data.name, results[data.name], own)
         for data in targets
@@ -129,20 +129,20 @@ def _report(
     folder: Path,
     results: dict[str, Any],
     cfg: AdvConfig,
-) -> AttackedData:
+) -> TargetReport:
     workers = lookup(cfg, "data.workers", 0)
 
     def features(side: str) -> Features:
         kept = load_features(folder / ".job" / f"{side}.safetensors", data.side(side))
         return extract(model, data.side(side), workers=workers) if kept is None else kept
 
-    stored_images = folder / "adversarial"
-    outputs = {entry.image_id: entry.output for entry in read_manifest(stored_images).stored}
-    attacked = [r.moved(stored_images, outputs) for r in data.query if r.is_of(outputs)]
+    variant = folder / "adversarial"
+    outputs = {entry.image_id: entry.output for entry in read_manifest(variant).stored}
+    attacked = [r.moved(variant, outputs) for r in data.query if r.is_of(outputs)]
     query, gallery = features("query"), features("gallery")
     records = [*data.query, *data.gallery]
     paths = {record.image_id: record.path for record in records}
-    return AttackedData(
+    return TargetReport(
         name=data.name,
         results=results,
         query=query,

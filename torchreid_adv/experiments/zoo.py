@@ -18,7 +18,7 @@ from torchreid_adv.models.loading import build_network
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.report.text import DASH, percent
-from torchreid_adv.runs.attack_dataset import run_or_read
+from torchreid_adv.runs.attack_dataset import kept_run
 from torchreid_adv.runs.grid import transfer
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 from torchreid_adv.runs.torchreid_checks import check, check_names
@@ -292,7 +292,7 @@ def _behind(cfg: AdvConfig, model: AdvConfig, spec: ModelSpec, described: Descri
     loaded = load_spec(own, spec)
     facts = {"name": spec.name, "weights": spec.weights, "size": list(loaded.size)}
     targets = [configured_dataset(own, name) for name in dict.fromkeys(own.data.targets)]
-    runs = run_or_read(own, loaded, facts, targets, folder, f"{spec.label}: {described.defense}")
+    runs = kept_run(own, loaded, facts, targets, folder, f"{spec.label}: {described.defense}")
     return [
         Row(
             described,

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torchreid_adv.core.pixels import to_tensor, to_uint8
 from torchreid_adv.defenses import Defended
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.models import PixelModel
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.models.prepare import frozen
@@ -29,7 +29,7 @@ from torchreid_adv.report.style import ATTACKED, CLEAN, INK
 
 
 @dataclass(frozen=True)
-class ModelImages:
+class Sitting:
     """A model and the images it was attacked on; the same images for every model.
 
     Args:
@@ -62,7 +62,7 @@ _BLEND = 0.55  # share of the map in the picture
 
 
 def attention_maps(
-    sitting: ModelImages, images: Sequence[Image.Image], toward: Tensor
+    sitting: Sitting, images: Sequence[Image.Image], toward: Tensor
 ) -> list[np.ndarray]:
     """Return a map in [0, 1], as large as the network's input, for each of n images.
 
@@ -165,7 +165,7 @@ def agreement(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> list
 Maps = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]  # before and after the attack
 
 
-def attention_figure(sittings: Sequence[ModelImages], maps: Sequence[Maps], count: int) -> Figure:
+def attention_figure(sittings: Sequence[Sitting], maps: Sequence[Maps], count: int) -> Figure:
     """Draw images, a row each, with the maps of each model before and after the attack.
 
     Args:
@@ -240,7 +240,7 @@ class Attended:
 
 
 def attended(
-    model: ImageModel, target: AttackedData, image_ids: Sequence[str], *, gradient: bool = True
+    model: ImageModel, target: TargetReport, image_ids: Sequence[str], *, gradient: bool = True
 ) -> Attended:
     """Return where a model's features of some attacked images come from.
 
@@ -261,7 +261,7 @@ def attended(
         [_through(model, load(target, name, after=after)) for name in image_ids]
         for after in (False, True)
     )
-    sitting = ModelImages("", inner, clean, adversarial)
+    sitting = Sitting("", inner, clean, adversarial)
     toward = sitting.features(clean)
     try:
         before, after = (attention_maps(sitting, found, toward) for found in (clean, adversarial))

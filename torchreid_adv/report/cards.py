@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from torchreid_adv.data.images import read_image
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.models.features import Features
 
 THUMB = (192, 384)  # width, height: twice what a list shows, for dense screens
@@ -46,7 +46,7 @@ class Card:
         return data_uri(png(self.picture))
 
 
-def load(target: AttackedData, image_id: str, *, after: bool) -> Image.Image:
+def load(target: TargetReport, image_id: str, *, after: bool) -> Image.Image:
     """Read an image of the target, before or after the attack.
 
     Raises:
@@ -55,7 +55,7 @@ def load(target: AttackedData, image_id: str, *, after: bool) -> Image.Image:
     return read_image(target.path(image_id, after=after))
 
 
-def card(target: AttackedData, side: Features, row: int, *, after: bool) -> Card:
+def card(target: TargetReport, side: Features, row: int, *, after: bool) -> Card:
     """Make the card of one row of query or gallery."""
     image_id = side.image_ids[row]
     picture = load(target, image_id, after=after)
@@ -66,7 +66,7 @@ def card(target: AttackedData, side: Features, row: int, *, after: bool) -> Card
 
 
 def found_card(
-    target: AttackedData, query: Card, row: int, *, after: bool, distance: float
+    target: TargetReport, query: Card, row: int, *, after: bool, distance: float
 ) -> Card:
     """Make the card of a gallery image found at a distance from a query: right or wrong."""
     found = card(target, target.gallery, row, after=after)

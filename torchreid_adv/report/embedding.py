@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 from torch import Tensor
 
-from torchreid_adv.report.attention import ModelImages
+from torchreid_adv.report.attention import Sitting
 from torchreid_adv.report.style import INK, MUTED
 from torchreid_adv.transforms.homogeneous import Looks, RandomLook
 
@@ -60,7 +60,7 @@ class Cloud:
         }
 
 
-def cloud(sitting: ModelImages, count: int) -> Cloud:
+def cloud(sitting: Sitting, count: int) -> Cloud:
     """Return the features of a model's first images."""
     drawn = [variants(image, seed) for seed, image in enumerate(sitting.clean[:count])]
     flat = sitting.features([image for images in drawn for image in images])

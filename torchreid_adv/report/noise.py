@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchreid_adv.core.pixels import to_levels, to_tensor, to_uint8
 from torchreid_adv.data.images import read_image
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.evaluation.similarity import ssim
 from torchreid_adv.report.cards import load
 from torchreid_adv.report.choice import choose_images
@@ -40,14 +40,14 @@ class Triple:
     largest: int | None
 
 
-def noise_triples(target: AttackedData) -> list[Triple]:
+def noise_triples(target: TargetReport) -> list[Triple]:
     """Return original, noise and adversarial image of some four attacked images."""
     side = target.gallery if target.side == "gallery" else target.query
     attacked = [image_id for image_id in side.image_ids if image_id in target.attacked]
     return [triple(target, image_id) for image_id in choose_images(attacked)]
 
 
-def triple(target: AttackedData, image_id: str) -> Triple:
+def triple(target: TargetReport, image_id: str) -> Triple:
     """Subtract an original from its stored adversarial image and amplify the difference."""
     pair = (load(target, image_id, after=after) for after in (False, True))
     return compared(image_id, *pair, eps=target.eps)

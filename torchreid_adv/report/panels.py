@@ -11,7 +11,7 @@ from PIL import Image
 from torchreid_adv.report.cards import Card
 from torchreid_adv.report.noise import Triple
 from torchreid_adv.report.probe import Match, Probe, Scene
-from torchreid_adv.report.ranking_lists import ListRow, RankingLists, TargetedLists
+from torchreid_adv.report.ranking_lists import ListRow, PulledLists, RankingLists
 from torchreid_adv.report.style import ATTACKED, INK, MUTED, RIGHT, WRONG
 from torchreid_adv.report.text import fixed, moved, percent
 
@@ -128,7 +128,7 @@ def _draw_found(sheet: Sheet, place: int, column: int, found: Card, above: str) 
     sheet.show(place, column, found.picture, frame=color, above=above, below=(below, color))
 
 
-def targeted_figure(lists: TargetedLists) -> Figure:
+def pulled_figure(lists: PulledLists) -> Figure:
     """Draw what was pulled, with its positions, between the query's lists before and after."""
     longest = max(len(found) for found in (lists.before.found, lists.after.found, lists.pulled))
     sheet = Sheet(3, 1 + longest, left=0.15)

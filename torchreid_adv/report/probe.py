@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.report.cards import Card, card, found_card
 from torchreid_adv.report.choice import choose_probe
 from torchreid_adv.report.survey import Survey
@@ -51,7 +51,7 @@ class Probe:
     flipped: bool
 
 
-def build_probe(target: AttackedData, survey: Survey) -> Probe | None:
+def build_probe(target: TargetReport, survey: Survey) -> Probe | None:
     """Return the probe with its true and its false match, None when there is nothing to compare."""
     choice = choose_probe(survey.before, survey.after)
     if choice is None:
@@ -68,7 +68,7 @@ def build_probe(target: AttackedData, survey: Survey) -> Probe | None:
 
 
 def _scene(
-    target: AttackedData,
+    target: TargetReport,
     row: int,
     places: list[int],
     distances: list[float],

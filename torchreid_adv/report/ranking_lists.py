@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from torchreid_adv.evaluation import topk
-from torchreid_adv.evaluation.attacked import AttackedData
-from torchreid_adv.evaluation.targeted import targeted_ranks
+from torchreid_adv.evaluation.attacked import TargetReport
+from torchreid_adv.evaluation.targeted import pulled_ranks
 from torchreid_adv.report.cards import Card, card, found_card
 from torchreid_adv.report.choice import choose_queries, spread
 from torchreid_adv.report.survey import Ranking, Survey, take
@@ -36,13 +36,13 @@ class RankingLists:
     precision: tuple[float, float]
 
 
-def ranking_lists(target: AttackedData, survey: Survey) -> list[RankingLists]:
+def ranking_lists(target: TargetReport, survey: Survey) -> list[RankingLists]:
     """Return the lists of some five queries, the largest loss of AP first."""
     pids = target.query.pids[survey.rows].tolist()
     return lists_of(target, survey, choose_queries(survey.before, survey.after, pids))
 
 
-def lists_of(target: AttackedData, survey: Survey, chosen: Sequence[int]) -> list[RankingLists]:
+def lists_of(target: TargetReport, survey: Survey, chosen: Sequence[int]) -> list[RankingLists]:
     """Return the lists of the queries at some positions in the survey."""
     if not chosen:
         return []
@@ -60,7 +60,7 @@ def _precision(ranking: Ranking, position: int) -> float:
     return float(ranking.average_precision[position])
 
 
-def list_rows(target: AttackedData, rows: Tensor, *, after: bool) -> list[ListRow]:
+def list_rows(target: TargetReport, rows: Tensor, *, after: bool) -> list[ListRow]:
     """Return the lists of some query rows before or after the attack."""
     query = target.query_after if after else target.query
     gallery = target.gallery_after if after else target.gallery
@@ -73,7 +73,7 @@ def list_rows(target: AttackedData, rows: Tensor, *, after: bool) -> list[ListRo
     ]
 
 
-def _row(target: AttackedData, row: int, places: list[int], *, after: bool) -> ListRow:
+def _row(target: TargetReport, row: int, places: list[int], *, after: bool) -> ListRow:
     query = card(target, target.query, row, after=after)
     distances = target.distances(row, places, after=after)
     found = [
@@ -89,7 +89,7 @@ _Moves = dict[int, tuple[int, int]]  # gallery row -> positions before and after
 
 
 @dataclass(frozen=True)
-class TargetedLists:
+class PulledLists:
     """A query's lists before and after a targeted attack, and what was pulled in them.
 
     Args:
@@ -112,7 +112,7 @@ class TargetedLists:
     label: str
 
 
-def targeted_lists(target: AttackedData, survey: Survey) -> list[TargetedLists]:
+def pulled_lists(target: TargetReport, survey: Survey) -> list[PulledLists]:
     """Return the lists of some three queries, spread over how many pulled images come up."""
     moves = _moves(target, survey)
     if not moves:
@@ -131,13 +131,13 @@ def targeted_lists(target: AttackedData, survey: Survey) -> list[TargetedLists]:
     ]
 
 
-def _moves(target: AttackedData, survey: Survey) -> dict[int, _Moves]:
+def _moves(target: TargetReport, survey: Survey) -> dict[int, _Moves]:
     """Return the positions of what was pulled in each surveyed query's list."""
     if not target.pulled:
         return {}
     sides = (target.query, target.gallery), (target.query_after, target.gallery_after)
     before, after = (
-        targeted_ranks(take(query, survey.rows), gallery, target.pulled, target.protocol)
+        pulled_ranks(take(query, survey.rows), gallery, target.pulled, target.protocol)
         for query, gallery in sides
     )
     moves: dict[int, _Moves] = defaultdict(dict)
@@ -150,7 +150,7 @@ def _among(moves: _Moves, time: int) -> int:
     return sum(positions[time] <= LENGTH for positions in moves.values())
 
 
-def _lists(target: AttackedData, before: ListRow, after: ListRow, moves: _Moves) -> TargetedLists:
+def _lists(target: TargetReport, before: ListRow, after: ListRow, moves: _Moves) -> PulledLists:
     names = {target.gallery.image_ids[place]: positions for place, positions in moves.items()}
     first = sorted(moves, key=lambda place: moves[place][1])[:LENGTH]
     row = target.query.image_ids.index(before.query.image_id)
@@ -160,7 +160,7 @@ def _lists(target: AttackedData, before: ListRow, after: ListRow, moves: _Moves)
         for place, distance in zip(first, distances, strict=True)
     ]
     own = target.side == "gallery"  # the query's identity is what was pulled to
-    return TargetedLists(
+    return PulledLists(
         before=_marked(before, names),
         after=_marked(after, names),
         pulled=[replace(card, positions=names[card.image_id]) for card in pulled],

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from torchreid_adv.core.pixels import to_tensor, to_uint8
 from torchreid_adv.defenses import Defense
-from torchreid_adv.report.attention import ModelImages
+from torchreid_adv.report.attention import Sitting
 from torchreid_adv.report.noise import amplify
 from torchreid_adv.report.panels import LINE, Sheet
 from torchreid_adv.report.style import ATTACKED, INK
@@ -36,7 +36,7 @@ def sparsity(noise: Tensor) -> float:
 
 
 def noises(
-    sitting: ModelImages, place: int, stages: Mapping[str, Defense]
+    sitting: Sitting, place: int, stages: Mapping[str, Defense]
 ) -> tuple[Tensor, list[Tensor]]:
     """Return an image's noise (3, H, W) as stored and after each of the stages.
 
@@ -58,10 +58,7 @@ def kept(before: Tensor, after: Tensor) -> float:
 
 
 def stages_figure(
-    sittings: Sequence[ModelImages],
-    stages: Mapping[str, Defense],
-    places: Sequence[int],
-    eps: float,
+    sittings: Sequence[Sitting], stages: Mapping[str, Defense], places: Sequence[int], eps: float
 ) -> Figure:
     """Draw adversarial image and noise, then the noise after each stage, a row per model and image.
 

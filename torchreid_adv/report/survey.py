@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchreid_adv.core.processes import progress_bar
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.evaluation.blocks import Block, feature_blocks, plan
 from torchreid_adv.evaluation.metrics import scores
 from torchreid_adv.evaluation.protocol import Protocol
@@ -135,7 +135,7 @@ class Survey:
     after: Ranking
 
 
-def survey_target(target: AttackedData) -> Survey:
+def survey_target(target: TargetReport) -> Survey:
     """Rank the target's queries, or a seeded sample of very many, before and after the attack."""
     rows = choose_rows(len(target.query), len(target.gallery))
     sides = (target.query, target.gallery), (target.query_after, target.gallery_after)

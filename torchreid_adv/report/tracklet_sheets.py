@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torchreid_adv.data.cross_modality.modality import WORDS
 from torchreid_adv.data.images import read_image
 from torchreid_adv.data.records import Record
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.models.prepare import frozen
 from torchreid_adv.models.tracklet_model import TrackletModel
 from torchreid_adv.report.attention import overlay, projected_maps
@@ -53,14 +53,14 @@ class Subject:
         return f"{self.record.pid}{light}"
 
 
-def chosen_rows(target: AttackedData, survey: Survey, count: int) -> list[int]:
+def chosen_rows(target: TargetReport, survey: Survey, count: int) -> list[int]:
     """Return query rows to show: right before the attack, spread over the loss of AP."""
     pids = target.query.pids[survey.rows].tolist()
     places = choose_queries(survey.before, survey.after, pids, count=count)
     return survey.rows[places].tolist()
 
 
-def lists_figure(reports: Mapping[str, AttackedData], *, after: bool, count: int) -> Figure:
+def lists_figure(reports: Mapping[str, TargetReport], *, after: bool, count: int) -> Figure:
     """Draw the lists of some queries, each by every network; green is right, red is wrong.
 
     Args:

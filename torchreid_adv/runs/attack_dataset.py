@@ -20,15 +20,15 @@ from torchreid_adv.core.processes import ALONE, Team, joined
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import PARTIAL, DataError
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.evaluation.of_models import protocol_of
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.cuda import on_configured_threads
 from torchreid_adv.models.loading import scorable
-from torchreid_adv.runs.attack_run import AttackRun
+from torchreid_adv.runs.attack_run import AttackJob
 from torchreid_adv.runs.defended_run import ADAPTIVE, configured_test
-from torchreid_adv.runs.folder import RunFolder, Scorable
+from torchreid_adv.runs.folder import JobFolder, Scorable
 from torchreid_adv.runs.inputs import (
     configured_dataset,
     configured_model,
@@ -42,7 +42,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True)
-class RunOutcome:
+class Outcome:
     """How a run ended.
 
     Args:
@@ -57,17 +57,17 @@ class RunOutcome:
 def finish(
     out: Path,
     results: dict[str, Any],
-    targets: Sequence[AttackedData],
+    targets: Sequence[TargetReport],
     team: Team = ALONE,
     *,
     page: bool = True,
-) -> RunOutcome:
+) -> Outcome:
     """Write results.json and, with ``page``, the report, once."""
     results = {"schema": SCHEMA, "version": __version__, **results}
     results["targets"] = {target.name: target.results for target in targets}
     left_out = any(target.results["images"]["left_out"] for target in targets)
     wanted = out / ("report.html" if page else "results.json")
-    outcome = RunOutcome(wanted, PARTIAL if left_out else 0)
+    outcome = Outcome(wanted, PARTIAL if left_out else 0)
     if team.leads:
         write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
         if page:
@@ -85,7 +85,7 @@ _RULES = ("protocol", "ap_rule", "max_rank", "rerank", "neighbors", "block")
 
 def attack_gallery(
     cfg: AdvConfig, team: Team = ALONE, weights: Callable[[AdvConfig], str] = given_weights
-) -> RunOutcome | None:
+) -> Outcome | None:
     """Attack every target of a config; None for a shard of a job array.
 
     Args:
@@ -111,7 +111,7 @@ def attack_targets(
     team: Team = ALONE,
     *,
     network: Any = None,
-) -> RunOutcome | None:
+) -> Outcome | None:
     """Attack data sets with a model that is there already, and write everything.
 
     Args:
@@ -142,16 +142,16 @@ def attack_targets(
 
 
 def identity_of(
-    job: AttackRun, model: PixelModel | Ensemble, facts: dict[str, Any], network: Any = None
+    job: AttackJob, model: PixelModel | Ensemble, facts: dict[str, Any], network: Any = None
 ) -> dict[str, Any]:
     """Return what makes a run the same run; the network's facts are found out if need be."""
     return {"model": facts["name"], **job.facts(model, network)}
 
 
-def configured_job(cfg: AdvConfig) -> AttackRun:
+def configured_job(cfg: AdvConfig) -> AttackJob:
     """Return the job of ``adv.attack.*``, by the rules of the config's evaluation."""
     chosen = cfg.adv.attack
-    return AttackRun(
+    return AttackJob(
         attack=configured_attack(cfg),
         protocol=Protocol.configured(cfg),
         side=chosen.side,
@@ -187,7 +187,7 @@ def attack_dataset(
         side: ``gallery`` or ``query``.
         out: folder for the images, results.json and report.html.
         distance: by which the gallery is ranked; None = Euclidean of normalized features.
-        settings: further keywords of :class:`AttackRun` (``chunk``, ``workers``...), and rules of
+        settings: further keywords of :class:`AttackJob` (``chunk``, ``workers``...), and rules of
             the scores: ``protocol`` (a name), ``ap_rule``, ``max_rank``, ``rerank``,
             ``neighbors``, ``block``.
 
@@ -202,7 +202,7 @@ def attack_dataset(
     distance = distance or build_distance("euclidean", normalize=True)
     rules = {name: settings.pop(name) for name in _RULES if name in settings}
     protocol = protocol_of(distance, data, **rules)
-    job, folder = AttackRun(attack, protocol, side, **settings), Path(out)
+    job, folder = AttackJob(attack, protocol, side, **settings), Path(out)
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
     facts |= unusual(model)
     with joined() as team, working_in(folder, team):
@@ -216,7 +216,7 @@ STORED, RESULTS = "stored", "results"  # names of what is kept in the folder ``.
 
 
 @on_configured_threads
-def run_or_read(
+def kept_run(
     cfg: AdvConfig,
     model: PixelModel | Ensemble,
     facts: dict[str, Any],
@@ -269,12 +269,12 @@ class _Kept:
         rules: what decides the scores.
     """
 
-    place: RunFolder
+    place: JobFolder
     data: dict[str, Any]
     rules: dict[str, Any]
 
     @classmethod
-    def of(cls, job: AttackRun, data: ReIDData, folder: Path, identity: dict[str, Any]) -> _Kept:
+    def of(cls, job: AttackJob, data: ReIDData, folder: Path, identity: dict[str, Any]) -> _Kept:
         """Refuse the folder of another run, or of other images."""
         place = job.folder(folder, data.name, identity)
         place.check_free()
@@ -303,6 +303,6 @@ class _Kept:
     def _root(self) -> str:
         """Return the root of what is stored; "" where that is not whole."""
         try:
-            return read_manifest(self.place.stored_images).root
+            return read_manifest(self.place.variant).root
         except DataError:
             return ""

@@ -17,14 +17,14 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.manifest import Entry
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.defenses import Defended, Defense, configured_defense
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.evaluation.result import Scores
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.report.text import percent
-from torchreid_adv.runs.folder import RunFolder
-from torchreid_adv.runs.stored import StoredImages
-from torchreid_adv.runs.writer import ImageWriter
+from torchreid_adv.runs.folder import JobFolder
+from torchreid_adv.runs.stored import Variant
+from torchreid_adv.runs.writer import VariantWriter
 
 ADAPTIVE = "adversarial_adaptive"
 SEEDS = 10  # by which a random defense is scored
@@ -83,19 +83,19 @@ class DefendedRun:
     test: DefenseTest
     model: ImageModel
     data: ReIDData
-    folder: RunFolder
+    folder: JobFolder
     side: str
     attack: Attack
-    writer: Callable[[ImageModel, Features], ImageWriter]
+    writer: Callable[[ImageModel, Features], VariantWriter]
     score: Callable[[dict[str, Features], str], Scores]
     workers: int = 0
 
     def run(
         self,
-        undefended: tuple[AttackedData, StoredImages] | None,
+        undefended: tuple[TargetReport, Variant] | None,
         missing: Sequence[Entry],
         pixels: int,
-    ) -> tuple[AttackedData, StoredImages] | None:
+    ) -> tuple[TargetReport, Variant] | None:
         """Write the adaptive variant and add the defense's figures to the report.
 
         Args:
@@ -114,27 +114,25 @@ class DefendedRun:
             adaptive = self._write(defended, references, missing, pixels)
         if undefended is None or (adaptive is None and not obstacle):
             return None
-        report, stored_images = undefended
-        facts = self.facts(stored_images, adaptive)
+        report, variant = undefended
+        facts = self.facts(variant, adaptive)
         _print_table(report.results, facts)
-        return dataclasses.replace(
-            report, results={**report.results, "defense": facts}
-        ), stored_images
+        return dataclasses.replace(report, results={**report.results, "defense": facts}), variant
 
     def _write(
         self, defended: Defended, references: Features, missing: Sequence[Entry], pixels: int
-    ) -> StoredImages | None:
+    ) -> Variant | None:
         folder = self.folder
         writer = dataclasses.replace(
             self.writer(defended, references),
-            folder=folder.stored_images.with_name(ADAPTIVE),
+            folder=folder.variant.with_name(ADAPTIVE),
             job=folder.path / "adaptive",
         )
         writer.require_room(self.data, pixels)
         print(f"##### Attacking {self.data.name} ({self.side}) through {self.test.name} #####")
         return writer.write(self.data, {"data": self.data.name, **folder.identity}, missing)
 
-    def facts(self, oblivious: StoredImages, adaptive: StoredImages | None) -> dict[str, Any]:
+    def facts(self, oblivious: Variant, adaptive: Variant | None) -> dict[str, Any]:
         """Score clean, oblivious and adaptive, over seeds where the defense is random.
 
         Args:
@@ -142,18 +140,18 @@ class DefendedRun:
             adaptive: made through the defense; None where that cannot be.
         """
         defended = self.test.of(self.model)
-        all_stored = {"clean": None, "oblivious": oblivious, "adaptive": adaptive}
-        names = [name for name in all_stored if name != "adaptive" or adaptive is not None]
+        variants = {"clean": None, "oblivious": oblivious, "adaptive": adaptive}
+        names = [name for name in variants if name != "adaptive" or adaptive is not None]
         random = self.test.defense.random
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         for number in range(SEEDS if random else 1):
             model = defended.reseeded(self.test.defense.seed + number) if number else defended
             clean = {side: self._clean(model, side, store=number == 0) for side in _BOTH}
             for name in names:
-                sides = self._after(model, clean, all_stored[name])
+                sides = self._after(model, clean, variants[name])
                 title = "" if random else f"Behind {self.test.name}: {name}"
                 found[name].append(self.score(sides, title).to_dict())
-        facts = self.test.describe(self.model) | dict.fromkeys(all_stored)
+        facts = self.test.describe(self.model) | dict.fromkeys(variants)
         facts |= {name: _mean(measures) for name, measures in found.items()}
         if not isinstance(self.attack, GradientAttack):
             facts.pop("eot_samples", None)  # the gradient loop's
@@ -161,14 +159,14 @@ class DefendedRun:
         return {**facts, "adaptive_reason": self.test.obstacle(self.attack)}
 
     def _after(
-        self, model: Defended, clean: dict[str, Features], stored_images: StoredImages | None
+        self, model: Defended, clean: dict[str, Features], variant: Variant | None
     ) -> dict[str, Features]:
-        if stored_images is None:
+        if variant is None:
             return clean
         attacked = [
             record
-            for record in stored_images.data(self.data).side(self.side)
-            if record.image_id in stored_images.attacked
+            for record in variant.data(self.data).side(self.side)
+            if record.image_id in variant.attacked
         ]
         stored = extract(
             model,

@@ -27,10 +27,10 @@ from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import LOADERS
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.report.paper_table import paper_table
-from torchreid_adv.runs.attack_dataset import configured_job, run_or_read
-from torchreid_adv.runs.attack_run import AttackRun
+from torchreid_adv.runs.attack_dataset import configured_job, kept_run
+from torchreid_adv.runs.attack_run import AttackJob
 from torchreid_adv.runs.folder import machinery, to_fit
-from torchreid_adv.runs.grid_attack import GridAttack, grid_attacks, kind_of, labeled
+from torchreid_adv.runs.grid_attack import Crossing, crossings, kind_of, labeled
 from torchreid_adv.runs.inputs import configured_dataset, ensemble_of, load_spec
 
 BOUNDS = [1.0, 2.0, 4.0, 8.0, 16.0]
@@ -57,18 +57,18 @@ def transfer(
     """
     paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
     specs, tested = _models(cfg)
-    out, table = Path(cfg.data.save_dir), Grid(cfg, behind)
-    crossed = list(grid_attacks(cfg, specs))
+    out, table = Path(cfg.data.save_dir), Table(cfg, behind)
+    crossed = list(crossings(cfg, specs))
     table.check_gradients(crossed, out)
     targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
     cells = []
     with working_in(out):
-        for grid_attack in crossed:
-            table.attack(grid_attack, targets, out)
-            columns = [s for s in tested if wanted(grid_attack.label, s.label)]
-            together = [None] if len(grid_attack.attacked) > 1 else []
+        for crossing in crossed:
+            table.attack(crossing, targets, out)
+            columns = [s for s in tested if wanted(crossing.label, s.label)]
+            together = [None] if len(crossing.attacked) > 1 else []
             filled = [*columns, *together]
-            cells += [table.cell(grid_attack, s, d, out) for d in targets for s in filled]
+            cells += [table.cell(crossing, s, d, out) for d in targets for s in filled]
     return cells if paper is None else paper.beside(cells)
 
 
@@ -79,7 +79,7 @@ def clean_cells(cfg: AdvConfig, *, behind: Defense | None = None) -> list[Cell]:
         cfg: as for :func:`transfer`.
         behind: the same.
     """
-    out, table = Path(cfg.data.save_dir), Grid(cfg, behind)
+    out, table = Path(cfg.data.save_dir), Table(cfg, behind)
     names = dict.fromkeys(cfg.data.targets)
     with working_in(out):
         return [table.clean_cell(s, table.data(n), out) for n in names for s in _models(cfg)[1]]
@@ -96,7 +96,7 @@ def _models(cfg: AdvConfig) -> tuple[list[ModelSpec], list[ModelSpec]]:
     return specs, labeled(specs, tested) if tested else specs
 
 
-class Grid:
+class Table:
     """What is loaded and computed once for all cells.
 
     Args:
@@ -114,52 +114,48 @@ class Grid:
         self.tested_facts = functools.cache(lambda specs: facts_of(self._of(specs)))
         self._data_facts: dict[str, dict[str, Any]] = {}
 
-    def check_gradients(self, crossed: Sequence[GridAttack], out: Path) -> None:
+    def check_gradients(self, crossed: Sequence[Crossing], out: Path) -> None:
         """Refuse attacks by gradients on networks from elsewhere that have none."""
-        for grid_attack in crossed:
-            attack = configured_job(grid_attack.config(self.cfg, out)).attack
-            for spec in grid_attack.attacked:
+        for crossing in crossed:
+            attack = configured_job(crossing.config(self.cfg, out)).attack
+            for spec in crossing.attacked:
                 if spec.name in LOADERS:
                     check_gradient(self.model(spec), attack)
 
-    def attack(self, grid_attack: GridAttack, targets: Sequence[ReIDData], out: Path) -> None:
+    def attack(self, crossing: Crossing, targets: Sequence[ReIDData], out: Path) -> None:
         """Run an attack on all data sets, unless its results are there; else it goes on."""
-        own, folder = grid_attack.config(self.cfg, out), grid_attack.folder(out)
-        model, facts = self._attacked(grid_attack)
-        title = f"{grid_attack.label}: {grid_attack.attack}, eps {grid_attack.eps:g}"
-        network = self._facts(grid_attack.attacked)
-        run_or_read(own, model, facts, targets, folder, title, network=network, scores=False)
+        own, folder = crossing.config(self.cfg, out), crossing.folder(out)
+        model, facts = self._attacked(crossing)
+        title = f"{crossing.label}: {crossing.attack}, eps {crossing.eps:g}"
+        network = self._facts(crossing.attacked)
+        kept_run(own, model, facts, targets, folder, title, network=network, scores=False)
 
-    def cell(
-        self, grid_attack: GridAttack, spec: ModelSpec | None, data: ReIDData, out: Path
-    ) -> Cell:
+    def cell(self, crossing: Crossing, spec: ModelSpec | None, data: ReIDData, out: Path) -> Cell:
         """Return how a model ranks what an attack left, computed now if need be.
 
         Args:
-            grid_attack: the attack.
+            crossing: the attack.
             spec: the model; None = all attacked models together.
             data: the data set.
             out: folder of the table.
         """
-        job = configured_job(grid_attack.config(self.cfg, out)).of(data)
-        specs = grid_attack.attacked if spec is None else (spec,)
-        root, attacked = self.stored(grid_attack, data, out)
+        job = configured_job(crossing.config(self.cfg, out)).of(data)
+        specs = crossing.attacked if spec is None else (spec,)
+        root, attacked = self.stored(crossing, data, out)
         return Cell(
             target=data.name,
-            attacked=grid_attack.label,
-            attack=grid_attack.attack,
-            eps=float(grid_attack.eps),
-            metric=grid_attack.metric,
+            attacked=crossing.label,
+            attack=crossing.attack,
+            eps=float(crossing.eps),
+            metric=crossing.metric,
             tested="ensemble" if spec is None else spec.label,
-            kind=kind_of(grid_attack, spec, defended=self.behind is not None),
+            kind=kind_of(crossing, spec, defended=self.behind is not None),
             **self._scores(specs, data, job, root, attacked, out),
         )
 
-    def stored(
-        self, grid_attack: GridAttack, data: ReIDData, out: Path
-    ) -> tuple[str, list[Record]]:
+    def stored(self, crossing: Crossing, data: ReIDData, out: Path) -> tuple[str, list[Record]]:
         """Return the root of what an attack left, and its images of the attacked side."""
-        folder = grid_attack.folder(out) / data.name / "adversarial"
+        folder = crossing.folder(out) / data.name / "adversarial"
         manifest = read_manifest(folder)
         return manifest.root, [
             Record(e.image_id, folder / e.output, e.pid, e.camid)
@@ -185,7 +181,7 @@ class Grid:
         self,
         specs: tuple[ModelSpec, ...],
         data: ReIDData,
-        job: AttackRun,
+        job: AttackJob,
         root: str,
         attacked: Sequence[Record],
         out: Path,
@@ -229,7 +225,7 @@ class Grid:
         return {"clean": before, "adversarial": after.to_dict()}
 
     def _distance(
-        self, specs: tuple[ModelSpec, ...], data: ReIDData, job: AttackRun, out: Path
+        self, specs: tuple[ModelSpec, ...], data: ReIDData, job: AttackJob, out: Path
     ) -> Distance:
         """Return the distance that ranks, fitted to the tested model's training features."""
         if not (isinstance(job.distance, FittedDistance) and to_fit(job.distance)):
@@ -269,10 +265,10 @@ class Grid:
         models = [self.model(spec) for spec in specs]
         return models[0] if len(models) == 1 else Ensemble(models)
 
-    def _attacked(self, grid_attack: GridAttack) -> tuple[_Model, dict[str, Any]]:
-        if len(grid_attack.attacked) > 1:
-            return ensemble_of(grid_attack.attacked, [self.model(s) for s in grid_attack.attacked])
-        (spec,) = grid_attack.attacked
+    def _attacked(self, crossing: Crossing) -> tuple[_Model, dict[str, Any]]:
+        if len(crossing.attacked) > 1:
+            return ensemble_of(crossing.attacked, [self.model(s) for s in crossing.attacked])
+        (spec,) = crossing.attacked
         model = self.model(spec)
         facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
         return model, facts

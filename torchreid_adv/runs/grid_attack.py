@@ -13,7 +13,7 @@ from torchreid_adv.models.specs import ModelSpec
 
 
 @dataclass(frozen=True)
-class GridAttack:
+class Crossing:
     """One attack on one model or several: what is stored once and tested by all.
 
     Args:
@@ -59,7 +59,7 @@ class GridAttack:
         return own
 
 
-def grid_attacks(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> Iterator[GridAttack]:
+def crossings(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> Iterator[Crossing]:
     """Yield the crossings of ``adv.transfer.*``.
 
     Raises:
@@ -70,7 +70,7 @@ def grid_attacks(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> Iterator[GridAtt
     bounds = settings.eps or [cfg.adv.attack.eps]
     metrics = settings.metrics or [cfg.adv.attack.metric]
     for group, attack, eps, metric in itertools.product(groups, settings.attacks, bounds, metrics):
-        yield GridAttack(tuple(_group(specs, str(group))), attack, eps, metric)
+        yield Crossing(tuple(_group(specs, str(group))), attack, eps, metric)
 
 
 def _group(specs: Sequence[ModelSpec], group: str) -> list[ModelSpec]:
@@ -99,12 +99,12 @@ def labeled(specs: Sequence[ModelSpec], labels: Sequence[str]) -> list[ModelSpec
     return [known[label] for label in labels]
 
 
-def kind_of(grid_attack: GridAttack, spec: ModelSpec | None, *, defended: bool = False) -> str:
+def kind_of(crossing: Crossing, spec: ModelSpec | None, *, defended: bool = False) -> str:
     """Return white, oblivious, gray (the same network with other weights) or black.
 
     White-box is only what the attack went through: a test behind a defense that the attack did not
     know of is oblivious.
     """
-    if spec is None or spec in grid_attack.attacked:
+    if spec is None or spec in crossing.attacked:
         return "oblivious" if defended else "white"
-    return "gray" if spec.name in {own.name for own in grid_attack.attacked} else "black"
+    return "gray" if spec.name in {own.name for own in crossing.attacked} else "black"

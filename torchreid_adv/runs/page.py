@@ -12,16 +12,16 @@ from matplotlib.figure import Figure
 
 from torchreid_adv.core.files import write_bytes, write_text
 from torchreid_adv.core.pixels import to_levels
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.report import curves, panels, style, text
 from torchreid_adv.report.noise import Triple, noise_triples
 from torchreid_adv.report.page import environment, figure_prefixes
 from torchreid_adv.report.probe import Probe, build_probe
 from torchreid_adv.report.ranking_lists import (
+    PulledLists,
     RankingLists,
-    TargetedLists,
+    pulled_lists,
     ranking_lists,
-    targeted_lists,
 )
 from torchreid_adv.report.rules import left_out_sentence, rule_sentence
 from torchreid_adv.report.survey import Survey, survey_target
@@ -42,13 +42,13 @@ class Section:
         pulled: of a targeted attack, lists that its images enter.
     """
 
-    target: AttackedData
+    target: TargetReport
     model: str
     survey: Survey
     lists: list[RankingLists]
     triples: list[Triple]
     probe: Probe | None
-    pulled: list[TargetedLists]
+    pulled: list[PulledLists]
 
     @property
     def eps(self) -> float:
@@ -141,7 +141,7 @@ class Section:
             for n, lists in enumerate(self.lists, start=1)
         }
         drawn |= {
-            f"targeted_{n}": panels.targeted_figure(lists)
+            f"targeted_{n}": panels.pulled_figure(lists)
             for n, lists in enumerate(self.pulled, start=1)
         }
         if self.triples:
@@ -158,7 +158,7 @@ class Section:
         return drawn
 
 
-def build_section(target: AttackedData, model: str) -> Section:
+def build_section(target: TargetReport, model: str) -> Section:
     """Rank the target's queries before and after the attack, choose what to show and read it.
 
     Raises:
@@ -166,11 +166,11 @@ def build_section(target: AttackedData, model: str) -> Section:
     """
     survey = survey_target(target)
     lists, triples = ranking_lists(target, survey), noise_triples(target)
-    probe, pulled = build_probe(target, survey), targeted_lists(target, survey)
+    probe, pulled = build_probe(target, survey), pulled_lists(target, survey)
     return Section(target, model, survey, lists, triples, probe, pulled)
 
 
-def write_report(out: Path, results: dict[str, Any], targets: Sequence[AttackedData]) -> Path:
+def write_report(out: Path, results: dict[str, Any], targets: Sequence[TargetReport]) -> Path:
     """Write ``out/report.html`` and ``out/figures/*.png``, each whole or not at all.
 
     Args:

@@ -22,7 +22,7 @@ COPIES = 64  # images of a unit that is only copied
 
 
 @dataclass(frozen=True)
-class WorkUnit:
+class Unit:
     """Images, or tracklets, that are done together.
 
     Args:
@@ -49,7 +49,7 @@ class WorkUnit:
 
 def plan(
     data: ReIDData, side: str, targets: Sequence[Record], chunk: int, *, copies: bool = True
-) -> list[WorkUnit]:
+) -> list[Unit]:
     """Return all units of a variant: canonical chunks of what is attacked, then the rest.
 
     Of tracklets the rest is single frames, those of attacked ones among them that no test looks at.
@@ -72,7 +72,7 @@ def plan(
         ]
         groups += [(other, group, False) for group in chunks(rest, COPIES)]
     return [
-        WorkUnit(number, where, tuple(group), attack)
+        Unit(number, where, tuple(group), attack)
         for number, (where, group, attack) in enumerate(groups)
     ]
 

@@ -12,13 +12,13 @@ from torch.nn import functional as F
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.evaluation import RetrievalResult
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.evaluation.of_models import positive_distance
 from torchreid_adv.evaluation.protocol import Protocol, Sides
 from torchreid_adv.evaluation.result import Scores
 from torchreid_adv.evaluation.targeted import success, target_ranks
 from torchreid_adv.models import Features
-from torchreid_adv.runs.stored import StoredImages
+from torchreid_adv.runs.stored import Variant
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,7 @@ def _print(title: str, result: RetrievalResult) -> None:
 
 
 def query_curve(
-    scoring: Scoring,
-    stored_images: StoredImages,
-    clean: Sides,
-    side: str,
-    scores: dict[str, Scores],
+    scoring: Scoring, variant: Variant, clean: Sides, side: str, scores: dict[str, Scores]
 ) -> dict[str, Any] | None:
     """Return mAP against the answers asked for each image, and print it; None if none are asked.
 
@@ -88,7 +84,7 @@ def query_curve(
 
     Args:
         scoring: the rules of the evaluation.
-        stored_images: what was stored.
+        variant: what was stored.
         clean: features before the attack.
         side: which one was attacked.
         scores: ``clean`` and ``adversarial_float``.
@@ -96,31 +92,31 @@ def query_curve(
     Returns:
         ``queries``, ``mAP`` in [0, 1], and ``objective``: the mean of what the attack raises.
     """
-    if "queries" not in stored_images.facts:
+    if "queries" not in variant.facts:
         return None
     means = [scores["clean"].plain.mAP]
-    for features in stored_images.stages.values():
+    for features in variant.stages.values():
         passed = {**clean, side: clean[side].replace(features())}
         means.append(scoring.score(passed).plain.mAP)
     means.append(scores["adversarial_float"].plain.mAP)
-    asked = [1, *stored_images.stages, int(stored_images.facts["queries"].max())]
+    asked = [1, *variant.stages, int(variant.facts["queries"].max())]
     points = ", ".join(f"{n}: {mean:.1%}" for n, mean in zip(asked, means, strict=True))
     print(f"mAP by answers asked for each image, before rounding: {points}")
-    objective = stored_images.facts["losses"].mean(1).tolist()
+    objective = variant.facts["losses"].mean(1).tolist()
     return {"queries": asked, "mAP": means, "objective": objective}
 
 
-def own_figure(stored_images: StoredImages, attack: dict[str, Any]) -> dict[str, Any] | None:
+def own_figure(variant: Variant, attack: dict[str, Any]) -> dict[str, Any] | None:
     """Return the mean figure of an attack on ranks before and after, and print it; else None.
 
     Args:
-        stored_images: what was stored.
+        variant: what was stored.
         attack: its description.
     """
-    if "figure_before" not in stored_images.facts:
+    if "figure_before" not in variant.facts:
         return None
     name, of, unit = (attack[f"figure{part}"] for part in ("", "_of", "_unit"))
-    before, after = (stored_images.facts[f"figure_{time}"] for time in ("before", "after"))
+    before, after = (variant.facts[f"figure_{time}"] for time in ("before", "after"))
     figure = {"name": name, "of": of, "unit": unit}
     figure |= {"clean": float(before.mean()), "adversarial": float(after.mean())}
     print(
@@ -131,7 +127,7 @@ def own_figure(stored_images: StoredImages, attack: dict[str, Any]) -> dict[str,
 
 
 @dataclass(frozen=True)
-class RunResult:
+class Scored:
     """How a data set was attacked and what came out.
 
     Args:
@@ -158,29 +154,29 @@ class RunResult:
 
 
 def target_report(
-    data: ReIDData, stored_images: StoredImages, scored: RunResult, side: str, linf: float | None
-) -> AttackedData:
+    data: ReIDData, variant: Variant, scored: Scored, side: str, linf: float | None
+) -> TargetReport:
     """Return what the report is told of a data set.
 
     Args:
         data: the data set as it was attacked.
-        stored_images: what was stored.
+        variant: what was stored.
         scored: what came out.
         side: which one was attacked.
         linf: bound of the attack in [0, 1], None for one without.
     """
-    stored = stored_images.data(data)
+    stored = variant.data(data)
     paths = {r.image_id: r.path for s in scored.clean for r in data.side(s)}
-    return AttackedData(
+    return TargetReport(
         name=data.name,
-        results=measured(stored_images, scored),
+        results=measured(variant, scored),
         query=scored.clean["query"],
         gallery=scored.clean["gallery"],
         query_after=scored.after["query"],
         gallery_after=scored.after["gallery"],
         paths=paths,
         paths_after=paths | {r.image_id: r.path for s in scored.clean for r in stored.side(s)},
-        attacked=stored_images.attacked,
+        attacked=variant.attacked,
         side=side,
         eps=linf or 1.0,
         protocol=scored.protocol,
@@ -188,7 +184,7 @@ def target_report(
     )
 
 
-def measured(stored_images: StoredImages, scored: RunResult) -> dict[str, Any]:
+def measured(variant: Variant, scored: Scored) -> dict[str, Any]:
     """Return what results.json says of a data set."""
     measures = {name: score.to_dict() for name, score in scored.scores.items()}
     clean, after = measures["clean"]["mAP"], measures["adversarial"]["mAP"]
@@ -202,8 +198,8 @@ def measured(stored_images: StoredImages, scored: RunResult) -> dict[str, Any]:
             "clean": positive_distance(*_pair(scored.clean), scored.protocol),
             "adversarial": positive_distance(*_pair(scored.after), scored.protocol),
         },
-        "feature_shift": _shift(stored_images, scored),
-        **_counts(stored_images),
+        "feature_shift": _shift(variant, scored),
+        **_counts(variant),
         "targeted": scored.targeted,
         "query_curve": scored.query_curve,
         "figure": scored.figure,
@@ -211,20 +207,18 @@ def measured(stored_images: StoredImages, scored: RunResult) -> dict[str, Any]:
     }
 
 
-def _shift(stored_images: StoredImages, scored: RunResult) -> float:
+def _shift(variant: Variant, scored: Scored) -> float:
     """Return the mean cosine distance, [0, 2], by which attacked images' features moved."""
     moved = [
         F.cosine_similarity(before.values[rows], scored.after[side].values[rows])
         for side, before in scored.clean.items()
-        if (
-            rows := [i for i, name in enumerate(before.image_ids) if name in stored_images.attacked]
-        )
+        if (rows := [i for i, name in enumerate(before.image_ids) if name in variant.attacked])
     ]
     return 1 - float(torch.cat(moved).double().mean())
 
 
-def _counts(stored_images: StoredImages) -> dict[str, Any]:
-    manifest = stored_images.manifest
+def _counts(variant: Variant) -> dict[str, Any]:
+    manifest = variant.manifest
     attacked = [entry for entry in manifest.stored if entry.attacked]
     return {
         "linf": {
@@ -237,20 +231,16 @@ def _counts(stored_images: StoredImages) -> dict[str, Any]:
             "unchanged": sum(not entry.changed for entry in attacked),
             "left_out": len(manifest.entries) - len(manifest.stored),
         },
-        **_tracklets(stored_images),
-        "images_per_second": len(attacked) / max(stored_images.seconds, 1e-9),
+        **_tracklets(variant),
+        "images_per_second": len(attacked) / max(variant.seconds, 1e-9),
         "root": manifest.root,
     }
 
 
-def _tracklets(stored_images: StoredImages) -> dict[str, Any]:
+def _tracklets(variant: Variant) -> dict[str, Any]:
     """Return how many tracklets the frames are of; nothing for single images."""
-    total = {entry.tracklet for entry in stored_images.manifest.stored if entry.tracklet}
-    return (
-        {"tracklets": {"total": len(total), "attacked": len(stored_images.attacked)}}
-        if total
-        else {}
-    )
+    total = {entry.tracklet for entry in variant.manifest.stored if entry.tracklet}
+    return {"tracklets": {"total": len(total), "attacked": len(variant.attacked)}} if total else {}
 
 
 def _pair(sides: dict[str, Features]) -> tuple[Features, Features]:

@@ -14,7 +14,7 @@ from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.models.resizing import FileResize
 from torchreid_adv.models.tracklet_model import TrackletModel
 from torchreid_adv.runs.folder import Scorable
-from torchreid_adv.runs.stored import StoredImages
+from torchreid_adv.runs.stored import Variant
 
 
 def attacked_resize(space: str, model: ImageModel) -> FileResize | None:
@@ -110,12 +110,12 @@ def check_tracklets(attack: Attack, model: Scorable, data: ReIDData) -> None:
         )
 
 
-def warn(stored_images: StoredImages, missing: Sequence[Entry]) -> None:
+def warn(variant: Variant, missing: Sequence[Entry]) -> None:
     """Say which images did not move, and which were left out."""
-    if stored_images.stuck:
+    if variant.stuck:
         print(
-            f"warning: {len(stored_images.stuck)} images had no gradient in any step and did not "
-            f"change (first: {stored_images.stuck[0]})"
+            f"warning: {len(variant.stuck)} images had no gradient in any step and did not "
+            f"change (first: {variant.stuck[0]})"
         )
     if missing:
         print(

@@ -17,77 +17,73 @@ from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.errors import VerificationError
 from torchreid_adv.models import Features
 from torchreid_adv.models.cuda import repeatable
-from torchreid_adv.runs.attack_run import AttackRun
-from torchreid_adv.runs.folder import RunFolder, Scorable, metric_facts
-from torchreid_adv.runs.result import RunResult, measured
-from torchreid_adv.runs.stored import StoredImages
+from torchreid_adv.runs.attack_run import AttackJob
+from torchreid_adv.runs.folder import JobFolder, Scorable, metric_facts
+from torchreid_adv.runs.result import Scored, measured
+from torchreid_adv.runs.stored import Variant
 
 
-def read_stored_images(folder: Path, manifest: Manifest) -> StoredImages:
+def stored_variant(folder: Path, manifest: Manifest) -> Variant:
     """Return a stored variant of which nothing else is known than its files."""
     nothing = Features(torch.ones(1, 1), torch.zeros(1), torch.zeros(1), ("",))
     empty = torch.zeros(0)
-    return StoredImages(folder, manifest, nothing, empty, empty, (), 0.0, {}, {})
+    return Variant(folder, manifest, nothing, empty, empty, (), 0.0, {}, {})
 
 
 @dataclass(frozen=True)
-class StoredRun(AttackRun):
+class StoredJob(AttackJob):
     """An attack that was made: all that it gives is computed from its images."""
 
     def rescored(
-        self,
-        model: Scorable,
-        data: ReIDData,
-        stored_images: StoredImages,
-        adaptive: StoredImages | None,
+        self, model: Scorable, data: ReIDData, variant: Variant, adaptive: Variant | None
     ) -> dict[str, Any]:
         """Return what results.json has to say of a data set.
 
         Args:
             model: of the run; its defense, if any, is the job's.
             data: the data set.
-            stored_images: what was stored.
+            variant: what was stored.
             adaptive: the same of the attack through the defense; None without one.
 
         Raises:
             VerificationError: other images were attacked than the attack has to be run on.
         """
-        bad = {entry.image_id for entry in stored_images.manifest.entries if entry.status != OK}
+        bad = {entry.image_id for entry in variant.manifest.entries if entry.status != OK}
         data = data.without(bad) if bad else data
         with (
             tempfile.TemporaryDirectory() as scratch,
             contextlib.redirect_stdout(io.StringIO()),  # the scores of a run are printed
             repeatable(),
         ):
-            folder = RunFolder(Path(scratch), data.name, {}, ALONE)
+            folder = JobFolder(Path(scratch), data.name, {}, ALONE)
             job = self.of(data)._fitted(model, data, folder)
-            assert isinstance(job, StoredRun)
-            return job._rescored(model, data, folder, stored_images, adaptive)
+            assert isinstance(job, StoredJob)
+            return job._rescored(model, data, folder, variant, adaptive)
 
     def _rescored(
         self,
         model: Scorable,
         data: ReIDData,
-        folder: RunFolder,
-        stored_images: StoredImages,
-        adaptive: StoredImages | None,
+        folder: JobFolder,
+        variant: Variant,
+        adaptive: Variant | None,
     ) -> dict[str, Any]:
         clean = self._clean(model, data, folder)
         writer = self._writer(model, data, clean[self.other], folder)
         wanted = {record.image_id for record in writer.targets(data)}
-        if wanted != stored_images.attacked:
+        if wanted != variant.attacked:
             raise VerificationError(
-                f"'{stored_images.folder}' holds {len(stored_images.attacked)} attacked images, and the attack "
-                f"has to be run on {len(wanted)}; {len(wanted ^ stored_images.attacked)} are others"
+                f"'{variant.folder}' holds {len(variant.attacked)} attacked images, and the attack "
+                f"has to be run on {len(wanted)}; {len(wanted ^ variant.attacked)} are others"
             )
-        attacked = [r for r in stored_images.data(data).side(self.side) if r.image_id in wanted]
+        attacked = [r for r in variant.data(data).side(self.side) if r.image_id in wanted]
         after, scoring = self._after(model, attacked, clean, ALONE), self.scoring()
         scores = {
             "clean": scoring.score(clean, "clean"),
             "adversarial": scoring.score(after, "adversarial"),
         }
         pulled = self._pulled(writer.references, attacked)
-        scored = RunResult(
+        scored = Scored(
             attack=self.describe() | metric_facts("evaluation_metric", self.distance),
             protocol=self.protocol,
             clean=clean,
@@ -96,8 +92,8 @@ class StoredRun(AttackRun):
             targeted=scoring.pulled(pulled, clean, after) if pulled else None,
             pulled=pulled,
         )
-        found = measured(stored_images, scored)
+        found = measured(variant, scored)
         if self.defense is not None:
             run = self._defended(self.defense, model, data, folder)
-            found["defense"] = run.facts(stored_images, adaptive)
+            found["defense"] = run.facts(variant, adaptive)
         return found

@@ -23,17 +23,17 @@ from torchreid_adv.models import PixelModel, extract
 from torchreid_adv.models.cuda import on_configured_threads, repeatable
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import ATTACKS
-from torchreid_adv.runs.folder import RunFolder, surroundings
+from torchreid_adv.runs.folder import JobFolder, surroundings
 from torchreid_adv.runs.inputs import load_spec
 from torchreid_adv.runs.settings import attacked_resize, resize_facts
-from torchreid_adv.runs.stored import StoredImages
-from torchreid_adv.runs.writer import ImageWriter
+from torchreid_adv.runs.stored import Variant
+from torchreid_adv.runs.writer import VariantWriter
 
 RULE = "leave_one_out_or_self"
 
 
 @on_configured_threads
-def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> StoredImages | None:
+def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> Variant | None:
     """Attack the training images of a data set with a frozen clean network, once (Bai et al., 4).
 
     Each image is attacked as ``adv.training.attack`` attacks a query whose references are the other
@@ -56,7 +56,7 @@ def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> Store
     if isinstance(attack, GradientAttack) and attack.start == "zero" and _lonely(data.train):
         attack.start = "if_stuck"
     chosen = share(data.train, cfg.adv.training.ratio, cfg.adv.attack.seed)
-    folder = RunFolder(training_folder(cfg), data.name, _identity(cfg, model, attack), team)
+    folder = JobFolder(training_folder(cfg), data.name, _identity(cfg, model, attack), team)
     folder.check_free()  # another run's folder is refused now, not waited for
     with working_in(folder.out, team):
         return _stored(cfg, data, chosen, folder, model, attack)
@@ -66,10 +66,10 @@ def _stored(
     cfg: AdvConfig,
     data: ReIDData,
     chosen: tuple[Record, ...],
-    folder: RunFolder,
+    folder: JobFolder,
     model: PixelModel,
     attack: Attack,
-) -> StoredImages | None:
+) -> Variant | None:
     """Attack the chosen images in a folder that is held, or go on with them."""
     team = folder.team
     folder.check_free()
@@ -79,12 +79,12 @@ def _stored(
     with repeatable():
         compute = functools.partial(extract, model, data.train, workers=cfg.data.workers, team=team)
         features = folder.features("train", data.train, compute)
-        writer = ImageWriter(
+        writer = VariantWriter(
             model,
             attack,
             References(features, RULE),
             "train",
-            folder.stored_images,
+            folder.variant,
             folder.path,
             chunk=cfg.adv.job.chunk,
             workers=cfg.data.workers,
@@ -94,10 +94,10 @@ def _stored(
         wanted = replace(data, train=chosen)
         writer.require_room(wanted, round(pixels * len(chosen) / len(data.train)))
         folder.begin()
-        stored_images = writer.write(wanted, {"data": data.name, **folder.identity})
-        if stored_images is not None:
-            folder.require_unchanged(stored_images.manifest.stored)
-        return stored_images
+        variant = writer.write(wanted, {"data": data.name, **folder.identity})
+        if variant is not None:
+            folder.require_unchanged(variant.manifest.stored)
+        return variant
 
 
 def training_attack(cfg: AdvConfig) -> Attack:

@@ -42,7 +42,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Inspection:
+class Looks:
     """What was measured of a model before the attacks.
 
     Args:
@@ -104,37 +104,35 @@ class Trials:
         return cls(curve=curve, **{name: facts[name] for name in names})
 
 
-def of_model(inspection: Inspection) -> Iterator[Check]:
+def of_model(looks: Looks) -> Iterator[Check]:
     """Yield the checks of a model before it is attacked."""
     meaning = "features change from pass to pass, and no attack averages over draws"
-    changes = inspection.repeats > 1e-4 and not inspection.averaged
-    yield Check("RAND", RED, changes, inspection.repeats, 1e-4, meaning)
+    changes = looks.repeats > 1e-4 and not looks.averaged
+    yield Check("RAND", RED, changes, looks.repeats, 1e-4, meaning)
     meaning = "the forward pass computes gradients: what it optimizes is not attacked"
-    yield Check("DYN", RED, inspection.autograd, float(inspection.autograd), 0.0, meaning)
+    yield Check("DYN", RED, looks.autograd, float(looks.autograd), 0.0, meaning)
     meaning = "an image's feature depends on the batch it is in"
-    own = max(1e-3, 2 * inspection.repeats)  # more than it changes by itself
-    yield Check("BATCH", RED, inspection.alone > own, inspection.alone, own, meaning)
+    own = max(1e-3, 2 * looks.repeats)  # more than it changes by itself
+    yield Check("BATCH", RED, looks.alone > own, looks.alone, own, meaning)
     meaning = "images have no gradient at a random start, so that attacks cannot move them"
-    if not inspection.black_box:
-        yield Check(
-            "ZERO", RED, inspection.no_gradient > 0.02, inspection.no_gradient, 0.02, meaning
-        )
-    yield _collapse(inspection)
+    if not looks.black_box:
+        yield Check("ZERO", RED, looks.no_gradient > 0.02, looks.no_gradient, 0.02, meaning)
+    yield _collapse(looks)
     meaning = "another metric is attacked than the one that ranks"
-    other = not inspection.same_metric
+    other = not looks.same_metric
     yield Check("METRIC", RED, other, float(other), 0.0, meaning)
     meaning = "the defense does not declare what it is, so that attacks may miss what it does"
-    silent = not inspection.declared
+    silent = not looks.declared
     yield Check("STAGE", AMBER, silent, float(silent), 0.0, meaning)
 
 
-def _collapse(inspection: Inspection) -> Check:
-    least = min(3 * inspection.chance, (1 + inspection.chance) / 2)
-    if inspection.clean < least:
+def _collapse(looks: Looks) -> Check:
+    least = min(3 * looks.chance, (1 + looks.chance) / 2)
+    if looks.clean < least:
         meaning = "the clean model hardly ranks better than chance"
-        return Check("COLLAPSE", RED, True, inspection.clean, least, meaning)
+        return Check("COLLAPSE", RED, True, looks.clean, least, meaning)
     meaning = "all features point the same way"
-    return Check("COLLAPSE", RED, inspection.cosine > 0.99, inspection.cosine, 0.99, meaning)
+    return Check("COLLAPSE", RED, looks.cosine > 0.99, looks.cosine, 0.99, meaning)
 
 
 def of_trials(trials: Trials) -> Iterator[Check]:

@@ -28,47 +28,47 @@ from torchreid_adv.models import Features
 from torchreid_adv.models.pixel_model import black_box
 from torchreid_adv.models.prepare import frozen
 from torchreid_adv.standard import inspection
-from torchreid_adv.standard.flags import Inspection
+from torchreid_adv.standard.flags import Looks
 from torchreid_adv.standard.identity import metric_facts
 from torchreid_adv.standard.sample import batches
-from torchreid_adv.standard.scores import QueryScores
-from torchreid_adv.standard.session import Session
+from torchreid_adv.standard.scores import Scores
+from torchreid_adv.standard.session import Setting
 
 _DECLARED = ("differentiable", "random", "aggregates", "optimizes")
 
 
-def inspect_model(
-    session: Session, sample: Sequence[Record], clean: QueryScores, chance: NDArray[np.float64]
-) -> Inspection:
+def look(
+    setting: Setting, sample: Sequence[Record], clean: Scores, chance: NDArray[np.float64]
+) -> Looks:
     """Return what is seen of a model without attacking it; kept for a run that goes on.
 
     Args:
-        session: of the run.
+        setting: of the run.
         sample: queries.
         clean: scores without an attack.
         chance: (Q,) expected average precision of a random order; NaN where there is no match.
     """
-    seen = session.team.first(lambda: session.kept("looks", "", lambda: _seen(session, sample)))
-    model = session.model
+    seen = setting.team.first(lambda: setting.kept("looks", "", lambda: _seen(setting, sample)))
+    model = setting.model
     defense = model.defense if isinstance(model, Defended) else None
     assert defense is None or isinstance(defense, Defense)
-    return Inspection(
+    return Looks(
         **seen,
         clean=float(np.nanmean(clean.ap)),
         chance=float(np.nanmean(chance)),
-        same_metric=metric_facts(session.attacked) == metric_facts(session.distance),
+        same_metric=metric_facts(setting.attacked) == metric_facts(setting.distance),
         averaged=defense is not None and defense.random and eot_samples(model) > 1,
         declared=defense is None or declares(defense),
         black_box=black_box(model),
     )
 
 
-def _seen(session: Session, sample: Sequence[Record]) -> dict[str, Any]:
-    parts, model = batches(session, sample), session.model
-    first, references = parts[0][0], session.references("Q")
-    eps = from_levels(max(session.version.eps[0], 1))
+def _seen(setting: Setting, sample: Sequence[Record]) -> dict[str, Any]:
+    parts, model = batches(setting, sample), setting.model
+    first, references = parts[0][0], setting.references("Q")
+    eps = from_levels(max(setting.version.eps[0], 1))
     without = [
-        inspection.without_gradient(model, batch, references, session.attacked, eps)[: len(images)]
+        inspection.without_gradient(model, batch, references, setting.attacked, eps)[: len(images)]
         for batch, images in parts
     ]
     return {
@@ -76,7 +76,7 @@ def _seen(session: Session, sample: Sequence[Record]) -> dict[str, Any]:
         "autograd": inspection.enters_autograd(model, first),
         "alone": inspection.batch_difference(model, first),
         "no_gradient": float(torch.cat(without).double().mean()),
-        "cosine": inspection.mean_cosine(session.judge.clean[0]["gallery"]),
+        "cosine": inspection.mean_cosine(setting.judge.clean[0]["gallery"]),
     }
 
 
@@ -141,14 +141,14 @@ def mean_cosine(features: Features) -> float:
 
 def repeat_difference(model: nn.Module, batch: Batch) -> float:
     """Return the largest difference of unit features over five passes with the same images."""
-    with _inspecting(model, batch):
+    with _looking(model, batch):
         passes = torch.stack([_unit(model, batch) for _ in range(_REPEATS)])
     return float((passes - passes[0]).abs().max())
 
 
 def batch_difference(model: nn.Module, batch: Batch) -> float:
     """Return the largest difference of unit features between images alone and in a batch."""
-    with _inspecting(model, batch):
+    with _looking(model, batch):
         together = _unit(model, batch)[:_ALONE]
         alone = [_unit(model, _one(batch, row)) for row in range(len(together))]
     return float((together - torch.cat(alone)).abs().max())
@@ -167,7 +167,7 @@ def enters_autograd(model: nn.Module, batch: Batch) -> bool:
             seen.append(frame.f_code.co_name)
 
     before = sys.gettrace()
-    with _inspecting(model, batch):
+    with _looking(model, batch):
         sys.settrace(watch)
         try:
             first = _one(batch, 0)
@@ -216,7 +216,7 @@ def _one(batch: Batch, row: int) -> Batch:
 
 
 @contextlib.contextmanager
-def _inspecting(model: nn.Module, batch: Batch) -> Iterator[None]:
+def _looking(model: nn.Module, batch: Batch) -> Iterator[None]:
     with torch.no_grad(), frozen(model), _same_randomness(batch):
         yield
 

@@ -23,7 +23,7 @@ from torchreid_adv.models import Features, extract
 from torchreid_adv.models.features import load_features, save_features
 from torchreid_adv.models.pixel_model import ImageModel, labels_of
 from torchreid_adv.models.prepare import frozen
-from torchreid_adv.standard.scores import RANKS, Floats, QueryScores
+from torchreid_adv.standard.scores import RANKS, Floats, Scores
 
 _CHUNK = 64
 _FRESH = 1_000_003  # draws that score are far from those that anything else asks for
@@ -82,7 +82,7 @@ class Judge:
         """Clean features of the queries, by the first draw."""
         return self.clean[0]["query"]
 
-    def score(self, side: str, records: Sequence[Record] = ()) -> QueryScores:
+    def score(self, side: str, records: Sequence[Record] = ()) -> Scores:
         """Return the scores of all queries, or of attacked ones.
 
         Args:
@@ -92,7 +92,7 @@ class Judge:
         """
         return self._scores(side, [self._stored(model, records) for model in self.models])
 
-    def score_pixels(self, images: Sequence[np.ndarray], records: Sequence[Record]) -> QueryScores:
+    def score_pixels(self, images: Sequence[np.ndarray], records: Sequence[Record]) -> Scores:
         """Return the scores of queries that are not stored: uint8 arrays (h, w, 3), by their files.
 
         A PNG file keeps every pixel, so this is what stored files would score.
@@ -110,7 +110,7 @@ class Judge:
             found.append(Features.of(records, torch.cat(parts)))
         return self._scores("query", found)
 
-    def _scores(self, side: str, stored: Sequence[Features | None]) -> QueryScores:
+    def _scores(self, side: str, stored: Sequence[Features | None]) -> Scores:
         results = []
         for clean, own in zip(self.clean, stored, strict=True):
             sides = clean if own is None else {**clean, side: clean[side].replace(own)}
@@ -137,7 +137,7 @@ class Judge:
         return found
 
 
-def averaged(results: Sequence[RetrievalResult], rows: NDArray[np.bool_]) -> QueryScores:
+def averaged(results: Sequence[RetrievalResult], rows: NDArray[np.bool_]) -> Scores:
     """Return the means over draws of results on the same Q queries.
 
     Args:
@@ -148,4 +148,4 @@ def averaged(results: Sequence[RetrievalResult], rows: NDArray[np.bool_]) -> Que
     ap = np.where(rows, np.mean([precision for precision, _ in pairs], axis=0), np.nan)
     hits = np.mean([hits for _, hits in pairs], axis=0)[:, [REPORTED_RANKS.index(k) for k in RANKS]]
     means = [float(np.nanmean(precision[rows])) for precision, _ in pairs]
-    return QueryScores(ap, np.where(rows[:, None], hits, np.nan), tuple(means))
+    return Scores(ap, np.where(rows[:, None], hits, np.nan), tuple(means))

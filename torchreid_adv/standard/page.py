@@ -15,7 +15,7 @@ from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import DataError
 from torchreid_adv.evaluation import Protocol
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.cuda import repeatable
 from torchreid_adv.models.features import load_features, save_features
@@ -205,7 +205,7 @@ def _view(judge: Judge, out: Path, track: str, eps: str, facts: dict[str, Any]) 
         after[side] = after[side].replace(_features(judge, records, manifest))
     own = facts["tracks"][track][eps]
     paths = {name: record.path for name, record in clean.items()}
-    target = AttackedData(
+    target = TargetReport(
         name=data.name,
         results={"clean": own["clean"], "adversarial": own["robust"]},
         query=judge.clean[0]["query"],

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
-from torchreid_adv.evaluation.attacked import AttackedData
+from torchreid_adv.evaluation.attacked import TargetReport
 from torchreid_adv.models import Features
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.report import curves, style, text
@@ -62,7 +62,7 @@ class View:
 
     track: str
     eps: str
-    target: AttackedData
+    target: TargetReport
     survey: Survey
     worst: Sequence[Worst]
     attention: Attended
@@ -99,7 +99,7 @@ class View:
 def build_view(
     track: str,
     eps: str,
-    target: AttackedData,
+    target: TargetReport,
     model: ImageModel,
     made_by: Mapping[str, str],
     *,
@@ -132,14 +132,14 @@ def build_view(
     )
 
 
-def _shown(target: AttackedData, survey: Survey, place: int) -> str:
+def _shown(target: TargetReport, survey: Survey, place: int) -> str:
     """Return the image whose change is shown: the query, or its nearest right match."""
     if target.side == "query":
         return target.query.image_ids[int(survey.rows[place])]
     return target.gallery.image_ids[int(survey.before.match[place])]
 
 
-def people_of(target: AttackedData) -> list[Person]:
+def people_of(target: TargetReport) -> list[Person]:
     """Return the features of as many people as there are colors, at even steps through them."""
     known = sorted(set(target.query.pids.tolist()) & set(target.gallery.pids.tolist()))
     count = min(len(COLORS), len(known))
@@ -147,7 +147,7 @@ def people_of(target: AttackedData) -> list[Person]:
     return [_person(target, pid) for pid in chosen]
 
 
-def _person(target: AttackedData, pid: int) -> Person:
+def _person(target: TargetReport, pid: int) -> Person:
     query, gallery = target.query.pids == pid, target.gallery.pids == pid
     first = query & (query.cumsum(0) == 1)
     hit, side = (target.query_after, first) if target.side == "query" else (

@@ -78,7 +78,7 @@ def _table_checks(told: Told) -> bool:
     """Tell whether the checks that compare attacks are those that were made, and consistent."""
     rest, wanted = told.checks[len(told.given) :], []
     for track, eps, facts in told.places:
-        if track == "Q" and not told.inspection.black_box:
+        if track == "Q" and not told.looks.black_box:
             rivals = [name for name in BLACK_BOX if name in facts["attacks"]]
             names = ["BB"] * bool(rivals) + ["NOISE"] * ("noise" in facts["attacks"])
             wanted += [(name, f"Q, eps {eps}") for name in names + ["PERQ"] * bool(rivals)]
@@ -201,15 +201,15 @@ RESULT_RELATIONS: tuple[Relation, ...] = (
     ),
     (
         "its name is that of its definition",
-        lambda t: t.content["standard"]["name"] == name_of(t.asked, t.inspection.black_box),
+        lambda t: t.content["standard"]["name"] == name_of(t.asked, t.looks.black_box),
     ),
     (
         "its headline is that of its model",
-        lambda t: t.content["standard"]["headline"] == headline(t.inspection.black_box),
+        lambda t: t.content["standard"]["headline"] == headline(t.looks.black_box),
     ),
     (
         "the model has parameters, or is a black box",
-        lambda t: (t.content["model"]["parameters"] is None) == bool(t.inspection.black_box),
+        lambda t: (t.content["model"]["parameters"] is None) == bool(t.looks.black_box),
     ),
     (
         "its checks are those that its measurements give",
@@ -226,7 +226,7 @@ RESULT_RELATIONS: tuple[Relation, ...] = (
             t.asked,
             other_models(t.content["surrogates"], t.content["model"]),
             t.flags,
-            t.inspection.black_box,
+            t.looks.black_box,
             t.content["tracks"],
             t.content["protocol"]["ap_rule"],
         )
@@ -256,24 +256,24 @@ RESULT_RELATIONS: tuple[Relation, ...] = (
             == [t.places[0][2][name] for name in ("clean", "queries", "skipped")]
             for *_, facts in t.places
         )
-        and _near(t.inspection.clean, t.clean["mAP"]),
+        and _near(t.looks.clean, t.clean["mAP"]),
     ),
     (
         "what was looked at is in its range",
-        lambda t: t.inspection.repeats >= 0
-        and t.inspection.alone >= 0
-        and -1 - 1e-6 <= t.inspection.cosine <= 1 + 1e-6,
+        lambda t: t.looks.repeats >= 0
+        and t.looks.alone >= 0
+        and -1 - 1e-6 <= t.looks.cosine <= 1 + 1e-6,
     ),
     (
         "attacks average over draws, or leave a defense undeclared, only where there is a defense",
         lambda t: t.content["model"]["defense"] is not None
-        or (not t.inspection.averaged and t.inspection.declared),
+        or (not t.looks.averaged and t.looks.declared),
     ),
     (
         "its curve has the bounds of the definition, and shares",
         lambda t: all(
             list(t.content["curve"][name])
-            == (["0"] if t.inspection.black_box else [str(bound) for bound in t.run.curve])
+            == (["0"] if t.looks.black_box else [str(bound) for bound in t.run.curve])
             and all(map(share, t.content["curve"][name].values()))
             for name in ("curve", "rank1")
         ),
@@ -298,7 +298,7 @@ RESULT_RELATIONS: tuple[Relation, ...] = (
         or (
             all(_near(v, t.clean["mAP"]) for v in _first(t.content["curve"]["curve"]))
             and all(_near(v, t.clean["cmc"]["1"]) for v in _first(t.content["curve"]["rank1"]))
-            and _near(t.content["curve"]["chance"], t.inspection.chance)
+            and _near(t.content["curve"]["chance"], t.looks.chance)
         ),
     ),
     (
@@ -307,7 +307,7 @@ RESULT_RELATIONS: tuple[Relation, ...] = (
     ),
     (
         "the trials at the first main bound are those of the curve",
-        lambda t: bool(t.inspection.black_box)
+        lambda t: bool(t.looks.black_box)
         or (
             all(
                 share(t.content["curve"][name])

@@ -33,12 +33,12 @@ from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.standard import ensemble
 from torchreid_adv.standard.flags import Trials, of_model, of_trials
 from torchreid_adv.standard.identity import environment, run_identity
-from torchreid_adv.standard.inspection import inspect_model
+from torchreid_adv.standard.inspection import look
 from torchreid_adv.standard.reading import SEAL
 from torchreid_adv.standard.result import result as result_of
 from torchreid_adv.standard.run import averaged_model, make_setting, run_tracks
 from torchreid_adv.standard.sample import clean_facts, sample
-from torchreid_adv.standard.session import Session, Stored, in_order
+from torchreid_adv.standard.session import Setting, Stored, in_order
 from torchreid_adv.standard.told import Told
 from torchreid_adv.standard.versions import SIDES
 
@@ -86,7 +86,7 @@ class Replayed:
 
 
 @dataclass(frozen=True)
-class StoredSession(Session):
+class StoredSetting(Setting):
     """The setting of a finished run: its attacks are read from their folders.
 
     Args:
@@ -188,32 +188,27 @@ def _content(
     )
     identity = dict(key.facts)
     identity["surrogates"] = surrogates
-    session = make_setting(
+    setting = make_setting(
         model, scorer.data, folder, version, (), scorer.protocol, scorer.workers, scratch
     )
-    facts = {field.name: getattr(session, field.name) for field in dataclasses.fields(session)}
-    stored = StoredSession(
+    facts = {field.name: getattr(setting, field.name) for field in dataclasses.fields(setting)}
+    stored = StoredSetting(
         **{**facts, "attacked": attacked}, scratch=scratch, told=surrogates, tolerance=tolerance
     )
     return _replayed(stored, identity, result)
 
 
-def _replayed(session: StoredSession, identity: dict[str, Any], told: Told) -> dict[str, Any]:
-    scores, chance = session.clean(), session.judge.chances()
-    chosen = sample(session.data.query, ~np.isnan(scores.ap), session.version.sample)
-    inspection = inspect_model(session, chosen, scores, chance)
-    gradient = inspection.no_gradient < 1
-    session = dataclasses.replace(session, gradient=gradient)
-    rows = np.isin(session.judge.query.image_ids, [record.image_id for record in chosen])
+def _replayed(setting: StoredSetting, identity: dict[str, Any], told: Told) -> dict[str, Any]:
+    scores, chance = setting.clean(), setting.judge.chances()
+    chosen = sample(setting.data.query, ~np.isnan(scores.ap), setting.version.sample)
+    looks = look(setting, chosen, scores, chance)
+    gradient = looks.no_gradient < 1
+    setting = dataclasses.replace(setting, gradient=gradient)
+    rows = np.isin(setting.judge.query.image_ids, [record.image_id for record in chosen])
     trials = _trials(told, clean_facts(scores, rows, float(chance[rows].mean())))
-    checks = [
-        *of_model(inspection),
-        *([] if inspection.black_box else of_trials(Trials.of(trials))),
-    ]
-    tracks, further = run_tracks(session, tuple(told.content["tracks"]), inspection.chance)
-    found = result_of(
-        session, identity, told.asked, tracks, inspection, trials, [*checks, *further]
-    )
+    checks = [*of_model(looks), *([] if looks.black_box else of_trials(Trials.of(trials)))]
+    tracks, further = run_tracks(setting, tuple(told.content["tracks"]), looks.chance)
+    found = result_of(setting, identity, told.asked, tracks, looks, trials, [*checks, *further])
     content: dict[str, Any] = json.loads(json.dumps(found))
     return content
 

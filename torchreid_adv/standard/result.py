@@ -9,32 +9,32 @@ from typing import Any
 import numpy as np
 
 from torchreid_adv.standard.called import THREAT, headline, name_of, other_models, why_not
-from torchreid_adv.standard.flags import Check, Inspection
+from torchreid_adv.standard.flags import Check, Looks
 from torchreid_adv.standard.identity import environment, metric_facts
 from torchreid_adv.standard.reading import SCHEMA, manifest_hash
-from torchreid_adv.standard.scores import QueryScores, Table, interval, summary
-from torchreid_adv.standard.session import Session
+from torchreid_adv.standard.scores import Scores, Table, interval, summary
+from torchreid_adv.standard.session import Setting
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
 from torchreid_adv.standard.versions import Version
 from torchreid_adv.version import __version__
 
 
-def query_facts(session: Session, track: QueryTrack) -> dict[str, Any]:
+def query_facts(setting: Setting, track: QueryTrack) -> dict[str, Any]:
     """Return the figures of queries attacked one by one."""
-    facts = summary(track.table, session.version.bootstrap)
-    return {**facts, "manifest": track.root, "defense": defense_rows(session, track)}
+    facts = summary(track.table, setting.version.bootstrap)
+    return {**facts, "manifest": track.root, "defense": defense_rows(setting, track)}
 
 
-def defense_rows(session: Session, track: QueryTrack) -> dict[str, Any] | None:
+def defense_rows(setting: Setting, track: QueryTrack) -> dict[str, Any] | None:
     """Return mAP undefended, under the oblivious attack and adaptive; None without a defense."""
-    judge = session.twin_judge
+    judge = setting.twin_judge
     if judge is None or "oblivious" not in track.stored:
         return None
     stored, table = track.stored["oblivious"], track.table
-    twin = session.scored(
+    twin = setting.scored(
         f"Q-eps{track.eps:g}-undefended", stored.root, lambda: judge.score("query", stored.records)
     )
-    clean = session.scored("clean-undefended", judge.name, lambda: judge.score("query"))
+    clean = setting.scored("clean-undefended", judge.name, lambda: judge.score("query"))
     undefended = Table(table.pids, clean, {"oblivious": twin})
     draws = [min(found.draws) for found in table.scores.values() if found.draws]
     return {
@@ -46,7 +46,7 @@ def defense_rows(session: Session, track: QueryTrack) -> dict[str, Any] | None:
     }
 
 
-def gallery_facts(session: Session, track: GalleryTrack) -> dict[str, Any]:
+def gallery_facts(setting: Setting, track: GalleryTrack) -> dict[str, Any]:
     """Return the figures of one gallery that serves all queries, scored end to end.
 
     An attacker may leave the gallery as it is, so that no Rank-k is above the clean one.
@@ -60,8 +60,8 @@ def gallery_facts(session: Session, track: GalleryTrack) -> dict[str, Any]:
     return {
         "clean": {"mAP": clean, "cmc": clean_cmc},
         "robust": {"mAP": robust, "cmc": {k: min(cmc[k], clean_cmc[k]) for k in cmc}},
-        "interval": list(interval(scores.ap, table.pids, session.version.bootstrap)),
-        "rank1_interval": list(interval(first.hits[:, 0], table.pids, session.version.bootstrap)),
+        "interval": list(interval(scores.ap, table.pids, setting.version.bootstrap)),
+        "rank1_interval": list(interval(first.hits[:, 0], table.pids, setting.version.bootstrap)),
         "map_ratio": robust / clean if clean else None,
         "queries": int(held.sum()),
         "skipped": int((~held).sum()),
@@ -75,55 +75,55 @@ def gallery_facts(session: Session, track: GalleryTrack) -> dict[str, Any]:
             for one, found in table.scores.items()
         },
         "identities": {one: chosen.count(one) for one in dict.fromkeys(chosen)},
-        "attacked": len(attacked) / len(session.data.gallery),
+        "attacked": len(attacked) / len(setting.data.gallery),
         "manifest": track.root,
     }
 
 
 def result(
-    session: Session,
+    setting: Setting,
     identity: dict[str, Any],
     version: Version,
     tracks: dict[str, dict[str, Any]],
-    inspection: Inspection,
+    looks: Looks,
     trials: dict[str, Any],
     checks: Sequence[Check],
 ) -> dict[str, Any]:
     """Return all that is written.
 
     Args:
-        session: of the run; its version is what was run in the end.
+        setting: of the run; its version is what was run in the end.
         identity: of the run.
         version: that was asked for.
         tracks: facts by track and bound.
-        inspection: what was seen of the model.
+        looks: what was seen of the model.
         trials: facts of the attacks on the sample.
         checks: all that were made; those that were raised are the flags.
     """
     flags = [check for check in checks if check.raised]
     others = other_models(identity["surrogates"], identity["model"])
-    protocol = session.judge.protocol
-    reasons = why_not(version, others, flags, inspection.black_box, tracks, protocol.ap_rule)
+    protocol = setting.judge.protocol
+    reasons = why_not(version, others, flags, looks.black_box, tracks, protocol.ap_rule)
     return {
         "schema": SCHEMA,
         "version": __version__,
         "model": identity["model"],
         "data": identity["data"],
         "standard": {
-            "name": name_of(version, inspection.black_box),
-            "headline": headline(inspection.black_box),
+            "name": name_of(version, looks.black_box),
+            "headline": headline(looks.black_box),
             "called_standard": not reasons,
             "reasons": reasons,
-            "escalated": session.version.name if session.version != version else "",
-            "definition": session.version.facts(),
+            "escalated": setting.version.name if setting.version != version else "",
+            "definition": setting.version.facts(),
         },
         "threat": THREAT,
-        "metric": metric_facts(session.distance),
+        "metric": metric_facts(setting.distance),
         "protocol": protocol.facts(),
         "surrogates": identity["surrogates"],
         "tracks": tracks,
         "curve": trials,
-        "looks": dataclasses.asdict(inspection),
+        "looks": dataclasses.asdict(looks),
         "flags": [flag.to_dict() for flag in flags],
         "checks": [check.to_dict() for check in checks],
         "manifest": manifest_hash(tracks),
@@ -131,8 +131,8 @@ def result(
     }
 
 
-def _cmc(scores: QueryScores, held: np.ndarray) -> dict[str, float]:
-    one = QueryScores(scores.ap[held], scores.hits[held])
+def _cmc(scores: Scores, held: np.ndarray) -> dict[str, float]:
+    one = Scores(scores.ap[held], scores.hits[held])
     return Table(np.zeros(len(one.ap), np.int64), one).survival()
 
 

@@ -33,13 +33,13 @@ from torchreid_adv.models.pixel_model import ImageModel, black_box
 from torchreid_adv.standard import identity as identities
 from torchreid_adv.standard import inspection
 from torchreid_adv.standard.flags import Check, Trials, of_model, of_table, of_trials
-from torchreid_adv.standard.inspection import inspect_model
+from torchreid_adv.standard.inspection import look
 from torchreid_adv.standard.judge import Judge
 from torchreid_adv.standard.reading import RESULT, sealed
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
 from torchreid_adv.standard.sample import clean_facts, run_trials, sample
-from torchreid_adv.standard.scores import QueryScores
-from torchreid_adv.standard.session import Session
+from torchreid_adv.standard.scores import Scores
+from torchreid_adv.standard.session import Setting
 from torchreid_adv.standard.tracks import GalleryTrack, QueryTrack
 from torchreid_adv.standard.versions import PLUS, STANDARD, TRACKS, Version, version_of
 
@@ -99,12 +99,12 @@ def evaluate_standard(
     key = identities.run_identity(
         model, data, version, surrogates, protocol, attacked or distance, name, contents
     )
-    session = make_setting(model, data, Path(out), version, surrogates, protocol, workers)
-    session = dataclasses.replace(
-        session, attacked=attacked or distance, identity={"run": key.digest}, team=team
+    setting = make_setting(model, data, Path(out), version, surrogates, protocol, workers)
+    setting = dataclasses.replace(
+        setting, attacked=attacked or distance, identity={"run": key.digest}, team=team
     )
-    with working_in(session.out, team), repeatable():
-        return _evaluate(session, key, contents, tracks)
+    with working_in(setting.out, team), repeatable():
+        return _evaluate(setting, key, contents, tracks)
 
 
 def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData) -> Protocol:
@@ -178,7 +178,7 @@ def make_setting(
     protocol: Protocol,
     workers: int,
     job: Path | None = None,
-) -> Session:
+) -> Setting:
     """Return the setting of a run before its identity is known.
 
     Args:
@@ -201,7 +201,7 @@ def make_setting(
     own = judge(model, "model")
     assert own is not None
     ensemble = Ensemble(surrogates) if surrogates else None
-    return Session(
+    return Setting(
         version=version,
         model=model,
         data=data,
@@ -218,70 +218,68 @@ def make_setting(
 
 
 def _evaluate(
-    session: Session, key: Key, contents: Contents, tracks: Sequence[str]
+    setting: Setting, key: Key, contents: Contents, tracks: Sequence[str]
 ) -> dict[str, Any]:
     """Do what is not done yet, and return the result."""
-    team, identity = session.team, dict(key.facts)
-    scores, chance = team.first(lambda: _begun(session, key, contents))
-    for judge in filter(None, (session.judge, session.surrogate_judge, session.twin_judge)):
+    team, identity = setting.team, dict(key.facts)
+    scores, chance = team.first(lambda: _begun(setting, key, contents))
+    for judge in filter(None, (setting.judge, setting.surrogate_judge, setting.twin_judge)):
         team.first(functools.partial(getattr, judge, "clean"))
-    chosen = sample(session.data.query, ~np.isnan(scores.ap), session.version.sample)
-    inspection = inspect_model(session, chosen, scores, chance)
-    checks = list(of_model(inspection))
-    session = dataclasses.replace(session, gradient=inspection.no_gradient < 1)
-    rows = np.isin(session.judge.query.image_ids, [record.image_id for record in chosen])
-    if inspection.black_box:
+    chosen = sample(setting.data.query, ~np.isnan(scores.ap), setting.version.sample)
+    looks = look(setting, chosen, scores, chance)
+    checks = list(of_model(looks))
+    setting = dataclasses.replace(setting, gradient=looks.no_gradient < 1)
+    rows = np.isin(setting.judge.query.image_ids, [record.image_id for record in chosen])
+    if looks.black_box:
         trials = clean_facts(scores, rows, float(chance[rows].mean()))
     else:
-        trials = run_trials(session, chosen, float(chance[rows].mean()))
+        trials = run_trials(setting, chosen, float(chance[rows].mean()))
         checks += of_trials(Trials.of(trials))
-    asked = session.version
+    asked = setting.version
     if asked == STANDARD and any(check.name == "CONV" and check.raised for check in checks):
-        session = dataclasses.replace(session, version=PLUS)
-    facts, further = run_tracks(session, tracks, inspection.chance)
+        setting = dataclasses.replace(setting, version=PLUS)
+    facts, further = run_tracks(setting, tracks, looks.chance)
     checks += further
-    found = sealed(result(session, identity, asked, facts, inspection, trials, checks))
+    found = sealed(result(setting, identity, asked, facts, looks, trials, checks))
     if team.leads:
-        write_text(session.out / RESULT, json.dumps(found, indent=1) + "\n")
+        write_text(setting.out / RESULT, json.dumps(found, indent=1) + "\n")
     team.wait()
     return found
 
 
-def _begun(
-    session: Session, key: Key, contents: Contents
-) -> tuple[QueryScores, NDArray[np.float64]]:
+def _begun(setting: Setting, key: Key, contents: Contents) -> tuple[Scores, NDArray[np.float64]]:
     """Take the folder; return the clean scores and chance, once nothing is wrong."""
-    alone = dataclasses.replace(session, team=ALONE)  # others wait for this as a whole
-    with identities.claimed(session.out, key, session.data, contents):
+    alone = dataclasses.replace(setting, team=ALONE)  # others wait for this as a whole
+    with identities.claimed(setting.out, key, setting.data, contents):
         return _checked(alone)
 
 
-def _checked(session: Session) -> tuple[QueryScores, NDArray[np.float64]]:
+def _checked(setting: Setting) -> tuple[Scores, NDArray[np.float64]]:
     """Return the clean scores and chance (Q,), once nothing is wrong with images and features."""
-    listed = [record for side in SIDES for record in session.data.side(side)]
-    bad = session.kept("checked", "", lambda: check_images(listed, workers=session.workers)[0])
+    listed = [record for side in SIDES for record in setting.data.side(side)]
+    bad = setting.kept("checked", "", lambda: check_images(listed, workers=setting.workers)[0])
     refuse(bad, len(listed))
-    clean = session.judge.clean[0]
+    clean = setting.judge.clean[0]
     for side in clean.values():
         inspection.refuse_features(side)
-    return session.clean(), session.judge.chances()
+    return setting.clean(), setting.judge.chances()
 
 
 def run_tracks(
-    session: Session, tracks: Sequence[str], chance: float
+    setting: Setting, tracks: Sequence[str], chance: float
 ) -> tuple[dict[str, dict[str, Any]], list[Check]]:
     """Return the facts by track and bound, and what comparing their attacks showed."""
     facts: dict[str, dict[str, Any]] = {track: {} for track in tracks}
     checks: list[Check] = []
-    for eps in session.version.eps:
+    for eps in setting.version.eps:
         if "Q" in facts:
-            queries = QueryTrack(session, eps)
+            queries = QueryTrack(setting, eps)
             table = queries.run()
-            if not black_box(session.model):  # else there is nothing to compare with
+            if not black_box(setting.model):  # else there is nothing to compare with
                 checks += of_table(table, chance, f"Q, eps {eps}")
-            facts["Q"][str(eps)] = query_facts(session, queries)
+            facts["Q"][str(eps)] = query_facts(setting, queries)
         if "G" in facts:
-            gallery = GalleryTrack(session, eps)
+            gallery = GalleryTrack(setting, eps)
             gallery.run()
-            facts["G"][str(eps)] = gallery_facts(session, gallery)
+            facts["G"][str(eps)] = gallery_facts(setting, gallery)
     return facts, checks

@@ -23,8 +23,8 @@ from torchreid_adv.data.loading import read_groups
 from torchreid_adv.models.features import device_of
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.standard.ensemble import apgd
-from torchreid_adv.standard.scores import QueryScores, median_breaking_bound
-from torchreid_adv.standard.session import Session
+from torchreid_adv.standard.scores import Scores, median_breaking_bound
+from torchreid_adv.standard.session import Setting
 
 _LAST = 10  # steps that should no longer move much
 
@@ -36,18 +36,18 @@ def sample(records: Sequence[Record], valid: np.ndarray, count: int) -> list[Rec
     return [records[row] for row in held[places]]
 
 
-def batches(session: Session, records: Sequence[Record]) -> list[tuple[Batch, list[np.ndarray]]]:
+def batches(setting: Setting, records: Sequence[Record]) -> list[tuple[Batch, list[np.ndarray]]]:
     """Return records as canonical chunks: filled batches on the model's device, and the images."""
-    groups = chunks(records, session.version.chunk)
-    device, found = device_of(session.model), []
-    for group, images in zip(groups, read_groups(groups, workers=session.workers), strict=True):
-        for rows, batch in parts_of(group, images, session.version.chunk):
+    groups = chunks(records, setting.version.chunk)
+    device, found = device_of(setting.model), []
+    for group, images in zip(groups, read_groups(groups, workers=setting.workers), strict=True):
+        for rows, batch in parts_of(group, images, setting.version.chunk):
             found.append((batch.to(device), images[rows]))
     return found
 
 
 @dataclass(frozen=True)
-class SampleOutcome:
+class Outcome:
     """What one attack did to the sample.
 
     Args:
@@ -56,7 +56,7 @@ class SampleOutcome:
         silent: images of which an earlier point was better than the returned one.
     """
 
-    scores: QueryScores
+    scores: Scores
     traces: Tensor
     silent: int
 
@@ -71,11 +71,11 @@ class SampleOutcome:
         return float(added[span > 0].mean()) if bool((span > 0).any()) else 0.0
 
 
-def attacked(session: Session, records: Sequence[Record], attack: GradientAttack) -> SampleOutcome:
+def attacked(setting: Setting, records: Sequence[Record], attack: GradientAttack) -> Outcome:
     """Attack the sample and score what would be stored."""
-    references, images, traces, silent = session.references("Q"), [], [], 0
-    parts = batches(session, records)
-    with prepared(session.model, parts[0][0].images) as ready:
+    references, images, traces, silent = setting.references("Q"), [], [], 0
+    parts = batches(setting, records)
+    with prepared(setting.model, parts[0][0].images) as ready:
         for batch, clean in parts:
             found = attack(ready, batch, references)
             n, own = len(clean), batch.images.cpu()
@@ -86,32 +86,32 @@ def attacked(session: Session, records: Sequence[Record], attack: GradientAttack
             traces.append(found.trace[:, :n].cpu())
             if attack.keep == "best":
                 silent += int((found.after < found.trace.amax(0))[:n].sum())
-    scores = session.judge.score_pixels(images, records)
-    return SampleOutcome(scores, torch.cat(traces, 1), silent)
+    scores = setting.judge.score_pixels(images, records)
+    return Outcome(scores, torch.cat(traces, 1), silent)
 
 
-def run_trials(session: Session, records: Sequence[Record], chance: float) -> dict[str, Any]:
+def run_trials(setting: Setting, records: Sequence[Record], chance: float) -> dict[str, Any]:
     """Return the facts of all trials: the curve point by point, then what flags ask for.
 
     Args:
-        session: of the run.
+        setting: of the run.
         records: the sample.
         chance: mean expected average precision of a random order, of the sample.
     """
     names = [record.image_id for record in records]
-    rows = np.isin(session.judge.query.image_ids, names)
-    version, first = session.version, session.version.eps[0]
+    rows = np.isin(setting.judge.query.image_ids, names)
+    version, first = setting.version, setting.version.eps[0]
     bounds = version.curve
-    _share_out(session, records, rows)
-    points = {bound: _point(session, records, rows, bound, version.steps) for bound in bounds}
-    base = _point(session, records, rows, first, version.steps)
-    doubled = _point(session, records, rows, first, 2 * version.steps)
+    _share_out(setting, records, rows)
+    points = {bound: _point(setting, records, rows, bound, version.steps) for bound in bounds}
+    base = _point(setting, records, rows, first, version.steps)
+    doubled = _point(setting, records, rows, first, 2 * version.steps)
     hits = np.array([points[bound]["hits"] for bound in bounds])
     return {
         "curve": {bound: float(np.mean(points[bound]["ap"])) for bound in bounds},
         "rank1": {bound: float(np.mean(points[bound]["hits"])) for bound in bounds},
         "median_eps": median_breaking_bound(hits, bounds),
-        "single": _single(session, records, rows, first),
+        "single": _single(setting, records, rows, first),
         "iterative": float(np.mean(base["push"])),
         "doubled": float(np.mean(doubled["ap"])),
         "converged": float(np.mean(base["ap"])),
@@ -122,21 +122,21 @@ def run_trials(session: Session, records: Sequence[Record], chance: float) -> di
     }
 
 
-def _share_out(session: Session, records: Sequence[Record], rows: np.ndarray) -> None:
+def _share_out(setting: Setting, records: Sequence[Record], rows: np.ndarray) -> None:
     """Compute, with the others of the team, all that is read back afterwards."""
-    version, first = session.version, session.version.eps[0]
+    version, first = setting.version, setting.version.eps[0]
     wanted = {(bound, version.steps) for bound in (*version.curve, first)}
     pairs = sorted(wanted | {(first, 2 * version.steps)})
-    alone = dataclasses.replace(session, team=ALONE)  # nobody waits for one of these
+    alone = dataclasses.replace(setting, team=ALONE)  # nobody waits for one of these
     for number, (bound, steps) in enumerate(pairs):
-        if session.team.does(number):
+        if setting.team.does(number):
             _point(alone, records, rows, bound, steps)
-    if session.team.does(len(pairs)):
+    if setting.team.does(len(pairs)):
         _single(alone, records, rows, first)
-    session.team.wait()
+    setting.team.wait()
 
 
-def clean_facts(clean: QueryScores, rows: np.ndarray, chance: float) -> dict[str, Any]:
+def clean_facts(clean: Scores, rows: np.ndarray, chance: float) -> dict[str, Any]:
     """Return the facts of a sample that no attack by gradients can be made on.
 
     Args:
@@ -154,18 +154,18 @@ def clean_facts(clean: QueryScores, rows: np.ndarray, chance: float) -> dict[str
 
 
 def _point(
-    session: Session, records: Sequence[Record], rows: np.ndarray, bound: int, steps: int
+    setting: Setting, records: Sequence[Record], rows: np.ndarray, bound: int, steps: int
 ) -> dict[str, Any]:
     """Return average precisions and first hits of the sample under push and margin at a bound."""
 
     def compute() -> dict[str, Any]:
-        clean = session.clean()
+        clean = setting.clean()
         ap, hits = clean.ap[rows], clean.hits[rows, 0]
         facts: dict[str, Any] = {"push": ap.tolist(), "moving": 0.0, "silent": 0}
-        if bound and session.gradient:
-            for objective in (MetricDistance(session.attacked), RankMargin(session.attacked)):
+        if bound and setting.gradient:
+            for objective in (MetricDistance(setting.attacked), RankMargin(setting.attacked)):
                 budget = Budget.of_levels(eps=bound, steps=steps)
-                found = attacked(session, records, apgd(objective, budget))
+                found = attacked(setting, records, apgd(objective, budget))
                 own = found.scores.ap[rows]
                 if isinstance(objective, MetricDistance):
                     facts |= {"push": own.tolist(), "moving": found.moving}
@@ -173,18 +173,18 @@ def _point(
                 ap, hits = np.fmin(ap, own), np.fmin(hits, found.scores.hits[rows, 0])
         return {**facts, "ap": ap.tolist(), "hits": hits.tolist()}
 
-    return session.kept(f"trials/eps{bound}-steps{steps}", "", compute)
+    return setting.kept(f"trials/eps{bound}-steps{steps}", "", compute)
 
 
-def _single(session: Session, records: Sequence[Record], rows: np.ndarray, bound: int) -> float:
+def _single(setting: Setting, records: Sequence[Record], rows: np.ndarray, bound: int) -> float:
     """Return the mAP of the sample under one sign step of the bound's length."""
 
     def compute() -> dict[str, Any]:
-        if not session.gradient:
-            return {"mAP": float(session.clean().ap[rows].mean())}
+        if not setting.gradient:
+            return {"mAP": float(setting.clean().ap[rows].mean())}
         eps = pixels.from_levels(bound)
         rule = functools.partial(SignStep, lr=eps)
-        attack = GradientAttack(MetricDistance(session.attacked), LinfDelta(eps), rule, 1)
-        return {"mAP": float(attacked(session, records, attack).scores.ap[rows].mean())}
+        attack = GradientAttack(MetricDistance(setting.attacked), LinfDelta(eps), rule, 1)
+        return {"mAP": float(attacked(setting, records, attack).scores.ap[rows].mean())}
 
-    return float(session.kept(f"trials/single-eps{bound}", "", compute)["mAP"])
+    return float(setting.kept(f"trials/single-eps{bound}", "", compute)["mAP"])

@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class QueryScores:
+class Scores:
     """What one attack leaves of Q queries; NaN where it was not run, or a query has no match.
 
     Args:
@@ -43,7 +43,7 @@ class QueryScores:
         }
 
     @classmethod
-    def of(cls, facts: dict[str, Any]) -> QueryScores:
+    def of(cls, facts: dict[str, Any]) -> Scores:
         """Return what :meth:`to_dict` gave."""
         ap, hits = (np.array(facts[name], dtype=np.float64) for name in ("ap", "hits"))
         return cls(ap, hits, tuple(facts["draws"]))
@@ -60,8 +60,8 @@ class Table:
     """
 
     pids: NDArray[np.int64]
-    clean: QueryScores
-    scores: dict[str, QueryScores] = field(default_factory=dict)
+    clean: Scores
+    scores: dict[str, Scores] = field(default_factory=dict)
 
     @property
     def valid(self) -> NDArray[np.bool_]:

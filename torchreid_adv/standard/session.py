@@ -23,12 +23,12 @@ from torchreid_adv.data.own.written import write_list
 from torchreid_adv.distances import Distance
 from torchreid_adv.models import Ensemble
 from torchreid_adv.models.pixel_model import ImageModel, black_box
-from torchreid_adv.runs.writer import ImageWriter
+from torchreid_adv.runs.writer import VariantWriter
 from torchreid_adv.standard import ensemble
 from torchreid_adv.standard.ensemble import MEMBERS, Member, universal
 from torchreid_adv.standard.identity import KEPT
 from torchreid_adv.standard.judge import Judge
-from torchreid_adv.standard.scores import COMPOSED, QueryScores
+from torchreid_adv.standard.scores import COMPOSED, Scores
 from torchreid_adv.standard.versions import SIDES, Version
 
 WORST = "the worst of the ensemble"  # as the manifest of composed images names its attack
@@ -51,7 +51,7 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Session:
+class Setting:
     """All that the attacks of a run share.
 
     Args:
@@ -155,7 +155,7 @@ class Session:
         """
         attack, side = self.attack(name, track, eps), SIDES[track]
         place = f"{track}-eps{eps:g}"
-        writer = ImageWriter(
+        writer = VariantWriter(
             self.model,
             attack,
             self.references(track),
@@ -171,10 +171,10 @@ class Session:
         header["attack"] = {"name": name, "eps": eps, **_facts(attack)}
         cut: dict[str, Any] = {side: tuple(records)}
         data = dataclasses.replace(self.data, **cut)
-        stored_images = writer.write(data, header)
-        assert stored_images is not None  # nobody works as a shard
-        entries = {e.image_id: (e, stored_images.folder) for e in stored_images.manifest.side(side)}
-        return Stored(stored_images.data(data).side(side), entries, stored_images.manifest.root)
+        variant = writer.write(data, header)
+        assert variant is not None  # nobody works as a shard
+        entries = {e.image_id: (e, variant.folder) for e in variant.manifest.side(side)}
+        return Stored(variant.data(data).side(side), entries, variant.manifest.root)
 
     def compose(self, place: str, entries: dict[str, tuple[Entry, Path]]) -> str:
         """Copy the chosen files into one folder with a manifest, and return its root.
@@ -205,14 +205,14 @@ class Session:
         team.wait()
         return manifest.root
 
-    def clean(self) -> QueryScores:
+    def clean(self) -> Scores:
         """Return the scores without an attack, kept."""
         return self.scored("clean", self.judge.name, lambda: self.judge.score("query"))
 
-    def scored(self, name: str, stored: str, compute: Callable[[], QueryScores]) -> QueryScores:
+    def scored(self, name: str, stored: str, compute: Callable[[], Scores]) -> Scores:
         """Return kept scores of what has a manifest's root, or compute and keep them."""
         facts = self.team.first(lambda: self.kept(name, stored, lambda: compute().to_dict()))
-        return QueryScores.of(facts)
+        return Scores.of(facts)
 
     def kept(self, name: str, stored: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return kept facts of this run and of what has a manifest's root, computed if need be."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from torchreid_adv.core.manifest import sha256
-from torchreid_adv.standard.flags import Check, Inspection, Trials, of_model, of_trials
+from torchreid_adv.standard.flags import Check, Looks, Trials, of_model, of_trials
 from torchreid_adv.standard.scores import CLEAN
 from torchreid_adv.standard.versions import STANDARD, Version
 
@@ -35,9 +35,9 @@ class Told:
         return STANDARD if self.content["standard"]["escalated"] else self.run
 
     @cached_property
-    def inspection(self) -> Inspection:
+    def looks(self) -> Looks:
         """What was measured of the model before the attacks."""
-        return Inspection(**self.content["looks"])
+        return Looks(**self.content["looks"])
 
     @cached_property
     def checks(self) -> list[Check]:
@@ -52,8 +52,8 @@ class Told:
     @cached_property
     def given(self) -> list[Check]:
         """The checks that looks and trials give."""
-        trials = [] if self.inspection.black_box else of_trials(Trials.of(self.content["curve"]))
-        return [*of_model(self.inspection), *trials]
+        trials = [] if self.looks.black_box else of_trials(Trials.of(self.content["curve"]))
+        return [*of_model(self.looks), *trials]
 
     @property
     def places(self) -> list[tuple[str, str, dict[str, Any]]]:

@@ -9,22 +9,22 @@ from numpy.typing import NDArray
 
 from torchreid_adv.core.manifest import Entry, sha256
 from torchreid_adv.data.datasets import Record
-from torchreid_adv.standard.scores import BROKEN, CLEAN, COMPOSED, QueryScores, Table
-from torchreid_adv.standard.session import Session, Stored
+from torchreid_adv.standard.scores import BROKEN, CLEAN, COMPOSED, Scores, Table
+from torchreid_adv.standard.session import Setting, Stored
 
 
 class QueryTrack:
     """Queries are attacked, the gallery is clean: each query has a worst attack of its own.
 
     Args:
-        session: of the run.
+        setting: of the run.
         eps: bound in gray levels.
     """
 
-    def __init__(self, session: Session, eps: float) -> None:
-        self.session, self.eps = session, eps
-        judge = session.judge
-        clean = session.clean()
+    def __init__(self, setting: Setting, eps: float) -> None:
+        self.setting, self.eps = setting, eps
+        judge = setting.judge
+        clean = setting.clean()
         self.table = Table(judge.query.pids.numpy(), clean)
         self.chance = judge.chances()
         self.stored: dict[str, Stored] = {}
@@ -32,11 +32,11 @@ class QueryTrack:
 
     def run(self) -> Table:
         """Run all attacks, each on the queries that no other one has broken, and compose."""
-        for member in self.session.members():
+        for member in self.setting.members():
             left = self.table.valid & (member.everywhere | ~self.broken())
             if left.any():
                 self._attack(member.name, left)
-        self.root = self.session.compose(f"Q-eps{self.eps:g}", self.entries())
+        self.root = self.setting.compose(f"Q-eps{self.eps:g}", self.entries())
         return self.table
 
     def broken(self) -> NDArray[np.bool_]:
@@ -46,20 +46,20 @@ class QueryTrack:
     def entries(self) -> dict[str, tuple[Entry, Path]]:
         """Return image_id -> the file of its worst attack; none where that is no attack."""
         found = {}
-        for record, name in zip(self.session.data.query, self.table.by(), strict=True):
+        for record, name in zip(self.setting.data.query, self.table.by(), strict=True):
             if name != CLEAN:
                 entry, folder = self.stored[name].entries[record.image_id]
                 found[record.image_id] = (entry, folder)
         return found
 
     def _attack(self, name: str, left: NDArray[np.bool_]) -> None:
-        session = self.session
-        records = [r for r, one in zip(session.data.query, left, strict=True) if one]
-        stored = self.stored[name] = session.run(name, "Q", self.eps, records)
-        self.table.scores[name] = session.scored(
+        setting = self.setting
+        records = [r for r, one in zip(setting.data.query, left, strict=True) if one]
+        stored = self.stored[name] = setting.run(name, "Q", self.eps, records)
+        self.table.scores[name] = setting.scored(
             f"Q-eps{self.eps:g}-{name}",
             stored.root,
-            lambda: session.judge.score("query", stored.records),
+            lambda: setting.judge.score("query", stored.records),
         )
 
 
@@ -71,14 +71,14 @@ class GalleryTrack:
     what counts is the lowest mAP among it and the galleries on the way, each scored end to end.
 
     Args:
-        session: of the run.
+        setting: of the run.
         eps: bound in gray levels.
     """
 
-    def __init__(self, session: Session, eps: float) -> None:
-        self.session, self.eps = session, eps
-        judge = session.judge
-        clean = session.clean()
+    def __init__(self, setting: Setting, eps: float) -> None:
+        self.setting, self.eps = setting, eps
+        judge = setting.judge
+        clean = setting.clean()
         self.table = Table(judge.query.pids.numpy(), clean)
         self.chance = judge.chances()
         self.pids = np.unique(self.table.pids[self.table.valid])
@@ -95,7 +95,7 @@ class GalleryTrack:
             scores of the galleries that stood on the way, and of the composed one.
         """
         limits = self._means(BROKEN * self.chance)
-        for member in self.session.members():
+        for member in self.setting.members():
             left = {
                 pid
                 for pid in self.pids.tolist()
@@ -106,10 +106,10 @@ class GalleryTrack:
         self._score(COMPOSED, dict(self.chosen))
         best, _ = self.robust()
         entries = self.entries(self.present[best])
-        self.root = self.session.compose(f"G-eps{self.eps:g}", entries)
+        self.root = self.setting.compose(f"G-eps{self.eps:g}", entries)
         return self.table
 
-    def robust(self) -> tuple[str, QueryScores]:
+    def robust(self) -> tuple[str, Scores]:
         """Return the gallery with the lowest mAP of those that were scored end to end."""
         known = {CLEAN: self.table.clean, **self.table.scores}
         name = min(reversed(known), key=lambda one: float(np.nanmean(known[one].ap)))
@@ -137,9 +137,9 @@ class GalleryTrack:
         return {int(pid): float(np.nanmean(values[pids == pid])) for pid in self.pids}
 
     def _attack(self, name: str, left: set[int]) -> None:
-        session = self.session
-        records = [r for r in session.data.gallery if r.pid in left]
-        self.stored[name] = session.run(name, "G", self.eps, records)
+        setting = self.setting
+        records = [r for r in setting.data.gallery if r.pid in left]
+        self.stored[name] = setting.run(name, "G", self.eps, records)
         present = {**self.chosen, **dict.fromkeys(left, name)}
         means = self._means(self._score(name, present).ap)
         for pid in left:
@@ -156,12 +156,12 @@ class GalleryTrack:
             if chosen.get(record.pid) == name
         ]
 
-    def _score(self, name: str, present: dict[int, str]) -> QueryScores:
+    def _score(self, name: str, present: dict[int, str]) -> Scores:
         """Score the gallery in which each identity has some attack's images, and remember it."""
         roots = sorted((one, stored.root) for one, stored in self.stored.items())
         key = sha256(f"{roots} {sorted(present.items())}".encode())
-        judge, records = self.session.judge, self._records(present)
-        scores = self.session.scored(
+        judge, records = self.setting.judge, self._records(present)
+        scores = self.setting.scored(
             f"G-eps{self.eps:g}-{name}", key, lambda: judge.score("gallery", records)
         )
         self.table.scores[name], self.present[name] = scores, present

@@ -22,8 +22,8 @@ from torchreid_adv.runs.attack_dataset import SCHEMA, configured_job, identity_o
 from torchreid_adv.runs.defended_run import ADAPTIVE
 from torchreid_adv.runs.inputs import configured_model, given_weights
 from torchreid_adv.runs.originals import DataFiles, Originals
-from torchreid_adv.runs.stored import StoredImages
-from torchreid_adv.runs.stored_run import StoredRun, read_stored_images
+from torchreid_adv.runs.stored import Variant
+from torchreid_adv.runs.stored_run import StoredJob, stored_variant
 from torchreid_adv.runs.verify import UNSEEN, check_variant, described, network_sizes
 from torchreid_adv.standard.relations import FAILURES, ROUNDING, share
 from torchreid_adv.standard.replay import TOLERANCE, differences, leaves
@@ -35,7 +35,7 @@ _MACHINE = ("torch", "threads", "version", "ledger", "device", "format")
 _RANKS = [str(rank) for rank in REPORTED_RANKS]
 _SCORES = ("clean", "adversarial", "adversarial_float")
 
-Replay = Callable[[dict[str, Any], str, StoredImages, StoredImages | None], dict[str, Any]]
+Replay = Callable[[dict[str, Any], str, Variant, Variant | None], dict[str, Any]]
 
 
 def verify_results(folder: Path, originals: Originals, replay: Replay | None = None) -> str:
@@ -54,10 +54,10 @@ def verify_results(folder: Path, originals: Originals, replay: Replay | None = N
     faults, said, numbers = [*_run_faults(results, run)], [], 0
     for name, facts in results["targets"].items():
         try:
-            all_stored = _variants(folder, name, facts, originals)
-            found = [*_target_faults(name, facts, all_stored, run, originals.files(name))]
+            variants = _variants(folder, name, facts, originals)
+            found = [*_target_faults(name, facts, variants, run, originals.files(name))]
             if not found and not faults and replay is not None:
-                again = replay(run, name, all_stored["adversarial"], all_stored.get(ADAPTIVE))
+                again = replay(run, name, variants["adversarial"], variants.get(ADAPTIVE))
                 told, again = _comparable(facts), _comparable(again)
                 found = [*differences(told, again, tolerance(run), facts["clean"]["queries"])]
                 numbers += sum(1 for _ in leaves(again))
@@ -99,11 +99,11 @@ def configured_replay(
         weights: finds the weights of ``model.name``, or trains them.
     """
     job = configured_job(cfg)
-    stored = StoredRun(**{field.name: getattr(job, field.name) for field in fields(job)})
+    stored = StoredJob(**{field.name: getattr(job, field.name) for field in fields(job)})
     model, facts = configured_model(cfg, weights)
 
     def replay(
-        run: dict[str, Any], name: str, stored_images: StoredImages, adaptive: StoredImages | None
+        run: dict[str, Any], name: str, variant: Variant, adaptive: Variant | None
     ) -> dict[str, Any]:
         own = Key.of(**identity_of(job, model, facts)).facts
         wrong = [key for key in own if key not in _MACHINE and own[key] != run.get(key)]
@@ -115,7 +115,7 @@ def configured_replay(
         files = originals.files(name)
         if not isinstance(files, DataFiles):
             raise ConfigError(files)
-        return stored.rescored(model, files.data, stored_images, adaptive)
+        return stored.rescored(model, files.data, variant, adaptive)
 
     return replay
 
@@ -175,7 +175,7 @@ def _is_config(content: dict[str, Any], run: dict[str, Any]) -> bool:
 
 def _variants(
     folder: Path, name: str, facts: dict[str, Any], originals: Originals
-) -> dict[str, StoredImages]:
+) -> dict[str, Variant]:
     """Return the variants of a data set, whose files are as their manifests say."""
     defense, found = facts.get("defense"), {}
     through = isinstance(defense, dict) and defense.get("adaptive") is not None
@@ -184,25 +184,21 @@ def _variants(
         checked = check_variant(place, originals)
         if checked.faults:
             raise VerificationError(described(place, checked.faults))
-        found[part] = read_stored_images(place, checked.manifest)
+        found[part] = stored_variant(place, checked.manifest)
     return found
 
 
 def _target_faults(
-    name: str,
-    facts: dict[str, Any],
-    all_stored: dict[str, StoredImages],
-    run: dict[str, Any],
-    data: Any,
+    name: str, facts: dict[str, Any], variants: dict[str, Variant], run: dict[str, Any], data: Any
 ) -> Iterator[str]:
     """Yield where results differ from what the files tell."""
-    manifest = all_stored["adversarial"].manifest
-    for stored_images in all_stored.values():
-        header = dict(stored_images.manifest.header)
+    manifest = variants["adversarial"].manifest
+    for variant in variants.values():
+        header = dict(variant.manifest.header)
         header.pop("protocol", None)
         header.pop("names", None)  # what numbers of identities and cameras stand for
         if header.pop("data", None) != name or header != run:
-            yield f"'{stored_images.folder}' is of another run than {RUN} says"
+            yield f"'{variant.folder}' is of another run than {RUN} says"
     broken = [sentence for sentence, test in RELATIONS if not _holds(test, facts, manifest)]
     yield from (f"it does not hold that {sentence}" for sentence in broken)
     if isinstance(data, DataFiles) and not broken:

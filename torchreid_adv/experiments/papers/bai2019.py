@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.experiments.comparison import Comparison, OurCell, compare, printed_alone
+from torchreid_adv.experiments.comparison import Comparison, Finding, compare, printed_alone
 from torchreid_adv.experiments.figures import ratio_figure
 from torchreid_adv.experiments.reproduce import (
     Models,
@@ -141,7 +141,7 @@ def _single(cfg: AdvConfig, table: PaperTable) -> Reproduction:
 
 
 def _compared(
-    cfg: AdvConfig, table: PaperTable, findings: Sequence[OurCell], models: Models
+    cfg: AdvConfig, table: PaperTable, findings: Sequence[Finding], models: Models
 ) -> Comparison:
     return compare(table, findings, notes=[*models.notes, rule_note(cfg, table)])
 

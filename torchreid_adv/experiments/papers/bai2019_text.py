@@ -10,7 +10,7 @@ from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.evaluation.of_models import positive_distance
 from torchreid_adv.evaluation.protocol import Protocol
-from torchreid_adv.experiments.comparison import OurCell, compare
+from torchreid_adv.experiments.comparison import Finding, compare
 from torchreid_adv.experiments.papers.bai2019 import TABLE
 from torchreid_adv.experiments.reproduce import (
     Reproduction,
@@ -24,8 +24,8 @@ from torchreid_adv.registry import REPRODUCTIONS
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.report.paper_table import paper_table
 from torchreid_adv.runs.folder import machinery
-from torchreid_adv.runs.grid import Grid, clean_cells, transfer
-from torchreid_adv.runs.grid_attack import GridAttack
+from torchreid_adv.runs.grid import Table, clean_cells, transfer
+from torchreid_adv.runs.grid_attack import Crossing
 
 ATTACKS = ["ifgsm", "classification_ifgsm"]  # the second: section 5.1, "directly performing ..."
 
@@ -52,11 +52,11 @@ class _Distances:
     """
 
     def __init__(self, cfg: AdvConfig) -> None:
-        self.cfg, self.table = cfg, Grid(cfg)
+        self.cfg, self.table = cfg, Table(cfg)
         self.out, self.protocol = Path(cfg.data.save_dir), Protocol.configured(cfg)
         self.specs = {spec.label: spec for spec in parse_models(cfg.adv.transfer.models)}
 
-    def beside(self, cell: Cell) -> OurCell:
+    def beside(self, cell: Cell) -> Finding:
         """Return a cell as a finding that has the distance, too."""
         found = finding(cell, ranked="euclidean")
         return replace(found, measures={**found.measures, "positive_distance": self.mean(cell)})
@@ -66,10 +66,8 @@ class _Distances:
         spec, data = self.specs[cell.tested], self.table.data(cell.target)
         root, attacked = "", list[Record]()
         if cell.attack:
-            grid_attack = GridAttack(
-                (self.specs[cell.attacked],), cell.attack, cell.eps, cell.metric
-            )
-            root, attacked = self.table.stored(grid_attack, data, self.out)
+            crossing = Crossing((self.specs[cell.attacked],), cell.attack, cell.eps, cell.metric)
+            root, attacked = self.table.stored(crossing, data, self.out)
         specs: tuple[ModelSpec, ...] = (spec,)
         key = Key.of(
             machinery=machinery(),

@@ -14,7 +14,7 @@ from torchreid_adv.defenses.circuitous_scaling import PRESETS, in_proportion
 from torchreid_adv.engines.progress import FILE as CURVES
 from torchreid_adv.engines.trained import trained_weights
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.experiments.comparison import OurCell, compare
+from torchreid_adv.experiments.comparison import Finding, compare
 from torchreid_adv.experiments.figures import border_figure, training_figure
 from torchreid_adv.experiments.reproduce import (
     Reproduction,
@@ -182,7 +182,7 @@ def fig5(cfg: AdvConfig) -> Reproduction:
         curves[label] = json.loads((folder / CURVES).read_text(encoding="utf-8"))
     target = ", ".join(cfg.data.sources)
     findings = [
-        OurCell({"target": target, "tested": label}, {k: points[-1][k] for k in table.measures})
+        Finding({"target": target, "tested": label}, {k: points[-1][k] for k in table.measures})
         for label, points in curves.items()
     ]
     return Reproduction(compare(table, findings), {"curves": training_figure(curves)})
@@ -283,7 +283,7 @@ def _given(cfg: AdvConfig, labels: Sequence[str]) -> list[str]:
     return [label for label in labels if label in given]
 
 
-def _both(cell: Cell, **where: Any) -> list[OurCell]:
+def _both(cell: Cell, **where: Any) -> list[Finding]:
     """Return a cell without and with re-ranking."""
     return [finding(cell, reranked=kind, rerank=kind, **where) for kind in (False, True)]
 
@@ -296,6 +296,6 @@ def _source(table: PaperTable, target: str, trained: str) -> str:
 
 
 def _compared(
-    cfg: AdvConfig, table: PaperTable, findings: Sequence[OurCell], notes: Sequence[str]
+    cfg: AdvConfig, table: PaperTable, findings: Sequence[Finding], notes: Sequence[str]
 ) -> Reproduction:
     return Reproduction(compare(table, findings, notes=[*notes, rule_note(cfg, table)]))

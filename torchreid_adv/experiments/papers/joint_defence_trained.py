@@ -9,7 +9,7 @@ from dataclasses import replace
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.defenses import Defense
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.experiments.comparison import Comparison, OurCell, compare, measured
+from torchreid_adv.experiments.comparison import Comparison, Finding, compare, measured
 from torchreid_adv.experiments.figures import bars_figure
 from torchreid_adv.experiments.papers.bai2019 import TABLE
 from torchreid_adv.experiments.papers.joint_defence import (
@@ -131,7 +131,7 @@ def fig6(cfg: AdvConfig) -> Reproduction:
     settle(cfg, table.name, {**ATTACK, "adv.transfer.attacked": []})
     cfg.adv.attack.name = ATTACKS[0]
     findings = [
-        OurCell({"target": cell.target, "tested": cell.tested}, measured(cell.clean))
+        Finding({"target": cell.target, "tested": cell.tested}, measured(cell.clean))
         for cell in clean_cells(cfg)
     ]
     comparison = _compared(cfg, table, findings, models)
@@ -143,7 +143,7 @@ def _with_models(table: PaperTable, models: dict[str, str], networks: dict[str, 
     return replace(table, models=models, networks=networks)
 
 
-def _beside(cells: Sequence[Cell], base: Sequence[str]) -> list[OurCell]:
+def _beside(cells: Sequence[Cell], base: Sequence[str]) -> list[Finding]:
     """Return one finding for a network and its metric-preserving form under the same attack."""
     own = {PRESERVING.format(label): label for label in base}
     found: dict[tuple[str, str, str, str], dict[str, float]] = {}
@@ -162,7 +162,7 @@ def _beside(cells: Sequence[Cell], base: Sequence[str]) -> list[OurCell]:
         if normal and preserving is not None:
             measures["improvement"] = preserving / normal - 1  # the paper's #I
     return [
-        OurCell(
+        Finding(
             dict(zip(("target", "attacked", "attack", "tested"), key, strict=True)),
             measures,
             kind=kinds[key].get("mAP", ""),
@@ -172,7 +172,7 @@ def _beside(cells: Sequence[Cell], base: Sequence[str]) -> list[OurCell]:
     ]
 
 
-def _row_means(cells: Sequence[Cell]) -> list[OurCell]:
+def _row_means(cells: Sequence[Cell]) -> list[Finding]:
     """Return re-ranked measures, the mean where a row has several networks."""
     rows: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
@@ -182,12 +182,12 @@ def _row_means(cells: Sequence[Cell]) -> list[OurCell]:
         measures = [measured(cell.adversarial["rerank"]) for cell in found]
         means = {name: statistics.fmean(one[name] for one in measures) for name in measures[0]}
         where = dict(zip(("target", "tested", "attack"), place, strict=True))
-        findings.append(OurCell(where, means, found[0].kind if place[2] else ""))
+        findings.append(Finding(where, means, found[0].kind if place[2] else ""))
     return findings
 
 
 def _compared(
-    cfg: AdvConfig, table: PaperTable, findings: Sequence[OurCell], models: Models, *notes: str
+    cfg: AdvConfig, table: PaperTable, findings: Sequence[Finding], models: Models, *notes: str
 ) -> Comparison:
     return compare(table, findings, notes=[*models.notes, *notes, rule_note(cfg, table)])
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.experiments import defense_timing, timing
-from torchreid_adv.experiments.comparison import OurCell, compare
-from torchreid_adv.experiments.learned import SourceModel
+from torchreid_adv.experiments.comparison import Finding, compare
+from torchreid_adv.experiments.learned import Victim
 from torchreid_adv.experiments.papers.meta_runs import KINDS, WAYS, MetaRuns
 from torchreid_adv.experiments.reproduce import Reproduction
 from torchreid_adv.registry import REPRODUCTIONS
@@ -18,7 +18,7 @@ from torchreid_adv.report.paper_table import paper_table
 BATCHES = 94  # of an epoch of the released code: one for every eight identities of Market-1501
 DEFENDED = 8  # images of a step of the defense that is measured: a batch of 64 takes much memory
 OTHERS = ("UAP-Retrieval", "UAP w/ SMA", "meta both")
-Pair = tuple[SourceModel, SourceModel]  # learned against, tested
+Pair = tuple[Victim, Victim]  # learned against, tested
 
 
 @REPRODUCTIONS.register("meta.table1", title="universal attacks on the source")
@@ -116,7 +116,7 @@ def table9(cfg: AdvConfig) -> Reproduction:
             for name, attack in runs.attacks(on, *WAYS[3:]).items():
                 pairs = runs.scores.pairs(attack, on)
                 mean = statistics.fmean(file_similarity(r.path, path) for r, path in pairs)
-                findings.append(OurCell({"target": on.data, "attack": name}, {"ssim": mean}))
+                findings.append(Finding({"target": on.data, "attack": name}, {"ssim": mean}))
     note = (
         "Ours compares each query, resized to the network's input, with its own adversarial form: "
         "11 x 11 Gaussian windows on RGB in [0, 1], mean over the queries."
@@ -187,7 +187,7 @@ def table19(cfg: AdvConfig) -> Reproduction:
         ("defense", "source"): share * trained["seconds"][defense_timing.PLAIN],
     }
     findings = [
-        OurCell(
+        Finding(
             {"target": "an epoch", "method": method, "learning": learning},
             {"seconds": batches * found},
         )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.experiments.comparison import OurCell
-from torchreid_adv.experiments.learned import SourceModel
+from torchreid_adv.experiments.comparison import Finding
+from torchreid_adv.experiments.learned import Victim
 from torchreid_adv.experiments.papers.meta_runs import EPS, WAYS, MetaRuns
 from torchreid_adv.experiments.reproduce import Reproduction, finding
 from torchreid_adv.registry import REPRODUCTIONS
-from torchreid_adv.runs.grid import Grid
-from torchreid_adv.runs.grid_attack import GridAttack
+from torchreid_adv.runs.grid import Table
+from torchreid_adv.runs.grid_attack import Crossing
 
 NORMAL = "IDE"
 META = WAYS[3:]
@@ -83,12 +83,12 @@ def _defended(cfg: AdvConfig, number: int) -> Reproduction:
     return runs.done([f for f in findings if f.where["tested"] != NORMAL])
 
 
-def _tested(runs: MetaRuns) -> list[tuple[SourceModel, SourceModel]]:
+def _tested(runs: MetaRuns) -> list[tuple[Victim, Victim]]:
     """Return each network with the undefended one of the same data."""
     return [(v, u) for v in runs.sources(NORMAL) for u in runs.targets() if u.data == v.data]
 
 
-def _under(runs: MetaRuns, names: Sequence[str]) -> list[OurCell]:
+def _under(runs: MetaRuns, names: Sequence[str]) -> list[Finding]:
     """Test each network under attacks that were learned against the undefended one."""
     return [
         runs.under(attack, tested, attack=name)
@@ -97,19 +97,19 @@ def _under(runs: MetaRuns, names: Sequence[str]) -> list[OurCell]:
     ]
 
 
-def _under_sma(runs: MetaRuns) -> list[OurCell]:
+def _under_sma(runs: MetaRuns) -> list[Finding]:
     """Test each network under SMA made on the undefended one, and on itself (section 6.2)."""
     own: AdvConfig = runs.cfg.clone()
     own.test.dist_metric = "cosine"
     own.adv.attack.side = "query"
     own.adv.report.page = own.adv.job.copies = False
-    table, findings = Grid(own), []
+    table, findings = Table(own), []
     for normal, tested in _tested(runs):
         data = table.data(tested.data)
         made_on = {"SMA": normal.spec} | ({ITSELF: tested.spec} if tested != normal else {})
         for name, attacked in made_on.items():
-            grid_attack = GridAttack((attacked,), "sma", EPS, "cosine")
-            table.attack(grid_attack, [data], runs.out)
-            cell = table.cell(grid_attack, tested.spec, data, runs.out)
+            crossing = Crossing((attacked,), "sma", EPS, "cosine")
+            table.attack(crossing, [data], runs.out)
+            cell = table.cell(crossing, tested.spec, data, runs.out)
             findings.append(finding(cell, attack=name, tested=tested.model))
     return findings

@@ -7,12 +7,12 @@ from typing import Any
 
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.experiments.comparison import OurCell, compare
+from torchreid_adv.experiments.comparison import Finding, compare
 from torchreid_adv.experiments.learned import (
-    LearnedAttack,
-    Recipe,
-    SourceModel,
+    Learned,
     UniversalScores,
+    Victim,
+    Way,
     given,
     learned,
     way,
@@ -75,30 +75,28 @@ class MetaRuns:
         self.out = Path(cfg.data.save_dir)
         self.scores = UniversalScores(cfg, self.known, self.out)
 
-    def sources(self, *models: str) -> list[SourceModel]:
+    def sources(self, *models: str) -> list[Victim]:
         """Return the models that attacks are learned against, of some labels."""
         return [v for v in self._of(models) if v.data in self.cfg.data.sources]
 
-    def targets(self, *models: str) -> list[SourceModel]:
+    def targets(self, *models: str) -> list[Victim]:
         """Return the models that are tested, of some labels."""
         return [v for v in self._of(models) if v.data in self.cfg.data.targets]
 
-    def attack(
-        self, on: SourceModel, name: str, *, eps: float = EPS, **settings: Any
-    ) -> LearnedAttack:
+    def attack(self, on: Victim, name: str, *, eps: float = EPS, **settings: Any) -> Learned:
         """Learn an attack under one of the names that tables have."""
         if name in OTHERS:
-            chosen = Recipe(name, eps, {**OTHERS[name], **settings}, METRICS.get(name, ""))
+            chosen = Way(name, eps, {**OTHERS[name], **settings}, METRICS.get(name, ""))
         else:
             learning, _, kind = name.rpartition(" ")
             chosen = way(kind, learning or "source", eps, **settings)
         return learned(self.cfg, on, chosen, self.out)
 
-    def attacks(self, on: SourceModel, *names: str) -> dict[str, LearnedAttack]:
+    def attacks(self, on: Victim, *names: str) -> dict[str, Learned]:
         """Learn attacks by their names; those of files follow."""
         return {**{name: self.attack(on, name) for name in names}, **self.filed(on)}
 
-    def filed(self, on: SourceModel) -> dict[str, LearnedAttack]:
+    def filed(self, on: Victim) -> dict[str, Learned]:
         """Return what ``adv.scenarios.files`` has of a model, under the names of tables."""
         named = {}
         for one in self.files:
@@ -107,18 +105,18 @@ class MetaRuns:
                 named[f"{SPELLED.get(one.way, one.way)}{bound}"] = one
         return named
 
-    def clean(self, tested: SourceModel, /, **where: Any) -> OurCell:
+    def clean(self, tested: Victim, /, **where: Any) -> Finding:
         """Return how a model ranks what nobody attacked."""
         cell = self.scores.clean(tested)
         return finding(cell, **{"tested": tested.model, "eps": "", **where})
 
-    def under(self, made: LearnedAttack, tested: SourceModel, /, **where: Any) -> OurCell:
+    def under(self, made: Learned, tested: Victim, /, **where: Any) -> Finding:
         """Return how a model ranks queries under an attack."""
         cell = self.scores.attacked(made, tested)
         place = {"tested": tested.model, "learned": made.on.model, "source": made.on.data}
         return finding(cell, **{**place, **where})
 
-    def done(self, findings: list[OurCell], *notes: str) -> Reproduction:
+    def done(self, findings: list[Finding], *notes: str) -> Reproduction:
         """Hold the findings against the paper's table.
 
         Raises:
@@ -133,7 +131,7 @@ class MetaRuns:
         said = [*self._missing(), *notes, self._learning(), rule_note(self.cfg, self.table)]
         return Reproduction(compare(self.table, findings, notes=said))
 
-    def _of(self, models: tuple[str, ...]) -> list[SourceModel]:
+    def _of(self, models: tuple[str, ...]) -> list[Victim]:
         return [v for v in self.known if not models or v.model in models]
 
     def _learning(self) -> str:

@@ -19,7 +19,7 @@ from torchreid_adv.engines.deciding_keys import PLACES, config_facts
 from torchreid_adv.engines.trained import FOLDER, set_facts, train_quietly, trained_weights
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
-from torchreid_adv.experiments.comparison import OurCell, compare, measured
+from torchreid_adv.experiments.comparison import Finding, compare, measured
 from torchreid_adv.experiments.reproduce import Reproduction, chosen_models, rule_note
 from torchreid_adv.models import Features
 from torchreid_adv.models.self_attack.parts import BASELINE, WHOLE, parts_of
@@ -210,7 +210,7 @@ def _searched_both_ways(cfg: AdvConfig, name: str) -> Reproduction:
         scores = video_scores(with_row(cfg, ROWS[spec.label]), spec, folder)
         for target, measures in scores.items():
             where = {"target": target, "tested": spec.label, "row": rows[spec.label]}
-            findings.append(OurCell(where, measured(measures)))
+            findings.append(Finding(where, measured(measures)))
     notes = [*models.notes, rule_note(cfg, printed)]
     if others:
         notes.insert(0, f"The paper's alone, as no part of this package: {', '.join(others)}.")

@@ -19,7 +19,7 @@ from torchreid_adv.models import Features, extract
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import STUDIES
 from torchreid_adv.report.matrix import Cell
-from torchreid_adv.runs.grid import Grid, clean_cells, transfer
+from torchreid_adv.runs.grid import Table, clean_cells, transfer
 
 QUERY_ATTACKS = ("ifgsm", "sma", "lta")
 OTHER_SEED = 1000  # added to a seed for the second network of an architecture
@@ -151,7 +151,7 @@ def _inputs(cfg: AdvConfig, seed: int, specs: Sequence[ModelSpec]) -> Iterator[R
             yield Reading(facts.INPUTS, cell.tested, name, seed, share)
 
 
-class _OneSide(Grid):
+class _OneSide(Table):
     """Cells in which the queries alone pass a view."""
 
     def _clean(self, specs: tuple[ModelSpec, ...], name: str) -> dict[str, Features]:

@@ -14,7 +14,7 @@ from torchreid_adv.experiments.claims import Comparison, Reading
 from torchreid_adv.experiments.study import Found, trained_models
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
-from torchreid_adv.runs.attack_dataset import run_or_read
+from torchreid_adv.runs.attack_dataset import kept_run
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 
 ATTACKS = ("ifgsm", "sma", "lta")
@@ -104,7 +104,7 @@ def _run(
     facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
     targets = [configured_dataset(own, name) for name in dict.fromkeys(own.data.targets)]
     title = f"{spec.label}, {recipe}{', scaled' if chosen else ''}: {attack}"
-    return run_or_read(own, model, facts, targets, folder, title)
+    return kept_run(own, model, facts, targets, folder, title)
 
 
 def _mean(runs: Mapping[str, Any], *keys: str) -> float:

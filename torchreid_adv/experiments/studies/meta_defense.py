@@ -11,17 +11,11 @@ from typing import Any
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.engines.trained import trained_weights
 from torchreid_adv.experiments.claims import Comparison, Reading
-from torchreid_adv.experiments.learned import (
-    LearnedAttack,
-    SourceModel,
-    UniversalScores,
-    learned,
-    way,
-)
+from torchreid_adv.experiments.learned import Learned, UniversalScores, Victim, learned, way
 from torchreid_adv.experiments.study import Found
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
-from torchreid_adv.runs.attack_dataset import run_or_read
+from torchreid_adv.runs.attack_dataset import kept_run
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 
 CLEAN, AGAIN, WHITE = "clean", "both, learned again", "I-FGSM, white-box"
@@ -88,13 +82,13 @@ def claims(means: Means) -> Iterator[Line]:
 
 def _means(cfg: AdvConfig, seed: int, spec: ModelSpec) -> Means:
     out, data = Path(cfg.data.save_dir) / spec.label, cfg.data.sources[0]
-    normal = SourceModel(NORMAL, data, replace(spec, label=f"{NORMAL}-{data}"))
+    normal = Victim(NORMAL, data, replace(spec, label=f"{NORMAL}-{data}"))
     ways = {kind: way(kind, "meta", float(cfg.adv.attack.eps)) for kind in KINDS}
     attacks = {kind: learned(cfg, normal, one, out) for kind, one in ways.items()}
     known = [normal]
     for row, (kind, learning) in DEFENDED.items():
         weights = _trained(cfg, seed, spec, attacks[kind], learning)
-        known.append(SourceModel(row, data, replace(spec, label=f"{row}-{data}", weights=weights)))
+        known.append(Victim(row, data, replace(spec, label=f"{row}-{data}", weights=weights)))
     scores = UniversalScores(cfg, known, out)
     means: Means = {}
     for victim in known:
@@ -108,9 +102,7 @@ def _means(cfg: AdvConfig, seed: int, spec: ModelSpec) -> Means:
     return means
 
 
-def _trained(
-    cfg: AdvConfig, seed: int, spec: ModelSpec, attack: LearnedAttack, learning: str
-) -> str:
+def _trained(cfg: AdvConfig, seed: int, spec: ModelSpec, attack: Learned, learning: str) -> str:
     """Train a network on against an attack; return the weights."""
     own: AdvConfig = cfg.clone()
     own.model.name, own.model.load_weights, own.train.seed = spec.name, spec.weights, seed
@@ -128,12 +120,12 @@ def _trained(
     return str(trained_weights(own))
 
 
-def _white(cfg: AdvConfig, victim: SourceModel, out: Path) -> float:
+def _white(cfg: AdvConfig, victim: Victim, out: Path) -> float:
     """Return the mAP under I-FGSM on the network itself."""
     own, folder = cfg.clone(), out / "white" / victim.model
     own.data.save_dir, own.adv.attack.name = str(folder), "ifgsm"
     model = load_spec(own, victim.spec)
     facts = {"name": victim.spec.name, "weights": victim.spec.weights, "size": list(model.size)}
     targets = [configured_dataset(own, victim.data)]
-    runs = run_or_read(own, model, facts, targets, folder, f"{victim.model}: I-FGSM")
+    runs = kept_run(own, model, facts, targets, folder, f"{victim.model}: I-FGSM")
     return float(runs[victim.data]["adversarial"]["mAP"])

@@ -16,7 +16,7 @@ from torchreid_adv.experiments.claims import Comparison, Reading
 from torchreid_adv.experiments.study import Found, trained_models
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
-from torchreid_adv.runs.attack_dataset import run_or_read
+from torchreid_adv.runs.attack_dataset import kept_run
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 
 RECIPES = {"N": [], "DL": ["diversity"]}  # transforms beside the config's own
@@ -103,7 +103,7 @@ def _attacked(cfg: AdvConfig, label: str, epoch: int, spec: ModelSpec) -> dict[s
     model = load_spec(own, spec)
     facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
     targets = [configured_dataset(own, name) for name in dict.fromkeys(own.data.targets)]
-    runs = run_or_read(own, model, facts, targets, folder, f"{label}, epoch {epoch}")
+    runs = kept_run(own, model, facts, targets, folder, f"{label}, epoch {epoch}")
     pairs = {CLEAN: "clean", ATTACKED: "adversarial"}
     return {
         name: sum(run[key]["mAP"] for run in runs.values()) / len(runs)

@@ -9,8 +9,8 @@ from pathlib import Path
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.experiments.claims import Comparison, Reading
-from torchreid_adv.experiments.learned import SourceModel, UniversalScores, learned, recipes
-from torchreid_adv.experiments.scenario_tables import SCENARIOS, ScenarioCell
+from torchreid_adv.experiments.learned import UniversalScores, Victim, learned, ways
+from torchreid_adv.experiments.scenario_tables import SCENARIOS, Outcome
 from torchreid_adv.experiments.scenarios import attacked_by, outcomes
 from torchreid_adv.experiments.study import Found, trained_models
 from torchreid_adv.models.specs import ModelSpec
@@ -49,7 +49,7 @@ def universal(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     scores = UniversalScores(cfg, known, out)
     found: list[Found] = []
     for on in attacked_by(cfg, known):
-        attacks = [learned(cfg, on, one, out) for one in recipes(cfg)]
+        attacks = [learned(cfg, on, one, out) for one in ways(cfg)]
         means = _means(outcomes(attacks, known, scores))
         found += readings(means, on.model, seed)
         found += [Comparison(claim, case, seed, *pair) for claim, case, *pair in claims(means, on)]
@@ -65,7 +65,7 @@ def readings(means: Means, model: str, seed: int) -> list[Reading]:
 Line = tuple[str, str, float, float]  # claim, case, the figure that should be smaller, the other
 
 
-def claims(means: Means, on: SourceModel) -> Iterator[Line]:
+def claims(means: Means, on: Victim) -> Iterator[Line]:
     """Yield the claims with their figures; a scenario that nobody tested is passed over."""
     names = {way for way, _ in means}
     source = next(iter(SCENARIOS))
@@ -102,7 +102,7 @@ def claims(means: Means, on: SourceModel) -> Iterator[Line]:
                 yield claim, f"{on.model}: {kind}", pair[0] or 0.0, pair[1] or 0.0
 
 
-def _means(found: list[ScenarioCell]) -> Means:
+def _means(found: list[Outcome]) -> Means:
     """Return the mean mAP of each way in each scenario, over the networks and sets tested."""
     means: Means = {}
     for scenario in SCENARIOS:
@@ -137,8 +137,8 @@ def _data(cfg: AdvConfig, specs: list[ModelSpec]) -> tuple[str, list[str]]:
     return source, unseen
 
 
-def _victim(spec: ModelSpec, data: str) -> SourceModel:
-    return SourceModel(spec.label, data, ModelSpec(f"{spec.label}-{data}", *_rest(spec)))
+def _victim(spec: ModelSpec, data: str) -> Victim:
+    return Victim(spec.label, data, ModelSpec(f"{spec.label}-{data}", *_rest(spec)))
 
 
 def _rest(spec: ModelSpec) -> tuple[str, str, tuple[int, int] | None]:
