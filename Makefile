@@ -8,7 +8,7 @@ OPTIONS ?=
 ONLY ?=
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs formats house index golden golden-record
+.PHONY: demo test lint docs formats corruptions house index golden golden-record
 
 demo: $(VENV)/.demo
 	$(BIN)/python tools/attack_gallery.py --config-file configs/quickstart.yaml $(OPTIONS)
@@ -20,6 +20,18 @@ test: $(VENV)/.test
 # checkouts, each called OWNER+REPOSITORY
 formats: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/models/formats -m "" -s $(OPTIONS)
+
+# the corruptions beside the published code, kind by kind: differences, then speed; that code needs
+# old versions, and so an environment of its own by a Python of at most 3.11
+corruptions: $(VENV)/.test $(VENV)-corruptions/.made
+	OMP_NUM_THREADS=1 CORRUPTIONS_ORACLE=$(abspath $(VENV)-corruptions)/bin/python $(BIN)/python -m pytest -q -s tests/corruptions/test_oracle.py $(OPTIONS)
+	CORRUPTIONS_ORACLE=$(abspath $(VENV)-corruptions)/bin/python $(BIN)/torchreid-adv benchmark corruptions
+
+$(VENV)-corruptions/.made:
+	$(PYTHON) -m venv $(VENV)-corruptions
+	$(VENV)-corruptions/bin/python -m pip install --quiet 'numpy<2' scikit-image==0.20.0 'scipy<1.12' 'opencv-python-headless<4.11' 'pillow<12' 'setuptools<81' imagecorruptions==1.1.2
+	$(VENV)-corruptions/bin/python -m pip install --quiet --no-deps albumentations==0.5.2 imgaug==0.4.0 pyyaml six
+	touch $@
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from shown import story
 from torchreid_adv import cli, config
 
 GROUPS = {  # pages whose commands docs_runs/test_run_<group>.py runs
-    "attacks": ("ranking_robustness", "reliability", "standard"),
+    "attacks": ("corruptions", "ranking_robustness", "reliability", "standard"),
     "first": ("README", "commands", "first_steps", "your_own_data", "your_own_model", "zoo"),
     "reproduction": ("reproduction",),
     "studies": ("studies", "joint_defense"),

@@ -74,6 +74,7 @@ def test_every_registered_name_has_a_config():
     configs = [load(path) for path in FILES]
     used = {
         "attack": {cfg.adv.attack.name for cfg in configs},
+        "corruption": {name for cfg in configs for name in cfg.adv.corruption.kinds},
         "transform": {name for cfg in configs for name in cfg.data.transforms},
         "data set": {n for cfg in configs for n in (*cfg.data.sources, *cfg.data.targets)},
         "model": {cfg.model.name for cfg in configs},

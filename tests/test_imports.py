@@ -22,7 +22,7 @@ STAGES = [
     {"config"},
     {"integration"},
     {"data"},
-    {"transforms", "distances"},
+    {"transforms", "distances", "corruptions"},
     {"models"},
     {"defenses", "evaluation"},
     {"attacks", "report"},

@@ -68,6 +68,21 @@ def train(command, printed):
         assert list((command.out / "adversarial_train").rglob("*.png"))
 
 
+def corrupt(command, printed):
+    for target in command.config.data.targets:
+        folder = command.out / target / "corrupted"
+        stored = read_manifest(folder).stored
+        assert {e.side for e in stored if e.corruption} == {command.config.adv.corruption.side}
+        assert str(folder) in printed
+        assert list(folder.glob("*_corrupted.csv"))
+
+
+def corruption_report(command, printed):
+    results = content(command.out / "corruptions.json")["targets"]
+    assert list(results) == command.config.data.targets
+    assert (command.out / "corruptions.md").read_text().strip() in printed
+
+
 def verify(command, printed):
     standard = (Path(command.words[1]) / "standard.json").is_file()
     assert ("images fit their originals" if standard else "are as the manifest says") in printed
@@ -169,6 +184,8 @@ CHECKS = {
     "attack": attack_gallery,
     "attack-gallery": attack_gallery,
     "compare": compare,
+    "corrupt": corrupt,
+    "corruption-report": corruption_report,
     "demo": attack_gallery,
     "leaderboard": leaderboard,
     "list": list_,

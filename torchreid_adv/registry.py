@@ -300,6 +300,9 @@ TRANSFORMS = Registry("transform", "transforms")
 SAMPLERS = Registry("sampler", "data")
 # where images come from; torchreid ImageDataset / VideoDataset classes; facts: video = True | False
 DATASETS = Registry("data set", "data")
+# what bad cameras, weather and light do to an image: uint8 image, conditions -> uint8 image;
+# facts: family, further = True for kinds outside the published mean
+CORRUPTIONS = Registry("corruption", "corruptions")
 # which images torchreid's own data sets have: reader(root, **options) -> train, query, gallery
 LAYOUTS = Registry("layout", "data.stock")
 # how an image file becomes pixels; torchreid's own reader is replaced by the entry "image"
@@ -331,6 +334,7 @@ REPRODUCTIONS = Registry("table or figure", "experiments.papers")
 TABLES: dict[str, Registry] = {
     "attacks": ATTACKS,
     "commands": COMMANDS,
+    "corruptions": CORRUPTIONS,
     "datasets": DATASETS,
     "defenses": DEFENSES,
     "distances": DISTANCES,

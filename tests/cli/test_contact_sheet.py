@@ -57,3 +57,16 @@ def test_what_cannot_be_drawn_is_refused(flags, tmp_path):
         code = stop.code
     assert code == 2
     assert not out.exists()
+
+
+def test_corruptions_are_drawn_three_a_row(tmp_path):
+    sizes = []
+    for names in (["fog"], ["fog", "rain", "Snow"], ["fog", "rain", "snow", "frost"]):
+        out = tmp_path / f"{len(names)}.png"
+        assert cli.main(["contact-sheet", *names, "--out", str(out)]) == 0
+        sizes.append(read_pixels(out).shape[:2])
+    (one, narrow), (row, wide), (two_rows, same) = sizes
+    assert row == one
+    assert two_rows == pytest.approx(2 * one, abs=2)
+    assert same == wide > 2 * narrow
+    assert cli.main(["contact-sheet", "--corruptions", "lgt", "--out", str(tmp_path / "x")]) == 2

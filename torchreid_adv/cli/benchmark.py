@@ -18,6 +18,7 @@ SECTIONS = {  # section -> module of benchmarks/
     "neighbors": "neighbors",
     "jobs": "storing",
     "transforms": "transforms",
+    "corruptions": "corruptions",
     "training": "training",
     "meta": "meta",
 }

@@ -1,4 +1,4 @@
-"""``torchreid-adv pictures`` and ``contact-sheet``: what models and transforms do, drawn."""
+"""``torchreid-adv pictures`` and ``contact-sheet``: what models, transforms, corruptions do."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 from torchreid_adv.cli.command import Command, Ended
 from torchreid_adv.cli.flags import ONE_ATTACK, Models
 from torchreid_adv.cli.help_text import Usage, plain_parser
+from torchreid_adv.cli.index import entries_of
 from torchreid_adv.cli.reads import ONE_NETWORK, RUN, UNIT_FEATURES, VIRTUAL
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.registry import COMMANDS, TRANSFORMS
+from torchreid_adv.registry import COMMANDS, CORRUPTIONS, TRANSFORMS
 
 if TYPE_CHECKING:
+    import argparse
+
+    from matplotlib.figure import Figure
+
     from torchreid_adv.core.processes import Team
 
 _MOST = 50
@@ -55,23 +60,28 @@ PICTURES = Command(
 
 
 SHEET = Usage(
-    examples=("contact-sheet", "contact-sheet grayscale channel_fusion --draws 4 --out two.png"),
+    examples=("contact-sheet", "contact-sheet --corruptions --out corruptions.png"),
     writes="One PNG, transforms.png or --out.",
     time="Two transforms took 5 s of one CPU core, most of it to import PyTorch.",
 )
 
 
 @COMMANDS.register(
-    "contact-sheet", help="draw what each transform does to virtual people, as PNG", usage=SHEET
+    "contact-sheet",
+    help="draw what transforms, or corruptions, do to virtual people, as PNG",
+    usage=SHEET,
 )
 def contact_sheet_command(arguments: list[str]) -> int:
-    """Draw a row of changed images for each transform named, or for all that need no file."""
+    """Draw changed images for each transform or corruption named, or for all transforms."""
     parser = plain_parser("contact-sheet", SHEET, contact_sheet_command.__doc__)
     parser.add_argument(
         "names",
         nargs="*",
-        metavar="TRANSFORM",
-        help="see torchreid-adv list transforms",
+        metavar="NAME",
+        help="see torchreid-adv list transforms corruptions",
+    )
+    parser.add_argument(
+        "--corruptions", action="store_true", help="draw the corruptions named, or all of them"
     )
     parser.add_argument("--out", default="transforms.png", metavar="FILE", help="where it goes")
     parser.add_argument("--draws", type=int, default=7, metavar="N", help="images a row")
@@ -81,12 +91,30 @@ def contact_sheet_command(arguments: list[str]) -> int:
         parser.error(f"--draws is from 1 to {_MOST}, and --seed at least 0")
     from torchreid_adv.core.files import write_bytes
     from torchreid_adv.report.style import to_png
+
+    figure = _corruptions(chosen) if _is_of_corruptions(chosen) else _transforms(chosen)
+    write_bytes(Path(chosen.out), to_png(figure))
+    print(f"drawn: {chosen.out}")
+    return 0
+
+
+def _is_of_corruptions(chosen: argparse.Namespace) -> bool:
+    return chosen.corruptions or any(name in entries_of(CORRUPTIONS) for name in chosen.names)
+
+
+def _transforms(chosen: argparse.Namespace) -> Figure:
     from torchreid_adv.report.transform_sheet import transform_sheet
 
     for name in chosen.names:
         TRANSFORMS.get(name)
     names = chosen.names or [n for n in TRANSFORMS if not TRANSFORMS.facts(n).get("learned")]
-    figure = transform_sheet(names, draws=chosen.draws, seed=chosen.seed)
-    write_bytes(Path(chosen.out), to_png(figure))
-    print(f"drawn: {chosen.out}")
-    return 0
+    return transform_sheet(names, draws=chosen.draws, seed=chosen.seed)
+
+
+def _corruptions(chosen: argparse.Namespace) -> Figure:
+    from torchreid_adv.corruptions import published_kinds
+    from torchreid_adv.report.corruption_sheet import corruption_sheet
+
+    further = [name for name in CORRUPTIONS if CORRUPTIONS.facts(name)["further"]]
+    names = list(map(CORRUPTIONS.name_of, chosen.names)) or [*published_kinds(), *further]
+    return corruption_sheet(names, seed=chosen.seed)

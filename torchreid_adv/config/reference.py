@@ -30,6 +30,7 @@ SECTIONS = {
     "": "What is loaded, and what an engine does besides its own work",
     "attack": "The attack",
     "defense": "The defense at test time",
+    "corruption": "Corrupted images",
     "distances": "Options of distances",
     "transforms": "Options of transforms",
     "data": "Images, data sets of your own, stored variants",

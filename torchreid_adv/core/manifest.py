@@ -25,6 +25,7 @@ FORMAT = 2
 SIDES = ("train", "query", "gallery")
 OK = "ok"
 LEFT_OUT = "left out: "  # beginning of the status of an image that is not stored
+_OPTIONAL = ("clothes", "view", "corruption")  # left out of a line where there is none
 LARGEST = 512 * 2**20  # bytes of a manifest, about a million images
 LONGEST = 64 * 2**10  # bytes of one line
 
@@ -54,6 +55,7 @@ class Entry:
         clothes: what the person wears, "" where the data set does not say.
         view: number of the side or height that the camera looks from; None where the data set
             does not say.
+        corruption: kind and severity of the corruption (``fog 3``), "" for none.
     """
 
     image_id: str
@@ -75,6 +77,7 @@ class Entry:
     frame: int = 0
     clothes: str = ""
     view: int | None = None
+    corruption: str = ""
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Entry:
@@ -85,7 +88,7 @@ class Entry:
         """Return the entry as JSON, without the fields that do not apply."""
         absent = {"modality"} if self.modality is None else set()
         absent |= set() if self.tracklet else {"tracklet", "frame"}
-        absent |= {n for n in ("clothes", "view") if getattr(self, n) in ("", None)}
+        absent |= {n for n in _OPTIONAL if getattr(self, n) in ("", None)}
         return _line({key: value for key, value in asdict(self).items() if key not in absent})
 
 
@@ -226,6 +229,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "frame": (is_count, "an integer, 0 or more"),
     "clothes": (lambda value: _is_text(value) and bool(value), "a name"),
     "view": (is_count, "an integer, 0 or more"),
+    "corruption": (lambda value: _is_text(value) and bool(value), "a kind and a severity"),
 }
 
 

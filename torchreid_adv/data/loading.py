@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from torchreid_adv.core import pixels
@@ -20,19 +21,25 @@ from torchreid_adv.data.images import read_image, read_pixels
 from torchreid_adv.data.records import Record, modalities
 from torchreid_adv.errors import DataError, printable
 
+Change = Callable[[Record, np.ndarray], Any]  # of a file's pixels, uint8 (h, w, 3)
+
 
 class ImageFiles(Dataset[Any]):
     """Records as stored pixels, or as the output of a PIL transform.
 
     An image is a uint8 array (h, w, 3), a tracklet a list of them: the frames ``seen``. A transform
-    gets one image, or the list of a clip's images.
+    gets one image, or the list of a clip's images. Pixels may be changed before that.
     """
 
     def __init__(
-        self, records: Sequence[Record], transform: Callable[[Any], Any] | None = None
+        self,
+        records: Sequence[Record],
+        transform: Callable[[Any], Any] | None = None,
+        change: Change | None = None,
     ) -> None:
         self.records = records
         self.transform = transform
+        self.change = change
 
     def __len__(self) -> int:
         return len(self.records)
@@ -40,12 +47,21 @@ class ImageFiles(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         record = self.records[index]
         if self.transform is None:
-            pixels = [read_pixels(file.path) for file in record.seen]
+            pixels = [self._pixels(file) for file in record.seen]
             return pixels if record.frames else pixels[0]
-        images = [read_image(file.path) for file in record.seen]
+        images = [self._image(file) for file in record.seen]
         if record.frames:
             return self.transform([images[place] for place in record.places])
         return self.transform(images[0])
+
+    def _pixels(self, file: Record) -> Any:
+        image = read_pixels(file.path)
+        return image if self.change is None else self.change(file, image)
+
+    def _image(self, file: Record) -> Image.Image:
+        if self.change is None:
+            return read_image(file.path)
+        return Image.fromarray(self._pixels(file))
 
 
 class CheckedFiles(ImageFiles):
@@ -68,6 +84,7 @@ def read_groups(
     groups: Sequence[Sequence[Record]],
     *,
     transform: Callable[[Any], Any] | None = None,
+    change: Change | None = None,
     workers: int = 0,
     description: str = "",
 ) -> Iterator[list[Any]]:
@@ -79,7 +96,10 @@ def read_groups(
     ends = itertools.accumulate(len(group) for group in groups)
     rows = [list(range(end - len(g), end)) for g, end in zip(groups, ends, strict=True)]
     loader = DataLoader(
-        ImageFiles(records, transform), batch_sampler=rows, num_workers=workers, collate_fn=list
+        ImageFiles(records, transform, change),
+        batch_sampler=rows,
+        num_workers=workers,
+        collate_fn=list,
     )
     with progress_bar(description, total=len(records)) as bar:
         for images in loader:

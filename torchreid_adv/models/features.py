@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchreid_adv.core.batch import chunks, filled
 from torchreid_adv.core.files import write_bytes
 from torchreid_adv.core.processes import ALONE, Team
-from torchreid_adv.data.loading import read_groups
+from torchreid_adv.data.loading import Change, read_groups
 from torchreid_adv.data.records import Record, camera_labels, clothes_of, modalities
 from torchreid_adv.errors import DataError
 from torchreid_adv.models.pixel_model import ImageModel, labels_of
@@ -154,6 +154,7 @@ def extract(
     *,
     chunk: int = 64,
     workers: int = 0,
+    change: Change | None = None,
     description: str = "extracting features",
     team: Team = ALONE,
 ) -> Features:
@@ -165,6 +166,7 @@ def extract(
         chunk: images per forward pass, also in the last one, which is filled up; for tracklets, the
             number of frames if all were as long as the longest.
         workers: processes that read images; 0 = this process.
+        change: changes the pixels of each file before the model's own transform; None = as stored.
         description: text of the progress bar.
         team: connected processes that share the chunks; all get all features, bit for bit.
 
@@ -177,6 +179,7 @@ def extract(
     reader = read_groups(
         [groups[number] for number in assigned],
         transform=model.file_transform(),
+        change=change,
         workers=workers,
         description=description,
     )

@@ -153,3 +153,9 @@ def sorting() -> Sorting:
     """Return the script as it is shipped; nothing of a run is ever part of it."""
     text = resources.files("torchreid_adv.report").joinpath("sorting.js").read_text("utf-8")
     return Sorting(Markup(text.replace("\r\n", "\n")))
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as Markdown; rows are as long as there are columns."""
+    lines = [list(columns), ["---"] * len(columns), *map(list, rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -15,10 +15,9 @@ from torchreid_adv.attacks import Attack, References
 from torchreid_adv.attacks.build import check_gradient
 from torchreid_adv.attacks.references import SIDE_RULES, map_facts, target_map
 from torchreid_adv.core.facts import facts_of
-from torchreid_adv.core.manifest import SIDES, Entry
+from torchreid_adv.core.manifest import Entry
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import Record, ReIDData
-from torchreid_adv.data.loading import refuse
 from torchreid_adv.defenses import Defended
 from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
@@ -45,7 +44,7 @@ from torchreid_adv.runs.settings import (
     say_targets,
     warn,
 )
-from torchreid_adv.runs.stored import StoredImages, left_out
+from torchreid_adv.runs.stored import StoredImages, without_bad
 from torchreid_adv.runs.writer import ImageWriter
 
 SCORED = ("protocol",)  # decides scores alone
@@ -185,7 +184,7 @@ class AttackRun:
         print(f"##### Attacking {data.name} ({self.side}) #####")
         bad, pixels = folder.checked(data, self.workers)
         names = {record.image_id for record in data.side(self.side)}
-        data, missing = self._without(data, bad)
+        data, missing = without_bad(data, bad, quarantine=self.quarantine)
         gone = frozenset(names - {record.image_id for record in data.side(self.side)})
         try:
             with repeatable():
@@ -316,19 +315,6 @@ class AttackRun:
             if isinstance(distance, FittedDistance) and to_fit(distance):
                 folder.fit(distance, train)
         return job
-
-    def _without(self, data: ReIDData, bad: dict[str, str]) -> tuple[ReIDData, list[Entry]]:
-        """Return the data set without its bad images, and what the manifest says of those."""
-        if not self.quarantine:
-            refuse(bad, len(data.files()))
-        missing = [
-            left_out(file, side, data.root, bad.get(file.image_id, "a bad frame in its tracklet"))
-            for side in SIDES
-            for record in data.side(side)
-            if record.is_of(bad)
-            for file in record.files
-        ]
-        return data.without(bad), missing
 
     def _extraction(
         self, model: Scorable, data: ReIDData, side: str, team: Team

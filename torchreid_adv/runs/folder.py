@@ -111,12 +111,21 @@ class RunFolder:
         name: of the data set.
         identity: what makes a run the same run; plain values or objects, see :meth:`Key.of`.
         team: this process and those that share the run.
+        stored: name of the folder that its images go to.
     """
 
-    def __init__(self, out: Path, name: str, identity: dict[str, Any], team: Team) -> None:
+    def __init__(
+        self,
+        out: Path,
+        name: str,
+        identity: dict[str, Any],
+        team: Team,
+        *,
+        stored: str = "adversarial",
+    ) -> None:
         self.out = out
         self.name = name
-        self.stored_images = out / name / "adversarial"
+        self.stored_images = out / name / stored
         self.path = out / name / ".job"
         self.key = Key.of(**identity)
         self.identity = dict(self.key.facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial
-from torchreid_adv.core.files import (
-    write_together,
-)
+from torchreid_adv.core.files import write_together
 from torchreid_adv.core.manifest import LEFT_OUT, SIDES, Entry, Manifest, sha256
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.images import FORMATS, encode_png
+from torchreid_adv.data.loading import refuse
 from torchreid_adv.models.features import Features
 from torchreid_adv.runs.plan import Done, Ledger, WorkUnit, output_of
 
@@ -36,6 +35,7 @@ class StoredUnit:
         images: pixels to store, the same.
         facts: for the ledger.
         features: of the images before they were rounded to whole levels, see ``stored_features``.
+        corruptions: kind and severity of each, where images are corrupted.
     """
 
     unit: WorkUnit
@@ -43,6 +43,7 @@ class StoredUnit:
     images: Sequence[np.ndarray]
     facts: dict[str, Any]
     features: bytes = b""
+    corruptions: Sequence[str] = ()
 
     def store(self, root: Path, folder: Path, scratch: Path, ledger: Ledger) -> None:
         """Bring the images to disk, then record them.
@@ -55,6 +56,9 @@ class StoredUnit:
         """
         images = zip(self.unit.files, self.clean, self.images, strict=True)
         made = [_stored(self.unit, record, root, *pair) for record, *pair in images]
+        if self.corruptions:
+            pairs = zip(made, self.corruptions, strict=True)
+            made = [(dataclasses.replace(e, corruption=label), png) for (e, png), label in pairs]
         write_together({folder / entry.output: content for entry, content in made}, folder, scratch)
         facts = {**self.facts, "entries": [vars(entry) for entry, _ in made]}
         ledger.append(self.unit.number, facts, self.features)
@@ -114,6 +118,31 @@ def left_out(record: Record, side: str, root: Path, reason: str) -> Entry:
         clothes=record.clothes,
         view=record.view,
     )
+
+
+def without_bad(
+    data: ReIDData, bad: Mapping[str, str], *, quarantine: bool
+) -> tuple[ReIDData, list[Entry]]:
+    """Return a data set without its bad images, and what a manifest says of those.
+
+    Args:
+        data: the data set.
+        bad: image_id -> what is wrong with it.
+        quarantine: go on without them instead of refusing the data set.
+
+    Raises:
+        DataError: there are bad images, and they are not to be left out; or nothing is left.
+    """
+    if not quarantine:
+        refuse(dict(bad), len(data.files()))
+    missing = [
+        left_out(file, side, data.root, bad.get(file.image_id, "a bad frame in its tracklet"))
+        for side in SIDES
+        for record in data.side(side)
+        if record.is_of(bad)
+        for file in record.files
+    ]
+    return data.without(bad), missing
 
 
 def source_of(path: Path, root: Path) -> str:

@@ -45,6 +45,7 @@ from torchreid_adv.models.preprocessing import Preprocessing
 from torchreid_adv.models.resizing import FileResize
 from torchreid_adv.runs.originals import DataFiles, Originals
 from torchreid_adv.runs.promises import UNSEEN
+from torchreid_adv.runs.verify_corruption import SAME, CorruptedAgain
 
 _SHOWN = 20
 _OVERHEAD = 2**16  # bytes of a PNG beside its pixels
@@ -104,10 +105,11 @@ def verify(folder: Path, root: Path, originals: Originals | None = None) -> str:
     stored = checked.manifest.stored
     largest = max((entry.linf for entry in stored), default=0)
     unknown = f"\nIdentities, cameras and sides were not checked: {checked.unknown}"
+    corrupted = "corruption" in checked.manifest.header and not checked.unknown
     return (
         f"Files checked: {len(stored)} images are as the manifest says; largest difference "
         f"{largest} of {LEVELS} gray levels, bound {checked.bound}; root {checked.manifest.root}. "
-        f"{UNSEEN}{unknown if checked.unknown else ''}"
+        f"{SAME if corrupted else UNSEEN}{unknown if checked.unknown else ''}"
     )
 
 
@@ -137,6 +139,7 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
     known = data if isinstance(data, DataFiles) else None
     faults, good = [*_file_faults(folder, manifest)], []
     faults += _listing_faults(manifest, known)
+    again = CorruptedAgain.of(manifest, known)
     for entry in manifest.entries if known else ():
         fault = _left_out_fault(entry, known) if entry.status != OK else ""
         faults += [f"{printable(entry.image_id)}: {fault}"] if fault else []
@@ -150,6 +153,8 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
                 path = known.path(entry) if known else originals.path(entry)
                 resize = _resize(manifest, entry)
                 found = [*_image_faults(folder, path, entry, bound, resize)]
+                if again and entry.corruption and not found:
+                    found = [*filter(None, [again.fault(folder, entry)])]
             except DataError as error:
                 found = [str(error)]
             faults += [f"{entry.output}: {fault}" for fault in found]
@@ -164,7 +169,12 @@ def _attack(manifest: Manifest) -> dict[str, Any]:
 
 
 def _bound(folder: Path, manifest: Manifest) -> Bound:
-    """Return the bound of the attack, of which the manifest states eps in gray levels."""
+    """Return the bound of the attack, of which the manifest states eps in gray levels.
+
+    Corruptions have none.
+    """
+    if "corruption" in manifest.header:
+        return Bound(LEVELS, LEVELS)
     attack = _attack(manifest)
     eps, linf = attack.get("eps"), attack.get("linf", attack.get("eps"))
     both = attack.get("perturbation") == "both" and attack.get("budget") == "sum"
@@ -264,6 +274,8 @@ def _entry_faults(manifest: Manifest, entry: Entry, known: DataFiles | None) -> 
     side = _attack(manifest).get("side")
     if entry.attacked and side is not None and entry.side != side:
         yield f"is a {entry.side} image, and the attack is on the {side} side"
+    if bool(entry.corruption) != (entry.attacked and "corruption" in manifest.header):
+        yield "is corrupted and does not say how, or says how and is not corrupted"
     if not entry.attacked and not _has_copies(manifest):
         yield "was not attacked, and the manifest is of attacked images alone"
 

@@ -1,17 +1,11 @@
-"""Write an adversarial variant of a data set: every image of it, as PNG, with a manifest.
-
-The work is cut into units that any process can do at any time with the same bytes as the result.
-A unit's images are on disk before the ledger says so; what the ledger does not say is done again.
-"""
+"""Write an adversarial variant of a data set: every image of it, as PNG, with a manifest."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence, Set
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,19 +18,18 @@ from torchreid_adv.attacks.loop.gradient_attack import Attack
 from torchreid_adv.attacks.references import References
 from torchreid_adv.core import pixels
 from torchreid_adv.core.batch import Batch
-from torchreid_adv.core.files import removed_after, require_space, sweep, unfinished_name
-from torchreid_adv.core.manifest import SIDES, Entry, Manifest, sha256
-from torchreid_adv.core.owner import require_held
+from torchreid_adv.core.files import require_space
+from torchreid_adv.core.manifest import Entry
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import Record, ReIDData
-from torchreid_adv.data.loading import batches, read_groups
-from torchreid_adv.data.own.written import write_list
-from torchreid_adv.errors import DataError, DiskError
+from torchreid_adv.data.loading import batches
+from torchreid_adv.errors import DataError
 from torchreid_adv.models.features import device_of
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.models.resizing import FileResize
-from torchreid_adv.runs.plan import Done, Ledger, WorkUnit, plan
+from torchreid_adv.runs.image_writer import UnitWriter, header_of
+from torchreid_adv.runs.plan import Done, WorkUnit, plan
 from torchreid_adv.runs.stored import (
     StoredImages,
     StoredUnit,
@@ -53,7 +46,7 @@ Pixels = np.ndarray | list[np.ndarray]  # of an image, or of a tracklet's frames
 
 
 @dataclass
-class ImageWriter:
+class ImageWriter(UnitWriter):
     """Attacks the images of one side that have references, copies all others pixel for pixel.
 
     Args:
@@ -101,43 +94,8 @@ class ImageWriter:
             DataError: no image of the side has a reference, or an image cannot be read.
             DiskError: what was stored has been removed meanwhile.
         """
-        targets, units = self.targets(data), self.units(data)
-        with closing(Ledger(self.job)) as ledger:
-            recorded = ledger.replay()
-            done = self._kept(units, recorded)
-            self._say_missing(recorded.keys() - done.keys())
-            mine = [u for u in units if u.number not in done and self.team.does(u.number)]
-            self._work(mine, data.root, ledger)
-            self.team.wait()
-            done = self._kept(units, ledger.replay())
-        self._require([unit for unit in units if unit.number not in done])
-        if len(done) < len(units):
-            return None
-        header = {**header, "protocol": data.protocol}
-        if data.names:
-            header["names"] = {kind: list(words) for kind, words in data.names.items()}
-        return self._variant(targets, [done[unit.number] for unit in units], header, bad)
-
-    def _say_missing(self, numbers: Set[int]) -> None:
-        if numbers:
-            print(
-                f"The images of {len(numbers)} recorded units are missing or changed in "
-                f"'{self.folder}'; they are made again"
-            )
-
-    def _require(self, missing: Sequence[WorkUnit]) -> None:
-        """Refuse to end when work that was done is gone.
-
-        Raises:
-            DiskError: units of this process, or of any where all are connected, are not there.
-        """
-        lost = [u for u in missing if self.team.whole or self.team.does(u.number)]
-        if lost:
-            raise DiskError(
-                f"{len(lost)} units of work are not in '{self.folder}' although they were done "
-                f"(first: {lost[0].outputs()[0]}): the folder or '{self.job}' was removed or "
-                "changed meanwhile. Run the same command again"
-            )
+        targets, done = self.targets(data), self.stored(self.units(data), data.root)
+        return None if done is None else self._variant(targets, done, header_of(data, header), bad)
 
     def units(self, data: ReIDData) -> list[WorkUnit]:
         """Return all units of the variant."""
@@ -154,9 +112,7 @@ class ImageWriter:
             DataError: as :meth:`targets`.
             DiskError: there is not enough room.
         """
-        units = self.units(data)
-        done = self._kept(units, Ledger(self.job).replay())
-        left = [unit for unit in units if unit.number not in done]
+        left = self.left(self.units(data))
         images = sum(len(unit.files) for unit in left)
         resized = sum(len(unit.files) for unit in left if unit.attacked) if self.resize else 0
         mean = pixels / len(data.files())
@@ -186,44 +142,7 @@ class ImageWriter:
             )
         return targets
 
-    def _kept(self, units: Sequence[WorkUnit], done: dict[int, Done]) -> dict[int, Done]:
-        """Return the recorded units whose files are still there.
-
-        The last unit of each ledger, the one that an end came nearest to, is read again.
-        """
-        last = {unit.path: unit for unit in sorted(done.values(), key=lambda d: d.offset)}
-        doubtful = {unit.unit for unit in last.values() if not self._is_whole(unit)}
-        recorded = done.keys() - doubtful
-        return {
-            unit.number: done[unit.number]
-            for unit in units
-            if unit.number in recorded
-            and all((self.folder / output).is_file() for output in unit.outputs())
-        }
-
-    def _is_whole(self, unit: Done) -> bool:
-        entries = [Entry.of(facts) for facts in unit.facts["entries"]]
-        paths = [(self.folder / entry.output, entry.sha256) for entry in entries]
-        return all(path.is_file() and sha256(path.read_bytes()) == own for path, own in paths)
-
-    def _work(self, units: Sequence[WorkUnit], root: Path, ledger: Ledger) -> None:
-        """Do units one after the other; each is stored while the next one is computed."""
-        if not units:
-            return
-        for folder in (self.job, self.folder):
-            require_held(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-        scratch = self.job / unfinished_name()
-        storing: Future[None] | None = None
-        with removed_after(scratch), ThreadPoolExecutor(1) as pool:
-            for result in itertools.chain(self._attacked(units), self._copied(units)):
-                if storing is not None:
-                    storing.result()
-                storing = pool.submit(result.store, root, self.folder, scratch, ledger)
-            if storing is not None:
-                storing.result()
-
-    def _attacked(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
+    def _changed(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
         units = [unit for unit in units if unit.attacked]
         with ExitStack() as stack:
             ready, started = None, time.perf_counter()
@@ -262,15 +181,6 @@ class ImageWriter:
         cut = [levels[i][: f.shape[0], : f.shape[1]] for i, f in zip(places, files, strict=True)]
         return _Part(files, cut, stored_facts(found, n), features)
 
-    def _copied(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
-        units = [unit for unit in units if not unit.attacked]
-        for unit, images in zip(units, self._read(units, "copying"), strict=True):
-            yield StoredUnit(unit, images, images, {})
-
-    def _read(self, units: Sequence[WorkUnit], description: str) -> Iterator[list[Any]]:
-        groups = [unit.records for unit in units]
-        return read_groups(groups, workers=self.workers, description=description)
-
     def _variant(
         self,
         targets: Sequence[Record],
@@ -278,15 +188,7 @@ class ImageWriter:
         header: dict[str, Any],
         bad: Sequence[Entry],
     ) -> StoredImages:
-        order = {side: place for place, side in enumerate(SIDES)}
-        entries = [Entry.of(facts) for unit in done for facts in unit.facts["entries"]]
-        entries = sorted([*entries, *bad], key=lambda e: (order[e.side], e.image_id))
-        manifest = Manifest(header, tuple(entries))
-        if self.team.leads:
-            manifest.write(self.folder)
-            write_list(self.folder, manifest)
-            sweep(self.job)
-        self.team.wait()
+        manifest = self.sealed(done, header, bad)
         attacked = [unit for unit in done if unit.size]
         stuck = [own for unit in attacked for own in unit.facts["stuck"]]
         return StoredImages(

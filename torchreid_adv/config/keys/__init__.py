@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torchreid_adv.config.keys import (
     attack,
+    corruption,
     defense,
     meta,
     reports,
@@ -30,6 +31,7 @@ __all__ = [
 
 KEYS: tuple[Key, ...] = (
     *attack.KEYS,
+    *corruption.KEYS,
     *defense.KEYS,
     *run.KEYS,
     *start.KEYS,

@@ -20,9 +20,10 @@ _MODALITY = ("rgb", "ir")
 
 def list_name(manifest: Manifest) -> str:
     """Return the name of the list of stored images, such as ``market1501_adversarial.csv``."""
-    name = f"{manifest.header.get('data', '')}_adversarial.csv"
+    kind = "corrupted" if "corruption" in manifest.header else "adversarial"
+    name = f"{manifest.header.get('data', '')}_{kind}.csv"
     fits = "/" not in name and not name.startswith("_") and not name_fault(name)
-    return name if fits else "adversarial.csv"
+    return name if fits else f"{kind}.csv"
 
 
 def write_list(folder: Path, manifest: Manifest) -> Path | None:

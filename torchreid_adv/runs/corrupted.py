@@ -1,0 +1,195 @@
+"""A corrupted version of a data set: stored, recorded and sealed as an attacked one is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL
+
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.core.batch import chunks
+from torchreid_adv.core.files import require_space
+from torchreid_adv.core.lock import working_in
+from torchreid_adv.core.manifest import SIDES, Entry, Manifest
+from torchreid_adv.core.processes import ALONE, Team
+from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.runs.file_corruption import FileCorruption, people_of
+from torchreid_adv.runs.folder import LEDGER, RunFolder
+from torchreid_adv.runs.image_writer import UnitWriter, header_of
+from torchreid_adv.runs.plan import COPIES, WorkUnit
+from torchreid_adv.runs.stored import StoredUnit, without_bad
+
+CORRUPTED = {"query": ("query",), "gallery": ("gallery",), "both": ("query", "gallery")}
+FOLDER = "corrupted"  # of a data set's images, in the folder of a run
+
+
+@dataclass(frozen=True)
+class CorruptedData:
+    """A stored corrupted version.
+
+    Args:
+        data: with the image_ids of its source.
+        folder: holds the images, the manifest and the list of people.
+        manifest: one entry per image, with its kind and severity.
+    """
+
+    data: ReIDData
+    folder: Path
+    manifest: Manifest
+
+
+@dataclass
+class CorruptedWriter(UnitWriter):
+    """Corrupts the images of some sides and copies all others pixel for pixel.
+
+    Args:
+        corruption: what each image gets.
+        sides: that are corrupted.
+        folder: where the images go.
+        job: folder of the ledgers, on the same disk.
+        workers: processes that read and corrupt images.
+        team: this process and those it shares the work with.
+    """
+
+    corruption: FileCorruption
+    sides: Sequence[str]
+    folder: Path
+    job: Path
+    workers: int = 0
+    team: Team = ALONE
+
+    def units(self, data: ReIDData) -> list[WorkUnit]:
+        """Return all units: of each side, chunks of its files in their order."""
+        groups = [
+            (side, group)
+            for side in SIDES
+            for group in chunks([f for r in data.side(side) for f in r.files], COPIES)
+        ]
+        return [
+            WorkUnit(number, side, tuple(group), side in self.sides)
+            for number, (side, group) in enumerate(groups)
+        ]
+
+    def _changed(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
+        units = [unit for unit in units if unit.attacked]
+        change = functools.partial(_beside, self.corruption)
+        for unit, images in zip(units, self._read(units, "corrupting", change), strict=True):
+            clean, corrupted, labels = zip(*images, strict=True)
+            yield StoredUnit(unit, clean, corrupted, {}, corruptions=labels)
+
+
+def _beside(
+    corruption: FileCorruption, record: Record, image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return an image, its corrupted version, and kind and severity."""
+    return image, corruption(record, image), corruption.label(image)
+
+
+def corrupt_dataset(
+    data: ReIDData,
+    corruption: FileCorruption,
+    *,
+    side: str = "both",
+    out: str | Path = "run",
+    workers: int = 0,
+    quarantine: bool = False,
+    team: Team = ALONE,
+) -> CorruptedData | None:
+    """Write a corrupted version of a data set below ``out/<name>/corrupted``.
+
+    Names and layout stay; images are PNG, so that nothing is added to what the corruption did.
+    What an earlier run of the same corruption finished there is kept. The folder is read again as
+    the data set ``adversarial``, or by the list of people that lies in it.
+
+    Args:
+        data: see :func:`load_dataset`; of tracklets every frame is an image of its own.
+        corruption: what each image gets.
+        side: ``query``, ``gallery`` or ``both``.
+        out: folder of the run.
+        workers: processes that read and corrupt images; they change no byte.
+        quarantine: leave bad images out instead of refusing the data set.
+        team: this process and those it shares the work with.
+
+    Returns:
+        the stored version; None for a shard while others are not done.
+
+    Raises:
+        ConfigError: an unknown side, or a folder that holds another run.
+        DataError: an image that cannot be used.
+        DiskError: there is not enough room.
+    """
+    if side not in CORRUPTED:
+        raise ConfigError(f"the corrupted side is one of {', '.join(CORRUPTED)}, got '{side}'")
+    corruption = replace(corruption, others=people_of(data.gallery))
+    folder = RunFolder(Path(out), data.name, _identity(corruption, side), team, stored=FOLDER)
+    folder.check_free()
+    with working_in(folder.out, team):
+        print(f"##### Corrupting {data.name} ({side}) #####")
+        bad, pixels = folder.checked(data, workers)
+        data, missing = without_bad(data, bad, quarantine=quarantine)
+        sides, where = CORRUPTED[side], (folder.stored_images, folder.path)
+        writer = CorruptedWriter(corruption, sides, *where, workers=workers, team=team)
+        return _written(writer, data, folder, missing, pixels)
+
+
+def _written(
+    writer: CorruptedWriter,
+    data: ReIDData,
+    folder: RunFolder,
+    missing: Sequence[Entry],
+    pixels: int,
+) -> CorruptedData | None:
+    units = writer.units(data)
+    images = sum(len(unit.files) for unit in writer.left(units))
+    require_space(writer.folder, images=images, pixels=images * pixels // len(data.files()))
+    folder.begin()
+    done = writer.stored(units, data.root)
+    if done is None:
+        return None
+    header = header_of(data, {"data": data.name, **folder.identity, "made_with": _versions()})
+    manifest = writer.sealed(done, header, missing)
+    folder.require_unchanged(manifest.stored)
+    outputs = {entry.image_id: entry.output for entry in manifest.stored}
+    sides: dict[str, Any] = {
+        side: tuple(r.moved(writer.folder, outputs) for r in data.side(side)) for side in SIDES
+    }
+    return CorruptedData(replace(data, root=writer.folder, **sides), writer.folder, manifest)
+
+
+def _identity(corruption: FileCorruption, side: str) -> dict[str, Any]:
+    """Return what decides the bytes of a run."""
+    return {
+        "corruption": {**corruption.facts(), "side": side},
+        "ledger": LEDGER,
+        "job": {"copies": True},
+    }
+
+
+def _versions() -> dict[str, str]:
+    """Return what drew and encoded the images; JPEG alone is known to depend on it."""
+    return {"numpy": np.__version__, "opencv": cv2.__version__, "pillow": PIL.__version__}
+
+
+def corrupt_targets(
+    cfg: AdvConfig, targets: Sequence[ReIDData], team: Team = ALONE
+) -> list[CorruptedData | None]:
+    """Write a corrupted version of each data set, as ``adv.corruption.*`` says."""
+    return [
+        corrupt_dataset(
+            data,
+            FileCorruption.configured(cfg),
+            side=cfg.adv.corruption.side,
+            out=cfg.data.save_dir,
+            workers=lookup(cfg, "data.workers", 0),
+            quarantine=cfg.adv.job.quarantine,
+            team=team,
+        )
+        for data in targets
+    ]

@@ -1,0 +1,172 @@
+"""Write images in units of work: stored, recorded, found again after a kill, sealed by a manifest.
+
+The work is cut into units that any process can do at any time with the same bytes as the result.
+A unit's images are on disk before the ledger says so; what the ledger does not say is done again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence, Set
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.core.files import removed_after, sweep, unfinished_name
+from torchreid_adv.core.manifest import SIDES, Entry, Manifest, sha256
+from torchreid_adv.core.owner import require_held
+from torchreid_adv.core.processes import Team
+from torchreid_adv.data.datasets import ReIDData
+from torchreid_adv.data.loading import Change, read_groups
+from torchreid_adv.data.own.written import write_list
+from torchreid_adv.errors import DiskError
+from torchreid_adv.runs.plan import Done, Ledger, WorkUnit
+from torchreid_adv.runs.stored import StoredUnit
+
+
+class UnitWriter:
+    """What every writer of a stored data set does; what is stored is a subclass's.
+
+    Attributes:
+        folder: where images and manifest go.
+        job: folder of the ledgers, on the same disk.
+        workers: processes that read images.
+        team: this process and those it shares the work with.
+    """
+
+    folder: Path
+    job: Path
+    workers: int
+    team: Team
+
+    def _changed(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
+        """Yield what is stored of the units whose images are changed, one by one."""
+        raise NotImplementedError
+
+    def stored(self, units: Sequence[WorkUnit], root: Path) -> list[Done] | None:
+        """Do what of the units is this process's and not done yet.
+
+        Args:
+            units: the whole plan.
+            root: data root, which sources are named relative to.
+
+        Returns:
+            what is recorded of all units, in their order; None for a shard while units of others
+            are not done.
+
+        Raises:
+            DataError: an image cannot be read.
+            DiskError: what was stored has been removed meanwhile.
+        """
+        with closing(Ledger(self.job)) as ledger:
+            recorded = ledger.replay()
+            done = self._kept(units, recorded)
+            self._say_missing(recorded.keys() - done.keys())
+            mine = [u for u in units if u.number not in done and self.team.does(u.number)]
+            self._work(mine, root, ledger)
+            self.team.wait()
+            done = self._kept(units, ledger.replay())
+        self._require([unit for unit in units if unit.number not in done])
+        return [done[unit.number] for unit in units] if len(done) == len(units) else None
+
+    def left(self, units: Sequence[WorkUnit]) -> list[WorkUnit]:
+        """Return the units that no process has stored yet."""
+        done = self._kept(units, Ledger(self.job).replay())
+        return [unit for unit in units if unit.number not in done]
+
+    def sealed(
+        self, done: Sequence[Done], header: dict[str, Any], bad: Sequence[Entry] = ()
+    ) -> Manifest:
+        """Write the manifest, without which nothing is finished, and the list beside it.
+
+        Args:
+            done: all units.
+            header: of the manifest.
+            bad: entries of the images that were left out.
+        """
+        order = {side: place for place, side in enumerate(SIDES)}
+        entries = [Entry.of(facts) for unit in done for facts in unit.facts["entries"]]
+        entries = sorted([*entries, *bad], key=lambda e: (order[e.side], e.image_id))
+        manifest = Manifest(header, tuple(entries))
+        if self.team.leads:
+            manifest.write(self.folder)
+            write_list(self.folder, manifest)
+            sweep(self.job)
+        self.team.wait()
+        return manifest
+
+    def _say_missing(self, numbers: Set[int]) -> None:
+        if numbers:
+            print(
+                f"The images of {len(numbers)} recorded units are missing or changed in "
+                f"'{self.folder}'; they are made again"
+            )
+
+    def _require(self, missing: Sequence[WorkUnit]) -> None:
+        """Refuse to end when work that was done is gone.
+
+        Raises:
+            DiskError: units of this process, or of any where all are connected, are not there.
+        """
+        lost = [u for u in missing if self.team.whole or self.team.does(u.number)]
+        if lost:
+            raise DiskError(
+                f"{len(lost)} units of work are not in '{self.folder}' although they were done "
+                f"(first: {lost[0].outputs()[0]}): the folder or '{self.job}' was removed or "
+                "changed meanwhile. Run the same command again"
+            )
+
+    def _kept(self, units: Sequence[WorkUnit], done: dict[int, Done]) -> dict[int, Done]:
+        """Return the recorded units whose files are still there.
+
+        The last unit of each ledger, the one that an end came nearest to, is read again.
+        """
+        last = {unit.path: unit for unit in sorted(done.values(), key=lambda d: d.offset)}
+        doubtful = {unit.unit for unit in last.values() if not self._is_whole(unit)}
+        recorded = done.keys() - doubtful
+        return {
+            unit.number: done[unit.number]
+            for unit in units
+            if unit.number in recorded
+            and all((self.folder / output).is_file() for output in unit.outputs())
+        }
+
+    def _is_whole(self, unit: Done) -> bool:
+        entries = [Entry.of(facts) for facts in unit.facts["entries"]]
+        paths = [(self.folder / entry.output, entry.sha256) for entry in entries]
+        return all(path.is_file() and sha256(path.read_bytes()) == own for path, own in paths)
+
+    def _work(self, units: Sequence[WorkUnit], root: Path, ledger: Ledger) -> None:
+        """Do units one after the other; each is stored while the next one is computed."""
+        if not units:
+            return
+        for folder in (self.job, self.folder):
+            require_held(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+        scratch = self.job / unfinished_name()
+        storing: Future[None] | None = None
+        with removed_after(scratch), ThreadPoolExecutor(1) as pool:
+            for result in itertools.chain(self._changed(units), self._copied(units)):
+                if storing is not None:
+                    storing.result()
+                storing = pool.submit(result.store, root, self.folder, scratch, ledger)
+            if storing is not None:
+                storing.result()
+
+    def _copied(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
+        units = [unit for unit in units if not unit.attacked]
+        for unit, images in zip(units, self._read(units, "copying"), strict=True):
+            yield StoredUnit(unit, images, images, {})
+
+    def _read(
+        self, units: Sequence[WorkUnit], description: str, change: Change | None = None
+    ) -> Iterator[list[Any]]:
+        groups = [unit.records for unit in units]
+        return read_groups(groups, change=change, workers=self.workers, description=description)
+
+
+def header_of(data: ReIDData, header: dict[str, Any]) -> dict[str, Any]:
+    """Return the header of a manifest with what is said of the data set: protocol and names."""
+    names = {kind: list(words) for kind, words in data.names.items()}
+    return {**header, "protocol": data.protocol, **({"names": names} if names else {})}

@@ -1,0 +1,85 @@
+"""Corrupted images, made once more from their originals and compared byte for byte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.core.files import inside
+from torchreid_adv.core.manifest import Entry, Manifest
+from torchreid_adv.data.images import read_pixels
+from torchreid_adv.data.records import Record
+from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.runs.file_corruption import FileCorruption, people_of
+from torchreid_adv.runs.originals import DataFiles
+
+SAME = "Every corrupted image was made again from its original and is the same."
+
+
+@dataclass(frozen=True)
+class CorruptedAgain:
+    """Says how a stored corrupted image differs from what its original gives here.
+
+    Args:
+        corruption: that the manifest tells of.
+        files: records of the originals by their names.
+    """
+
+    corruption: FileCorruption
+    files: dict[str, tuple[str, Record]]
+
+    @classmethod
+    def of(cls, manifest: Manifest, known: DataFiles | None) -> CorruptedAgain | None:
+        """Return the check of a manifest; None where nothing is corrupted or no data set is known.
+
+        Raises:
+            DataError: the manifest tells of a corruption that this version does not have.
+        """
+        facts = manifest.header.get("corruption")
+        if facts is None or known is None:
+            return None
+        corruption = told_corruption(facts, people_of(known.data.gallery))
+        return cls(corruption, known.files)
+
+    def fault(self, folder: Path, entry: Entry) -> str:
+        """Return what is wrong with an image, "" where it is what its original gives."""
+        record = self.files[entry.image_id][1]
+        original = read_pixels(record.path)
+        if entry.corruption != self.corruption.label(original):
+            label = self.corruption.label(original)
+            return f"its corruption is {label}, the manifest says {entry.corruption}"
+        stored = read_pixels(inside(folder, entry.output))
+        if (self.corruption(record, original) != stored).any():
+            return f"is not what '{entry.corruption}' makes of its original"
+        return ""
+
+
+def told_corruption(facts: Any, others: tuple[Record, ...]) -> FileCorruption:
+    """Return the corruption that a manifest tells of.
+
+    Args:
+        facts: see :meth:`FileCorruption.facts`.
+        others: see :class:`FileCorruption`.
+
+    Raises:
+        DataError: it is none, or one of another version.
+    """
+    try:
+        told = FileCorruption(
+            kinds=tuple(facts["kinds"]),
+            severity=facts["severity"],
+            draw=facts["draw"],
+            scale=facts["scale"],
+            others=others,
+        )
+    except (ConfigError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"the manifest tells of a corruption that is unknown here: {error}"
+        ) from error
+    if {name: facts.get(name) for name in told.facts()} != told.facts():
+        raise DataError(
+            f"the manifest tells of corruptions of another version ({facts.get('version')!r}), "
+            "which cannot be made again here; write the data set again"
+        )
+    return told
