@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torchreid_adv.distances import build_distance
 from torchreid_adv.report import text as words
 from torchreid_adv.report.table import measures
+from torchreid_adv.report.units import DASH
 
 
 def test_a_curve_that_never_falls_claims_no_loss():
@@ -26,7 +27,7 @@ def test_a_curve_that_never_falls_claims_no_loss():
     ("value", "text"),
     [
         (0.841, "84.1%"), (1, "100.0%"), (0, "0.0%"), (0.00367, "0.37%"), (0.0099, "0.99%"),
-        (0.00999, "1.0%"), (math.nan, words.DASH), (None, words.DASH),
+        (0.00999, "1.0%"), (math.nan, DASH), (None, words.DASH),
     ],
 )  # fmt: skip
 def test_percent(value, text):
@@ -41,7 +42,7 @@ def test_percent(value, text):
         (4.656, "4.66"),
         (19732, "19,732"),
         (1234.6, "1,235"),
-        (None, words.DASH),
+        (None, DASH),
     ],
 )
 def test_number(value, text):
@@ -149,7 +150,7 @@ def test_table_rows():
     ]  # fmt: skip
     undefended, rerank, behind = table.groups
     assert undefended.rows[0].cells == ["50.0%", "10.0%", "40.0%", "60.0%", "70.0%", "80.0%"]
-    assert undefended.rows[2].cells == [words.DASH] * 6
+    assert undefended.rows[2].cells == [DASH] * 6
     assert [row.cells[0] for row in rerank.rows] == ["55.0%"]
     assert [row.name for row in behind.rows] == ["clean", "oblivious", "adaptive"]
     assert behind.note == "no gradient; 5 random draws: mAP deviates by 0.40%, the worst is 48.0%"

@@ -1,0 +1,110 @@
+"""Where a result comes from: what was called, when, on which device, by which versions.
+
+Nothing of it decides a result, so it is never part of a key: a run of another day goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import shlex
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from torchreid_adv.version import __version__
+
+if TYPE_CHECKING:  # a command line is noted before PyTorch is imported, which takes seconds
+    import torch
+
+FIELD = "provenance"  # its name in JSON files, which readers and comparisons leave out
+_CALL: ContextVar[str] = ContextVar("call", default="")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a result comes from.
+
+    Args:
+        command: the command line, or the call from Python.
+        date: the time of writing, UTC, as ISO 8601.
+        device: name of the GPU, or of the processor's architecture.
+        versions: package -> version.
+    """
+
+    command: str
+    date: str
+    device: str
+    versions: dict[str, str]
+
+    def facts(self) -> dict[str, Any]:
+        """Return plain values, as JSON files have them."""
+        return asdict(self)
+
+
+def provenance(device: torch.device | str | None = None) -> Provenance:
+    """Return where what is written now comes from.
+
+    Args:
+        device: that computed; None = a GPU if PyTorch finds one.
+    """
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return Provenance(call(), now, _name_of(device), versions())
+
+
+def without(content: dict[str, Any]) -> dict[str, Any]:
+    """Return what a JSON file says of a run, without where it comes from."""
+    return {name: value for name, value in content.items() if name != FIELD}
+
+
+@contextlib.contextmanager
+def called(text: str) -> Iterator[None]:
+    """Inside the block results come from this command or call; an outer one counts, if any."""
+    token = _CALL.set(_CALL.get() or text)
+    try:
+        yield
+    finally:
+        _CALL.reset(token)
+
+
+def call() -> str:
+    """Return the command line or the call that results come from now."""
+    return _CALL.get() or _typed()
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that results may depend on."""
+    import numpy
+    import torch
+
+    try:
+        torchreid = metadata.version("torchreid")
+    except metadata.PackageNotFoundError:  # a checkout on the path
+        torchreid = "unknown"
+    return {
+        "torchreid_adv": __version__,
+        "torch": str(torch.__version__),
+        "torchreid": torchreid,
+        "numpy": numpy.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _typed() -> str:
+    """Return how the process was started, without the folder of its program."""
+    program = PurePath(sys.argv[0] if sys.argv else "").name
+    return shlex.join([program or "python", *sys.argv[1:]])
+
+
+def _name_of(device: torch.device | str | None) -> str:
+    import torch
+
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if device.type == "cuda" and torch.cuda.is_available():
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()})"
