@@ -90,10 +90,11 @@ def distances_figure(survey: Survey, name: str) -> Figure:
                 histtype="step",
                 color=INK,
                 linewidth=1.2,
-                label="nearest wrong match",
+                label="nearest wrong",
             )
         axes.set_yticks([])
-        axes.set_title(label, loc="left", fontsize=10, fontweight="bold", color=color)
+        title = f"{label}, mean {positives.mean():.3f}" if len(positives) else label
+        axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=color)
         axes.legend(
             loc="lower right", bbox_to_anchor=(1.01, 0.96), ncols=2, frameon=False, fontsize=8
         )
@@ -112,7 +113,7 @@ def _histogram(axes: Axes, positives: np.ndarray, bins: list[float], color: str)
         weights=weights,
         color=color,
         alpha=0.75,
-        label=f"true matches, mean {mean:.3f}",
+        label="true matches",
     )
     axes.axvline(mean, color=color, linewidth=1.5, linestyle="--")
 

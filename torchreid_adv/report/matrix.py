@@ -188,7 +188,7 @@ def figure(cells: Sequence[Cell], target: str) -> Figure:
 def _readable(ratio: float) -> str:
     """Return black or white, whichever is read better on the color of a ratio."""
     shade = to_hex(colormaps[COLOR_MAP](min(max(ratio, 0.0), 1.0)))
-    return max(("#000000", "#fffffe"), key=lambda color: contrast(color, shade))
+    return max(("#000001", "#fffffe"), key=lambda color: contrast(color, shade))
 
 
 def matrix_sections(cells: Sequence[Cell]) -> list[Section]:

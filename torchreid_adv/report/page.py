@@ -41,10 +41,10 @@ class PageFigure:
 
     @functools.cached_property
     def files(self) -> dict[str, bytes]:
-        """Kind of file -> its bytes: PNG, PDF and SVG of what is drawn."""
+        """Kind of file -> its bytes: PNG, PDF and, unless it is made of images, SVG."""
         if isinstance(self.content, bytes):
             return {"png": self.content}
-        return style.to_files(self.content)
+        return style.to_files(self.content, photo=self.photo)
 
     def markup(self, name: str) -> Markup:
         """Return it as an element of a page.
@@ -52,7 +52,7 @@ class PageFigure:
         Args:
             name: unique on the page, of letters, digits, ``-`` and ``_``.
         """
-        if "svg" in self.files and not self.photo:
+        if "svg" in self.files:
             return style.to_inline(self.files["svg"], name, self.alt)
         image = Markup('<img src="{}" alt="{}">')
         return image.format(data_uri(self.files["png"]), printable(self.alt))
@@ -100,7 +100,7 @@ class Page:
     kicker: str = ""
     lead: Sequence[str] = ()
     sections: Sequence[Section] = ()
-    config: Mapping[str, Any] | None = None
+    config: Any = None
     provenance: Mapping[str, Any] | None = None
     template: str = "page.html"
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -119,7 +119,7 @@ class Page:
 
     def render(self) -> str:
         """Return the page as HTML."""
-        told = {**self.facts, "page": self, "config": text.config_lines(dict(self.config or {}))}
+        told = {**self.facts, "page": self, "config": text.config_lines(self.config or {})}
         return environment().get_template(self.template).render(told)
 
 

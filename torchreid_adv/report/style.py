@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,9 +84,15 @@ def to_png(figure: Figure) -> bytes:
     return _saved(figure, "png")
 
 
-def to_files(figure: Figure) -> dict[str, bytes]:
-    """Render a figure for papers: ``png``, ``pdf`` with embedded fonts, and ``svg``."""
-    return {kind: _saved(figure, kind) for kind in FORMATS}
+def to_files(figure: Figure, *, photo: bool = False) -> dict[str, bytes]:
+    """Render a figure for papers: ``png``, ``pdf`` with embedded fonts, and ``svg``.
+
+    Args:
+        figure: what is drawn.
+        photo: it is made of images, which an SVG file would only carry as PNG: there is none.
+    """
+    kinds = [kind for kind in FORMATS if not (photo and kind == "svg")]
+    return {kind: _saved(figure, kind) for kind in kinds}
 
 
 def _saved(figure: Figure, kind: str) -> bytes:
@@ -162,8 +168,3 @@ def tidy(axes: Axes) -> None:
     axes.tick_params(colors=MUTED, labelsize=10)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-
-
-def figure_files(drawn: Mapping[str, Figure]) -> dict[str, dict[str, bytes]]:
-    """Return name -> kind of file -> its bytes, of several figures."""
-    return {name: to_files(figure) for name, figure in drawn.items()}
