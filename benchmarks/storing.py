@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchattacks
 from torch.utils.data import DataLoader, TensorDataset
 
 from torchreid_adv.core import pixels
@@ -104,6 +103,8 @@ def _one_by_one(folder: Path, levels: np.ndarray) -> None:
 
 def _peer(path: Path, levels: np.ndarray) -> None:
     """Let torchattacks save what its attack of no steps returns: the images as they are."""
+    import torchattacks
+
     tensor = torch.from_numpy(levels).permute(0, 3, 1, 2).float().div_(pixels.LEVELS)
     network = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     attack = torchattacks.VANILA(network)

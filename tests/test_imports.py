@@ -191,6 +191,30 @@ def test_a_path_that_never_was_is_not_answered():
         importlib.import_module("torchreid_adv.commands.nothing")
 
 
+WITHOUT = """
+import sys
+sys.modules["torchattacks"] = None  # as if it was not installed
+from torchreid_adv.registry import ATTACKS
+from torchreid_adv.errors import ConfigError
+from torchreid_adv import build_attack
+import benchmarks.attacks, benchmarks.attack_loop, benchmarks.storing
+missing = []
+for name in ATTACKS:
+    try:
+        build_attack(name, eps=8 / 255)
+    except ConfigError as error:
+        if "needs the package torchattacks" in str(error):
+            missing.append(name)
+print(*missing)
+"""
+
+
+def test_everything_but_its_own_attack_works_without_torchattacks():
+    done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["torchattacks"]
+
+
 LIGHT = (["--help"], ["--version"], ["attack"], ["attack-gallery", "--help"], ["study"])
 WRONG = (["transfer", "--eps", "4"], ["sweep", "adv.atack.eps", "4"], ["train", "train.lr"])
 

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import json
+import sys
+import types
 
 import pytest
 import torch
@@ -111,6 +113,21 @@ def test_data_losses_and_machine_decide_which_model_is_trained(key):
     before = config_facts(cfg, TRAINING)
     with changed(cfg, key):
         assert config_facts(cfg, TRAINING) != before
+
+
+def test_a_plugin_counts_by_its_name_and_content_wherever_it_lies(tmp_path, monkeypatch):
+    cfg = effective("")
+    cfg.adv.plugins = ["a_plugin"]
+    facts = []
+    for folder, content in (("one", "x = 1"), ("two", "x = 1"), ("two", "x = 22")):
+        path = tmp_path / folder / "a_plugin.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+        module = types.ModuleType("a_plugin")
+        module.__file__ = str(path)
+        monkeypatch.setitem(sys.modules, "a_plugin", module)
+        facts.append(config_facts(cfg, TRAINING))
+    assert facts[0] == facts[1] != facts[2]
 
 
 def test_files_count_by_what_they_hold(tmp_path):

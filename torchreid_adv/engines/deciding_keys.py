@@ -149,13 +149,17 @@ def _value(key: str, value: Any) -> Any:
 
 
 def _files(kept: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the files that other values name, alone or after a colon, and the plugins'."""
+    """Yield the files that other values name, alone or after a colon, and the plugins' by module.
+
+    A plugin counts by its name and by what it holds, wherever it is installed.
+    """
     names = {text for key, value in kept.items() if key not in FILES for text in _texts(value)}
-    modules = [sys.modules.get(str(name)) for name in kept.get("adv.plugins", ())]
-    names |= {path for module in modules if (path := getattr(module, "__file__", None))}
-    for name in sorted(names | {name.partition(":")[2] for name in names}):
-        if name and Path(name).expanduser().is_file():
-            yield name, Contents().of([Path(name).expanduser()])[0]
+    files = {name: name for name in names | {name.partition(":")[2] for name in names}}
+    for name in map(str, kept.get("adv.plugins", ())):
+        files[name] = getattr(sys.modules.get(name), "__file__", None) or ""
+    for name, path in sorted(files.items()):
+        if path and Path(path).expanduser().is_file():
+            yield name, Contents().of([Path(path).expanduser()])[0]
 
 
 def _texts(value: Any) -> Iterator[str]:

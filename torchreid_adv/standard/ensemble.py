@@ -56,12 +56,18 @@ class Member:
             (training images), ``score`` (answers), ``transfer`` (other models) or ``none``.
         gradient: it needs the model's gradient.
         everywhere: it is run on broken queries, too, because a flag compares all of them.
+        arm: the white-box attack of which it is one round; "" outside rounds.
+        round: which one, from 0.
+        steps: of the round.
     """
 
     name: str
     knowledge: str
     gradient: bool = True
     everywhere: bool = False
+    arm: str = ""
+    round: int = 0
+    steps: int = 0
 
 
 MEMBERS = (
@@ -106,11 +112,12 @@ def self_reference(version: Version, eps: float, distance: Distance) -> Attack:
         budget = Budget(eps=eps, steps=version.self_steps, seed=seed)
         for objective in (SelfDistance(distance), OppositeDirection(distance)):
             attacks.append(apgd(objective, budget, start="random"))
-        attacks.append(_lta(version, eps, distance, seed))
+        attacks.append(local_grayscale(version, eps, distance, seed=seed))
     return BestOf(attacks, distance)
 
 
-def _lta(version: Version, eps: float, distance: Distance, seed: int) -> Attack:
+def local_grayscale(version: Version, eps: float, distance: Distance, *, seed: int) -> Attack:
+    """LTA: away from the feature of the image with a gray patch."""
     objective = TransformedSelfDistance(distance, LocalGrayscale(p=1.0), seed=seed)
     step = max(from_levels(1), 2.5 * eps / version.self_steps)
     steps = version.self_steps

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from torchreid_adv.report.page import Page, PageFigure, write_figures, write_pag
 from torchreid_adv.report.rules import rule_sentence
 from torchreid_adv.standard import page_tables as tables
 from torchreid_adv.standard import page_text as said
-from torchreid_adv.standard.ensemble import MEMBERS
 from torchreid_adv.standard.identity import KEPT
 from torchreid_adv.standard.judge import Judge
 from torchreid_adv.standard.page_view import View, build_view
@@ -258,7 +257,8 @@ def _view(judge: Judge, out: Path, track: str, eps: str, facts: dict[str, Any]) 
         protocol=judge.protocol,
     )
     gradient = facts["looks"]["no_gradient"] < 1
-    return build_view(track, eps, target, judge.model, made_by(folder, manifest), gradient=gradient)
+    attacks = made_by(folder, manifest, own.get("attacks") or own["galleries"])
+    return build_view(track, eps, target, judge.model, attacks, gradient=gradient)
 
 
 def _features(judge: Judge, records: list[Record], manifest: Manifest) -> Features:
@@ -276,20 +276,21 @@ def _features(judge: Judge, records: list[Record], manifest: Manifest) -> Featur
     return found
 
 
-def made_by(folder: Path, composed: Manifest) -> dict[str, str]:
+def made_by(folder: Path, composed: Manifest, names: Iterable[str]) -> dict[str, str]:
     """Return image_id -> the attack whose file it is, in a composed folder.
 
     Args:
         folder: of a track and bound; holds a folder of each attack that was run.
         composed: manifest of the images.
+        names: attacks in the order they were run.
     """
     found: dict[str, str] = {}
     wanted = {(e.image_id, e.sha256) for e in composed.stored}
-    for member in MEMBERS:
-        if (folder / member.name / FILE_NAME).is_file():
-            for entry in read_manifest(folder / member.name).stored:
+    for name in names:
+        if (folder / name / FILE_NAME).is_file():
+            for entry in read_manifest(folder / name).stored:
                 if (entry.image_id, entry.sha256) in wanted:
-                    found.setdefault(entry.image_id, member.name)
+                    found.setdefault(entry.image_id, name)
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from torchreid_adv.report.table import Cell, ResultTable, TableRow, Value, count, rate
 from torchreid_adv.report.text import number, percent
 from torchreid_adv.report.units import DASH
-from torchreid_adv.standard.page_text import ATTACKS, CHECKS, OWN, TRACKS, is_random, measured
+from torchreid_adv.standard.page_text import CHECKS, OWN, TRACKS, is_random, measured, of_attack
 
 RANKS = ("1", "5", "10")
 COLUMNS = (
@@ -120,7 +120,7 @@ def _galleries(facts: dict[str, Any], title: str) -> ResultTable:
 
 
 def _does(name: str) -> str:
-    return ATTACKS.get(name, ("", ""))[1]
+    return of_attack(name)[1]
 
 
 @dataclass(frozen=True)
@@ -184,6 +184,6 @@ def attacks_known(result: dict[str, Any]) -> ResultTable:
     for bounds in result["tracks"].values():
         for facts in bounds.values():
             names |= dict.fromkeys(facts.get("attacks") or facts.get("galleries") or {})
-    known = {name: ATTACKS.get(name, ("", "")) for name in names if name != "composed"}
+    known = {name: of_attack(name) for name in names if name != "composed"}
     rows = [TableRow(name, (does, knows)) for name, (knows, does) in known.items()]
     return ResultTable("Attacks", ("What it does", "What it knows"), rows, head="Attack")

@@ -23,6 +23,21 @@ ATTACKS = {
     "composed": ("everything", "the worst attack of each identity, in one gallery"),
 }
 
+_OF_ROUNDS = {
+    "opposite": ("its own image", "towards the opposite of the feature of the image itself"),
+    "gray": ("its own image", "away from the feature of the image with a gray patch"),
+    "audit": ("everything", "the whole ensemble of version 1, on a share of the queries"),
+}
+
+
+def of_attack(name: str) -> tuple[str, str]:
+    """Return what an attack knows and does; of a round, with its steps."""
+    arm, _, steps = name.partition("-")
+    known = {**ATTACKS, **_OF_ROUNDS}
+    knows, does = known.get(arm) or known.get(arm.rstrip("0123456789"), ("", ""))
+    return knows, f"{does}, {steps} steps" if steps else does
+
+
 # name -> what is asked, what is measured, and in which unit
 CHECKS = {
     "RAND": (
@@ -99,6 +114,11 @@ CHECKS = {
         "Is that so for single queries, too?",
         "queries on which an attack that knows less wins over 5 points of average precision",
         "rate",
+    ),
+    "AUDIT": (
+        "Do the rounds find what the whole ensemble finds?",
+        "mAP that the whole ensemble takes beyond the rounds, on a share of the queries",
+        "points",
     ),
 }
 

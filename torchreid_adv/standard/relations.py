@@ -13,21 +13,22 @@ from typing import Any
 
 from torchreid_adv.core.manifest import is_count, is_number
 from torchreid_adv.standard.called import THREAT, headline, name_of, other_models, why_not
-from torchreid_adv.standard.ensemble import BLACK_BOX, MEMBERS
+from torchreid_adv.standard.ensemble import BLACK_BOX
 from torchreid_adv.standard.flags import AMBER, RED
+from torchreid_adv.standard.rounds import AUDIT, members
 from torchreid_adv.standard.scores import CLEAN, COMPOSED, RANKS
 from torchreid_adv.standard.told import Place, Told, manifest_hash
 from torchreid_adv.standard.versions import PLUS, STANDARD, TRACKS
 
 ROUNDING = 1e-9  # between means of the same numbers in another order
 FAILURES = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
-_NAMES = [member.name for member in MEMBERS]
 _RANKS = [str(rank) for rank in RANKS]
 _MOST = {"chunk": 1024, "draws": 100, "bootstrap": 20_000, "sample": 100_000}  # of a definition
 _TABLE = {  # checks that compare attacks with each other: level and threshold
     "BB": (RED, 0.02),
     "NOISE": (RED, 0.0),
     "PERQ": (AMBER, 0.05),
+    "AUDIT": (AMBER, 0.005),
 }
 
 
@@ -81,11 +82,22 @@ def _table_checks(told: Told) -> bool:
         if track == "Q" and not told.inspection.black_box:
             rivals = [name for name in BLACK_BOX if name in facts["attacks"]]
             names = ["BB"] * bool(rivals) + ["NOISE"] * ("noise" in facts["attacks"])
-            wanted += [(name, f"Q, eps {eps}") for name in names + ["PERQ"] * bool(rivals)]
+            names += ["PERQ"] * bool(rivals) + ["AUDIT"] * (AUDIT in facts["attacks"])
+            wanted += [(name, f"Q, eps {eps}") for name in names]
     fits = all((one.level, one.threshold) == _TABLE[one.name] for one in rest)
     fits &= all(one.raised == (one.value > one.threshold) for one in rest if one.name != "NOISE")
     fits &= all(one.value >= 0 for one in rest if one.name == "NOISE" and one.raised)
     return fits and Counter(wanted) == Counter((one.name, one.where) for one in rest)
+
+
+def _flat(value: Any) -> list[Any]:
+    """Return the numbers of a budget: itself, or those of its list, or list of pairs."""
+    return [n for one in value for n in _flat(one)] if isinstance(value, tuple) else [value]
+
+
+def _names(place: Place) -> list[str]:
+    """Return the attacks of the version that was run, in their order."""
+    return [member.name for member in members(place.told.run)]
 
 
 def _median_fits(told: Told) -> bool:
@@ -183,11 +195,10 @@ RESULT_RELATIONS: tuple[Relation, ...] = (
     (
         "every budget of its definition is an integer, 0 or more, that can be spent",
         lambda t: all(
-            all(map(is_count, value))
-            if isinstance(value, tuple)
-            else is_count(value) and value <= _MOST.get(name, value)
-            for name, value in vars(t.run).items()
+            is_count(value) and value <= _MOST.get(name, value)
+            for name, values in vars(t.run).items()
             if name != "name"
+            for value in _flat(values)
         ),
     ),
     (
@@ -357,7 +368,7 @@ PLACE_RELATIONS: tuple[Relation, ...] = (
 )  # fmt: skip
 
 QUERY_RELATIONS: tuple[Relation, ...] = (
-    ("its attacks are some of the ensemble's", lambda p: _ordered(p.attacks, _NAMES)),
+    ("its attacks are some of the ensemble's", lambda p: _ordered(p.attacks, _names(p))),
     (
         "its attacks count queries, and what they leave are shares",
         lambda p: (
@@ -391,7 +402,7 @@ QUERY_RELATIONS: tuple[Relation, ...] = (
 GALLERY_RELATIONS: tuple[Relation, ...] = (
     (
         "its galleries are those of the ensemble and the composed one",
-        lambda p: _ordered(p.attacks, [*_NAMES, COMPOSED]) and COMPOSED in p.attacks,
+        lambda p: _ordered(p.attacks, [*_names(p), COMPOSED]) and COMPOSED in p.attacks,
     ),
     (
         "robust mAP is that of the gallery with the lowest mAP",

@@ -24,8 +24,8 @@ from torchreid_adv.distances import Distance
 from torchreid_adv.models import Ensemble
 from torchreid_adv.models.pixel_model import ImageModel, black_box
 from torchreid_adv.runs.writer import ImageWriter
-from torchreid_adv.standard import ensemble
-from torchreid_adv.standard.ensemble import MEMBERS, Member, universal
+from torchreid_adv.standard import ensemble, rounds
+from torchreid_adv.standard.ensemble import Member, universal
 from torchreid_adv.standard.identity import KEPT
 from torchreid_adv.standard.judge import Judge
 from torchreid_adv.standard.scores import COMPOSED, QueryScores
@@ -98,7 +98,10 @@ class Session:
 
     def members(self) -> list[Member]:
         """Return the attacks that can be made, in their order."""
-        found = [m for m in MEMBERS if self.gradient or not m.gradient]
+        identities = len(self.judge.clean[0]["gallery"].pids.unique()) if self.version.rounds else 0
+        found = [
+            m for m in rounds.members(self.version, identities) if self.gradient or not m.gradient
+        ]
         if not self.transfers:
             found = [m for m in found if m.name != "transfer"]
         if self.twin_judge is None or black_box(self.model):
@@ -120,6 +123,11 @@ class Session:
             eps: bound in gray levels.
         """
         version, distance, bound = self.version, self.attacked, from_levels(eps)
+        if version.rounds:
+            identities = len(self.references(track).features.pids.unique())
+            built = rounds.build(version, name, bound, distance, identities)
+            if built is not None:
+                return built
         if name == "pull":
             identities = len(self.references(track).features.pids.unique())
             return ensemble.pull(version, bound, distance, identities)

@@ -25,9 +25,7 @@ class Told:
     @cached_property
     def run(self) -> Version:
         """The version whose budgets were used."""
-        facts = self.content["standard"]["definition"]
-        bounds = {name: tuple(facts[name]) for name in ("eps", "curve")}
-        return Version(**{**facts, **bounds})
+        return Version.of(self.content["standard"]["definition"])
 
     @property
     def asked(self) -> Version:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from torchreid_adv.core.manifest import Entry, sha256
 from torchreid_adv.data.datasets import Record
+from torchreid_adv.standard import rounds
+from torchreid_adv.standard.ensemble import Member
 from torchreid_adv.standard.scores import BROKEN, CLEAN, COMPOSED, QueryScores, Table
 from torchreid_adv.standard.session import Session, Stored
 
@@ -31,9 +33,9 @@ class QueryTrack:
         self.root = ""
 
     def run(self) -> Table:
-        """Run all attacks, each on the queries that no other one has broken, and compose."""
+        """Run all attacks, each on the queries that its version says, and compose."""
         for member in self.session.members():
-            left = self.table.valid & (member.everywhere | ~self.broken())
+            left = self.table.valid & self._rows(member)
             if left.any():
                 self._attack(member.name, left)
         self.root = self.session.compose(f"Q-eps{self.eps:g}", self.entries())
@@ -42,6 +44,20 @@ class QueryTrack:
     def broken(self) -> NDArray[np.bool_]:
         """(Q,) the queries that rank no better than twice chance."""
         return np.asarray(self.table.worst() <= BROKEN * self.chance)
+
+    def _rows(self, member: Member) -> NDArray[np.bool_]:
+        """(Q,) the queries that an attack is run on."""
+        version, worst = self.session.version, self.table.worst()
+        if not version.rounds:
+            return np.asarray(member.everywhere | ~self.broken())
+        if member.arm:
+            left = {name: found.ap for name, found in self.table.scores.items()}
+            return rounds.going_on(version, member, left, len(worst))
+        if member.name == rounds.AUDIT:
+            return rounds.audited(version, self.session.data.query, self.table.valid)
+        if member.name == "square":
+            return rounds.most_robust(worst, BROKEN * self.chance)
+        return np.ones(len(worst), dtype=bool)
 
     def entries(self) -> dict[str, tuple[Entry, Path]]:
         """Return image_id -> the file of its worst attack; none where that is no attack."""
@@ -86,6 +102,7 @@ class GalleryTrack:
         self.chosen: dict[int, str] = dict.fromkeys(self.pids.tolist(), CLEAN)
         self.stored: dict[str, Stored] = {}
         self.present = {CLEAN: dict(self.chosen)}  # galleries that were scored end to end
+        self.left: dict[str, NDArray[np.float64]] = {}  # attack -> (I,) mean of each identity
         self.root = ""
 
     def run(self) -> Table:
@@ -96,11 +113,7 @@ class GalleryTrack:
         """
         limits = self._means(BROKEN * self.chance)
         for member in self.session.members():
-            left = {
-                pid
-                for pid in self.pids.tolist()
-                if member.everywhere or not self._broken(pid, limits)
-            }
+            left = self._identities(member, limits)
             if left:
                 self._attack(member.name, left)
         self._score(COMPOSED, dict(self.chosen))
@@ -128,8 +141,19 @@ class GalleryTrack:
                     found[image_id] = (entry, folder)
         return found
 
-    def _broken(self, pid: int, limits: dict[int, float]) -> bool:
-        return self.means[pid] <= limits[pid]
+    def _identities(self, member: Member, limits: dict[int, float]) -> set[int]:
+        """Return the identities whose images an attack is run on."""
+        version, pids = self.session.version, self.pids.tolist()
+        if not version.rounds:
+            return {pid for pid in pids if member.everywhere or self.means[pid] > limits[pid]}
+        if member.arm:
+            rows = rounds.going_on(version, member, self.left, len(pids))
+            return {pid for pid, row in zip(pids, rows, strict=True) if row}
+        if member.name == "square":
+            means, limit = (np.array([one[pid] for pid in pids]) for one in (self.means, limits))
+            rows = rounds.most_robust(means, limit)
+            return {pid for pid, row in zip(pids, rows, strict=True) if row}
+        return set() if member.name == rounds.AUDIT else set(pids)
 
     def _means(self, values: NDArray[np.float64]) -> dict[int, float]:
         """Return identity -> mean over its queries."""
@@ -142,6 +166,9 @@ class GalleryTrack:
         self.stored[name] = session.run(name, "G", self.eps, records)
         present = {**self.chosen, **dict.fromkeys(left, name)}
         means = self._means(self._score(name, present).ap)
+        self.left[name] = np.array(
+            [means[pid] if pid in left else np.nan for pid in self.pids.tolist()]
+        )
         for pid in left:
             if means[pid] < self.means[pid]:
                 self.means[pid], self.chosen[pid] = means[pid], name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torchreid_adv.core.pixels import LEVELS
@@ -12,6 +12,9 @@ EPS = (8, 5)  # main bounds, gray levels
 CURVE = (0, 1, 2, 4, 5, 8, 12, 16, 32, 64, LEVELS)  # bounds of the curve, gray levels
 TRACKS = ("Q", "G")
 SIDES = {"Q": "query", "G": "gallery"}
+
+
+_OPTIONAL = ("rounds", "audit")  # of version 2 alone
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,9 @@ class Version:
         bootstrap: resamplings of identities for an interval.
         eps: main bounds, gray levels; flags' trials are at the first one.
         curve: bounds of the curve, gray levels.
+        rounds: steps of the white-box attacks in each round, and how many of them go on to it for
+            each query (0 = all); () = each attack is run once, see :mod:`.rounds`.
+        audit: percent of the queries that get the whole ensemble of version 1, beside the rounds.
     """
 
     name: str
@@ -53,16 +59,29 @@ class Version:
     bootstrap: int = 2000
     eps: tuple[int, ...] = EPS
     curve: tuple[int, ...] = CURVE
+    rounds: tuple[tuple[int, int], ...] = ()
+    audit: int = 0
 
     def facts(self) -> dict[str, Any]:
-        """Return the whole definition, for results."""
-        return {**asdict(self), "eps": list(self.eps), "curve": list(self.curve)}
+        """Return the whole definition, for results; rounds and audit where there are some."""
+        facts = {**asdict(self), "eps": list(self.eps), "curve": list(self.curve)}
+        facts["rounds"] = [list(one) for one in self.rounds]
+        return {key: value for key, value in facts.items() if value or key not in _OPTIONAL}
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Version:
+        """Return the definition that :meth:`facts` gave."""
+        lists = {name: tuple(facts[name]) for name in ("eps", "curve")}
+        rounds = tuple((steps, kept) for steps, kept in facts.get("rounds", ()))
+        return cls(**{**facts, **lists, "rounds": rounds})
 
 
 STANDARD = Version("standard", 100, 100, 9, 1, 5000, 100)
 LITE = Version("lite", 50, 30, 3, 1, 1000, 20, eot=8, sample=64)
 PLUS = Version("plus", 100, 100, 9, 5, 5000, 100)
-VERSIONS = {version.name: version for version in (STANDARD, LITE, PLUS)}
+STANDARD_2 = replace(STANDARD, name="standard-2", rounds=((10, 0), (25, 2), (50, 1)), audit=5)
+LITE_2 = replace(LITE, name="lite-2", rounds=((5, 0), (15, 2), (30, 1)), audit=5)
+VERSIONS = {version.name: version for version in (STANDARD, LITE, PLUS, STANDARD_2, LITE_2)}
 
 
 def version_of(name: str) -> Version:

@@ -28,8 +28,9 @@ KEYS: tuple[Key, ...] = (
     Key(
         "standard.version",
         "standard",
-        "budgets of the standard evaluation: 'standard', 'lite' for CPUs, 'plus' with restarts",
-        one_of("standard", "lite", "plus"),
+        "budgets of the standard evaluation: 'standard', 'lite' for CPUs, 'plus' with restarts; "
+        "'standard-2' and 'lite-2' spend them in rounds, see docs/standard.md",
+        one_of("standard", "lite", "plus", "standard-2", "lite-2"),
     ),
     Key(
         "standard.models",
