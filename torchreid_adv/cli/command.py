@@ -117,6 +117,7 @@ class Command:
     @contextlib.contextmanager
     def _ready(self, cfg: AdvConfig) -> Iterator[Team]:
         """Inside the block the config's names are known, and other processes are met."""
+        from torchreid_adv.core.alive import heartbeat
         from torchreid_adv.core.lock import working_in
         from torchreid_adv.core.processes import ALONE, joined
         from torchreid_adv.integration.console import only_leader_speaks
@@ -128,6 +129,7 @@ class Command:
             stack.enter_context(ready(cfg))
             if self.holds:
                 stack.enter_context(working_in(cfg.data.save_dir))
+            stack.enter_context(heartbeat(self.name))
             yield team
 
 

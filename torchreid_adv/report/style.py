@@ -128,9 +128,10 @@ def to_inline(svg: bytes, name: str, alt: str) -> Markup:
         text = text.replace(tone.light, f"var(--{tone.name})")
     size = re.search(r'viewBox="0 0 ([\d.]+) [\d.]+"', text)
     assert size is not None  # matplotlib writes it
+    width = float(size[1])  # points
     head = (
         f'<svg class="chart" role="img" aria-label="{escape(printable(alt))}" '
-        f'style="max-width: {1.6 * float(size[1]):.0f}px" viewBox='
+        f'style="min-width: {0.85 * width:.0f}px; max-width: {1.6 * width:.0f}px" viewBox='
     )
     text = re.sub(r"<svg .*?viewBox=", lambda _: head, text, count=1, flags=re.DOTALL)
     return Markup("\n".join(_shown(text)))
