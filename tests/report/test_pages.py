@@ -123,5 +123,7 @@ def test_pages_fit_every_screen_light_and_dark(pages, tmp_path):
                         and window.run(INNER) > 0,
                         "a chart too small to read": bool(heights) and min(heights) < 7.5,
                     }
-                    faults += [(name, width, scheme, fault) for fault, is_so in found.items() if is_so]
+                    faults += [
+                        (name, width, scheme, fault) for fault, is_so in found.items() if is_so
+                    ]
     assert faults == []

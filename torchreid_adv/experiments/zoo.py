@@ -19,7 +19,6 @@ from torchreid_adv.models.loading import build_network
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.report.page import Page, Section, write_page
-from torchreid_adv.report.table import Cell as TableCell
 from torchreid_adv.report.table import ResultTable, TableRow, rate
 from torchreid_adv.report.text import levels, percent
 from torchreid_adv.report.units import DASH
@@ -148,12 +147,17 @@ def zoo_page(cfg: AdvConfig, rows: Sequence[Row]) -> Page:
         + [
             Section(
                 "What the columns mean",
-                [NOTE.format(first=rows[0].model.label), *dict.fromkeys(reasons)],
+                [_note(rows), *dict.fromkeys(reasons)],
             )
         ],
         config=config.plain(cfg),
         provenance=provenance().facts(),
     )
+
+
+def _note(rows: Sequence[Row]) -> str:
+    """Return what the columns mean, without what Markdown alone shows."""
+    return NOTE.format(first=rows[0].model.label).partition("eps in gray levels; ")[2]
 
 
 def _page_table(rows: Sequence[Row]) -> ResultTable:
@@ -162,7 +166,7 @@ def _page_table(rows: Sequence[Row]) -> ResultTable:
     for row in rows:
         model = row.model
         found = (row.clean, row.oblivious, row.adaptive)
-        about = [f"{model.params / 1e6:.2f}", f"{model.flops / 1e9:.3f}", model.loss]
+        size = f"{model.params / 1e6:.2f} M weights, {model.flops / 1e9:.3f} GFLOPs"
         lines.append(
             TableRow(
                 model.label,
@@ -173,18 +177,16 @@ def _page_table(rows: Sequence[Row]) -> ResultTable:
                     ),
                     *(rate(one["cmc"]["1"] if one else None) for one in found),
                     model.defense or DASH,
-                    *(TableCell(text, float(text)) for text in about[:2]),
-                    about[2],
                 ],
-                model.network,
+                f"{model.network}, {size}, {model.loss}",
             )
         )
     return ResultTable(
         f"Models on {rows[0].target}",
-        (*("clean", "oblivious", "adaptive") * 2, "Defense", "M weights", "GFLOPs", "Loss"),
+        (*("clean", "oblivious", "adaptive") * 2, "Defense"),
         lines,
         head="Model",
-        bands=(("", 1), ("mAP", 3), ("Rank-1", 3), ("", 4)),
+        bands=(("", 1), ("mAP", 3), ("Rank-1", 3), ("", 1)),
         sortable=True,
     )
 

@@ -139,17 +139,18 @@ def eps_figure(cells: Sequence[Cell], target: str) -> Figure:
         cells: of a sweep; each line starts at its model's clean mAP.
         target: data set.
     """
-    drawn = Figure(figsize=(5.2, 3.7), layout="constrained")
+    lines = _lines(cells, target)
+    drawn = Figure(figsize=(5.2, 3.2 + 0.2 * len(lines)), layout="constrained")
     axes = drawn.subplots()
     tidy(axes)
-    for number, (name, points) in enumerate(_lines(cells, target).items()):
+    for number, (name, points) in enumerate(lines.items()):
         bounds, means = zip(*sorted(points.items()), strict=True)
         color, mark = SERIES[number % len(SERIES)], MARKS[number % len(MARKS)]
         axes.plot(bounds, [100 * mean for mean in means], f"{mark}-", color=color, label=name)
     axes.set_xlabel("eps [gray levels of 255]", color=INK)
     axes.set_ylabel("mAP [%]", color=INK)
     axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
-    axes.legend(frameon=False, fontsize=9)
+    drawn.legend(loc="outside lower left", frameon=False, fontsize=10)
     return drawn
 
 
@@ -231,16 +232,24 @@ def _apart(bounds: Iterable[int]) -> list[int]:
 
 
 def _lines(cells: Sequence[Cell], target: str) -> dict[str, dict[float, float]]:
+    own = [cell for cell in cells if cell.target == target]
+    several = len({(cell.attacked, cell.tested) for cell in own}) > 1
     lines: dict[str, dict[float, float]] = {}
-    for cell in cells:
-        if cell.target == target:
-            name = f"{cell.attack}, {cell.metric or 'the metric of the evaluation'}"
-            name += f" / {cell.ranked}" if cell.ranked else ""
-            if cell.attacked != cell.tested:
-                name += f", {cell.attacked} on {cell.tested}"
-            line = lines.setdefault(name, {0.0: float(cell.clean["mAP"])})
-            line[cell.eps] = float(cell.adversarial["mAP"])
+    for cell in own:
+        line = lines.setdefault(_line_name(cell, several), {0.0: float(cell.clean["mAP"])})
+        line[cell.eps] = float(cell.adversarial["mAP"])
     return lines
+
+
+def _line_name(cell: Cell, several: bool) -> str:
+    """Return what tells a line from the others: attack, metrics and, of several, the models."""
+    name = cell.attack + (f", {cell.metric}" if cell.metric else "")
+    name += f" / {cell.ranked}" if cell.ranked else ""
+    if not several:
+        return name
+    return f"{name}, {cell.attacked}" + (
+        f" on {cell.tested}" if cell.attacked != cell.tested else ""
+    )
 
 
 def sweep_figures(cells: Sequence[Cell]) -> dict[str, PageFigure]:

@@ -134,6 +134,7 @@ def to_inline(svg: bytes, name: str, alt: str) -> Markup:
         f'style="min-width: {0.85 * width:.0f}px; max-width: {1.6 * width:.0f}px" viewBox='
     )
     text = re.sub(r"<svg .*?viewBox=", lambda _: head, text, count=1, flags=re.DOTALL)
+    text = re.sub(r' (xmlns(:xlink)?|version)="[^"]*"', "", text, count=3)
     return Markup("\n".join(_shown(text)))
 
 
