@@ -9,7 +9,7 @@ from standard.results import result, write
 
 from torchreid_adv import cli
 from torchreid_adv.experiments.compare_runs import compare_runs
-from torchreid_adv.report.result_table import ResultTable
+from torchreid_adv.report.mixed_table import MixedTable
 
 HOSTILE = "<b>|_x_*\x1b[31m"
 
@@ -81,7 +81,7 @@ def test_columns_that_do_not_fit_stand_below(tmp_path):
 
 
 def test_all_forms_hold_the_same_and_escape_names(tmp_path):
-    table = ResultTable(
+    table = MixedTable(
         title="t", columns=("", HOSTILE), rows=(("mAP", 0.5), ("model", HOSTILE), ("eps", None)),
         rates=frozenset({"mAP"}), notes=(HOSTILE,),
     )  # fmt: skip

@@ -14,7 +14,8 @@ from torchreid_adv.evaluation import Protocol
 from torchreid_adv.evaluation.attacked import AttackedData
 from torchreid_adv.models.features import Features
 from torchreid_adv.report import style
-from torchreid_adv.runs.page import Section
+from torchreid_adv.report.page import PageFigure
+from torchreid_adv.runs.page import AttackedSection
 from torchreid_adv.standard.page_view import View
 
 EPS = 5
@@ -103,20 +104,24 @@ def _write_images(folder, query, gallery, hit, stored):
     return paths, paths_after
 
 
+def empty_figure(alt):
+    return PageFigure(Figure((1, 1)), alt)
+
+
 @pytest.fixture
 def without_figures(monkeypatch):
     """Leave the figures empty where a test is about the page: drawing takes a second a report."""
     monkeypatch.setattr(
-        Section,
+        AttackedSection,
         "_draw",
-        lambda _: {name: Figure((1, 1)) for name in ("cmc", "distances", "queries")},
+        lambda _: {name: empty_figure(name) for name in ("cmc", "distances", "queries")},
     )
 
 
 @pytest.fixture
 def without_plots(monkeypatch):
     """The same for the page of the standard evaluation."""
-    monkeypatch.setattr(View, "_draw", lambda _: {"distances": Figure((1, 1))})
+    monkeypatch.setattr(View, "_draw", lambda _: {"distances": empty_figure("distances")})
     monkeypatch.setattr("torchreid_adv.standard.page.bounds_figure", lambda *_: Figure((1, 1)))
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from torchreid_adv.experiments.comparison import OurCell, compare, markdown, measured, to_json
 from torchreid_adv.report.paper_table import names, paper_table
-from torchreid_adv.report.text import DASH
+from torchreid_adv.report.units import DASH
 
 MEASURES = {"mAP": 0.25, "cmc": {"1": 0.3, "5": 0.4, "10": 0.5, "20": 0.6}}
 

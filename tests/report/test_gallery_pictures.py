@@ -20,7 +20,7 @@ from torchreid_adv.report.attention import (
     last_layer,
     overlay,
 )
-from torchreid_adv.report.embedding import KINDS, all_stored, cloud
+from torchreid_adv.report.embedding import KINDS, cloud, variants
 from torchreid_adv.report.stages import kept, noises, sparsity
 
 
@@ -132,7 +132,7 @@ def test_noise_of_a_stage_is_the_difference_of_what_it_makes_of_both(sitting):
 
 def test_variants_are_gray_sketch_and_fusions_the_same_for_a_seed():
     (image,) = images(1)
-    first, again, other = (all_stored(image, seed) for seed in (1, 1, 2))
+    first, again, other = (variants(image, seed) for seed in (1, 1, 2))
     assert len(first) == len(KINDS) == 16
     assert [one.tobytes() for one in first] == [one.tobytes() for one in again]
     assert [one.tobytes() for one in first[2:]] != [one.tobytes() for one in other[2:]]
@@ -142,13 +142,13 @@ def test_variants_are_gray_sketch_and_fusions_the_same_for_a_seed():
 
 def test_distances_of_a_cloud_are_means_of_cosine_distances(sitting):
     found = cloud(sitting, 2)
-    assert found.all_stored.shape == (2, 16, 16)
+    assert found.variants.shape == (2, 16, 16)
     clean, after = (sitting.features(side[:2]) for side in (sitting.clean, sitting.adversarial))
     slow = [1 - F.cosine_similarity(a, b, dim=0).item() for a, b in zip(clean, after, strict=True)]
     assert found.distances["adversarial"] == pytest.approx(sum(slow) / 2, abs=1e-6)
     slow = [
         1 - F.cosine_similarity(clean[n], sitting.features([one])[0], dim=0).item()
         for n in range(2)
-        for one in all_stored(sitting.clean[n], n)
+        for one in variants(sitting.clean[n], n)
     ]
     assert found.distances["variants"] == pytest.approx(math.fsum(slow) / len(slow), abs=1e-5)

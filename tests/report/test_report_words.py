@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torchreid_adv.distances import build_distance
 from torchreid_adv.report import text as words
 from torchreid_adv.report.table import measures
+from torchreid_adv.report.units import DASH
 
 
 def test_a_curve_that_never_falls_claims_no_loss():
@@ -26,7 +27,7 @@ def test_a_curve_that_never_falls_claims_no_loss():
     ("value", "text"),
     [
         (0.841, "84.1%"), (1, "100.0%"), (0, "0.0%"), (0.00367, "0.37%"), (0.0099, "0.99%"),
-        (0.00999, "1.0%"), (math.nan, words.DASH), (None, words.DASH),
+        (0.00999, "1.0%"), (math.nan, DASH), (None, DASH),
     ],
 )  # fmt: skip
 def test_percent(value, text):
@@ -41,7 +42,7 @@ def test_percent(value, text):
         (4.656, "4.66"),
         (19732, "19,732"),
         (1234.6, "1,235"),
-        (None, words.DASH),
+        (None, DASH),
     ],
 )
 def test_number(value, text):
@@ -113,8 +114,8 @@ def test_threat_model():
     found = dict(words.threat_model({"metric": "", "space": "stored"}, images, "gallery", "cosine"))
     assert found["Attacker"].startswith("white-box")
     assert found["Metric"] == "cosine"
-    assert "15,913 of the data set's 19,732 images" in found["Attacked side"]
-    assert "12 of these came out unchanged" in found["Attacked side"]
+    assert "15,913 of the data set's 19,732 images" in found["Attacked images"]
+    assert "12 of these came out unchanged" in found["Attacked images"]
     found = dict(
         words.threat_model({"models": ["a", "b"], "space": "network"}, images, "gallery", "cosine")
     )
@@ -144,12 +145,13 @@ def test_table_rows():
         {"clean": value | {"rerank": reranked}, "adversarial": value, "adversarial_float": None,
          "defense": defense}
     )  # fmt: skip
-    assert [group.title for group in table.groups] == [
-        "Undefended", "With re-ranking", "Behind jpeg",
-    ]  # fmt: skip
-    undefended, rerank, behind = table.groups
-    assert undefended.rows[0].cells == ["50.0%", "10.0%", "40.0%", "60.0%", "70.0%", "80.0%"]
-    assert undefended.rows[2].cells == [words.DASH] * 6
-    assert [row.cells[0] for row in rerank.rows] == ["55.0%"]
-    assert [row.name for row in behind.rows] == ["clean", "oblivious", "adaptive"]
-    assert behind.note == "no gradient; 5 random draws: mAP deviates by 0.40%, the worst is 48.0%"
+    assert [name for name, _ in table.groups()] == ["Undefended", "With re-ranking", "Behind jpeg"]
+    undefended, rerank, behind = (rows for _, rows in table.groups())
+    shown = [[cell.text for cell in table.cells(row)] for row in (*undefended, *rerank)]
+    assert shown[0] == ["50.0%", "10.0%", "40.0%", "60.0%", "70.0%", "80.0%"]
+    assert shown[2] == [DASH] * 6
+    assert [cells[0] for cells in shown[3:]] == ["55.0%"]
+    assert [row.name for row in behind] == ["clean", "oblivious", "adaptive"]
+    assert table.notes["Behind jpeg"] == (
+        "no gradient; 5 random draws: mAP deviates by 0.40%, the worst is 48.0%"
+    )

@@ -74,7 +74,9 @@ def test_the_command_writes_a_page_and_markdown(runs, capsys):
     text = (runs / "leaderboard.md").read_text()
     assert text.strip() in said
     assert "| 1 | safe | 80.0% | 80.0% | 20.0% | 15.0% to 25.0% | 10.0% |" in text
-    assert "| pull, composed | none | yes | yes | not checked | not scored | 1,234,567 |" in text
+    assert (
+        "| pull, composed | none | SRR-lite | yes | not checked | not scored | 1,234,567 |" in text
+    )
     assert "5.0% / 60.0% / 20.0%" in text
     page = read(runs / "leaderboard.html")
     for words in ("market1501, SRR-lite, eps 8", "market1501, SRR-lite, eps 5", "pull, composed",
@@ -83,7 +85,7 @@ def test_the_command_writes_a_page_and_markdown(runs, capsys):
                   "1,234,567", result("plain")["manifest"][:10]):  # fmt: skip
         assert words in page.said
     rows = [tag for tag, _ in page.nodes].count("tr")
-    assert rows == 4 + 6  # heads and lines: eps 8 and 5 of three models
+    assert rows == 2 * 4 + 6  # two rows of headings; lines: eps 8 and 5 of three models
 
 
 def test_the_page_needs_nothing_else_and_runs_its_own_script_alone(runs):

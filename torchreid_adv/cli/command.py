@@ -172,6 +172,7 @@ class Command:
     @contextlib.contextmanager
     def _ready(self, cfg: AdvConfig) -> Iterator[Team]:
         """Inside the block the config's names are known, and other processes are met."""
+        from torchreid_adv.core.alive import heartbeat
         from torchreid_adv.core.lock import working_in
         from torchreid_adv.core.processes import ALONE, joined
         from torchreid_adv.integration.console import only_leader_speaks
@@ -186,4 +187,5 @@ class Command:
                 check_entries(config.lookup(cfg, self.models.key))
             if self.holds:
                 stack.enter_context(working_in(cfg.data.save_dir))
+            stack.enter_context(heartbeat(self.name))
             yield team

@@ -30,11 +30,16 @@ _GRID_TIME = (
 
 def _transfer(cfg: AdvConfig, team: Team) -> Ended:
     from torchreid_adv.report.matrix import markdown, write_matrix
+    from torchreid_adv.report.page import write_page
     from torchreid_adv.runs.grid import transfer
+    from torchreid_adv.runs.grid_page import transfer_page
 
-    cells = transfer(cfg)
+    cells, out = transfer(cfg), Path(cfg.data.save_dir)
     print("\n" + markdown(cells))
-    return Ended(f"\nTable: {write_matrix(Path(cfg.data.save_dir), cells)}")
+    words = f"\nTable: {write_matrix(out, cells)}"
+    if cfg.adv.report.page:
+        words += f"\nReport: {write_page(out / 'transfer.html', transfer_page(cfg, cells))}"
+    return Ended(words)
 
 
 TRANSFER = Command(
@@ -62,9 +67,11 @@ TRANSFER = Command(
 
 def _sweep(cfg: AdvConfig, team: Team) -> Ended:
     from torchreid_adv.engines.trained import weights_of
-    from torchreid_adv.report.curves import write_sweep
+    from torchreid_adv.report.curves import sweep_figures
     from torchreid_adv.report.matrix import markdown, write_matrix
+    from torchreid_adv.report.page import write_figures, write_page
     from torchreid_adv.runs.grid import BOUNDS, transfer
+    from torchreid_adv.runs.grid_page import sweep_page
 
     if not cfg.adv.transfer.models:
         cfg.adv.transfer.models = [f"{cfg.model.name}:{weights_of(cfg)}"]
@@ -73,7 +80,12 @@ def _sweep(cfg: AdvConfig, team: Team) -> Ended:
     cells, out = transfer(cfg), Path(cfg.data.save_dir)
     print("\n" + markdown(cells))
     write_matrix(out, cells)
-    return Ended(f"\nCurve: {write_sweep(out, cells)}")
+    figures = sweep_figures(cells)
+    write_figures(out, figures)
+    words = f"\nCurve: {out / list(figures)[-1]}.png"
+    if cfg.adv.report.page:
+        words += f"\nReport: {write_page(out / 'sweep.html', sweep_page(cfg, cells, figures))}"
+    return Ended(words)
 
 
 SWEEP = Command(
@@ -150,7 +162,9 @@ def _zoo(cfg: AdvConfig, team: Team) -> Ended:
     from torchreid_adv.experiments.zoo import configured_zoo, zoo
 
     path = zoo(cfg, configured_zoo(cfg))
-    return Ended(f"\n{path.read_text(encoding='utf-8')}\nTable: {path}")
+    words = f"\n{path.read_text(encoding='utf-8')}\nTable: {path}"
+    page = path.with_suffix(".html")
+    return Ended(f"{words}\nReport: {page}" if page.exists() else words)
 
 
 ZOO = Command(

@@ -14,7 +14,7 @@ from torchreid_adv.core.files import near_path
 from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import DataError, printable
-from torchreid_adv.report.result_table import ResultTable, Value
+from torchreid_adv.report.mixed_table import MixedTable, Value
 from torchreid_adv.standard.reading import LARGEST, RESULT, read_result
 
 RESULTS = "results.json"
@@ -44,7 +44,7 @@ class ComparedResult:
     measures: dict[str, Value] = field(default_factory=dict)
 
 
-def compare_runs(runs: Sequence[str | Path]) -> ResultTable:
+def compare_runs(runs: Sequence[str | Path]) -> MixedTable:
     """Return the results of two runs or more as a table.
 
     Args:
@@ -67,7 +67,7 @@ def compare_runs(runs: Sequence[str | Path]) -> ResultTable:
     ]
     settings = _rows(found, "settings")
     measures = _rows(found, "measures")
-    return ResultTable(
+    return MixedTable(
         title=f"{len(found)} results side by side",
         columns=("", *(result.label for result in found)),
         rows=(*settings, *measures),

@@ -8,7 +8,7 @@ from typing import Any
 
 from torchreid_adv.report.matrix import KINDS
 from torchreid_adv.report.paper_table import PaperTable
-from torchreid_adv.report.text import DASH
+from torchreid_adv.report.units import DASH
 
 _RANKS = {f"rank{rank}": str(rank) for rank in (1, 5, 10, 20)}
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from torchreid_adv.experiments.claims import Reading
 from torchreid_adv.experiments.comparison import Comparison, OurCell, cell_label
-from torchreid_adv.report.curves import COLORS, MARKS
-from torchreid_adv.report.style import ATTACKED, CLEAN, GRID, INK, MUTED, tidy
+from torchreid_adv.report.curves import MARKS
+from torchreid_adv.report.style import ATTACKED, CLEAN, GRID, INK, MUTED, SERIES, tidy
 
 _STEP = 0.11  # between the models of a row
 
@@ -35,7 +35,7 @@ def ratio_figure(comparison: Comparison, target: str) -> Figure:
         places = [rows.index(cell_label(entry.where, table.rows)) + shift for entry in own]
         ours = [entry.ours.measures["map_ratio"] if entry.ours else math.nan for entry in own]
         paper = [entry.paper.get("map_ratio", math.nan) for entry in own]
-        color, mark = COLORS[number % len(COLORS)], MARKS[number % len(MARKS)]
+        color, mark = SERIES[number % len(SERIES)], MARKS[number % len(MARKS)]
         axes.plot(places, ours, mark, color=color, markersize=4.5, label=name)
         axes.plot(places, paper, mark, color=color, markersize=4.5, fillstyle="none")
     axes.set_xticks(range(len(rows)), rows, rotation=40, ha="right", color=INK, fontsize=8)
@@ -71,7 +71,7 @@ def bars_figure(comparison: Comparison, target: str) -> Figure:
     for number, (measure, name) in enumerate(NAMES.items()):
         heights = [100 * entry.ours.measures[measure] for entry in entries if entry.ours]
         places = [place + 0.4 * number - 0.2 for place in range(len(entries))]
-        bars = axes.bar(places, heights, 0.38, color=COLORS[number], label=name)
+        bars = axes.bar(places, heights, 0.38, color=SERIES[number], label=name)
         axes.bar_label(bars, fmt="%.1f", fontsize=7, color=INK)
     labels = [str(entry.where["tested"]) for entry in entries]
     axes.set_xticks(range(len(entries)), labels, rotation=30, ha="right", color=INK, fontsize=8)
@@ -134,7 +134,7 @@ def border_figure(findings: Sequence[OurCell], target: str) -> Figure:
             )
             borders, rates = zip(*points, strict=True)
             style = f"{MARKS[number % len(MARKS)]}-"
-            axes.plot(borders, rates, style, color=COLORS[number % len(COLORS)], label=network)
+            axes.plot(borders, rates, style, color=SERIES[number % len(SERIES)], label=network)
         title = "queries attacked by SMA" if attacked else "clean"
         axes.set_title(title, fontsize=10, color=INK)
         axes.set_xlabel("border [pixels]", color=INK)
@@ -180,7 +180,7 @@ def _draw(axes: Axes, lines: dict[str, list[Reading]]) -> None:
             [statistics.fmean(point) for point in points],
             yerr=[statistics.stdev(point) if len(point) > 1 else 0.0 for point in points],
             fmt=f"{MARKS[number % len(MARKS)]}-",
-            color=COLORS[number % len(COLORS)],
+            color=SERIES[number % len(SERIES)],
             capsize=3,
             label=name,
         )

@@ -13,7 +13,7 @@ from PIL import Image
 
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.core.files import write_bytes, write_text
+from torchreid_adv.core.files import write_text
 from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.data.datasets import Record, ReIDData
@@ -27,35 +27,105 @@ from torchreid_adv.report import text
 from torchreid_adv.report.attention import ModelImages, agreement, attention_figure, attention_maps
 from torchreid_adv.report.choice import choose_images
 from torchreid_adv.report.embedding import cloud, embedding_figure
-from torchreid_adv.report.page import environment
+from torchreid_adv.report.page import Page, PageFigure, Section, write_figures, write_page
 from torchreid_adv.report.stages import kept, noises, sparsity, stages_figure
-from torchreid_adv.report.style import to_png
+from torchreid_adv.report.table import Cell, ResultTable, TableRow
 from torchreid_adv.runs.attack_dataset import run_or_read
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 from torchreid_adv.version import __version__
 
 
-def write_gallery(
-    path: Path,
-    facts: Mapping[str, Any],
-    images: Mapping[str, bytes],
-    settings: Mapping[str, Any],
-    *,
-    template: str = "gallery.html",
-) -> Path:
-    """Write the page, one file that needs nothing else, and return its path.
+def gallery_page(
+    facts: Mapping[str, Any], figures: Mapping[str, PageFigure], settings: Mapping[str, Any]
+) -> Page:
+    """Return the page of attention, features and noise.
 
     Args:
-        path: of the page.
         facts: content of ``pictures.json``.
-        images: those that the template names, as PNG.
+        figures: ``attention``, ``features`` and ``noise``.
         settings: the config.
-        template: of the page.
     """
-    lines = text.config_lines(dict(settings))
-    page = environment().get_template(template)
-    write_text(path, page.render(facts=facts, images=images, config=lines))
-    return path
+    labels, images = list(facts["models"]), text.number(facts["images"])
+    note = f"Attention and noise: means over {images} queries, each of another person."
+    return Page(
+        title=f"Attention, features and noise: {' and '.join(labels)}",
+        kicker=f"{facts['attack']['name']} on queries of {facts['data']}, made on each model by "
+        "itself",
+        sections=[
+            Section("", tables=[_numbers(facts["models"], note)]),
+            *(
+                Section(title, sentences, figures={name: figures[name]})
+                for name, title, sentences in _PARTS
+            ),
+        ],
+        config=settings,
+        written_by=f"torchreid_adv {facts['version']}, schema {facts['schema']}",
+    )
+
+
+_ALT = {
+    "attention": "attention of each model before and after the attack",
+    "features": "features of images, variants and adversarial examples",
+    "noise": "noise after each stage of circuitous scaling",
+}
+_PARTS = (
+    (
+        "attention",
+        "Where features come from",
+        [
+            "Grad-CAM at the last layer that has places, of the feature's projection on that of "
+            "the clean image. Each map is scaled to its own range: warm is high. Agreement is the "
+            "correlation of a model's maps before and after the attack."
+        ],
+    ),
+    (
+        "features",
+        "Where features are",
+        [
+            "t-SNE of some people, a color each: an image, homogeneous variants of it (gray, "
+            "sketch, and channels fused with them) and its adversarial example, to which an arrow "
+            "leads. Places of different panels are not comparable; the cosine distances below "
+            "them are."
+        ],
+    ),
+    (
+        "noise",
+        "What scaling leaves of the noise",
+        [
+            "Noise around mid-gray, all amplified alike, as stored and after each stage of "
+            "circuitous scaling, brought back to the image's own size. Energy: the share of "
+            "squared noise that is left. The attack does not know of the scaling; one that does "
+            "makes other noise."
+        ],
+    ),
+)
+
+
+def _numbers(models: Mapping[str, Any], note: str) -> ResultTable:
+    found = list(models.values())
+
+    def plain(values: Sequence[float]) -> list[Cell]:
+        return [Cell(text.fixed(value), value) for value in values]
+
+    rows = [
+        TableRow("mAP, clean", [one["clean_mAP"] for one in found]),
+        TableRow("mAP, attacked", [one["adversarial_mAP"] for one in found]),
+        TableRow(
+            "agreement of attention",
+            plain([one["attention_agreement"] for one in found]),
+            "correlation of the maps before and after",
+        ),
+    ]
+    for kind, name in (
+        ("adversarial", "adversarial example"),
+        ("variants", "homogeneous variants"),
+    ):
+        distances = plain([one["cosine_distance"][kind] for one in found])
+        rows.append(TableRow(f"cosine distance, {name} to image", distances))
+    sparsities = plain([one["noise"]["sparsity"] for one in found])
+    hoyer = "Hoyer: 0 = all values of one size, 1 = one value alone"
+    rows.append(TableRow("sparsity of the noise", sparsities, hoyer))
+    return ResultTable("Measures of each model", list(models), rows, note=note)
 
 
 SCHEMA = 1
@@ -86,11 +156,14 @@ def pictures(cfg: AdvConfig) -> Path:
             drawn["models"][label][f"{name}_mAP"] = run[name]["mAP"]
     facts = {"schema": SCHEMA, "version": __version__, "data": data.name, "images": len(chosen)}
     facts |= {"attack": runs[specs[0].label]["attack"], "models": drawn["models"]}
-    images = {name: to_png(figure) for name, figure in drawn["figures"].items()}
-    for name, content in images.items():
-        write_bytes(out / "figures" / f"{name}.png", content)
+    figures = {
+        name: PageFigure(figure, _ALT[name], wide=True, photo=name != "features")
+        for name, figure in drawn["figures"].items()
+    }
+    write_figures(out / "figures", figures)
     write_text(out / "pictures.json", json.dumps(facts, indent=1) + "\n")
-    return write_gallery(out / "report.html", facts, images, config.plain(cfg))
+    page = gallery_page(facts, figures, config.plain(cfg))
+    return write_page(out / "report.html", page)
 
 
 def _models(cfg: AdvConfig) -> list[ModelSpec]:

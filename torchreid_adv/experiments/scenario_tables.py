@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from torchreid_adv.core.files import write_text
-from torchreid_adv.report.page import environment
-from torchreid_adv.report.text import config_lines
+from torchreid_adv.core.provenance import provenance
+from torchreid_adv.report.page import Page, PageFigure, Section
+from torchreid_adv.report.table import Cell, ResultTable, TableRow
+from torchreid_adv.report.text import levels, percent
 
 SCENARIOS = {
     "source": "Source: queries of the training set's own test people, the model itself",
@@ -64,31 +64,7 @@ def scenario_of(learned: tuple[str, str], tested: tuple[str, str]) -> str:
     return names[(not model) + 2 * (not data)]
 
 
-@dataclass(frozen=True)
-class ScenarioTable:
-    """One scenario, or the bounds.
-
-    Args:
-        title: what it is.
-        head: of the first column.
-        columns: further heads.
-        rows: name and cells.
-    """
-
-    title: str
-    head: str
-    columns: list[str]
-    rows: list[tuple[str, list[str]]]
-
-    def markdown(self) -> str:
-        """Return it as Markdown."""
-        lines = [f"### {self.title}", "", f"| {self.head} | {' | '.join(self.columns)} |"]
-        lines.append("|---" * (len(self.columns) + 1) + "|")
-        lines += [f"| {name} | {' | '.join(cells)} |" for name, cells in self.rows]
-        return "\n".join(lines)
-
-
-def tables(found: Sequence[ScenarioCell], eps: float) -> list[ScenarioTable]:
+def tables(found: Sequence[ScenarioCell], eps: float) -> list[ResultTable]:
     """Lay out a table per scenario at the main bound and, of several bounds, one of them.
 
     Args:
@@ -115,34 +91,37 @@ class Picture:
     content: bytes
 
 
-def write_page(
-    path: Path,
+def scenarios_page(
     facts: Mapping[str, Any],
-    found: Sequence[ScenarioTable],
+    found: Sequence[ResultTable],
     pictures: Sequence[Picture],
     settings: Mapping[str, Any],
-) -> Path:
-    """Write the page, one file that needs nothing else, and return its path.
+) -> Page:
+    """Return the page of the scenarios.
 
     Args:
-        path: of the page.
         facts: ``models``, ``eps`` in gray levels, ``version``, ``schema``.
         found: the tables.
         pictures: the figures.
         settings: the config.
     """
-    text = (
-        environment()
-        .get_template("scenarios.html")
-        .render(
-            facts={**facts, "legend": LEGEND},
-            tables=found,
-            pictures=pictures,
-            config=config_lines(dict(settings)),
+    shown = [
+        Section(
+            one.title,
+            [one.sentence],
+            figures={f"picture_{number}": PageFigure(one.content, one.title, wide=True)},
         )
+        for number, one in enumerate(pictures, start=1)
+    ]
+    return Page(
+        title=f"Universal attacks on {', '.join(facts['models'])}",
+        kicker=f"One perturbation for all images, at most {levels(facts['eps'])}",
+        lead=[LEGEND],
+        sections=[*(Section(table.title, tables=[table]) for table in found), *shown],
+        config=settings,
+        provenance=provenance().facts(),
+        written_by=f"torchreid_adv {facts['version']}, schema {facts['schema']}",
     )
-    write_text(path, text)
-    return path
 
 
 def markdown(found: Sequence[ScenarioCell], eps: float) -> str:
@@ -150,28 +129,32 @@ def markdown(found: Sequence[ScenarioCell], eps: float) -> str:
     return "\n\n".join([*(table.markdown() for table in tables(found, eps)), LEGEND])
 
 
-def _scenario(title: str, own: Sequence[ScenarioCell]) -> ScenarioTable:
+def _scenario(title: str, own: Sequence[ScenarioCell]) -> ResultTable:
     columns = list(dict.fromkeys(one.way for one in own))
     cells = {(one.row, one.way): one for one in own}
     rows = []
     for row in dict.fromkeys(one.row for one in own):
         clean = next(one.clean for one in own if one.row == row)
         shown = [_shown(cells.get((row, column))) for column in columns]
-        rows.append((row, [_rates(clean), *shown]))
-    return ScenarioTable(title, "model, data", ["none", *columns], rows)
+        rows.append(TableRow(row, [_rates(clean), *shown]))
+    return ResultTable(title, ["none", *columns], rows, head="model, data")
 
 
-def _bounds(own: Sequence[ScenarioCell]) -> ScenarioTable:
+def _bounds(own: Sequence[ScenarioCell]) -> ResultTable:
     names = list(dict.fromkeys(f"{one.way}: {one.row}" for one in own))
     cells = {(one.eps, f"{one.way}: {one.row}"): one for one in own}
     bounds = sorted({one.eps for one in own})
-    rows = [(f"eps {eps:g}", [_shown(cells.get((eps, name))) for name in names]) for eps in bounds]
-    return ScenarioTable("The bound, gray levels", "bound", names, rows)
+    rows = [
+        TableRow(f"eps {eps:g}", [_shown(cells.get((eps, name))) for name in names])
+        for eps in bounds
+    ]
+    return ResultTable("The bound, gray levels", names, rows, head="bound")
 
 
-def _shown(one: ScenarioCell | None) -> str:
-    return "" if one is None else _rates(one.adversarial)
+def _shown(one: ScenarioCell | None) -> Cell:
+    return Cell("", "") if one is None else _rates(one.adversarial)
 
 
-def _rates(measures: dict[str, Any]) -> str:
-    return f"{100 * measures['mAP']:.1f}/{100 * measures['cmc']['1']:.1f}"
+def _rates(measures: dict[str, Any]) -> Cell:
+    first, mean = measures["cmc"]["1"], measures["mAP"]
+    return Cell("/".join(percent(rate).removesuffix("%") for rate in (mean, first)), mean)

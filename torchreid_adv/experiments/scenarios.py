@@ -25,10 +25,11 @@ from torchreid_adv.experiments.scenario_tables import (
     ScenarioCell,
     markdown,
     scenario_of,
+    scenarios_page,
     tables,
-    write_page,
 )
 from torchreid_adv.experiments.study import trained_models
+from torchreid_adv.report.page import write_page
 from torchreid_adv.runs.grid_attack import labeled
 from torchreid_adv.version import __version__
 
@@ -56,9 +57,9 @@ def write_scenarios(cfg: AdvConfig) -> str:
     if not cfg.adv.report.page:
         return f"{text}\n\nTables: {out / 'scenarios.md'}"
     facts |= {"models": [victim.spec.label for victim in known], "eps": eps}
-    page = out / "scenarios.html"
-    write_page(page, facts, tables(found, eps), pictures(cfg, attacks, scores), plain(cfg))
-    return f"{text}\n\nReport: {page}"
+    drawn = pictures(cfg, attacks, scores)
+    page = scenarios_page(facts, tables(found, eps), drawn, plain(cfg))
+    return f"{text}\n\nReport: {write_page(out / 'scenarios.html', page)}"
 
 
 def models_of(cfg: AdvConfig) -> list[SourceModel]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.core.files import write_bytes, write_text
+from torchreid_adv.core.files import write_text
 from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.data.datasets import Record, ReIDData
@@ -18,14 +18,15 @@ from torchreid_adv.engines.trained import trained_weights
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.attacked import AttackedData
 from torchreid_adv.evaluation.protocol import Protocol
-from torchreid_adv.experiments.pictures import write_gallery
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.features import load_features
 from torchreid_adv.models.self_attack.parts import parts_of
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.models.tracklet_model import TrackletModel
+from torchreid_adv.report import text
 from torchreid_adv.report.choice import choose_images
-from torchreid_adv.report.style import to_png
+from torchreid_adv.report.page import Page, PageFigure, Section, write_figures, write_page
+from torchreid_adv.report.table import ResultTable, TableRow
 from torchreid_adv.report.tracklet_sheets import Subject, attention_sheet, lists_figure
 from torchreid_adv.runs.attack_dataset import run_or_read
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
@@ -71,12 +72,101 @@ def tracklet_pictures(cfg: AdvConfig) -> Path:
     facts: dict[str, Any] = {"schema": SCHEMA, "version": __version__, "models": list(shown)}
     facts |= {"attack": first.results[targets[0].name]["attack"]}
     facts["targets"] = [_facts(data, shown) for data in targets]
-    images = {name: to_png(figure) for name, figure in _drawn(targets, shown).items()}
-    for name, content in images.items():
-        write_bytes(out / "figures" / f"{name}.png", content)
+    figures = {
+        name: PageFigure(figure, *_said(name), wide=True, photo=True)
+        for name, figure in _drawn(targets, shown).items()
+    }
+    write_figures(out / "figures", figures)
     write_text(out / "pictures.json", json.dumps(facts, indent=1) + "\n")
-    settings = config.plain(cfg)
-    return write_gallery(out / "report.html", facts, images, settings, template="tracklets.html")
+    return write_page(out / "report.html", tracklets_page(facts, figures, config.plain(cfg)))
+
+
+def tracklets_page(
+    facts: Mapping[str, Any], figures: Mapping[str, PageFigure], settings: Mapping[str, Any]
+) -> Page:
+    """Return the page of visible-infrared tracklets.
+
+    Args:
+        facts: content of ``pictures.json``.
+        figures: ``attention`` and, of each data set, ``lists_NAME`` and ``attacked_NAME``.
+        settings: the config.
+    """
+    lists = [
+        Section(
+            f"Ranking lists: {target['name']}",
+            [
+                "A query at the left, then the ten nearest tracklets by each network, each shown "
+                "by its first frame: green is the same person, red is not. Below each its distance."
+            ],
+            figures={
+                f"{kind}_{n}": figures[f"{kind}_{target['name']}"] for kind in ("lists", "attacked")
+            },
+        )
+        for n, target in enumerate(facts["targets"], start=1)
+    ]
+    return Page(
+        title=f"Visible-infrared tracklets: {' and '.join(facts['models'])}",
+        kicker=f"{facts['attack']['name']} on queries, {text.levels(facts['attack']['eps'])}, made "
+        "on each network by itself",
+        lead=[
+            "Self-attack and its defense are of features, in training alone. They are meant for "
+            "accuracy on clean tracklets and are no defense against noise on images; the table "
+            "says what such noise leaves of each network."
+        ],
+        sections=[
+            Section("", tables=[_table(facts)]),
+            *lists,
+            Section(
+                "Where features come from",
+                [
+                    "Grad-CAM at the last layer that has places, of the feature's projection on "
+                    "its own direction. Each frame's map is scaled to its own range: warm is high."
+                ],
+                figures={"attention": figures["attention"]},
+            ),
+        ],
+        config=settings,
+        written_by=f"torchreid_adv {facts['version']}, schema {facts['schema']}",
+    )
+
+
+def _said(name: str) -> tuple[str, str]:
+    """Return what a figure shows and its caption."""
+    kind = name.partition("_")[0]
+    return {
+        "lists": ("ranking lists of each network", "Clean queries."),
+        "attacked": ("ranking lists of attacked queries", "The same queries, attacked."),
+    }.get(kind, ("attention of the networks in each frame", ""))
+
+
+def _table(facts: Mapping[str, Any]) -> ResultTable:
+    """Return the measures of each network on each data set."""
+    rows = [
+        TableRow(
+            label,
+            [
+                *(one[time]["mAP"] for time in ("clean", "adversarial")),
+                *(one[time]["cmc"]["1"] for time in ("clean", "adversarial")),
+            ],
+            group=f"{target['name']}: {target['query']} queries among {target['gallery']} "
+            "tracklets",
+        )
+        for target in facts["targets"]
+        for label, one in target["models"].items()
+    ]
+    noise = (
+        "One noise for all frames of a tracklet"
+        if "tracklet" in facts["attack"]
+        else "Each frame of a tracklet has noise of its own"
+    )
+    return ResultTable(
+        "Measures of each network",
+        ("clean", "attacked", "clean", "attacked"),
+        rows,
+        head="Network",
+        note=f"{noise}; scores are those of the stored frames.",
+        bands=(("", 1), ("mAP", 2), ("Rank-1", 2)),
+    )
 
 
 def video_models(cfg: AdvConfig) -> list[ModelSpec]:

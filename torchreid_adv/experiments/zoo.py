@@ -11,13 +11,17 @@ from typing import Any
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.files import write_text
+from torchreid_adv.core.provenance import provenance
 from torchreid_adv.engines.trained import trained_weights
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.loading import build_network
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.report.matrix import Cell
-from torchreid_adv.report.text import DASH, percent
+from torchreid_adv.report.page import Page, Section, write_page
+from torchreid_adv.report.table import ResultTable, TableRow, rate
+from torchreid_adv.report.text import levels, percent
+from torchreid_adv.report.units import DASH
 from torchreid_adv.runs.attack_dataset import run_or_read
 from torchreid_adv.runs.grid import transfer
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
@@ -123,6 +127,70 @@ def page(rows: Sequence[Row]) -> str:
     return "\n\n".join([*parts, NOTE.format(first=rows[0].model.label), *reasons]) + "\n"
 
 
+def zoo_page(cfg: AdvConfig, rows: Sequence[Row]) -> Page:
+    """Return the page of a zoo.
+
+    Args:
+        cfg: of the run.
+        rows: one or more.
+    """
+    reasons = [f"No adaptive attack: {row.reason}." for row in rows if row.reason]
+    targets = list(dict.fromkeys(row.target for row in rows))
+    return Page(
+        title="Model zoo: clean, oblivious, adaptive",
+        kicker=f"{', '.join(targets)} · {rows[0].attack}, {levels(rows[0].eps)}",
+        lead=["Only the adaptive numbers say how robust a model is."],
+        sections=[
+            Section(target, tables=[_page_table([row for row in rows if row.target == target])])
+            for target in targets
+        ]
+        + [
+            Section(
+                "What the columns mean",
+                [_note(rows), *dict.fromkeys(reasons)],
+            )
+        ],
+        config=config.plain(cfg),
+        provenance=provenance().facts(),
+    )
+
+
+def _note(rows: Sequence[Row]) -> str:
+    """Return what the columns mean, without what Markdown alone shows."""
+    return NOTE.format(first=rows[0].model.label).partition("eps in gray levels; ")[2]
+
+
+def _page_table(rows: Sequence[Row]) -> ResultTable:
+    """Return the rows of a data set: mAP and Rank-1 of each condition, then what a model is."""
+    lines = []
+    for row in rows:
+        model = row.model
+        found = (row.clean, row.oblivious, row.adaptive)
+        size = f"{model.params / 1e6:.2f} M weights, {model.flops / 1e9:.3f} GFLOPs"
+        lines.append(
+            TableRow(
+                model.label,
+                [
+                    *(
+                        rate(one["mAP"] if one else None, strong=one is row.adaptive)
+                        for one in found
+                    ),
+                    *(rate(one["cmc"]["1"] if one else None) for one in found),
+                    model.defense or DASH,
+                ],
+                f"{model.network}, {size}, {model.loss}",
+            )
+        )
+    return ResultTable(
+        f"Models on {rows[0].target}",
+        (*("clean", "oblivious", "adaptive") * 2, "Defense"),
+        lines,
+        head="Model",
+        bands=(("", 1), ("mAP", 3), ("Rank-1", 3), ("", 1)),
+        sortable=True,
+    )
+
+
 SCHEMA = 1
 ROBUST = "adversarial_training"
 OF_A_MODEL = (
@@ -182,7 +250,7 @@ def _own(cfg: AdvConfig, label: str) -> AdvConfig:
 
 
 def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
-    """Train what is not trained yet, attack what is not attacked yet; write zoo.json and zoo.md.
+    """Train what is not trained yet, attack what is not attacked yet; write zoo.json, .md, .html.
 
     Args:
         cfg: for the attack and the evaluation.
@@ -191,6 +259,7 @@ def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
     Returns:
         the page.
     """
+    wanted = cfg.adv.report.page
     cfg.adv.report.page = cfg.adv.job.copies = False
     specs: dict[str, ModelSpec] = {}
     for number, (label, own) in enumerate(models.items(), start=1):
@@ -208,6 +277,8 @@ def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
     facts["rows"] = [row.to_dict() for row in rows]
     write_text(out / "zoo.json", json.dumps(facts, indent=1) + "\n")
     write_text(out / "zoo.md", page(rows))
+    if wanted:
+        write_page(out / "zoo.html", zoo_page(cfg, rows))
     return out / "zoo.md"
 
 

@@ -17,7 +17,7 @@ from torchreid_adv.python.evaluating import StandardResult
 from torchreid_adv.python.tables import TransferResult
 from torchreid_adv.registry import LOADERS
 from torchreid_adv.report.matrix import Cell
-from torchreid_adv.report.result_table import ResultTable
+from torchreid_adv.report.mixed_table import MixedTable
 from torchreid_adv.standard.reading import RESULT
 
 TABLE = "transfer.json"
@@ -66,7 +66,7 @@ class Comparison(Tabular):
         table: as ``torchreid-adv compare`` writes it.
     """
 
-    table: ResultTable
+    table: MixedTable
 
     def __repr__(self) -> str:
         return f"Comparison({self.table.title}: {', '.join(self.table.columns[1:])})"

@@ -29,8 +29,9 @@ from torchreid_adv.python.configured import (
     prepared,
 )
 from torchreid_adv.python.thumbnails import thumbnails
-from torchreid_adv.report.curves import write_sweep
+from torchreid_adv.report.curves import sweep_figures
 from torchreid_adv.report.matrix import Cell, markdown, write_matrix
+from torchreid_adv.report.page import write_figures
 from torchreid_adv.runs.grid import BOUNDS
 from torchreid_adv.runs.grid import transfer as fill
 
@@ -218,5 +219,5 @@ def sweep(
         raise ConfigError("a sweep is of one model; adv.transfer takes several")
     bounds = [from_levels(bound) for bound in BOUNDS] if eps is None else list(eps)
     table = transfer(model, data, eps=bounds, attacks=attacks, out=out, **keywords)
-    write_sweep(table.folder, table.cells)
+    write_figures(table.folder, sweep_figures(table.cells))
     return table

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from torchreid_adv.report.table import markdown_table
-from torchreid_adv.report.text import DASH, percent
+from torchreid_adv.report.text import percent
+from torchreid_adv.report.units import DASH
 
 SETTINGS = {
     "both": "both sides corrupted",

@@ -1,10 +1,9 @@
-"""Curves: matches by rank, histograms of distances, mAP by bound or by answers; a sweep on disk."""
+"""Curves: matches by rank, histograms of distances, mAP by bound or by answers; a sweep."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from torchreid_adv.core.files import write_bytes
 from torchreid_adv.report.matrix import Cell
-from torchreid_adv.report.style import ATTACKED, CLEAN, INK, MUTED, tidy, to_png
+from torchreid_adv.report.page import PageFigure
+from torchreid_adv.report.style import ATTACKED, CARD, CLEAN, INK, MUTED, SERIES, tidy
 from torchreid_adv.report.survey import Survey
 
 RANKS = 20
+SIZE = (4.4, 3.2)  # inches: as wide as a phone shows at about the size of print
 
 
 def curve_is_whole(results: dict[str, Any], survey: Survey) -> bool:
@@ -39,7 +39,7 @@ def cmc_figure(results: dict[str, Any], survey: Survey) -> Figure:
     The marked ranks are those of ``results``. The line is the curve of the surveyed queries if it
     is that of the results, else it joins the marks.
     """
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
     tidy(axes)
     whole = curve_is_whole(results, survey)
@@ -72,7 +72,7 @@ def distances_figure(survey: Survey, name: str) -> Figure:
         survey: the queries looked at.
         name: what the distance is called, for the axis.
     """
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True)
     rankings = (survey.before, survey.after)
     values = [(r.positives.numpy(), _finite(r.rival_distance)) for r in rankings]
@@ -90,10 +90,11 @@ def distances_figure(survey: Survey, name: str) -> Figure:
                 histtype="step",
                 color=INK,
                 linewidth=1.2,
-                label="nearest wrong match",
+                label="nearest wrong",
             )
         axes.set_yticks([])
-        axes.set_title(label, loc="left", fontsize=10, fontweight="bold", color=color)
+        title = f"{label}, mean {positives.mean():.3f}" if len(positives) else label
+        axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color=color)
         axes.legend(
             loc="lower right", bbox_to_anchor=(1.01, 0.96), ncols=2, frameon=False, fontsize=8
         )
@@ -112,7 +113,7 @@ def _histogram(axes: Axes, positives: np.ndarray, bins: list[float], color: str)
         weights=weights,
         color=color,
         alpha=0.75,
-        label=f"true matches, mean {mean:.3f}",
+        label="true matches",
     )
     axes.axvline(mean, color=color, linewidth=1.5, linestyle="--")
 
@@ -126,8 +127,7 @@ def _finite(values: Tensor) -> np.ndarray:
     return values[~values.isinf()].numpy()
 
 
-COLORS = ("#0e7490", "#7c3aed", "#dc2626", "#15803d", "#b45309", "#475569")
-MARKS = ("o", "s", "^", "D", "v", "P")
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "h")
 _LINEAR = 2.0  # gray levels up to which the axis of bounds is about linear, logarithmic beyond
 _GAP = 0.25  # between labels there
 
@@ -139,18 +139,18 @@ def eps_figure(cells: Sequence[Cell], target: str) -> Figure:
         cells: of a sweep; each line starts at its model's clean mAP.
         target: data set.
     """
-    drawn = Figure(figsize=(5.6, 3.8), layout="constrained")
+    lines = _lines(cells, target)
+    drawn = Figure(figsize=(5.2, 3.2 + 0.2 * len(lines)), layout="constrained")
     axes = drawn.subplots()
-    for number, (name, points) in enumerate(_lines(cells, target).items()):
+    tidy(axes)
+    for number, (name, points) in enumerate(lines.items()):
         bounds, means = zip(*sorted(points.items()), strict=True)
-        color, mark = COLORS[number % len(COLORS)], MARKS[number % len(MARKS)]
+        color, mark = SERIES[number % len(SERIES)], MARKS[number % len(MARKS)]
         axes.plot(bounds, [100 * mean for mean in means], f"{mark}-", color=color, label=name)
     axes.set_xlabel("eps [gray levels of 255]", color=INK)
     axes.set_ylabel("mAP [%]", color=INK)
     axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(colors=MUTED)
-    axes.legend(frameon=False, fontsize=8)
+    drawn.legend(loc="outside lower left", frameon=False, fontsize=10)
     return drawn
 
 
@@ -161,7 +161,7 @@ def queries_figure(curve: dict[str, Any], stored: float) -> Figure:
         curve: ``query_curve`` of a data set's results.
         stored: mAP of the stored images, in [0, 1].
     """
-    drawn = Figure(figsize=(5.2, 3.6), layout="constrained")
+    drawn = Figure(figsize=SIZE, layout="constrained")
     axes = drawn.subplots()
     tidy(axes)
     asked, means = curve["queries"], [100 * mean for mean in curve["mAP"]]
@@ -173,7 +173,7 @@ def queries_figure(curve: dict[str, Any], stored: float) -> Figure:
         asked[-1:],
         [100 * stored],
         "D",
-        markerfacecolor="white",
+        markerfacecolor=CARD,
         markeredgecolor=INK,
         label="stored files",
         zorder=3,
@@ -199,17 +199,17 @@ def bounds_figure(
         points: the same for single bounds, marked beside the lines.
         chance: of a random order.
     """
-    drawn = Figure(figsize=(6.4, 3.6), layout="constrained")
+    drawn = Figure(figsize=(5.6, 3.5), layout="constrained")
     axes = drawn.subplots()
     tidy(axes)
     axes.set_xscale("asinh", linear_width=_LINEAR)
     for number, (name, line) in enumerate(lines.items()):
         bounds = sorted(line)
         rates = [100 * line[bound] for bound in bounds]
-        axes.plot(bounds, rates, "o-", color=COLORS[number], linewidth=2, markersize=4, label=name)
+        axes.plot(bounds, rates, "o-", color=SERIES[number], linewidth=2, markersize=4, label=name)
     for number, (name, found) in enumerate(points.items(), start=len(lines)):
         rates = [100 * rate for rate in found.values()]
-        mark, color = MARKS[number % len(MARKS)], COLORS[number % len(COLORS)]
+        mark, color = MARKS[number % len(MARKS)], SERIES[number % len(SERIES)]
         axes.plot(list(found), rates, mark, color=color, markersize=8, label=name, zorder=3)
     axes.axhline(100 * chance, color=MUTED, linewidth=1, linestyle=":", label="random order")
     ticks = _apart({bound for line in lines.values() for bound in line})
@@ -232,22 +232,34 @@ def _apart(bounds: Iterable[int]) -> list[int]:
 
 
 def _lines(cells: Sequence[Cell], target: str) -> dict[str, dict[float, float]]:
+    own = [cell for cell in cells if cell.target == target]
+    several = len({(cell.attacked, cell.tested) for cell in own}) > 1
     lines: dict[str, dict[float, float]] = {}
-    for cell in cells:
-        if cell.target == target:
-            name = f"{cell.attack}, {cell.metric or 'the metric of the evaluation'}"
-            name += f" / {cell.ranked}" if cell.ranked else ""
-            if cell.attacked != cell.tested:
-                name += f", {cell.attacked} on {cell.tested}"
-            line = lines.setdefault(name, {0.0: float(cell.clean["mAP"])})
-            line[cell.eps] = float(cell.adversarial["mAP"])
+    for cell in own:
+        line = lines.setdefault(_line_name(cell, several), {0.0: float(cell.clean["mAP"])})
+        line[cell.eps] = float(cell.adversarial["mAP"])
     return lines
 
 
-def write_sweep(out: Path, cells: Sequence[Cell]) -> Path:
-    """Draw the curve of each data set of a sweep and return the last picture."""
-    path = out
-    for target in dict.fromkeys(cell.target for cell in cells):
-        path = out / f"sweep_{target}.png"
-        write_bytes(path, to_png(eps_figure(cells, target)))
-    return path
+def _line_name(cell: Cell, several: bool) -> str:
+    """Return what tells a line from the others: attack, metrics and, of several, the models."""
+    name = cell.attack + (f", {cell.metric}" if cell.metric else "")
+    name += f" / {cell.ranked}" if cell.ranked else ""
+    if not several:
+        return name
+    return f"{name}, {cell.attacked}" + (
+        f" on {cell.tested}" if cell.attacked != cell.tested else ""
+    )
+
+
+def sweep_figures(cells: Sequence[Cell]) -> dict[str, PageFigure]:
+    """Return the curve of each data set of a sweep: ``sweep_NAME`` -> figure."""
+    return {
+        f"sweep_{target}": PageFigure(
+            eps_figure(cells, target),
+            f"mAP on {target} against the bound of the attack",
+            f"mAP on {target} against eps; each line starts at the clean mAP.",
+            wide=True,
+        )
+        for target in dict.fromkeys(cell.target for cell in cells)
+    }

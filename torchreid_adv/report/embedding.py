@@ -11,14 +11,14 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from torchreid_adv.report.attention import ModelImages
-from torchreid_adv.report.style import INK, MUTED
+from torchreid_adv.report.style import CARD, INK, MUTED, SERIES
 from torchreid_adv.transforms.homogeneous import Looks, RandomLook
 
-COLORS = ("#0e7490", "#dc2626", "#b45309", "#7c3aed", "#15803d", "#db2777", "#475569", "#65a30d")
 KINDS = ("gray", "sketch", *("gray_fusion", "sketch_fusion") * 7)  # of one image's variants
 
 
@@ -80,11 +80,21 @@ class Person:
         image: (I, D) of images, stars.
         adversarial: (A, D) of adversarial examples, ringed.
         around: (V, D) of what belongs to them, dots.
+        clean: (A,) row of image, then around, in one count, that each adversarial example was
+            made of: where its arrow starts.
     """
 
     image: Tensor
     adversarial: Tensor
     around: Tensor
+    clean: Tensor
+
+    def __post_init__(self) -> None:
+        if self.clean.shape != self.adversarial.shape[:1]:
+            raise ValueError(
+                f"each of {len(self.adversarial)} adversarial examples has one clean image, got "
+                f"{tuple(self.clean.shape)} rows"
+            )
 
     @property
     def points(self) -> int:
@@ -97,7 +107,7 @@ def embedding_figure(clouds: Sequence[Cloud]) -> Figure:
     figure = Figure(figsize=(3.5 * len(clouds), 3.9), layout="constrained")
     for axes, one in zip(figure.subplots(1, len(clouds), squeeze=False)[0], clouds, strict=True):
         triples = zip(one.clean.split(1), one.adversarial.split(1), one.variants, strict=True)
-        _draw(axes, [Person(*parts) for parts in triples])
+        _draw(axes, [Person(*parts, torch.zeros(1, dtype=torch.int64)) for parts in triples])
         moved = one.distances
         axes.set_title(one.label, fontsize=11, color=INK)
         axes.set_xlabel(
@@ -107,7 +117,7 @@ def embedding_figure(clouds: Sequence[Cloud]) -> Figure:
             color=INK,
         )
     handles = _legend("image", "homogeneous variant")
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -119,10 +129,10 @@ def people_figure(people: Sequence[Person], star: str, dot: str) -> Figure:
         star: what their images are.
         dot: what is around these.
     """
-    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    figure = Figure(figsize=(4.6, 3.7), layout="constrained")
     _draw(figure.subplots(), people)
     handles = _legend(star, dot)
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -135,22 +145,25 @@ def _draw(axes: Axes, people: Sequence[Person]) -> None:
     perplexity = min(12.0, (len(flat) - 1) / 3)
     points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(flat)
     places = iter(np.split(points, np.cumsum([len(part) for part in parts])[:-1]))
-    for number, (image, adversarial, around) in enumerate(zip(places, places, places, strict=True)):
-        color = COLORS[number % len(COLORS)]
-        axes.scatter(around[:, 0], around[:, 1], s=16, color=color, alpha=0.45, linewidths=0)
+    for number, one in enumerate(people):
+        color = SERIES[number % len(SERIES)]
+        image, adversarial, around = (next(places) for _ in range(3))
+        _arrows(axes, np.concatenate([image, around])[one.clean.numpy()], adversarial, color)
+        axes.scatter(around[:, 0], around[:, 1], s=16, color=color, alpha=0.5, linewidths=0)
         axes.scatter(
             image[:, 0],
             image[:, 1],
-            s=90,
+            s=110,
             color=color,
             marker="*",
-            edgecolors="white",
-            linewidths=0.6,
+            edgecolors=CARD,
+            linewidths=0.7,
+            zorder=4,
         )
         axes.scatter(
             adversarial[:, 0],
             adversarial[:, 1],
-            s=46,
+            s=40,
             color=color,
             edgecolors=INK,
             linewidths=1.4,
@@ -161,11 +174,22 @@ def _draw(axes: Axes, people: Sequence[Person]) -> None:
     axes.margins(0.08)
 
 
+def _arrows(axes: Axes, start: NDArray[Any], end: NDArray[Any], color: str) -> None:
+    """Draw an arrow from each clean image to its adversarial example."""
+    style = {"arrowstyle": "-|>", "color": color, "linewidth": 1.1, "alpha": 0.8, "shrinkB": 4}
+    for tail, head in zip(start, end, strict=True):
+        axes.annotate("", head, tail, arrowprops={**style, "shrinkA": 2}, zorder=2)
+
+
 def _legend(star: str, dot: str) -> list[Line2D]:
     shapes: dict[str, dict[str, Any]] = {
         star: {"marker": "*", "markersize": 10},
         dot: {"marker": "o", "markersize": 5, "alpha": 0.5},
-        "adversarial example": {"marker": "o", "markeredgecolor": INK, "markeredgewidth": 1.4},
+        "adversarial example, arrow from its clean image": {
+            "marker": "o",
+            "markeredgecolor": INK,
+            "markeredgewidth": 1.4,
+        },
     }
     return [
         Line2D([], [], label=name, linestyle="", color=MUTED, **shape)

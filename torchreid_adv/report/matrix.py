@@ -9,12 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from torchreid_adv.core.files import write_bytes, write_text
-from torchreid_adv.report.style import INK, MUTED, to_png
+from torchreid_adv.report import table
+from torchreid_adv.report.page import PageFigure, Section
+from torchreid_adv.report.style import CARD, INK, MUTED, contrast, to_files
+from torchreid_adv.report.table import ResultTable, TableRow
 from torchreid_adv.report.text import percent
 
+COLOR_MAP = "cividis"
+KIND_WORDS = {
+    "white": "white-box",
+    "gray": "other weights",
+    "black": "another network",
+    "oblivious": "without the defense",
+}
 KINDS = {"white": "w", "gray": "g", "black": "b", "oblivious": "o"}
 LEGEND = (
     "mAP of the tested model on the adversarial images (of its clean mAP): "
@@ -127,35 +139,90 @@ def _shown(cell: Cell) -> str:
 
 
 def write_matrix(folder: Path, cells: Sequence[Cell]) -> Path:
-    """Write ``transfer.json``, ``transfer.md`` and a picture per data set; return the second."""
+    """Write ``transfer.json``, ``transfer.md`` and a figure per data set; return the second."""
     content = [{**asdict(cell), "map_ratio": cell.ratio} for cell in cells]
     write_text(folder / "transfer.json", json.dumps(content, indent=1) + "\n")
     for target in dict.fromkeys(cell.target for cell in cells):
-        write_bytes(folder / f"transfer_{target}.png", to_png(figure(cells, target)))
+        for kind, drawn in to_files(figure(cells, target)).items():
+            write_bytes(folder / f"transfer_{target}.{kind}", drawn)
     path = folder / "transfer.md"
     write_text(path, markdown(cells) + "\n")
     return path
 
 
 def figure(cells: Sequence[Cell], target: str) -> Figure:
-    """Draw the mAP ratios of one data set: dark where little is left, white-box cells framed."""
+    """Draw the mAP ratios of one data set: dark where little is left, white-box cells in bold.
+
+    The color map is perceptually uniform, so it is read in grayscale print, too.
+    """
     found, rows, columns = _laid_out(cells, target)
     ratios = np.full((len(rows), len(columns)), np.nan)
     for (row, column), cell in found.items():
         ratios[rows.index(row), columns.index(column)] = cell.ratio
-    size = (3.4 + 0.9 * len(columns), 1.2 + 0.36 * len(rows))
+    size = (2.6 + 0.07 * max(map(len, rows)) + 0.8 * len(columns), 1.5 + 0.38 * len(rows))
     drawn = Figure(figsize=size, layout="constrained")
     axes = drawn.subplots()
-    axes.imshow(ratios, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(columns)), columns, color=INK)
-    axes.set_yticks(range(len(rows)), rows, color=INK)
+    edges = np.arange(len(columns) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5
+    mesh = axes.pcolormesh(*edges, ratios, cmap=COLOR_MAP, vmin=0, vmax=1, edgecolor=CARD)
+    axes.invert_yaxis()
+    turned: dict[str, Any] = {"rotation": 30, "ha": "left"} if max(map(len, columns)) > 8 else {}
+    axes.set_xticks(range(len(columns)), columns, color=INK, parse_math=False, **turned)
+    axes.set_yticks(range(len(rows)), rows, color=INK, parse_math=False)
     axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("tested on", color=INK, weight="bold")
+    axes.set_ylabel("made on", color=INK, weight="bold")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     for (row, column), cell in found.items():
-        ratio, place = cell.ratio, (columns.index(column), rows.index(row))
-        color = INK if ratio > 0.55 else "white"
         weight = "bold" if cell.kind == "white" else "normal"
-        axes.text(*place, f"{ratio:.2f}", ha="center", va="center", color=color, weight=weight)
-    axes.set_xlabel("adversarial over clean mAP; bold = white-box", color=MUTED)
+        place, color = (columns.index(column), rows.index(row)), _readable(cell.ratio)
+        axes.text(*place, f"{cell.ratio:.2f}", ha="center", va="center", color=color, weight=weight)
+    bar = drawn.colorbar(mesh, ax=axes, shrink=0.9, pad=0.02)
+    bar.set_label("adversarial / clean mAP", color=MUTED)
+    bar.ax.tick_params(colors=MUTED, length=0)
+    bar.outline.set_visible(False)
     return drawn
+
+
+def _readable(ratio: float) -> str:
+    """Return black or white, whichever is read better on the color of a ratio."""
+    shade = to_hex(colormaps[COLOR_MAP](min(max(ratio, 0.0), 1.0)))
+    return max(("#000001", "#fffffe"), key=lambda color: contrast(color, shade))
+
+
+def matrix_sections(cells: Sequence[Cell]) -> list[Section]:
+    """Return a section of each data set: the heat map, then mAP and Rank-1 as tables."""
+    return [_matrix_section(cells, name) for name in dict.fromkeys(cell.target for cell in cells)]
+
+
+def _matrix_section(cells: Sequence[Cell], target: str) -> Section:
+    heat = PageFigure(
+        figure(cells, target),
+        f"Heat map of the mAP that each attack leaves of each model on {target}",
+        "Adversarial over clean mAP of the tested model; dark: little is left. Bold: white-box.",
+        wide=True,
+    )
+    tables = [_page_table(cells, target, name) for name in ("mAP", "Rank-1")]
+    return Section(target, figures={f"transfer_{target}": heat}, tables=tables)
+
+
+def _page_table(cells: Sequence[Cell], target: str, name: str) -> ResultTable:
+    found, rows, columns = _laid_out(cells, target)
+    clean = {c.tested: c.clean for c in found.values() if c.tested != "ensemble"}
+    first = [_rate(clean[column], name) if column in clean else None for column in columns]
+    lines = [TableRow("clean", first, "no attack")]
+    for row in rows:
+        own = [found.get((row, column)) for column in columns]
+        lines.append(TableRow(row, ["" if c is None else _page_cell(c, name) for c in own]))
+    bands = (("", 1), ("Tested on", len(columns)))
+    return ResultTable(f"{name} on {target}", columns, lines, head="Made on", bands=bands)
+
+
+def _page_cell(cell: Cell, name: str) -> table.Cell:
+    note = KIND_WORDS[cell.kind]
+    if name == "mAP":
+        note = f"{cell.ratio:.2f} of clean, {note}"
+    if name == "mAP" and cell.paper is not None:
+        note += f"; paper {percent(cell.paper)}"
+    return table.rate(_rate(cell.adversarial, name), note, strong=cell.kind == "white")

@@ -1,49 +1,149 @@
-"""Tables of pages: measures by condition, and rows that a reader can sort."""
+"""Tables as data, the measures of a run as a table, and the script that sorts tables."""
 
 from __future__ import annotations
 
 import base64
 import functools
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
 from markupsafe import Markup
 
-from torchreid_adv.report.text import DASH, number, percent
+from torchreid_adv.report.text import number, percent
+from torchreid_adv.report.units import DASH, PERCENT, Unit
 
 COLUMNS = ("mAP", "mINP", "Rank-1", "Rank-5", "Rank-10", "Rank-20")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One condition: its name, a word of explanation, its cells in the order of the columns."""
+class Cell:
+    """A cell of a table.
+
+    Args:
+        text: as it is read.
+        value: what it is sorted by; None = its text, "" = always last.
+        note: in small letters after the text.
+        strong: the number that counts in its row.
+    """
+
+    text: str
+    value: float | str | None = None
+    note: str = ""
+    strong: bool = False
+
+    @property
+    def is_word(self) -> bool:
+        """It is read as words, not as a number."""
+        return self.value is None
+
+
+def rate(value: float | None, note: str = "", *, strong: bool = False) -> Cell:
+    """Return the cell of a rate of [0, 1]; one without a value is a dash and stays last."""
+    return Cell(percent(value), "" if value is None else value, note, strong)
+
+
+def count(value: int | None) -> Cell:
+    """Return the cell of a whole number; one without a value is a dash and stays last."""
+    return Cell(DASH, "") if value is None else Cell(number(value), value)
+
+
+Value = Cell | str | float | None
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of a table.
+
+    Args:
+        name: its heading.
+        values: in the order of the columns: numbers in the table's unit, words, cells.
+        note: in small letters after the name.
+        group: what it belongs to with its neighbors; "" = nothing.
+    """
 
     name: str
-    note: str
-    cells: list[str]
+    values: Sequence[Value]
+    note: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
-class Group:
-    """Rows that belong together: the undefended model, re-ranking, a defense."""
+class ResultTable:
+    """A table as data, which pages, Markdown and JSON are written from.
+
+    Args:
+        title: what it is of.
+        columns: headings, without that of the rows' names.
+        rows: as many values each as there are columns.
+        head: heading of the rows' names.
+        unit: of the numbers.
+        note: a sentence below it.
+        notes: group of rows -> a sentence below that group.
+        bands: headings above the columns: (heading, how many columns); empty = none.
+        sortable: whether a click on a heading sorts it.
+
+    Raises:
+        ValueError: a row of another length.
+    """
 
     title: str
-    rows: list[Row]
+    columns: Sequence[str]
+    rows: Sequence[TableRow]
+    head: str = ""
+    unit: Unit = PERCENT
     note: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    bands: Sequence[tuple[str, int]] = ()
+    sortable: bool = False
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row.values) != len(self.columns):
+                raise ValueError(
+                    f"the table '{self.title}' has {len(self.columns)} columns, its row "
+                    f"'{row.name}' has {len(row.values)} values"
+                )
+
+    def cells(self, row: TableRow) -> list[Cell]:
+        """Return a row's values as they are read and sorted."""
+        return [self._cell(value) for value in row.values]
+
+    def _cell(self, value: Value) -> Cell:
+        if isinstance(value, Cell):
+            return value
+        if isinstance(value, str):
+            return Cell(value)
+        return Cell(self.unit.shown(value), "" if value is None else value)
+
+    def words(self) -> list[bool]:
+        """Return of each column whether it holds words, which stand at the left."""
+        columns = zip(*(self.cells(row) for row in self.rows), strict=True)
+        found = [all(cell.is_word for cell in column) for column in columns]
+        return found or [False] * len(self.columns)
+
+    def groups(self) -> list[tuple[str, list[TableRow]]]:
+        """Return the rows by what they belong to, in their order."""
+        pairs = itertools.groupby(self.rows, key=lambda row: row.group)
+        return [(name, list(rows)) for name, rows in pairs]
+
+    def markdown(self, level: int = 3) -> str:
+        """Return it as Markdown.
+
+        Args:
+            level: of its heading.
+        """
+        lines = [f"{'#' * level} {self.title}", "", f"| {self.head} | {' | '.join(self.columns)} |"]
+        lines.append("|---" * (len(self.columns) + 1) + "|")
+        for row in self.rows:
+            lines.append(f"| {row.name} | {' | '.join(c.text for c in self.cells(row))} |")
+        return "\n".join([*lines, "", self.note] if self.note else lines)
 
 
-@dataclass(frozen=True)
-class Table:
-    """Column heads and groups of rows."""
-
-    columns: tuple[str, ...]
-    groups: list[Group]
-
-
-def measures(results: dict[str, Any]) -> Table:
+def measures(results: dict[str, Any]) -> ResultTable:
     """Lay out the measures of one data set.
 
     Args:
@@ -54,77 +154,41 @@ def measures(results: dict[str, Any]) -> Table:
         ("adversarial", "stored files"),
         ("adversarial_float", "before rounding to files"),
     ]
-    rows = [(kind.split("_")[0], note, results.get(kind)) for kind, note in kinds]
-    groups = [Group("Undefended", [_row(*row) for row in rows])]
-    reranked = [(name, note, (found or {}).get("rerank")) for name, note, found in rows]
-    if any(found for _, _, found in reranked):
-        groups.append(Group("With re-ranking", [_row(*row) for row in reranked if row[2]]))
+    found = [(kind.split("_")[0], note, results.get(kind)) for kind, note in kinds]
+    rows = [_row(*one, "Undefended") for one in found]
+    reranked = [(name, note, (own or {}).get("rerank")) for name, note, own in found]
+    rows += [_row(*one, "With re-ranking") for one in reranked if one[2]]
+    notes = {}
     if results.get("defense"):
-        groups.append(_defense(results["defense"]))
-    return Table(COLUMNS, groups)
+        behind = f"Behind {results['defense']['name']}"
+        rows += _defense(results["defense"], behind)
+        notes[behind] = _defense_note(results["defense"])
+    return ResultTable("Measures", COLUMNS, rows, notes=notes)
 
 
-def _defense(defense: dict[str, Any]) -> Group:
-    rows = [
-        _row("clean", "no attack", defense.get("clean")),
-        _row("oblivious", "attack that does not know of it", defense.get("oblivious")),
-        _row("adaptive", "attack made through it", defense.get("adaptive")),
+def _defense(defense: dict[str, Any], group: str) -> list[TableRow]:
+    return [
+        _row("clean", "no attack", defense.get("clean"), group),
+        _row("oblivious", "attack that does not know of it", defense.get("oblivious"), group),
+        _row("adaptive", "attack made through it", defense.get("adaptive"), group),
     ]
-    draws = defense.get("draws")
+
+
+def _defense_note(defense: dict[str, Any]) -> str:
     notes = [] if defense.get("adaptive") else [str(defense.get("adaptive_reason") or "")]
-    if draws:
+    if draws := defense.get("draws"):
         notes.append(
             f"{draws['n']} random draws: mAP deviates by {percent(draws['std'])}, "
             f"the worst is {percent(draws['worst'])}"
         )
-    return Group(f"Behind {defense['name']}", rows, "; ".join(note for note in notes if note))
+    return "; ".join(note for note in notes if note)
 
 
-def _row(name: str, note: str, found: dict[str, Any] | None) -> Row:
+def _row(name: str, note: str, found: dict[str, Any] | None, group: str) -> TableRow:
     found = found or {}
     cmc = found.get("cmc") or {}
     values = [found.get("mAP"), found.get("mINP"), *(cmc.get(k) for k in ("1", "5", "10", "20"))]
-    return Row(name, note, [percent(value) for value in values])
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a sortable table.
-
-    Args:
-        text: as it is read.
-        value: by which it is sorted; None = its text, "" = always last.
-        note: in small letters after the text.
-    """
-
-    text: str
-    value: float | str | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class SortableTable:
-    """Rows as the macro ``sortable`` of ``macros.html`` writes them; the first cell is the head.
-
-    Args:
-        columns: heads.
-        rows: as long as there are columns, in the order in which they stand before any click.
-        caption: what the table is of, for those who do not see the page.
-    """
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
-    caption: str
-
-
-def rate(value: float | None) -> Cell:
-    """Return the cell of a rate of [0, 1]; one without a value is a dash and stays last."""
-    return Cell(percent(value), "" if value is None else value)
-
-
-def count(value: int | None) -> Cell:
-    """Return the cell of a whole number; one without a value is a dash and stays last."""
-    return Cell(DASH, "") if value is None else Cell(number(value), value)
+    return TableRow(name, values, note, group)
 
 
 @dataclass(frozen=True)
@@ -132,8 +196,8 @@ class Sorting:
     """What a page with sortable tables needs.
 
     A template sets ``sortable`` before it includes ``page_head.html``, gives its tables the class
-    ``sortable``, a ``thead`` of one row and one ``tbody``, and includes ``sorting.html`` as the
-    last of its body. Without scripts the tables stay as they are written.
+    ``sortable``, a ``thead`` whose last row has a cell for each column, and one ``tbody``, and
+    includes ``sorting.html`` as the last of its body. Without scripts the tables stay as they are.
 
     Args:
         script: text of ``sorting.js``.
@@ -151,8 +215,8 @@ class Sorting:
 @functools.cache
 def sorting() -> Sorting:
     """Return the script as it is shipped; nothing of a run is ever part of it."""
-    text = resources.files("torchreid_adv.report").joinpath("sorting.js").read_text("utf-8")
-    return Sorting(Markup(text.replace("\r\n", "\n")))
+    file = resources.files("torchreid_adv.report").joinpath("templates", "sorting.js")
+    return Sorting(Markup(file.read_text("utf-8").replace("\r\n", "\n")))
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

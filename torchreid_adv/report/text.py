@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import yaml
@@ -11,32 +10,22 @@ import yaml
 from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.distances import Distance, LinearDistance
 from torchreid_adv.distances.base import Cosine, Euclidean
-
-DASH = "\N{EN DASH}"
+from torchreid_adv.report.units import DISTANCE, PERCENT, PLAIN
 
 
 def percent(value: float | None) -> str:
     """Format a rate of [0, 1] with one decimal, below 1 % with two; a dash for none."""
-    if value is None or not math.isfinite(value):
-        return DASH
-    return f"{100 * value:.{2 if 0 < value < 0.00995 else 1}f}%"
+    return PERCENT.shown(value)
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Format a number with so many significant digits; a dash for none."""
-    if value is None or not math.isfinite(value):
-        return DASH
-    if isinstance(value, int) or abs(value) >= 10**digits:
-        return f"{value:,.0f}"
-    return f"{value:.{digits}g}"
+def number(value: float | None) -> str:
+    """Format a number with three significant digits; a dash for none."""
+    return PLAIN.shown(value)
 
 
 def fixed(value: float | None) -> str:
     """Format a distance or a similarity with three decimals (fewer from ten on)."""
-    if value is None or not math.isfinite(value):
-        return DASH
-    digits = 3 if abs(value) < 10 else 2 if abs(value) < 100 else 1
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return DISTANCE.shown(value)
 
 
 def moved(positions: tuple[int, int]) -> str:
@@ -152,8 +141,18 @@ def threat_model(
     side: str,
     distance: str,
     tracklets: dict[str, Any] | None = None,
+    attacked: str = "",
 ) -> list[tuple[str, str]]:
-    """Return what the attacker knows, changes and is scored by: pairs (aspect, answer)."""
+    """Return what the attacker knows, changes and is scored by: pairs (aspect, answer).
+
+    Args:
+        attack: its description in results.json.
+        images: the counts there.
+        side: that was attacked.
+        distance: the metric of the evaluation, in words.
+        tracklets: the counts of a data set of tracklets.
+        attacked: which images were attacked, in words; "" = only how many.
+    """
     models = attack.get("models")
     transfer = f"transfer: gradients of {_join(models)}" if models else None
     knowledge = attack.get("knowledge") or transfer or "white-box: gradients of the scored model"
@@ -165,7 +164,7 @@ def threat_model(
     return [
         ("Attacker", f"{knowledge}{aim}"),
         ("Metric", f"{metric}{unit}"),
-        ("Attacked side", f"{side}; {_join(_counts(images))}"),
+        ("Attacked images", attacked or f"{side}; {_join(_counts(images))}"),
         *([("Tracklets", _tracklets(attack, tracklets))] if tracklets else []),
         ("Stored as", f"8-bit PNG at {size}"),
         ("Scored", "from the stored files, through the usual test transform"),

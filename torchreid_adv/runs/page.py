@@ -8,15 +8,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+import numpy as np
 
-from torchreid_adv.core.files import write_bytes, write_text
 from torchreid_adv.core.pixels import to_levels
 from torchreid_adv.evaluation.attacked import AttackedData
-from torchreid_adv.report import curves, panels, style, text
+from torchreid_adv.report import curves, panels, text
 from torchreid_adv.report.noise import Triple, noise_triples
-from torchreid_adv.report.page import environment, figure_prefixes
+from torchreid_adv.report.page import (
+    Page,
+    PageFigure,
+    Section,
+    figure_prefixes,
+    write_figures,
+    write_page,
+)
 from torchreid_adv.report.probe import Probe, build_probe
+from torchreid_adv.report.quoting import (
+    Headline,
+    Questions,
+    attacked_sentence,
+    bound_note,
+    run_questions,
+)
 from torchreid_adv.report.ranking_lists import (
     RankingLists,
     TargetedLists,
@@ -25,11 +38,12 @@ from torchreid_adv.report.ranking_lists import (
 )
 from torchreid_adv.report.rules import left_out_sentence, rule_sentence
 from torchreid_adv.report.survey import Survey, survey_target
-from torchreid_adv.report.table import Table, measures
+from torchreid_adv.report.table import Cell, ResultTable, TableRow, measures
+from torchreid_adv.report.units import DISTANCE
 
 
 @dataclass(frozen=True)
-class Section:
+class AttackedSection:
     """One data set: its numbers, its words, its pictures.
 
     Args:
@@ -40,6 +54,7 @@ class Section:
         triples: original, noise and adversarial image of some attacked images.
         probe: the match that is overtaken, None when there is none to show.
         pulled: of a targeted attack, lists that its images enter.
+        recorded: the results say which command made them.
     """
 
     target: AttackedData
@@ -49,6 +64,7 @@ class Section:
     triples: list[Triple]
     probe: Probe | None
     pulled: list[TargetedLists]
+    recorded: bool = False
 
     @property
     def eps(self) -> float:
@@ -86,12 +102,71 @@ class Section:
         target, results = self.target, self.target.results
         said = [text.headline(self.model, target.name, target.side, self.eps, results)]
         if results.get("defense"):
-            said.append(text.defense_sentence(results["defense"]))
+            said.insert(0, text.defense_sentence(results["defense"]))
         if self.model.startswith("self_attack_video"):
             said.append(text.SELF_ATTACK)
         if results.get("figure"):
             said.append(text.figure_sentence(results["figure"]))
         return said
+
+    @property
+    def headline(self) -> Headline:
+        """The numbers that head the section."""
+        return Headline.of(self.target.results)
+
+    @cached_property
+    def chance(self) -> float | None:
+        """Mean mAP of a random order, in [0, 1]; None where galleries are drawn."""
+        target = self.target
+        if target.protocol.galleries.uneven:
+            return None
+        expected = target.protocol.chances(target.query, target.gallery)
+        return float(np.nanmean(expected)) if not np.isnan(expected).all() else None
+
+    @property
+    def questions(self) -> Questions:
+        """What to ask before a number is quoted."""
+        return run_questions(
+            self.target.results, side=self.target.side, chance=self.chance, recorded=self.recorded
+        )
+
+    @property
+    def short_of_steps(self) -> str:
+        """A sentence on a bound that was not reached, "" where it was."""
+        return bound_note(self.target.results)
+
+    @property
+    def numbers(self) -> list[tuple[str, str]]:
+        """Further numbers below the measures: pairs (what, how much)."""
+        run = self.target.results
+        largest, mean = (text.number(run["linf"][name]) for name in ("max", "mean"))
+        clean = run["clean"]
+        return [
+            ("mAP ratio, adversarial to clean", text.number(run["map_ratio"])),
+            ("mAP of a random order", text.percent(self.chance)),
+            ("Maximum change per image", f"{largest} gray levels at most, {mean} on average"),
+            (
+                "Queries scored / without a true match",
+                f"{text.number(clean['queries'])} / {text.number(clean['skipped'])}",
+            ),
+            ("Attack speed", f"{text.number(run['images_per_second'])} images per second"),
+        ]
+
+    @property
+    def which(self) -> str:
+        """Which images of the attacked side were attacked."""
+        target = self.target
+        hit, other = (target.gallery, target.query)[:: 1 if target.side == "gallery" else -1]
+        left = [i for i, name in enumerate(hit.image_ids) if name not in target.attacked]
+        known = set(other.pids.tolist())
+        said = attacked_sentence(
+            target.side,
+            total=len(hit),
+            attacked=len(hit) - len(left),
+            wanted=all(int(hit.pids[row]) not in known for row in left),
+        )
+        unchanged = target.results["images"].get("unchanged")
+        return f"{said}; {text.number(unchanged)} came out unchanged" if unchanged else said
 
     @property
     def threat(self) -> list[tuple[str, str]]:
@@ -103,10 +178,11 @@ class Section:
             self.target.side,
             self.metric,
             results.get("tracklets"),
+            self.which,
         )
 
     @property
-    def table(self) -> Table:
+    def table(self) -> ResultTable:
         """The measures."""
         return measures(self.target.results)
 
@@ -130,12 +206,23 @@ class Section:
             "" if self.survey.complete else f"A random sample of {rows:,} of {queries:,} queries."
         )
 
-    @cached_property
-    def figures(self) -> dict[str, bytes]:
-        """File name without suffix -> PNG file."""
-        return {name: style.to_png(figure) for name, figure in self._draw().items()}
+    @property
+    def answers(self) -> ResultTable:
+        """MAP and objective by answers asked, of an attack that asks any."""
+        curve = self.target.results["query_curve"]
+        points = zip(curve["queries"], curve["mAP"], curve["objective"], strict=True)
+        rows = [
+            TableRow(text.number(asked), (mean, Cell(DISTANCE.shown(objective), objective)))
+            for asked, mean, objective in points
+        ]
+        return ResultTable("mAP by answers", ("mAP", "Objective"), rows, head="Answers")
 
-    def _draw(self) -> dict[str, Figure]:
+    @cached_property
+    def figures(self) -> dict[str, PageFigure]:
+        """File name without suffix -> figure."""
+        return self._draw()
+
+    def _draw(self) -> dict[str, PageFigure]:
         drawn = {
             f"ranking_{n}": panels.ranking_figure(lists)
             for n, lists in enumerate(self.lists, start=1)
@@ -148,18 +235,51 @@ class Section:
             drawn["noise"] = panels.noise_figure(self.triples)
         if self.probe:
             drawn["probe"] = panels.probe_figure(self.probe)
-        drawn["cmc"] = curves.cmc_figure(self.target.results, self.survey)
-        drawn["distances"] = curves.distances_figure(self.survey, self.metric)
+        pictures = {name: PageFigure(figure, name, photo=True) for name, figure in drawn.items()}
+        return pictures | self._charts()
+
+    def _charts(self) -> dict[str, PageFigure]:
+        target, run = self.target, self.target.results
+        marks = "" if self.whole_curve else " Lines join the marks."
+        charts = {
+            "cmc": PageFigure(
+                curves.cmc_figure(run, self.survey),
+                "Cumulative matching curves before and after the attack",
+                "Share of queries with a true match among the nearest images. Marks: the ranks "
+                f"of the table, over all queries.{marks}",
+            ),
+            "distances": PageFigure(
+                curves.distances_figure(self.survey, self.metric),
+                "Histograms of distances before and after the attack",
+                f"How far queries are ({self.metric}) from their true matches by other cameras "
+                "(filled; dashed: mean) and from the nearest wrong match (outline)."
+                f"{self._means()} {self.sample}".rstrip(),
+            ),
+        }
         if self.curve:
-            results = self.target.results
-            drawn["queries"] = curves.queries_figure(
-                results["query_curve"], results["adversarial"]["mAP"]
+            charts["queries"] = PageFigure(
+                curves.queries_figure(run["query_curve"], run["adversarial"]["mAP"]),
+                "mAP against the answers asked for each image",
+                f"mAP against the answers asked for each image: all {target.side} images at the "
+                "same number of answers, scored together.",
             )
-        return drawn
+        return charts
+
+    def _means(self) -> str:
+        means = self.target.results.get("positive_distance")
+        if not means:
+            return ""
+        before, after = (text.fixed(means[time]) for time in ("clean", "adversarial"))
+        return f" Mean to true matches: {before} \N{RIGHTWARDS ARROW} {after}."
 
 
-def build_section(target: AttackedData, model: str) -> Section:
+def build_section(target: AttackedData, model: str, *, recorded: bool = False) -> AttackedSection:
     """Rank the target's queries before and after the attack, choose what to show and read it.
+
+    Args:
+        target: what was attacked.
+        model: name of the attacked model.
+        recorded: the results say which command made them.
 
     Raises:
         DataError: an image is missing or cannot be read.
@@ -167,11 +287,11 @@ def build_section(target: AttackedData, model: str) -> Section:
     survey = survey_target(target)
     lists, triples = ranking_lists(target, survey), noise_triples(target)
     probe, pulled = build_probe(target, survey), targeted_lists(target, survey)
-    return Section(target, model, survey, lists, triples, probe, pulled)
+    return AttackedSection(target, model, survey, lists, triples, probe, pulled, recorded)
 
 
 def write_report(out: Path, results: dict[str, Any], targets: Sequence[AttackedData]) -> Path:
-    """Write ``out/report.html`` and ``out/figures/*.png``, each whole or not at all.
+    """Write ``out/report.html`` and ``out/figures/*``, each whole or not at all.
 
     Args:
         out: folder of the run.
@@ -185,18 +305,32 @@ def write_report(out: Path, results: dict[str, Any], targets: Sequence[AttackedD
         DataError: an image is missing or cannot be read; the message names the file.
         OSError: the folder cannot be written.
     """
-    sections = [build_section(target, str(results["model"]["name"])) for target in targets]
+    model, recorded = str(results["model"]["name"]), bool(results.get("provenance"))
+    sections = [build_section(target, model, recorded=recorded) for target in targets]
     prefixes = figure_prefixes([target.name for target in targets])
     for prefix, section in zip(prefixes, sections, strict=True):
-        for name, content in section.figures.items():
-            write_bytes(out / "figures" / f"{prefix}{name}.png", content)
-    path = out / "report.html"
-    write_text(path, render(results, sections))
-    return path
+        figures = {f"{prefix}{name}": figure for name, figure in section.figures.items()}
+        write_figures(out / "figures", figures)
+    return write_page(out / "report.html", run_page(results, sections))
 
 
-def render(results: dict[str, Any], sections: Sequence[Section]) -> str:
-    """Fill the template."""
-    config = text.config_lines(results.get("config"))
-    template = environment().get_template("report.html")
-    return template.render(results=results, sections=sections, config=config)
+def run_page(results: dict[str, Any], sections: Sequence[AttackedSection]) -> Page:
+    """Return the page of a run.
+
+    Args:
+        results: the content of ``results.json``.
+        sections: of its data sets.
+    """
+    return Page(
+        title=str(results["model"]["name"]),
+        kicker="Adversarial robustness report",
+        sections=[
+            Section(section.target.name, template="run_section.html", content=section)
+            for section in sections
+        ],
+        config=results.get("config") or {},
+        provenance=results.get("provenance"),
+        template="report.html",
+        facts={"results": results},
+        written_by=f"torchreid_adv {results['version']}, results schema {results['schema']}",
+    )

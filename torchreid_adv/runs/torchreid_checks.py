@@ -13,6 +13,8 @@ from yacs.config import CfgNode
 from torchreid_adv import config
 from torchreid_adv.config import lookup
 from torchreid_adv.config.keys import Check, between, one_of
+from torchreid_adv.config.torchreid_keys import DEFAULTS
+from torchreid_adv.core.alive import cores
 from torchreid_adv.data.cross_modality.frames import METHODS, WHOLE
 from torchreid_adv.data.cross_modality.frames import STOCK as STOCK_METHODS
 from torchreid_adv.data.own import resolve
@@ -220,7 +222,18 @@ def ready(cfg: CfgNode) -> Iterator[None]:
     with installed(), threads(cfg.adv.job.threads):
         config.setup(cfg)
         check_names(cfg)
+        limit_workers(cfg)
         yield
+
+
+def limit_workers(cfg: CfgNode) -> None:
+    """Give ``data.workers`` no more processes than there are cores, unless the user set it.
+
+    PyTorch warns of more processes than cores, and they only slow each other down.
+    """
+    stock = DEFAULTS["data"]["workers"]
+    if cfg.data.workers == stock and not cfg.data.says("workers"):
+        cfg.data.workers = min(stock, cores())
 
 
 def check_names(cfg: CfgNode) -> None:

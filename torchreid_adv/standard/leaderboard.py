@@ -14,21 +14,23 @@ from typing import Any
 from torchreid_adv.core.files import write_text
 from torchreid_adv.core.manifest import sha256
 from torchreid_adv.errors import printable
-from torchreid_adv.report.page import environment
-from torchreid_adv.report.text import DASH, percent
+from torchreid_adv.report.page import Page, write_page
+from torchreid_adv.report.table import ResultTable, TableRow, Value, rate
+from torchreid_adv.report.text import number, percent
+from torchreid_adv.report.units import DASH
 from torchreid_adv.runs.promises import UNSEEN, WORDS
-from torchreid_adv.version import __version__
 
 SHORT = 10  # hex digits of a hash that a table shows
 YES, NO = "yes", "no"
 UNCHECKED, UNSCORED = "not checked", "not scored"
 UNKNOWN = "yes, identities unknown"  # files fit, and the data set is not known here
 EXACTLY, CLOSELY = "yes, exactly", "yes, to 0.001"
+BANDS = {"Q": "Queries attacked", "G": "Gallery attacked"}  # track -> heading of its columns
 _ROWS = ("undefended", "oblivious", "adaptive")
 _HEADS = (
     *("rank", "model", "clean mAP", "clean Rank-1", "queries attacked, mAP", "95 % interval"),
     *("Rank-1", "gallery attacked, mAP", "95 % interval", "Rank-1", " / ".join(_ROWS)),
-    *("worst attacks", "flags", "standard", *WORDS, "parameters", "manifest"),
+    *("worst attacks", "flags", "may be called", *WORDS, "parameters", "manifest"),
 )
 
 
@@ -116,6 +118,26 @@ class Line:
         return [float(rows[name]) for name in _ROWS] if rows else None
 
     @property
+    def called(self) -> str:
+        """What the result may be called: the name of its evaluation, or ``no``."""
+        standard = self.content["standard"]
+        return str(standard["name"]) if standard["called_standard"] else NO
+
+    @property
+    def details(self) -> list[tuple[str, str]]:
+        """What stands folded below the table: pairs (what, value)."""
+        content, parameters = self.content, self.content["model"]["parameters"]
+        defended = " / ".join(map(percent, self.defense)) if self.defense else ""
+        return [
+            *zip(WORDS, self.result.words, strict=True),
+            ("worst attacks", self.worst or DASH),
+            *([(" / ".join(_ROWS), defended)] if defended else []),
+            ("parameters", DASH if parameters is None else f"{parameters:,}"),
+            ("manifest", content["manifest"][:SHORT]),
+            ("written by", f"torchreid_adv {content['version']}"),
+        ]
+
+    @property
     def worst(self) -> str:
         """Which attack leaves least on most queries, and which gallery was worst."""
         names = (("Q", "best_attack"), ("G", "gallery"))
@@ -134,7 +156,7 @@ class Line:
 
     @property
     def remarks(self) -> list[str]:
-        """What a reader has to know beside the figures."""
+        """What a reader has to know besides the numbers."""
         standard = self.content["standard"]
         said = [standard["headline"]] if standard["headline"] else []
         if not standard["called_standard"]:
@@ -222,12 +244,91 @@ def write_leaderboard(out: Path, results: Sequence[Result], refused: Sequence[st
         refused: sentences on files that were left out.
     """
     found = groups(results)
-    page = environment().get_template("leaderboard.html")
-    facts = {"groups": found, "refused": refused, "version": __version__, "count": len(results)}
-    facts |= {"words": WORDS, "unseen": UNSEEN}
+    count = f"{number(len(results))} {'result' if len(results) == 1 else 'results'}"
+    page = Page(
+        title="Robustness leaderboard",
+        kicker=f"{count} of torchreid-adv standard",
+        template="leaderboard.html",
+        facts={
+            "sortable": True,
+            "boards": [Board.of(group) for group in found],
+            "refused": refused,
+            "words": WORDS,
+            "unseen": UNSEEN,
+        },
+    )
     write_text(out / "leaderboard.md", markdown(found, refused))
-    write_text(out / "leaderboard.html", page.render(facts))
-    return out / "leaderboard.html"
+    return write_page(out / "leaderboard.html", page)
+
+
+@dataclass(frozen=True)
+class Board:
+    """A group as the page shows it.
+
+    Args:
+        title: of the group.
+        ranked: table of the ranked models; None where there are none.
+        voided: table of the others; None where there are none.
+        details: of each model: its name, its place, remarks, and pairs (what, value).
+    """
+
+    title: str
+    ranked: ResultTable | None
+    voided: ResultTable | None
+    details: Sequence[tuple[str, str, Sequence[str], Sequence[tuple[str, str]]]]
+
+    @classmethod
+    def of(cls, group: Group) -> Board:
+        """Lay out a group."""
+        ranked, voided = (
+            board_table(title, lines) if lines else None
+            for title, lines in ((group.title, group.ranked), ("Not ranked", group.voided))
+        )
+        details = [
+            (line.content["model"]["name"], line.result.place, line.remarks, line.details)
+            for line in group.lines
+        ]
+        return cls(group.title, ranked, voided, details)
+
+
+def board_table(title: str, lines: Sequence[Line]) -> ResultTable:
+    """Return some lines as a table with grouped headings; a track that none has is left out.
+
+    Args:
+        title: of the table.
+        lines: one or more.
+    """
+    tracks = [name for name in BANDS if any(line.track(name) for line in lines)]
+    bands = [("", 2), ("Clean", 2), *((BANDS[name], 2) for name in tracks)]
+    columns = ["Model", "mAP", "Rank-1"] + ["mAP", "Rank-1"] * len(tracks)
+    if defended := any(line.defense for line in lines):
+        bands.append(("Without its defense", 1))
+        columns.append("Queries, mAP")
+    rows = [
+        TableRow(str(line.rank or DASH), _board_row(line, tracks, defended=defended))
+        for line in lines
+    ]
+    columns += ["May be called", "Flags"]
+    bands.append(("", 2))
+    return ResultTable(title, columns, rows, head="Rank", bands=bands, sortable=True)
+
+
+def _board_row(line: Line, tracks: Sequence[str], *, defended: bool) -> list[Value]:
+    clean = line.clean
+    values: list[Value] = [line.content["model"]["name"], rate(clean["mAP"])]
+    values.append(rate(clean["cmc"]["1"]))
+    for name in tracks:
+        facts = line.track(name)
+        if facts is None:
+            values += [rate(None), rate(None)]
+            continue
+        low, high = (percent(end).removesuffix("%") for end in facts["interval"])
+        span = f"{low} {DASH} {high}"
+        values += [rate(facts["robust"]["mAP"], span, strong=True)]
+        values += [rate(facts["robust"]["cmc"]["1"])]
+    if defended:
+        values.append(rate(line.defense[0] if line.defense else None))
+    return [*values, line.called, line.flags or "none"]
 
 
 def markdown(found: Sequence[Group], refused: Sequence[str] = ()) -> str:
@@ -267,7 +368,7 @@ def _cells(line: Line) -> list[str]:
         cells += [percent(facts["robust"]["mAP"]), span, percent(facts["robust"]["cmc"]["1"])]
     cells.append(" / ".join(map(percent, line.defense)) if line.defense else DASH)
     cells += [_plain(line.worst) or DASH, _plain(line.flags) or "none"]
-    cells += ["yes" if content["standard"]["called_standard"] else "no", *line.result.words]
+    cells += [_plain(line.called), *line.result.words]
     parameters = content["model"]["parameters"]
     return [*cells, DASH if parameters is None else f"{parameters:,}", content["manifest"][:SHORT]]
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.core.files import write_text
 from torchreid_adv.core.manifest import FILE_NAME, Manifest, read_manifest
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.data.datasets import Record, ReIDData
@@ -22,9 +21,8 @@ from torchreid_adv.models.features import load_features, save_features
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.report import text as words
 from torchreid_adv.report.curves import bounds_figure
-from torchreid_adv.report.page import environment
+from torchreid_adv.report.page import Page, PageFigure, write_figures, write_page
 from torchreid_adv.report.rules import rule_sentence
-from torchreid_adv.report.style import to_png
 from torchreid_adv.standard import page_tables as tables
 from torchreid_adv.standard import page_text as said
 from torchreid_adv.standard.identity import KEPT
@@ -44,7 +42,7 @@ def write_standard_page(
     command: str = "",
     verify: Sequence[str] = (),
 ) -> Path:
-    """Write the page and return its path.
+    """Write the page, and its figures into ``figures`` beside it; return its path.
 
     Args:
         path: of the page.
@@ -52,42 +50,76 @@ def write_standard_page(
         views: pictures, a track each.
         settings: the config.
         command: that makes the run again, "" where it was none.
-        verify: commands that hold stored images against their originals.
+        verify: commands that check stored images against their originals.
     """
     content = dict(facts)
-    track, eps, main = said.main_result(content)
-    template = environment().get_template("standard.html")
-    text = template.render(
-        facts=content,
-        views=views,
-        command=command,
-        verify=verify,
-        config=words.config_lines(dict(settings)),
-        main={"track": track, "eps": eps, "facts": main},
-        name=said.name_of(content),
-        headline=said.headline(content),
-        rule=rule_sentence(content.get("protocol", {}).get("name", "")),
-        breaking=said.breaking(content),
-        defense=said.defense_sentence(content),
-        track_names=said.TRACKS,
-        span=tables.span,
-        columns=tables.COLUMNS,
-        headlines=tables.headlines(content),
-        defense_table=tables.defense_table(content),
-        images={"curve": to_png(_curve(content))},
-        asked=said.CHECKS,
-        measured=said.measured,
-        allowed=tables.allowed,
-        checks=tables.check_table(content),
-        attacks=_places(content, tables.attack_table),
-        wins=_wins(content),
-        threat=said.threat(content),
-        ensemble=tables.attacks_known(content),
-        draws=content["standard"]["definition"]["draws"] if said.is_random(content) else 1,
-        contents=_contents(content, views),
+    figures = {"curve": _curve(content)} | {
+        f"{name}_{view.track}": figure for view in views for name, figure in view.figures.items()
+    }
+    write_figures(path.parent / "figures", figures)
+    page = Page(
+        title=str(content["model"]["name"]),
+        kicker=f"Standard robustness evaluation · {content['data']['name']}, "
+        f"{words.number(content['data']['query'])} queries, "
+        f"{words.number(content['data']['gallery'])} gallery images",
+        config=dict(settings),
+        provenance=_provenance(content, command),
+        template="standard.html",
+        facts=_told(content, views, figures["curve"], command, verify),
+        written_by=f"torchreid_adv {content['version']}, schema {content['schema']}",
     )
-    write_text(path, text)
-    return path
+    return write_page(path, page)
+
+
+_VERSIONS = ("torchreid_adv", "torch", "numpy", "python")
+
+
+def _provenance(facts: dict[str, Any], command: str) -> dict[str, Any]:
+    """Return where a result comes from, of an older one as far as it says so."""
+    known = {"torchreid_adv": facts["version"], **facts["environment"]}
+    versions = {name: known[name] for name in _VERSIONS if known.get(name)}
+    device = known.get("gpu") or f"cpu ({known.get('machine', 'unknown')})"
+    found = {"command": command, "device": device, "versions": versions}
+    return found | dict(facts.get("provenance") or {})
+
+
+def _told(
+    content: dict[str, Any],
+    views: Sequence[View],
+    curve: PageFigure,
+    command: str,
+    verify: Sequence[str],
+) -> dict[str, Any]:
+    """Return what the template is told."""
+    track, eps, main = said.main_result(content)
+    return {
+        "facts": content,
+        "sortable": True,
+        "views": views,
+        "command": command,
+        "verify": verify,
+        "main": {"track": track, "eps": eps, "facts": main},
+        "name": said.name_of(content),
+        "headline": said.headline(content),
+        "rule": rule_sentence(content.get("protocol", {}).get("name", "")),
+        "defense": said.defense_sentence(content),
+        "questions": said.questions(content),
+        "track_names": said.TRACKS,
+        "span": tables.span,
+        "headlines": tables.headlines(content),
+        "defense_table": tables.defense_table(content),
+        "curve": curve,
+        "asked": said.CHECKS,
+        "measured": said.measured,
+        "allowed": tables.allowed,
+        "checks": tables.check_table(content),
+        "attacks": _places(content, tables.attack_table),
+        "wins": _wins(content),
+        "threat": said.threat(content),
+        "ensemble": tables.attacks_known(content),
+        "draws": content["standard"]["definition"]["draws"] if said.is_random(content) else 1,
+        "contents": _contents(content, views),
+    }
 
 
 def _places(facts: dict[str, Any], table: Any) -> list[Any]:
@@ -105,8 +137,8 @@ def _wins(facts: dict[str, Any]) -> list[tuple[str, tables.Wins]]:
     return [(title, table) for title, table in found if len(table.names) > 1]
 
 
-def _curve(facts: dict[str, Any]) -> Any:
-    """Draw the curve of the sample, and the robust figures of all queries."""
+def _curve(facts: dict[str, Any]) -> PageFigure:
+    """Draw the curve of the sample, and the robust numbers of all queries."""
     lines = {
         name: {int(bound): value for bound, value in facts["curve"][key].items()}
         for name, key in (("mAP", "curve"), ("Rank-1", "rank1"))
@@ -117,12 +149,18 @@ def _curve(facts: dict[str, Any]) -> Any:
         }
         for track, bounds in facts["tracks"].items()
     }
-    return bounds_figure(lines, points, facts["curve"]["chance"])
+    return PageFigure(
+        bounds_figure(lines, points, facts["curve"]["chance"]),
+        "mAP and Rank-1 against the bound",
+        f"Lines: push and margin on a sample of {words.number(facts['curve']['queries'])} queries. "
+        f"Marks: mAP under the whole ensemble, on all queries. {said.breaking(facts)}",
+        wide=True,
+    )
 
 
 def _contents(facts: dict[str, Any], views: Sequence[View]) -> list[tuple[str, str]]:
     found = [
-        ("figures", "Figures"), ("curve", "Over the bound"), ("checks", "Checks"),
+        ("figures", "Numbers"), ("curve", "Over the bound"), ("checks", "Checks"),
         ("attacks", "Attacks"),
     ]  # fmt: skip
     if _wins(facts):

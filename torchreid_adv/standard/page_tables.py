@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torchreid_adv.report.table import Cell, SortableTable, count, rate
-from torchreid_adv.report.text import DASH, number, percent
+from torchreid_adv.report.table import Cell, ResultTable, TableRow, Value, count, rate
+from torchreid_adv.report.text import number, percent
+from torchreid_adv.report.units import DASH
 from torchreid_adv.standard.page_text import CHECKS, OWN, TRACKS, is_random, measured, of_attack
 
 RANKS = ("1", "5", "10")
@@ -16,27 +17,19 @@ COLUMNS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Headline:
-    """A row of the first table: a condition and its figures, as text."""
-
-    name: str
-    note: str
-    cells: Sequence[str]
-
-
-def headlines(result: dict[str, Any]) -> list[Headline]:
-    """Return clean, then the robust figures of every track and bound."""
+def headlines(result: dict[str, Any]) -> ResultTable:
+    """Return clean, then the robust numbers of every track and bound."""
     tracks = result["tracks"]
     clean = next(iter(next(iter(tracks.values())).values()))["clean"]
-    rows = [Headline("clean", "no attack", _figures(clean, None, None, None))]
+    rows = [TableRow("clean", _figures(clean, None, None, None), "no attack")]
     for track, bounds in tracks.items():
         for eps, facts in bounds.items():
             figures = _figures(
                 facts["robust"], facts["interval"], facts["rank1_interval"], facts["map_ratio"]
             )
-            rows.append(Headline(f"{TRACKS[track]} attacked, eps {eps}", OWN[track], figures))
-    return rows
+            name = f"{TRACKS[track]} attacked, eps {eps}"
+            rows.append(TableRow(name, figures, OWN[track]))
+    return ResultTable("Clean and robust numbers", COLUMNS, rows)
 
 
 def _figures(
@@ -44,16 +37,11 @@ def _figures(
     interval: Sequence[float] | None,
     first: Sequence[float] | None,
     ratio: float | None,
-) -> list[str]:
-    cmc = [percent(facts["cmc"][rank]) for rank in RANKS]
-    return [
-        percent(facts["mAP"]),
-        span(interval),
-        cmc[0],
-        span(first),
-        *cmc[1:],
-        number(ratio),
-    ]
+) -> list[Value]:
+    cmc = [facts["cmc"][rank] for rank in RANKS]
+    spans = [Cell(span(ends), "" if ends is None else ends[0]) for ends in (interval, first)]
+    share = Cell(number(ratio), "" if ratio is None else ratio)
+    return [facts["mAP"], spans[0], cmc[0], spans[1], *cmc[1:], share]
 
 
 def span(interval: Sequence[float] | None) -> str:
@@ -73,8 +61,8 @@ DEFENSE = {
 }
 
 
-def defense_table(result: dict[str, Any]) -> tuple[list[str], list[Headline]] | None:
-    """Return heads and a row per bound: without the defense, oblivious, adaptive; None without one.
+def defense_table(result: dict[str, Any]) -> ResultTable | None:
+    """Return a row per bound: without the defense, oblivious, adaptive; None without a defense.
 
     Of a random defense, the lowest mAP that any attack leaves by a single draw, too.
     """
@@ -82,51 +70,57 @@ def defense_table(result: dict[str, Any]) -> tuple[list[str], list[Headline]] | 
         return None
     shown = [name for name in DEFENSE if is_random(result) or name != "worst_draw"]
     rows = [
-        Headline(f"eps {eps}", "", [percent(facts["defense"][name]) for name in shown])
+        TableRow(f"eps {eps}", [rate(facts["defense"][name]) for name in shown])
         for eps, facts in result["tracks"].get("Q", {}).items()
     ]
-    return ([DEFENSE[name] for name in shown], rows) if rows else None
+    title = "What the defense is worth, mAP of queries attacked"
+    return ResultTable(title, [DEFENSE[name] for name in shown], rows) if rows else None
 
 
-def attack_table(facts: dict[str, Any], caption: str) -> SortableTable:
+def attack_table(facts: dict[str, Any], title: str) -> ResultTable:
     """Return the attacks of one track and bound, in the order in which they were run."""
     if "galleries" in facts:
-        return _galleries(facts, caption)
+        return _galleries(facts, title)
     columns = (
-        "Attack", "Run on", "mAP before", "mAP after", "Rank-1 after", "Worst for",
-        "Robust mAP so far",
+        "Run on", "mAP before", "mAP after", "Rank-1 after", "Worst for", "Robust mAP so far",
     )  # fmt: skip
     rows = [
-        [
-            _attack(name),
-            count(own["queries"]),
-            rate(own["before"]),
-            rate(own["mAP"]),
-            rate(own["cmc"]["1"]),
-            count(own["won"]),
-            rate(own["left"]),
-        ]
+        TableRow(
+            name,
+            [
+                count(own["queries"]),
+                rate(own["before"]),
+                rate(own["mAP"]),
+                rate(own["cmc"]["1"]),
+                count(own["won"]),
+                rate(own["left"]),
+            ],
+            _does(name),
+        )
         for name, own in facts["attacks"].items()
     ]
-    return SortableTable(columns, rows, caption)
+    return ResultTable(title, columns, rows, head="Attack", sortable=True)
 
 
-def _galleries(facts: dict[str, Any], caption: str) -> SortableTable:
-    columns = ("Gallery", "mAP", "Rank-1", "Rank-5", "Rank-10", "Chosen for identities")
+def _galleries(facts: dict[str, Any], title: str) -> ResultTable:
+    columns = ("mAP", "Rank-1", "Rank-5", "Rank-10", "Chosen for identities")
     rows = [
-        [
-            _attack(name),
-            rate(own["mAP"]),
-            *(rate(own["cmc"][rank]) for rank in RANKS),
-            count(None if name == "composed" else facts["identities"].get(name, 0)),
-        ]
+        TableRow(
+            name,
+            [
+                rate(own["mAP"]),
+                *(rate(own["cmc"][rank]) for rank in RANKS),
+                count(None if name == "composed" else facts["identities"].get(name, 0)),
+            ],
+            _does(name),
+        )
         for name, own in facts["galleries"].items()
     ]
-    return SortableTable(columns, rows, caption)
+    return ResultTable(title, columns, rows, head="Gallery", sortable=True)
 
 
-def _attack(name: str) -> Cell:
-    return Cell(name, note=of_attack(name)[1])
+def _does(name: str) -> str:
+    return of_attack(name)[1]
 
 
 @dataclass(frozen=True)
@@ -153,23 +147,24 @@ def wins(facts: dict[str, Any]) -> Wins:
     return Wins(list(found), rows)
 
 
-def check_table(result: dict[str, Any]) -> SortableTable:
+def check_table(result: dict[str, Any]) -> ResultTable:
     """Return every check: what was asked, measured, allowed, and what came out; flags first."""
-    columns = ("Check", "Result", "Measured", "Allowed", "Where")
+    columns = ("Result", "Measured", "Allowed", "Where")
     order = {"RED": 0, "AMBER": 1}
     found = sorted(result["checks"], key=lambda c: order[c["level"]] if c["raised"] else 2)
-    return SortableTable(columns, [_check(check) for check in found], "all checks")
+    rows = [_check(check) for check in found]
+    return ResultTable("All checks", columns, rows, head="Check", sortable=True)
 
 
-def _check(check: dict[str, Any]) -> list[Cell]:
+def _check(check: dict[str, Any]) -> TableRow:
     asked, of, _ = CHECKS.get(check["name"], ("", "", ""))
-    return [
-        Cell(check["name"], note=f"{asked} Measured: {of}." if asked else ""),
+    values = [
         Cell(check["level"] if check["raised"] else "passed"),
         Cell(measured(check, check["value"]), check["value"]),
         Cell(allowed(check), check["threshold"]),
         Cell(check["where"] or "model"),
     ]
+    return TableRow(check["name"], values, f"{asked} Measured: {of}." if asked else "")
 
 
 def allowed(check: dict[str, Any]) -> str:
@@ -183,11 +178,12 @@ def allowed(check: dict[str, Any]) -> str:
     return f"at {'least' if low else 'most'} {limit}"
 
 
-def attacks_known(result: dict[str, Any]) -> list[tuple[str, str, str]]:
+def attacks_known(result: dict[str, Any]) -> ResultTable:
     """Return the attacks that were run anywhere: name, what it does, what it knows."""
     names: dict[str, None] = {}
     for bounds in result["tracks"].values():
         for facts in bounds.values():
             names |= dict.fromkeys(facts.get("attacks") or facts.get("galleries") or {})
     known = {name: of_attack(name) for name in names if name != "composed"}
-    return [(name, does, knows) for name, (knows, does) in known.items()]
+    rows = [TableRow(name, (does, knows)) for name, (knows, does) in known.items()]
+    return ResultTable("Attacks", ("What it does", "What it knows"), rows, head="Attack")

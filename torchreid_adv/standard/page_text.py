@@ -181,6 +181,55 @@ def defense_sentence(result: dict[str, Any]) -> str:
     )
 
 
+def questions(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what to ask before a number is quoted: pairs (question, answer)."""
+    _, _, facts = main_result(result)
+    name, called = name_of(result), result["standard"]["called_standard"]
+    red = [flag["name"] for flag in result["flags"] if flag["level"] == "RED"]
+    flagged = f"No: {', '.join(dict.fromkeys(red))}. See the checks below." if red else ""
+    low, high = (percent(bound) for bound in facts["interval"])
+    found = [
+        ("What may it be called?", _called(name, called)),
+        ("Did every check pass?", flagged or "No check raised a red flag."),
+        (
+            "How certain is it?",
+            f"The 95 % interval of mAP is {low} to {high}, over {number(facts['queries'])} "
+            f"queries. A random order scores {percent(result['looks']['chance'])}.",
+        ),
+    ]
+    if facts.get("defense"):
+        found.append(
+            (
+                "Which number counts with a defense?",
+                "The adaptive one. The others say what a defense hides from weaker attacks.",
+            )
+        )
+    return [
+        *found,
+        (
+            "Is it a lower bound?",
+            "No. It is what the strongest attack of the ensemble leaves; another may leave less.",
+        ),
+    ]
+
+
+def _called(name: str, called: bool) -> str:
+    if not called:
+        return f"Not {name}; the reasons are above."
+    if is_full(name):
+        return f"{name}."
+    return f"{name}, a quick look. Only a full run may be called standard; say {name} beside it."
+
+
+def is_full(name: str) -> bool:
+    """Tell whether a version's budgets are those of the standard evaluation, or larger.
+
+    Args:
+        name: of the evaluation, such as ``SRR-standard``.
+    """
+    return name.partition("-")[2].split("-")[0].split(",")[0] in ("standard", "plus")
+
+
 def is_random(result: dict[str, Any]) -> bool:
     """Tell whether there is a defense whose draws differ."""
     return bool((result["model"]["defense"] or {}).get("random"))

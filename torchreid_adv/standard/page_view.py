@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,8 +16,9 @@ from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.report import curves, style, text
 from torchreid_adv.report.attention import Attended, attended
 from torchreid_adv.report.choice import choose_worst
-from torchreid_adv.report.embedding import COLORS, Person, people_figure
+from torchreid_adv.report.embedding import Person, people_figure
 from torchreid_adv.report.noise import Triple, triple
+from torchreid_adv.report.page import PageFigure
 from torchreid_adv.report.ranking_lists import RankingLists, lists_of
 from torchreid_adv.report.survey import Survey, survey_target
 
@@ -73,15 +73,29 @@ class View:
         return text.describe_distance(self.target.distance)
 
     @cached_property
-    def figures(self) -> dict[str, bytes]:
-        """``distances`` and, where there are features enough, ``features`` as PNG."""
-        return {name: style.to_png(figure) for name, figure in self._draw().items()}
+    def figures(self) -> dict[str, PageFigure]:
+        """``distances`` and, where there are features enough, ``features``."""
+        return self._draw()
 
-    def _draw(self) -> dict[str, Figure]:
-        drawn = {"distances": curves.distances_figure(self.survey, self.metric)}
+    def _draw(self) -> dict[str, PageFigure]:
+        sample = "All queries." if self.survey.complete else "A random sample of the queries."
+        drawn = {
+            "distances": PageFigure(
+                curves.distances_figure(self.survey, self.metric),
+                "Histograms of distances before and after the attack",
+                f"How far queries are ({self.metric}) from their true matches by other cameras "
+                f"(filled; dashed: mean) and from the nearest wrong match (outline). {sample}",
+            )
+        }
         people = people_of(self.target)
         if sum(one.points for one in people) > _POINTS:
-            drawn["features"] = people_figure(people, "query", "its matches in the gallery")
+            drawn["features"] = PageFigure(
+                people_figure(people, "query", "its matches in the gallery"),
+                "t-SNE of the features of some people, with arrows from clean to attacked images",
+                "t-SNE of the features of some people, a color each; arrows lead from clean images "
+                f"to attacked ones. Attacked images move by {text.fixed(self.moved)} in cosine "
+                "distance on average, over all of them.",
+            )
         return drawn
 
     @property
@@ -142,7 +156,7 @@ def _shown(target: AttackedData, survey: Survey, place: int) -> str:
 def people_of(target: AttackedData) -> list[Person]:
     """Return the features of as many people as there are colors, at even steps through them."""
     known = sorted(set(target.query.pids.tolist()) & set(target.gallery.pids.tolist()))
-    count = min(len(COLORS), len(known))
+    count = min(len(style.SERIES), len(known))
     chosen = [known[place * len(known) // count] for place in range(count)]
     return [_person(target, pid) for pid in chosen]
 
@@ -154,8 +168,16 @@ def _person(target: AttackedData, pid: int) -> Person:
         target.gallery_after, gallery
     )  # fmt: skip
     attacked = torch.tensor([name in target.attacked for name in hit.image_ids])
+    around = gallery.nonzero()[:, 0]
+    moved = (side & attacked).nonzero()[:, 0]
+    start = torch.zeros(len(moved), dtype=torch.int64)  # the query is the only image
+    if target.side == "gallery":
+        start = int(first.sum()) + torch.searchsorted(around, moved)
     return Person(
-        _unit(target.query, first), _unit(hit, side & attacked), _unit(target.gallery, gallery)
+        _unit(target.query, first),
+        _unit(hit, side & attacked),
+        _unit(target.gallery, gallery),
+        start,
     )
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from torchreid_adv.core.files import write_text
 from torchreid_adv.errors import ConfigError, printable
-from torchreid_adv.report.page import environment
-from torchreid_adv.report.table import Cell, SortableTable
-from torchreid_adv.report.text import DASH, number, percent
-from torchreid_adv.version import __version__
+from torchreid_adv.report.page import Page, Section
+from torchreid_adv.report.table import Cell, ResultTable, TableRow
+from torchreid_adv.report.text import number, percent
+from torchreid_adv.report.units import DASH
 
 Value = str | float | int | None
 SUFFIXES = (".md", ".html", ".json")
@@ -22,8 +22,8 @@ _GAP = 2  # columns between two cells on a terminal
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResultTable:
-    """Rows of values under heads; the first cell of a row names it.
+class MixedTable:
+    """Rows of several units under headings; the first cell of a row names it.
 
     Args:
         title: what it shows.
@@ -78,12 +78,18 @@ class ResultTable:
     def page(self) -> str:
         """Return it as a page that needs nothing else."""
         rows = [
-            [Cell(text, "" if value is None else value) for text, value in zip(*pair, strict=True)]
-            for pair in zip(self._cells(), self.rows, strict=True)
+            TableRow(
+                texts[0],
+                [
+                    Cell(text, "" if value is None else value)
+                    for text, value in zip(texts[1:], row[1:], strict=True)
+                ],
+            )
+            for texts, row in zip(self._cells(), self.rows, strict=True)
         ]
-        facts = {"table": SortableTable(self.columns, rows, self.title), "title": self.title}
-        facts |= {"notes": self.notes, "version": __version__}
-        return environment().get_template("result_table.html").render(facts)
+        head, *columns = self.columns
+        table = ResultTable(self.title, columns, rows, head=head, sortable=True)
+        return Page(self.title, sections=[Section("", self.notes, [table])]).render()
 
     def write(self, out: Path, name: str) -> list[Path]:
         """Write it and return the files.

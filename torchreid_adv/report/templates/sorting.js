@@ -23,7 +23,7 @@
     body.append(...rows.map((one) => one.row));
   };
   for (const table of document.querySelectorAll("table.sortable")) {
-    for (const head of table.tHead.rows[0].cells) {
+    for (const head of table.tHead.rows[table.tHead.rows.length - 1].cells) {
       const button = document.createElement("button");
       button.type = "button";
       button.append(...head.childNodes);
