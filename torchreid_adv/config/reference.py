@@ -54,7 +54,7 @@ SECTIONS = {
     "report": "The report",
     "virtual": "Virtual people",
 }
-FIRST = (  # what somebody new needs, for the README
+FIRST = (  # keys to begin with, for docs/commands.md
     *("attack.name", "attack.eps", "attack.steps", "attack.step_size", "attack.metric"),
     *("attack.side", "attack.space", "attack.targeted", "attack.weights", "attack.options"),
     *("defense.name", "defense.preset", "engine", "training.mode", "training.objective"),
