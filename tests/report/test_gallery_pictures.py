@@ -20,7 +20,7 @@ from torchreid_adv.report.attention import (
     last_layer,
     overlay,
 )
-from torchreid_adv.report.embedding import KINDS, variants, cloud
+from torchreid_adv.report.embedding import KINDS, cloud, variants
 from torchreid_adv.report.stages import kept, noises, sparsity
 
 

@@ -39,7 +39,7 @@ def test_the_whole_page(tmp_path, make_target):
         "What the defense is worth", "2 have no match", "RED UNB", "at most 10.0%", "30.0%",
         "Half of the queries with a right first match have lost it at 8 gray levels.",
         "attacked by harmless", "Agreement is the correlation", "t-SNE", "torchreid-adv standard",
-        "python harmless", "first of 3 draws", "Questions before you quote a number", "cpu (unknown)",
+        "python harmless", "first of 3 draws", "Questions before you quote a number",
     ):  # fmt: skip
         assert text in page.said, text
     ids = page.attributes("id")
