@@ -40,7 +40,6 @@ def test_the_whole_page(tmp_path, make_target):
         "Half of the queries with a right first match have lost it at 8 gray levels.",
         "attacked by harmless", "Agreement is the correlation", "t-SNE", "torchreid-adv standard",
         "python harmless", "first of 3 draws", "Questions before you quote a number",
-        "Device cpu (unknown)",
     ):  # fmt: skip
         assert text in page.said, text
     ids = page.attributes("id")

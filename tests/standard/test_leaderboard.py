@@ -74,9 +74,7 @@ def test_the_command_writes_a_page_and_markdown(runs, capsys):
     text = (runs / "leaderboard.md").read_text()
     assert text.strip() in said
     assert "| 1 | safe | 80.0% | 80.0% | 20.0% | 15.0% to 25.0% | 10.0% |" in text
-    assert (
-        "| pull, composed | none | SRR-lite | yes | not checked | not scored | 1,234,567 |" in text
-    )
+    assert "| pull, composed | none | SRR-lite | yes | not checked | not scored | 1,234,567" in text
     assert "5.0% / 60.0% / 20.0%" in text
     page = read(runs / "leaderboard.html")
     for words in ("market1501, SRR-lite, eps 8", "market1501, SRR-lite, eps 5", "pull, composed",

@@ -55,4 +55,3 @@ def _significant(value: float, digits: int = 3) -> str:
 PERCENT = Unit("percent", 100.0, 1, "%")
 DISTANCE = Unit("distance", 1.0, 3)
 PLAIN = Unit("")
-LEVELS = Unit("gray levels of 255")
