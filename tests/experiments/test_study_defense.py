@@ -141,14 +141,22 @@ def test_shares_by_hand():
 
 
 def test_claims_by_hand():
-    held = {}
+    effects = {}
     for claim, _, smaller, larger in claims(by_hand()):
-        held.setdefault(claim, set()).add(smaller <= larger)
-    assert held.pop("half of what JAD wins back outlives an attack through it") == {False}
-    for row in ("CF", "DL"):
-        assert held.pop(f"{row} wins back half of what N loses, or more") == {False}
-    assert len(held) == 8
-    assert set(map(frozenset, held.values())) == {frozenset({True})}
+        effects.setdefault(claim, set()).add(round(larger - smaller, 9))
+    assert set(effects) == set(defense.CLAIMS)
+    by_sentence = {claim.sentence: values for claim, values in effects.items()}
+    assert by_sentence == {
+        "JAD costs at most 3 points of clean mAP": {0.01},
+        "CF keeps more mAP under attack than N": {0.1},
+        "DL keeps more mAP under attack than CF": {0.1},
+        "JAD keeps more mAP under attack than DL": {0.2},
+        "JAD keeps more mAP under attack than CS": {0.09},
+        "CS wins back more than half of what N loses": {0.01},
+        "JAD wins back more than half of what N loses": {0.1},
+        "An attack through JAD leaves less mAP than one that ignores it": {0.35},
+        "More than half of what JAD wins back remains under an attack through it": {-0.15},
+    }
 
 
 def test_a_defense_in_the_config_is_refused(tmp_path, capsys):

@@ -119,7 +119,9 @@ def _rows(items: Sequence[Any], contents: Contents) -> Iterator[Any]:
     """Yield torchreid's tuples (path or paths, pid, camid...) with names below their folder."""
     firsts = [[first] if isinstance(first, str) else first for first, *_ in items]
     files = [[os.path.abspath(path) for path in paths] for paths in firsts]
-    folder = os.path.commonpath([os.path.dirname(path) for paths in files for path in paths] or [os.sep])
+    folder = os.path.commonpath(
+        [os.path.dirname(path) for paths in files for path in paths] or [os.sep]
+    )
     for paths, (_, *labels) in zip(files, items, strict=True):
         names = [os.path.relpath(path, folder) for path in paths]
         yield [names, contents.of(paths), facts_of(labels)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -153,3 +153,9 @@ def sorting() -> Sorting:
     """Return the script as it is shipped; nothing of a run is ever part of it."""
     text = resources.files("torchreid_adv.report").joinpath("sorting.js").read_text("utf-8")
     return Sorting(Markup(text.replace("\r\n", "\n")))
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table as Markdown, one line a row."""
+    head, *rest = (f"| {' | '.join(line)} |" for line in [columns, *rows])
+    return "\n".join([head, "|---" * len(columns) + "|", *rest])

@@ -82,7 +82,7 @@ def test_a_config_value_out_of_range_is_named(root):
 
 @pytest.mark.parametrize("name", ["virtual_a", "virtual_vi_i2v"])
 def test_people_who_are_only_tested_do_not_change_a_training_set(name, tmp_path):
-    """The folder is another one, named after all that is rendered; what is trained on is the same."""
+    """The folder is named after all that is rendered; what is trained on is the same."""
 
     def facts(combineall=False, **people):
         cfg = config.add_adv_config(config.AdvConfig())
