@@ -196,10 +196,14 @@ def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
 
 def summary(readings: Sequence[Reading]) -> str:
     """Return the table of all facts and what follows from it, as Markdown."""
-    found = answers(readings)
-    columns = ("question", "here", "cases", "real weights", "seen on", "verdict")
-    table = markdown_table(columns, map(_cells, found))
+    table, found = ranges_table(readings), answers(readings)
     return "\n".join(["### Beside real weights", "", table, "", *_conclusion(found)])
+
+
+def ranges_table(readings: Sequence[Reading]) -> str:
+    """Return the table of all facts, as Markdown."""
+    columns = ("question", "here", "cases", "real weights", "seen on", "verdict")
+    return markdown_table(columns, map(_cells, answers(readings)))
 
 
 def _cells(answer: Answer) -> list[str]:

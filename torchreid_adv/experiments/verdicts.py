@@ -188,10 +188,11 @@ COLUMNS = ("claim", "paper", "here", "visible from", "margin", "runs", "verdict"
 
 def verdict_table(found: Sequence[Verdict]) -> str:
     """Return the table of verdicts as Markdown; :data:`NOTE` explains it."""
-    return markdown_table(COLUMNS, map(_cells, found))
+    return markdown_table(COLUMNS, map(verdict_cells, found))
 
 
-def _cells(verdict: Verdict) -> list[str]:
+def verdict_cells(verdict: Verdict) -> list[str]:
+    """Return the texts of :data:`COLUMNS` for a verdict."""
     claim, effect = verdict.claim, verdict.effect
     paper = f"{_points(claim.paper.effect)} ({claim.paper.place})" if claim.paper else "-"
     low, high = effect.interval

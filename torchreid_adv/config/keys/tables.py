@@ -62,7 +62,12 @@ KEYS: tuple[Key, ...] = (
         one_of("", "weighted"),
     ),
     Key("study.models", [], "the models a study trains: ['label=name', 'label=name@160x64', ...]"),
-    Key("study.seeds", [1, 2, 3], "of training; a study repeats everything for each of them"),
+    Key(
+        "study.seeds",
+        [1, 2, 3, 4, 5],
+        "of training; a study repeats everything for each of them, and decides nothing with fewer "
+        "than five",
+    ),
     Key(
         "study.orders",
         1,

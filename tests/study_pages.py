@@ -1,0 +1,103 @@
+"""What the pages on studies show of the results in docs/results, between markers.
+
+``UPDATE_DOCS=1 pytest tests/test_docs_studies.py`` writes it anew; without it the test compares.
+"""
+
+import json
+import re
+
+from pages import ROOT
+
+from torchreid_adv.experiments import calibration
+from torchreid_adv.experiments.calibrated import NOT_CALIBRATED, Calibrated
+from torchreid_adv.experiments.claims import readings_table
+from torchreid_adv.experiments.study_file import read_study
+from torchreid_adv.experiments.verdicts import COLUMNS, verdict_cells, verdict_table, verdicts
+from torchreid_adv.registry import STUDIES
+from torchreid_adv.report.table import markdown_table
+
+RESULTS = ROOT / "docs" / "results"
+MARKED = re.compile(r"(<!-- results: ([^>]+) -->\n)(.*?)(<!-- /results -->)", re.DOTALL)
+PAGE_OF = {"video_weights": "video"}  # studies that stand on another one's page
+SHOWN = ("claim", "paper", "here", "visible from", "verdict")
+NO_RESULT = "No result is kept for this version."
+CONTROL = {"ifgsm": "I-FGSM", "mifgsm": "MI-FGSM"}
+
+
+def claims_of(study):
+    return STUDIES.facts(study).get("claims", ())
+
+
+def result_of(stem):
+    """Return the study.json kept under a name, None where there is none."""
+    path = RESULTS / f"{stem}.json"
+    if not path.is_file():
+        return None
+    study = json.loads(path.read_text())["study"]
+    return read_study(path, claims_of(study))
+
+
+def decided(stem):
+    """Return the verdicts of a result; those of a study without one all say "not run"."""
+    result = result_of(stem)
+    if result is None:
+        return verdicts(claims_of(stem), [])
+    facts = result.calibrated
+    known = Calibrated.from_dict(facts) if facts else NOT_CALIBRATED
+    return verdicts(claims_of(result.study), result.cases, known)
+
+
+def all_verdicts():
+    """The table of all studies' verdicts."""
+    rows = []
+    for study in STUDIES:
+        page = f"[{study}](study_{PAGE_OF.get(study, study)}.md)"
+        for verdict in decided(study):
+            cells = dict(zip(COLUMNS, verdict_cells(verdict), strict=True))
+            rows.append([page, *(cells[column] for column in SHOWN)])
+    return markdown_table(("study", *SHOWN), rows)
+
+
+def control(stem):
+    """Networks with a common start beside one without: percent of clean mAP that is kept."""
+    cells = json.loads((RESULTS / f"{stem}.json").read_text())["cells"]
+    kept = {}
+    for cell in cells:
+        shares = kept.setdefault((cell["attacked"], CONTROL[cell["attack"]]), {})
+        shares[cell["tested"]] = f"{100 * cell['adversarial'] / cell['clean']:.1f}"
+    networks = list(dict.fromkeys(cell["tested"] for cell in cells))
+    rows = [[*where, *(shares[name] for name in networks)] for where, shares in kept.items()]
+    return markdown_table(("noise made on", "attack", *networks), rows)
+
+
+def readings(stem):
+    result = result_of(stem)
+    return readings_table(result.readings) if result else NO_RESULT
+
+
+def beside_real_weights(stem):
+    return calibration.ranges_table(result_of(stem).readings)
+
+
+PARTS = {
+    "verdicts": lambda stem: verdict_table(decided(stem)),
+    "readings": readings,
+    "calibration": beside_real_weights,
+    "control": control,
+}
+
+
+def shown(what):
+    """Return what stands between markers, by what they ask for: ``STEM PART`` or ``verdicts``."""
+    stem, _, part = what.partition(" ")
+    return PARTS[part](stem) if part else all_verdicts()
+
+
+def written(text):
+    """Return a page with all that stands between markers written anew."""
+    return MARKED.sub(lambda found: f"{found[1]}{shown(found[2])}\n{found[4]}", text)
+
+
+def prose(text):
+    """Return a page without what stands between markers."""
+    return MARKED.sub("", text)

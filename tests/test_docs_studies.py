@@ -1,0 +1,74 @@
+"""The pages on studies show the results kept in docs/results, and no other number."""
+
+import json
+import os
+import re
+
+import pytest
+from pages import ROOT
+from study_pages import MARKED, PAGE_OF, RESULTS, claims_of, decided, prose, result_of, written
+
+from torchreid_adv import config
+from torchreid_adv.config.torchreid_keys import default_config
+from torchreid_adv.registry import STUDIES
+
+PAGES = [ROOT / "docs" / "studies.md", *sorted((ROOT / "docs").glob("study_*.md"))]
+FILES = sorted(RESULTS.glob("*.json"))
+STUDIED = [path for path in FILES if "study" in json.loads(path.read_text())]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_shows_what_the_results_say(path):
+    text = path.read_text()
+    if os.environ.get("UPDATE_DOCS"):
+        path.write_text(written(text))
+    assert path.read_text() == written(text), "run: UPDATE_DOCS=1 pytest tests/test_docs_studies.py"
+    assert MARKED.search(text)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_prose_has_no_results_of_its_own(path):
+    """Numbers of results have a decimal point or a spread; prose has settings alone."""
+    text = re.sub(r"`[^`\n]*`|^```.*?^```", "", prose(path.read_text()), flags=re.M | re.S)
+    assert not re.findall(r"±|\d\.\d", re.sub(r"x0\.\d+", "", text))
+    assert not re.findall(r"does not hold|on average|\bmixed\b", text)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_result_is_shown(path):
+    asked = [found[2] for page in PAGES for found in MARKED.finditer(page.read_text())]
+    assert any(what.split()[0] == path.stem for what in asked)
+
+
+def test_every_study_has_a_page_with_its_command():
+    shown = {}
+    for path in PAGES:
+        for study in re.findall(r"^torchreid-adv study (\w+)", path.read_text(), flags=re.M):
+            shown.setdefault(study, set()).add(path.stem)
+    assert set(shown) == set(STUDIES)
+    for study, pages in shown.items():
+        assert f"study_{PAGE_OF.get(study, study)}" in pages
+
+
+@pytest.mark.parametrize("study", list(STUDIES))
+def test_a_study_without_a_result_is_not_decided(study):
+    if result_of(study) is None:
+        assert {verdict.word for verdict in decided(study)} <= {"cannot tell"}
+    else:
+        assert len(decided(study)) == len(claims_of(study))
+
+
+@pytest.mark.parametrize("path", STUDIED, ids=lambda path: path.stem)
+def test_the_results_are_of_the_config_that_they_name(path):
+    content = json.loads(path.read_text())
+    cfg = default_config()
+    cfg.merge_from_file(str(ROOT / "configs" / "study" / f"{content['config_file']}.yaml"))
+    cfg.merge_from_list(content["pairs"])
+    now, then = config.plain(cfg), content["config"]
+    config.forget()
+    sections = [(now["train"], then["train"]), (now["loss"], then["loss"])]
+    sections += [(now["data"], {k: v for k, v in then["data"].items() if k != "save_dir"})]
+    for name in ("start", "schedule", "study", "virtual", "attack"):
+        sections.append((now["adv"][name], then["adv"][name]))
+    for new, old in sections:
+        assert {key: new[key] for key in old} == old
