@@ -39,6 +39,13 @@ def test_every_claim_has_all_its_cases(done):
     assert sorted(pairs) == ["a+b on c", "a+c on b", "b+c on a"]
 
 
+def test_every_cell_is_kept(done):
+    cells = {(r["table"], r["row"], r["column"]): r["value"] for r in done[1]["readings"]}
+    assert len(cells) == 4 * 9 + 3 * 9 + 9
+    at = ("mAP left by lta on the queries", "b", "a")
+    assert cells[at] == pytest.approx(mean_of(done[0], "query/attacks/b/lta-eps2", "a"), abs=1e-6)
+
+
 def mean_of(place, run):
     path = place / "out/seed1" / run / "results.json"
     return json.loads(path.read_text())["targets"]["virtual_a"]["adversarial"]["mAP"]

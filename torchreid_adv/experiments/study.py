@@ -122,11 +122,15 @@ def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int) -> ModelSpec:
     return ModelSpec(spec.label, spec.name, str(trained_weights(own)), spec.size)
 
 
+def _epochs(cfg: AdvConfig) -> str:
+    return f"{cfg.train.max_epoch} epoch{'s' * (cfg.train.max_epoch != 1)}"
+
+
 def _setting(cfg: AdvConfig) -> str:
     seeds, orders = len(cfg.adv.study.seeds), cfg.adv.study.orders
     data, models = ", ".join(cfg.data.targets), ", ".join(cfg.adv.study.models)
     runs = f"{seeds} seed{'s' * (seeds > 1)}" + f" with {orders} batch orders each" * (orders > 1)
     return (
-        f"{data}; {models}; {cfg.train.max_epoch} epochs; {runs}; eps {cfg.adv.attack.eps:g}. "
+        f"{data}; {models}; {_epochs(cfg)}; {runs}; eps {cfg.adv.attack.eps:g}. "
         "Values in tables are mean ± standard deviation over runs."
     )

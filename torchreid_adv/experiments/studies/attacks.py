@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, permutations
 from pathlib import Path
 
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.experiments.claims import Case, Claim, Line, Printed, PrintedCells, cases_of
+from torchreid_adv.experiments.claims import Claim, Line, Printed, PrintedCells, Reading, cases_of
+from torchreid_adv.experiments.study import Found
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
 from torchreid_adv.report.matrix import write_matrix
@@ -83,7 +84,7 @@ CLAIMS = (STEPS, WHITE, MOMENTUM, ENSEMBLE, SAME_METRIC, LTA_SMA, LTA_MINUS, CLA
 
 
 @STUDIES.register("attacks", title="Metric attacks", claims=CLAIMS)
-def attacks(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Case]:
+def attacks(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Attack models and pairs of them, and compare.
 
     Args:
@@ -102,7 +103,16 @@ def attacks(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Case]:
         *_together(gallery | together, pairs, labels),
         *_metrics(cfg, specs),
     ]
-    return cases_of(found, seed)
+    sides = {"gallery": gallery | together, "queries": query}
+    return [*_readings(sides, seed), *cases_of(found, seed)]
+
+
+def _readings(sides: Mapping[str, Means], seed: int) -> Iterator[Reading]:
+    """Yield the mAP that each attack leaves: rows are attacked networks, columns tested ones."""
+    for side, means in sides.items():
+        for (attacked, attack, tested), value in means.items():
+            table = f"mAP left by {attack} on the {side}"
+            yield Reading(table, attacked, tested, seed, value)
 
 
 def _means(

@@ -12,7 +12,8 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.engines.robust_report import robust_report
 from torchreid_adv.engines.start import start_weights
 from torchreid_adv.engines.trained import trained_weights
-from torchreid_adv.experiments.claims import Case, Claim, Printed, PrintedCells
+from torchreid_adv.experiments.claims import Case, Claim, Printed, PrintedCells, Reading
+from torchreid_adv.experiments.study import Found
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
 from torchreid_adv.runs.grid import transfer
@@ -68,7 +69,7 @@ CLAIMS = (WINS_BACK, COSTS, ITSELF, THREE_TIMES, ONLINE, ACCURACY)
 
 
 @STUDIES.register("training", title="Adversarial training", claims=CLAIMS)
-def training(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Case]:
+def training(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Train each model offline and online, too, and attack all through themselves.
 
     Args:
@@ -77,9 +78,13 @@ def training(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Case]:
         seed: of all trainings.
         specs: the clean models.
     """
-    found = []
+    found: list[Found] = []
     for spec in specs:
         figures = _figures(cfg, spec, seed)
+        table = f"mAP of {spec.label}" if len(specs) > 1 else "mAP"
+        for name, value in figures.items():
+            row, column = name.split("_")
+            found.append(Reading(table, row, column, seed, value))
         lines = claims(figures)
         found += [Case(claim, spec.label, seed, less, more) for claim, less, more in lines]
     return found
