@@ -16,7 +16,7 @@ ALL = SIZES | LEARNING | HERE | {f"adv.virtual.{key}": value for key, value in P
 LEARNED = "universal|mis_ranking"  # attacks without steps
 SHORTER = {  # what a command line has in it -> pairs
     "": ALL,
-    "^study ": {"adv.study.seeds": [1]},
+    "^study ": {"adv.study.seeds": [1], "adv.study.orders": 1},
     "^reproduce ": {"adv.report.page": False},  # of each attack; a table sets its steps itself
     f"^attack-gallery (?!.*({LEARNED}))": {"adv.attack.steps": 1},
     "sysu_mm01": {"train.batch_size": 4, "train.lr": 0.001},  # two identities, random weights

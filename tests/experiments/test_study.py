@@ -138,6 +138,17 @@ def test_each_seed_has_its_batch_orders(tmp_path, monkeypatch):
     ).read_text().replace(" of these networks", "")
 
 
+def test_a_calibration_takes_the_config_of_a_study_with_orders(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "trained_models", lambda cfg, seed: [])
+    seen = []
+    cfg = default_config()
+    cfg.merge_from_file(str(Path(__file__).parents[2] / "configs/study/universal.yaml"))
+    cfg.data.save_dir = str(tmp_path)
+    assert cfg.adv.study.orders > 1
+    study_module.run_study(cfg, "calibration", lambda cfg, seed, specs: seen.append(seed) or [])
+    assert seen == cfg.adv.study.seeds
+
+
 def test_a_plugin_s_claims_need_no_declaration(tmp_path, monkeypatch):
     monkeypatch.setattr(study_module, "trained_models", lambda cfg, seed: [])
     claim = Claim("mine", ())

@@ -59,7 +59,8 @@ def _check(cfg: AdvConfig, name: str) -> None:
         )
     if cfg.adv.defense.name:
         raise ConfigError("a study sets its defenses itself; leave adv.defense.name empty")
-    if cfg.adv.study.orders > 1 and not STUDIES.facts(name).get("orders"):
+    said = STUDIES.facts(name)
+    if cfg.adv.study.orders > 1 and said.get("claims") and not said.get("orders"):
         raise ConfigError(
             f"study {name} learns nothing but networks, whose batch order the seed decides; set "
             "adv.study.orders 1 and name more adv.study.seeds"
@@ -68,9 +69,11 @@ def _check(cfg: AdvConfig, name: str) -> None:
 
 
 def _runs(cfg: AdvConfig, name: str, study: Study) -> Iterator[list[Found]]:
+    """Yield what each run found; a study without claims, as the calibration, needs one order."""
+    orders = cfg.adv.study.orders if STUDIES.facts(name).get("orders") else 1
     for seed in dict.fromkeys(cfg.adv.study.seeds):
         specs = trained_models(cfg, seed)
-        for order in range(cfg.adv.study.orders):
+        for order in range(orders):
             print(f"\n##### {name}: seed {seed}{f', batch order {order + 1}' * (order > 0)} #####")
             own = cfg.clone()
             folder = f"seed{seed}" + (f"_order{order + 1}" if order else "")

@@ -18,8 +18,8 @@ LEVEL, POWER = 0.95, 0.8
 NOTE = (
     "An effect is a difference in points of mAP: the mean over the cases of a run, then over runs; "
     "positive is as claimed. Where a claim names a limit, it is the distance from that limit. The "
-    f"interval is Student's {100 * LEVEL:g} % interval over paired differences. 'Visible from' is the "
-    "effect that so many runs with this spread would have detected with a probability of "
+    f"interval is Student's {100 * LEVEL:g} % interval over paired differences. 'Visible from' is "
+    "the effect that so many runs with this spread would have detected with a probability of "
     f"{100 * POWER:g} %. An interval within the margin is 'no effect'."
 )
 
