@@ -11,6 +11,7 @@ from pages import ROOT
 from torchreid_adv.experiments import calibration
 from torchreid_adv.experiments.calibrated import NOT_CALIBRATED, Calibrated
 from torchreid_adv.experiments.claims import readings_table
+from torchreid_adv.experiments.figures import effects_figure
 from torchreid_adv.experiments.study_file import read_study
 from torchreid_adv.experiments.verdicts import COLUMNS, verdict_cells, verdict_table, verdicts
 from torchreid_adv.registry import STUDIES
@@ -20,12 +21,14 @@ RESULTS = ROOT / "docs" / "results"
 MARKED = re.compile(r"(<!-- results: ([^>]+) -->\n)(.*?)(<!-- /results -->)", re.DOTALL)
 PAGE_OF = {"video_weights": "video"}  # studies that stand on another one's page
 SHOWN = ("claim", "paper", "here", "visible from", "verdict")
+IMAGES = ROOT / "docs" / "images"
+ANSWERS = "Answers beside the ranges of real weights"
 NO_RESULT = "No result is kept for this version."
 CONTROL = {"ifgsm": "I-FGSM", "mifgsm": "MI-FGSM"}
 
 
 def claims_of(study):
-    return STUDIES.facts(study).get("claims", ())
+    return STUDIES.facts(study).get("claims", ()) if study in STUDIES else ()
 
 
 def result_of(stem):
@@ -79,7 +82,26 @@ def beside_real_weights(stem):
     return calibration.ranges_table(result_of(stem).readings)
 
 
+def picture_of(stem):
+    """Return where the figure of a result lies, and the figure; (path, None) without a result."""
+    path = IMAGES / f"study_{stem}.png"
+    result = result_of(stem)
+    if result is None:
+        return path, None
+    if claims_of(result.study):
+        return path, effects_figure(decided(stem))
+    return path, calibration.figures(result.readings)["ranges"]
+
+
+def picture(stem):
+    """Return the link to the figure of a result; "" without a result."""
+    path, figure = picture_of(stem)
+    words = "Effects with their intervals" if claims_of(stem) else ANSWERS
+    return f"![{words}](images/{path.name})" if figure else ""
+
+
 PARTS = {
+    "picture": picture,
     "verdicts": lambda stem: verdict_table(decided(stem)),
     "readings": readings,
     "calibration": beside_real_weights,

@@ -1,16 +1,30 @@
 """The pages on studies show the results kept in docs/results, and no other number."""
 
+import io
 import json
 import os
 import re
 
+import numpy as np
 import pytest
 from pages import ROOT
-from study_pages import MARKED, PAGE_OF, RESULTS, claims_of, decided, prose, result_of, written
+from PIL import Image
+from study_pages import (
+    MARKED,
+    PAGE_OF,
+    RESULTS,
+    claims_of,
+    decided,
+    picture_of,
+    prose,
+    result_of,
+    written,
+)
 
 from torchreid_adv import config
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.registry import STUDIES
+from torchreid_adv.report.style import to_png
 
 PAGES = [ROOT / "docs" / "studies.md", *sorted((ROOT / "docs").glob("study_*.md"))]
 FILES = sorted(RESULTS.glob("*.json"))
@@ -32,6 +46,27 @@ def test_prose_has_no_results_of_its_own(path):
     text = re.sub(r"`[^`\n]*`|^```.*?^```", "", prose(path.read_text()), flags=re.M | re.S)
     assert not re.findall(r"±|\d\.\d", re.sub(r"x0\.\d+", "", text))
     assert not re.findall(r"does not hold|on average|\bmixed\b", text)
+
+
+def pixels(content):
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=float)
+
+
+def pictures():
+    asked = {found[2] for page in PAGES for found in MARKED.finditer(page.read_text())}
+    stems = sorted(what.split()[0] for what in asked if what.endswith(" picture"))
+    return [stem for stem in stems if result_of(stem)]
+
+
+@pytest.mark.parametrize("stem", pictures())
+def test_a_picture_is_of_the_results(stem):
+    path, figure = picture_of(stem)
+    drawn = to_png(figure)
+    if os.environ.get("UPDATE_DOCS"):
+        path.write_bytes(drawn)
+    shown, wanted = pixels(path.read_bytes()), pixels(drawn)
+    assert shown.shape == wanted.shape
+    assert abs(shown - wanted).mean() < 1  # other versions of fonts draw other edges
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
