@@ -17,6 +17,7 @@ ATTACKS = ("ifgsm", "lta")  # two of the three, for time
 def study(place, *pairs):
     toy = ["adv.study.models", "['a=tiny']", "adv.virtual.test_identities", "3"]
     toy += ["adv.attack.steps", "1", "adv.attack.step_size", "4", "adv.job.chunk", "6"]
+    toy += ["adv.start.sources", "[]", "adv.schedule.warmup", "0"]
     return toys.study("defense", place, *toy, *pairs)
 
 
@@ -54,8 +55,9 @@ def test_every_row_has_every_column(done):
 def test_cf_and_dl_may_be_trained_longer_than_n(monkeypatch):
     seen = {}
 
-    def trained(cfg, seed):
-        seen[tuple(cfg.data.transforms)] = cfg.train.max_epoch
+    def trained(own, seed, start):
+        assert start is cfg  # the start of N, without the recipe's transforms
+        seen[tuple(own.data.transforms)] = own.train.max_epoch
         return []
 
     monkeypatch.setattr(defense, "trained_models", trained)

@@ -12,7 +12,7 @@ FEW = ("SMA", "LTA", "LTA, no momentum", "LTA, shifted color")
 
 def study(place, *pairs):
     toy = ["adv.study.models", "['a=tiny']", "adv.attack.eps", "2", "adv.start.sources", "[]"]
-    return toys.study("references", place, *toy, *pairs)
+    return toys.study("references", place, *toy, *pairs, file="calibration_short")
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ def study(place, *pairs):
     toy = ["adv.study.models", "['a=tiny']", "adv.attack.eps", "2", "adv.schedule.warmup", "0"]
     toy += ["adv.start.identities", "6", "adv.start.epochs", "1", "adv.start.half_size", "0"]
     toy += ["adv.start.warmup", "0", "adv.start.batch", "8"]
-    return toys.study("starts", place, *toy, *pairs)
+    return toys.study("starts", place, *toy, *pairs, file="calibration_short")
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,11 @@ def test_every_network_is_tested_on_the_noise_of_every_other_and_of_pairs(done):
 
 def test_the_third_network_has_another_start(done):
     keys = [json.loads(p.read_text()) for p in (done[0] / "data" / "models").glob("*/key.json")]
-    begun = {str(key["config"]["model"].get("load_weights", "")) for key in keys}
-    assert len(keys) == 5  # two starts, and three networks of them
-    assert len(begun - {""}) == 2
+    configs = [key["config"] for key in keys]
+    assert len(configs) == 5  # two starts, and three networks of them
+    starts_of = {c["adv.start.seed"] for c in configs if not c["model.load_weights"]}
+    assert starts_of == {0, 1}
+    assert len({str(c["model.load_weights"]) for c in configs} - {""}) == 2
 
 
 def test_noise_of_the_same_start_is_held_against_that_of_another_on_the_same_network(done):

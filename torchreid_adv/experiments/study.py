@@ -110,18 +110,24 @@ def _figures(
     return {**own, "effects": effects_figure(decided)} if decided else dict(own)
 
 
-def trained_models(cfg: AdvConfig, seed: int) -> list[ModelSpec]:
-    """Return the models of a study, each trained with a seed unless it was before."""
+def trained_models(cfg: AdvConfig, seed: int, start: AdvConfig | None = None) -> list[ModelSpec]:
+    """Return the models of a study, each trained with a seed unless it was before.
+
+    Args:
+        cfg: of the study.
+        seed: of the training.
+        start: config of the start that they share with others; None = ``cfg``.
+    """
     specs = parse_models(cfg.adv.study.models, trained=False)
-    return [_trained(cfg, spec, seed) for spec in specs]
+    return [_trained(cfg, spec, seed, start or cfg) for spec in specs]
 
 
-def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int) -> ModelSpec:
+def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int, start: AdvConfig) -> ModelSpec:
     own = cfg.clone()
     own.model.name, own.train.seed = spec.name, seed
     if spec.size:
         own.data.height, own.data.width = spec.size
-    own.model.load_weights = start_weights(cfg, spec)
+    own.model.load_weights = start_weights(start, spec)
     return ModelSpec(spec.label, spec.name, str(trained_weights(own)), spec.size)
 
 

@@ -74,7 +74,7 @@ CLAIMS = (COSTS, *KEEPS.values(), *HALF.values(), THROUGH, OUTLIVES)
 def defense(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Attack queries of N, CF and DL on the weights, and of N and DL through the scaling, too.
 
-    CF and DL are trained ``adv.study.longer`` times as long as N, twice in the paper.
+    CF and DL are trained from N's start ``adv.study.longer`` times as long, twice in the paper.
 
     Args:
         cfg: its ``data.transforms`` are N's; ``adv.attack.*`` gives bound and steps.
@@ -101,7 +101,7 @@ def _trained(
     own = cfg.clone()
     own.data.transforms = [*cfg.data.transforms, *extra]
     own.train.max_epoch = round(cfg.adv.study.longer * cfg.train.max_epoch)
-    return trained_models(own, seed)
+    return trained_models(own, seed, start=cfg)
 
 
 def scaling(size: tuple[int, int]) -> dict[str, Any]:

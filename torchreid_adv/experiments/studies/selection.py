@@ -68,7 +68,7 @@ def selection(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     for recipe, extra in RECIPES.items():
         own = cfg.clone()
         own.data.transforms = [*cfg.data.transforms, *extra]
-        for spec in trained_models(own, seed) if extra else specs:
+        for spec in trained_models(own, seed, start=cfg) if extra else specs:
             label = f"{spec.label}: {recipe}" if len(specs) > 1 else recipe
             found += _of_training(own, label, seed, spec)
     return found
