@@ -107,3 +107,8 @@ def test_the_results_are_of_the_config_that_they_name(path):
         sections.append((now["adv"][name], then["adv"][name]))
     for new, old in sections:
         assert {key: new[key] for key in old} == old
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_results_name_no_place_of_the_machine_that_made_them(path):
+    assert not re.search(r'"(?:[\w-]+=)?(?:/|~|[A-Z]:\\)', path.read_text())

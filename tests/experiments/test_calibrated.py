@@ -37,7 +37,8 @@ def readings():
 def cfg(tmp_path):
     own = default_config()
     own.merge_from_file(str(ROOT / "configs" / "study" / "calibration_short.yaml"))
-    own.data.save_dir = str(tmp_path)
+    own.data.save_dir, own.train.max_epoch = str(tmp_path), 10
+    own.adv.virtual.train_identities = 150
     yield own
     config.forget()
 
