@@ -30,7 +30,7 @@ def test_every_network_is_tested_on_the_noise_of_every_other_and_of_pairs(done):
     for attack in starts.ATTACKS:
         table = f"{starts.KEPT}: {attack}"
         wanted = {(x, y) for x in NETWORKS for y in NETWORKS}
-        if attack != "difgsm":
+        if attack == "ifgsm":
             wanted |= {("a+a-apart", "a-2"), ("a-2+a-apart", "a"), ("a+a-2", "a-apart")}
         assert {(row, column) for name, row, column in found if name == table} == wanted
 
