@@ -8,8 +8,10 @@ import re
 
 from pages import ROOT
 
+from torchreid_adv import config
+from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.experiments import calibration
-from torchreid_adv.experiments.calibrated import NOT_CALIBRATED, Calibrated
+from torchreid_adv.experiments.calibrated import NOT_CALIBRATED, Calibrated, leaves
 from torchreid_adv.experiments.claims import readings_table
 from torchreid_adv.experiments.figures import effects_figure
 from torchreid_adv.experiments.study_file import read_study
@@ -17,6 +19,9 @@ from torchreid_adv.experiments.verdicts import COLUMNS, verdict_cells, verdict_t
 from torchreid_adv.registry import STUDIES
 from torchreid_adv.report.table import markdown_table
 
+COMPARED = ("data", "loss", "train")  # what of a config a result must agree with
+COMPARED += tuple(f"adv.{name}" for name in ("attack", "schedule", "start", "study", "virtual"))
+PLACES = ("data.save_dir", "data.root", "adv.study.calibration")
 RESULTS = ROOT / "docs" / "results"
 MARKED = re.compile(r"(<!-- results: ([^>]+) -->\n)(.*?)(<!-- /results -->)", re.DOTALL)
 PAGE_OF = {"video_weights": "video"}  # studies that stand on another one's page
@@ -82,6 +87,32 @@ def beside_real_weights(stem):
     return calibration.ranges_table(result_of(stem).readings)
 
 
+def differences(content, pairs):
+    """Return the pairs by which a result's config differs from its file's with some pairs."""
+    cfg = default_config()
+    cfg.merge_from_file(str(ROOT / "configs" / "study" / f"{content['config_file']}.yaml"))
+    cfg.merge_from_list(pairs)
+    now, then = (dict(leaves(one)) for one in (config.plain(cfg), content["config"]))
+    config.forget()
+    found = []
+    for key, value in then.items():
+        decides = any(f"{key}.".startswith(f"{name}.") for name in COMPARED)
+        if decides and key not in PLACES and key in now and now[key] != value:
+            found += [key, value]
+    return found
+
+
+def command(stem):
+    """Return the command that made a result; "" without one."""
+    path = RESULTS / f"{stem}.json"
+    if not path.is_file():
+        return ""
+    content = json.loads(path.read_text())
+    words = [content["study"], "--config-file", f"configs/study/{content['config_file']}.yaml"]
+    words += [f'"{word}"' if " " in word else word for word in map(str, content["pairs"])]
+    return f"Made by `torchreid-adv study {' '.join(words)}`."
+
+
 def picture_of(stem):
     """Return where the figure of a result lies, and the figure; (path, None) without a result."""
     path = IMAGES / f"study_{stem}.png"
@@ -101,6 +132,7 @@ def picture(stem):
 
 
 PARTS = {
+    "command": command,
     "picture": picture,
     "verdicts": lambda stem: verdict_table(decided(stem)),
     "readings": readings,

@@ -9,7 +9,7 @@ from torchreid_adv import config, errors
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.experiments import calibration
 from torchreid_adv.experiments.calibrated import (
-    NETWORKS,
+    DECIDING,
     NOT_CALIBRATED,
     Calibrated,
     calibrated,
@@ -38,7 +38,7 @@ def cfg(tmp_path):
     own = default_config()
     own.merge_from_file(str(ROOT / "configs" / "study" / "calibration_short.yaml"))
     own.data.save_dir, own.train.max_epoch = str(tmp_path), 10
-    own.adv.virtual.train_identities = 150
+    own.adv.virtual.train_identities, own.adv.attack.eps = 150, 5.0
     yield own
     config.forget()
 
@@ -73,6 +73,7 @@ def test_what_does_not_decide_the_networks_may_differ(cfg):
         (["train.max_epoch", "11"], "train.max_epoch 10, here 11"),
         (["adv.start.sources", "[]"], "adv.start.sources ['virtual_b', 'virtual_c'], here []"),
         (["data.height", "96"], "data.height 128, here 96"),
+        (["adv.attack.eps", "2.0"], "adv.attack.eps 5.0, here 2.0"),
         (["adv.virtual.train_identities", "80"], "adv.virtual.train_identities 150, here 80"),
         (["adv.study.models", "['a=osnet_x0_25']"], "it has no osnet_x0_25"),
     ],
@@ -81,7 +82,7 @@ def test_a_calibration_of_other_networks_says_nothing(cfg, pairs, change):
     of_calibration = result(cfg)
     cfg.merge_from_list(pairs)
     known = of_result(of_calibration, cfg)
-    assert known.problem == f"the calibration is of other networks: {change}"
+    assert known.problem == f"the calibration was made otherwise: {change}"
     assert known.objection(("clean",)) == known.problem
     assert known.objection(()) == ""
 
@@ -109,7 +110,7 @@ def test_it_is_found_beside_the_study_or_by_the_key(cfg, tmp_path):
 
 def test_keys_that_decide_networks_are_keys(cfg):
     known = [f"{key}." for key, _ in config.leaves(cfg)]
-    for name in NETWORKS:
+    for name in DECIDING:
         assert any(key.startswith(f"{name}.") for key in known), name
 
 

@@ -16,7 +16,8 @@ from torchreid_adv.models.specs import parse_models
 
 FILE = "calibration.json"  # beside a study's results
 STUDY = "calibration"
-NETWORKS = (  # keys that decide how networks are trained, and on what
+DECIDING = (  # keys that decide how networks are trained, on what, and how large noise is
+    "adv.attack.eps",
     "data.sources",
     "data.height",
     "data.width",
@@ -126,7 +127,7 @@ def of_result(result: StudyFile, cfg: AdvConfig) -> Calibrated:
     """Return what a calibration says of the networks that a config trains."""
     change = next(_changes(result.config, cfg), "")
     if change:
-        return Calibrated(problem=f"the calibration is of other networks: {change}")
+        return Calibrated(problem=f"the calibration was made otherwise: {change}")
     return Calibrated(tuple(map(_answered, calibration.answers(result.readings))))
 
 
@@ -137,7 +138,7 @@ def _answered(answer: calibration.Answer) -> Answered:
 
 def _changes(then: Mapping[str, Any], cfg: AdvConfig) -> Iterator[str]:
     """Yield what the config of a calibration has otherwise; keys that it lacks are new."""
-    before, now = dict(_leaves(then)), dict(_leaves(config.plain(cfg)))
+    before, now = dict(leaves(then)), dict(leaves(config.plain(cfg)))
     trained = {
         (s.name, s.size) for s in parse_models(before.get("adv.study.models", []), trained=False)
     }
@@ -150,12 +151,13 @@ def _changes(then: Mapping[str, Any], cfg: AdvConfig) -> Iterator[str]:
 
 
 def _decides(key: str) -> bool:
-    return key not in _OTHER and any(f"{key}.".startswith(f"{name}.") for name in NETWORKS)
+    return key not in _OTHER and any(f"{key}.".startswith(f"{name}.") for name in DECIDING)
 
 
-def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys of a config that is plain data, dotted, with their values."""
     for name, value in content.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
+            yield from leaves(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
