@@ -100,7 +100,7 @@ def test_options_cannot_stand_for_keys(cfg, option):
     [
         ({"lta": {"legcay": True}}, "attack 'lta' takes no option 'legcay'; did you mean 'legacy'"),
         ({"sma": {"legacy": True}}, "attack 'sma' takes no option 'legacy'"),
-        ({"sma": {"momentum": 1.0}}, "attack 'sma' takes no option 'momentum'"),
+        ({"fgsm": {"momentum": 1.0}}, "attack 'fgsm' takes no option 'momentum'"),
         ({"lta": {"eps": 3.0}}, "adv.attack.options.lta.eps cannot differ between attacks"),
         ({"lta": {"distance": "cosine"}}, "set adv.attack.metric"),
         ({"lta": {"steps": 0}}, r"'adv.attack.options.lta.steps' must be in \[1, 100000\]"),

@@ -16,7 +16,8 @@ def study(name, place, *pairs, file=""):
     toy += ["data.height", "64", "data.width", "32", "train.max_epoch", "1"]
     for key, value in PEOPLE.items():
         toy += [f"adv.virtual.{key}", str(value)]
-    toy += ["adv.study.seeds", "[1]", "adv.plugins", "['scripts.tiny_model']"]
+    toy += ["adv.study.seeds", "[1]", "adv.study.orders", "1"]
+    toy += ["adv.plugins", "['scripts.tiny_model']"]
     path = str(CONFIGS / f"{file or name}.yaml")
     code = cli.main(["study", name, "--config-file", path, *toy, *pairs])
     config.forget()

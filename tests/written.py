@@ -115,7 +115,7 @@ def zoo(command, printed):
 
 def study(command, printed):
     facts = content(command.out / "study.json")
-    assert facts["comparisons"] or facts["readings"]
+    assert facts["cases"] or facts["readings"]
     assert (command.out / "study.md").read_text().strip() in printed
 
 

@@ -326,7 +326,7 @@ ENGINES = Registry("engine", "engines")
 PROTOCOLS = Registry("protocol", "evaluation")
 # what the command line can do: main(arguments) -> exit code
 COMMANDS = Registry("command", "cli")
-# what papers claim, tested on models trained for it: study(cfg, seed) -> comparisons
+# what papers claim, tested on models trained for it: study(cfg, seed, specs) -> cases, readings
 STUDIES = Registry("study", "experiments.studies")
 # a paper's table or figure, done again: called with the config, returns a Reproduction
 REPRODUCTIONS = Registry("table or figure", "experiments.papers")

@@ -8,6 +8,7 @@ import toys
 
 from torchreid_adv import config
 from torchreid_adv.config import torchreid_keys
+from torchreid_adv.core.files import unfinished_name
 from torchreid_adv.engines import trained
 from torchreid_adv.engines.progress import KeptProgressMixin, unfinished_file
 from torchreid_adv.engines.start import start_config, start_weights
@@ -135,6 +136,6 @@ def test_without_a_start_the_configs_own_weights_are_used(cfg):
     assert start_weights(cfg, SPEC) == "imagenet.pth"
 
 
-def test_what_is_kept_lies_beside_the_folder():
-    folder = toys.Path("models") / "tiny-1a2b3c4d.77-ab.tmp"
+def test_what_is_kept_lies_beside_the_folder_and_has_the_name_of_its_training():
+    folder = toys.Path("models") / unfinished_name("tiny-1a2b3c4d")
     assert unfinished_file(folder) == toys.Path("models") / "tiny-1a2b3c4d.unfinished"

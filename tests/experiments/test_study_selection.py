@@ -1,14 +1,21 @@
 """The study of checkpoints in a toy form, and its correlations by hand."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import toys
 
 from torchreid_adv import errors
-from torchreid_adv.experiments.claims import Reading
-from torchreid_adv.experiments.studies.selection import ATTACKED, CHECKPOINTS, CLEAN, summary
+from torchreid_adv.experiments.studies.selection import (
+    ATTACKED,
+    CHECKPOINTS,
+    CLEAN,
+    ONE_TRAINING,
+    TELLS,
+    correlation,
+)
 
 
 def study(place, *pairs):
@@ -40,26 +47,27 @@ def test_every_checkpoint_is_attacked_and_stands_beside_its_look(done):
     assert found["DL, epoch 2", "across data sets"] == looks["epochs"][1]["mAP"]
 
 
-def test_the_claim_is_of_the_chosen_and_the_last_checkpoint(done):
-    cases = {c["case"] for c in done[1]["comparisons"]}
-    assert cases == {"N", "DL"}
-    assert "### rank correlation (Spearman)" in (done[0] / "out" / "study.md").read_text()
+def test_the_claims_are_of_each_training(done):
+    cases = [(c["name"], c["claim"]) for c in done[1]["cases"]]
+    assert len(set(cases)) == len(cases) == 2 * 3
+    told = {
+        r["row"]: r["value"]
+        for r in done[1]["readings"]
+        if (r["table"], r["column"]) == (ONE_TRAINING, "across data sets")
+    }
+    effects = {c["name"]: c["larger"] for c in done[1]["cases"] if c["claim"] == TELLS.sentence}
+    assert {name: value for name, value in effects.items() if value is not None} == told
 
 
 def test_correlations_by_hand():
     """Ranks 1 2 3 4 against 1 2 4 3: 1 - 6 * 2 / (4 * 15) = 0.8."""
-    rows = []
     figures = zip((0.1, 0.2, 0.3, 0.4), (0.4, 0.3, 0.2, 0.1), (0.01, 0.02, 0.04, 0.03), strict=True)
-    for n, columns in enumerate(figures):
-        row = f"N, epoch {n}" + (" (last)" if n == 3 else "")
-        names = ("across data sets", CLEAN, ATTACKED)
-        rows += [
-            Reading(CHECKPOINTS, row, name, 1, value)
-            for name, value in zip(names, columns, strict=True)
-        ]
-    text = summary(rows)
-    assert "| all checkpoints | 4 | 0.80 (p 0.200) | -0.80 (p 0.200) |" in text
-    assert "| last checkpoints | 1 |  |  |" in text
+    names = ("across data sets", CLEAN, ATTACKED)
+    points = [dict(zip(names, columns, strict=True)) for columns in figures]
+    assert correlation(points, "across data sets") == pytest.approx(0.8)
+    assert correlation(points, CLEAN) == pytest.approx(-0.8)
+    assert math.isnan(correlation(points[:2], CLEAN))
+    assert math.isnan(correlation([{**point, CLEAN: 0.5} for point in points], CLEAN))
 
 
 def test_a_study_without_a_data_set_to_choose_by_is_refused(tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 import toys
 
 from torchreid_adv.engines.robust_report import page, robust_tables
-from torchreid_adv.experiments.studies.training import claims
+from torchreid_adv.experiments.studies.training import CLAIMS, claims
 from torchreid_adv.report.matrix import Cell
 
 
@@ -30,11 +30,16 @@ def test_every_claim_is_of_the_runs(done):
     assert set(tables) == {"normal", "offline", "online"}
     assert set(tables["offline"]["oblivious"]) == {"ifgsm", "sma"}
     assert tables["normal"]["oblivious"] == {}
-    found = {c["claim"]: (c["smaller"], c["larger"]) for c in facts["comparisons"]}
+    found = {c["claim"]: (c["smaller"], c["larger"]) for c in facts["cases"]}
     assert len(found) == 6
+    read = {(r["row"], r["column"]): r["value"] for r in facts["readings"]}
+    assert len(read) == 2 + 2 * 3
     online = tables["online"]["adaptive"]["ifgsm"]["mAP"]
+    assert read["online", "adaptive"] == online
     white = tables["normal"]["adaptive"]["ifgsm"]["mAP"]
-    claim = "attacked itself, a network trained online holds three times what a normal one does"
+    claim = (
+        "Attacked itself, a network trained online keeps over three times the mAP of a normal one"
+    )
     assert found[claim] == (3 * white, online)
     run = json.loads((folder / "attacks/online/ifgsm-eps2/results.json").read_text())
     assert run["targets"]["virtual_a"]["adversarial"]["mAP"] == pytest.approx(online, abs=1e-6)
@@ -42,7 +47,7 @@ def test_every_claim_is_of_the_runs(done):
 
 @pytest.mark.slow
 def test_the_trainings_are_three(done):
-    models = sorted((done[0] / "data" / "models").iterdir())
+    models = [*(done[0] / "data" / "models").glob("*/key.json")]
     assert len(models) == 3
     assert len(list((done[0] / "out/seed1/shufflenet/training_set").rglob("*.png"))) == 32
 
@@ -57,6 +62,7 @@ def test_shares_of_what_was_lost():
     figures = {"normal_clean": 0.8, "normal_adaptive": 0.2, "offline_clean": 0.76}
     figures |= {"offline_oblivious": 0.65, "offline_adaptive": 0.3}
     figures |= {"online_clean": 0.6, "online_adaptive": 0.4, "online_oblivious": 0.5}
+    assert tuple(claim for claim, *_ in claims(figures)) == CLAIMS
     won, cost, *_ = claims(figures)
     assert won[1:] == pytest.approx((0.6, 0.75))
     assert cost[1:] == pytest.approx((0.04, 0.05))

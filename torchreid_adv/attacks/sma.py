@@ -16,6 +16,8 @@ from torchreid_adv.attacks.references import References
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.transforms.boxes import Box
 from torchreid_adv.transforms.grayscale import LocalGrayscale, RandomGray
 
 
@@ -113,6 +115,25 @@ def transformed(
     return views
 
 
+SHIFT = (-8, 8, 8)  # gray levels of red, green and blue
+
+
+class LocalShift(LocalGrayscale):
+    """A random rectangle keeps its color, but for a small shift: LTA's patch without its gray."""
+
+    def apply(self, image: Any, drawn: Box | None) -> Any:
+        """Return images (..., 3, H, W) in [0, 1] as drawn."""
+        if drawn is None:
+            return image
+        rows = slice(drawn.top, drawn.top + drawn.height)
+        columns = slice(drawn.left, drawn.left + drawn.width)
+        result = image.clone()
+        shift = image.new_tensor([from_levels(level) for level in SHIFT])[:, None, None]
+        result[..., rows, columns] = (image[..., rows, columns] + shift).clamp(0, 1)
+        return result
+
+
+PATCHES: dict[str, type[LocalGrayscale]] = {"gray": LocalGrayscale, "shift": LocalShift}
 VULNERABILITY = (
     "Bouniot et al., Vulnerability of Person Re-Identification Models to Metric Adversarial "
     "Attacks, 2020"
@@ -126,9 +147,10 @@ JOINT = "Gong et al., Robust Person Re-identification with Multi-Modal Joint Def
     title="away from the image's own feature",
     step_size=from_levels(1),
     steps=15,
+    momentum=0.0,
 )
 def sma(budget: Budget, distance: Distance) -> GradientAttack:
-    """Build the self metric attack: sign steps from a random start."""
+    """Build the self metric attack: sign steps from a random start; the paper has no momentum."""
     return sign_attack(SelfDistance(distance), budget, start="random")
 
 
@@ -140,15 +162,25 @@ def sma(budget: Budget, distance: Distance) -> GradientAttack:
     steps=15,
     momentum=1.0,
 )
-def lta(budget: Budget, distance: Distance, *, legacy: bool = False) -> GradientAttack:
+def lta(
+    budget: Budget,
+    distance: Distance,
+    *,
+    legacy: bool = False,
+    patch: str = "gray",
+    area_max: float = 0.4,
+) -> GradientAttack:
     """Build the local transformation attack: a new grayscale patch of the image in each step.
 
     On a gray image such a patch changes nothing; it gets a random start.
 
     Options:
         legacy: draw patches as in the published code, see LGT.
+        patch: ``gray`` as in the paper, or ``shift``: its color is shifted by a few gray levels.
+        area_max: largest area of a patch, share of the image.
     """
-    return _transformed_attack(budget, distance, legacy=legacy, redraw=True)
+    patches = _patches(patch, legacy=legacy, area_max=area_max)
+    return _transformed_attack(budget, distance, patches, redraw=True)
 
 
 @attack(
@@ -165,12 +197,17 @@ def lta_minus(budget: Budget, distance: Distance, *, legacy: bool = False) -> Gr
     Options:
         legacy: draw patches as in the published code, see LGT.
     """
-    return _transformed_attack(budget, distance, legacy=legacy, redraw=False)
+    return _transformed_attack(budget, distance, _patches("gray", legacy=legacy), redraw=False)
+
+
+def _patches(kind: str, **options: Any) -> RandomGray:
+    if kind not in PATCHES:
+        raise ConfigError(f"unknown patch '{kind}'{suggest(kind, PATCHES)}")
+    return PATCHES[kind](p=1.0, **options)
 
 
 def _transformed_attack(
-    budget: Budget, distance: Distance, *, legacy: bool, redraw: bool
+    budget: Budget, distance: Distance, patches: RandomGray, *, redraw: bool
 ) -> GradientAttack:
-    patches = LocalGrayscale(p=1.0, legacy=legacy)
     objective = TransformedSelfDistance(distance, patches, redraw=redraw, seed=budget.seed)
     return sign_attack(objective, budget, start="if_stuck")

@@ -95,6 +95,10 @@ def training_facts(
 ) -> dict[str, Any]:
     """Return what identifies a training set: its name and a hash.
 
+    What is hashed of a side is each item's labels, its files' contents, and their names below the
+    folder that holds them all. The place of that folder does not count: one for virtual people is
+    named after everything that was rendered, test people included.
+
     Args:
         name: name of the data set.
         root: data root.
@@ -107,15 +111,19 @@ def training_facts(
         DataError: the data set is missing or cannot be read.
     """
     dataset, sides = open_dataset(name, root, **options), SIDES if combineall else ("train",)
-    rows = {side: list(_rows(getattr(dataset, side), Path(root), contents)) for side in sides}
+    rows = {side: list(_rows(getattr(dataset, side), contents)) for side in sides}
     return {"name": name, **{side: _digest(side_rows) for side, side_rows in rows.items()}}
 
 
-def _rows(items: Sequence[Any], root: Path, contents: Contents) -> Iterator[Any]:
-    """Yield torchreid's tuples (path or paths, pid, camid...) with names below the data root."""
-    for first, *labels in items:
-        paths = [first] if isinstance(first, str) else list(first)
-        names = [os.path.relpath(path, os.path.expanduser(root)) for path in paths]
+def _rows(items: Sequence[Any], contents: Contents) -> Iterator[Any]:
+    """Yield torchreid's tuples (path or paths, pid, camid...) with names below their folder."""
+    firsts = [[first] if isinstance(first, str) else first for first, *_ in items]
+    files = [[os.path.abspath(path) for path in paths] for paths in firsts]
+    folder = os.path.commonpath(
+        [os.path.dirname(path) for paths in files for path in paths] or [os.sep]
+    )
+    for paths, (_, *labels) in zip(files, items, strict=True):
+        names = [os.path.relpath(path, folder) for path in paths]
         yield [names, contents.of(paths), facts_of(labels)]
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from torchreid_adv.experiments.claims import Reading, spread
 from torchreid_adv.report.style import GRID, INK, RIGHT, WRONG, tidy
+from torchreid_adv.report.table import markdown_table
 
 CROPS = "real crops"
 PEOPLE = "real crops and virtual_a"
@@ -195,21 +196,20 @@ def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
 
 def summary(readings: Sequence[Reading]) -> str:
     """Return the table of all facts and what follows from it, as Markdown."""
-    found = answers(readings)
-    lines = [
-        "### Beside real weights",
-        "",
-        "| question | here | cases | real weights | seen on | verdict |",
-        "|---|---|---|---|---|---|",
-    ]
-    for answer in found:
-        fact, verdict = answer.fact, "inside" if answer.inside else "**outside**"
-        seen = _range(fact)
-        lines.append(
-            f"| {fact.question} | {spread(answer.seeds)} | {answer.cases} | {seen} | "
-            f"{fact.source} | {verdict} |"
-        )
-    return "\n".join([*lines, "", *_conclusion(found)])
+    table, found = ranges_table(readings), answers(readings)
+    return "\n".join(["### Beside real weights", "", table, "", *_conclusion(found)])
+
+
+def ranges_table(readings: Sequence[Reading]) -> str:
+    """Return the table of all facts, as Markdown."""
+    columns = ("question", "here", "cases", "real weights", "seen on", "verdict")
+    return markdown_table(columns, map(_cells, answers(readings)))
+
+
+def _cells(answer: Answer) -> list[str]:
+    fact, verdict = answer.fact, "inside" if answer.inside else "**outside**"
+    here, count = spread(answer.seeds), str(answer.cases)
+    return [fact.question, here, count, _range(fact), fact.source, verdict]
 
 
 def _range(fact: Fact) -> str:

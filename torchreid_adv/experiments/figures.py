@@ -1,18 +1,22 @@
-"""Figures of papers and studies: mAP ratios, bars, training curves, borders, factors."""
+"""Figures of papers and studies: mAP ratios, bars, curves, borders, factors, effects."""
 
 from __future__ import annotations
 
 import math
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from torchreid_adv.experiments.claims import Reading
 from torchreid_adv.experiments.comparison import Comparison, OurCell, cell_label
+from torchreid_adv.experiments.verdicts import HOLDS, NONE, OPEN, OPPOSITE, Verdict
 from torchreid_adv.report.curves import MARKS
-from torchreid_adv.report.style import ATTACKED, CLEAN, GRID, INK, MUTED, SERIES, tidy
+from torchreid_adv.report.style import ATTACKED, CLEAN, GRID, INK, MUTED, RIGHT, SERIES, WRONG, tidy
 
 _STEP = 0.11  # between the models of a row
 
@@ -186,3 +190,57 @@ def _draw(axes: Axes, lines: dict[str, list[Reading]]) -> None:
         )
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.minorticks_off()
+
+
+_INKS = {HOLDS: RIGHT, OPPOSITE: WRONG, NONE: CLEAN, OPEN: MUTED}  # of the verdicts
+_WIDTH = 46  # letters of a claim on one line
+
+
+def effects_figure(decided: Sequence[Verdict]) -> Figure:
+    """Draw each claim's effect with its interval, the paper's effect and the margin, in points.
+
+    Args:
+        decided: a study's verdicts, one row each.
+    """
+    claims = ["\n".join(textwrap.wrap(v.claim.sentence, _WIDTH)) for v in decided]
+    lines = sum(max(2, claim.count("\n") + 1) for claim in claims)
+    figure = Figure(figsize=(8.6, 1.1 + 0.2 * lines), layout="constrained")
+    axes = figure.subplots()
+    tidy(axes)
+    axes.axvline(0, color=MUTED, linewidth=1, zorder=1)
+    for place, verdict in enumerate(decided):
+        _draw_effect(axes, place, verdict)
+    axes.set_yticks(range(len(decided)), claims, color=INK, fontsize=8)
+    axes.set_ylim(len(decided) - 0.4, -0.6)
+    axes.set_xlabel("effect [points], positive as claimed", color=INK)
+    words = axes.twinx()
+    words.set_ylim(axes.get_ylim())
+    words.set_yticks(range(len(decided)), [verdict.word for verdict in decided], fontsize=8)
+    for label, verdict in zip(words.get_yticklabels(), decided, strict=True):
+        label.set_color(_INKS[verdict.word])
+    words.spines[:].set_visible(False)
+    words.tick_params(length=0)
+    _explain(figure)
+    return figure
+
+
+def _draw_effect(axes: Axes, place: int, verdict: Verdict) -> None:
+    claim, effect, color = verdict.claim, verdict.effect, _INKS[verdict.word]
+    margin = 100 * claim.margin
+    axes.barh(place, 2 * margin, left=-margin, height=0.8, color=GRID, zorder=0)
+    if claim.paper:
+        axes.plot(100 * claim.paper.effect, place, "D", color=ATTACKED, fillstyle="none", zorder=2)
+    low, high = (100 * end for end in effect.interval)
+    if math.isfinite(low):
+        axes.plot([low, high], [place, place], "|-", color=color, linewidth=1.8, zorder=3)
+    if math.isfinite(effect.mean):
+        axes.plot(100 * effect.mean, place, "o", color=color, markersize=5.5, zorder=4)
+
+
+def _explain(figure: Figure) -> None:
+    marks = [
+        Line2D([], [], color=INK, marker="o", markersize=5.5, label="here, 95 % interval"),
+        Line2D([], [], color=ATTACKED, marker="D", ls="", fillstyle="none", label="the paper"),
+        Patch(color=GRID, label="margin: counts as none"),
+    ]
+    figure.legend(handles=marks, loc="outside upper center", ncols=3, frameon=False, fontsize=9)

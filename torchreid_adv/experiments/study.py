@@ -1,30 +1,57 @@
-"""A study: train models with several seeds, and test what papers claim."""
+"""A study: train models with several seeds, and decide what papers claim."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.core.files import write_bytes
+from torchreid_adv.core.files import write_bytes, write_text
 from torchreid_adv.engines.start import check_start, start_weights
 from torchreid_adv.engines.trained import trained_weights
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.experiments import claims as tables
-from torchreid_adv.experiments.claims import Comparison, Reading, markdown, write_claims
+from torchreid_adv.experiments.calibrated import Calibrated, calibrated
+from torchreid_adv.experiments.claims import Case, Claim, Reading, readings_table
+from torchreid_adv.experiments.figures import effects_figure
+from torchreid_adv.experiments.study_file import StudyFile, write_study
+from torchreid_adv.experiments.verdicts import NOTE, Verdict, verdict_table, verdicts
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import STUDIES
 from torchreid_adv.report.style import to_png
 
-Found = Comparison | Reading
+Found = Case | Reading
 Study = Callable[[AdvConfig, int, list[ModelSpec]], Sequence[Found]]
+ORDER_STEP = 1000  # between the seeds of a seed's batch orders
 
 
 def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
-    """Run a study for every seed and return the page that says what came out."""
+    """Run a study for every seed and batch order; return the page that says what came out.
+
+    Args:
+        cfg: ``adv.study.*`` names networks, seeds and orders.
+        name: of the entry of STUDIES, whose facts say more of it: ``claims``; ``orders``, whether
+            it learns anything but networks; ``prepare``, done once before all seeds; ``setting``,
+            ``summary`` and ``figures`` for its page.
+        study: makes one run.
+
+    Raises:
+        ConfigError: nothing to train, a defense, or a calibration that cannot be read.
+    """
+    _check(cfg, name)
+    known = calibrated(cfg)
+    cfg.adv.report.page = cfg.adv.job.copies = False
+    if "prepare" in STUDIES.facts(name):
+        STUDIES.facts(name)["prepare"](cfg)
+    found = [one for run in _runs(cfg, name, study) for one in run]
+    return _write(cfg, name, found, known)
+
+
+def _check(cfg: AdvConfig, name: str) -> None:
     if not cfg.adv.study.models or not cfg.adv.study.seeds:
         raise ConfigError(
             "a study trains the models of adv.study.models, ['label=name', ...], with each of "
@@ -32,60 +59,87 @@ def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
         )
     if cfg.adv.defense.name:
         raise ConfigError("a study sets its defenses itself; leave adv.defense.name empty")
-    check_start(cfg)
-    cfg.adv.report.page = cfg.adv.job.copies = False
-    if "prepare" in STUDIES.facts(name):
-        STUDIES.facts(name)["prepare"](cfg)
-    found: list[Found] = []
-    for seed in dict.fromkeys(cfg.adv.study.seeds):
-        print(f"\n##### {name}: seed {seed} #####")
-        own = cfg.clone()
-        own.data.save_dir = str(Path(cfg.data.save_dir) / f"seed{seed}")
-        found += study(own, seed, trained_models(cfg, seed))
-    return _write(cfg, name, found)
-
-
-def _write(cfg: AdvConfig, name: str, found: Sequence[Found]) -> Path:
-    """Write tables and claims; what a study's entry says else adds to them.
-
-    ``setting`` says the first sentence in place of the usual one, ``summary`` what all seeds say
-    together, ``figures`` what is drawn of the readings: end of the file's name -> picture.
-    """
-    claims = [one for one in found if isinstance(one, Comparison)]
-    readings = [one for one in found if isinstance(one, Reading)]
     said = STUDIES.facts(name)
-    facts: dict[str, Any] = {"study": name, "config": config.plain(cfg)}
+    if cfg.adv.study.orders > 1 and said.get("claims") and not said.get("orders"):
+        raise ConfigError(
+            f"study {name} learns nothing but networks, whose batch order the seed decides; set "
+            "adv.study.orders 1 and name more adv.study.seeds"
+        )
+    check_start(cfg)
+
+
+def _runs(cfg: AdvConfig, name: str, study: Study) -> Iterator[list[Found]]:
+    """Yield what each run found; a study without claims, as the calibration, needs one order."""
+    orders = cfg.adv.study.orders if STUDIES.facts(name).get("orders") else 1
+    for seed in dict.fromkeys(cfg.adv.study.seeds):
+        specs = trained_models(cfg, seed)
+        for order in range(orders):
+            print(f"\n##### {name}: seed {seed}{f', batch order {order + 1}' * (order > 0)} #####")
+            own = cfg.clone()
+            folder = f"seed{seed}" + (f"_order{order + 1}" if order else "")
+            own.data.save_dir = str(Path(cfg.data.save_dir) / folder)
+            own.train.seed = seed + ORDER_STEP * order  # of what is learned besides the networks
+            yield [replace(one, order=order) for one in study(own, seed, specs)]
+
+
+def _write(cfg: AdvConfig, name: str, found: Sequence[Found], known: Calibrated) -> Path:
+    """Write ``study.json``, ``study.md`` and the figures; return the second."""
+    folder, said = Path(cfg.data.save_dir), STUDIES.facts(name)
+    cases = [one for one in found if isinstance(one, Case)]
+    readings = [one for one in found if isinstance(one, Reading)]
+    claims: list[Claim] = list(dict.fromkeys([*said.get("claims", ()), *(c.claim for c in cases)]))
+    decided = verdicts(claims, cases, known)
+    facts = known.to_dict() if claims else {}
+    result = StudyFile(name, config.plain(cfg), readings, cases, facts)
+    write_study(folder, result, [verdict.to_dict() for verdict in decided])
+    for end, figure in _figures(said, readings, decided).items():
+        write_bytes(folder / f"{name}_{end}.png", to_png(figure))
     parts = [f"# {said['title']}", said.get("setting", _setting)(cfg)]
-    if readings:
-        facts["readings"] = [asdict(reading) for reading in readings]
-        parts.append(tables.readings_table(readings))
-    if "summary" in said:
-        parts.append(said["summary"](readings))
-    parts += [markdown(claims)] if claims else []
-    for end, figure in said["figures"](readings).items() if "figures" in said else ():
-        write_bytes(Path(cfg.data.save_dir) / f"{name}_{end}.png", to_png(figure))
-    return write_claims(Path(cfg.data.save_dir), claims, facts, "\n\n".join(parts))
+    parts += [readings_table(readings)] if readings else []
+    parts += [said["summary"](readings)] if "summary" in said else []
+    parts += [verdict_table(decided), NOTE] if decided else []
+    write_text(folder / "study.md", "\n\n".join(parts) + "\n")
+    return folder / "study.md"
 
 
-def trained_models(cfg: AdvConfig, seed: int) -> list[ModelSpec]:
-    """Return the models of a study, each trained with a seed unless it was before."""
+def _figures(
+    said: Mapping[str, Any], readings: Sequence[Reading], decided: Sequence[Verdict]
+) -> dict[str, Figure]:
+    """Return a study's pictures: end of the file's name -> figure."""
+    own = said["figures"](readings) if "figures" in said else {}
+    return {**own, "effects": effects_figure(decided)} if decided else dict(own)
+
+
+def trained_models(cfg: AdvConfig, seed: int, start: AdvConfig | None = None) -> list[ModelSpec]:
+    """Return the models of a study, each trained with a seed unless it was before.
+
+    Args:
+        cfg: of the study.
+        seed: of the training.
+        start: config of the start that they share with others; None = ``cfg``.
+    """
     specs = parse_models(cfg.adv.study.models, trained=False)
-    return [_trained(cfg, spec, seed) for spec in specs]
+    return [_trained(cfg, spec, seed, start or cfg) for spec in specs]
 
 
-def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int) -> ModelSpec:
+def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int, start: AdvConfig) -> ModelSpec:
     run_cfg = cfg.clone()
     run_cfg.model.name, run_cfg.train.seed = spec.name, seed
     if spec.size:
         run_cfg.data.height, run_cfg.data.width = spec.size
-    run_cfg.model.load_weights = start_weights(cfg, spec)
+    run_cfg.model.load_weights = start_weights(start, spec)
     return ModelSpec(spec.label, spec.name, str(trained_weights(run_cfg)), spec.size)
 
 
+def _epochs(cfg: AdvConfig) -> str:
+    return f"{cfg.train.max_epoch} epoch{'s' * (cfg.train.max_epoch != 1)}"
+
+
 def _setting(cfg: AdvConfig) -> str:
-    seeds = len(cfg.adv.study.seeds)
+    seeds, orders = len(cfg.adv.study.seeds), cfg.adv.study.orders
     data, models = ", ".join(cfg.data.targets), ", ".join(cfg.adv.study.models)
+    runs = f"{seeds} seed{'s' * (seeds > 1)}" + f" with {orders} batch orders each" * (orders > 1)
     return (
-        f"{data}; {models}; {seeds} seed{'s' * (seeds > 1)}, eps {cfg.adv.attack.eps:g}; mAP in "
-        "percent, mean over cases, then mean ± standard deviation over seeds."
+        f"{data}; {models}; {_epochs(cfg)}; {runs}; eps {cfg.adv.attack.eps:g}. "
+        "Values in tables are mean ± standard deviation over runs."
     )

@@ -6,7 +6,7 @@ import base64
 import functools
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -219,7 +219,7 @@ def sorting() -> Sorting:
     return Sorting(Markup(file.read_text("utf-8").replace("\r\n", "\n")))
 
 
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table as Markdown; rows are as long as there are columns."""
-    lines = [list(columns), ["---"] * len(columns), *map(list, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table as Markdown, one line a row."""
+    head, *rest = (f"| {' | '.join(line)} |" for line in [columns, *rows])
+    return "\n".join([head, "|---" * len(columns) + "|", *rest])

@@ -1,6 +1,8 @@
 import pytest
 
 from torchreid_adv import config
+from torchreid_adv.core.contents import Contents
+from torchreid_adv.data.contents import training_facts
 from torchreid_adv.data.virtual.folder import VirtualOptions
 from torchreid_adv.data.virtual.render import render_dataset
 from torchreid_adv.errors import ConfigError
@@ -76,3 +78,22 @@ def test_a_config_value_out_of_range_is_named(root):
     cfg.adv.virtual.images_per_camera = 0
     with pytest.raises(ConfigError, match=r"adv\.virtual\.images_per_camera"):
         DATASETS.get("virtual_a")(str(root))
+
+
+@pytest.mark.parametrize("name", ["virtual_a", "virtual_vi_i2v"])
+def test_people_who_are_only_tested_do_not_change_a_training_set(name, tmp_path):
+    """The folder is named after all that is rendered; what is trained on is the same."""
+
+    def facts(combineall=False, **people):
+        cfg = config.add_adv_config(config.AdvConfig())
+        for key, value in {**COUNTS, "frames": 2, **people}.items():
+            cfg.adv.virtual[key] = value
+        cfg.adv.video.min_length, contents = 2, Contents()
+        with config.using(cfg):
+            return training_facts(name, tmp_path, contents, combineall=combineall)
+
+    before = facts()
+    assert facts(test_identities=4) == before
+    assert facts(train_identities=5) != before
+    assert facts(combineall=True) != facts(combineall=True, test_identities=4)
+    assert len([*tmp_path.glob("virtual*")]) == 3

@@ -62,7 +62,27 @@ KEYS: tuple[Key, ...] = (
         one_of("", "weighted"),
     ),
     Key("study.models", [], "the models a study trains: ['label=name', 'label=name@160x64', ...]"),
-    Key("study.seeds", [1, 2, 3], "of training; a study repeats everything for each of them"),
+    Key(
+        "study.seeds",
+        [1, 2, 3, 4, 5],
+        "of training; a study repeats everything for each of them, and decides nothing with fewer "
+        "than five",
+    ),
+    Key(
+        "study.orders",
+        1,
+        "of the studies universal and meta_defense: batch orders in which everything besides the "
+        "networks is learned, for each seed; seeds and orders together are the runs that decide a "
+        "claim, five at least",
+        between(1, 1000),
+    ),
+    Key(
+        "study.calibration",
+        "",
+        "study.json of torchreid-adv study calibration on the same networks, which says what they "
+        "can decide; '' = calibration.json in data.save_dir, if there is one",
+        path=True,
+    ),
     Key(
         "study.stills",
         "",

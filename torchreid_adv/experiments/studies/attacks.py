@@ -2,23 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations, permutations
 from pathlib import Path
 
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.experiments.claims import Comparison
+from torchreid_adv.experiments.claims import Claim, Line, Printed, PrintedCells, Reading, cases_of
+from torchreid_adv.experiments.study import Found
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
 from torchreid_adv.report.matrix import write_matrix
 from torchreid_adv.runs.grid import transfer
 
 METRICS = ("euclidean", "xqda")
+BASE = ("B1", "B2", "B3", "B4")  # Bai et al.'s networks
+TABLE, SINGLE = "bai2019.table2", "joint_defence.table1"
+GALLERY, QUERIES = "white-box I-FGSM, gallery", ("white-box SMA", "white-box LTA", "LTA")
 Means = dict[tuple[str, str, str], float]  # (attacked, attack, tested) -> mAP
 
 
-@STUDIES.register("attacks", title="Metric attacks: what holds")
-def attacks(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Comparison]:
+def _better_member(single: PrintedCells, joint: PrintedCells) -> float:
+    """Return what an ensemble takes more from the network left out than its best member does."""
+    gains = []
+    for left_out in BASE:
+        members = [name for name in BASE if name != left_out]
+        alone = min(single(attack="ifgsm", attacked=m, tested=left_out) for m in members)
+        gains.append(alone - joint(attack="ifgsm", attacked=f"-{left_out}", tested=left_out))
+    return statistics.fmean(gains)
+
+
+STEPS = Claim(
+    "White-box I-FGSM leaves less mAP than FGSM",
+    ("clean", GALLERY),
+    Printed((TABLE,), lambda mAP: mAP(white=True, attack="fgsm") - mAP(white=True, attack="ifgsm")),
+)
+WHITE = Claim(
+    "I-FGSM leaves less mAP of the network it is made on than of another one",
+    ("clean", GALLERY, "black-box I-FGSM"),
+    Printed(
+        (TABLE,),
+        lambda mAP: mAP(white=False, attack="ifgsm", tested=BASE) - mAP(white=True, attack="ifgsm"),
+    ),
+)
+MOMENTUM = Claim(
+    "MI-FGSM leaves less mAP of another network than I-FGSM",
+    ("clean", "black-box"),
+    Printed(
+        (TABLE,),
+        lambda mAP: mAP(white=False, attack="ifgsm") - mAP(white=False, attack="mifgsm"),
+    ),
+)
+ENSEMBLE = Claim(
+    "An ensemble leaves less mAP of a further network than the better of its members",
+    ("clean", "black-box I-FGSM", "ensemble, I-FGSM"),
+    Printed((TABLE, "bai2019.table4"), _better_member, "ensembles of three"),
+)
+SAME_METRIC = Claim(
+    "Attacking the metric that ranks leaves less mAP than attacking another one",
+    ("clean", GALLERY),
+)
+LTA_SMA = Claim(
+    "White-box LTA leaves less mAP than SMA",
+    ("clean", *QUERIES),
+    Printed((SINGLE,), lambda mAP: mAP(attack="sma") - mAP(attack="lta")),
+)
+LTA_MINUS = Claim(
+    "White-box LTA leaves less mAP than LTA-, which has one fixed reference",
+    ("clean", *QUERIES),
+    Printed((SINGLE,), lambda mAP: mAP(attack="lta_minus") - mAP(attack="lta")),
+)
+CLASSES = Claim(
+    "White-box I-FGSM leaves less than half the mAP that the attack on classes leaves",
+    ("clean", GALLERY),
+    Printed(
+        ("bai2019.text",),
+        lambda mAP: mAP(attack="classification_ifgsm") / 2 - mAP(attack="ifgsm"),
+    ),
+)
+CLAIMS = (STEPS, WHITE, MOMENTUM, ENSEMBLE, SAME_METRIC, LTA_SMA, LTA_MINUS, CLASSES)
+
+
+@STUDIES.register("attacks", title="Metric attacks", claims=CLAIMS)
+def attacks(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Attack models and pairs of them, and compare.
 
     Args:
@@ -37,7 +103,16 @@ def attacks(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Compariso
         *_together(gallery | together, pairs, labels),
         *_metrics(cfg, specs),
     ]
-    return [Comparison(claim, case, seed, *figures) for claim, case, *figures in found]
+    sides = {"gallery": gallery | together, "queries": query}
+    return [*_readings(sides, seed), *cases_of(found, seed)]
+
+
+def _readings(sides: Mapping[str, Means], seed: int) -> Iterator[Reading]:
+    """Yield the mAP that each attack leaves: rows are attacked networks, columns tested ones."""
+    for side, means in sides.items():
+        for (attacked, attack, tested), value in means.items():
+            table = f"mAP left by {attack} on the {side}"
+            yield Reading(table, attacked, tested, seed, value)
 
 
 def _means(
@@ -63,17 +138,13 @@ def _table(cfg: AdvConfig, specs: Sequence[ModelSpec], name: str, attacks: list[
     return run_cfg
 
 
-Line = tuple[str, str, float, float]  # claim, case, the figure that should be smaller, the other
-
-
 def _strength(gallery: Means, query: Means, labels: Sequence[str]) -> list[Line]:
     """White-box attacks on each model."""
-    half = "the metric attack leaves less than half of what the attack on classes leaves"
     pairs = (
-        ("white-box I-FGSM leaves no more than FGSM", gallery, "ifgsm", "fgsm", 1.0),
-        ("LTA leaves no more than SMA", query, "lta", "sma", 1.0),
-        ("LTA leaves no more than LTA-, its one fixed reference", query, "lta", "lta_minus", 1.0),
-        (half, gallery, "ifgsm", "classification_ifgsm", 0.5),
+        (STEPS, gallery, "ifgsm", "fgsm", 1.0),
+        (LTA_SMA, query, "lta", "sma", 1.0),
+        (LTA_MINUS, query, "lta", "lta_minus", 1.0),
+        (CLASSES, gallery, "ifgsm", "classification_ifgsm", 0.5),
     )
     return [
         (claim, label, means[label, smaller, label], share * means[label, larger, label])
@@ -84,22 +155,19 @@ def _strength(gallery: Means, query: Means, labels: Sequence[str]) -> list[Line]
 
 def _transfer(means: Means, labels: Sequence[str]) -> list[Line]:
     """One model attacked, another one tested."""
-    white = "a white-box attack leaves less than one made on another model"
-    momentum = "MI-FGSM transfers better than I-FGSM"
     lines = []
     for a, b in permutations(labels, 2):
         black = means[a, "ifgsm", b]
-        lines.append((white, f"{a} on {b}", means[b, "ifgsm", b], black))
-        lines.append((momentum, f"{a} on {b}", means[a, "mifgsm", b], black))
-    return sorted(lines)
+        lines.append((WHITE, f"{a} on {b}", means[b, "ifgsm", b], black))
+        lines.append((MOMENTUM, f"{a} on {b}", means[a, "mifgsm", b], black))
+    return lines
 
 
 def _together(means: Means, pairs: Sequence[str], labels: Sequence[str]) -> list[Line]:
     """Two models attacked, a third one tested."""
-    claim = "an ensemble of two transfers to the third better than the better one of them"
     return [
         (
-            claim,
+            ENSEMBLE,
             f"{pair} on {third}",
             means[pair, "ifgsm", third],
             min(means[label, "ifgsm", third] for label in pair.split("+")),
@@ -118,9 +186,8 @@ def _metrics(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> list[Line]:
         own.test.dist_metric, own.adv.transfer.metrics = ranked, list(METRICS)
         cells = transfer(own, lambda attacked, tested: attacked == tested)
         means |= {(c.tested, c.metric, ranked): float(c.adversarial["mAP"]) for c in cells}
-    claim = "attacking the metric that ranks leaves no more than attacking another one"
     return [
-        (claim, f"{s.label}: {own}", means[s.label, own, own], means[s.label, other, own])
+        (SAME_METRIC, f"{s.label}: {own}", means[s.label, own, own], means[s.label, other, own])
         for s in specs
         for other, own in permutations(METRICS, 2)
     ]

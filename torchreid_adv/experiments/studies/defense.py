@@ -10,7 +10,7 @@ from typing import Any
 
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.defenses.circuitous_scaling import PRESETS, in_proportion
-from torchreid_adv.experiments.claims import Comparison, Reading
+from torchreid_adv.experiments.claims import Claim, Line, Printed, PrintedCells, Reading, cases_of
 from torchreid_adv.experiments.study import Found, trained_models
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
@@ -24,12 +24,57 @@ CLEAN = "clean"
 COST = 0.03  # of mAP that a defense may cost and still be called free
 Means = dict[tuple[str, str], float]  # (row, "clean" or attack) -> mAP
 
+WHITE = ("clean", "white-box I-FGSM, queries", "white-box SMA", "white-box LTA")
+PARTS = "joint_defence.table5"
 
-@STUDIES.register("defense", title="The joint defense: what it wins back")
+
+def _won(better: str, worse: str) -> Printed:
+    """Return how much more mAP one row of table 5 keeps than another."""
+    return Printed(
+        (PARTS,),
+        lambda mAP: mAP(tested=better, attack=ATTACKS) - mAP(tested=worse, attack=ATTACKS),
+        "re-ranked",
+    )
+
+
+def _half(row: str) -> Printed:
+    """Return what a row of table 5 wins back beyond half of what N loses."""
+
+    def over(mAP: PrintedCells) -> float:
+        under = mAP(tested="N", attack=ATTACKS)
+        return mAP(tested=row, attack=ATTACKS) - (mAP(tested="N", attack="") + under) / 2
+
+    return Printed((PARTS,), over, "re-ranked")
+
+
+COSTS = Claim(
+    "JAD costs at most 3 points of clean mAP",
+    ("clean",),
+    Printed(
+        ("joint_defence.table3",),
+        lambda mAP: COST - mAP(tested="N", rerank=False) + mAP(tested="JAD", rerank=False),
+    ),
+)
+KEEPS = {
+    ("CF", "N"): Claim("CF keeps more mAP under attack than N", WHITE, _won("CF", "N")),
+    ("DL", "CF"): Claim("DL keeps more mAP under attack than CF", WHITE, _won("DL", "CF")),
+    ("JAD", "DL"): Claim("JAD keeps more mAP under attack than DL", WHITE, _won("JAD", "DL")),
+    ("JAD", "CS"): Claim("JAD keeps more mAP under attack than CS", WHITE),
+}
+HALF = {
+    "CS": Claim("CS wins back more than half of what N loses", WHITE),
+    "JAD": Claim("JAD wins back more than half of what N loses", WHITE, _half("JAD")),
+}
+THROUGH = Claim("An attack through JAD leaves less mAP than one that ignores it", WHITE)
+OUTLIVES = Claim("More than half of what JAD wins back remains under an attack through it", WHITE)
+CLAIMS = (COSTS, *KEEPS.values(), *HALF.values(), THROUGH, OUTLIVES)
+
+
+@STUDIES.register("defense", title="The joint defense", claims=CLAIMS)
 def defense(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Attack queries of N, CF and DL on the weights, and of N and DL through the scaling, too.
 
-    CF and DL are trained ``adv.study.longer`` times as long as N, twice in the paper.
+    CF and DL are trained from N's start ``adv.study.longer`` times as long, twice in the paper.
 
     Args:
         cfg: its ``data.transforms`` are N's; ``adv.attack.*`` gives bound and steps.
@@ -44,10 +89,7 @@ def defense(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
             means |= _measured(cfg, recipe, own[place])
         prefix = f"{spec.label}: " if len(specs) > 1 else ""
         found += readings(means, seed, prefix)
-        found += [
-            Comparison(claim, prefix + case, seed, *figures)
-            for claim, case, *figures in claims(means)
-        ]
+        found += cases_of(claims(means), seed, prefix)
     return found
 
 
@@ -59,7 +101,7 @@ def _trained(
     own = cfg.clone()
     own.data.transforms = [*cfg.data.transforms, *extra]
     own.train.max_epoch = round(cfg.adv.study.longer * cfg.train.max_epoch)
-    return trained_models(own, seed)
+    return trained_models(own, seed, start=cfg)
 
 
 def scaling(size: tuple[int, int]) -> dict[str, Any]:
@@ -136,17 +178,13 @@ def readings(means: Means, seed: int, prefix: str = "") -> list[Found]:
     return found
 
 
-Line = tuple[str, str, float, float]  # claim, case, the figure that should be smaller, the other
-
-
 def claims(means: Means) -> Iterator[Line]:
     """Yield what the paper claims of the parts, and what has to be asked of a defense besides."""
     cost = means["N", CLEAN] - means["JAD", CLEAN]
-    yield "JAD costs no more than 3 points of clean mAP", "JAD", cost, COST
+    yield COSTS, "JAD", cost, COST
     for attack in ATTACKS:
-        for better, worse in (("CF", "N"), ("DL", "CF"), ("JAD", "DL"), ("JAD", "CS")):
-            figures = means[worse, attack], means[better, attack]
-            yield f"{better} leaves more mAP than {worse}", attack, *figures
+        for (better, worse), claim in KEEPS.items():
+            yield claim, attack, means[worse, attack], means[better, attack]
         yield from _defended(means, attack)
 
 
@@ -154,13 +192,10 @@ def _defended(means: Means, attack: str) -> Iterator[Line]:
     under = means["N", attack]
     oblivious, adaptive = means["JAD", attack], means["JAD, adaptive", attack]
     lost = _gain(means["N", CLEAN] - under)
-    for row in ("CF", "DL", "CS", "JAD"):
-        won = f"{row} wins back half of what N loses, or more"
-        yield won, attack, lost / 2, means[row, attack] - under
-    through = "an attack through JAD leaves no more than one that ignores it"
-    yield through, attack, adaptive, oblivious
-    held = "half of what JAD wins back outlives an attack through it"
-    yield held, attack, _gain(oblivious - under) / 2, adaptive - under
+    for row, claim in HALF.items():
+        yield claim, attack, lost / 2, means[row, attack] - under
+    yield THROUGH, attack, adaptive, oblivious
+    yield OUTLIVES, attack, _gain(oblivious - under) / 2, adaptive - under
 
 
 def _gain(difference: float) -> float:

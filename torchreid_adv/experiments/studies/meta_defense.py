@@ -10,7 +10,7 @@ from typing import Any
 
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.engines.trained import trained_weights
-from torchreid_adv.experiments.claims import Comparison, Reading
+from torchreid_adv.experiments.claims import Case, Claim, Printed, Reading
 from torchreid_adv.experiments.learned import (
     LearnedAttack,
     SourceModel,
@@ -47,10 +47,69 @@ TRAINING: dict[str, Any] = {
 }
 COST = 0.05  # of mAP that a defense may cost
 Means = dict[tuple[str, str], float]  # (row, column) -> mAP
-Line = tuple[str, float, float]  # claim, the figure that should be smaller, the other
+Line = tuple[Claim, float, float]  # claim, the value that should be smaller, the other
+
+OTHER = ("clean", "gray-box I-FGSM")  # attacks are learned on N, from which all rows start
+FROM_N, LEARNING = "meta.table13", "meta.table17"
 
 
-@STUDIES.register("meta_defense", title="MetaDefense: what holds")
+def _more(table: str, row: str, better: str, attack: str = "meta both") -> Printed:
+    """Return how much more mAP one network keeps than another, under an attack on IDE."""
+    return Printed(
+        (table,), lambda mAP: mAP(tested=better, attack=attack) - mAP(tested=row, attack=attack)
+    )
+
+
+SEEN = {
+    kind: Claim(
+        f"{FULL} keeps more mAP than {NORMAL} under {words}",
+        OTHER,
+        _more(FROM_N, "IDE", "M_CD", f"meta {kind}"),
+    )
+    for kind, words in {
+        "color": "the color alone, which it did not see",
+        "delta": "the delta alone, which it did not see",
+        "both": "the attack it saw",
+    }.items()
+}
+BETTER = {
+    "AT": Claim(
+        f"{FULL} keeps more mAP than adversarial training",
+        OTHER,
+        _more(LEARNING, "M_adv", "M_CD"),
+    ),
+    "joined": Claim(
+        f"{FULL} keeps more mAP than adversarial training on joined data",
+        OTHER,
+        _more(LEARNING, "M_joint", "M_CD"),
+    ),
+    "M(color)": Claim(
+        f"{FULL} keeps more mAP than M(color) under both", OTHER, _more(FROM_N, "M_C", "M_CD")
+    ),
+    "M(delta)": Claim(
+        f"{FULL} keeps more mAP than M(delta) under both", OTHER, _more(FROM_N, "M_D", "M_CD")
+    ),
+}
+COSTS = Claim(
+    f"{FULL} costs at most 5 points of clean mAP",
+    ("clean",),
+    Printed(
+        (FROM_N,),
+        lambda mAP: COST - mAP(tested="IDE", attack="") + mAP(tested="M_CD", attack=""),
+    ),
+)
+OUTLIVES = Claim(
+    f"More than half of what {FULL} keeps remains under an attack learned on it",
+    ("clean", "white-box I-FGSM, queries"),
+)
+IMAGE = Claim(
+    f"{FULL} keeps more mAP than {NORMAL} under white-box I-FGSM",
+    ("clean", "white-box I-FGSM, queries"),
+)
+CLAIMS = (*SEEN.values(), *BETTER.values(), COSTS, OUTLIVES, IMAGE)
+
+
+@STUDIES.register("meta_defense", title="MetaDefense", claims=CLAIMS, orders=True)
 def meta_defense(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Train each network on against universal attacks, attack the results, also knowing them.
 
@@ -61,39 +120,33 @@ def meta_defense(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Foun
     """
     found: list[Found] = []
     for spec in specs:
-        means = _means(cfg, seed, spec)
+        means = _means(cfg, spec)
         title = f"mAP of {spec.label}" if len(specs) > 1 else "mAP"
         found += [Reading(title, *place, seed, value) for place, value in means.items()]
-        found += [Comparison(claim, spec.label, seed, *pair) for claim, *pair in claims(means)]
+        found += [Case(claim, spec.label, seed, less, more) for claim, less, more in claims(means)]
     return found
 
 
 def claims(means: Means) -> Iterator[Line]:
     """Yield what the paper claims, and what has to be asked of a defense besides."""
-    for kind in KINDS:
-        seen = "the attack it saw" if kind == "both" else f"{kind} alone, which it did not see"
-        pair = means[NORMAL, kind], means[FULL, kind]
-        yield f"{FULL} holds more than {NORMAL} under {seen}", *pair
-    for row, words in (("AT", "adversarial training"), ("joined", "the same on joined data")):
-        yield f"{FULL} holds more than {words}", means[row, "both"], means[FULL, "both"]
-    for row in ("M(color)", "M(delta)"):
-        yield f"{FULL} holds more than {row} under both", means[row, "both"], means[FULL, "both"]
-    cost = means[NORMAL, CLEAN] - means[FULL, CLEAN]
-    yield f"{FULL} costs no more than 5 points of clean mAP", cost, COST
+    for kind, claim in SEEN.items():
+        yield claim, means[NORMAL, kind], means[FULL, kind]
+    for row, claim in BETTER.items():
+        yield claim, means[row, "both"], means[FULL, "both"]
+    yield COSTS, means[NORMAL, CLEAN] - means[FULL, CLEAN], COST
     half = (means[FULL, "both"] or math.nan) / 2  # of nothing there is no half
-    yield f"half of what {FULL} holds outlives an attack learned on it", half, means[FULL, AGAIN]
-    white = means[NORMAL, WHITE], means[FULL, WHITE]
-    yield f"{FULL} holds more than {NORMAL} under a white-box attack", *white
+    yield OUTLIVES, half, means[FULL, AGAIN]
+    yield IMAGE, means[NORMAL, WHITE], means[FULL, WHITE]
 
 
-def _means(cfg: AdvConfig, seed: int, spec: ModelSpec) -> Means:
+def _means(cfg: AdvConfig, spec: ModelSpec) -> Means:
     out, data = Path(cfg.data.save_dir) / spec.label, cfg.data.sources[0]
     normal = SourceModel(NORMAL, data, replace(spec, label=f"{NORMAL}-{data}"))
     ways = {kind: way(kind, "meta", float(cfg.adv.attack.eps)) for kind in KINDS}
     attacks = {kind: learned(cfg, normal, one, out) for kind, one in ways.items()}
     known = [normal]
     for row, (kind, learning) in DEFENDED.items():
-        weights = _trained(cfg, seed, spec, attacks[kind], learning)
+        weights = _trained(cfg, spec, attacks[kind], learning)
         known.append(SourceModel(row, data, replace(spec, label=f"{row}-{data}", weights=weights)))
     scores = UniversalScores(cfg, known, out)
     means: Means = {}
@@ -108,16 +161,10 @@ def _means(cfg: AdvConfig, seed: int, spec: ModelSpec) -> Means:
     return means
 
 
-def _trained(
-    cfg: AdvConfig, seed: int, spec: ModelSpec, attack: LearnedAttack, learning: str
-) -> str:
-    """Train a network on against an attack; return the weights."""
+def _trained(cfg: AdvConfig, spec: ModelSpec, attack: LearnedAttack, learning: str) -> str:
+    """Train a network on against an attack, in the run's batch order; return the weights."""
     run_cfg: AdvConfig = cfg.clone()
-    run_cfg.model.name, run_cfg.model.load_weights, run_cfg.train.seed = (
-        spec.name,
-        spec.weights,
-        seed,
-    )
+    run_cfg.model.name, run_cfg.model.load_weights = spec.name, spec.weights
     if spec.size:
         run_cfg.data.height, run_cfg.data.width = spec.size
     for key, value in TRAINING.items():

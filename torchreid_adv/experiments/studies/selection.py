@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from scipy.stats import spearmanr
 
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.engines.selection import FILE
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.experiments.claims import Comparison, Reading
+from torchreid_adv.experiments.claims import Case, Claim, Reading
 from torchreid_adv.experiments.study import Found, trained_models
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
@@ -27,21 +27,26 @@ ONE_TRAINING = "rank correlation with attacked mAP over the checkpoints of one t
 LAST = " (last)"
 
 
-def summary(readings: Sequence[Reading]) -> str:
-    """Return the rank correlations over all seeds, with their p-values."""
-    lines = ["### rank correlation (Spearman) with attacked mAP over all seeds", ""]
-    lines += ["| of | checkpoints | across data sets | clean |", "|---|---|---|---|"]
-    points = _points(readings)
-    groups = {"all checkpoints": points, "last checkpoints": [p for p in points if p[LAST]]}
-    for name, group in groups.items():
-        cells = [_correlation(group, other) for other in (ACROSS, CLEAN)]
-        shown = [f"{value:.2f} (p {p:.3f})" if value is not None else "" for value, p in cells]
-        lines.append(f"| {name} | {len(group)} | {' | '.join(shown)} |")
-    return "\n".join(lines)
+WHITE = ("clean", "white-box LTA, queries")
+TELLS = Claim(
+    "Within a training, mAP across data sets ranks checkpoints by robustness (rank correlation "
+    "times 100)",
+    WHITE,
+    margin=0.1,
+)
+BETTER = Claim(
+    "Within a training, mAP across data sets ranks checkpoints by robustness better than clean mAP "
+    "does (rank correlation times 100)",
+    WHITE,
+    margin=0.1,
+)
+ROBUST = Claim("The checkpoint chosen across data sets keeps more mAP than the last", WHITE)
 
 
 @STUDIES.register(
-    "selection", title="Choosing checkpoints by another data set: what holds", summary=summary
+    "selection",
+    title="Choosing checkpoints by another data set",
+    claims=(TELLS, BETTER, ROBUST),
 )
 def selection(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Attack every checkpoint of N and DL that was looked at in training.
@@ -63,7 +68,7 @@ def selection(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     for recipe, extra in RECIPES.items():
         own = cfg.clone()
         own.data.transforms = [*cfg.data.transforms, *extra]
-        for spec in trained_models(own, seed) if extra else specs:
+        for spec in trained_models(own, seed, start=cfg) if extra else specs:
             label = f"{spec.label}: {recipe}" if len(specs) > 1 else recipe
             found += _of_training(own, label, seed, spec)
     return found
@@ -87,12 +92,13 @@ def _of_training(cfg: AdvConfig, label: str, seed: int, spec: ModelSpec) -> Iter
     for name, point in (("chosen", chosen), ("last", last)):
         for column, value in point.items():
             yield Reading(CHOSEN, f"{label}, {name}", column, seed, value)
-    for other in (ACROSS, CLEAN):
-        value, _ = _correlation(list(points.values()), other)
-        if value is not None:
+    tells = {other: correlation(list(points.values()), other) for other in (ACROSS, CLEAN)}
+    for other, value in tells.items():
+        if math.isfinite(value):
             yield Reading(ONE_TRAINING, label, other, seed, value, "number")
-    claim = "the checkpoint chosen across data sets is no less robust than the last"
-    yield Comparison(claim, label, seed, last[ATTACKED], chosen[ATTACKED])
+    yield Case(TELLS, label, seed, 0.0, tells[ACROSS])
+    yield Case(BETTER, label, seed, tells[CLEAN], tells[ACROSS])
+    yield Case(ROBUST, label, seed, last[ATTACKED], chosen[ATTACKED])
 
 
 def _attacked(cfg: AdvConfig, label: str, epoch: int, spec: ModelSpec) -> dict[str, float]:
@@ -111,20 +117,14 @@ def _attacked(cfg: AdvConfig, label: str, epoch: int, spec: ModelSpec) -> dict[s
     }
 
 
-def _correlation(points: Sequence[dict[str, Any]], other: str) -> tuple[float | None, float]:
-    """Return Spearman's rank correlation with attacked mAP and its p-value; None = undefined."""
+def correlation(points: Sequence[dict[str, float]], other: str) -> float:
+    """Return Spearman's rank correlation with attacked mAP; NaN where it is undefined.
+
+    Args:
+        points: of each checkpoint of one training.
+        other: what attacked mAP is compared with.
+    """
     pairs = [(point[other], point[ATTACKED]) for point in points]
     if len(pairs) < 3 or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):
-        return None, 1.0
-    value, p = spearmanr(*zip(*pairs, strict=True))
-    return float(value), float(p)
-
-
-def _points(readings: Sequence[Reading]) -> list[dict[str, Any]]:
-    """Return the checkpoints that a study's readings tell of."""
-    points: dict[tuple[str, int], dict[str, Any]] = {}
-    for reading in readings:
-        if reading.table == CHECKPOINTS:
-            point = points.setdefault((reading.row, reading.seed), {LAST: LAST in reading.row})
-            point[reading.column] = reading.value
-    return list(points.values())
+        return math.nan
+    return float(spearmanr(*zip(*pairs, strict=True)).statistic)

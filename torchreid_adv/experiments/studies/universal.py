@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.experiments.claims import Comparison, Reading
+from torchreid_adv.experiments.claims import Claim, Line, Printed, PrintedCells, Reading, cases_of
 from torchreid_adv.experiments.learned import SourceModel, UniversalScores, learned, recipes
 from torchreid_adv.experiments.scenario_tables import SCENARIOS, ScenarioCell
 from torchreid_adv.experiments.scenarios import attacked_by, outcomes
@@ -24,8 +24,72 @@ META = "meta {}"
 KEPT_STEP, AS_MANY = "two_step {}", "twice {}"  # the same number of steps
 Means = dict[tuple[str, str], float]  # (way or "clean", scenario) -> mAP
 
+KINDS = (*PARTS, WHOLE)
+METAS = tuple(META.format(kind) for kind in KINDS)
+TABLES = dict(zip(SCENARIOS, (f"meta.table{n}" for n in (1, 2, 3, 4)), strict=True))
+RESTS_ON = {
+    "source": ("clean", "white-box I-FGSM, queries"),
+    "cross-model": ("clean", "black-box I-FGSM"),
+    "cross-dataset": ("clean", "gray-box I-FGSM"),
+    "cross-model-dataset": ("clean", "black-box I-FGSM"),
+}
+SOURCE = next(iter(SCENARIOS))
 
-@STUDIES.register("universal", title="Universal attacks: what holds")
+
+def _words(scenario: str) -> str:
+    return "source" if scenario == "source" else f"unseen: {scenario.removeprefix('cross-')}"
+
+
+def _both_less_than(part: str) -> Printed:
+    """Return how much less mAP both parts leave of the source network than one of them."""
+    pairs = ((WHOLE, part), (META.format(WHOLE), META.format(part)))
+
+    def less(mAP: PrintedCells) -> float:
+        alone, together = (tuple(pair[place] for pair in pairs) for place in (1, 0))
+        return mAP(tested="IDE", attack=alone) - mAP(tested="IDE", attack=together)
+
+    return Printed((TABLES[SOURCE],), less, "IDE")
+
+
+def _taken(mAP: PrintedCells) -> float:
+    """Return how much less than 30 % of the source mAP both parts leave."""
+    left = mAP(tested="IDE", attack=(WHOLE, META.format(WHOLE)))
+    return KEPT * mAP(tested="IDE", attack="") - left
+
+
+TAKES = Claim(
+    "Both parts take more than 70 % of the source mAP",
+    RESTS_ON[SOURCE],
+    Printed((TABLES[SOURCE],), _taken, "IDE"),
+)
+TOGETHER = {
+    part: Claim(
+        f"Both parts leave less mAP on the source than the {part} alone",
+        RESTS_ON[SOURCE],
+        _both_less_than(part),
+    )
+    for part in PARTS
+}
+GAINS = {
+    scenario: Claim(
+        f"Meta-learning leaves less mAP ({_words(scenario)})",
+        RESTS_ON[scenario],
+        Printed((TABLES[scenario],), lambda mAP: mAP(attack=KINDS) - mAP(attack=METAS)),
+    )
+    for scenario in SCENARIOS
+}
+STEPS = {
+    scenario: Claim(
+        "Meta-learning that keeps its temporary step leaves less mAP than as many plain steps "
+        f"({_words(scenario)})",
+        RESTS_ON[scenario],
+    )
+    for scenario in SCENARIOS
+}
+CLAIMS = (TAKES, *TOGETHER.values(), *GAINS.values(), *STEPS.values())
+
+
+@STUDIES.register("universal", title="Universal attacks", claims=CLAIMS, orders=True)
 def universal(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Learn against a network on the source, test all networks on the source and elsewhere.
 
@@ -52,7 +116,7 @@ def universal(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
         attacks = [learned(cfg, on, one, out) for one in recipes(cfg)]
         means = _means(outcomes(attacks, known, scores))
         found += readings(means, on.model, seed)
-        found += [Comparison(claim, case, seed, *pair) for claim, case, *pair in claims(means, on)]
+        found += cases_of(claims(means, on), seed)
     return found
 
 
@@ -62,44 +126,24 @@ def readings(means: Means, model: str, seed: int) -> list[Reading]:
     return [Reading(title, *place, seed, value) for place, value in means.items()]
 
 
-Line = tuple[str, str, float, float]  # claim, case, the figure that should be smaller, the other
-
-
 def claims(means: Means, on: SourceModel) -> Iterator[Line]:
-    """Yield the claims with their figures; a scenario that nobody tested is passed over."""
+    """Yield the claims with their values; a scenario that nobody tested is passed over."""
     names = {way for way, _ in means}
-    source = next(iter(SCENARIOS))
     for whole in (WHOLE, META.format(WHOLE)):
         if whole in names:
             case = f"{on.model}: {whole}"
-            left = KEPT * means[CLEAN, source]
-            yield (
-                "the universal attack takes 70 % of the source mAP or more",
-                case,
-                means[whole, source],
-                left,
-            )
-            for part in PARTS:
+            yield TAKES, case, means[whole, SOURCE], KEPT * means[CLEAN, SOURCE]
+            for part, claim in TOGETHER.items():
                 one = whole.replace(WHOLE, part)
                 if one in names:
-                    claim = f"both parts leave no more on the source than the {part} alone"
-                    yield claim, case, means[whole, source], means[one, source]
+                    yield claim, case, means[whole, SOURCE], means[one, SOURCE]
+    ways = ((GAINS, META, "{}"), (STEPS, KEPT_STEP, AS_MANY))
     for scenario in SCENARIOS:
-        for kind in (*PARTS, WHOLE):
-            pair = means.get((META.format(kind), scenario)), means.get((kind, scenario))
-            if None not in pair:
-                claim = f"meta-learning leaves no more ({_words(scenario)})"
-                yield claim, f"{on.model}: {kind}", pair[0] or 0.0, pair[1] or 0.0
-            pair = (
-                means.get((KEPT_STEP.format(kind), scenario)),
-                means.get((AS_MANY.format(kind), scenario)),
-            )
-            if None not in pair:
-                claim = (
-                    "meta-learning that keeps its temporary step leaves no more than as many plain "
-                    f"steps ({_words(scenario)})"
-                )
-                yield claim, f"{on.model}: {kind}", pair[0] or 0.0, pair[1] or 0.0
+        for kind in KINDS:
+            for claims_of, *pair in ways:
+                smaller, larger = (means.get((way.format(kind), scenario)) for way in pair)
+                if smaller is not None and larger is not None:
+                    yield claims_of[scenario], f"{on.model}: {kind}", smaller, larger
 
 
 def _means(found: list[ScenarioCell]) -> Means:
@@ -143,7 +187,3 @@ def _victim(spec: ModelSpec, data: str) -> SourceModel:
 
 def _rest(spec: ModelSpec) -> tuple[str, str, tuple[int, int] | None]:
     return spec.name, spec.weights, spec.size
-
-
-def _words(scenario: str) -> str:
-    return "source" if scenario == "source" else f"unseen: {scenario.removeprefix('cross-')}"

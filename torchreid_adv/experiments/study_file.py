@@ -1,0 +1,132 @@
+"""``study.json``: what a study found, as plain data, written and read back."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torchreid_adv.core.files import write_text
+from torchreid_adv.errors import ConfigError
+from torchreid_adv.experiments.claims import Case, Claim, Reading
+
+NAME = "study.json"
+FORMAT = 2  # 1 had comparisons without effects, and no number of its own
+_AGAIN = "run the study again, which finds its trained networks"
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """What a study found.
+
+    Args:
+        study: its name.
+        config: all keys, nested.
+        readings: its values.
+        cases: of its claims.
+        calibrated: what was known of its networks, as plain data; {} where nothing was asked.
+    """
+
+    study: str
+    config: Mapping[str, Any]
+    readings: Sequence[Reading] = ()
+    cases: Sequence[Case] = ()
+    calibrated: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_study(folder: Path, result: StudyFile, verdicts: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``study.json``.
+
+    Args:
+        folder: of the study.
+        result: what it found.
+        verdicts: on its claims, which are made anew when the file is read.
+    """
+    content = {
+        "format": FORMAT,
+        "study": result.study,
+        "config": result.config,
+        "calibrated": result.calibrated,
+        "verdicts": verdicts,
+        "cases": [{**asdict(case), "claim": case.claim.sentence} for case in result.cases],
+        "readings": [asdict(reading) for reading in result.readings],
+    }
+    write_text(folder / NAME, json.dumps(_without_nan(content), indent=1) + "\n")
+
+
+def _without_nan(content: Any) -> Any:
+    """Return plain values with None, which JSON has, in place of NaN, which it has not."""
+    if isinstance(content, Mapping):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def read_study(path: Path, claims: Sequence[Claim] = ()) -> StudyFile:
+    """Read a ``study.json``.
+
+    One of an earlier version is read where it has readings alone; its comparisons cannot be.
+
+    Args:
+        path: of the file.
+        claims: of the study; cases of other claims are refused. Without any, cases are left out.
+
+    Raises:
+        ConfigError: it cannot be read, or is of another version.
+    """
+    content = _content(path)
+    written = content.get("format", 1)
+    if written > FORMAT:
+        raise ConfigError(f"'{path}' is of a later version of this package; update it to read it")
+    if written < FORMAT and content.get("comparisons"):
+        raise ConfigError(
+            f"'{path}' is of an earlier version, whose comparisons have no runs to make an "
+            f"interval of; {_AGAIN}"
+        )
+    return StudyFile(
+        str(content["study"]),
+        content["config"],
+        [_reading(one) for one in content.get("readings", ())],
+        _cases(content.get("cases", ()), claims, path) if claims else (),
+        content.get("calibrated", {}),
+    )
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"cannot read '{path}' ({error}); name the study.json that a study wrote"
+        ) from error
+    if not isinstance(content, dict) or not {"study", "config"} <= set(content):
+        raise ConfigError(f"'{path}' is no study.json; name the one that a study wrote")
+    return content
+
+
+def _reading(content: Mapping[str, Any]) -> Reading:
+    value = content["value"]
+    return Reading(**{**content, "value": math.nan if value is None else value})
+
+
+def _cases(
+    contents: Sequence[Mapping[str, Any]], claims: Sequence[Claim], path: Path
+) -> list[Case]:
+    known = {claim.sentence: claim for claim in claims}
+    cases = []
+    for content in contents:
+        if content["claim"] not in known:
+            raise ConfigError(
+                f"'{path}' is of an earlier version, which claimed that \"{content['claim']}\"; "
+                f"{_AGAIN}"
+            )
+        values = {
+            name: math.nan if content[name] is None else content[name]
+            for name in ("smaller", "larger")
+        }
+        cases.append(Case(**{**content, **values, "claim": known[content["claim"]]}))
+    return cases
