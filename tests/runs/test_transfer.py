@@ -208,8 +208,8 @@ def test_several_models_are_attacked_as_one(market, models, tmp_path):
         ({"tested": ["a3"]}, "no model of adv.transfer.models is 'a3'"),
         ({"attacks": ["fsgm"]}, "did you mean 'fgsm'"),
         ({"eps": [0.03]}, "gray levels"),
-        ({"models": []}, "names no model"),
-        ({"models": ["x"]}, "names no model"),
+        ({"models": []}, "'transfer' needs models, for example"),
+        ({"models": ["x"]}, "unknown model 'x'"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(market, models, tmp_path, capsys, settings, sentence):
