@@ -44,7 +44,8 @@ start here:
 
 def usage() -> str:
     """Return the help text: every command with its sentence, and where to start."""
-    lines = [f"  {name:<16}{COMMANDS.facts(name).get('help', '')}" for name in COMMANDS]
+    width = max(map(len, COMMANDS)) + 1
+    lines = [f"  {name:<{width}}{COMMANDS.facts(name).get('help', '')}" for name in COMMANDS]
     return ABOUT.format(commands="\n".join(lines))
 
 

@@ -42,7 +42,7 @@ def _corrupt(cfg: AdvConfig, team: Team) -> Ended:
 
 CORRUPT = Command(
     name="corrupt",
-    help="write a corrupted version of a data set: noise, blur, weather, occlusion",
+    help="write a corrupted version of a data set: blur, weather...",
     about="Write a corrupted version of a data set, as adv.corruption.* says.",
     work=_corrupt,
     usage=Usage(
@@ -75,7 +75,7 @@ def _corruption_report(cfg: AdvConfig, team: Team) -> Ended:
 
 CORRUPTION_REPORT = Command(
     name="corruption-report",
-    help="test a model on corrupted images: the published draw, and each kind by severity",
+    help="test a model on corrupted images, by kind and severity",
     about="Test a model on images that are corrupted as adv.corruption.* says.",
     work=_corruption_report,
     usage=Usage(

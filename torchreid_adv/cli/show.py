@@ -68,7 +68,7 @@ SHEET = Usage(
 
 @COMMANDS.register(
     "contact-sheet",
-    help="draw what transforms, or corruptions, do to virtual people, as PNG",
+    help="draw what transforms or corruptions do to images, as PNG",
     usage=SHEET,
 )
 def contact_sheet_command(arguments: list[str]) -> int:
