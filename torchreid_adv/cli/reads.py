@@ -22,7 +22,7 @@ SCORES = (
 ATTACK = ("adv.attack.*",)
 DEFENSE = ("adv.defense.*",)
 JOB = ("adv.job.*",)
-PAGE = ("adv.report.page",)
+PAGE = ("adv.report.page", "adv.report.loggers")
 RUN = (*DATA, *NETWORK, *SCORES, *ATTACK, *JOB, *PAGE)  # an attack, stored and scored
 
 # a default of commands that take models: features of unit length are attacked and ranked, as in the
@@ -35,7 +35,7 @@ TRAINING = (
     *("video.*", "cuhk03.*", "market1501.*", "model.*", "use_gpu", "adv.plugins", "adv.engine"),
     *("adv.data.*", "adv.mot.*", "adv.evaluation.*", "adv.distances", "adv.transforms"),
     *("adv.loss.*", "adv.schedule.*", "adv.selection.*", "adv.job.threads"),
-    *("adv.job.quarantine", "adv.defense.*", "adv.start.sources"),
+    *("adv.job.quarantine", "adv.defense.*", "adv.start.sources", "adv.report.loggers"),
 )
 # sections that count where a data set, an engine or a training is named that reads them
 VIRTUAL = ("virtual",)

@@ -259,9 +259,9 @@ class AdversarialTrainingMixin(ResumableMixin):
             for _ in range(replays.replays):
                 pixels = (clean + delta).clamp(0, 1)
                 inputs = moved(model, images, clean, pixels).detach().requires_grad_()
-                given = {**data, "img": inputs, "pid": pids}
+                perturbed_data = {**data, "img": inputs, "pid": pids}
                 with passing(self.model, None, cfg.adv.training.precision):
-                    summary = super().forward_backward(given)
+                    summary = super().forward_backward(perturbed_data)
                 assert inputs.grad is not None
                 delta = replays.step(pixels - clean, inputs.grad / deviations, eps)
         return summary
@@ -284,8 +284,8 @@ class AdversarialTrainingMixin(ResumableMixin):
         rows = evenly(len(images), settings.ratio, images.device)
         clean = to_pixels(model, images[rows])
         names = tuple(self._image_id(row, len(images)) for row in rows.tolist())
-        found = self._inner_now()(model, Batch(clean, pids=pids[rows], image_ids=names))
-        attacked = moved(model, images[rows], clean, found)
+        adversarial = self._inner_now()(model, Batch(clean, pids=pids[rows], image_ids=names))
+        attacked = moved(model, images[rows], clean, adversarial)
         pairs = settings.consistency > 0
         return mixture(images, pids, rows, attacked, mix=settings.mix, pairs=pairs)
 

@@ -68,14 +68,14 @@ def failures(look: Look, before: Sequence[Look]) -> list[str]:
         look: of now.
         before: of the epochs before.
     """
-    found = []
-    best = max((one.searched for one in before), default=0.0)
-    aligned = max((one.alignment for one in before), default=0.0)
+    warnings = []
+    best = max((earlier.searched for earlier in before), default=0.0)
+    aligned = max((earlier.alignment for earlier in before), default=0.0)
     fell = bool(before) and before[-1].searched - look.searched > GAP
     gap = look.trained - look.searched
     crooked = look.alignment < aligned / 2 and gap > GAP / 2
     if gap > GAP or (fell and look.clean >= before[-1].clean - GAP) or crooked:
-        found.append(
+        warnings.append(
             f"catastrophic overfitting: PGD-{STEPS} leaves {100 * look.searched:.0f} % and the "
             f"training attack {100 * look.trained:.0f} % (best PGD-{STEPS} so far "
             f"{100 * best:.0f} %). The network has learned to break the short attack alone; go "
@@ -83,12 +83,12 @@ def failures(look: Look, before: Sequence[Look]) -> list[str]:
             "adv.training.step_size, or method 'pgd'"
         )
     if look.distance < COLLAPSED:
-        found.append(
+        warnings.append(
             f"collapse: features of different images are {look.distance:.2f} apart. The attack is "
             "too strong for the network as it is; raise adv.training.warmup, start from a trained "
             "clean network (model.load_weights), or use adv.training.mix 'both'"
         )
-    return found
+    return warnings
 
 
 class Guard:
@@ -114,11 +114,11 @@ class Guard:
         """
         seen = self._look(model, attack)
         print(f"=> Guard: {seen.line()}")
-        found = failures(seen, self.looks)
-        for sentence in found:
+        warnings = failures(seen, self.looks)
+        for sentence in warnings:
             print(f"warning: {sentence}")
         self.looks.append(seen)
-        return found
+        return warnings
 
     def state(self) -> list[dict[str, Any]]:
         """Return what a checkpoint keeps."""
@@ -183,7 +183,7 @@ def alignment(model: PixelModel, batch: Batch, eps: float) -> float:
         with torch.no_grad():
             others = model(batch.images).roll(1, 0)
         size, draws = batch.images.shape[1:], batch.rng(0, "guard")
-        noise = torch.stack([(torch.rand(size, generator=one) * 2 - 1) * eps for one in draws])
+        noise = torch.stack([(torch.rand(size, generator=draw) * 2 - 1) * eps for draw in draws])
         gradients = []
         for added in (torch.zeros_like(noise), noise):
             start = (batch.images + added.to(batch.images)).clamp(0, 1).requires_grad_()
@@ -225,8 +225,8 @@ def fixed_rows(pids: Sequence[int], count: int = IMAGES, *, seed: int = 0) -> li
     several = [pid for pid in rows if len(rows[pid]) > 1]
     order = torch.randperm(len(several), generator=generator(seed, "guard")).tolist()
     each = max(2, count // max(1, min(len(several), count // 4)))
-    found = [row for place in order for row in rows[several[place]][:each]]
-    return found[:count]
+    fixed = [row for place in order for row in rows[several[place]][:each]]
+    return fixed[:count]
 
 
 def _unit(features: Tensor) -> Tensor:

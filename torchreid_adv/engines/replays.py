@@ -17,10 +17,11 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.errors import ConfigError
 
 STARTS = ("random", "zero", "carried")
-_STEP = 1 / 255  # of the universal perturbation, as published
+_STEP = from_levels(1)  # of the universal perturbation, as published
 _SHARE = 0.8  # of the images that it is added to, as published
 
 
