@@ -110,6 +110,7 @@ NAMED = {
     "adv.meta.virtual": "Virtual_A",
     "adv.selection.data": "DukeMTMCreID",
     "adv.study.stills": "Virtual_C",
+    "adv.corruption.kinds": ["Fog"],
     "model.name": "OSNet_x1_0",
     "data.sources": ["Market1501", "VIRTUAL_A"],
     "data.targets": ["MSMT17"],

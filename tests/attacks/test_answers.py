@@ -6,6 +6,7 @@ from torch import nn
 
 import torchreid_adv as adv
 from torchreid_adv.attacks.build import check_gradient
+from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.pixel_model import BlackBox
@@ -64,16 +65,14 @@ def test_each_attack_by_gradients_is_refused(name, network):
 
 
 def test_attack_dataset_reads_no_image_before(tmp_path, monkeypatch):
-    class Untouched:
-        name, tracklets, protocol = "none", False, ""
-
-        def __getattr__(self, name):
+    class Untouched(ReIDData):
+        def side(self, name):
             raise AssertionError(f"{name} was read")
 
     with pytest.raises(ConfigError, match="has no gradient"):
         adv.attack_dataset(
             PixelModel(Cut(), size=SIZE).eval(),
-            Untouched(),
+            Untouched("none", tmp_path, (), (), ()),
             adv.build_attack("sma", eps=8 / 255),
             out=tmp_path,
         )

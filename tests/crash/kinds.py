@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from torchreid_adv.core.provenance import FIELD
 from torchreid_adv.integration.checkpoints import read_checkpoint
 from torchreid_adv.runs.plan import _records
 
@@ -153,6 +154,7 @@ def _forget(values):
         for key in VARIES:
             values.pop(key, None)
         values.pop("resume", None)
+        values.pop(FIELD, None)  # where a result comes from: command and date
     for value in values.values() if isinstance(values, dict) else values:
         if isinstance(value, dict | list):
             _forget(value)

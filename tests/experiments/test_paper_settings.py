@@ -22,7 +22,7 @@ from torchreid_adv.integration.hooks import installed
 from torchreid_adv.registry import REPRODUCTIONS
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.report.paper_table import paper_table
-from torchreid_adv.runs import grid
+from torchreid_adv.runs import grid, inputs
 from torchreid_adv.runs.attack_dataset import configured_job
 
 MEASURES = {"mAP": 0.5, "cmc": dict.fromkeys(("1", "5", "10", "20"), 0.5)}
@@ -55,7 +55,7 @@ class Recorded:
         patch.setattr(grid.Grid, "attack", self.attack)
         patch.setattr(grid.Grid, "cell", self.cell)
         patch.setattr(grid.Grid, "clean_cell", self.clean)
-        patch.setattr(grid, "configured_dataset", self.data)
+        patch.setattr(inputs, "configured_dataset", self.data)
         patch.setattr(bai2019_text._Distances, "mean", lambda self, cell: 1.0)
         patch.setattr(meta_runs, "learned", self.learn)
         patch.setattr(UniversalScores, "pairs", self.pairs)

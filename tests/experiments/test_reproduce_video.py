@@ -9,7 +9,7 @@ from vcm import write_vcm
 from torchreid_adv import cli, config
 from torchreid_adv.experiments.papers.vi_video import ROWS
 from torchreid_adv.models.self_attack import SelfAttackVideo
-from torchreid_adv.report.text import DASH
+from torchreid_adv.report.units import DASH
 
 GIVEN = ("baseline", "asam_adm", "asam_adm_stig")
 NETWORK = "self_attack_video_resnet18"

@@ -14,7 +14,7 @@ from torchreid_adv.evaluation.of_models import evaluate
 from torchreid_adv.experiments.zoo import Described, Row, page
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.loading import build_network, load_model
-from torchreid_adv.report.text import DASH
+from torchreid_adv.report.units import DASH
 
 MODELS = """{normal: {}, triplet: {loss: {name: triplet}, data.height: 48, data.width: 24},
 scaled: {data.transforms: [random_flip, diversity], adv.defense.name: jpeg},

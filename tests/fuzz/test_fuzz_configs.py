@@ -76,4 +76,4 @@ def test_all_wrong_configs(tmp_path, capsys, tally):
 def test_good_configs_pass(tmp_path, capsys, start, content):
     case = Case("good", "", start + content)
     assert cli.main(["attack-gallery", *case.arguments(tmp_path)]) == 0
-    assert "adv.attack.eps: 8.0" in capsys.readouterr().out
+    assert "\n  attack:\n    eps: 8.0" in capsys.readouterr().out

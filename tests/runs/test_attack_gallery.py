@@ -371,7 +371,7 @@ def test_dry_run_prints_the_config_and_writes_nothing(market, weights, tmp_path,
     options = ["--dry-run", "--root", str(market), *FLAGS, "data.save_dir", str(out)]
     assert cli.main(["attack-gallery", *options, "adv.attack.eps", "8"]) == 0
     printed = capsys.readouterr().out
-    assert "adv.attack.eps: 8.0    # gray levels = 0.031373 of [0, 1]" in printed
+    assert "  attack:\n    eps: 8.0  # gray levels = 0.031373 of [0, 1]\n" in printed
     assert not out.exists()
 
 

@@ -182,6 +182,7 @@ def test_what_cannot_be_is_refused_before_anything_is_read(place, tmp_path, caps
 
 def test_tables_of_models_refuse_a_defense(place, tmp_path, capsys):
     flags = ["--root", str(place / "data"), *FLAGS, "data.save_dir", str(tmp_path)]
+    flags += ["adv.transfer.models", f"['tiny:{place / 'model.pth.tar-1'}']"]
     assert cli.main(["transfer", *flags, "adv.defense.name", "jpeg"]) == 2
     assert "without a defense" in capsys.readouterr().err
     config.forget()

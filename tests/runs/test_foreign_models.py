@@ -75,7 +75,7 @@ def test_what_is_unusual_about_a_model_s_input_is_written(place, classifier, tmp
     entry = f"x=torchvision@32x16@resize=cv2@flip=sum:resnet18:{classifier}"
     own = ["adv.attack.models", repr([entry]), "adv.attack.name", "fgsm"]
     assert run(place, tmp_path, "attack-gallery", *own) == 0
-    (model,) = json.loads((tmp_path / "results.json").read_text())["model"]["members"]
+    model = json.loads((tmp_path / "results.json").read_text())["model"]
     assert model["flip"] == "sum"
     assert model["preprocessing"].startswith("32x16, cv2, rgb 0..1")
 

@@ -207,6 +207,9 @@ def _says(entry: str, key: str, value: str) -> bool:
     return value in ((name,) if key == "model.name" else (source, entry))
 
 
+OF_TORCHREID = ("data.sources", "data.targets", "data.transforms", "data.root")
+
+
 class Given(NamedTuple):
     """What a flag, or the models, say of a key: the key, its value, and how that is typed."""
 
@@ -227,14 +230,16 @@ def given_by(arguments: argparse.Namespace) -> Iterator[Given]:
 
 
 def check_once(cfg: AdvConfig, given: Sequence[Given], pairs: Sequence[str]) -> None:
-    """Refuse a key that a flag and a pair ``KEY VALUE`` set to different values.
+    """Refuse a key that a flag of ours and a pair ``KEY VALUE`` set to different values.
+
+    A pair overrides torchreid's own flags, as in torchreid's scripts.
 
     Raises:
         ConfigError: it is so.
     """
     typed = dict(zip(pairs[::2], pairs[1::2], strict=True))
     for key, value, spelled in given:
-        if key in typed and not _same(cfg, key, value, typed[key]):
+        if key in typed and key not in OF_TORCHREID and not _same(cfg, key, value, typed[key]):
             raise ConfigError(
                 f"{key} is given twice: by '{spelled}' and by '{key} {typed[key]}'; leave one of "
                 "them out"
@@ -271,8 +276,12 @@ def is_key(cfg: AdvConfig, word: str) -> bool:
         return not isinstance(found, CfgNode) or value.startswith("{")  # 'train=x:w' is a model
     if dot and lookup(cfg.adv, name, _ABSENT) is not _ABSENT:
         return True  # without its "adv.", which the error then says
-    file = {part.partition("-")[0] for part in word.lower().split(".")[1:]} & _SUFFIXES
-    return top in cfg and not file and ":" not in name and not Path(word).exists()
+    return top in cfg and not is_file(word) and ":" not in name and not Path(word).exists()
+
+
+def is_file(word: str) -> bool:
+    """Tell whether a word ends as the files of models do, such as ``model.pth.tar-60``."""
+    return bool({part.partition("-")[0] for part in word.lower().split(".")[1:]} & _SUFFIXES)
 
 
 def split_names(cfg: AdvConfig, values: Sequence[str]) -> tuple[list[str], list[str]]:

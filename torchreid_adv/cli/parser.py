@@ -15,6 +15,7 @@ from torchreid_adv.cli.flags import (
     Models,
     check_once,
     given_by,
+    is_file,
     near_flag,
     split_models,
     split_names,
@@ -22,6 +23,7 @@ from torchreid_adv.cli.flags import (
 from torchreid_adv.cli.help_text import models_text
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.config.torchreid_keys import default_config, gpu_is_there
+from torchreid_adv.config.values import shown
 from torchreid_adv.errors import ConfigError, nearest
 
 
@@ -195,11 +197,19 @@ def _check_front(cfg: AdvConfig, arguments: argparse.Namespace) -> None:
         ConfigError: it is so.
     """
     front = split_models(cfg, arguments.opts[:1])[0] if arguments.takes is None else []
-    if front and arguments.name and not nearest(front[0].partition(".")[0], cfg):
+    if front and arguments.name and not _may_be_key(cfg, front[0]):
         raise ConfigError(
-            f"'{arguments.name}' takes flags, then pairs KEY VALUE, and '{front[0]}' is neither; a "
-            "model is named by model.name and its file by model.load_weights"
+            f"'{arguments.name}' takes flags, then pairs KEY VALUE, and {shown(front[0])} is "
+            "neither; a model is named by model.name and its file by model.load_weights"
         )
+
+
+def _may_be_key(cfg: AdvConfig, word: str) -> bool:
+    """Tell a wrong key, which is refused as a key, from a model or a file."""
+    if nearest(word.partition(".")[0], cfg):
+        return True
+    dotted = not word or "." in word
+    return dotted and not is_file(word) and not any(sign in word for sign in ":=/")
 
 
 def _take_names(cfg: AdvConfig, arguments: argparse.Namespace) -> list[str]:

@@ -90,7 +90,7 @@ def _sweep(cfg: AdvConfig, team: Team) -> Ended:
 
 SWEEP = Command(
     name="sweep",
-    help="attack one model with several bounds and metrics, and draw it",
+    help="attack one model with several bounds and metrics; a curve",
     about="Attack one model with several bounds and metrics, and draw it.",
     work=_sweep,
     usage=Usage(
