@@ -171,7 +171,7 @@ def whitewashed(path):
 
 def nan(path):
     path.write_text(json.dumps(result()).replace("0.2,", "NaN,", 1))
-    return "NaN is no number"
+    return "NaN is not a JSON number"
 
 
 def numbers(path):

@@ -15,9 +15,11 @@ from torch.nn import functional as F
 from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.defenses import Defended, Defense, build_defense
 from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.report.page import PageFigure
 from torchreid_adv.runs.verify import verify
 from torchreid_adv.runs.writer import ImageWriter
 from torchreid_adv.standard import page
+from torchreid_adv.standard.ensemble import MEMBERS
 from torchreid_adv.standard.page_view import View, build_view
 from torchreid_adv.standard.result import lines
 from torchreid_adv.standard.run import evaluate_standard
@@ -184,7 +186,9 @@ def test_the_page_shows_what_is_stored_and_attacks_nothing(run, data, monkeypatc
         raise AssertionError("attacked again")
 
     monkeypatch.setattr(page, "build_view", kept)
-    monkeypatch.setattr(View, "_draw", lambda _: {"distances": Figure((1, 1))})
+    monkeypatch.setattr(
+        View, "_draw", lambda _: {"distances": PageFigure(Figure((1, 1)), "distances")}
+    )
     monkeypatch.setattr(ImageWriter, "write", forbidden)
     path = page.standard_page(pixel_model(Stripes()), data, out=out)
     assert path == out / "report.html"
@@ -198,7 +202,8 @@ def test_the_page_shows_what_is_stored_and_attacks_nothing(run, data, monkeypatc
         assert max(worst.triple.largest for worst in view.worst if worst.triple) <= 14
         assert len(view.attention.images) == sum(worst.triple is not None for worst in view.worst)
     queries = result["tracks"]["Q"]["14"]
-    by = Counter(page.made_by(out / "Q-eps14", read_manifest(out / "Q-eps14/composed")).values())
+    composed, attacks = read_manifest(out / "Q-eps14/composed"), [m.name for m in MEMBERS]
+    by = Counter(page.made_by(out / "Q-eps14", composed, attacks).values())
     assert by == {name: own["won"] for name, own in queries["attacks"].items() if own["won"]}
     assert result["manifest"] in text
     monkeypatch.setattr(page, "extract", forbidden)

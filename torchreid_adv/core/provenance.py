@@ -6,6 +6,7 @@ Nothing of it decides a result, so it is never part of a key: a run of another d
 from __future__ import annotations
 
 import contextlib
+import json
 import platform
 import shlex
 import sys
@@ -14,7 +15,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib import metadata
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from torchreid_adv.version import __version__
@@ -60,6 +61,24 @@ def provenance(device: torch.device | str | None = None) -> Provenance:
 def without(content: dict[str, Any]) -> dict[str, Any]:
     """Return what a JSON file says of a run, without where it comes from."""
     return {name: value for name, value in content.items() if name != FIELD}
+
+
+def kept_provenance(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Return a result as it was written first, if the file of an earlier run says the same.
+
+    So a finished run is read back without a write, and its date is that of its making.
+
+    Args:
+        path: JSON file, which may be missing.
+        content: the result of now, with its provenance.
+    """
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return content
+    now = json.loads(json.dumps(content))
+    same = isinstance(before, dict) and FIELD in before and without(before) == without(now)
+    return {**content, FIELD: before[FIELD]} if same else content
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from torchreid_adv.core.lock import working_in
 from torchreid_adv.core.loggers import log, log_file, logging_to
 from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.core.processes import ALONE, Team, joined
-from torchreid_adv.core.provenance import FIELD, provenance
+from torchreid_adv.core.provenance import FIELD, kept_provenance, provenance
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import PARTIAL, DataError
@@ -72,6 +72,7 @@ def finish(
     origin = {FIELD: provenance(device).facts()}
     results = {"schema": SCHEMA, "version": __version__, **origin, **results}
     results["targets"] = {target.name: target.results for target in targets}
+    results = kept_provenance(out / "results.json", results)
     left_out = any(target.results["images"]["left_out"] for target in targets)
     wanted = out / ("report.html" if page else "results.json")
     outcome = RunOutcome(wanted, PARTIAL if left_out else 0)
