@@ -59,8 +59,13 @@ def provenance(device: torch.device | str | None = None) -> Provenance:
 
 
 def without(content: dict[str, Any]) -> dict[str, Any]:
-    """Return what a JSON file says of a run, without where it comes from."""
-    return {name: value for name, value in content.items() if name != FIELD}
+    """Return what a JSON file says of a run, without where it comes from.
+
+    Raises:
+        TypeError: it holds no object.
+        ValueError: the same, of a text.
+    """
+    return {name: value for name, value in dict(content).items() if name != FIELD}
 
 
 def kept_provenance(path: Path, content: dict[str, Any]) -> dict[str, Any]:
