@@ -207,9 +207,6 @@ def _says(entry: str, key: str, value: str) -> bool:
     return value in ((name,) if key == "model.name" else (source, entry))
 
 
-OF_TORCHREID = ("data.sources", "data.targets", "data.transforms", "data.root")
-
-
 class Given(NamedTuple):
     """What a flag, or the models, say of a key: the key, its value, and how that is typed."""
 
@@ -238,8 +235,9 @@ def check_once(cfg: AdvConfig, given: Sequence[Given], pairs: Sequence[str]) -> 
         ConfigError: it is so.
     """
     typed = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    overridden = {flag.key for flag in STOCK}
     for key, value, spelled in given:
-        if key in typed and key not in OF_TORCHREID and not _same(cfg, key, value, typed[key]):
+        if key in typed and key not in overridden and not _same(cfg, key, value, typed[key]):
             raise ConfigError(
                 f"{key} is given twice: by '{spelled}' and by '{key} {typed[key]}'; leave one of "
                 "them out"

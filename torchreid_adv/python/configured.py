@@ -192,6 +192,29 @@ def attack_keys(
     }
 
 
+def place_keys(
+    out: str | Path | None,
+    root: str | Path | None,
+    workers: int | None,
+    size: tuple[int, int] | None,
+) -> dict[str, Any]:
+    """Return the config keys of where a run reads and writes, and of its networks' input.
+
+    Args:
+        out: folder of the run.
+        root: data root.
+        workers: processes that read images.
+        size: height and width of the networks' input; None = the models' own, or the default.
+    """
+    return {
+        "data.save_dir": out,
+        "data.root": root,
+        "data.workers": workers,
+        "data.height": size[0] if size else None,
+        "data.width": size[1] if size else None,
+    }
+
+
 def distance_keys(distance: str | None) -> dict[str, Any]:
     """Return the config keys of the distance of normalized features that ranks; None = no keys."""
     if distance is None:

@@ -23,6 +23,7 @@ from torchreid_adv.python.configured import (
     calling,
     config_of,
     distance_keys,
+    place_keys,
     prepared,
 )
 from torchreid_adv.standard.page import PAGE
@@ -194,11 +195,7 @@ def standard(
             "adv.standard.tracks": tracks,
             "adv.report.page": page,
             **distance_keys(distance),
-            "data.save_dir": out,
-            "data.root": root,
-            "data.workers": workers,
-            "data.height": size[0] if size else None,
-            "data.width": size[1] if size else None,
+            **place_keys(out, root, workers, size),
         }
         inputs.add_data(data)
         cfg = config_of(

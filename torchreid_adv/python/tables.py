@@ -26,6 +26,7 @@ from torchreid_adv.python.configured import (
     config_of,
     distance_keys,
     levels,
+    place_keys,
     prepared,
 )
 from torchreid_adv.python.thumbnails import thumbnails
@@ -161,11 +162,7 @@ def transfer(
             "adv.transfer.metrics": metrics,
             "adv.attack.side": side,
             **distance_keys(distance),
-            "data.save_dir": out,
-            "data.root": root,
-            "data.workers": workers,
-            "data.height": size[0] if size else None,
-            "data.width": size[1] if size else None,
+            **place_keys(out, root, workers, size),
         }
         inputs.add_data(data)
         cfg = config_of(

@@ -17,7 +17,7 @@ from torchreid_adv.engines.train import weights_path
 from torchreid_adv.evaluation.result import RetrievalResult
 from torchreid_adv.models.loading import load_model
 from torchreid_adv.models.pixel_model import PixelModel
-from torchreid_adv.python.configured import Inputs, Settings, calling, config_of
+from torchreid_adv.python.configured import Inputs, Settings, calling, config_of, place_keys
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,7 @@ def train(
             "data.sources": sources,
             "data.targets": list(targets or sources),
             "data.transforms": transforms,
-            "data.save_dir": out,
-            "data.root": root,
-            "data.workers": workers,
-            "data.height": size[0] if size else None,
-            "data.width": size[1] if size else None,
+            **place_keys(out, root, workers, size),
             "train.max_epoch": epochs,
             "train.batch_size": batch_size,
             "train.lr": lr,

@@ -12,7 +12,7 @@ from typing import Any
 from torchreid_adv.core.files import write_text
 from torchreid_adv.errors import ConfigError, printable
 from torchreid_adv.report.page import Page, Section
-from torchreid_adv.report.table import Cell, ResultTable, TableRow
+from torchreid_adv.report.table import Cell, ResultTable, TableRow, markdown_table
 from torchreid_adv.report.text import number, percent
 from torchreid_adv.report.units import DASH
 
@@ -65,9 +65,8 @@ class MixedTable:
 
     def markdown(self) -> str:
         """Return it as Markdown."""
-        lines = [list(self.columns), *self._cells()]
-        head, *body = ["| " + " | ".join(map(_plain, line)) + " |" for line in lines]
-        table = "\n".join([head, "|---" * len(self.columns) + "|", *body])
+        columns, *rows = [[*map(_plain, line)] for line in (self.columns, *self._cells())]
+        table = markdown_table(columns, rows)
         return "\n\n".join([f"# {_plain(self.title)}", table, *map(_plain, self.notes)]) + "\n"
 
     def facts(self) -> dict[str, Any]:

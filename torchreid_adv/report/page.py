@@ -124,6 +124,7 @@ class Page:
 
 
 NOT_RECORDED = "not recorded"
+_DATE = re.compile("<time>[^<]*</time>")
 
 
 def origin(provenance: Mapping[str, Any] | None) -> list[tuple[str, str]]:
@@ -146,10 +147,16 @@ def origin(provenance: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 def write_page(path: Path, page: Page) -> Path:
     """Write a page, one file that needs nothing else, and return its path.
 
+    A page that differs only in its date stays as it is, so a finished run can be read on a
+    read-only disk.
+
     Raises:
         OSError: the folder cannot be written.
     """
-    write_text(path, page.render())
+    html = page.render()
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    if _DATE.sub("", before) != _DATE.sub("", html):
+        write_text(path, html)
     return path
 
 

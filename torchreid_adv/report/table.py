@@ -136,11 +136,10 @@ class ResultTable:
         Args:
             level: of its heading.
         """
-        lines = [f"{'#' * level} {self.title}", "", f"| {self.head} | {' | '.join(self.columns)} |"]
-        lines.append("|---" * (len(self.columns) + 1) + "|")
-        for row in self.rows:
-            lines.append(f"| {row.name} | {' | '.join(c.text for c in self.cells(row))} |")
-        return "\n".join([*lines, "", self.note] if self.note else lines)
+        rows = [[row.name, *(cell.text for cell in self.cells(row))] for row in self.rows]
+        table = markdown_table([self.head, *self.columns], rows)
+        parts = [f"{'#' * level} {self.title}", table, self.note]
+        return "\n\n".join(part for part in parts if part)
 
 
 def measures(results: dict[str, Any]) -> ResultTable:

@@ -109,14 +109,24 @@ def self_reference(version: Version, eps: float, distance: Distance) -> Attack:
     """SMA, LTA and ODFA: away from what the model says of the image itself."""
     attacks: list[Attack] = []
     for seed in range(version.restarts):
-        budget = Budget(eps=eps, steps=version.self_steps, seed=seed)
-        for objective in (SelfDistance(distance), OppositeDirection(distance)):
-            attacks.append(apgd(objective, budget, start="random"))
-        attacks.append(local_grayscale(version, eps, distance, seed=seed))
+        for build in (away_from_itself, opposite, local_grayscale):
+            attacks.append(build(version, eps, distance, seed=seed))
     return BestOf(attacks, distance)
 
 
-def local_grayscale(version: Version, eps: float, distance: Distance, *, seed: int) -> Attack:
+def away_from_itself(version: Version, eps: float, distance: Distance, *, seed: int = 0) -> Attack:
+    """SMA: away from the feature of the image itself."""
+    budget = Budget(eps=eps, steps=version.self_steps, seed=seed)
+    return apgd(SelfDistance(distance), budget, start="random")
+
+
+def opposite(version: Version, eps: float, distance: Distance, *, seed: int = 0) -> Attack:
+    """ODFA: towards the opposite of the feature of the image itself."""
+    budget = Budget(eps=eps, steps=version.self_steps, seed=seed)
+    return apgd(OppositeDirection(distance), budget, start="random")
+
+
+def local_grayscale(version: Version, eps: float, distance: Distance, *, seed: int = 0) -> Attack:
     """LTA: away from the feature of the image with a gray patch."""
     objective = TransformedSelfDistance(distance, LocalGrayscale(p=1.0), seed=seed)
     step = max(from_levels(1), 2.5 * eps / version.self_steps)
@@ -127,10 +137,16 @@ def local_grayscale(version: Version, eps: float, distance: Distance, *, seed: i
 
 def pull(version: Version, eps: float, distance: Distance, identities: int) -> Attack:
     """Towards each of the nearest wrong identities, of which there are ``identities`` - 1."""
+    count = max(1, min(version.pulls, identities - 1))
+    pulls = [pull_to(version, eps, distance, place=place) for place in range(count)]
+    return BestOf(pulls, distance)
+
+
+def pull_to(version: Version, eps: float, distance: Distance, *, place: int) -> Attack:
+    """Towards the nearest wrong identity (place 0), or the next ones."""
     budget = Budget(eps=eps, steps=version.steps)
     attack = apgd(MetricDistance(distance, targeted=True), budget)
-    count = max(1, min(version.pulls, identities - 1))
-    return BestOf([PullToNearest(attack, distance, place=n) for n in range(count)], distance)
+    return PullToNearest(attack, distance, place=place)
 
 
 def noise(version: Version, eps: float, distance: Distance) -> Attack:

@@ -15,19 +15,15 @@ that is chosen, for each query, because a ranking has no single point of falling
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from torchreid_adv.attacks import Attack, MetricDistance
-from torchreid_adv.attacks.apgd import PullToNearest
-from torchreid_adv.attacks.budget import Budget
+from torchreid_adv.attacks import Attack
 from torchreid_adv.attacks.combined import BestOf
-from torchreid_adv.attacks.odfa import OppositeDirection
-from torchreid_adv.attacks.pgd import apgd_of as apgd
-from torchreid_adv.attacks.sma import SelfDistance
-from torchreid_adv.core.manifest import sha256
+from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.distances import Distance
 from torchreid_adv.standard import ensemble
@@ -44,34 +40,16 @@ _LEAST_SQUARE = 64  # queries that Square is run on at least: a flag compares th
 _LEAST_AUDITED = 8
 
 
-def _self(version: Version, eps: float, distance: Distance) -> Attack:
-    return apgd(SelfDistance(distance), Budget(eps=eps, steps=version.steps), start="random")
-
-
-def _opposite(version: Version, eps: float, distance: Distance) -> Attack:
-    return apgd(OppositeDirection(distance), Budget(eps=eps, steps=version.steps), start="random")
-
-
-def _gray(version: Version, eps: float, distance: Distance) -> Attack:
-    return ensemble.local_grayscale(version, eps, distance, seed=0)
-
-
-def _pull(place: int) -> Builder:
-    def build(version: Version, eps: float, distance: Distance) -> Attack:
-        objective = MetricDistance(distance, targeted=True)
-        attack = apgd(objective, Budget(eps=eps, steps=version.steps))
-        return PullToNearest(attack, distance, place=place)
-
-    return build
-
-
 ARMS: dict[str, tuple[str, Builder]] = {  # name -> what the attacker knows, how it is built
     "push": ("full", ensemble.push),
     "margin": ("full", ensemble.margin),
-    "self": ("self", _self),
-    "opposite": ("self", _opposite),
-    "gray": ("self", _gray),
-    **{f"pull{place + 1}": ("full", _pull(place)) for place in range(_PULLS)},
+    "self": ("self", ensemble.away_from_itself),
+    "opposite": ("self", ensemble.opposite),
+    "gray": ("self", ensemble.local_grayscale),
+    **{
+        f"pull{place + 1}": ("full", functools.partial(ensemble.pull_to, place=place))
+        for place in range(_PULLS)
+    },
 }
 
 
@@ -185,7 +163,8 @@ def audited(version: Version, records: Sequence[Record], valid: Mask) -> Mask:
         (Q,), 8 of them at least where there are as many.
     """
     rows = np.flatnonzero(valid).tolist()
-    hashes = sorted((sha256(records[row].path.read_bytes()), row) for row in rows)
+    digests = Contents().of([records[row].path for row in rows])
+    hashes = sorted(zip(digests, rows, strict=True))
     count = max(_LEAST_AUDITED, round(len(rows) * version.audit / 100))
     found = np.zeros(len(records), dtype=bool)
     found[[row for _, row in hashes[:count]]] = True
