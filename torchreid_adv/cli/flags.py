@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from yacs.config import CfgNode
@@ -274,7 +274,8 @@ def is_key(cfg: AdvConfig, word: str) -> bool:
         return not isinstance(found, CfgNode) or value.startswith("{")  # 'train=x:w' is a model
     if dot and lookup(cfg.adv, name, _ABSENT) is not _ABSENT:
         return True  # without its "adv.", which the error then says
-    return top in cfg and not is_file(word) and ":" not in name and not Path(word).exists()
+    exists = os.path.exists(word)  # False for a name that is too long for a file, too
+    return top in cfg and not is_file(word) and ":" not in name and not exists
 
 
 def is_file(word: str) -> bool:

@@ -93,6 +93,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         value = super().construct_object(node, deep)
+        if isinstance(value, bytes):
+            raise yaml.YAMLError("it has a !!binary value, and no key takes bytes")
         plain = isinstance(node, yaml.ScalarNode) and not isinstance(value, (str, Scalar))
         return Scalar(node.value, value) if plain and node not in self._keys else value
 

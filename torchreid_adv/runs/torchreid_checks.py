@@ -247,7 +247,8 @@ def check_names(cfg: CfgNode) -> None:
     spell_stock_names(cfg)
     for key, (kind, known) in _names_of(cfg).items():
         value = lookup(cfg, key)
-        for name in value if isinstance(value, list) else filter(None, [value]):
+        needed = value or lookup(config.AdvConfig(DEFAULTS), key, "")  # empty where it may be
+        for name in value if isinstance(value, list) else [value] * bool(needed):
             if name not in known:
                 raise _of_other_type(cfg, key, name) or unknown(kind, name, known)
 
