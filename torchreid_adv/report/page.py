@@ -67,8 +67,8 @@ class Section:
         text: sentences, a paragraph each.
         tables: below them.
         figures: name of the file, without its ending -> figure.
-        template: that writes it.
-        content: what a template of its own is told.
+        template: file that renders it.
+        content: values for a template other than section.html.
     """
 
     title: str
@@ -81,7 +81,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """What stands on a page.
+    """The parts of a page.
 
     Args:
         title: its heading, and that of its window.
@@ -147,7 +147,7 @@ def origin(provenance: Mapping[str, Any] | None) -> list[tuple[str, str]]:
 def write_page(path: Path, page: Page) -> Path:
     """Write a page, one file that needs nothing else, and return its path.
 
-    A page that differs only in its date stays as it is, so a finished run can be read on a
+    A page that differs only in its date is left unchanged, so a finished run can be read on a
     read-only disk.
 
     Raises:

@@ -52,7 +52,7 @@ class Member:
 
     Args:
         name: in results.
-        knowledge: what the attacker knows: ``full``, ``self`` (the own image only), ``universal``
+        knowledge: what the attacker knows: ``full``, ``self`` (only the image it changes), ``universal``
             (training images), ``score`` (answers), ``transfer`` (other models) or ``none``.
         gradient: it needs the model's gradient.
         everywhere: it is run on broken queries, too, because a flag compares all of them.
@@ -86,12 +86,12 @@ BLACK_BOX = ("square", "transfer")
 
 
 def push(version: Version, eps: float, distance: Distance) -> Attack:
-    """Away from all right matches."""
+    """Away from all correct matches."""
     return _restarted(version, eps, distance, MetricDistance(distance))
 
 
 def margin(version: Version, eps: float, distance: Distance) -> Attack:
-    """Nearest wrong matches before right ones."""
+    """The nearest incorrect matches before correct ones."""
     return _restarted(version, eps, distance, RankMargin(distance))
 
 
@@ -121,7 +121,7 @@ def away_from_itself(version: Version, eps: float, distance: Distance, *, seed: 
 
 
 def opposite(version: Version, eps: float, distance: Distance, *, seed: int = 0) -> Attack:
-    """ODFA: towards the opposite of the feature of the image itself."""
+    """ODFA: toward the opposite of the feature of the image itself."""
     budget = Budget(eps=eps, steps=version.self_steps, seed=seed)
     return apgd(OppositeDirection(distance), budget, start="random")
 
@@ -136,14 +136,14 @@ def local_grayscale(version: Version, eps: float, distance: Distance, *, seed: i
 
 
 def pull(version: Version, eps: float, distance: Distance, identities: int) -> Attack:
-    """Towards each of the nearest wrong identities, of which there are ``identities`` - 1."""
+    """Toward each of the nearest incorrect identities, at most ``identities`` - 1."""
     count = max(1, min(version.pulls, identities - 1))
     pulls = [pull_to(version, eps, distance, place=place) for place in range(count)]
     return BestOf(pulls, distance)
 
 
 def pull_to(version: Version, eps: float, distance: Distance, *, place: int) -> Attack:
-    """Towards the nearest wrong identity (place 0), or the next ones."""
+    """Toward the nearest incorrect identity (place 0), or the next ones."""
     budget = Budget(eps=eps, steps=version.steps)
     attack = apgd(MetricDistance(distance, targeted=True), budget)
     return PullToNearest(attack, distance, place=place)
@@ -194,8 +194,8 @@ def universal(
 ) -> Fitted:
     """Return the perturbation of a file, learned now where there is none.
 
-    Away from the nearest and towards the furthest mean feature of a training identity, as
-    UAP-Retrieval with identities in the place of clusters (Li et al., 2019).
+    Away from the nearest and toward the furthest mean feature of a training identity, as
+    UAP-Retrieval with identities instead of clusters (Li et al., 2019).
 
     Args:
         model: what is attacked.
