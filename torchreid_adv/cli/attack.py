@@ -92,7 +92,7 @@ ATTACK = replace(
 DEMO = replace(
     ATTACK_GALLERY,
     name="demo",
-    help="the quick start: virtual people, a model, an attack, a report",
+    help="quick start: virtual people, a model, an attack, a report",
     about="Render virtual people, train a model, attack its gallery and write a report.",
     usage=replace(
         ATTACK_GALLERY.usage,
