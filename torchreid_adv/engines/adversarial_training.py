@@ -43,7 +43,6 @@ from torchreid_adv.engines.offline_training import (
     merged_loader,
     without_training_file,
 )
-from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.engines.randomness import kept_random_state
 from torchreid_adv.engines.replays import Replayed, configured_replays, slower_statistics
 from torchreid_adv.engines.resume import ResumableMixin
@@ -338,13 +337,3 @@ class AdversarialTrainingMixin(ResumableMixin):
                 f"{getattr(self, 'batch_idx', 0) + 1}; look at its images, or lower train.lr or "
                 f"adv.training.eps. Images of the batch: {files}"
             )
-
-
-@ENGINES.register("robust_progress", internal=True)
-class RobustProgressMixin(ProgressMixin, AdversarialTrainingMixin):
-    """Adversarial training inside another job, with a progress bar."""
-
-    def adapt(self, cfg: AdvConfig) -> None:
-        """Read the config for both."""
-        AdversarialTrainingMixin.adapt(self, cfg)
-        ProgressMixin.adapt(self, cfg)

@@ -23,7 +23,6 @@ from torchreid_adv.engines.meta_gradient import (
     VirtualHead,
     meta_gradient,
 )
-from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import unwrap
 from torchreid_adv.integration.layout import torchreid_module
@@ -259,13 +258,3 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
     def _loaded(self, data: Any) -> tuple[Tensor, Tensor]:
         images, pids = self.parse_data_for_train(data)
         return (images.cuda(), pids.cuda()) if self.use_gpu else (images, pids)
-
-
-@ENGINES.register("defense_progress", internal=True)
-class DefenseProgressMixin(ProgressMixin, MetaDefenseMixin):
-    """MetaDefense inside another job, with a progress bar."""
-
-    def adapt(self, cfg: AdvConfig) -> None:
-        """Read the config for both."""
-        MetaDefenseMixin.adapt(self, cfg)
-        ProgressMixin.adapt(self, cfg)

@@ -213,7 +213,7 @@ def learning_settings(cfg: AdvConfig, on: SourceModel, chosen: Recipe) -> AdvCon
     )
     run_cfg.train.start_epoch = run_cfg.train.fixbase_epoch = 0
     run_cfg.test.eval_freq = -1
-    config.set_engine(run_cfg, "universal_progress")
+    config.set_engine(run_cfg, "untested_progress", "meta_attack")
     run_cfg.adv.attack.update(
         name="ifgsm", eps=chosen.eps, steps=None, weights="", options=AdvConfig(new_allowed=True)
     )

@@ -11,7 +11,7 @@ import torch
 from yacs.config import CfgNode
 
 from torchreid_adv import config
-from torchreid_adv.config import lookup
+from torchreid_adv.config import engine_names, lookup
 from torchreid_adv.config.keys import Check, between, one_of
 from torchreid_adv.config.torchreid_keys import DEFAULTS
 from torchreid_adv.core.alive import cores
@@ -204,8 +204,7 @@ def check_engine(cfg: CfgNode) -> None:
         ConfigError: it is so.
     """
     engines = ("vi_self_attack", "metric_attack") if cfg.test.evaluate else ("vi_self_attack",)
-    known = (*engines, "video_progress")  # the last is the first inside another job
-    if cfg.model.name.startswith(_OF_TRACKLETS) and cfg.adv.engine not in known:
+    if cfg.model.name.startswith(_OF_TRACKLETS) and not {*engines} & {*engine_names(cfg)}:
         raise ConfigError(
             f"model.name '{cfg.model.name}' is a network of tracklets of two modalities; set "
             f"adv.engine {' or '.join(engines)}"

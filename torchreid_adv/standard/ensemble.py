@@ -52,7 +52,7 @@ class Member:
 
     Args:
         name: in results.
-        knowledge: what the attacker knows: ``full``, ``self`` (only the image it changes), ``universal``
+        knowledge: what the attacker knows: ``full``, ``self`` (the image alone), ``universal``
             (training images), ``score`` (answers), ``transfer`` (other models) or ``none``.
         gradient: it needs the model's gradient.
         everywhere: it is run on broken queries, too, because a flag compares all of them.
