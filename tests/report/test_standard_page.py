@@ -227,7 +227,7 @@ def test_where_there_is_nothing_to_look_into_the_page_says_so(make_target):
             return self.line(images.flatten(1))
 
     found = attended(PixelModel(Flat(), size=(16, 8)).eval(), target, names)
-    assert found.missing == "Nothing is drawn here: Flat has no layer with places for Grad-CAM."
+    assert found.missing == "There are no maps: Flat has no layer with a spatial map for Grad-CAM."
 
 
 def test_behind_a_defense_the_network_s_own_view_is_shown(make_target):

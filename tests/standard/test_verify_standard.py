@@ -158,7 +158,7 @@ def test_numbers_that_the_model_does_not_give_are_named(copy):
 
 def test_another_model_gives_other_figures(run):
     data, folder = run
-    with pytest.raises(VerificationError, match=r"has to be run on|the result says"):
+    with pytest.raises(VerificationError, match=r"applies to|the result says"):
         verify_run(folder, data.root, judge(data, Stripes(seed=9, gain=30)))
 
 
