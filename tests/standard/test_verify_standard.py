@@ -169,7 +169,7 @@ def test_a_result_changed_by_hand_is_refused(copy, capsys):
     (folder / RESULT).write_text(text.replace(repr(mean), repr(mean * 0.99)))
     assert cli.main(["verify", str(folder), "--root", str(data.root)]) == 3
     assert "changed by hand" in capsys.readouterr().err
-    with pytest.raises(DataError, match="does not fit its own hash"):
+    with pytest.raises(DataError, match="does not match its own hash"):
         read_result(folder / RESULT)
 
 

@@ -37,7 +37,7 @@ def finish(
     bad = [result for result in results if not result.fits]
     if bad:
         raise VerificationError(
-            f"{len(bad)} of {len(results)} results do not fit what is stored: "
+            f"{len(bad)} of {len(results)} results do not match their stored files: "
             + ", ".join(printable(result.place) for result in bad)
         )
     if refused and not quarantine:
