@@ -158,7 +158,7 @@ def test_numbers_that_the_model_does_not_give_are_named(copy):
 
 def test_another_model_gives_other_figures(run):
     data, folder = run
-    with pytest.raises(VerificationError, match=r"has to be run on|the result says"):
+    with pytest.raises(VerificationError, match=r"applies to|the result says"):
         verify_run(folder, data.root, judge(data, Stripes(seed=9, gain=30)))
 
 
@@ -169,7 +169,7 @@ def test_a_result_changed_by_hand_is_refused(copy, capsys):
     (folder / RESULT).write_text(text.replace(repr(mean), repr(mean * 0.99)))
     assert cli.main(["verify", str(folder), "--root", str(data.root)]) == 3
     assert "changed by hand" in capsys.readouterr().err
-    with pytest.raises(DataError, match="does not fit its own hash"):
+    with pytest.raises(DataError, match="does not match its own hash"):
         read_result(folder / RESULT)
 
 

@@ -1,4 +1,4 @@
-"""How a model ranks corrupted images: the published draw, and each kind at each severity."""
+"""A model on corrupted images: the published draw, and each kind at each severity."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ from torchreid_adv.version import __version__
 SCHEMA = 1
 FILE = "corruptions"
 _RESAMPLINGS = 1000
-_KEPT = "cells"  # folder of what is scored
-_MIDDLE = 3  # severity at which kinds are compared query by query
+_KEPT = "cells"  # folder of cached scores
+_MIDDLE = 3  # kinds are compared query by query at this severity
 
 
 @on_configured_threads
 def corruption_report(cfg: AdvConfig, weights: Callable[[AdvConfig], str] = given_weights) -> Path:
     """Test the model of a config on its targets and write ``corruptions.json`` and ``.md``.
 
-    Every score is kept by what decides it, so that the same command goes on where it was stopped.
+    Every score is cached under the facts that decide it, so the same command resumes a stopped run.
 
     Args:
         cfg: for the model, the data, the evaluation and ``adv.corruption.*``.
@@ -76,28 +76,28 @@ def corruption_report(cfg: AdvConfig, weights: Callable[[AdvConfig], str] = give
 
 
 class Progress:
-    """Prints a line for each score, with the rate and the time that is left.
+    """Prints a line for each score, with the rate and the remaining time.
 
     Args:
-        total: scores that are wanted.
+        total: number of scores.
     """
 
     def __init__(self, total: int) -> None:
-        self.total, self.done, self.made = total, 0, 0
+        self.total, self.done, self.computed = total, 0, 0
         self.started = time.perf_counter()
 
-    def say(self, label: str, value: float, *, made: bool) -> None:
-        """Print what was scored.
+    def say(self, label: str, value: float, *, computed: bool) -> None:
+        """Print a score.
 
         Args:
             label: of the score.
             value: its mAP, in [0, 1].
-            made: it was computed now, not read back.
+            computed: it was computed now, not read from the cache.
         """
-        self.done, self.made = self.done + 1, self.made + made
+        self.done, self.computed = self.done + 1, self.computed + computed
         line = f"{label:<28} mAP {100 * value:5.1f}   {self.done} of {self.total}"
-        if self.made:
-            each = (time.perf_counter() - self.started) / self.made
+        if self.computed:
+            each = (time.perf_counter() - self.started) / self.computed
             left = each * (self.total - self.done)
             line += f", {each:.1f} s each, {left / 60:.0f} min left"
         print(line, flush=True)
@@ -111,9 +111,9 @@ class CorruptionTest:
         model: the model.
         data: the data set.
         protocol: rules of the scores.
-        corruption: what images get; its number is that of the first draw.
-        cache: where scores are kept.
-        facts: what decides every score, besides the corruption.
+        corruption: of images; its number is that of the first draw.
+        cache: of scores.
+        facts: that decide every score, in addition to the corruption.
         workers: processes that read and corrupt images.
     """
 
@@ -126,7 +126,7 @@ class CorruptionTest:
     workers: int = 0
 
     def cells(self, cfg: AdvConfig) -> int:
-        """Return how many scores the results take."""
+        """Return the number of scores in the results."""
         return 1 + cfg.adv.corruption.repeats + len(self._grid(cfg))
 
     def results(self, cfg: AdvConfig, progress: Progress) -> dict[str, Any]:
@@ -142,19 +142,19 @@ class CorruptionTest:
             "clean": _summary([clean]),
             "repeats": len(repeats),
             "corruption": self._said(),
-            "draws": {side: _summary([one[side] for one in repeats]) for side in SETTINGS},
+            "draws": {side: _summary([draw[side] for draw in repeats]) for side in SETTINGS},
             **grid_results(grid),
             "queries": {
                 "image_ids": clean["image_ids"],
                 "pids": clean["pids"],
                 "clean": clean["average_precision"],
-                "both": [one["both"]["average_precision"] for one in repeats],
+                "both": [draw["both"]["average_precision"] for draw in repeats],
                 "grid": {f"{k} {s}": cell["average_precision"] for (k, s), cell in grid.items()},
             },
         }
 
     def _grid(self, cfg: AdvConfig) -> list[tuple[str, int]]:
-        """Return kinds and severities; further kinds, too, where none are named."""
+        """Return kinds and severities, including further kinds if the config names none."""
         if not cfg.adv.corruption.grid:
             return []
         kinds = self.corruption.kinds or (*published_kinds(), *_further(CORRUPTIONS))
@@ -193,16 +193,16 @@ class CorruptionTest:
         compute: Callable[[], dict[str, Any]],
         progress: Progress,
     ) -> dict[str, Any]:
-        key, made = Key.of(**self.facts, corruption=facts), False
+        key, is_new = Key.of(**self.facts, corruption=facts), False
 
         def computed() -> dict[str, Any]:
-            nonlocal made
-            made = True
+            nonlocal is_new
+            is_new = True
             return compute()
 
-        found = self.cache.json(label.replace(" ", "_"), key, computed)
-        progress.say(label, next(iter(found.values()))["mAP"], made=made)
-        return found
+        scores = self.cache.json(label.replace(" ", "_"), key, computed)
+        progress.say(label, next(iter(scores.values()))["mAP"], computed=is_new)
+        return scores
 
     @functools.cached_property
     def _clean(self) -> dict[str, Features]:
@@ -223,7 +223,7 @@ class CorruptionTest:
         return _plain(self.protocol.evaluate(sides["query"], sides["gallery"]))
 
     def _said(self) -> str:
-        """Say what images get."""
+        """Return a sentence on the corruption of images."""
         kinds, severity = self.corruption.drawn_from, self.corruption.severity
         drawn = f"{len(kinds)} kinds" if len(kinds) > 1 else kinds[0]
         at = f"severity {severity}" if severity else "severities 1 to 5"
@@ -270,18 +270,21 @@ def _plain(result: RetrievalResult) -> dict[str, Any]:
 def _summary(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return means over draws, their deviations, and the interval of the mean mAP."""
     names = ("mAP", "mINP", "Rank-1")
-    found: dict[str, Any] = {n: float(np.mean([one[n] for one in scores])) for n in names}
+    summary: dict[str, Any] = {n: float(np.mean([draw[n] for draw in scores])) for n in names}
     if len(scores) > 1:
-        found["deviation"] = {n: float(np.std([one[n] for one in scores], ddof=1)) for n in names}
-    values = np.array([one["average_precision"] for one in scores], np.float64).mean(axis=0)
-    found["interval"] = list(interval(values, np.array(scores[0]["pids"]), _RESAMPLINGS))
-    return found
+        summary["deviation"] = {
+            n: float(np.std([draw[n] for draw in scores], ddof=1)) for n in names
+        }
+    values = np.array([draw["average_precision"] for draw in scores], np.float64).mean(axis=0)
+    summary["interval"] = list(interval(values, np.array(scores[0]["pids"]), _RESAMPLINGS))
+    return summary
 
 
 def grid_results(grid: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
-    """Return the grid of mAP, its means by kind and family, and where it is worst.
+    """Return the grid of mAP, its means by kind and family, and the worst of them.
 
-    Kinds outside the published 20 stand below and count in no mean, unless the grid has no others.
+    Kinds outside the published 20 are listed last and count in no mean, unless the grid has no
+    others.
 
     Args:
         grid: (kind, severity) -> scores of the queries.

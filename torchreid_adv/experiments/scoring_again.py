@@ -1,4 +1,4 @@
-"""Runs checked again: against their files and, with the config of the run, by their model."""
+"""Verification of runs: against their files and, with the run's config, with their model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def configured_originals(cfg: AdvConfig) -> Originals:
 
 
 def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Originals) -> Scorer:
-    """Return what scores a run again, by the config of the run.
+    """Return the scorer of a run, from the config of the run.
 
     Args:
         result: content of its ``standard.json``.
@@ -49,8 +49,8 @@ def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Origina
     specs = [spec for spec in configured_models(cfg) if spec.label == name]
     if not specs or target not in cfg.data.targets:
         raise ConfigError(
-            f"the run is of the model '{name}' on '{target}', which the config does not name; give "
-            "the flags of the run (adv.standard.models, -t)"
+            f"the run tested the model '{name}' on '{target}', which the config does not name; "
+            "give the flags of the run (adv.standard.models, -t)"
         )
     files, test = originals.files(target), configured_test(cfg)
     if not isinstance(files, DataFiles):
@@ -65,10 +65,10 @@ def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Origina
         "protocol": result["protocol"] == protocol.facts(),
         "defense": (test is not None) == (result["model"].get("defense") is not None),
     }
-    for what, fits in same.items():
+    for aspect, fits in same.items():
         if not fits:
             raise ConfigError(
-                f"the config differs from the run of '{name}' on '{target}' in its {what}; give "
+                f"the config differs from the run of '{name}' on '{target}' in its {aspect}; give "
                 "the flags of the run"
             )
     metric = cfg.adv.attack.metric
@@ -78,17 +78,17 @@ def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Origina
 
 
 def _surrogates(cfg: AdvConfig) -> list[dict[str, Any]] | None:
-    """Return network and hash of the config's surrogates; None where it names none."""
+    """Return network and hash of the config's surrogates; None if it names none."""
     models = [load_spec(cfg, spec) for spec in configured_surrogates(cfg)]
     facts = [
-        {"network": type(one.network).__name__, "sha256": fingerprint(one.network)}
-        for one in models
+        {"network": type(model.network).__name__, "sha256": fingerprint(model.network)}
+        for model in models
     ]
     return facts or None
 
 
 def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
-    """Return what was found right of a folder; scored again by a config, where there is one."""
+    """Verify a folder and return the result in sentences; with a config, score it again."""
     if (folder / RESULT).is_file():
         result = read_result(folder / RESULT)
         scorer = None if cfg is None else configured_scorer(result, cfg, originals)

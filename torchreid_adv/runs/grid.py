@@ -37,30 +37,29 @@ from torchreid_adv.runs.inputs import NOTHING, Given, ensemble_of
 BOUNDS = [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
-CONTENTS = ".job"  # folder of what is known of the data sets' files
+CONTENTS = ".job"  # folder of cached facts about the data sets' files
 FITTED = "distance.safetensors"
 _Model = PixelModel | Ensemble
 
 
 def transfer(
     cfg: AdvConfig,
-    wanted: Callable[[str, str], bool] = lambda attacked, tested: True,
+    included: Callable[[str, str], bool] = lambda attacked, tested: True,
     *,
     behind: Defense | None = None,
-    given: Given = NOTHING,
+    loaded: Given = NOTHING,
 ) -> list[Cell]:
     """Attack what is not attacked yet, test what is not tested yet, and return all cells.
 
     Args:
         cfg: for the table (``adv.transfer.*``), the attack and the evaluation.
-        wanted: told the labels of what is attacked (joined by ``+``) and tested, says whether the
-            cell is computed.
-        behind: a defense that the tested models are put behind, and the attacks know nothing of.
-        given: models and data sets that are loaded already.
+        included: (attacked labels joined by ``+``, tested label) -> whether the cell is computed.
+        behind: a defense of the tested models that the attacks do not know.
+        loaded: models and data sets that are loaded already.
     """
     paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
     specs, tested = _models(cfg)
-    out, table = Path(cfg.data.save_dir), Grid(cfg, behind, given)
+    out, table = Path(cfg.data.save_dir), Grid(cfg, behind, loaded)
     crossed = list(grid_attacks(cfg, specs))
     table.check_gradients(crossed, out)
     targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
@@ -68,7 +67,7 @@ def transfer(
     with working_in(out), logging_to(*cfg.adv.report.loggers, folder=out):
         for grid_attack in crossed:
             table.attack(grid_attack, targets, out)
-            columns = [s for s in tested if wanted(grid_attack.label, s.label)]
+            columns = [s for s in tested if included(grid_attack.label, s.label)]
             together = [None] if len(grid_attack.attacked) > 1 else []
             filled = [*columns, *together]
             cells += [table.cell(grid_attack, s, d, out) for d in targets for s in filled]
@@ -80,7 +79,7 @@ def transfer(
 
 
 def clean_cells(cfg: AdvConfig, *, behind: Defense | None = None) -> list[Cell]:
-    """Return how the tested models rank the data sets that nobody attacked.
+    """Return how the tested models rank the clean data sets.
 
     Args:
         cfg: as for :func:`transfer`.
@@ -104,28 +103,28 @@ def _models(cfg: AdvConfig) -> tuple[list[ModelSpec], list[ModelSpec]]:
 
 
 class Grid:
-    """What is loaded and computed once for all cells.
+    """The models, data and scores that are loaded or computed once for all cells.
 
     Args:
         cfg: as for :func:`transfer`.
         behind: the same.
-        given: the same.
+        loaded: the same.
     """
 
     def __init__(
-        self, cfg: AdvConfig, behind: Defense | None = None, given: Given = NOTHING
+        self, cfg: AdvConfig, behind: Defense | None = None, loaded: Given = NOTHING
     ) -> None:
         self.cfg = cfg
         self.behind = behind
-        self.data = functools.cache(functools.partial(given.dataset, cfg))
-        self.model = functools.cache(functools.partial(given.model, cfg))
+        self.data = functools.cache(functools.partial(loaded.dataset, cfg))
+        self.model = functools.cache(functools.partial(loaded.model, cfg))
         self.clean = functools.cache(self._clean)
         self._facts = functools.cache(lambda specs: facts_of(self._plain(specs)))
         self.tested_facts = functools.cache(lambda specs: facts_of(self._of(specs)))
         self._data_facts: dict[str, dict[str, Any]] = {}
 
     def check_gradients(self, crossed: Sequence[GridAttack], out: Path) -> None:
-        """Refuse attacks by gradients on networks from elsewhere that have none."""
+        """Refuse gradient attacks on networks from elsewhere that have no gradient."""
         for grid_attack in crossed:
             attack = configured_job(grid_attack.config(self.cfg, out)).attack
             for spec in grid_attack.attacked:
@@ -133,17 +132,17 @@ class Grid:
                     check_gradient(self.model(spec), attack)
 
     def attack(self, grid_attack: GridAttack, targets: Sequence[ReIDData], out: Path) -> None:
-        """Run an attack on all data sets, unless its results are there; else it goes on."""
-        own, folder = grid_attack.config(self.cfg, out), grid_attack.folder(out)
+        """Run an attack on all data sets, or resume it, unless its results are there."""
+        run_cfg, folder = grid_attack.config(self.cfg, out), grid_attack.folder(out)
         model, facts = self._attacked(grid_attack)
         title = f"{grid_attack.label}: {grid_attack.attack}, eps {grid_attack.eps:g}"
         network = self._facts(grid_attack.attacked)
-        run_or_read(own, model, facts, targets, folder, title, network=network, scores=False)
+        run_or_read(run_cfg, model, facts, targets, folder, title, network=network, scores=False)
 
     def cell(
         self, grid_attack: GridAttack, spec: ModelSpec | None, data: ReIDData, out: Path
     ) -> Cell:
-        """Return how a model ranks what an attack left, computed now if need be.
+        """Return how a model ranks an attack's images, computed now if necessary.
 
         Args:
             grid_attack: the attack.
@@ -168,7 +167,7 @@ class Grid:
     def stored(
         self, grid_attack: GridAttack, data: ReIDData, out: Path
     ) -> tuple[str, list[Record]]:
-        """Return the root of what an attack left, and its images of the attacked side."""
+        """Return the hash of an attack's stored images, and its records of the attacked side."""
         folder = grid_attack.folder(out) / data.name / "adversarial"
         manifest = read_manifest(folder)
         return manifest.root, [
@@ -180,13 +179,13 @@ class Grid:
     def after(
         self, specs: tuple[ModelSpec, ...], data: ReIDData, attacked: Sequence[Record]
     ) -> dict[str, Features]:
-        """Return a model's features of both sides, the attacked images in the place of theirs."""
+        """Return a model's features of both sides, with attacked images instead of originals."""
         clean, side = self.clean(specs, data.name), self.cfg.adv.attack.side
         stored = extract(self._of(specs), attacked, workers=self.cfg.data.workers)
         return {**clean, side: clean[side].replace(stored)}
 
     def clean_cell(self, spec: ModelSpec, data: ReIDData, out: Path) -> Cell:
-        """Return how a model ranks what nobody attacked; ``adversarial`` is ``clean`` there."""
+        """Return how a model ranks a clean data set; ``adversarial`` is ``clean`` in the cell."""
         job = configured_job(self.cfg).of(data)
         scores = self._scores((spec,), data, job, "", (), out)
         return Cell(data.name, "", "", 0.0, "", spec.label, "", **scores)
@@ -200,7 +199,7 @@ class Grid:
         attacked: Sequence[Record],
         out: Path,
     ) -> dict[str, Any]:
-        """Return the measures without and with attacked images, computed once and then kept."""
+        """Return the measures without and with attacked images, computed once and then cached."""
         protocol = replace(job.protocol, distance=self._distance(specs, data, job, out))
         key = Key.of(
             machinery=machinery(),
@@ -217,7 +216,7 @@ class Grid:
         return Cache(out / "cells").json("", key, ranked)
 
     def data_facts(self, data: ReIDData, out: Path) -> dict[str, Any]:
-        """Return what tells a data set from any other one; its files are read once."""
+        """Return the facts that identify a data set; its files are read once."""
         if data.name not in self._data_facts:
             contents = Contents(out / CONTENTS)
             self._data_facts[data.name] = data_facts(data, contents)
