@@ -42,7 +42,7 @@ def _next(cfg: AdvConfig) -> list[str]:
 _WRITES = (
     "Below --out: report.html with its figures, results.json with every number, and for each data "
     "set a folder with the adversarial version of all its images and a manifest. The same command "
-    "goes on where it was stopped."
+    "continues an interrupted run."
 )
 _TIME = (
     "I-FGSM at eps 5 takes 6 steps. ResNet-50 at 256x128 makes 15 images x steps a second on two "

@@ -35,10 +35,10 @@ USAGE = Usage(
 
 @COMMANDS.register("benchmark", help="measure ours, the peer and the floor in one run", usage=USAGE)
 def benchmark_command(arguments: list[str]) -> int:
-    """Run the sections named, or all, and write their figures as JSON where asked."""
+    """Run the named sections, or all of them, and write the results as JSON with --json."""
     parser = plain_parser("benchmark", USAGE, benchmark_command.__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
-    parser.add_argument("--json", default="", metavar="FILE", help="write the figures there")
+    parser.add_argument("--json", default="", metavar="FILE", help="write the results to this file")
     for size in SIZES:
         parser.add_argument(f"--{size}", type=int, metavar="N", help="of the sections that have it")
     parser.add_argument("--device", default="cpu", help="of the sections that have it: cpu or cuda")

@@ -27,7 +27,7 @@ class Flag:
         help: what it is; the help text adds the key.
         short: a second spelling, such as ``-t``.
         many: it takes one value or more, and the key is a list.
-        values: what can be typed -> the value of the key; empty = the value is typed as it is.
+        values: what can be typed -> the value of the key; empty = the value itself is typed.
     """
 
     name: str
@@ -145,7 +145,7 @@ class Models:
         one: the command takes one model only.
         needed: a run without a model is refused before anything is imported.
         enough: other keys that give it one.
-        instead: keys that name a model, too, and must not name another one beside them.
+        instead: keys that also name a model and must not name a different one.
     """
 
     key: str

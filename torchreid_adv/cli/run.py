@@ -93,7 +93,7 @@ def _defines_main(path: Path) -> bool:
 
 
 def _import(name: str, path: Path) -> ModuleType:
-    """Import a script under its own name, by which spawned workers import it again."""
+    """Import a script under its own name; spawned workers import it again by that name."""
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -48,8 +48,8 @@ STANDARD = Command(
             "-t people.csv adv.standard.version lite",
         ),
         writes="Below --out/DATA SET/MODEL: standard.json, report.html and the images of each "
-        "attack with their manifests. The same command goes on where it was stopped. Two "
-        "surrogates are needed for a result that is called standard.",
+        "attack with their manifests. The same command continues an interrupted run. A result is "
+        "called standard only with two surrogates.",
         time="The version lite took 402 s of one CPU core on the quick start's model (160 queries "
         "at 128x64), most of it broken by the first attack; a model that holds out is attacked by "
         "all, and the version standard makes two to five times the steps. Real data wants a GPU.",

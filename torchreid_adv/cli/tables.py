@@ -192,8 +192,8 @@ ZOO = Command(
 def _scenarios(cfg: AdvConfig, team: Team) -> Ended:
     """Learn what ``adv.scenarios.*`` asks for and fill the four tables.
 
-    What was learned, attacked and scored before is read back, so that the same command goes on
-    where it was stopped.
+    Attacks and scores that are already stored are read back, so that the same command continues an
+    interrupted run.
     """
     from torchreid_adv.experiments.scenarios import write_scenarios
 

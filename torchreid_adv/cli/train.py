@@ -68,7 +68,7 @@ def _check_start(cfg: AdvConfig) -> None:
 def _start(cfg: AdvConfig, team: Team) -> Ended:
     """Train what ``adv.start.*`` describes for each of ``adv.study.models``.
 
-    A study does the same by itself. A training that was stopped goes on after its last epoch.
+    A study does the same by itself. An interrupted training continues after its last epoch.
     """
     from torchreid_adv.engines.start import check_start, start_weights
     from torchreid_adv.models.specs import parse_models
@@ -92,8 +92,8 @@ START = Command(
             "['small=osnet_x0_25']",
         ),
         writes="A checkpoint for each network, below the data root; a study finds it there.",
-        time="A training of adv.start.epochs epochs for each network, of which the first "
-        "adv.start.half_size run at half the size and take a quarter of the time.",
+        time="A training of adv.start.epochs epochs for each network. The first "
+        "adv.start.half_size epochs run at half the size and take a quarter of the time.",
         reads=(*TRAINING, "adv.start.*", "adv.study.models"),
         further=VIRTUAL,
     ),

@@ -12,7 +12,7 @@ HEAD = """\
 
 Every `adv.*` key, as declared: `torchreid-adv list --keys` prints this page.
 
-- Keys stand below `adv:` in a YAML file, or after a command's flags: `adv.attack.eps 8`, or
+- Write keys below `adv:` in a YAML file, or after a command's flags: `adv.attack.eps 8`, or
   `adv.attack.eps=8`.
 - A whole number is taken where a float is declared, and `None` where that is the default. A bool is
   `True` or `False` in any case. A key that takes a string takes the characters as they are written:

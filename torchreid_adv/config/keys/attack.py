@@ -1,4 +1,4 @@
-"""The attack, and what is loaded beside it."""
+"""The attack, and the plugins that are loaded with it."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ KEYS: tuple[Key, ...] = (
         "distance to attack, registered or module:function; '' = the one of the evaluation",
         table="distances",
     ),
-    Key("attack.targeted", False, "pull towards another identity instead of pushing away"),
+    Key("attack.targeted", False, "pull toward another identity instead of pushing away"),
     Key(
         "attack.target_map",
         "random",
-        "targeted: 'random' (seeded), one pid, or a JSON file {image_id or pid: pid}; an image "
-        "that it gives no other identity is left as it is",
+        "targeted: 'random' (seeded), one pid, or a JSON file {image_id or pid: pid}; an image for "
+        "which the file names no other identity is not changed",
         path=True,
     ),
     Key(
@@ -67,8 +67,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "attack.space",
         "stored",
-        "size that images are attacked and stored at: 'stored' = each its own, 'network' = that of "
-        "the network's input, as in much of the literature",
+        "size at which images are attacked and stored: 'stored' = the size of each file, 'network' "
+        "= the network's input size, as in much of the literature",
         one_of("stored", "network"),
     ),
     Key(
@@ -80,7 +80,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "attack.weights",
         "",
-        "file of an attack that was learned before ('universal', 'mis_ranking'), applied as it is",
+        "file of a learned attack ('universal', 'mis_ranking'), applied without learning it again",
         path=True,
     ),
     Key("attack.seed", 0, "seed of every random draw of the attack", between(0, 2**63 - 1)),

@@ -46,10 +46,10 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.loss",
         "triplet",
-        "what is learned: reversed 'triplet' within a batch, 'self' = away from an image's own "
-        "feature (SMA); of UAP-Retrieval, among cluster centers: pair-wise 'centroids' = the same "
-        "triplet, label-wise 'labels' = out of the own cluster, list-wise 'list' = their ranking "
-        "reversed, 'retrieval' = the sum of the three",
+        "what is learned: reversed 'triplet' within a batch, 'self' = away from an image's clean "
+        "feature (SMA); the losses of UAP-Retrieval use cluster centers: pair-wise 'centroids' = "
+        "the same triplet, label-wise 'labels' = out of the image's cluster, list-wise 'list' = "
+        "the ranking of the centers reversed, 'retrieval' = the sum of the three",
         one_of("triplet", "self", "centroids", "labels", "list", "retrieval"),
     ),
     Key("meta.margin", 0.5, "of the triplets, in the attacked distance's unit", between(0, 1000)),
@@ -118,7 +118,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "mis_ranking.weight",
         10.0,
-        "of the misranking beside that of looking real; the released code has 2 against PCB",
+        "weight of the misranking loss; that of the loss of looking real is 1; the released code "
+        "uses 2 against PCB",
         between(0, 10**6),
     ),
     Key(
@@ -130,7 +131,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "mis_ranking.identity",
         True,
-        "also towards the identity that the network's own classifier finds least likely",
+        "also move toward the identity that the network's own classifier finds least likely",
     ),
     Key("mis_ranking.lr", 0.0002, "learning rate of generator and discriminator", between(0, 1)),
     Key(

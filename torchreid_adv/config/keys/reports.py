@@ -35,9 +35,9 @@ KEYS: tuple[Key, ...] = (
     Key(
         "standard.models",
         [],
-        "models it evaluates: ['label=name@HEIGHTxWIDTH@MEAN/STD:weights', ...], of which size, "
-        "mean and std may be left to data.*; name = a network's, or torchscript, export, onnx with "
-        "a file in the place of weights, python with module:function; [] = model.name",
+        "models to evaluate: ['label=name@HEIGHTxWIDTH@MEAN/STD:weights', ...]; size, mean and std "
+        "may be left to data.*; name = a network, or torchscript, export or onnx with a file "
+        "instead of weights, or python with module:function; [] = model.name",
         path=True,
     ),
     Key(
@@ -56,7 +56,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "report.page",
         True,
-        "write report.html with its pictures beside results.json, standard.json",
+        "write report.html with its pictures next to results.json or standard.json",
     ),
     Key(
         "report.loggers",

@@ -109,6 +109,6 @@ KEYS: tuple[Key, ...] = (
     Key(
         "job.quarantine",
         False,
-        "go on without bad images: they are listed, every number is marked partial, exit code 4",
+        "leave bad images out: they are listed, every number is marked partial, exit code 4",
     ),
 )

@@ -31,7 +31,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "start.half_size",
         8,
-        "of them at half the height and width, each of which takes a quarter of the time",
+        "the first of them, at half the height and width, which take a quarter of the time",
         between(0, 10**6),
         unit="epochs",
     ),

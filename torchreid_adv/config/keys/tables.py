@@ -20,7 +20,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "transfer.paper",
         "",
-        "a paper's table to print beside ours where labels agree: 'bai2019.table2', table3, table4",
+        "a paper's table, shown next to ours where labels agree: 'bai2019.table2', table3, table4",
     ),
     Key("transfer.tested", [], "labels of the models that are tested; [] = all"),
     Key(

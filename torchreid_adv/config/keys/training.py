@@ -46,7 +46,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.ema",
         0.0,
-        "decay of a moving average of the weights, saved beside them as "
+        "decay of a moving average of the weights, which is saved as well, as "
         "model-average/model.pth.tar-EPOCH; 0 = none",
         between(0, 0.99999),
     ),
@@ -61,9 +61,9 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.objective",
         "self",
-        "online: what the attack makes grow: distance to the own clean feature, 'guided' by the "
-        "batch's other images (GOAT), or the 'classification' loss; 'universal' = no search, but "
-        "what adv.training.universal holds",
+        "online: what the attack maximizes: 'self' = the distance to the image's clean feature, "
+        "'guided' by the batch's other images (GOAT), or the 'classification' loss; 'universal' = "
+        "no search, but the noise of adv.training.universal",
         one_of("self", "guided", "classification", "universal"),
     ),
     Key(
@@ -107,7 +107,7 @@ KEYS: tuple[Key, ...] = (
         "training.start",
         "random",
         "online: start at uniform noise within the bound, or at the clean image; 'carried' = "
-        "method 'free' goes on from the batch before, as published",
+        "method 'free' continues from the noise of the batch before, as published",
         one_of("random", "zero", "carried"),
     ),
     Key(
@@ -120,8 +120,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.mix",
         "both",
-        "online: losses are of clean and adversarial images ('both'), of the 'adversarial' ones in "
-        "the place of theirs, or of the 'clean' ones, with the others in the consistency only",
+        "online: images in the losses: clean and adversarial ('both'), only 'adversarial' ones, or "
+        "only 'clean' ones, with the adversarial images in the consistency loss",
         one_of("both", "adversarial", "clean"),
     ),
     Key(

@@ -36,7 +36,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "virtual.distractors",
         100,
-        "gallery images of people who match nobody",
+        "gallery images of people who match no query",
         between(0, 10**5),
         unit="images",
     ),
