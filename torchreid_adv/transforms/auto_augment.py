@@ -51,7 +51,7 @@ class Augmentation(NamedTuple):
     legacy: bool = False
 
     def of(self, image: Image.Image, box: Box) -> Image.Image:
-        """Return the box of the augmented image; the whole image is augmented, for its histogram."""
+        """Return the box of the image, which is augmented as a whole, for its histogram."""
         for (name, _, level), is_applied, sign in zip(
             POLICIES[self.row], self.applied, self.signs, strict=True
         ):
