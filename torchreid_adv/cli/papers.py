@@ -1,4 +1,4 @@
-"""``torchreid-adv study NAME`` and ``reproduce NAME``: what papers claim, and their tables."""
+"""``torchreid-adv study NAME`` and ``reproduce NAME``: the papers' claims and tables."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ REPRODUCTION = Usage(
     ),
     writes="Below --out: NAME.md and NAME.json, with our numbers next to the paper's, and each "
     "attack's images.",
-    time="As long as the attacks of the table; docs/reproduction.md says it for each table.",
+    time="The time of the table's attacks; docs/reproduction.md lists these for each table.",
     reads=(*RUN, "model.*", *DEFENSE, "adv.transfer.models"),
     further=ENGINES[1:],
 )
 
 
 @COMMANDS.register(
-    "study", help="train models with several seeds, test what papers claim", usage=STUDY
+    "study", help="train models with several seeds and test the papers' claims", usage=STUDY
 )
 def study_command(arguments: list[str]) -> int:
     """Run a registered study and return 0, whatever it shows.
@@ -81,7 +81,7 @@ def study_command(arguments: list[str]) -> int:
     return Command(
         name=f"study {name}",
         help="",
-        about=f"Train models with several seeds, test what papers claim. NAME: "
+        about=f"Train models with several seeds and test the papers' claims. NAME: "
         f"{', '.join(entries_of(STUDIES))}.",
         work=work,
         usage=STUDY,
@@ -121,7 +121,7 @@ def reproduce_command(arguments: list[str]) -> int:
     return Command(
         name=f"reproduce {name}",
         help="",
-        about="Run what a paper's table needs on your data and models; --list shows the tables.",
+        about="Run the attacks of a paper's table on your data and models (--list: the tables).",
         work=work,
         usage=REPRODUCTION,
     )(rest)

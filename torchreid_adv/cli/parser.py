@@ -116,11 +116,14 @@ def make_parser(
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check the config, print what differs from the defaults, as a config file, and stop",
+        help="check the config, print the settings that differ from the defaults, and stop",
     )
     parser.add_argument("--all", action="store_true", help="with --dry-run: print every key")
     parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config keys and their values"
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help="config keys and values, such as adv.attack.steps 10",
     )
     return parser
 

@@ -37,8 +37,8 @@ def _standard(cfg: AdvConfig, team: Team) -> Ended:
 
 STANDARD = Command(
     name="standard",
-    help="how robust models are: one ensemble of attacks, one number",
-    about="Evaluate models by the standard ensemble of attacks.",
+    help="measure robustness with a fixed ensemble of attacks: one number",
+    about="Evaluate models with the standard ensemble of attacks.",
     work=_standard,
     usage=Usage(
         examples=(

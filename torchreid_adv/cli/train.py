@@ -45,8 +45,8 @@ TRAIN = Command(
         ),
         writes="Below --out: model/model.pth.tar-EPOCH, torchreid's log and TensorBoard file; "
         "with adv.training.report also the table robustness.md.",
-        time="As torchreid itself. PGD-7 adversarial training takes 3.6 to 4.6 plain steps a batch "
-        "on an NVIDIA H200 (ResNet-50 at 256x128).",
+        time="The same as torchreid. PGD-7 adversarial training takes 3.6 to 4.6 plain steps per "
+        "batch on an NVIDIA H200 (ResNet-50 at 256x128).",
         reads=TRAINING,
         further=ENGINES,
     ),
@@ -82,8 +82,8 @@ def _start(cfg: AdvConfig, team: Team) -> Ended:
 
 START = Command(
     name="start",
-    help="train the common start of a study's networks, once",
-    about="Train the weights that the networks of a study start from, once.",
+    help="train the common starting weights of a study's networks",
+    about="Train the weights from which all networks of a study start, once.",
     work=_start,
     usage=Usage(
         examples=(

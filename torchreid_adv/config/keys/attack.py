@@ -5,11 +5,11 @@ from __future__ import annotations
 from torchreid_adv.config.keys.key import Key, between, gray_levels, one_of
 
 KEYS: tuple[Key, ...] = (
-    Key("plugins", [], "modules imported before anything is looked up; they register entries"),
+    Key("plugins", [], "modules to import first; they register entries"),
     Key(
         "engine",
         "",
-        "what training or evaluation does besides the stock engine; '' = nothing",
+        "addition to torchreid's engine, in training or evaluation; '' = none",
         table="engines",
     ),
     Key("attack.name", "ifgsm", "registered attack", table="attacks"),
@@ -74,7 +74,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "attack.tracklet",
         "frames",
-        "noise of a tracklet: 'frames' = each frame its own, 'shared' = one for all frames",
+        "noise of a tracklet: 'frames' = one per frame, 'shared' = one for all frames",
         one_of("frames", "shared"),
     ),
     Key(
@@ -93,13 +93,14 @@ KEYS: tuple[Key, ...] = (
     Key(
         "attack.models",
         [],
-        "attacked together instead of model.name: ['name:weights', 'name@160x64:weights', ...]",
+        "models attacked as one, instead of model.name: ['name:weights', 'name@160x64:weights', "
+        "...]",
         path=True,
     ),
     Key(
         "attack.options",
         {},
-        "further keywords of the registered attack; those of one of several attacks go below its "
-        "name, as {lta: {legacy: True}}, where step_size, steps and momentum may stand, too",
+        "further keywords of the registered attack; with several attacks, below the name of one, "
+        "as in {lta: {legacy: True}}, also step_size, steps and momentum",
     ),
 )

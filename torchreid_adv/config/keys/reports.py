@@ -8,15 +8,15 @@ KEYS: tuple[Key, ...] = (
     Key(
         "pictures.models",
         [],
-        "models drawn side by side, the normal one first: ['label=name:weights', ...]; [] with "
-        "adv.virtual.train_model = N and DL, trained for it",
+        "models to show side by side, the normal one first: ['label=name:weights', ...]; [] with "
+        "adv.virtual.train_model = N and DL, which are trained first",
         path=True,
     ),
     Key(
         "pictures.rows",
         ["B", "B+ASAM+ADM+FRM-STIG"],
-        "of tracklets: the networks to train and draw where pictures.models is empty, in the words "
-        "of the paper's table 1 (B, ASAM, ADM, FR-E-TI, FRM-STIG, FRM-STIG*)",
+        "tracklets: networks to train and show if pictures.models is empty, in the terms of the "
+        "paper's table 1 (B, ASAM, ADM, FR-E-TI, FRM-STIG, FRM-STIG*)",
     ),
     Key(
         "pictures.identities",
@@ -43,14 +43,14 @@ KEYS: tuple[Key, ...] = (
     Key(
         "standard.surrogates",
         [],
-        "two other models or more, on which transferred attacks are made; without weights where "
+        "two or more other models, on which transferred attacks are made; without weights if "
         "adv.virtual.train_model trains them",
         path=True,
     ),
     Key(
         "standard.tracks",
         ["Q", "G"],
-        "what is attacked: 'Q' = queries, 'G' = gallery",
+        "images to attack: 'Q' = queries, 'G' = gallery",
         each(one_of("Q", "G")),
     ),
     Key(
@@ -61,7 +61,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "report.loggers",
         [],
-        "where metrics are logged, too: 'tensorboard', or names that packages register as entry "
+        "loggers of metrics: 'tensorboard', or names that packages register as entry "
         "points of the group torchreid_adv.loggers",
     ),
 )
