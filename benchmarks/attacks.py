@@ -1,4 +1,4 @@
-"""Speed of attacks: the loop, then every registered attack beside torchattacks and its floor."""
+"""Speed of attacks: the loop, then every registered attack next to torchattacks and its floor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""imagecorruptions, and CIL's rain, with draws that are given: run by an environment of their own.
+"""imagecorruptions, and CIL's rain, with given random draws: run in a separate environment.
 
     python corruptions_oracle.py IN.npz OUT.npz              corrupt
     python corruptions_oracle.py --time IN.npz KIND...       print milliseconds as JSON
@@ -36,7 +36,7 @@ published.gaussian = smoothed
 
 
 class Replayed:
-    """What stands for ``np.random``: it gives what was drawn before.
+    """A replacement of ``np.random`` that replays earlier draws.
 
     Args:
         queue: the draws, in order.

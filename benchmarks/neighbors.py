@@ -24,8 +24,9 @@ def run(
 ) -> dict[str, Any]:
     """Time the search for the k nearest images by each backend, and compare what they return.
 
-    Both backends return the same images, because what they propose is measured again. Beside them
-    stands FAISS's flat index alone, built and searched, whose order is that of a rounded product.
+    Both backends return the same images, because the distances of their candidates are computed
+    again. The third time is that of FAISS's flat index alone, built and searched, whose order is
+    that of a rounded product.
 
     Args:
         queries: number of queries.
@@ -35,7 +36,7 @@ def run(
         repeats: times that each is measured; the least counts.
 
     Returns:
-        the figures that are printed, times in seconds.
+        the printed numbers, times in seconds.
     """
     draw = torch.Generator().manual_seed(0)
     query, images = (torch.randn(n, dimension, generator=draw) for n in (queries, gallery))

@@ -1,4 +1,4 @@
-"""The transforms as the code published with the joint defense does them, to be measured beside."""
+"""The transforms as in the code published with the joint defense, measured next to ours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = list[tuple[float, Operation, float]]
 
 
 def policy() -> list[Row]:
-    """Build AutoAugment's table, with the magnitudes of all operations for each of its rows."""
+    """Build AutoAugment's table, with the magnitudes of all operations for every row."""
     rows = []
     for row in AutoAugment().policies:
         magnitudes = _magnitudes()

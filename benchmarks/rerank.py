@@ -42,10 +42,10 @@ def run(
 ) -> dict[str, Any]:
     """Time re-ranking from features on, and compare the outcomes and the memory.
 
-    The features are drawn: a center per identity plus noise. Each part is measured in a process of
-    its own, whose memory is its own. Ours is timed from features to mAP and match curve; the peer,
-    torchreid's ``compute_distance_matrix`` of all pairs and ``re_ranking``, to re-ranked distances,
-    once. The floor is the product of all features with all, in blocks.
+    The features are random: a center per identity plus noise. Each part is measured in a separate
+    process, so that its memory is known. Ours is timed from features to mAP and match curve. The
+    peer, torchreid's ``compute_distance_matrix`` of all pairs and ``re_ranking``, is timed to
+    re-ranked distances, once. The floor is the product of all features with all, in blocks.
 
     Args:
         queries: number of queries.
@@ -55,8 +55,8 @@ def run(
         peer: measure the peer, too; None: where there are 20,000 images at most.
 
     Returns:
-        the figures that are printed; times in seconds, memory in MB: ``peak`` of the process, and
-        ``own``, the part of it that came after the features were there.
+        the printed numbers; times in seconds, memory in MB: ``peak`` of the process, and ``own``,
+        the part that was added after the features were made.
     """
     size = (queries, gallery, dimension)
     with_peer = queries + gallery <= _MOST_FOR_PEER if peer is None else peer
@@ -210,12 +210,12 @@ def _show(figures: dict[str, Any]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the benchmark at a size of one's own."""
+    """Run the benchmark at a size that you choose."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     for name, default in (("queries", 1684), ("gallery", 7956), ("dimension", 512), ("repeats", 3)):
         parser.add_argument(f"--{name}", type=int, default=default, metavar="N")
     parser.add_argument("--peer", action=argparse.BooleanOptionalAction, help="measure torchreid's")
-    parser.add_argument("--part", nargs=5, help=argparse.SUPPRESS)  # in a process of its own
+    parser.add_argument("--part", nargs=5, help=argparse.SUPPRESS)  # in a separate process
     chosen = vars(parser.parse_args(arguments))
     part = chosen.pop("part")
     if part:

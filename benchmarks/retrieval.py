@@ -53,7 +53,7 @@ def run(
         device: that computes; torchreid's is always the CPU.
 
     Returns:
-        the figures that are printed, times in seconds.
+        the printed numbers, times in seconds.
     """
     draw = torch.Generator().manual_seed(0)
     centers = torch.randn(_IDENTITIES, dimension, generator=draw) * _SIGNAL

@@ -27,12 +27,12 @@ _LIMIT = 1024  # images that the peer is given: it writes all of them again afte
 def run(
     *, images: int = 2048, height: int = 128, width: int = 64, repeats: int = 2
 ) -> dict[str, Any]:
-    """Time bringing attacked images to disk so that no kill loses or changes one.
+    """Time storing attacked images so that no kill loses or changes one.
 
     Ours: PNG, difference from the original, checksums of both, all files of a chunk flushed
-    together, a ledger record. Beside it: a PNG at a time, each flushed; the saving of torchattacks
-    (tensors in one file, which it writes again after each batch, nothing flushed), which is given
-    fewer images. The floor encodes PNG files and keeps nothing.
+    together, a ledger record. Compared with it: one PNG at a time, each flushed; the saving of
+    torchattacks (tensors in one file, written again after each batch, nothing flushed), with fewer
+    images. The floor encodes PNG files and stores nothing.
 
     Args:
         images: how many.
@@ -41,7 +41,7 @@ def run(
         repeats: times that each is measured; the least counts.
 
     Returns:
-        the figures that are printed, in images per second.
+        the printed numbers, in images per second.
     """
     draw = np.random.default_rng(0)
     levels = draw.integers(0, 256, (images, height, width, 3), dtype=np.uint8)
@@ -65,7 +65,7 @@ def run(
         "  torchattacks save {peer:8.0f}   {peer_images} images in one file; {peer_half:.0f} with "
         "half as many\n"
         "  floor             {floor:8.0f}   PNG encoding alone\n"
-        "  replay            {replay:8.0f}   images whose record a run that goes on reads"
+        "  replay            {replay:8.0f}   records that a continued run reads back"
     )
     print(report.format(**figures))
     return figures
@@ -102,7 +102,7 @@ def _one_by_one(folder: Path, levels: np.ndarray) -> None:
 
 
 def _peer(path: Path, levels: np.ndarray) -> None:
-    """Let torchattacks save what its attack of no steps returns: the images as they are."""
+    """Let torchattacks save the images of an attack without steps: the unchanged images."""
     import torchattacks
 
     tensor = torch.from_numpy(levels).permute(0, 3, 1, 2).float().div_(pixels.LEVELS)

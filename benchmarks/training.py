@@ -1,4 +1,4 @@
-"""What adversarial training costs beside plain training: steps of one engine, in one run."""
+"""The cost of adversarial training next to plain training: steps of one engine, in one run."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _batch(count: int, size: tuple[int, int]) -> dict[str, Any]:
 def _engine(
     model: str, size: tuple[int, int], chosen: dict[str, Any], steps: int, device: str
 ) -> Any:
-    """Return torchreid's softmax engine on a network of its own, adapted where something is."""
+    """Return torchreid's softmax engine on a new network, adapted if a method is chosen."""
     data = SimpleNamespace(
         train_loader=None,
         test_loader={},

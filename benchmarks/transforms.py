@@ -1,4 +1,4 @@
-"""Benchmark of the transforms: ours, the published way, and what no way can do without."""
+"""Benchmark of the transforms: ours, the published code, and the work that both need."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _ALWAYS = ("grayscale", "lgt", "sketch", "channel_fusion", "lht")  # measured wi
 def run(*, images: int = 400, repeats: int = 7) -> dict[str, Any]:
     """Time each transform, one image after the other, on one core.
 
-    What counts is the processor's time, so that other programs disturb little; all ways take turns
-    on the same virtual people at 256x128, and the best turn counts. Those with a probability of
-    their own change every image here, the mixtures (color, diversity) have the paper's
-    probabilities, at which most images stay as they are.
+    Processor time is measured, so that other programs disturb little. All variants take turns on
+    the same virtual people at 256x128, and the best turn counts. Transforms with a probability
+    change every image here; the mixtures (color, diversity) have the paper's probabilities, at
+    which most images do not change.
 
     Args:
-        images: that a way transforms in a turn.
+        images: images per turn and variant.
         repeats: turns.
 
     Returns:

@@ -1,7 +1,7 @@
-"""Hooks of MkDocs: pages that are made of other files of the tree, and links that leave ``docs/``.
+"""Hooks of MkDocs: pages made from other files, and links that leave ``docs/``.
 
-In ``docs/`` a link to an example config is ``../configs/attack/ifgsm.yaml``, which holds where the
-files are read as they lie; on the built pages it leads to the page of all example configs.
+In ``docs/`` a link to an example config is ``../configs/attack/ifgsm.yaml``, which works in the
+source tree. On the built pages it leads to the page of all example configs.
 """
 
 import base64
@@ -39,7 +39,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
-    """Lead links to configs, notebooks and the changelog to the pages that show them."""
+    """Point links to configs, notebooks and the changelog to the pages that show them."""
     if page.file.src_uri not in NOTEBOOK_PAGES:  # which offer the notebook itself
         markdown = markdown.replace(".ipynb)", ".md)")
     markdown = markdown.replace("](../CHANGELOG.md)", f"]({CHANGELOG})")
@@ -53,7 +53,7 @@ def anchor(path: str) -> str:
 
 def example_configs() -> str:
     """Return the page of all example configs, a section for each folder."""
-    lines = ["# Example configs", "", "Each is taken as it stands: `--config-file configs/...`."]
+    lines = ["# Example configs", "", "Use one with `--config-file configs/...`."]
     top = ROOT / "configs"
     for folder in (top, *sorted(p for p in top.iterdir() if p.is_dir())):
         name = folder.relative_to(ROOT).as_posix()
@@ -66,7 +66,7 @@ def example_configs() -> str:
 
 
 def notebook(path: Path) -> tuple[str, dict[str, bytes]]:
-    """Return a notebook as Markdown, and its pictures by the name they have beside the page."""
+    """Return a notebook as Markdown, and its pictures by file name, relative to the page."""
     parts: list[str] = []
     pictures: dict[str, bytes] = {}
     for cell in json.loads(path.read_text())["cells"]:

@@ -27,7 +27,7 @@ MARKED = re.compile(r"(<!-- results: ([^>]+) -->\n)(.*?)(<!-- /results -->)", re
 PAGE_OF = {"video_weights": "video"}  # studies that stand on another one's page
 SHOWN = ("claim", "paper", "here", "visible from", "verdict")
 IMAGES = ROOT / "docs" / "images"
-ANSWERS = "Answers beside the ranges of real weights"
+ANSWERS = "Answers next to the ranges of real weights"
 NO_RESULT = "No result is kept for this version."
 CONTROL = {"ifgsm": "I-FGSM", "mifgsm": "MI-FGSM"}
 

@@ -1,4 +1,4 @@
-"""Where the benchmarks are in a clone: in ``benchmarks/`` beside the package.
+"""Where the benchmarks are in a clone: in ``benchmarks/``, next to the package.
 
 A wheel holds them as the folder ``torchreid_adv/benchmarks``, which Python finds before this file.
 Both answer to the same names, ``torchreid_adv.benchmarks.retrieval`` for example.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class AdvError(Exception):
-    """An error a user can mend; its sentence says what was expected, what came, how to mend it."""
+    """An error that a user can fix; its sentence says what was expected, what came, and the fix."""
 
     exit_code = 1
 
@@ -20,7 +20,7 @@ class ConfigError(AdvError, ValueError):
 
 
 class DataError(AdvError, ValueError):
-    """A data set or an image that cannot be used as it is."""
+    """A data set or an image that cannot be used."""
 
     exit_code = 3
 
@@ -94,7 +94,7 @@ def _difference(name: str, other: str) -> float:
         return 0
     begins = len(short) >= _STEM and long.startswith(short)  # 'market' and 'market1501'
     if not begins and (not short or (len(long) <= _SHORT and one[0] != two[0])):
-        return 2  # whoever types a short name has its first letter right: 'grid' is not 'prid'
+        return 2  # in a short name the first letter is rarely mistyped: 'grid' is not 'prid'
     allowed = 1 + len(long) // 7
     return min(_edits(one, two) / (allowed + 1 / 8), 1 if begins else math.inf)
 

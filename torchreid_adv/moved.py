@@ -1,7 +1,7 @@
 """Module paths of the release before, answered for one more release, with a warning.
 
-``moved.txt`` has a line for each: the path below ``torchreid_adv`` as it was, and the modules that
-have its names now. Names that changed have lines of their own, such as ``:AttackJob AttackRun``.
+``moved.txt`` has a line for each: the old path below ``torchreid_adv``, and the modules that have
+its names now. A changed name has a separate line, such as ``:AttackJob AttackRun``.
 """
 
 from __future__ import annotations

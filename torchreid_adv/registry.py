@@ -40,7 +40,7 @@ class Registry:
         Args:
             name: the config value that selects the entry, in any case.
             force: replace an entry of that name instead of refusing.
-            facts: what is said of the entry (``paper``, ``stage``...), read back by :meth:`facts`.
+            facts: facts about the entry (``paper``, ``stage``...), read back by :meth:`facts`.
                 ``internal=True``: commands use it; a config cannot name it.
 
         Raises:
@@ -106,7 +106,7 @@ class Registry:
         return self._loaded
 
     def facts(self, name: str) -> dict[str, Any]:
-        """Return what was said of the entry when it was registered."""
+        """Return the facts that were registered with the entry."""
         return self._facts[self.name_of(name)]
 
     def build(self, name: str, **options: Any) -> Any:
@@ -179,7 +179,7 @@ def same_name(name: str, known: Iterable[str]) -> str | None:
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
-    """Return the error for a name that nobody registered.
+    """Return the error for a name that is not registered.
 
     Args:
         kind: what the name stands for, as :attr:`Registry.kind`.
@@ -231,7 +231,7 @@ EARLIER = {"joint_defence.": "joint_defense."}  # start of a name: its current s
 
 
 def _elsewhere(*pairs: tuple[str, str]) -> tuple[tuple[re.Pattern[str], str], ...]:
-    """Return patterns of names that other projects use, and what is said of them."""
+    """Return patterns of names that other projects use, each with its hint."""
     return tuple((re.compile(form, re.IGNORECASE), f"; {say}") for form, say in pairs)
 
 
@@ -316,7 +316,7 @@ LOADERS = Registry("format", "models.formats")
 DISTANCES = Registry("distance", "distances")
 # test-time wrappers, pixels -> pixels
 DEFENSES = Registry("defense", "defenses")
-# what stands before torchreid's own test transform in its FeatureExtractor, from a config
+# transforms before torchreid's own test transform in its FeatureExtractor, from a config
 TEST_TRANSFORMS = Registry("test transform", "defenses")
 # builders of attacks: keywords in pixel units of [0, 1] -> an Attack
 ATTACKS = Registry("attack", "attacks")

@@ -27,7 +27,7 @@ def check_attack(attack: Attack, *, device: str = "cpu") -> None:
 
     Same shape, in [0, 1], within ``linf``, padding untouched; the objective rises; the same call
     gives the same images, and a batch those of its images one by one (to 1e-9); model, input and
-    random state are left as they were.
+    random state do not change.
 
     Args:
         attack: what is checked.
@@ -110,8 +110,8 @@ def check_defense(defense: Defense, *, device: str = "cpu") -> None:
 
     Images in [0, 1] of one size out, each what it is alone; the same call gives the same images,
     and another seed others if and only if it is random; a gradient that finite differences confirm,
-    or the exact form with the surrogate's gradient; input, flags, weights and random state are left
-    as they were; a model behind it keeps the names of its weights.
+    or the exact form with the surrogate's gradient; input, flags, weights and random state do not
+    change; a model behind it keeps the names of its weights.
 
     Args:
         defense: what is checked.
@@ -151,7 +151,7 @@ def _check_defense(defense: Defense, device: str) -> None:
 
 
 def _check_gradient(defense: Defense, images: Tensor) -> None:
-    """Hold the gradient against differences of images that differ by far less than a level."""
+    """Compare the gradient with differences of images that differ by far less than a level."""
     if not defense.has_gradient:
         return
     generator = torch.Generator().manual_seed(3)

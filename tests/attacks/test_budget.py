@@ -158,7 +158,7 @@ def field(budget, distance, *, seed=0):
     ("builder", "sentence"),
     [
         (whole, "'mine' takes budget and distance first"),
-        (starred, "each of its options by name"),
+        (starred, "every option by name"),
         (field, "'seed' of the attack 'mine' is a field of its budget"),
     ],
 )

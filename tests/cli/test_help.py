@@ -72,7 +72,7 @@ def test_a_help_text_says_it_all_in_80_columns(name, capsys):
 def test_the_keys_of_a_help_text_are_those_declared_with_their_defaults(name, capsys):
     usage, command = COMMANDS.facts(name)["usage"], COMMANDS.get(name)
     listed = shown(name, capsys)
-    listed = listed.partition("\nkeys that it reads")[2]
+    listed = listed.partition("\nconfig keys it reads")[2]
     ours = re.findall(r"^  adv\.([\w.]+)(?: |$)", listed, flags=re.MULTILINE)
     declared = [key.removeprefix("adv.") for key in keys_of(usage.reads) if key.startswith("adv.")]
     assert ours == [key.name for key in KEYS if key.name in declared]

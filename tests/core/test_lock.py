@@ -196,7 +196,7 @@ def test_another_host_is_judged_by_its_signs_of_life(tmp_path):
     with pytest.raises(ConfigError) as refused, working_in(tmp_path, wait=False):
         pass
     assert f"process {os.getpid()} on elsewhere works in '{tmp_path}'" in str(refused.value)
-    assert f"To go on sooner, remove '{theirs}'" in str(refused.value)
+    assert f"To continue sooner, remove '{theirs}'" in str(refused.value)
     os.utime(theirs, (time.time() - owner.SILENT - 1,) * 2)
     with working_in(tmp_path, wait=False):
         assert not theirs.exists()

@@ -103,7 +103,7 @@ def test_a_pattern_that_cannot_be_is_refused(tmp_path, own_config, pattern, said
         (["ann/c1.jpg", "ann/2.jpg"], "2.jpg' does not tell its camera.*1 of 2 files do"),
         (["train/ann/c1.jpg"], "a folder train, but neither query nor gallery"),
         (["query/ann/c1.jpg", "train/ann/c1.jpg"], "no row has the split gallery"),
-        (["ann/c1.jpg", "top.jpg"], "is beside the folders"),
+        (["ann/c1.jpg", "top.jpg"], "is next to the folders"),
         (["ann/more/c1.jpg", "ann/c2.jpg"], "holds images.*where none are read"),
         (["-1/c1.jpg", "-1/c2.jpg"], "pid is -1; numbers start from 0"),
         (["nan/c1.jpg", "nan/c2.jpg"], "pid is 'nan'"),

@@ -396,7 +396,7 @@ REFUSED = {
     ),
     "flipped bit": (flipped, r"checksum \(CRC-32\)"),
     "no checksums": (unsummed, r"set_crc32_options"),
-    "whole module": (put(source), r"beside weights.*state_dict"),
+    "whole module": (put(source), r"as well as weights.*state_dict"),
     "list": (put(lambda: [1, 2]), "holds a list"),
     "no tensors": (put(lambda: {"epoch": 3}), "no weights, only: epoch"),
     "model and ema": (
@@ -456,7 +456,7 @@ REFUSED = {
                 "fc.0.weight": torch.quantize_per_tensor(torch.ones(6, 4), 1.0, 0, torch.qint8),
             }
         ),
-        "not a checkpoint|plain tensors|beside weights",
+        "not a checkpoint|plain tensors|as well as weights",
     ),
     "long prefix": (put(long_name), "letters"),
     "far strides": (put(strided), "has no place|have no place"),
@@ -493,7 +493,7 @@ REFUSED = {
     ),
     "unnamed tensor": (put(lambda: {**state(), "": torch.ones(1)}), "not this model's"),
     "list of networks": (put(lambda: {"models": [state()]}), "no weights, only: models"),
-    "NumPy's arrays": (put(lambda: {n: v.numpy() for n, v in pairs()}), "beside weights"),
+    "NumPy's arrays": (put(lambda: {n: v.numpy() for n, v in pairs()}), "as well as weights"),
     "int8": (
         put(lambda: {n: v.to(torch.int8) for n, v in pairs()}),
         r"holds torch\.int8 in the file",

@@ -54,7 +54,7 @@ def test_a_whole_network_gives_its_state_dict(foreign, tmp_path, monkeypatch):
     torch.save(foreign, tmp_path / "whole.pth")
     expected = foreign.state_dict()
     monkeypatch.delitem(sys.modules, "their_project")
-    with pytest.raises(ConfigError, match="beside weights"):
+    with pytest.raises(ConfigError, match="as well as weights"):
         read_checkpoint(tmp_path / "whole.pth")
     found = weights_in(read_checkpoint(tmp_path / "whole.pth", inert=True), "whole.pth")
     assert found.keys() == expected.keys()

@@ -332,7 +332,7 @@ def test_an_older_manifest_tells_its_protocol_by_its_data_set(place, tmp_path):
         old = Manifest({**header, "data": name}, manifest.entries)
         assert protocol_of(folder, old) == own
     for name in ("mine", "adversarial"):
-        with pytest.raises(DataError, match=f"does not say by which protocol '{name}' is scored"):
+        with pytest.raises(DataError, match=f"does not name the protocol of '{name}'"):
             protocol_of(folder, Manifest({**header, "data": name}, manifest.entries))
 
 

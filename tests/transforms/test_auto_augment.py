@@ -81,5 +81,5 @@ def test_operations_come_as_often_as_the_policy_says():
 def test_a_row_that_does_nothing_leaves_the_image(image):
     nothing = Augmentation(3, (False, False), (1, 1))
     assert nothing.of(image, WHOLE).tobytes() == image.tobytes()
-    assert str(nothing) == "as it was"
+    assert str(nothing) == "unchanged"
     assert str(Augmentation(18, (True, True), (1, 1))) == "ShearX, Equalize"

@@ -132,7 +132,7 @@ class PullToNearest(Described):
     """A targeted attack on each image's n-th nearest wrong identity.
 
     Args:
-        attack: targeted, towards references.
+        attack: targeted attack, which moves toward the references.
         distance: ranks identities, by the mean distance to all of their features.
         place: 0 = the nearest wrong identity, 1 = the next one, and so on.
     """

@@ -127,19 +127,19 @@ def smooth_precision(distances: Tensor, positives: Tensor, temperature: float) -
     return torch.stack(scores)
 
 
-HARDEST = 3  # nearest wrong matches in a margin
+HARDEST = 3  # nearest incorrect matches in a margin
 TOP = 10  # nearest references whose spread is the unit of a margin
 TIE = 0.01  # of an average precision: the weight of a margin where that is constant
 _TINY = 1e-6
 
 
 class RankMargin(Objective):
-    """Mean distance to correct matches minus that to the nearest wrong ones, without a unit.
+    """Mean distance to correct matches minus that to the nearest incorrect ones, without a unit.
 
-    ``(mean d(f, p_i) - mean of the 3 smallest d(f, n_j)) / spread``, with correct and wrong matches
-    as in the evaluation. The spread, between the nearest and the tenth nearest reference of the
-    clean image, makes losses of different models comparable, like the DLR loss for classes (Croce
-    and Hein, 2020, eq. 6). It is fixed at the clean image, so an attack cannot raise the loss by
+    ``(mean d(f, p_i) - mean of the 3 smallest d(f, n_j)) / spread``. Matches are correct or
+    incorrect as in the evaluation. The spread is that between the nearest and the tenth nearest
+    reference of the clean image. It makes losses of different models comparable, as in the DLR loss
+    (Croce and Hein, 2020, eq. 6), and it is fixed, so an attack cannot raise the loss by
     shrinking it.
 
     Args:
@@ -158,11 +158,11 @@ class RankMargin(Objective):
         }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
-        """Return images -> margins (N,); above 0 if the nearest wrong matches are nearer.
+        """Return images -> margins (N,); above 0 if the nearest incorrect matches are nearer.
 
         Raises:
             ConfigError: references are missing.
-            DataError: an image has no reference, or there is no wrong match.
+            DataError: an image has no reference, or there is no incorrect match.
         """
         between_of, positives, junk = ranked(self.distance, embed, batch, references)
         with torch.no_grad():
@@ -208,7 +208,7 @@ def ranked(
 
     Raises:
         ConfigError: references are missing.
-        DataError: an image has no reference, or there is no wrong match.
+        DataError: an image has no reference, or there is no incorrect match.
     """
     positives, junk = matches(references, batch)
     assert references is not None

@@ -183,8 +183,8 @@ def _flat(name: str, builder: Builder, defaults: Mapping[str, Any]) -> inspect.S
     starred = any(parameter.kind in _STARRED for parameter in parameters)
     if starred or [parameter.name for parameter in parameters[:2]] != ["budget", "distance"]:
         raise ConfigError(
-            f"the function of the attack '{name}' takes budget and distance first, then each of "
-            "its options by name"
+            f"the function of the attack '{name}' takes budget and distance first, then every "
+            "option by name"
         )
     clashing = [parameter for parameter in parameters[2:] if parameter.name in FIELDS]
     if clashing:

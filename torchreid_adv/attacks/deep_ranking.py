@@ -239,7 +239,7 @@ def qa_minus(budget: Budget, distance: Distance, *, width: int = 5) -> RankingAt
     return RankingAttack(QueryRank(distance, up=False, width=width, seed=budget.seed), budget)
 
 
-@attack("tma", paper=MISMATCH, title="towards a random image", **_SPENT)
+@attack("tma", paper=MISMATCH, title="toward a random image", **_SPENT)
 def tma(budget: Budget, distance: Distance) -> RankingAttack:
     """Build TMA."""
     return RankingAttack(TargetedMismatch(distance, seed=budget.seed), budget)
@@ -251,7 +251,7 @@ def ltm(budget: Budget, distance: Distance) -> RankingAttack:
     return RankingAttack(LearningToMisrank(distance, seed=budget.seed), budget)
 
 
-@attack("gtm", paper=RANKING, title="towards the nearest other identity", **_SPENT)
+@attack("gtm", paper=RANKING, title="toward the nearest other identity", **_SPENT)
 def gtm(budget: Budget, distance: Distance) -> RankingAttack:
     """Build GTM."""
     return RankingAttack(GreedyTopMisranking(distance, seed=budget.seed), budget)

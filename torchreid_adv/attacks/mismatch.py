@@ -1,4 +1,4 @@
-"""TMA, LTM, GTM and GTT: an image moves towards or away from a single other image."""
+"""TMA, LTM, GTM and GTT: an image moves toward or away from a single other image."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class LearningToMisrank(RankingObjective):
 
 
 class GreedyTopMisranking(RankingObjective):
-    """GTM: moves towards the nearest image of another identity, fixed at the clean image."""
+    """GTM: moves toward the nearest image of another identity, fixed at the clean image."""
 
     figure_name = "rank-1"
     figure_of = "the images' own lists"

@@ -1,4 +1,4 @@
-"""ODFA and FNA: towards the opposite of an image's feature, or the furthest other identity."""
+"""ODFA and FNA: toward the opposite of an image's feature, or the furthest other identity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from torchreid_adv.errors import ConfigError
 
 
 class FurthestNegative(Objective):
-    """Away from all features of the image's identity, towards the furthest other identity (FNA).
+    """Away from all features of the image's identity, toward the furthest other identity (FNA).
 
     ``sum_i |f - p_i|^2 - |f - c|^2`` (Bouniot et al., Vulnerability of Person Re-Identification
     Models to Metric Adversarial Attacks), where c is the mean feature of the identity furthest from
@@ -102,7 +102,7 @@ U_TURN = "Zheng et al., U-turn: Crafting Adversarial Queries with Opposite-direc
 @attack(
     "odfa",
     paper=U_TURN,
-    title="towards the opposite of the image's own feature",
+    title="toward the opposite of the image's clean feature",
     step_size=from_levels(1),
     steps=functools.partial(iteration_rule, rounding="round"),
 )
@@ -121,7 +121,7 @@ def odfa(budget: Budget, distance: Distance) -> GradientAttack:
 @attack(
     "fna",
     paper=VULNERABILITY,
-    title="from the own identity to the furthest other",
+    title="from the image's identity to the furthest other one",
     step_size=from_levels(1),
     steps=15,
 )

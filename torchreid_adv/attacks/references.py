@@ -121,8 +121,8 @@ class References:
         """
         if not distance.squared_euclidean:
             raise ConfigError(
-                f"this attack reckons with means of features, which have no part in the distance "
-                f"'{distance.name}'; choose fgsm, ifgsm or mifgsm, or a registered distance"
+                f"this attack averages features, which the distance '{distance.name}' does not "
+                "allow; choose fgsm, ifgsm or mifgsm, or a registered distance"
             )
         mask = self._some_each(batch)
         mapped = self._map(distance, batch.images)
@@ -249,7 +249,7 @@ def _of_file(
         if not _PID.fullmatch(name) or int(name) not in pids:
             kind = "identity" if _PID.fullmatch(name) else "image"
             raise ConfigError(
-                f"adv.attack.target_map names the {kind} '{printable(name)}', of which there is no "
+                f"adv.attack.target_map names the {kind} '{printable(name)}', but there is no such "
                 f"{side} image{'' if kind == 'identity' else suggest(name, names)}"
             )
         if int(name) in by_pid:

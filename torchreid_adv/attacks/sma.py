@@ -144,7 +144,7 @@ JOINT = "Gong et al., Robust Person Re-identification with Multi-Modal Joint Def
 @attack(
     "sma",
     paper=VULNERABILITY,
-    title="away from the image's own feature",
+    title="away from the image's clean feature",
     step_size=from_levels(1),
     steps=15,
     momentum=0.0,
@@ -157,7 +157,7 @@ def sma(budget: Budget, distance: Distance) -> GradientAttack:
 @attack(
     "lta",
     paper=JOINT,
-    title="away from the own feature through grayscale patches",
+    title="away from the image's clean feature, through grayscale patches",
     step_size=from_levels(1),
     steps=15,
     momentum=1.0,

@@ -27,10 +27,10 @@ Labels = Tensor | Sequence[int] | None
 
 
 def takes_tensors(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the ``__call__`` of an attack take plain images (N, 3, H, W) in the place of a batch.
+    """Let the ``__call__`` of an attack take plain images (N, 3, H, W) as well as a batch.
 
-    Called with a :class:`Batch` it is as before. Called with a tensor, it returns a tensor on the
-    same device and of the same dtype, with these further keywords:
+    A call with a :class:`Batch` does not change. A call with a tensor returns a tensor on the same
+    device and of the same dtype, and has these further keywords:
 
     - ``pids`` (N,): identities; images of one identity are each other's references.
     - ``camids`` (N,): cameras, for models that take them.
@@ -102,7 +102,7 @@ def _numbers(values: Labels, count: int, name: str) -> Tensor:
 def _references(
     model: ImageModel, batch: Batch, gallery: Any, gallery_pids: Labels, *, named: bool
 ) -> References:
-    """Return the features that images are held against: the gallery's, or those of each other."""
+    """Return the features that images are compared with: the gallery's, or those of each other."""
     if gallery is None:
         return References(_features(model, batch), "leave_one_out_or_self")
     if isinstance(gallery, Features):

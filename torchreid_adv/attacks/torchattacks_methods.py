@@ -49,7 +49,7 @@ class TwoLogits(nn.Module):
 
     @classmethod
     def crossing(cls, losses_of: Losses, like: Tensor, tau: float) -> TwoLogits:
-        """Return logits of which the first is larger as long as the distance is below tau."""
+        """Return two logits; the first is larger as long as the distance is below tau."""
         half = math.log(2) / 2
         return cls(losses_of, like, scale=half / tau, offset=half, shift=_SHIFT)
 
@@ -127,7 +127,7 @@ FIXED: dict[str, dict[str, object]] = {
 _FOUR = "it needs four classes, and a distance makes two"
 _SQUARE = "it resizes images to a square; the attack '{}' is the same for any shape"
 _SPARSE = "it changes a few pixels without a bound that eps could give"
-_PATCH = "its step follows from its bound by a rule of its own, and it leaves gradients on weights"
+_PATCH = "its step depends on its bound and cannot be set, and it leaves gradients on weights"
 _CONTROL = "it does not look at the distance"
 REFUSED = {
     "APGDT": _FOUR,

@@ -35,9 +35,9 @@ commands:
 
 start here:
   torchreid-adv demo                  no data, no model, minutes on a CPU
-  torchreid-adv attack MODEL -t DATA  a model and a data set of yours
-  torchreid-adv COMMAND --help        what it takes, examples, how long
-  torchreid-adv list [KIND]           what a config can name
+  torchreid-adv attack MODEL -t DATA  your model, your data set
+  torchreid-adv COMMAND --help        examples, flags, keys and run time
+  torchreid-adv list [KIND]           attacks, models, data sets and other names
   torchreid-adv list configs          the example configs, for --config-file
   torchreid-adv --version             the version"""
 
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with stoppable():
             return _run(arguments)
-    except BrokenPipeError:  # nobody reads what is printed: the caller's to say
+    except BrokenPipeError:  # the reader of the output is gone: the caller decides
         raise
     except BaseException as error:
         fault = _misnamed(error, arguments) or explained(error)
@@ -111,7 +111,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def entry() -> None:
-    """Console script; whoever stops reading what it prints, such as ``head``, ends it."""
+    """Console script; it ends when the reader of its output does, such as ``head``."""
     try:
         code = main()
         sys.stdout.flush()

@@ -42,7 +42,7 @@ def _next(cfg: AdvConfig) -> list[str]:
 _WRITES = (
     "Below --out: report.html with its figures, results.json with every number, and for each data "
     "set a folder with the adversarial version of all its images and a manifest. The same command "
-    "goes on where it was stopped."
+    "continues an interrupted run."
 )
 _TIME = (
     "I-FGSM at eps 5 takes 6 steps. ResNet-50 at 256x128 makes 15 images x steps a second on two "
@@ -52,7 +52,7 @@ _TIME = (
 )
 ATTACK_GALLERY = Command(
     name="attack-gallery",
-    help="write an adversarial version of a data set, score it",
+    help="write an adversarial version of a data set and score it",
     about="Write an adversarial version of a data set and score it.",
     work=_attack_gallery,
     usage=Usage(
@@ -75,7 +75,7 @@ ATTACK_GALLERY = Command(
 ATTACK = replace(
     ATTACK_GALLERY,
     name="attack",
-    help="attack one model: I-FGSM, eps 5, gallery, a report",
+    help="attack one model and write a report (I-FGSM, eps 5, on the gallery)",
     about="Attack a model on a data set: write an adversarial version, score it, write a report.",
     usage=replace(
         ATTACK_GALLERY.usage,
@@ -92,7 +92,7 @@ ATTACK = replace(
 DEMO = replace(
     ATTACK_GALLERY,
     name="demo",
-    help="quick start: virtual people, a model, an attack, a report",
+    help="quick start: render people, train a model, attack it, write a report",
     about="Render virtual people, train a model, attack its gallery and write a report.",
     usage=replace(
         ATTACK_GALLERY.usage,

@@ -27,21 +27,23 @@ DEVICES = ("cpu", "cuda")
 
 
 USAGE = Usage(
-    examples=("benchmark attack --images 16", "benchmark retrieval --json figures.json"),
-    writes="Nothing, or the figures as JSON with --json FILE.",
-    time="Minutes a section; docs/performance.md has the figures of two machines.",
+    examples=("benchmark attack --images 16", "benchmark retrieval --json results.json"),
+    writes="Nothing; with --json FILE, the results as JSON.",
+    time="Minutes for each section; docs/performance.md has the results of two machines.",
 )
 
 
-@COMMANDS.register("benchmark", help="measure ours, the peer and the floor in one run", usage=USAGE)
+@COMMANDS.register("benchmark", help="measure the speed of this package and of others", usage=USAGE)
 def benchmark_command(arguments: list[str]) -> int:
-    """Run the sections named, or all, and write their figures as JSON where asked."""
+    """Time this package, other packages and the unavoidable work; all sections, or those named."""
     parser = plain_parser("benchmark", USAGE, benchmark_command.__doc__)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
-    parser.add_argument("--json", default="", metavar="FILE", help="write the figures there")
+    parser.add_argument("--json", default="", metavar="FILE", help="write the results to this file")
     for size in SIZES:
-        parser.add_argument(f"--{size}", type=int, metavar="N", help="of the sections that have it")
-    parser.add_argument("--device", default="cpu", help="of the sections that have it: cpu or cuda")
+        parser.add_argument(
+            f"--{size}", type=int, metavar="N", help=f"number of {size}, where used"
+        )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, where sections use it")
     chosen = parser.parse_args(arguments)
     if chosen.device not in DEVICES:
         parser.error(f"unknown device '{chosen.device}'; choose from {', '.join(DEVICES)}")

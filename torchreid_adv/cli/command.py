@@ -83,7 +83,7 @@ class Command:
         joins: several processes, started by torchrun, share the work.
         shards: ``adv.job.shard`` cuts the work.
         holds: the folder ``data.save_dir`` is held while it works.
-        defense: models may stand behind ``adv.defense.name``.
+        defense: the models can be defended by ``adv.defense.name``.
         config_file: taken where the arguments name none.
     """
 

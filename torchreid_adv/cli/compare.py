@@ -13,15 +13,17 @@ USAGE = Usage(
         "compare log/ifgsm log/sma",
         "compare log/standard/people/mine log/standard/people/theirs --out comparison.html",
     ),
-    writes="Nothing without --out. With it a file whose suffix says the form, .md, .html or .json; "
-    "or compare.md, compare.html and compare.json in a folder.",
+    writes="Nothing without --out. With --out FILE, a table in the format of the suffix .md, .html "
+    "or .json; with --out DIR, compare.md, compare.html and compare.json.",
     time="Seconds: only results.json and standard.json are read.",
 )
 
 
-@COMMANDS.register("compare", help="results of two runs or more, side by side", usage=USAGE)
+@COMMANDS.register(
+    "compare", help="print the results of two or more runs side by side", usage=USAGE
+)
 def compare_command(arguments: list[str]) -> int:
-    """Print the results of runs side by side, and write them where asked; return 0.
+    """Print the results of runs side by side, and write them with ``--out``; return 0.
 
     Raises:
         ConfigError: fewer than two runs, or a file of an unknown form.
@@ -30,14 +32,15 @@ def compare_command(arguments: list[str]) -> int:
     parser = plain_parser(
         "compare",
         USAGE,
-        "Print the results of runs side by side: settings, measures, and what the runs differ in.",
+        "Print the results of runs side by side: settings, measures, and differences in settings.",
         usage="torchreid-adv compare RUN RUN ... [--out FILE|DIR]",
     )
     parser.add_argument(
         "runs",
         nargs="+",
         metavar="RUN",
-        help="folder of attack, attack-gallery or standard, or its results.json or standard.json",
+        help="folder of an attack, attack-gallery or standard run, or its results.json or "
+        "standard.json",
     )
     parser.add_argument("--out", default="", metavar="FILE|DIR", help="where to write the table")
     chosen = parser.parse_args(arguments)

@@ -43,7 +43,7 @@ def _corrupt(cfg: AdvConfig, team: Team) -> Ended:
 CORRUPT = Command(
     name="corrupt",
     help="write a corrupted version of a data set: blur, weather...",
-    about="Write a corrupted version of a data set, as adv.corruption.* says.",
+    about="Write a corrupted version of a data set, set by adv.corruption.*.",
     work=_corrupt,
     usage=Usage(
         examples=(
@@ -53,7 +53,8 @@ CORRUPT = Command(
         ),
         writes="Below data.save_dir, for each data set: corrupted/, with its images, manifest and "
         "list of people, which -t reads as a data set.",
-        time="Some hundred images a second and core at 128x64. It continues where it stopped.",
+        time="A few hundred images per second and core at 128x64. The same command continues an "
+        "interrupted run.",
         reads=(*DATA, "adv.corruption.*", "adv.job.*"),
         further=VIRTUAL,
     ),
@@ -76,7 +77,7 @@ def _corruption_report(cfg: AdvConfig, team: Team) -> Ended:
 CORRUPTION_REPORT = Command(
     name="corruption-report",
     help="test a model on corrupted images, by kind and severity",
-    about="Test a model on images that are corrupted as adv.corruption.* says.",
+    about="Test a model on corrupted images, set by adv.corruption.*.",
     work=_corruption_report,
     usage=Usage(
         examples=(

@@ -27,7 +27,7 @@ class Flag:
         help: what it is; the help text adds the key.
         short: a second spelling, such as ``-t``.
         many: it takes one value or more, and the key is a list.
-        values: what can be typed -> the value of the key; empty = the value is typed as it is.
+        values: what can be typed -> the value of the key; empty = the value itself is typed.
     """
 
     name: str
@@ -77,7 +77,7 @@ TARGETS = Flag(
     short="-t",
     key="data.targets",
     metavar="NAME",
-    help="test data sets: names, or lists, folders and sequences of your own",
+    help="test data sets: names, or your own lists, folders and sequences",
     many=True,
 )
 TRANSFORMS = Flag(
@@ -93,7 +93,7 @@ DEVICE = Flag(
     name="--device",
     key="use_gpu",
     metavar="cpu|cuda",
-    help="where networks run; without it, the GPU if there is one",
+    help="device of the networks; default: a GPU if there is one",
     values={"cpu": "False", "cuda": "True"},
 )
 ATTACK = Flag(name="--attack", key="adv.attack.name", metavar="NAME", help="registered attack")
@@ -102,13 +102,13 @@ SIDE = Flag(
     name="--side",
     key="adv.attack.side",
     metavar="gallery|query",
-    help="images that are attacked",
+    help="images to attack",
 )
 SHARD = Flag(
     name="--shard",
     key="adv.job.shard",
     metavar="I/N",
-    help="do share I (from 0) of N, as one job of an array",
+    help="do only share I of N, counted from 0, for job arrays",
 )
 ATTACKS = Flag(
     name="--attack",
@@ -145,7 +145,7 @@ class Models:
         one: the command takes one model only.
         needed: a run without a model is refused before anything is imported.
         enough: other keys that give it one.
-        instead: keys that name a model, too, and must not name another one beside them.
+        instead: keys that also name a model and must not name a different one.
     """
 
     key: str

@@ -31,10 +31,10 @@ class Usage:
     Args:
         examples: two command lines or more, without the program's name; each can be run.
         writes: what it leaves, and where.
-        time: how long it takes, by what was measured.
+        time: how long it takes, as measured.
         reads: the config keys that its work reads, as patterns: ``adv.attack.*``.
-        further: sections that it reads as well, where something that is named there has a part in
-            the run, such as ``virtual``; the help text has one line for each.
+        further: sections that it also reads if the run uses them, such as ``virtual``; the help
+            text has one line for each.
     """
 
     examples: tuple[str, ...]
@@ -134,11 +134,11 @@ def _quoted(word: str) -> str:
 
 
 def models_text(models: Models) -> str:
-    """Return what a help text says of the models that stand in front."""
-    label = "" if models.one else " LABEL=MODEL gives it a name of its own."
+    """Return the help text on the models, which come first on the command line."""
+    label = "" if models.one else " LABEL=MODEL gives it a label."
     return textwrap.fill(
         f"MODEL is a network and its file, NAME:FILE, such as osnet_x1_0:model.pth.tar-60; a "
-        f"checkpoint alone; or an entry of another project, such as boxmot:FILE, "
+        f"checkpoint alone; or a model of another project, such as boxmot:FILE, "
         f"fastreid:CFG.yml:FILE, timm:NAME:FILE, onnx@256x128:FILE.{label} '{PROGRAM} list "
         f"formats' lists the formats. ({models.key})",
         WIDTH - 4,
@@ -176,18 +176,18 @@ def keys_text(usage: Usage, defaults: Sequence[tuple[str, str]] = ()) -> str:
 
     Args:
         usage: of the command.
-        defaults: keys that the command sets to another value where nobody says one.
+        defaults: keys for which the command has its own default.
     """
     found = {**keys_of(usage.reads), **{key: _typed(value) for key, value in defaults}}
     if not found:
         return ""
     ours = {key for key in found if key.startswith("adv.")}
     stock = ", ".join(f"{k}{_JOINED}{_shown(v)}" for k, v in found.items() if k not in ours)
-    lines = ["", "", "keys that it reads, with their defaults (all: torchreid-adv list --keys):"]
+    lines = ["", "", "config keys it reads, with defaults (all keys: torchreid-adv list --keys):"]
     lines += [line for key in KEYS if f"adv.{key.name}" in ours for line in _key_lines(key, found)]
     for section in usage.further:
         lines += _entry(f"  adv.{section}.*", SECTIONS[section])
-    return "\n".join([*lines, "", *_paragraph("torchreid's keys that it reads", stock)])
+    return "\n".join([*lines, "", *_paragraph("keys of torchreid it reads", stock)])
 
 
 def _typed(value: str) -> Any:
@@ -208,7 +208,7 @@ def _entry(head: str, text: str) -> list[str]:
 
 
 def _first_clause(meaning: str) -> str:
-    """Return a meaning up to its first semicolon; what follows stands in the reference."""
+    """Return a meaning up to its first semicolon; the reference has the rest."""
     return meaning.partition(";")[0]
 
 

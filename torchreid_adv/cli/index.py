@@ -1,7 +1,7 @@
 """What the registries hold, written down, so that names are known before PyTorch is imported.
 
-``index.json`` beside this module is written by ``python -m torchreid_adv.cli.index``; a test
-compares it with the registries.
+``python -m torchreid_adv.cli.index`` writes ``index.json`` next to this module; a test compares it
+with the registries.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Entry = dict[str, str]  # about, and where there are any: paper, options
 
 
 def entries_of(registry: Registry) -> dict[str, Entry]:
-    """Return what is said of each entry that a config can name: from the index, or as it is now.
+    """Return the description of each entry that a config can name, from the index or the registry.
 
-    A registry whose modules are imported may hold a plugin's entries, too.
+    A registry whose modules are imported is read directly: it may hold entries of plugins.
     """
     kind = next((kind for kind, table in TABLES.items() if table is registry), "")
     known = _index().get(kind, {})
@@ -33,7 +33,7 @@ def entries_of(registry: Registry) -> dict[str, Entry]:
 
 
 def entries_now(registry: Registry) -> dict[str, Entry]:
-    """Return what is said of each entry that a config can name, from the entries themselves."""
+    """Return the description of each entry that a config can name, from the entries themselves."""
     return {name: _entry(registry, name) for name in registry.public}
 
 

@@ -25,7 +25,7 @@ USAGE = Usage(
 
 
 @COMMANDS.register(
-    "leaderboard", help="results of the standard evaluation side by side", usage=USAGE
+    "leaderboard", help="show results of the standard evaluation side by side", usage=USAGE
 )
 def leaderboard_command(arguments: list[str]) -> int:
     """Write the leaderboard of all results below a folder; return 0, or 4 when some were refused.
@@ -39,25 +39,29 @@ def leaderboard_command(arguments: list[str]) -> int:
         "leaderboard",
         USAGE,
         "Read every standard.json below a folder; write leaderboard.html and .md. "
-        "Three columns say what is known of a result. "
+        "Three columns show how far a result was checked. "
         + " ".join(f"{word.capitalize()}: {said}." for word, said in WORDS.items())
         + f" {UNSEEN}",
         usage=f"{_PROG} FOLDER [FLAGS] [FLAGS AND KEYS OF THE RUNS]",
     )
-    parser.add_argument("folder", type=Path, help="data.save_dir of standard runs, or above it")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write instead")
+    parser.add_argument(
+        "folder", type=Path, help="folder with standard runs (their --out, or above)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to write to, instead of FOLDER"
+    )
     parser.add_argument(
         "--verify", action="store_true", help="check the files of every result (files checked)"
     )
     parser.add_argument(
         "--score-again",
         action="store_true",
-        help="check the files, and score every result again whose model the flags name "
+        help="also score the results of those models again that the flags name "
         "(adv.standard.models, -t...)",
     )
     parser.add_argument("--root", default="", help="data root (reid-data)")
     parser.add_argument(
-        "--quarantine", action="store_true", help="end with 4, not 3, where results are refused"
+        "--quarantine", action="store_true", help="exit with code 4, not 3, if results are refused"
     )
     chosen, flags = parser.parse_known_args(arguments)
     if flags and not (chosen.verify or chosen.score_again):

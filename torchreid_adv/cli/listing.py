@@ -14,7 +14,7 @@ KINDS = (*TABLES, FOLDER)
 
 USAGE = Usage(
     examples=("list attacks defenses", "list configs"),
-    writes="Nothing; list --keys > config.md keeps the reference of all keys.",
+    writes="Nothing; list --keys > config.md saves the reference of all keys.",
     time="Less than a second.",
 )
 
@@ -28,11 +28,11 @@ def list_command(arguments: list[str]) -> int:
     Raises:
         ConfigError: a kind that does not exist.
     """
-    about = "List what a config can name, and the example configs."
+    about = "List the attacks, models, data sets and other names for a config, and example configs."
     parser = plain_parser("list", USAGE, about)
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)}")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"one of {', '.join(KINDS)}")
     parser.add_argument("--configs", action="store_true", help=f"the same as the kind {FOLDER}")
-    parser.add_argument("--keys", action="store_true", help="every config key, as Markdown")
+    parser.add_argument("--keys", action="store_true", help="print every config key, as Markdown")
     chosen = parser.parse_args(arguments)
     if chosen.keys:
         print(reference(), end="")

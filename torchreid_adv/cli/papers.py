@@ -1,4 +1,4 @@
-"""``torchreid-adv study NAME`` and ``reproduce NAME``: what papers claim, and their tables."""
+"""``torchreid-adv study NAME`` and ``reproduce NAME``: the papers' claims and tables."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ REPRODUCTION = Usage(
         "reproduce --list",
         "reproduce bai2019.table2 --config-file configs/reproduce.yaml",
     ),
-    writes="Below --out: NAME.md and NAME.json, ours beside the paper's numbers, and each "
+    writes="Below --out: NAME.md and NAME.json, with our numbers next to the paper's, and each "
     "attack's images.",
-    time="As long as the attacks of the table; docs/reproduction.md says it for each table.",
+    time="The time of the table's attacks; docs/reproduction.md lists these for each table.",
     reads=(*RUN, "model.*", *DEFENSE, "adv.transfer.models"),
     further=ENGINES[1:],
 )
 
 
 @COMMANDS.register(
-    "study", help="train models with several seeds, test what papers claim", usage=STUDY
+    "study", help="train models with several seeds and test the papers' claims", usage=STUDY
 )
 def study_command(arguments: list[str]) -> int:
     """Run a registered study and return 0, whatever it shows.
 
     Models are kept below the data root and stored images below ``data.save_dir``, so that the same
-    command goes on where it was stopped, and prints what is there when nothing is left to do.
+    command continues an interrupted study, and prints the stored result of a finished one.
 
     Raises:
         ConfigError: no or an unknown study, a key or model that cannot be used.
@@ -81,7 +81,7 @@ def study_command(arguments: list[str]) -> int:
     return Command(
         name=f"study {name}",
         help="",
-        about=f"Train models with several seeds, test what papers claim. NAME: "
+        about=f"Train models with several seeds and test the papers' claims. NAME: "
         f"{', '.join(entries_of(STUDIES))}.",
         work=work,
         usage=STUDY,
@@ -90,7 +90,7 @@ def study_command(arguments: list[str]) -> int:
 
 
 @COMMANDS.register(
-    "reproduce", help="run what a paper's table needs, print ours beside it", usage=REPRODUCTION
+    "reproduce", help="run a paper's table and print our numbers next to it", usage=REPRODUCTION
 )
 def reproduce_command(arguments: list[str]) -> int:
     """Reproduce the table that comes first on the command line, or list them; return 0.
@@ -121,14 +121,14 @@ def reproduce_command(arguments: list[str]) -> int:
     return Command(
         name=f"reproduce {name}",
         help="",
-        about="Run what a paper's table needs on your data and models; --list shows the tables.",
+        about="Run the attacks of a paper's table on your data and models (--list: the tables).",
         work=work,
         usage=REPRODUCTION,
     )(rest)
 
 
 def _known(registry: Registry, name: str) -> None:
-    """Refuse a name that nobody registered, without importing what is registered."""
+    """Refuse a name that is not registered, without importing what is registered."""
     known = entries_of(registry)
     if same_name(name, known) is None:
         raise unknown(registry.kind, name, list(known))

@@ -28,10 +28,10 @@ from torchreid_adv.errors import ConfigError, nearest
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of models, flags and ``KEY VALUE`` pairs, whose errors say how keys are written."""
+    """A parser of models, flags and ``KEY VALUE`` pairs; its errors say how to write a key."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Return what is typed: models may stand before, between and behind the flags."""
+        """Return the parsed arguments: models may come before, between and after the flags."""
         words, models = [*map(str, args or ())], []
         found = namespace or argparse.Namespace()
         takes, tree = self.get_default("takes"), default_config(use_gpu=False)
@@ -92,10 +92,10 @@ def make_parser(
     """Return a parser of models, flags, then ``KEY VALUE`` pairs.
 
     Args:
-        prog: what is typed in front of them.
+        prog: the program and command.
         description: first sentence of the help text.
-        flags: that stand for a key, besides ``--config-file``, ``--dry-run`` and ``--all``.
-        models: that stand in front; None = none.
+        flags: flags that set a key; ``--config-file``, ``--dry-run`` and ``--all`` are added.
+        models: the models that come first; None = the command takes none.
         epilog: last paragraphs of the help text.
     """
     words = [prog, *([models.metavar] if models else []), "[FLAGS] [KEY VALUE ...]"]
@@ -116,11 +116,14 @@ def make_parser(
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check the config, print what differs from the defaults, as a config file, and stop",
+        help="check the config, print the settings that differ from the defaults, and stop",
     )
     parser.add_argument("--all", action="store_true", help="with --dry-run: print every key")
     parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="KEY VALUE", help="config keys and their values"
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="KEY VALUE",
+        help="config keys and values, such as adv.attack.steps 10",
     )
     return parser
 

@@ -25,15 +25,15 @@ USAGE = Usage(
         "run scripts/main.py --config-file my.yaml adv.engine metric_attack",
         "run scripts/main.py --config-file my.yaml --transforms random_flip diversity",
     ),
-    writes="What the script writes.",
-    time="As long as the script takes, and what adv.engine adds to it.",
+    writes="The files of the script.",
+    time="The time of the script, plus that of adv.engine.",
 )
 ABOUT = """usage: torchreid-adv run SCRIPT [ARGUMENTS OF THE SCRIPT]
 
-Run a training script of torchreid, such as scripts/main.py of
-deep-person-reid, unmodified, with adv.* keys and the transforms, samplers,
-data sets, models and engines of this package in its config. It works with
-torchreid from PyPI, too, where torchreid.utils is torchreid.reid.utils.
+Run a training script of torchreid without changes, such as scripts/main.py of
+deep-person-reid. Its config can use adv.* keys and the transforms, samplers,
+data sets, models and engines of this package. This also works with torchreid
+from PyPI, where torchreid.utils is torchreid.reid.utils.
 """
 SIBLING = "default_config"  # where torchreid's scripts keep get_default_config
 
@@ -93,7 +93,7 @@ def _defines_main(path: Path) -> bool:
 
 
 def _import(name: str, path: Path) -> ModuleType:
-    """Import a script under its own name, by which spawned workers import it again."""
+    """Import a script under its own name; spawned workers import it again by that name."""
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -37,8 +37,8 @@ def _pictures(cfg: AdvConfig, team: Team) -> Ended:
 
 PICTURES = Command(
     name="pictures",
-    help="draw attention, features and noise of models side by side",
-    about="Attack queries on each model and draw what becomes of them.",
+    help="show attention, features and noise of models side by side",
+    about="Attack queries on each model and show attention, features and noise.",
     work=_pictures,
     usage=Usage(
         examples=(
@@ -68,7 +68,7 @@ SHEET = Usage(
 
 @COMMANDS.register(
     "contact-sheet",
-    help="draw what transforms or corruptions do to images, as PNG",
+    help="draw images before and after transforms or corruptions, as PNG",
     usage=SHEET,
 )
 def contact_sheet_command(arguments: list[str]) -> int:
@@ -78,14 +78,22 @@ def contact_sheet_command(arguments: list[str]) -> int:
         "names",
         nargs="*",
         metavar="NAME",
-        help="see torchreid-adv list transforms corruptions",
+        help="a transform or corruption (torchreid-adv list transforms corruptions)",
     )
     parser.add_argument(
-        "--corruptions", action="store_true", help="draw the corruptions named, or all of them"
+        "--corruptions", action="store_true", help="draw the named corruptions, or all of them"
     )
-    parser.add_argument("--out", default="transforms.png", metavar="FILE", help="where it goes")
-    parser.add_argument("--draws", type=int, default=7, metavar="N", help="images a row")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of people and draws")
+    parser.add_argument(
+        "--out", default="transforms.png", metavar="FILE", help="the PNG file to write"
+    )
+    parser.add_argument("--draws", type=int, default=7, metavar="N", help="images per row")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="seed of the people and of the random draws",
+    )
     chosen = parser.parse_args(arguments)
     if not 1 <= chosen.draws <= _MOST or chosen.seed < 0:
         parser.error(f"--draws is from 1 to {_MOST}, and --seed at least 0")

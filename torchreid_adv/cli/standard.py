@@ -37,8 +37,8 @@ def _standard(cfg: AdvConfig, team: Team) -> Ended:
 
 STANDARD = Command(
     name="standard",
-    help="how robust models are: one ensemble of attacks, one number",
-    about="Evaluate models by the standard ensemble of attacks.",
+    help="measure robustness with a fixed ensemble of attacks: one number",
+    about="Evaluate models with the standard ensemble of attacks.",
     work=_standard,
     usage=Usage(
         examples=(
@@ -48,8 +48,8 @@ STANDARD = Command(
             "-t people.csv adv.standard.version lite",
         ),
         writes="Below --out/DATA SET/MODEL: standard.json, report.html and the images of each "
-        "attack with their manifests. The same command goes on where it was stopped. Two "
-        "surrogates are needed for a result that is called standard.",
+        "attack with their manifests. The same command continues an interrupted run. A result is "
+        "called standard only with two surrogates.",
         time="The version lite took 402 s of one CPU core on the quick start's model (160 queries "
         "at 128x64), most of it broken by the first attack; a model that holds out is attacked by "
         "all, and the version standard makes two to five times the steps. Real data wants a GPU.",

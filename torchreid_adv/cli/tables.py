@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 
 _GRID_TIME = (
-    "As many attacks as rows, each as long as one of attack-gallery, and one pass of the stored "
-    "images through each tested model. What was attacked before is found again."
+    "One attack per row, each as long as that of attack-gallery, and one pass of the stored images "
+    "through each tested model. Attacks that are already stored are not made again."
 )
 
 
@@ -44,7 +44,7 @@ def _transfer(cfg: AdvConfig, team: Team) -> Ended:
 
 TRANSFER = Command(
     name="transfer",
-    help="attack some models, test others on the adversarial images",
+    help="attack some models and test others on the adversarial images",
     about="Attack models and test others on the adversarial images.",
     work=_transfer,
     usage=Usage(
@@ -90,8 +90,8 @@ def _sweep(cfg: AdvConfig, team: Team) -> Ended:
 
 SWEEP = Command(
     name="sweep",
-    help="attack one model with several bounds and metrics; a curve",
-    about="Attack one model with several bounds and metrics, and draw it.",
+    help="attack one model with several bounds and metrics; draw a curve",
+    about="Attack one model with several bounds and metrics, and draw the curve.",
     work=_sweep,
     usage=Usage(
         examples=(
@@ -128,8 +128,9 @@ def _robust_report(cfg: AdvConfig, team: Team) -> Ended:
 
 ROBUST_REPORT = Command(
     name="robust-report",
-    help="test robust checkpoints clean, oblivious and adaptive",
-    about="Test checkpoints clean, on attacks made on the clean network, and on their own.",
+    help="test checkpoints on clean images and under two attacks",
+    about="Test checkpoints on clean images, on images attacked on the clean network (oblivious), "
+    "and on images attacked on the checkpoint itself (adaptive).",
     work=_robust_report,
     usage=Usage(
         examples=(
@@ -169,8 +170,8 @@ def _zoo(cfg: AdvConfig, team: Team) -> Ended:
 
 ZOO = Command(
     name="zoo",
-    help="train a table of models and say how robust each is",
-    about="Train models and attack each.",
+    help="train several models and measure how robust each is",
+    about="Train several models, attack each, and write a table.",
     work=_zoo,
     check=_check_zoo,
     usage=Usage(
@@ -192,8 +193,8 @@ ZOO = Command(
 def _scenarios(cfg: AdvConfig, team: Team) -> Ended:
     """Learn what ``adv.scenarios.*`` asks for and fill the four tables.
 
-    What was learned, attacked and scored before is read back, so that the same command goes on
-    where it was stopped.
+    Attacks and scores that are already stored are read back, so that the same command continues an
+    interrupted run.
     """
     from torchreid_adv.experiments.scenarios import write_scenarios
 
@@ -202,8 +203,8 @@ def _scenarios(cfg: AdvConfig, team: Team) -> Ended:
 
 SCENARIOS = Command(
     name="scenarios",
-    help="learn universal attacks, test them on models and data",
-    about="Learn universal attacks; test them on other models and data sets.",
+    help="learn universal attacks and test them on models and data sets",
+    about="Learn universal attacks and test them on other models and data sets.",
     work=_scenarios,
     usage=Usage(
         examples=(
@@ -211,7 +212,7 @@ SCENARIOS = Command(
             "scenarios --config-file configs/scenarios.yaml --eps 8 adv.scenarios.epochs 2",
         ),
         writes="Below --out: scenarios.html, scenarios.md and scenarios.json with the four tables; "
-        "what was learned is kept and found again.",
+        "learned attacks are stored and used again.",
         time="Hours on a CPU: each perturbation is learned for adv.scenarios.epochs, then all "
         "test images of each data set are changed and scored by each model.",
         reads=(*RUN, *TRAINING, "adv.scenarios.*", "adv.meta.*", "adv.study.models"),

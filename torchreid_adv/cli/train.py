@@ -45,8 +45,8 @@ TRAIN = Command(
         ),
         writes="Below --out: model/model.pth.tar-EPOCH, torchreid's log and TensorBoard file; "
         "with adv.training.report also the table robustness.md.",
-        time="As torchreid itself. PGD-7 adversarial training takes 3.6 to 4.6 plain steps a batch "
-        "on an NVIDIA H200 (ResNet-50 at 256x128).",
+        time="The same as torchreid. PGD-7 adversarial training takes 3.6 to 4.6 plain steps per "
+        "batch on an NVIDIA H200 (ResNet-50 at 256x128).",
         reads=TRAINING,
         further=ENGINES,
     ),
@@ -68,7 +68,7 @@ def _check_start(cfg: AdvConfig) -> None:
 def _start(cfg: AdvConfig, team: Team) -> Ended:
     """Train what ``adv.start.*`` describes for each of ``adv.study.models``.
 
-    A study does the same by itself. A training that was stopped goes on after its last epoch.
+    A study does the same by itself. An interrupted training continues after its last epoch.
     """
     from torchreid_adv.engines.start import check_start, start_weights
     from torchreid_adv.models.specs import parse_models
@@ -82,8 +82,8 @@ def _start(cfg: AdvConfig, team: Team) -> Ended:
 
 START = Command(
     name="start",
-    help="train the common start of a study's networks, once",
-    about="Train the weights that the networks of a study start from, once.",
+    help="train the common starting weights of a study's networks",
+    about="Train the weights from which all networks of a study start, once.",
     work=_start,
     usage=Usage(
         examples=(
@@ -92,8 +92,8 @@ START = Command(
             "['small=osnet_x0_25']",
         ),
         writes="A checkpoint for each network, below the data root; a study finds it there.",
-        time="A training of adv.start.epochs epochs for each network, of which the first "
-        "adv.start.half_size run at half the size and take a quarter of the time.",
+        time="A training of adv.start.epochs epochs for each network. The first "
+        "adv.start.half_size epochs run at half the size and take a quarter of the time.",
         reads=(*TRAINING, "adv.start.*", "adv.study.models"),
         further=VIRTUAL,
     ),

@@ -25,9 +25,9 @@ USAGE = Usage(
         "verify log/standard/market1501/mine --root reid-data -t market1501 "
         "adv.standard.models ['mine=osnet_x1_0:model.pth.tar-60']",
     ),
-    writes="Nothing; the exit code is 6 where something does not fit.",
-    time="As long as reading every stored image and its original. Scored again: the features of "
-    "all stored images, too.",
+    writes="Nothing; the exit code is 6 if a check fails.",
+    time="The time to read every stored image and its original. To score again, the model also "
+    "extracts the features of all stored images.",
 )
 
 
@@ -35,7 +35,7 @@ USAGE = Usage(
     "verify", help="check stored images against manifest, originals and result", usage=USAGE
 )
 def verify_command(arguments: list[str]) -> int:
-    """Verify the folder that is given and return 0.
+    """Verify a folder and return 0.
 
     A folder that holds ``standard.json`` is a run of the standard evaluation, one that holds
     ``results.json`` a run of attack-gallery. With the flags of the run its model scores the stored
@@ -50,14 +50,15 @@ def verify_command(arguments: list[str]) -> int:
         "verify",
         USAGE,
         "Files checked: compare every stored image with its original, its bound and "
-        "the manifest, and every number that files tell. Scored again: with the flags of the run, "
-        "compute its numbers once more from the stored images with its model. " + UNSEEN,
+        "the manifest, and recompute every number that depends on files alone. Scored again: with "
+        "the flags of the run, compute its numbers once more from the stored images with its "
+        "model. " + UNSEEN,
         usage=f"{_PROG} FOLDER [--root ROOT] [FLAGS AND KEYS OF THE RUN]",
     )
     parser.add_argument(
-        "folder", type=Path, help="holds standard.json, results.json or manifest.jsonl"
+        "folder", type=Path, help="folder with standard.json, results.json or manifest.jsonl"
     )
-    parser.add_argument("--root", default="", help="data root that originals lie below (reid-data)")
+    parser.add_argument("--root", default="", help="data root of the originals (reid-data)")
     chosen, flags = parser.parse_known_args(arguments)
     with originals_of(chosen.root, flags) as (originals, cfg):
         from torchreid_adv.experiments.scoring_again import verified

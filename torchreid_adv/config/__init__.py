@@ -1,8 +1,8 @@
 """The config: torchreid's yacs tree with ``adv.*`` added, friendlier and stricter.
 
 ``add_adv_config(cfg)`` before merging, ``setup(cfg)`` after it. Whole numbers are accepted where a
-float is declared; unknown keys, wrong types and values out of range are errors that say how to mend
-them; only YAML files are read.
+float is declared. Unknown keys, wrong types and values out of range are errors that say how to fix
+them. Only YAML files are read.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def setup(cfg: AdvConfig) -> AdvConfig:
     """Import plugins and check every name, option and range, before any data is read.
 
     Raises:
-        ConfigError: the first thing that is wrong, and how to mend it.
+        ConfigError: the first mistake, and how to fix it.
     """
     for module in cfg.adv.plugins:
         _import_plugin(module)

@@ -104,7 +104,7 @@ def engine_names(cfg: AdvConfig) -> tuple[str, ...]:
 
 
 def check_engine_name(cfg: AdvConfig) -> None:
-    """Refuse an engine that nobody registered, or that is part of a command.
+    """Refuse an engine that is not registered, or that belongs to a command.
 
     Raises:
         ConfigError: it is so.
@@ -118,7 +118,7 @@ def check_engine_name(cfg: AdvConfig) -> None:
 
 
 def check_names(cfg: AdvConfig) -> None:
-    """Hold names and options against the registries.
+    """Check names and options against the registries.
 
     Raises:
         ConfigError: the first that is unknown or does not fit.
@@ -178,7 +178,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
 
 
 def _check_attack_options(attack: str, options: Mapping[str, Any], where: str) -> None:
-    """Hold common options against the configured attack, and each section against its own.
+    """Check common options against the configured attack, and each section against its attack.
 
     Raises:
         ConfigError: an option that an attack does not take, or a key that holds for all attacks.

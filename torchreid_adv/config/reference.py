@@ -1,4 +1,4 @@
-"""The reference of all ``adv.*`` keys as Markdown, made of their declarations."""
+"""The reference of all ``adv.*`` keys as Markdown, from their declarations."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from torchreid_adv.config.keys import ALLOWED, KEYS, Key
 HEAD = """\
 # Config reference
 
-Every `adv.*` key, as declared: `torchreid-adv list --keys` prints this page.
+Every `adv.*` key. `torchreid-adv list --keys` prints this page.
 
-- Keys stand below `adv:` in a YAML file, or after a command's flags: `adv.attack.eps 8`, or
+- Write keys below `adv:` in a YAML file, or after a command's flags: `adv.attack.eps 8`, or
   `adv.attack.eps=8`.
-- A whole number is taken where a float is declared, and `None` where that is the default. A bool is
-  `True` or `False` in any case. A key that takes a string takes the characters as they are written:
-  `data.save_dir 2024.10` is a folder of that name. A list is `[a, b]`, or one word.
-- `~` and `~user` in front of a path mean a home folder, in every key that names a file or a folder.
-- Names of attacks, defenses, data sets, models, engines... are matched without regard to case.
-  Common names of other projects (`bim`, `market`, `vit_b_16`) are errors that say what to write
-  here.
-- An unknown key, another type or a value out of range is an error before any data is read.
-- What is in gray levels is of 255; `--dry-run` also prints it in [0, 1].
-- torchreid's own keys keep their names and take ours, too: `data.transforms`, `data.sources`,
-  `data.targets`, `sampler.train_sampler`, `model.name`, `test.dist_metric`."""
+- A float key also accepts a whole number, and `None` if that is its default. A bool is `True` or
+  `False`, in any case. A string key takes the characters exactly as written:
+  `data.save_dir 2024.10` is a folder of that name. A list is `[a, b]`, or a single word.
+- `~` and `~user` at the start of a path mean a home folder, in every key that names a file or a
+  folder.
+- Names of attacks, defenses, data sets, models and engines may be written in any case. For common
+  names of other projects (`bim`, `market`, `vit_b_16`), the error message gives our name.
+- Unknown keys, wrong types and values out of range are refused before any data is read.
+- Gray levels run from 0 to 255; `--dry-run` also prints them in [0, 1].
+- torchreid's own keys keep their names and also accept our names: `data.transforms`,
+  `data.sources`, `data.targets`, `sampler.train_sampler`, `model.name`, `test.dist_metric`."""
 
 SECTIONS = {
-    "": "What is loaded, and what an engine does besides its own work",
+    "": "Plugins, and additions to an engine",
     "attack": "The attack",
     "defense": "The defense at test time",
     "corruption": "Corrupted images",
     "distances": "Options of distances",
     "transforms": "Options of transforms",
-    "data": "Images, data sets of your own, stored variants",
+    "data": "Images, your own data sets, stored variants",
     "mot": "People cut from tracking sequences",
     "evaluation": "How a ranking is scored",
-    "job": "The run: chunks, shares, bad files",
+    "job": "The run: chunks, shards, bad files",
     "schedule": "The learning rate",
     "start": "The common start of a study's networks",
     "transfer": "Tables of several models",

@@ -69,7 +69,7 @@ class AdvConfig(CfgNode):
                 self.__dict__.setdefault("_said", set()).add(name)
 
     def _near(self, name: str, value: Any, path: str) -> str:
-        """Return what is said of a key that is not known: one of ours that lacks its ``adv.``."""
+        """Return a hint for an unknown key: perhaps one of ours without its ``adv.``."""
         below, key, last, inside = self.get("adv", {}) if not path else None, name, name, value
         while isinstance(inside, dict) and len(inside) == 1 and isinstance(below, CfgNode):
             below, (last, inside) = below.get(last), next(iter(inside.items()))

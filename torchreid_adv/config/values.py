@@ -28,7 +28,7 @@ def coerce(value: Any, present: Any, key: str) -> Any:
 
     Args:
         value: from Python, from YAML (see :class:`Scalar`), or the characters of a command line.
-            A key that takes a string takes the characters as they are.
+            A key that takes a string takes the characters unchanged.
         present: the value that the key has.
         key: dotted.
 

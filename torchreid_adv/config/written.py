@@ -1,4 +1,4 @@
-"""A config as a file: what differs from another one, or all of it, as YAML that can be merged."""
+"""A config as a file: every key, or those that differ from another config, as YAML to merge."""
 
 from __future__ import annotations
 

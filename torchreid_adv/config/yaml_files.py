@@ -21,7 +21,7 @@ class Scalar:
     """A number, truth value, date or null in a YAML file, and the characters it is written in.
 
     Args:
-        text: as it stands in the file; a key that takes a string takes these characters.
+        text: its characters in the file; a key that takes a string takes these.
         value: what YAML reads it as.
     """
 
@@ -156,7 +156,7 @@ def examples() -> Path | None:
 
 
 def _near(path: Path) -> str:
-    """Return what is said of a config file that is not there: a name that is near, of ours too."""
+    """Return a hint for a missing config file: a similar name, also among the example configs."""
     if path.exists():
         return ""
     examples_near = nearest(path.as_posix(), [name for name, _ in described()])
@@ -167,8 +167,8 @@ def _near(path: Path) -> str:
 def found(name: str | Path) -> Path:
     """Return the file that a config's name means.
 
-    What exists is taken as it is. A name ``configs/...`` that does not exist in the current folder
-    means the example of that name, and which file that is goes to stderr.
+    A file that exists is used. A name ``configs/...`` that does not exist in the current folder
+    means the example of that name; the path of the file is printed to stderr.
 
     Args:
         name: as the user gave it.

@@ -21,12 +21,12 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def heartbeat(name: str, *, every: float = EVERY) -> Iterator[None]:
-    """Inside the block a line on stderr says from time to time that the work goes on.
+    """Inside the block, print a line to stderr from time to time: the work continues.
 
-    Nothing is said on a terminal, where stages have progress bars of their own.
+    Nothing is printed on a terminal, where stages have progress bars.
 
     Args:
-        name: of the work.
+        name: name of the work.
         every: seconds from one line to the next.
     """
     if sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":

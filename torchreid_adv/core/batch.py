@@ -164,7 +164,7 @@ def pad(images: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     """Put as many of the first images (3, h, w) as share a canvas on one canvas.
 
     These are all images, unless their shapes differ widely, see :func:`together`; the others,
-    ``images[len(sizes):]``, need canvases of their own.
+    ``images[len(sizes):]``, need further canvases.
 
     Returns:
         (N, 3, H, W) and the sizes (N, 2) of the N images on it.

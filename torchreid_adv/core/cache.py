@@ -18,7 +18,7 @@ from torchreid_adv.core.provenance import FIELD, provenance, without
 from torchreid_adv.errors import ConfigError
 
 FORMAT = 1  # version of stored results; other versions are ignored
-KEY = "key.json"  # in a cached folder, beside its content
+KEY = "key.json"  # in a cached folder, next to its content
 RUN = "run.json"  # in the folder of a run
 _SHORT = 16  # hex digits of a key's hash in a name; the facts are compared in full
 _SHOWN = 3  # facts shown in an error

@@ -46,7 +46,7 @@ def explained(error: BaseException) -> Fault:
     if isinstance(error, AdvError):
         return Fault(error.exit_code, f"error: {printable(str(error))}")
     if isinstance(error, Stopped):
-        sentence = f"stopped by {error}; the same command goes on where this one ended"
+        sentence = f"stopped by {error}; run the same command again to continue"
         return Fault(error.exit_code, sentence)
     if isinstance(error, SystemExit):
         return _exited(error)

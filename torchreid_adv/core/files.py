@@ -58,7 +58,7 @@ def unfinished_name(entry: str = "") -> str:
 
 
 def shortened(name: str) -> str:
-    """Shorten a name so that an owner fits beside it; a long name becomes its hash."""
+    """Shorten a name so that an owner's name can be added; a long name becomes its hash."""
     return name if len(name.encode()) <= _MAX_ENTRY else sha256(name.encode()).hexdigest()[:32]
 
 

@@ -1,10 +1,10 @@
 """Locks that let one process at a time work in a folder, and that end with the process.
 
-A lock is a file whose name says which process holds it, so nobody removes another one's lock by
-mistake. A process creates its lock file, looks for those of others, and removes its own if others
-were first. Locks of processes that have ended are removed by the next process. The holder touches
-its file every few seconds; on storage shared by several hosts this is the only sign that a process
-on another host still runs.
+A lock is a file whose name says which process holds it, so that no process removes the lock of
+another by mistake. A process creates its lock file, looks for those of others, and removes its own
+if others were first. Locks of processes that have ended are removed by the next process. The holder
+touches its file every few seconds; on storage shared by several hosts this is the only sign that a
+process on another host still runs.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def _who_works(folder: Path, lock: Path) -> str:
         return sentence
     return (
         f"{sentence}. Its host cannot be asked whether it still runs: without a sign of life for "
-        f"{SILENT:.0f} s it counts as ended. To go on sooner, remove "
+        f"{SILENT:.0f} s it counts as ended. To continue sooner, remove "
         f"'{shown}/{printable(lock.name)}'"
     )
 

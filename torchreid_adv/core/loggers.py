@@ -1,7 +1,7 @@
-"""Where metrics go besides the results' files: TensorBoard, or what a package registers.
+"""Loggers that receive metrics as well as the files: TensorBoard, or those that packages register.
 
-A package names a function of its own in the entry point group ``torchreid_adv.loggers``; called
-with the folder of a run, it returns a :class:`Logger`.
+A package registers a function in the entry point group ``torchreid_adv.loggers``. It is called with
+the folder of a run and returns a :class:`Logger`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TENSORBOARD = "tensorboard"
 
 
 class Logger(Protocol):
-    """What metrics are told to."""
+    """A receiver of metrics."""
 
     def scalars(self, values: Mapping[str, float], *, step: int) -> None:
         """Take metrics: name with slashes -> number; shares are in [0, 1].
@@ -66,16 +66,16 @@ class TensorBoard:
         self._writer.add_text("files", str(path))
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write pending events."""
         self._writer.close()
 
 
 @contextlib.contextmanager
 def logging_to(*loggers: Logger | str, folder: str | Path = ".") -> Iterator[None]:
-    """Inside the block metrics are told to these loggers, too.
+    """Inside the block, send metrics to these loggers as well.
 
-    A logger by name is opened for the block, unless a block around it has it open, and closed at
-    its end. An object is the caller's, and stays open.
+    A logger given by name is opened for the block, unless an enclosing block has it open, and
+    closed at its end. A logger object belongs to the caller and stays open.
 
     Args:
         loggers: ``tensorboard``, names of entry points, or objects, see :class:`Logger`.

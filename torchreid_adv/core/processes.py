@@ -1,7 +1,7 @@
 """The processes that share a job: started by torchrun, or one by one as shards of a job array.
 
 The numbers of the processes decide who does what, so they do not communicate while they work.
-Afterwards they exchange counts, and the bits of floats that one process knows and the others hold
+Afterward they exchange counts, and the bits of floats that one process knows and the others hold
 as zero, and add these up as integers. A sum of floats would depend on its order.
 """
 

@@ -1,6 +1,6 @@
-"""Where a result comes from: what was called, when, on which device, by which versions.
+"""Where a result comes from: command or call, date, device and versions.
 
-Nothing of it decides a result, so it is never part of a key: a run of another day goes on.
+None of this affects a result, so it is never part of a key: a run of another day can be continued.
 """
 
 from __future__ import annotations

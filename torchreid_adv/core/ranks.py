@@ -164,7 +164,7 @@ _LOST = "lost"
 
 @dataclass(frozen=True)
 class Loss:
-    """Why the job cannot go on.
+    """Why the job cannot continue.
 
     Args:
         code: exit code of this process.
@@ -192,7 +192,7 @@ def watched(store: Store, rank: int, world: int) -> Iterator[None]:
 
     Raises:
         MachineError: another process ended; the exit code is that process's if it ended with an
-            error of its own. A process that is busy and cannot raise is ended with the same code.
+            error. A process that is busy and cannot raise is ended with the same code.
     """
     watch = _Watch(rank, world)
     watch.connect(store)
@@ -232,7 +232,7 @@ class _Watch:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def known_loss(self, patience: float) -> Loss | None:
-        """Return why the job cannot go on; wait some seconds for the reason."""
+        """Return why the job cannot continue; wait some seconds for the reason."""
         self._lost.wait(patience)
         return self._loss
 

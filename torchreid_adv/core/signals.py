@@ -13,7 +13,7 @@ from types import FrameType
 STOPPING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-# Python sees a signal between two of its own steps only, and the wait for another process is one
+# Python handles a signal only between two of its steps; waiting for another process is one step
 _PATIENCE = 5.0
 
 

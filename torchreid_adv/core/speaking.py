@@ -1,4 +1,4 @@
-"""What is said of work in progress: bars on a terminal, callbacks of a caller, or nothing."""
+"""How work in progress is reported: bars on a terminal, a callback of the caller, or not at all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-Listener = Callable[[str, int, int], None]  # told what is done, how many of it, of how many
+Listener = Callable[[str, int, int], None]  # called with description, done, total
 _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
 _QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
 
 
 @contextlib.contextmanager
 def speaking(*, quiet: bool = False, progress: Listener | None = None) -> Iterator[None]:
-    """Inside the block work is told to a callback, and with ``quiet`` nothing is printed.
+    """Inside the block, report work to a callback; with ``quiet``, print nothing.
 
     Args:
         quiet: no prints and no bars; warnings are still logged, and errors raised.
@@ -41,14 +41,14 @@ def _silence() -> Iterator[None]:
 
 
 def tell(description: str, done: int, total: int) -> None:
-    """Tell the caller's callback, if there is one, of work that has no bar."""
+    """Report work that has no bar to the caller's callback, if there is one."""
     listener = _LISTENER.get()
     if listener is not None:
         listener(description, done, total)
 
 
 class _Bar(tqdm):
-    """A bar that tells the listener what it is told."""
+    """A bar that passes its updates on to the listener."""
 
     def __init__(self, *, listener: Listener | None, total: int, desc: str, **look: Any) -> None:
         super().__init__(total=total, desc=desc, **look)
@@ -56,7 +56,7 @@ class _Bar(tqdm):
         self._done = 0
 
     def update(self, n: float | None = 1) -> bool | None:
-        """Go on by ``n``."""
+        """Advance by ``n``."""
         listener, description, total = self._told
         self._done += int(n or 0)
         if listener is not None:
@@ -67,7 +67,7 @@ class _Bar(tqdm):
 def progress_bar(description: str, *, total: int, unit: str = "image") -> Any:
     """Return a tqdm bar on stderr; silent when stderr is not a terminal, or has another's bar.
 
-    Use it as a context manager and call ``update(n)``. A caller's callback is told, too.
+    Use it as a context manager and call ``update(n)``, which also calls the caller's callback.
     """
     hidden = _QUIET.get() or not sys.stderr.isatty()
     return _Bar(

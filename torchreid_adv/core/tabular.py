@@ -33,7 +33,7 @@ class Tabular(ABC):
     def shares(self) -> tuple[str, ...]:
         """Return the columns that are shares of [0, 1].
 
-        Texts show them in percent, data frames and CSV files hold them as they are.
+        Texts show them in percent, data frames and CSV files as shares.
         """
         return ()
 
@@ -134,10 +134,10 @@ class Tabular(ABC):
 
 @dataclass(frozen=True)
 class Rows(Tabular):
-    """A table of its own.
+    """A table of rows.
 
     Args:
-        name: what it is of.
+        name: what the table shows.
         content: the rows.
         rates: columns that are shares of [0, 1].
     """

@@ -29,7 +29,7 @@ class Conditions:
     Args:
         severity: from 1 to 5.
         draws: random numbers of this image.
-        scale: by which radii and lengths in pixels are multiplied; 1 = as published.
+        scale: factor of radii and lengths in pixels; 1 = as published.
         other: uint8 (h, w, 3), a picture of another person, for kinds that show one.
     """
 

@@ -18,7 +18,7 @@ from torchreid_adv.corruptions.exact import ONE, gaussian
 from torchreid_adv.corruptions.resampling import box, cubic, repeated, resampled
 from torchreid_adv.corruptions.zoom import packed, unpacked
 
-ELASTIC = ("12.5", "16.25", "21.25", "25", "30")  # by which the smoothed moves are multiplied
+ELASTIC = ("12.5", "16.25", "21.25", "25", "30")  # factors of the smoothed moves
 _SMOOTH = Fraction(1, 100)  # of each side: sigma
 _STEPS = 256  # of a pixel
 _REACH = Fraction(1, 200)  # of the height: largest move before smoothing

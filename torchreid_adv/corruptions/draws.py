@@ -22,7 +22,7 @@ NORMAL_SHA256 = "1ea009ce409dac97d6bd609266910f809c5fb912f78e16bd89145b08174d6fc
 
 
 def content_key(image: np.ndarray, *facts: str | int) -> bytes:
-    """Return the 16 bytes that seed what is drawn for an image.
+    """Return the 16 bytes that seed the random draws of an image.
 
     The file's name and its encoding do not count: a renamed image, or one that is stored without
     loss in another format, is corrupted in the same way.

@@ -174,7 +174,7 @@ def correlated(values: np.ndarray, tiles: Tiles, border: int) -> np.ndarray:
         border: of OpenCV.
 
     Returns:
-        whole numbers, float32, an array of its own.
+        whole numbers in float32, in a new array.
     """
     height, width = values.shape[:2]
     up, _, left, _ = tiles.reach

@@ -37,7 +37,7 @@ def occlusion_gray(image: np.ndarray, how: Conditions) -> np.ndarray:
 @corruption(
     "occlusion_scene",
     family="occlusion",
-    title="cover a block by what is beside the person",
+    title="cover a block with the background next to the person",
     paper="none; this package's own",
     further=True,
 )
@@ -56,7 +56,7 @@ def occlusion_scene(image: np.ndarray, how: Conditions) -> np.ndarray:
 @corruption(
     "occlusion_person",
     family="occlusion",
-    title="let another person stand in front",
+    title="put another person in front",
     paper="none; this package's own",
     further=True,
 )

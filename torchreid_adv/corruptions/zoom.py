@@ -44,7 +44,7 @@ def zoomed_size(size: int, factor: float) -> int:
 def zoom_places(
     size: int, factor: float, count: int, bits: int = _BITS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return where a zoom of the center takes each of its first ``count`` pixels from.
+    """Return the source places of the first ``count`` pixels of a zoom into the center.
 
     The center has ceil(size / factor) pixels and is stretched to round(that times factor), its
     corners on the corners.

@@ -136,7 +136,7 @@ def lacks_scans(content: bytes) -> bool:
 
 
 def with_further_data(content: bytes) -> bytes:
-    """Return a JPEG with extra bits at the end of each of its scans and restart intervals.
+    """Return a JPEG with extra bits at the end of every scan and restart interval.
 
     A decoder skips them if the data are complete, and decodes them as pixels if not.
     """

@@ -22,7 +22,7 @@ SPLITS = ("test", "val")
 _LAYOUT = Layout(
     "deepchange",
     "train-set, val-set-query, val-set-gallery, test-set-query and test-set-gallery, each with a "
-    "list beside it such as train-set-bbox.txt, of lines P<pid>_C<camera>_<clothes>_...,<tracklet>",
+    "list next to it, as train-set-bbox.txt, of lines P<pid>_C<camera>_<clothes>_...,<tracklet>",
 )
 _LINE = re.compile(
     r"(?P<name>P(?P<pid>\d+)_C\d+_(?P<clothes>[^_.,]+)[^,]*),(?P<tracklet>\d+)", re.ASCII

@@ -72,7 +72,7 @@ def subfolders(folder: str | Path, layout: Layout) -> list[str]:
     """Return the names of the folders in a folder, sorted.
 
     Raises:
-        DataError: the folder is missing, or has an image beside the folders.
+        DataError: the folder is missing, or an image is in none of its folders.
     """
     if not os.path.isdir(folder):
         raise layout.error(f"folder '{folder}' is missing{near_path(folder)}")
@@ -81,7 +81,7 @@ def subfolders(folder: str | Path, layout: Layout) -> list[str]:
         if _is_folder(entry):
             names.append(entry.name)
         elif is_image(entry, layout):
-            raise layout.error(f"'{entry.path}' is beside the folders, not in one of them")
+            raise layout.error(f"'{entry.path}' is next to the folders, not in one of them")
     return sorted(names)
 
 
@@ -113,7 +113,7 @@ def _images(folder: str, depth: int, layout: Layout) -> Iterator[str]:
                 _check_folder(entry.path, layout)
         elif is_image(entry, layout):
             if depth:
-                raise layout.error(f"'{entry.path}' is beside the folders, not in one of them")
+                raise layout.error(f"'{entry.path}' is next to the folders, not in one of them")
             yield entry.path
 
 

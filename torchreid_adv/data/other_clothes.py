@@ -238,7 +238,7 @@ class CelebReID(ImageDataset):
 
     Args:
         root: data root.
-        light: the smaller set, in which nobody wears the same clothes twice.
+        light: the smaller set, in which no one wears the same clothes twice.
         kwargs: torchreid's keywords; unknown ones are ignored.
 
     Raises:

@@ -132,7 +132,7 @@ def matched(
 
 
 def with_training(sides: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Return sides of which none is empty: without training images, test images replace them.
+    """Return sides that are never empty: test images replace missing training images.
 
     torchreid's classes require training images. A set with ``test_only`` is not trained on, and its
     records have none.

@@ -84,8 +84,8 @@ class LinearDistance(Distance):
 class Mahalanobis(LinearDistance):
     """``(a - b)^T M (a - b)`` with a given matrix.
 
-    A ``.safetensors`` file may hold one tensor of any name, or several of which one is called
-    ``matrix`` or ``factor``, so that the file of a fitted distance can be given as ``factor``.
+    A ``.safetensors`` file may hold one tensor of any name, or several if one is called ``matrix``
+    or ``factor``. So the file of a fitted distance can be given as ``factor``.
 
     Args:
         matrix: M (D, D), symmetric and positive semi-definite; a tensor, or a ``.npy`` or

@@ -151,11 +151,11 @@ class AdversarialTrainingMixin(ResumableMixin):
             report_after_training(self.training_config, path, Path(save_dir) / "robustness")
 
     def kept_state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds beside weights."""
+        """Return the state that a checkpoint keeps besides the weights."""
         return {**super().kept_state(), **{name: part.state() for name, part in self._parts()}}
 
     def take_state(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`kept_state` gave."""
+        """Continue from a state that :meth:`kept_state` returned."""
         super().take_state(state)
         for name, part in self._parts():
             part.take_state(state[name])

@@ -1,4 +1,4 @@
-"""A moving average of the weights, kept beside them (EMA)."""
+"""A moving average of the weights, saved next to them (EMA)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from torchreid_adv.engines.saving import whole_checkpoints
 
-_NAME = "model-average"  # folder of its checkpoints, beside that of the model
+_NAME = "model-average"  # folder of its checkpoints, next to that of the model
 
 
 class AveragedWeights:
@@ -60,11 +60,11 @@ class AveragedWeights:
         return Path(save_dir) / _NAME / name
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps; a list, so that nobody takes it for the network."""
+        """Return the state for a checkpoint: a list, which cannot be mistaken for the network."""
         return {"values": list(self.weights.values()), "updates": self.updates}
 
     def take_state(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state` gave."""
+        """Continue from a state that :meth:`state` returned."""
         self.updates = int(state["updates"])
         for average, value in zip(self.weights.values(), state["values"], strict=True):
             average.copy_(value)

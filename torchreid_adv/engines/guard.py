@@ -1,4 +1,4 @@
-"""A guard against the ways in which robust training fails without a word in its loss.
+"""A guard against failures of robust training that its loss does not show.
 
 After each epoch a fixed batch of training images is attacked by the training's own attack and by
 PGD of 20 steps. What comes out is printed in a line, and a failure in a sentence that says what to
@@ -52,7 +52,7 @@ class Look:
     features: int
 
     def line(self) -> str:
-        """Return all of it in a line."""
+        """Return all values in one line."""
         return (
             f"nearest image right: clean {100 * self.clean:.0f} %, training attack "
             f"{100 * self.trained:.0f} %, PGD-{STEPS} {100 * self.searched:.0f} %; gradients align "
@@ -106,10 +106,10 @@ class Guard:
         self.looks: list[Look] = []
 
     def look(self, model: PixelModel, attack: Callable[[PixelModel, Batch], Tensor]) -> list[str]:
-        """Look, print what is seen, and return what has failed; the model is left as it was.
+        """Measure, print the values, and return warnings of failures; the model is not changed.
 
         Args:
-            model: as it is now.
+            model: the model in training.
             attack: of the training.
         """
         seen = self._look(model, attack)
@@ -125,7 +125,7 @@ class Guard:
         return [dataclasses.asdict(look) for look in self.looks]
 
     def take_state(self, state: list[dict[str, Any]]) -> None:
-        """Go on from what :meth:`state` gave."""
+        """Continue from a state that :meth:`state` returned."""
         self.looks = [Look(**facts) for facts in state]
 
     def _look(self, model: PixelModel, attack: Callable[[PixelModel, Batch], Tensor]) -> Look:
@@ -172,7 +172,7 @@ def alignment(model: PixelModel, batch: Batch, eps: float) -> float:
 
     Andriushchenko and Flammarion, Understanding and Improving Fast Adversarial Training, 2020: it
     falls when one step no longer finds what many do. The gradient is that of the distance to the
-    feature of the next image in the batch; the distance to the own one has none at the image.
+    feature of the next image in the batch; the distance to the image's own feature has none there.
 
     Args:
         model: in eval mode.

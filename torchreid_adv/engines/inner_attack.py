@@ -28,7 +28,7 @@ from torchreid_adv.models.prepare import Ready, frozen
 
 
 class GuidedDistance(Objective):
-    """Moves away from other images of the identity, towards the furthest other one (GOAT).
+    """Moves away from other images of the identity, toward the furthest other identity (GOAT).
 
     ``sum_i |f - p_i|^2 - |f - n|^2`` (Bouniot et al., Vulnerability of Person Re-Identification
     Models to Metric Adversarial Attacks, guide-sampling adversarial training), with features of the
@@ -255,7 +255,7 @@ def configured_inner(cfg: AdvConfig, seed: int) -> InnerAttack | LearnedInner:
 
 
 def searching(cfg: AdvConfig) -> InnerAttack:
-    """Return the one-step attack that a guard compares with where training has none of its own."""
+    """Return the one-step attack that a guard compares with if the training has no attack."""
     run_cfg = cfg.clone()
     run_cfg.adv.training.method, run_cfg.adv.training.start = "fgsm_rs", "random"
     return InnerAttack.configured(run_cfg, int(lookup(cfg, "train.seed", 0)))

@@ -109,7 +109,7 @@ class Consistency:
     The metric form of TRADES (Zhang et al., Theoretically Principled Trade-off between Robustness
     and Accuracy), whose second term compares class scores. The features are the inputs of the
     classifiers; the term's gradient is added to theirs during the backward pass of the engine's
-    loss. This equals a sum of losses, whoever computes the other one.
+    loss. This equals a sum of both losses, wherever the other one is computed.
 
     Args:
         network: without DataParallel, with classifiers named as in torchreid.

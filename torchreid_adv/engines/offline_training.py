@@ -1,4 +1,4 @@
-"""Offline adversarial training: the training set, attacked once, beside the clean images."""
+"""Offline adversarial training: the clean images and the training set that was attacked once."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class UntestedProgressMixin(ProgressMixin):
 
 
 def unfinished_file(save_dir: Path) -> Path:
-    """Return where the last epoch of a training is stored: beside its folder .NAME.*.tmp."""
+    """Return where the last epoch of a training is stored: next to its folder .NAME.*.tmp."""
     return save_dir.parent / f"{save_dir.name.lstrip('.').partition('.')[0]}.unfinished"
 
 

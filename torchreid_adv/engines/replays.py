@@ -65,7 +65,7 @@ class Replayed(ABC):
         return {}
 
     def take_state(self, state: dict[str, Any]) -> None:  # noqa: B027
-        """Go on from what :meth:`state` gave."""
+        """Continue from a state that :meth:`state` returned."""
 
 
 @dataclass
@@ -112,7 +112,7 @@ class FreePerturbation(Replayed):
         return {"kept": None if self.kept is None else self.kept.cpu()}
 
     def take_state(self, state: dict[str, Any]) -> None:
-        """Go on with the perturbation that was carried."""
+        """Continue with the perturbation of the last batch."""
         self.kept = state["kept"]
 
 

@@ -1,4 +1,4 @@
-"""Atomic checkpoints, whoever writes them."""
+"""Checkpoints that are written atomically, by torchreid's code as well."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ class SelectionMixin(Base):
     Gong et al. (Robust Person Re-identification with Multi-Modal Joint Defence, section 3.2) find
     that only some trainings gain robustness, and that accuracy across data sets tells which. Each
     tested checkpoint is stored as torchreid's ``model.pth.tar-EPOCH``, the best one also as
-    ``model-best.pth.tar``, and ``selection.json`` lists them. Training is bit for bit the same as
-    without selection.
+    ``model-best.pth.tar``, and ``selection.json`` lists them. The trained weights are bit-identical
+    to those without selection.
     """
 
     def adapt(self, cfg: AdvConfig) -> None:

@@ -30,7 +30,7 @@ def trained_weights(cfg: AdvConfig, *, engine: str = "progress") -> Path:
     """Return the weights of the model that a config describes; train it if necessary.
 
     They are in ``<data.root>/models/<model>-<hash of what decides them>``, complete or missing:
-    those of the last epoch, or the best ones by ``adv.selection.data``. ``key.json`` beside them
+    those of the last epoch, or the best ones by ``adv.selection.data``. ``key.json`` next to them
     lists what decided them: the config, the training images, versions and threads.
 
     Args:

@@ -21,7 +21,7 @@ class WeightedTripletLoss(nn.Module):
     positive is the mean of an image's distances to the images of its identity, weighted by the
     softmax of these distances; negative is the mean of those to other images, weighted by the
     softmax of the negated distances. Distances are Euclidean; there is no margin. As in the
-    published code and in torchreid's triplet loss, an image is one of its own positives.
+    published code and in torchreid's triplet loss, an image counts as a positive of itself.
     """
 
     def forward(self, features: Tensor, pids: Tensor) -> Tensor:

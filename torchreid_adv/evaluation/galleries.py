@@ -32,7 +32,7 @@ class GalleryRules:
         galleries: number of galleries, drawn with the seeds 0, 1...; results are means over them.
         shots: images drawn for each identity and camera; 0 = all images, without a draw.
         same_place: pairs (query camid, gallery camid), from 0, of cameras that show the same place:
-            such gallery images do not count, whoever they show.
+            such gallery images do not count, of any identity.
         same_camera: gallery images of the query's identity and camid do not count.
         per_identity: the match curve counts identities instead of images.
         per_camera: draw images for each identity and camera; False = for each identity.
@@ -147,7 +147,7 @@ def vehicleid() -> GalleryRules:
     """Return the rules of VehicleID, in which each image counts as a camera.
 
     Every test image is a query and may be drawn for a gallery. A drawn image is the only one of its
-    vehicle there and does not count for itself, so it is not a query of that gallery.
+    vehicle there and does not count for its own query, so it is not a query of that gallery.
     """
     return GalleryRules(10, 1, per_camera=False)
 
@@ -156,8 +156,8 @@ def drawn_gallery(pids: Ints, camids: Ints, rules: GalleryRules, *, seed: int) -
     """Return the columns of a gallery, in increasing order.
 
     As in the released code of SYSU-MM01's and LLCM's protocols, draws come from Python's generator
-    seeded with the gallery's number, for each identity and each of its cameras, both in increasing
-    order. They depend only on the order of the images of an identity under a camera.
+    seeded with the gallery's number, for each identity and camera, both in increasing order. They
+    depend only on the order of the images of an identity under a camera.
 
     Args:
         pids: (G,) identities.

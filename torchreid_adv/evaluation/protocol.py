@@ -156,7 +156,7 @@ class Protocol:
 
     @property
     def galleries(self) -> GalleryRules:
-        """The rules of which gallery images count, and how galleries are drawn."""
+        """The rules for which gallery images count and how galleries are drawn."""
         if self.name in (MARKET, CUHK):
             return GalleryRules()
         rules: GalleryRules = PROTOCOLS.build(self.name)

@@ -62,7 +62,7 @@ class Labels:
         gallery_camids: (G,) cameras of the gallery.
         same_camera: gallery images of the query's identity and camera do not count.
         same_place: pairs (query camid, gallery camid) of cameras that show the same place: such
-            gallery images do not count, whoever they show.
+            gallery images do not count, of any identity.
         same_clothes: "" = clothes do not matter; "ignored" = gallery images of the query's
             identity in the query's clothes do not count; "required" = those in other clothes do not
             count.

@@ -76,7 +76,8 @@ class RetrievalResult(Tabular):
             return "first_match_rank must be 0 or more, and -1 where a query is skipped"
         if len(self.image_ids) % self.galleries:
             return (
-                f"{len(self.image_ids)} rows are not {self.galleries} galleries of as many queries"
+                f"{len(self.image_ids)} rows cannot be split into {self.galleries} galleries with "
+                "equally many queries"
             )
         if len(self.cmc) < max(REPORTED_RANKS) or not _within(self.cmc):
             return f"cmc must hold at least {max(REPORTED_RANKS)} values in [0, 1]"

@@ -151,8 +151,9 @@ def _refusal(path: Path, error: Exception) -> str:
         reason = printable(reason[:200])
         return f"'{path}' is not a checkpoint that can be read; is it whole? ({reason})"
     return (
-        f"'{path}' holds '{printable(blocked[1][:100])}' beside weights, which could run code when "
-        "read, and is refused; save its weights alone with torch.save(model.state_dict(), path)"
+        f"'{path}' holds '{printable(blocked[1][:100])}' as well as weights. It could run code "
+        "when read, and is refused; save its weights alone with torch.save(model.state_dict(), "
+        "path)"
     )
 
 

@@ -52,10 +52,9 @@ class RecordingStream:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Print what is said inside the block at its end, and nothing where it is refused.
+        """Hold back the output of the block until its end, and drop it if the block fails.
 
-        So a mistake of the user's is answered by one sentence, and not by one below hundreds of
-        lines.
+        So a user's mistake is answered by one sentence, without hundreds of lines above it.
         """
         self._held, start = True, len(self._parts)
         try:

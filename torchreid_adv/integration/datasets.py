@@ -18,7 +18,7 @@ from torchreid_adv.integration.rows import check_rows, one_identity
 from torchreid_adv.registry import DATASETS, LAYOUTS, same_name
 
 TABLES = {"image": "__image_datasets", "video": "__video_datasets"}
-# name as written -> registered name; code that reads names of its own kind adds itself here
+# name as written -> registered name; code that reads another kind of name adds a function here
 RESOLVERS: list[Callable[[str], str]] = []
 # the same for all names of a config, in place
 CONFIG_RESOLVERS: list[Callable[[config.AdvConfig], None]] = []

@@ -1,8 +1,9 @@
 """Weights inside pickled objects of any class, read without running their code.
 
-Some projects save whole networks, or weights next to settings of their own classes. Each name in
-such a file that is not of a tensor or a plain container becomes an inert object here: it keeps the
-state from the file and does nothing. The tensors are then taken from where a module stores them.
+Some projects save whole networks, or weights next to settings in objects of a custom class. Each
+name in such a file that is not a tensor or a plain container becomes an inert object here: it keeps
+the state from the file and does nothing. The tensors are then read from where a module stores
+them.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class AliasFinder(MetaPathFinder, Loader):
     """Finds ``torchreid.X`` if only ``torchreid.reid.X`` exists: one module under two names.
 
     It comes before the path finder, which would otherwise follow the ``__path__`` of an aliased
-    package and load a second copy of each of its modules.
+    package and load a second copy of every module.
     """
 
     def __init__(self) -> None:

@@ -37,7 +37,7 @@ def numbers_fault(file: BinaryIO) -> str:
                 if count > MOST:
                     return (
                         f"it holds more than {MOST:,} whole numbers of over {8 * (LARGE - 1)} bits "
-                        "beside weights; save its weights alone with "
+                        "besides weights; save its weights alone with "
                         "torch.save(model.state_dict(), path)"
                     )
     except Exception:  # a broken pickle may raise anything; its reader reports what is wrong

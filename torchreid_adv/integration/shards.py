@@ -41,7 +41,7 @@ def read_shards(index: Path, read: Callable[[Path], Mapping[str, Any]]) -> dict[
     away = [file for file in places.values() if Path(file).name != file or file in ("", "..", ".")]
     if away:
         raise ConfigError(
-            f"'{index}' names the file '{printable(away[0])[:80]}', which is not beside it"
+            f"'{index}' names the file '{printable(away[0])[:80]}', which is not in the same folder"
         )
     shards = {file: read(index.parent / file) for file in sorted(set(places.values()))}
     lost = [name for name, file in places.items() if name not in shards[file]]

@@ -22,8 +22,8 @@ class Graphed(nn.Module):
     """Replays forward and backward passes of a network as CUDA graphs, one per shape of input.
 
     Small networks and small batches leave a GPU waiting for Python, which launches hundreds of
-    kernels per pass; a replay is one launch. The same kernels run, so results are identical bit for
-    bit. A network runs normally on a CPU, in the first passes of a shape, if passes of the same
+    kernels per pass; a replay is one launch. The same kernels run, so results are bit-identical.
+    A network runs normally on a CPU, in the first passes of a shape, if passes of the same
     images differ, if its code synchronizes with the device, or if a graph cannot be made.
 
     Weights may change in place; if one was replaced, :meth:`refresh` drops the graphs. Only first

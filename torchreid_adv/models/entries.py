@@ -16,7 +16,7 @@ _NAME = re.compile(r"[\w.-]+")
 _SIZE = re.compile(r"(\d+)x(\d+)")
 _NORMALIZATION = re.compile(rf"({_THREE})/({_THREE})")
 _OPTION = re.compile(r"(\w+)=(.*)", re.DOTALL)
-_WHOLE = ("hf_hub", "hf", "hf-hub")  # a source that goes on behind its colon
+_WHOLE = ("hf_hub", "hf", "hf-hub")  # formats whose source contains a colon
 
 # key -> values that it takes, () for any; every format takes these
 OPTIONS: dict[str, tuple[str, ...]] = {

@@ -168,7 +168,7 @@ def extract(
         workers: processes that read images; 0 = this process.
         change: changes the pixels of each file before the model's own transform; None = as stored.
         description: text of the progress bar.
-        team: connected processes that share the chunks; all get all features, bit for bit.
+        team: connected processes that share the chunks; all get all features, bit-identical.
 
     Raises:
         DataError: an image cannot be read, or features are not finite.

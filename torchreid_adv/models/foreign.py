@@ -134,8 +134,8 @@ def _fault(faults: Sequence[ConfigError], name: str, model: PixelModel) -> str:
         return f"{name} gives no features: {faults[0]}"
     return (
         f"{name} gives no features for images of {model.size[0]}x{model.size[1]} pixels: "
-        f"{faults[0]} Size and normalization are data.height, data.width, data.norm_mean and "
-        "data.norm_std, or stand in the name: onnx@HEIGHTxWIDTH"
+        f"{faults[0]} Set size and normalization by data.height, data.width, data.norm_mean and "
+        "data.norm_std, or in the name: onnx@HEIGHTxWIDTH"
     )
 
 

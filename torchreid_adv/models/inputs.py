@@ -45,7 +45,7 @@ class OfLevels(BlackBox):
 
 
 def _floats(answer: Any, images: Tensor) -> Any:
-    """Return a tensor of any numbers as floats beside the images; other answers as they are."""
+    """Return a tensor in the dtype and on the device of the images; other answers unchanged."""
     return answer.to(images) if isinstance(answer, Tensor) else answer
 
 
@@ -77,7 +77,7 @@ def settings_of_input(entry: Entry) -> dict[str, Any]:
 
 
 def in_dtype(network: nn.Module, entry: Entry) -> nn.Module:
-    """Return a network in the number format of ``@dtype=``; as it is where none is said.
+    """Return a network in the number format of ``@dtype=``, or unchanged without it.
 
     Images and features stay float32 outside of it.
 

@@ -133,7 +133,7 @@ def needed(module: str, *, of: str, pip: str) -> Any:
     Args:
         module: what is imported.
         of: the format that needs it.
-        pip: what pip is told to install.
+        pip: its name for ``pip install``.
 
     Raises:
         ConfigError: it is not installed, or cannot be imported.

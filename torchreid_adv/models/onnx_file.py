@@ -26,18 +26,18 @@ class OnnxNetwork(BlackBox):
 
     Args:
         session: onnxruntime session with one input.
-        beside: name -> content of the external files with weights.
+        external: name -> content of the external files with weights.
     """
 
     what = "an ONNX file"
 
-    def __init__(self, session: Any, beside: Mapping[str, bytes]) -> None:
+    def __init__(self, session: Any, external: Mapping[str, bytes]) -> None:
         super().__init__()
         self.session = session
         entry = session.get_inputs()[0]
         self.input, self.dtype = entry.name, _FLOATS[entry.type]
         self.outputs = [output.name for output in session.get_outputs()]
-        self.further = b"".join(hashlib.sha256(part).digest() for part in beside.values())
+        self.further = b"".join(hashlib.sha256(part).digest() for part in external.values())
 
     @property
     def batch(self) -> int:
@@ -75,12 +75,12 @@ def read_onnx(path: Path, content: bytes, device: torch.device) -> OnnxNetwork:
             f"'{path}' is read by onnxruntime, which is not installed; "
             "pip install 'torchreid_adv[onnx]'"
         ) from error
-    beside = external_weights(path, content)
+    external = external_weights(path, content)
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4  # problems are raised as errors
     settings.intra_op_num_threads = torch.get_num_threads()  # the rounding of sums depends on it
-    if beside:  # passed explicitly, so that no file of the working folder is used instead
-        names, parts = list(beside), list(beside.values())
+    if external:  # passed explicitly, so that no file of the working folder is used instead
+        names, parts = list(external), list(external.values())
         settings.add_external_initializers_from_files_in_memory(names, parts, list(map(len, parts)))
     gpu_providers = ["CUDAExecutionProvider"] if device.type == "cuda" else []
     known = onnxruntime.get_available_providers()
@@ -95,7 +95,7 @@ def read_onnx(path: Path, content: bytes, device: torch.device) -> OnnxNetwork:
             f"{' '.join(str(error).split())[:200]}"
         ) from error
     _check(path, session)
-    return OnnxNetwork(session, beside)
+    return OnnxNetwork(session, external)
 
 
 def _check(path: Path, session: Any) -> None:

@@ -47,18 +47,18 @@ def _read(path: Path, name: str) -> bytes:
         raise ConfigError(
             f"'{path}' keeps weights in '{shown}', which is not below its own folder; {_ONE_FILE}"
         )
-    beside = path.parent / name
+    external = path.parent / name
     try:
-        inside = beside.resolve().is_relative_to(path.parent.resolve())
+        inside = external.resolve().is_relative_to(path.parent.resolve())
         if not inside:
             raise ConfigError(
                 f"'{path}' keeps weights in '{shown}', a link to elsewhere; {_ONE_FILE}"
             )
-        return beside.read_bytes()
+        return external.read_bytes()
     except OSError as error:
         raise ConfigError(
             f"'{path}' keeps weights in another file (external_data), '{shown}', which cannot be "
-            f"read beside it ({error.strerror}); put it there, or {_ONE_FILE}"
+            f"read ({error.strerror}); put it into the same folder, or {_ONE_FILE}"
         ) from error
 
 

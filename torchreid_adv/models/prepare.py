@@ -1,4 +1,4 @@
-"""Models prepared for many gradients of their input, and restored afterwards."""
+"""Models prepared for many gradients of their input, and restored afterward."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _layout(images: Tensor, precision: str) -> torch.memory_format:
 
 
 class InFormat(nn.Module):
-    """A network in a number format and memory layout; inputs and outputs stay as they are."""
+    """A network in a number format and memory layout; inputs and outputs do not change."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ def prepared(
     """Yield the prepared form of a model, prepared now unless it is already.
 
     A model that cannot be copied is used itself, in fp32: frozen and in eval mode inside the block;
-    its flags are restored afterwards, also after an error.
+    its flags are restored afterward, also after an error.
 
     Raises:
         ConfigError: the model cannot be copied and another precision is set, or it fails.
@@ -175,7 +175,7 @@ def _copied(model: nn.Module) -> nn.Module:
 
 @contextlib.contextmanager
 def frozen(model: nn.Module) -> Iterator[nn.Module]:
-    """Freeze a model's weights and set eval mode; restore every flag afterwards."""
+    """Freeze a model's weights and set eval mode; restore every flag afterward."""
     training = [(module, module.training) for module in model.modules()]
     needing = [(weight, weight.requires_grad) for weight in model.parameters()]
     try:

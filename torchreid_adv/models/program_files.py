@@ -1,6 +1,6 @@
 """Networks in TorchScript and torch.export files, which are programs: loading one runs it.
 
-A file is never treated as one of these because of its suffix: whoever names the format declares
+A file is never treated as one of these because of its suffix: a user who names the format declares
 that the file can be trusted. Exported programs with freely unpickled objects are refused, but they
 are still programs.
 """

@@ -141,10 +141,10 @@ def attack_dataset(
     progress: Listener | None = None,
     **settings: Any,
 ) -> AdversarialData:
-    """Attack one side of a data set and return its adversarial version, with the result.
+    """Attack one side of a data set and return its adversarial version with the result.
 
-    It is what ``torchreid-adv attack-gallery`` does: images, ``results.json`` and ``report.html``
-    are in the folder, and a run that was stopped goes on with the same call.
+    Does the same as ``torchreid-adv attack-gallery``: the folder holds the images, ``results.json``
+    and ``report.html``, and the same call continues an interrupted run.
 
     Args:
         model: what is attacked; behind a defense, through it. An entry such as
@@ -155,8 +155,8 @@ def attack_dataset(
         side: ``gallery`` or ``query``.
         out: folder for the images, results.json and report.html.
         root: data root, of a data set by name.
-        distance: by which the gallery is ranked, and that an attack by name attacks; None =
-            Euclidean of normalized features.
+        distance: ranks the gallery, and is the target of an attack by name; None = Euclidean of
+            normalized features.
         workers: processes that read images.
         seed: of random starts and random targets.
         page: write report.html, too; without it there are no pictures.

@@ -104,7 +104,7 @@ class Inputs:
 
 
 def data_of(data: ReIDData | Mapping[str, Sequence[Record]], *, name: str = "records") -> ReIDData:
-    """Return a data set of records by side, or a data set as it is.
+    """Return a data set of records by side; a data set is returned unchanged.
 
     Raises:
         ConfigError: queries or gallery are missing.
@@ -259,7 +259,7 @@ def calling(
     Args:
         function: its name.
         quiet: nothing is printed.
-        progress: is told of work in progress.
+        progress: callback for work in progress.
         values: arguments of the call.
     """
     told = ", ".join(f"{name}={_shown(value)}" for name, value in values.items())

@@ -155,8 +155,8 @@ def standard(
 ) -> StandardResults:
     """Evaluate each model on each data set by the standard ensemble of attacks.
 
-    It is what ``torchreid-adv standard`` does, and writes the same files. A run that was stopped
-    goes on with the same call. The module ``torchreid_adv.standard`` answers to this call, too.
+    Does the same as ``torchreid-adv standard`` and writes the same files. The same call continues
+    an interrupted run. The module ``torchreid_adv.standard`` can be called in the same way.
 
     Args:
         models: entries such as ``osnet_x1_0:model.pth``, or modules; a mapping says their labels.
@@ -165,8 +165,8 @@ def standard(
         surrogates: two other models or more, on which transferred attacks are made.
         tracks: ``Q``, ``G`` or both; None = both.
         out: folder, below which each run has its own: ``out/DATA/LABEL``.
-        distance: by which galleries are ranked, of normalized features; None = Euclidean, unless
-            ``config_file`` or ``settings`` say another one.
+        distance: ranks galleries, by normalized features; None = Euclidean, unless
+            ``config_file`` or ``settings`` set another one.
         root: data root; None = ``reid-data``.
         size: height and width for models that do not say theirs.
         workers: processes that read images.

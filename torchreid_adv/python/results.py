@@ -1,4 +1,4 @@
-"""Results read back from their folders, and what there is to choose from."""
+"""Results read back from their folders, and lists of models and formats."""
 
 from __future__ import annotations
 

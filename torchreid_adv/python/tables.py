@@ -129,8 +129,8 @@ def transfer(
         step_size: of the attacks, pixel units of [0, 1]; None = their own.
         steps: of the attacks; None = their own.
         out: folder of the table.
-        distance: by which galleries are ranked, of normalized features; None = Euclidean, unless
-            ``config_file`` or ``settings`` say another one.
+        distance: ranks galleries, by normalized features; None = Euclidean, unless
+            ``config_file`` or ``settings`` set another one.
         root: data root; None = ``reid-data``.
         size: height and width for models that do not say theirs.
         workers: processes that read images.

@@ -26,7 +26,7 @@ def thumbnails(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
         for path in sorted(folder.glob(f"*{name}.png"))[:1]:
             try:
                 picture = read_image(path)
-            except AdvError:  # a notebook does without it
+            except AdvError:  # the notebook shows no picture then
                 continue
             picture.thumbnail((WIDTH, 10 * WIDTH), Image.Resampling.LANCZOS)
             buffer = io.BytesIO()

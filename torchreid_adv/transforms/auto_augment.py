@@ -51,7 +51,7 @@ class Augmentation(NamedTuple):
     legacy: bool = False
 
     def of(self, image: Image.Image, box: Box) -> Image.Image:
-        """Return the box of the augmented image; all of it is augmented, for its histogram."""
+        """Return the box of the image, which is augmented as a whole, for its histogram."""
         for (name, _, level), is_applied, sign in zip(
             POLICIES[self.row], self.applied, self.signs, strict=True
         ):
@@ -66,7 +66,7 @@ class Augmentation(NamedTuple):
             for row, is_applied in zip(POLICIES[self.row], self.applied, strict=True)
             if is_applied
         ]
-        return ", ".join(names) or "as it was"
+        return ", ".join(names) or "unchanged"
 
 
 def draw_augmentation(generator: torch.Generator | None, *, legacy: bool = False) -> Augmentation:

@@ -129,7 +129,7 @@ KERNEL = _kernel()
 
 
 def blurred(levels: np.ndarray) -> np.ndarray:
-    """Blur uint8 (H, W) as ``cv2.GaussianBlur(levels, (27, 27), 0)`` does, bit for bit.
+    """Blur uint8 (H, W), bit-identical to ``cv2.GaussianBlur(levels, (27, 27), 0)``.
 
     That function works in fixed point. The same sums are exact in float32 (24 bits) and several
     times faster; ``delta`` makes the cast to uint8 round to the nearest level, ties up.

@@ -1,4 +1,4 @@
-"""Reversed triplets: away from similar images, towards dissimilar ones."""
+"""Reversed triplets: away from similar images, toward dissimilar ones."""
 
 from __future__ import annotations
 

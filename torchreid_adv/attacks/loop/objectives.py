@@ -36,7 +36,7 @@ class MetricDistance(Objective):
 
     Args:
         distance: the distance to attack.
-        targeted: pull towards the references instead of pushing away from them (eq. 8).
+        targeted: pull toward the references instead of pushing away from them (eq. 8).
 
     With several references the paper's code uses their sum; the mean has the same gradient sign,
     and is a readable distance.

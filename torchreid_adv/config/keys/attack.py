@@ -1,15 +1,15 @@
-"""The attack, and what is loaded beside it."""
+"""The attack, and the plugins that are loaded with it."""
 
 from __future__ import annotations
 
 from torchreid_adv.config.keys.key import Key, between, gray_levels, one_of
 
 KEYS: tuple[Key, ...] = (
-    Key("plugins", [], "modules imported before anything is looked up; they register entries"),
+    Key("plugins", [], "modules to import first; they register entries"),
     Key(
         "engine",
         "",
-        "what training or evaluation does besides the stock engine; '' = nothing",
+        "addition to torchreid's engine, in training or evaluation; '' = none",
         table="engines",
     ),
     Key("attack.name", "ifgsm", "registered attack", table="attacks"),
@@ -43,12 +43,12 @@ KEYS: tuple[Key, ...] = (
         "distance to attack, registered or module:function; '' = the one of the evaluation",
         table="distances",
     ),
-    Key("attack.targeted", False, "pull towards another identity instead of pushing away"),
+    Key("attack.targeted", False, "pull toward another identity instead of pushing away"),
     Key(
         "attack.target_map",
         "random",
-        "targeted: 'random' (seeded), one pid, or a JSON file {image_id or pid: pid}; an image "
-        "that it gives no other identity is left as it is",
+        "targeted: 'random' (seeded), one pid, or a JSON file {image_id or pid: pid}; an image for "
+        "which the file names no other identity is not changed",
         path=True,
     ),
     Key(
@@ -67,20 +67,20 @@ KEYS: tuple[Key, ...] = (
     Key(
         "attack.space",
         "stored",
-        "size that images are attacked and stored at: 'stored' = each its own, 'network' = that of "
-        "the network's input, as in much of the literature",
+        "size at which images are attacked and stored: 'stored' = the size of each file, 'network' "
+        "= the network's input size, as in much of the literature",
         one_of("stored", "network"),
     ),
     Key(
         "attack.tracklet",
         "frames",
-        "noise of a tracklet: 'frames' = each frame its own, 'shared' = one for all frames",
+        "noise of a tracklet: 'frames' = one per frame, 'shared' = one for all frames",
         one_of("frames", "shared"),
     ),
     Key(
         "attack.weights",
         "",
-        "file of an attack that was learned before ('universal', 'mis_ranking'), applied as it is",
+        "file of a learned attack ('universal', 'mis_ranking'), applied without learning it again",
         path=True,
     ),
     Key("attack.seed", 0, "seed of every random draw of the attack", between(0, 2**63 - 1)),
@@ -93,13 +93,14 @@ KEYS: tuple[Key, ...] = (
     Key(
         "attack.models",
         [],
-        "attacked together instead of model.name: ['name:weights', 'name@160x64:weights', ...]",
+        "models attacked as one, instead of model.name: ['name:weights', 'name@160x64:weights', "
+        "...]",
         path=True,
     ),
     Key(
         "attack.options",
         {},
-        "further keywords of the registered attack; those of one of several attacks go below its "
-        "name, as {lta: {legacy: True}}, where step_size, steps and momentum may stand, too",
+        "further keywords of the registered attack; with several attacks, below the name of one, "
+        "as in {lta: {legacy: True}}, also step_size, steps and momentum",
     ),
 )

@@ -8,33 +8,33 @@ KEYS: tuple[Key, ...] = (
     Key(
         "corruption.kinds",
         [],
-        "corruptions to draw from for each image, or one alone; [] = the 20 published kinds",
+        "corruptions to draw from for each image, or a single one; [] = the 20 published kinds",
         table="corruptions",
     ),
-    Key("corruption.severity", 0, "from 1 to 5; 0 = drawn for each image", between(0, 5)),
+    Key("corruption.severity", 0, "severity from 1 to 5; 0 = drawn for each image", between(0, 5)),
     Key(
         "corruption.draw",
         0,
-        "number of the draw: another one gives other kinds, severities and noise",
+        "number of the draw: each number gives other kinds, severities and noise",
         between(0, 2**31 - 1),
     ),
     Key(
         "corruption.side",
         "both",
-        "what is corrupted: 'query', 'gallery' or 'both'",
+        "images to corrupt: 'query', 'gallery' or 'both'",
         one_of("query", "gallery", "both"),
     ),
     Key(
         "corruption.scale",
         "published",
-        "radii in pixels: 'published' = as chosen for images 224 pixels high, whatever the size; "
-        "'input' = times height / 224",
+        "radii in pixels: 'published' = those for images 224 pixels high, at any size; 'input' = "
+        "multiplied by height / 224",
         one_of("published", "input"),
     ),
     Key(
         "corruption.repeats",
         10,
-        "draws that corruption-report averages, from number corruption.draw on",
+        "draws that corruption-report averages, starting with adv.corruption.draw",
         between(1, 1000),
         unit="draws",
     ),

@@ -8,16 +8,16 @@ KEYS: tuple[Key, ...] = (
     Key(
         "defense.name",
         "",
-        "registered test-time defense of queries and gallery; attacked without and through it; "
-        "'' = none",
+        "registered test-time defense of queries and gallery; attacks are made without it and "
+        "through it; '' = none",
         table="defenses",
     ),
-    Key("defense.preset", "", "preset of a defense that has some; '' = its own"),
+    Key("defense.preset", "", "preset of a defense that has presets; '' = the defense's default"),
     Key("defense.options", {}, "further keywords of the registered defense"),
     Key(
         "defense.draws",
         0,
-        "average the features of so many draws of a random defense; 0 = as it is meant",
+        "draws of a random defense whose features are averaged; 0 = the defense's default",
         between(0, 10_000),
         unit="draws",
     ),

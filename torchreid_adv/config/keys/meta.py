@@ -9,8 +9,8 @@ KEYS: tuple[Key, ...] = (
         "meta.perturbation",
         "both",
         "what meta_attack learns: 'color' table, additive 'delta', 'both', or 'shift' = one color "
-        "added to every pixel, a control; what meta_defense takes of adv.attack.weights ('both' = "
-        "all that is there)",
+        "added to every pixel, a control; also the part of adv.attack.weights that meta_defense "
+        "uses ('both' = every part)",
         one_of("both", "color", "delta", "shift"),
     ),
     Key(
@@ -23,18 +23,19 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.budget",
         "joint",
-        "of both parts within adv.attack.eps: 'joint' = their sum is projected, 'split' = half for "
-        "each, 'sum' = all for each, as the released code, which reaches twice the bound",
+        "bound of color and delta together: 'joint' = their sum is projected to adv.attack.eps, "
+        "'split' = half of it each, 'sum' = all of it each, as in the released code, so that the "
+        "sum reaches twice the bound",
         one_of("joint", "split", "sum"),
     ),
     Key(
         "meta.learning",
         "meta",
         "'meta' = Algorithms 1 and 2: each step is learned on the sources and tested on "
-        "adv.meta.virtual; 'source' = the sources alone, 'joined' = both as one set, 'virtual' = "
-        "the virtual set; meta_attack alone: 'two_step' = as 'meta', but the temporary step is "
-        "kept, as the released code does, 'twice' = 'source' with as many steps, two a batch of "
-        "the log",
+        "adv.meta.virtual; 'source' = only the sources, 'joined' = both as one set, 'virtual' = "
+        "only the virtual set; for meta_attack also 'two_step' = as 'meta', but the temporary step "
+        "is kept, as in the released code, and 'twice' = 'source' with as many steps, two per "
+        "batch of the log",
         one_of("meta", "source", "joined", "virtual", "two_step", "twice"),
     ),
     Key(
@@ -46,13 +47,18 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.loss",
         "triplet",
-        "what is learned: reversed 'triplet' within a batch, 'self' = away from an image's own "
-        "feature (SMA); of UAP-Retrieval, among cluster centers: pair-wise 'centroids' = the same "
-        "triplet, label-wise 'labels' = out of the own cluster, list-wise 'list' = their ranking "
-        "reversed, 'retrieval' = the sum of the three",
+        "what is learned: reversed 'triplet' within a batch, 'self' = away from an image's clean "
+        "feature (SMA); the losses of UAP-Retrieval use cluster centers: pair-wise 'centroids' = "
+        "the same triplet, label-wise 'labels' = out of the image's cluster, list-wise 'list' = "
+        "the ranking of the centers reversed, 'retrieval' = the sum of the three",
         one_of("triplet", "self", "centroids", "labels", "list", "retrieval"),
     ),
-    Key("meta.margin", 0.5, "of the triplets, in the attacked distance's unit", between(0, 1000)),
+    Key(
+        "meta.margin",
+        0.5,
+        "margin of the triplets, in the attacked distance's unit",
+        between(0, 1000),
+    ),
     Key(
         "meta.centroids",
         512,
@@ -63,19 +69,19 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.inner",
         "sign",
-        "step before the meta-test: 'sign' as the paper, or 'sgd' = along the gradient itself",
+        "step before the meta-test: 'sign' as in the paper, or 'sgd' = along the gradient itself",
         one_of("sign", "sgd"),
     ),
     Key(
         "meta.order",
         1,
-        "2 = differentiate through an 'sgd' inner step, too; through signs the two are the same",
+        "2 = also differentiate through an 'sgd' inner step; with signs, 1 and 2 are the same",
         between(1, 2),
     ),
     Key(
         "meta.inner_step_size",
         None,
-        "of the inner step, gray levels ('sgd': mean over the entries); None = that of the step",
+        "size of the inner step, gray levels ('sgd': mean over the entries); None = the step size",
         gray_levels,
         float,
         unit="levels",
@@ -84,7 +90,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.iterations",
         0,
-        "batches of an epoch of meta_attack, meta_defense, mis_ranking; 0 = as many as there are",
+        "batches per epoch of meta_attack, meta_defense and mis_ranking; 0 = all",
         between(0, 10**9),
         unit="batches",
     ),
@@ -98,7 +104,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.defense_order",
         "1",
-        "meta_defense: '2' = differentiate through the step before the meta-test, as the paper; "
+        "meta_defense: '2' = differentiate through the step before the meta-test, as in the paper; "
         "'fd' = the same by finite differences; '1' = take that step as given",
         one_of("1", "2", "fd"),
     ),
@@ -118,25 +124,26 @@ KEYS: tuple[Key, ...] = (
     Key(
         "mis_ranking.weight",
         10.0,
-        "of the misranking beside that of looking real; the released code has 2 against PCB",
+        "weight of the misranking loss; that of the loss of looking real is 1; the released code "
+        "uses 2 against PCB",
         between(0, 10**6),
     ),
     Key(
         "mis_ranking.margin",
         0.3,
-        "of its triplet, in the attacked distance's unit",
+        "margin of the triplet, in the attacked distance's unit",
         between(0, 1000),
     ),
     Key(
         "mis_ranking.identity",
         True,
-        "also towards the identity that the network's own classifier finds least likely",
+        "also move toward the identity that the network's own classifier finds least likely",
     ),
     Key("mis_ranking.lr", 0.0002, "learning rate of generator and discriminator", between(0, 1)),
     Key(
         "mis_ranking.filters",
         32,
-        "of the generator's first convolution",
+        "channels of the generator's first convolution",
         between(1, 512),
         unit="channels",
     ),
@@ -144,7 +151,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "mis_ranking.pixels",
         1.0,
-        "share of an image's pixels that may move, chosen by the generator; 1 = all",
+        "share of an image's pixels that may change, chosen by the generator; 1 = all",
         between(0.0001, 1),
         unit="share",
     ),

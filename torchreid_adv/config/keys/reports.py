@@ -8,15 +8,15 @@ KEYS: tuple[Key, ...] = (
     Key(
         "pictures.models",
         [],
-        "models drawn side by side, the normal one first: ['label=name:weights', ...]; [] with "
-        "adv.virtual.train_model = N and DL, trained for it",
+        "models to show side by side, the normal one first: ['label=name:weights', ...]; [] with "
+        "adv.virtual.train_model = N and DL, which are trained first",
         path=True,
     ),
     Key(
         "pictures.rows",
         ["B", "B+ASAM+ADM+FRM-STIG"],
-        "of tracklets: the networks to train and draw where pictures.models is empty, in the words "
-        "of the paper's table 1 (B, ASAM, ADM, FR-E-TI, FRM-STIG, FRM-STIG*)",
+        "tracklets: networks to train and show if pictures.models is empty, in the terms of the "
+        "paper's table 1 (B, ASAM, ADM, FR-E-TI, FRM-STIG, FRM-STIG*)",
     ),
     Key(
         "pictures.identities",
@@ -35,33 +35,33 @@ KEYS: tuple[Key, ...] = (
     Key(
         "standard.models",
         [],
-        "models it evaluates: ['label=name@HEIGHTxWIDTH@MEAN/STD:weights', ...], of which size, "
-        "mean and std may be left to data.*; name = a network's, or torchscript, export, onnx with "
-        "a file in the place of weights, python with module:function; [] = model.name",
+        "models to evaluate: ['label=name@HEIGHTxWIDTH@MEAN/STD:weights', ...]; size, mean and std "
+        "may be left to data.*; name = a network, or torchscript, export or onnx with a file "
+        "instead of weights, or python with module:function; [] = model.name",
         path=True,
     ),
     Key(
         "standard.surrogates",
         [],
-        "two other models or more, on which transferred attacks are made; without weights where "
+        "two or more other models, on which transferred attacks are made; without weights if "
         "adv.virtual.train_model trains them",
         path=True,
     ),
     Key(
         "standard.tracks",
         ["Q", "G"],
-        "what is attacked: 'Q' = queries, 'G' = gallery",
+        "images to attack: 'Q' = queries, 'G' = gallery",
         each(one_of("Q", "G")),
     ),
     Key(
         "report.page",
         True,
-        "write report.html with its pictures beside results.json, standard.json",
+        "write report.html with its pictures next to results.json or standard.json",
     ),
     Key(
         "report.loggers",
         [],
-        "where metrics are logged, too: 'tensorboard', or names that packages register as entry "
+        "loggers of metrics: 'tensorboard', or names that packages register as entry "
         "points of the group torchreid_adv.loggers",
     ),
 )

@@ -34,14 +34,14 @@ KEYS: tuple[Key, ...] = (
     Key(
         "mot.step",
         5,
-        "mot:DIR: of an identity's gallery frames every so many-th is taken",
+        "mot:DIR: distance between the gallery frames of an identity that are used",
         between(1, 10**6),
         unit="frames",
     ),
     Key(
         "mot.visibility",
         0.25,
-        "mot:DIR: people of whom less is visible are left out, share of the box",
+        "mot:DIR: visible share of the box below which a person is left out",
         between(0, 1),
     ),
     Key(
@@ -60,20 +60,20 @@ KEYS: tuple[Key, ...] = (
     Key(
         "data.interpolation",
         "bilinear",
-        "how images are resized to a loaded model's input where neither its entry (@resize=) nor "
-        "its format says: 'bilinear' as torchreid, 'bicubic' as the joint defense's code; images "
-        "attacked in space 'network' are resized so, too",
+        "resizing to a loaded model's input, unless its entry (@resize=) or its format sets it: "
+        "'bilinear' as torchreid, 'bicubic' as the joint defense's code; also used for images that "
+        "are attacked in space 'network'",
         one_of("bilinear", "bicubic"),
     ),
     Key(
         "evaluation.rerank",
         False,
-        "score after k-reciprocal re-ranking, too, as torchreid's test.rerank asks for",
+        "also score after k-reciprocal re-ranking, that of torchreid's test.rerank",
     ),
     Key(
         "evaluation.neighbors",
         "torch",
-        "neighbor search of re-ranking: 'torch', or 'faiss' (on GPUs where FAISS has them); the "
+        "neighbor search of re-ranking: 'torch', or 'faiss' (on GPUs if FAISS supports them); the "
         "result is the same",
         one_of("torch", "faiss"),
     ),
@@ -96,19 +96,23 @@ KEYS: tuple[Key, ...] = (
         "job.threads",
         0,
         "CPU threads of the network; part of a run's identity, because sums are rounded in their "
-        "order; 0 = as torch finds it (OMP_NUM_THREADS)",
+        "order; 0 = torch's default (OMP_NUM_THREADS)",
         between(0, 4096),
         unit="threads",
     ),
     Key(
         "job.copies",
         True,
-        "store the images that are not attacked, too, so that the variant is a whole data set",
+        "also store the images that are not attacked, so that the variant is a whole data set",
     ),
-    Key("job.shard", "", "i/n: this process does share i (from 0) of n; '' = all, or torchrun's"),
+    Key(
+        "job.shard",
+        "",
+        "i/n: this process does share i (from 0) of n; '' = everything, or torchrun's share",
+    ),
     Key(
         "job.quarantine",
         False,
-        "go on without bad images: they are listed, every number is marked partial, exit code 4",
+        "leave bad images out: they are listed, every number is marked partial, exit code 4",
     ),
 )

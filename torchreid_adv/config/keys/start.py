@@ -16,27 +16,38 @@ KEYS: tuple[Key, ...] = (
     Key(
         "start.sources",
         [],
-        "data sets on which each network of a study is trained once, before anything else: all "
-        "that the study trains starts from these weights; other people than in data.sources and "
-        "data.targets; [] = from random weights",
+        "data sets on which each network of a study is trained first, once; all networks of the "
+        "study start from these weights; the people must not be those of data.sources and "
+        "data.targets; [] = start from random weights",
     ),
     Key(
         "start.identities",
         350,
-        "virtual people of each of these sets",
+        "virtual people in each set of adv.start.sources",
         between(2, 1501),
         unit="identities",
     ),
-    Key("start.epochs", 16, "of that training", between(1, 10**6), unit="epochs"),
+    Key("start.epochs", 16, "epochs of the start's training", between(1, 10**6), unit="epochs"),
     Key(
         "start.half_size",
         8,
-        "of them at half the height and width, each of which takes a quarter of the time",
+        "first epochs of the start, at half the height and width, in a quarter of the time each",
         between(0, 10**6),
         unit="epochs",
     ),
-    Key("start.warmup", 2, "of them with a rising rate", between(0, 10**6), unit="epochs"),
-    Key("start.lr", 0.004, "highest learning rate of that training", between(1e-12, 1000)),
-    Key("start.batch", 64, "images of a batch of it", between(2, 10**6), unit="images"),
-    Key("start.seed", 0, "of that training, whatever the study's seeds", between(0, 2**32 - 1)),
+    Key(
+        "start.warmup",
+        2,
+        "epochs of the start with a rising rate",
+        between(0, 10**6),
+        unit="epochs",
+    ),
+    Key("start.lr", 0.004, "highest learning rate of the start", between(1e-12, 1000)),
+    Key("start.batch", 64, "images per batch of the start", between(2, 10**6), unit="images"),
+    Key(
+        "start.seed",
+        0,
+        "seed of the start, independent of the study's seeds",
+        between(0, 2**32 - 1),
+    ),
 )

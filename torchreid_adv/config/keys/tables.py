@@ -14,15 +14,15 @@ KEYS: tuple[Key, ...] = (
     Key(
         "transfer.attacked",
         [],
-        "labels of the models that are attacked, 'a+b' for both together, '-a' for all but one; "
-        "[] = each by itself",
+        "labels of the attacked models: 'a+b' = both together, '-a' = all but a; [] = each of them "
+        "separately",
     ),
     Key(
         "transfer.paper",
         "",
-        "a paper's table to print beside ours where labels agree: 'bai2019.table2', table3, table4",
+        "a paper's table, shown next to ours where labels agree: 'bai2019.table2', table3, table4",
     ),
-    Key("transfer.tested", [], "labels of the models that are tested; [] = all"),
+    Key("transfer.tested", [], "labels of the tested models; [] = all"),
     Key(
         "transfer.attacks",
         ["fgsm", "ifgsm", "mifgsm"],
@@ -41,85 +41,84 @@ KEYS: tuple[Key, ...] = (
     Key(
         "selection.data",
         "",
-        "data set on whose training identities checkpoints are compared during training; neither "
-        "trained nor tested on; '' = none",
+        "data set whose training identities are used to compare checkpoints during training; not "
+        "used for training or testing; '' = none",
         table="datasets",
     ),
-    Key("selection.every", 5, "epochs between two looks", between(1, 10**6), unit="epochs"),
+    Key("selection.every", 5, "epochs between two comparisons", between(1, 10**6), unit="epochs"),
     Key(
         "selection.identities",
         100,
-        "training identities looked at",
+        "training identities used to compare checkpoints",
         between(2, 10**6),
         unit="identities",
     ),
-    Key("selection.seed", 0, "of their draw", between(0, 2**32 - 1)),
+    Key("selection.seed", 0, "seed of the draw of these identities", between(0, 2**32 - 1)),
     Key(
         "loss.triplet",
         "",
-        "triplet loss of engines that have one: '' = theirs, on the hardest images of a batch, "
-        "'weighted' = AGW's, on all of them, which has no margin",
+        "triplet loss of engines that have one: '' = the engine's, on the hardest images of a "
+        "batch; 'weighted' = AGW's, on all images and without a margin",
         one_of("", "weighted"),
     ),
-    Key("study.models", [], "the models a study trains: ['label=name', 'label=name@160x64', ...]"),
+    Key("study.models", [], "models that a study trains: ['label=name', 'label=name@160x64', ...]"),
     Key(
         "study.seeds",
         [1, 2, 3, 4, 5],
-        "of training; a study repeats everything for each of them, and decides nothing with fewer "
-        "than five",
+        "training seeds; a study repeats everything for each, and decides nothing with fewer than "
+        "five",
     ),
     Key(
         "study.orders",
         1,
-        "of the studies universal and meta_defense: batch orders in which everything besides the "
-        "networks is learned, for each seed; seeds and orders together are the runs that decide a "
-        "claim, five at least",
+        "studies universal and meta_defense: batch orders per seed in which the perturbations are "
+        "learned; every pair of seed and order is a run, and a claim needs at least five",
         between(1, 1000),
     ),
     Key(
         "study.calibration",
         "",
-        "study.json of torchreid-adv study calibration on the same networks, which says what they "
-        "can decide; '' = calibration.json in data.save_dir, if there is one",
+        "study.json of torchreid-adv study calibration on the same networks, which says which "
+        "claims they can decide; '' = calibration.json in data.save_dir, if it exists",
         path=True,
     ),
     Key(
         "study.stills",
         "",
-        "image set on which the video studies train the backbone that all their networks start "
-        "from; '' = they start as model.pretrained says",
+        "image set on which the video studies train the common backbone of their networks; '' = "
+        "start as model.pretrained says",
         table="datasets",
     ),
     Key(
         "study.still_epochs",
         10,
-        "of that training",
+        "epochs of the backbone's training",
         between(1, 10**6),
         unit="epochs",
     ),
     Key(
         "study.longer",
         1.0,
-        "of the study defense: epochs of CF and DL over those of N; 2 in the paper, so that what "
-        "they gain or cost at 1 is not the schedule's",
+        "study defense: epochs of CF and DL divided by those of N; 2 in the paper; at 1, a "
+        "difference cannot come from the longer schedule",
         between(1, 100),
     ),
     Key(
         "study.weights",
         [[0.1, 1.0, 9.0], [0.01, 0.5, 4.0], [0.1, 0.5, 5.0]],
-        "of the study video_weights: what lambda 1, 2 and 3 of adv.video.weights are set to, one "
-        "at a time",
+        "study video_weights: values of lambda 1, 2 and 3 of adv.video.weights, changed one at a "
+        "time",
     ),
     Key(
         "zoo",
         {},
-        "models of a zoo: {<name>: {<key>: <value>}}, each with the keys in which it differs from "
-        "the rest; the first is the clean network, one with model.load_weights is not trained",
+        "models of a zoo: {<name>: {<key>: <value>}}, with the keys that differ from the config; "
+        "the first model is the clean network; a model with model.load_weights is not trained",
     ),
     Key(
         "scenarios.models",
         [],
-        "the models of scenarios, each called after the data set it was trained on: "
+        "the models of scenarios, named after their training sets: "
         "['label-DATA=name@HEIGHTxWIDTH:weights', ...]; [] = adv.study.models, trained on each of "
         "data.sources and data.targets",
         path=True,
@@ -127,22 +126,22 @@ KEYS: tuple[Key, ...] = (
     Key(
         "scenarios.learned",
         [],
-        "of these the ones perturbations are learned against; [] = the first one of data.sources",
+        "models that perturbations are learned against; [] = the first one of data.sources",
     ),
     Key(
         "scenarios.perturbations",
         ["color", "delta", "both"],
-        "what is learned, see adv.meta.perturbation",
+        "kinds of perturbations, see adv.meta.perturbation",
     ),
     Key(
         "scenarios.learning",
         ["source", "meta"],
-        "how each is learned, see adv.meta.learning",
+        "ways of learning each perturbation, see adv.meta.learning",
     ),
     Key(
         "scenarios.eps",
         [],
-        "further bounds, gray levels, at which the last perturbation is learned the last way",
+        "further bounds, gray levels, for the last perturbation and the last way of learning",
         each(gray_levels),
         unit="gray levels",
         kind=float,
@@ -150,17 +149,25 @@ KEYS: tuple[Key, ...] = (
     Key(
         "scenarios.files",
         [],
-        "attacks learned before, each against one of the models: "
+        "files of learned attacks, each learned against one of the models: "
         "['way.label-DATA=attack:FILE', ...]",
         path=True,
     ),
-    Key("scenarios.extra", [], "meta-test sets of the papers' tables that compare several"),
-    Key("scenarios.epochs", 10, "of learning a perturbation", between(1, 10**6), unit="epochs"),
-    Key("scenarios.batch", 64, "images of a batch of it", between(2, 10**6), unit="images"),
+    Key(
+        "scenarios.extra", [], "further meta-test sets, for the papers' tables that compare several"
+    ),
+    Key(
+        "scenarios.epochs",
+        10,
+        "epochs of learning a perturbation",
+        between(1, 10**6),
+        unit="epochs",
+    ),
+    Key("scenarios.batch", 64, "images per batch", between(2, 10**6), unit="images"),
     Key(
         "scenarios.instances",
         8,
-        "images of an identity in such a batch",
+        "images of an identity in a batch",
         between(1, 10**6),
         unit="images",
     ),

@@ -24,7 +24,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.noise",
         2.0,
-        "method 'n_fgsm': bounds that the noise at the start reaches",
+        "method 'n_fgsm': range of the starting noise, as a multiple of the bound",
         between(0.001, 100),
         unit="bounds",
     ),
@@ -46,31 +46,31 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.ema",
         0.0,
-        "decay of a moving average of the weights, saved beside them as "
+        "decay of a moving average of the weights, which is saved as well, as "
         "model-average/model.pth.tar-EPOCH; 0 = none",
         between(0, 0.99999),
     ),
     Key(
         "training.guard",
         0,
-        "online: epochs between two looks for catastrophic overfitting and collapse, on 64 "
-        "training images; 0 = none",
+        "online: epochs between two checks for catastrophic overfitting and collapse, on 64 "
+        "training images; 0 = no checks",
         between(0, 10_000),
         unit="epochs",
     ),
     Key(
         "training.objective",
         "self",
-        "online: what the attack makes grow: distance to the own clean feature, 'guided' by the "
-        "batch's other images (GOAT), or the 'classification' loss; 'universal' = no search, but "
-        "what adv.training.universal holds",
+        "online: what the attack maximizes: 'self' = the distance to the image's clean feature, "
+        "'guided' by the batch's other images (GOAT), or the 'classification' loss; 'universal' = "
+        "no search, but the noise of adv.training.universal",
         one_of("self", "guided", "classification", "universal"),
     ),
     Key(
         "training.universal",
         "",
-        "objective 'universal', or offline an attack that was learned before: file of a universal "
-        "perturbation or of a generator, of the bound adv.training.eps",
+        "file of a universal perturbation or of a generator with the bound adv.training.eps; for "
+        "objective 'universal', or offline for a learned attack",
         path=True,
     ),
     Key(
@@ -107,7 +107,7 @@ KEYS: tuple[Key, ...] = (
         "training.start",
         "random",
         "online: start at uniform noise within the bound, or at the clean image; 'carried' = "
-        "method 'free' goes on from the batch before, as published",
+        "method 'free' continues from the noise of the batch before, as published",
         one_of("random", "zero", "carried"),
     ),
     Key(
@@ -120,8 +120,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.mix",
         "both",
-        "online: losses are of clean and adversarial images ('both'), of the 'adversarial' ones in "
-        "the place of theirs, or of the 'clean' ones, with the others in the consistency only",
+        "online: images in the losses: clean and adversarial ('both'), only 'adversarial' ones, or "
+        "only 'clean' ones, with the adversarial images in the consistency loss",
         one_of("both", "adversarial", "clean"),
     ),
     Key(
@@ -134,8 +134,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.batchnorm",
         "shared",
-        "online: statistics of clean and adversarial images together, 'separate' (running ones of "
-        "the clean images), or 'frozen' running ones",
+        "online: BatchNorm statistics of clean and adversarial images together ('shared'), "
+        "'separate' (running ones of the clean images), or 'frozen' running ones",
         one_of("shared", "separate", "frozen"),
     ),
     Key(
@@ -148,13 +148,14 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.weights",
         "",
-        "checkpoint of the clean network: attacked offline, and for the report's oblivious rows",
+        "checkpoint of the clean network, which is attacked offline and for the report's oblivious "
+        "rows",
         path=True,
     ),
     Key(
         "training.init",
         "config",
-        "offline: train again from what model.* says, or from the 'clean' network's weights",
+        "offline: start from the weights of model.* ('config') or of the 'clean' network",
         one_of("config", "clean"),
     ),
     Key(
@@ -167,12 +168,12 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.evaluate",
         True,
-        "evaluations also attack adv.attack.side by adv.attack.*, at the network's input size",
+        "evaluations also attack adv.attack.side with adv.attack.*, at the network's input size",
     ),
     Key(
         "training.report",
         [],
-        "attacks of the table that is made of the trained checkpoint at the end; [] = no table",
+        "attacks in the table on the trained checkpoint, made at the end; [] = no table",
         table="attacks",
     ),
 )

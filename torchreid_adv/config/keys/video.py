@@ -8,7 +8,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "video.min_length",
         12,
-        "shorter tracklets of visible-infrared sets are left out, frames",
+        "length below which tracklets of visible-infrared sets are left out, frames",
         between(1, 10**6),
         unit="frames",
     ),
@@ -20,8 +20,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "video.backbone",
         "",
-        "checkpoint of the video network's ResNet to start from in place of ImageNet's, as "
-        "torchvision or torchreid saves one",
+        "checkpoint from which the video network's ResNet starts, instead of ImageNet's; as saved "
+        "by torchvision or torchreid",
         path=True,
     ),
     Key("video.attack", True, "the video network has the self-attack (ASAM)"),
@@ -36,41 +36,43 @@ KEYS: tuple[Key, ...] = (
     Key(
         "video.alone",
         "self",
-        "without guidance, cross-attention of a test tracklet, which has no partner: to itself "
-        "('self'), or none ('skip')",
+        "without guidance: cross-attention of a test tracklet, which has no partner, to itself "
+        "('self') or none ('skip')",
         one_of("self", "skip"),
     ),
     Key(
         "video.cross_query",
         "self",
-        "cross-attention's queries are of the map that it is added to, or of the 'other'",
+        "source of the cross-attention's queries: the map that the result is added to ('self'), or "
+        "the 'other' map",
         one_of("self", "other"),
     ),
     Key(
         "video.parts_neck",
         "none",
-        "BatchNorm without bias on the descriptor of the body parts: 'none' as the paper prints "
-        "it, 'classifier' = before their classifier in training, 'descriptor' = at test, too",
+        "BatchNorm without bias on the descriptor of the body parts: 'none' as in the paper, "
+        "'classifier' = before their classifier in training, 'descriptor' = also at test",
         one_of("none", "classifier", "descriptor"),
     ),
     Key(
         "video.parts_rate",
         1.0,
-        "vi_self_attack: learning rate of the body parts' classifier and its BatchNorm, times that "
-        "of the schedule",
+        "vi_self_attack: learning rate of the body parts' classifier and its BatchNorm, as a "
+        "factor of the schedule's",
         between(0, 1000),
     ),
     Key(
         "video.descriptor",
         "whole",
-        "what describes a tracklet at test: 'whole' = by all that the network has, 'defender' = by "
-        "the defender's feature alone, 'stripes' = by its maps' six stripes, unguided and raw",
+        "descriptor of a tracklet at test: 'whole' = the complete network's, 'defender' = only the "
+        "defender's feature, 'stripes' = the six stripes of its maps, without guidance",
         one_of("whole", "defender", "stripes"),
     ),
     Key(
         "video.update",
         "alternate",
-        "vi_self_attack: 'alternate' = three updates a batch (Algorithm 1), 'joint' = one (eq. 17)",
+        "vi_self_attack: 'alternate' = three updates per batch (Algorithm 1), 'joint' = one (eq. "
+        "17)",
         one_of("alternate", "joint"),
     ),
     Key(
@@ -83,15 +85,15 @@ KEYS: tuple[Key, ...] = (
     Key(
         "video.weights",
         [1.0, 0.5, 0.5],
-        "vi_self_attack: lambda 1 to 3 of eq. 17: the attacker's own identities, the defense, body "
-        "parts",
+        "vi_self_attack: lambda 1 to 3 of eq. 17: weights of the attacker's identities, the "
+        "defense, and the body parts",
         each(between(0, 1000)),
     ),
     Key(
         "video.triplet",
         "plain",
-        "vi_self_attack: distance of the defense's triplets: 'plain', 'squared' as eq. 10 prints "
-        "it, 'pooled' = plain, before the BatchNorm",
+        "vi_self_attack: distance of the defense's triplets: 'plain', 'squared' as in eq. "
+        "10, 'pooled' = plain, before the BatchNorm",
         one_of("plain", "squared", "pooled"),
     ),
     Key(
@@ -104,6 +106,6 @@ KEYS: tuple[Key, ...] = (
     Key(
         "video.replace",
         False,
-        "cross-modality samplers draw an identity's tracklets with replacement, as MITML",
+        "cross-modality samplers draw an identity's tracklets with replacement, as MITML does",
     ),
 )

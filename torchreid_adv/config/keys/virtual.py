@@ -29,14 +29,14 @@ KEYS: tuple[Key, ...] = (
     Key(
         "virtual.images_per_camera",
         3,
-        "images of a person by each of them; in testing one is the query",
+        "images of a person by each camera; in testing, one of them is the query",
         between(2, 50),
         unit="images",
     ),
     Key(
         "virtual.distractors",
         100,
-        "gallery images of people who match nobody",
+        "gallery images of people who match no query",
         between(0, 10**5),
         unit="images",
     ),
@@ -46,14 +46,14 @@ KEYS: tuple[Key, ...] = (
     Key(
         "virtual.frames",
         12,
-        "frames of a walking tracklet; virtual_vi_* only",
+        "frames of a walking tracklet; only for virtual_vi_*",
         between(2, 500),
         unit="frames",
     ),
     Key(
         "virtual.tracklets",
         1,
-        "tracklets of a person by each camera and modality; virtual_vi_* only",
+        "tracklets of a person by each camera and modality; only for virtual_vi_*",
         between(1, 20),
         unit="tracklets",
     ),

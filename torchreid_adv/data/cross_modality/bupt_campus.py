@@ -88,7 +88,7 @@ class _Reader:
                 yield paths, number, CAMERAS.index(camera), SPECTRA[spectrum]
 
     def warn_of_unlisted(self) -> None:
-        """Warn of images beside listed frames that data_paths.json does not have."""
+        """Warn of images next to listed frames that data_paths.json does not list."""
         for frame in _texts(self.frames):
             self.files.leave_out(frame)
         self.files.warn_of_unlisted(self.files.visited())

@@ -126,7 +126,7 @@ class Track:
 
 
 class VCMFiles:
-    """A folder of HITSZ-VCM: its lists, in ``info`` or beside the identities, and its frames.
+    """A folder of HITSZ-VCM: its lists, in ``info`` or next to the identities, and its frames.
 
     Args:
         base: the folder.

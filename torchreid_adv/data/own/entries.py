@@ -84,10 +84,10 @@ def entry_of(name: str) -> Entry | None:
 
 
 def registered(name: str) -> str:
-    """Return the registered name of a data set; own data sets are registered first.
+    """Return the registered name of a data set; a user's own set is registered first.
 
     Raises:
-        ConfigError: the own data set is invalid.
+        ConfigError: the entry of the user's set is invalid.
         DataError: the list is missing or lacks columns.
     """
     entry = entry_of(name)
@@ -147,7 +147,7 @@ _OPENERS: dict[str, Opener] = {}
 
 
 def resolve(cfg: config.AdvConfig) -> None:
-    """Register the own sets of a config, and put their plain names into its keys, in place.
+    """Register the user's own sets that a config names, and replace them by their plain names.
 
     Raises:
         ConfigError: two sets would have the same name, or an entry is invalid.

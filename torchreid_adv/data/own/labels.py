@@ -45,7 +45,7 @@ def word_of(text: str, kind: str, where: str, layout: Layout) -> str:
     if _NEGATIVE.fullmatch(word):
         raise layout.error(
             f"{where}: {kind} is {word[:_SHOWN]}; numbers start from 0. Remove junk, and give "
-            "distractors identities of their own"
+            "every distractor a separate identity"
         )
     if _FRACTION.fullmatch(word):
         raise layout.error(
@@ -84,7 +84,7 @@ class Numbers:
 
     @classmethod
     def kept(cls, words: Iterable[tuple[str, str]], kind: str, layout: Layout) -> Numbers:
-        """Keep integers as they are, if all names are integers; else as :meth:`of`."""
+        """Keep integers unchanged if all names are integers; else number them as :meth:`of`."""
         words = list(words)
         if all(_WHOLE.fullmatch(word) and _size(word)[1] <= LARGEST for word, _ in words):
             return cls({word: int(word) for word in _once(words, kind, layout)}, ())

@@ -140,7 +140,7 @@ def _existing(path: str, where: str, layout: Layout) -> str:
     if files:
         shown = " and ".join(os.path.basename(file) for file in files)
         raise layout.error(
-            f"{where}: there is no image '{path}', but {shown}; write the name as it is"
+            f"{where}: there is no image '{path}', but {shown}; write the name as in the folder"
         )
     if not config.current().adv.job.quarantine:
         raise layout.error(

@@ -97,7 +97,7 @@ def _words(rows: Iterable[Listed], splits: Sequence[str]) -> list[tuple[str, str
 
 
 def _check_alike(rows: Sequence[Listed], layout: Layout) -> None:
-    """Refuse rows of which only some have a camera, modality or tracklet."""
+    """Refuse rows if only some have a camera, modality or tracklet."""
     first = rows[0]
     for column in ("camid", "modality", "tracklet", "protocol"):
         is_given = getattr(first, column) not in ("", None)

@@ -1,4 +1,4 @@
-"""Stored images as a list beside them, which makes them a data set of their own.
+"""A list next to stored images, which makes them a data set that any command can read.
 
 The manifest proves what is stored; the list is for programs that read tables.
 """

@@ -131,6 +131,6 @@ def _extract(home: Path, target: Path) -> None:
     except Exception as error:  # readers of MATLAB files may raise anything
         reason = str(error) or type(error).__name__
         raise CUHK03.error(
-            f"'{home / names['raw_mat_path']}' and the protocol files beside it cannot be made "
+            f"'{home / names['raw_mat_path']}' and the protocol files next to it cannot be made "
             f"into images in '{home}' ({reason}); are they whole, and can the folder be written?"
         ) from error

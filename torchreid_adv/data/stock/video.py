@@ -90,8 +90,8 @@ def _check_mars(tracks: np.ndarray, frames: list[Line], path: Path) -> None:
     first, last = tracks[:, 0], tracks[:, 1]
     if (first < 1).any() or (first > last).any() or last.max() > len(frames):
         raise MARS.error(
-            f"'{path}' names frames {first.min()} to {last.max()} of a list of {len(frames)}, "
-            f"the last of which is {frames[-1].where}; is a line missing?"
+            f"'{path}' names frames {first.min()} to {last.max()}, but the list has {len(frames)}, "
+            f"and its last one is {frames[-1].where}; is a line missing?"
         )
 
 

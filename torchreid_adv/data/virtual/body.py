@@ -154,6 +154,6 @@ def _swing(origin: Point, angle: float, length: float, sideways: float) -> Point
 
 
 def _on_ground(joints: Skeleton) -> Skeleton:
-    """Lift or lower the person until the lower foot stands on y = 0."""
+    """Lift or lower the person until the lower foot is at y = 0."""
     drop = min(joints["left_toe"][1], joints["right_toe"][1]) - 0.018
     return {name: (x, y - drop, z) for name, (x, y, z) in joints.items()}

@@ -74,7 +74,7 @@ def _mix(saturation: float, contrast: float, haze: float) -> np.ndarray:
     return matrix
 
 
-LAMP = Light(0.0, -0.14, 0.99, 0.34, 0.66)  # beside the lens
+LAMP = Light(0.0, -0.14, 0.99, 0.34, 0.66)  # next to the lens
 
 # reflectance in the near infrared; most dark dyes are not dark here
 REFLECTANCE = {

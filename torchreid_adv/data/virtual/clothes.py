@@ -52,7 +52,7 @@ class Cut:
         fit: width as a factor of the body's.
         sleeves: part of the arm that is covered, 0 to 1.
         material: its usual material.
-        flare: widening towards the hem, as a factor.
+        flare: widening toward the hem, as a factor.
         collar: height of the collar, in standing heights.
         hood: whether a hood lies on the back.
         opening: half-width of the front opening in radians at the neck and at the hem, or None.

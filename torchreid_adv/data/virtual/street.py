@@ -212,7 +212,7 @@ def _bicycle(image: np.ndarray, x: int, y: int, unit: float, rng: np.random.Gene
 
 
 def bicycle(image: np.ndarray, x: int, y: int, unit: float, color: RGB) -> None:
-    """Draw a bicycle whose left wheel begins at x and stands at y."""
+    """Draw a bicycle whose left wheel begins at x and touches the ground at y."""
     radius, thick = int(0.19 * unit), max(2, int(0.018 * unit))
     rear, front = (x + radius, y - radius), (int(x + 0.62 * unit), y - radius)
     for hub in (rear, front):

@@ -34,7 +34,7 @@ def boxmot(request: Request) -> Loaded:
     networks of torchreid's are read without the package; its own need it.
 
     Raises:
-        ConfigError: a name that says no network, or one of its own without the package.
+        ConfigError: a name without a network, or a network of boxmot's without the package.
     """
     parts = request.taken("NAME", "FILE", least=1)
     file = parts[1] or parts[0]

@@ -64,7 +64,7 @@ class Checkout(nn.Module):
                 raise ConfigError(
                     f"the checkpoint knows {self.known[name]} {name}s, and an image is of {name} "
                     f"{int(values.max())}: it was trained on another data set; write @{name}=0 for "
-                    "all images, and say so beside the result"
+                    "all images, and report that with the result"
                 )
         words = {"camera": "cam_label", "view": "view_label"}
         return self.network(images, **{words[name]: value for name, value in given.items()})
@@ -82,7 +82,7 @@ def _register(name: str, what: str) -> None:
 
 
 _register("transreid", "TransReID, TransReID-SSL and PersonViT")
-_register("solider", "SOLIDER-REID; MODEL.SEMANTIC_WEIGHT is said by @set=")
+_register("solider", "SOLIDER-REID; set MODEL.SEMANTIC_WEIGHT with @set=")
 _register("passreid", "PASS-reID")
 _register("clipreid", "CLIP-ReID")
 
@@ -93,7 +93,7 @@ def _load(name: str, request: Request) -> Loaded:
     INPUT.SIZE_TEST, Pillow bilinear, PIXEL_MEAN and PIXEL_STD of the yml.
 
     Raises:
-        ConfigError: a folder, file or setting that is not there, or cameras that nobody says.
+        ConfigError: a missing folder, file or setting, or an unknown number of cameras.
     """
     parts = request.parts
     if len(parts) == 2:  # the checkout is on PYTHONPATH

@@ -66,7 +66,7 @@ def cluster_contrast(request: Request) -> Loaded:
 
 
 def _renamed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors with the names of ResNet's parts in the place of numbers."""
+    """Return the tensors with the names of ResNet's parts instead of numbers."""
 
     def name(match: re.Match[str]) -> str:
         return f"base.{_PLACES.get(match[1], match[1])}."

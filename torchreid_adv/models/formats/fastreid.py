@@ -27,7 +27,7 @@ class FastReID(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Any:
-        """Return features (N, D) of levels, which are left as they are."""
+        """Return features (N, D) of levels, which are not changed."""
         return self.network(images.clone())
 
 
@@ -35,7 +35,7 @@ class FastReID(nn.Module):
     "fastreid", weights=True, options=("set",), example="fastreid:sbs_R50.yml:market_sbs_R50.pth"
 )
 def fastreid(request: Request) -> Loaded:
-    """Read ``fastreid:CFG.yml:FILE``; the configs that ``_BASE_`` names are beside it.
+    """Read ``fastreid:CFG.yml:FILE``; the configs that ``_BASE_`` names must be next to it.
 
     INPUT.SIZE_TEST, Pillow bicubic, levels of 0 to 255 that the network normalizes itself. Features
     come from behind the norm, as in all of its tests. ``@set=KEY,VALUE`` changes its config.

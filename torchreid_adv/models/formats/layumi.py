@@ -103,8 +103,8 @@ def _options(folder: Path) -> dict[str, Any]:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
-            f"'{path}' cannot be read, which says what the network was trained with; keep the "
-            f"{OPTIONS} of the training beside its weights"
+            f"'{path}' cannot be read, which has the options of the training; keep the training's "
+            f"{OPTIONS} next to its weights"
         ) from error
     return found if isinstance(found, dict) else {}
 

@@ -109,8 +109,8 @@ def _pool(cfg: Mapping[str, Any], state: State) -> nn.Module:
         return Pooled()
     if name not in _POOLS:
         raise ConfigError(
-            f"MODEL.pooling is '{name}', and the file has no pooling of its own; avg, max and gem "
-            "are read"
+            f"MODEL.pooling '{name}' is not supported, and the file has no pooling layer; use avg, "
+            "max or gem"
         )
     return _POOLS[name](1)
 

@@ -1,4 +1,4 @@
-"""OpenVINO's intermediate representation: an .xml file with its weights in a .bin beside it."""
+"""OpenVINO's intermediate representation: an .xml file, and its weights in a .bin file."""
 
 from __future__ import annotations
 
@@ -52,19 +52,19 @@ class OpenVinoNetwork(BlackBox):
 def openvino(request: Request) -> Loaded:
     """Open ``openvino:FILE.xml`` on the processor, in float32; it has no gradient.
 
-    The size is that of the file. Where its batch can be made any number, it is.
+    The size is that of the file. The batch size is made variable if the file allows it.
 
     Raises:
-        ConfigError: OpenVINO is not installed, no .bin is beside the file, or it is no network of
-            images.
+        ConfigError: OpenVINO is not installed, the .bin file is missing, or the network does not
+            take images.
     """
     path = local_file(request.entry.source)
     weights = path.with_suffix(".bin")
     for file in (path, weights):
         if not file.is_file():
             raise ConfigError(
-                f"there is no file '{file}'; OpenVINO's representation is an .xml file with its "
-                "weights in a .bin file of the same name beside it"
+                f"there is no file '{file}'; OpenVINO's representation is an .xml file and, in the "
+                "same folder, a .bin file of the same name with its weights"
             )
     core = needed("openvino", of="openvino", pip="openvino").Core()
     try:

@@ -48,7 +48,7 @@ def timm(request: Request) -> Loaded:
 
 
 def create(library: Any, name: str, size: tuple[int, int] | None, *, pretrained: bool) -> nn.Module:
-    """Build a network of timm without its head, for a size where it has to be told one."""
+    """Build a network of timm without its head; the size is passed only to those that need it."""
     name = f"hf-hub:{name.partition(':')[2]}" if name.startswith(_HUB) else name
     if size is not None:
         try:
