@@ -25,10 +25,11 @@ from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.evaluation.result import RetrievalResult
 from torchreid_adv.models.cuda import on_configured_threads, repeatable
 from torchreid_adv.models.features import Features, extract
+from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.registry import CORRUPTIONS
 from torchreid_adv.report.corruption_tables import SETTINGS, page
 from torchreid_adv.runs.file_corruption import FileCorruption, people_of
-from torchreid_adv.runs.folder import Scorable, machinery
+from torchreid_adv.runs.folder import machinery
 from torchreid_adv.runs.inputs import configured_dataset, configured_model, given_weights
 from torchreid_adv.standard.scores import interval
 from torchreid_adv.version import __version__
@@ -117,7 +118,7 @@ class CorruptionTest:
         workers: processes that read and corrupt images.
     """
 
-    model: Scorable
+    model: ImageModel
     data: ReIDData
     protocol: Protocol
     corruption: FileCorruption
@@ -238,7 +239,7 @@ class CorruptionTest:
 
 
 def test_of(
-    cfg: AdvConfig, model: Scorable, data: ReIDData, corruption: FileCorruption, out: Path
+    cfg: AdvConfig, model: ImageModel, data: ReIDData, corruption: FileCorruption, out: Path
 ) -> CorruptionTest:
     """Return the test of a model on a data set, by the rules of a config.
 

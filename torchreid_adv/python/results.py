@@ -10,8 +10,8 @@ from typing import Any
 
 from torchreid_adv.core.tabular import Tabular
 from torchreid_adv.errors import DataError
-from torchreid_adv.experiments.compare_runs import compare_runs
 from torchreid_adv.experiments.card.content import CARD
+from torchreid_adv.experiments.compare_runs import compare_runs
 from torchreid_adv.models.loading import factory_of_networks
 from torchreid_adv.python.attacking import RESULTS, AttackResult
 from torchreid_adv.python.cards import CardResult

@@ -184,8 +184,8 @@ def _order_sentences(cards: Sequence[Content]) -> list[str]:
     alike = "The order of the models" if tau > 0.9 else "The order of models that lie close"
     stable = "does not depend on the draw" if tau > 0.9 else "depends on the draw"
     return [
-        f"Each draw of corruptions orders the models; the orders agree by {tau:.2f} (Kendall's tau, "
-        f"mean over pairs of draws). {alike} {stable}."
+        f"Each draw of corruptions orders the models; the orders agree by {tau:.2f} (Kendall's "
+        f"tau, mean over pairs of draws). {alike} {stable}."
     ]
 
 

@@ -1,9 +1,9 @@
 """``card.json``: what it holds, how it is sealed, and how one from elsewhere is read.
 
 Its parts: ``card`` (the definition), ``model``, ``data``, ``metric`` and ``protocol`` as in
-``standard.json``, ``standard`` (seal, name and flags of the ``standard.json`` it is of), ``queries``
-(average precision of every query in every condition), ``numbers`` (all that follows from these,
-see :func:`.numbers.card_numbers`), ``cost``, ``environment``, and the seal.
+``standard.json``, ``standard`` (seal, name and flags of the ``standard.json`` it is of),
+``queries`` (average precision of every query in every condition), ``numbers`` (all that follows
+from these, see :func:`.numbers.card_numbers`), ``cost``, ``environment``, and the seal.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def draw_grid(axes: Axes, grid: Content, version: CardVersion) -> None:
     axes.xaxis.tick_top()
     for side in axes.spines.values():
         side.set_visible(False)
-    axes.set_xlabel("severity; mAP of the queries [%]", color=INK, fontsize=9)
+    axes.set_xlabel("severity; mAP [%]", color=INK, fontsize=9)
 
 
 def _shade(value: float) -> float:

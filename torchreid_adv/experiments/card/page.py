@@ -18,9 +18,9 @@ from torchreid_adv.standard.page_tables import span
 
 Content = Mapping[str, Any]
 _PEOPLE = (
-    "The mean over queries hides who is found and who is not. Here the queries of each identity are "
-    "averaged first. The worst tenth is the lowest tenth of the identities in that condition, at "
-    "least four. Not found: identities whose mean is at or below twice that of a random order."
+    "The mean over queries hides who is found and who is not. Here the queries of each identity "
+    "are averaged first. The worst tenth is the lowest tenth of the identities in that condition, "
+    "at least four. Not found: identities whose mean is at or below twice that of a random order."
 )
 _FAIL = (
     "The identities with the lowest clean average precision, each by its worst query and the first "
@@ -29,9 +29,9 @@ _FAIL = (
 )
 _CHECKED = (
     "Every number above follows from the average precision of single queries in card.json, and is "
-    "computed again when the card is read. The command below also compares these with standard.json, "
-    "its stored images and the data set. With the flags of the run it scores every condition again "
-    "with the model. Speed, times and the environment are as the run reports them."
+    "computed again when the card is read. The command below also compares these with "
+    "standard.json, its stored images and the data set. With the flags of the run it scores every "
+    "condition again with the model. Speed, times and the environment are as the run reports them."
 )
 
 
@@ -98,11 +98,16 @@ def summary(numbers: Content) -> str:
     tenth = numbers["people"]["clean"]
     return (
         f"Of {percent(numbers['clean']['mAP'])} clean mAP, drawn corruptions leave "
-        f"{percent(numbers['corrupted']['mAP'])}, the worst kind ({worst['kind'].replace('_', ' ')}) "
+        f"{percent(numbers['corrupted']['mAP'])}, the worst kind ({_name(worst['kind'])}) leaves "
         f"{percent(worst['mAP'])}, occlusion {percent(numbers['occluded']['mAP'])}, and the worst "
         f"attacks on {attacked} at {eps} gray levels {percent(robust['mAP'])}. Even on clean images "
         f"the worst tenth of the identities has {percent(tenth['worst_tenth'])}."
     )
+
+
+def _name(kind: str) -> str:
+    """Return the name of a kind as it is read."""
+    return kind.replace("_", " ")
 
 
 def _overview(card: Content, reference: Content | None) -> Section:
@@ -125,13 +130,13 @@ def _corruptions(card: Content, reference: Content | None) -> Section:
     severities = ", ".join(map(str, version.severities))
     said = [
         f"Drawn: every image of both sides gets one of 20 kinds and one of 5 severities; mean of "
-        f"{version.draws} draws{spread}. By kind: the queries get each kind at severity {severities}, "
-        "the gallery is clean.",
+        f"{version.draws} draws{spread}. By kind: the queries get each kind at severity "
+        f"{severities}, the gallery is clean.",
         f"Worst family: {grid['worst_family']['family']}, {percent(grid['worst_family']['mAP'])}. "
-        f"Worst kind: {grid['worst_kind']['kind'].replace('_', ' ')}, "
-        f"{percent(grid['worst_kind']['mAP'])}. Mean over queries of each query's own worst kind at "
-        f"severity {version.middle}: {percent(grid['worst_per_query']['mAP'])}; it is a minimum over "
-        "20 kinds and cannot lie above any of them.",
+        f"Worst kind: {_name(grid['worst_kind']['kind'])}, "
+        f"{percent(grid['worst_kind']['mAP'])}. Mean over queries of each query's own worst kind "
+        f"at severity {version.middle}: {percent(grid['worst_per_query']['mAP'])}; it is a minimum "
+        "over 20 kinds and cannot lie above any of them.",
     ]
     if reference is not None:
         said.append(errors_sentence(card, reference))
@@ -143,7 +148,7 @@ def _corruptions(card: Content, reference: Content | None) -> Section:
     clean = numbers["clean"]["mAP"]
     rows = [
         TableRow(
-            name.replace("_", " "),
+            _name(name),
             [rate(found["mAP"]), interval_cell(found["interval"]), rate(clean - found["mAP"])],
             group=group,
         )
@@ -161,10 +166,11 @@ def errors_sentence(card: Content, reference: Content) -> str:
         DASH if value is None else percent(value)
         for value in (errors["mCE"], errors["relative_mCE"])
     )
-    left_out = ", ".join(kind.replace("_", " ") for kind in errors["left_out"])
+    left_out = ", ".join(map(_name, errors["left_out"]))
     return (
         f"Relative to {label_of(reference)} (weights {reference['model']['sha256'][:10]}): mean "
-        f"corruption error {mean}, relative mean corruption error {relative}; below 100 % is better."
+        f"corruption error {mean}, relative mean corruption error {relative}; below 100 % is "
+        "better."
         + (
             f" Left out of the relative one, where the reference loses nothing: {left_out}."
             if left_out
@@ -196,8 +202,8 @@ def _occlusion(card: Content) -> Section:
         wide=False,
     )
     said = (
-        "Part of every query is hidden by its mean color, by what is beside the person, or by another "
-        "person of the same camera. A model trained with random erasing has seen the first."
+        "Part of every query is hidden by its mean color, by what is beside the person, or by "
+        "another person of the same camera. A model trained with random erasing has seen the first."
     )
     return Section("Occlusion", [said], [table], {"occlusion": figure})
 
@@ -230,8 +236,8 @@ def _people(card: Content, people: Sequence[Failure]) -> Section:
     said = [_PEOPLE, f"Here the worst tenth is {count} of {numbers['identities']} identities."]
     if rho is not None:
         said.append(
-            f"Rank correlation of identities between corrupted and robust: {rho:.2f} (Spearman). Near "
-            "1 the same people fail under both, near 0 different ones."
+            f"Rank correlation of identities between corrupted and robust: {rho:.2f} (Spearman). "
+            "Near 1 the same people fail under both, near 0 different ones."
         )
     drawn = {
         "people": PageFigure(

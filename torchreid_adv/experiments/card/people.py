@@ -45,8 +45,7 @@ class People:
             values: (Q,) of each query.
         """
         _, of = np.unique(self.pids[self.held], return_inverse=True)
-        sums: Floats = np.bincount(of, weights=values[self.held])
-        return sums / np.bincount(of)
+        return np.asarray(np.bincount(of, weights=values[self.held]) / np.bincount(of))
 
     def mean(self, values: Floats) -> dict[str, Any]:
         """Return the mean over queries, mAP, and its interval over identities.

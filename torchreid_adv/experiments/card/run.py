@@ -99,8 +99,8 @@ def _check_version(cfg: AdvConfig, version: CardVersion) -> None:
     if cfg.adv.standard.version not in (_DEFAULT, version.standard):
         raise ConfigError(
             f"the card '{version.name}' is of the standard evaluation's version "
-            f"'{version.standard}', and adv.standard.version is '{cfg.adv.standard.version}'; leave "
-            "it out, and set adv.card.version"
+            f"'{version.standard}', and adv.standard.version is '{cfg.adv.standard.version}'; "
+            "leave it out, and set adv.card.version"
         )
 
 
@@ -128,8 +128,8 @@ def configured_reference(
     for what, fits in same.items():
         if not fits:
             raise ConfigError(
-                f"the reference card '{path}' is {what}; make it by the version '{version.name}' on "
-                f"'{data.name}', or leave adv.card.reference empty"
+                f"the reference card '{path}' is {what}; make it by the version '{version.name}' "
+                f"on '{data.name}', or leave adv.card.reference empty"
             )
     return found
 

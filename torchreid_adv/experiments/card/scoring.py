@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Scoring:
         made = test_of(self.cfg, self.model, data, FileCorruption(), self.folder)
         return replace(made, cache=Cache(self.folder / "card" / data.name))
 
-    def queries(self, robust: dict[str, QueryScores], stages: Stages) -> dict[str, Any]:
+    def queries(self, robust: Mapping[str, QueryScores], stages: Stages) -> dict[str, Any]:
         """Return the per-query part of the card.
 
         Args:

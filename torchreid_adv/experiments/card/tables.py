@@ -35,8 +35,8 @@ def overview_table(card: Content, reference: Content | None) -> ResultTable:
     ]
     note = (
         "Corruptions are drawn and attacks are searched for, so the two are never averaged. The "
-        "worst kind and family are those with the lowest mean; their intervals do not allow for the "
-        "choice."
+        "worst kind and family are those with the lowest mean; their intervals do not allow for "
+        "the choice."
     )
     return ResultTable("Measures", columns, rows, note=note)
 

@@ -35,8 +35,8 @@ NOT_COMPARED = (
     "Of the card, speed, seconds, versions and the environment are as the run reports them."
 )
 UNSCORED = (
-    "Of the card, the average precision of single queries under corruption, occlusion and attack was "
-    "not computed again; that takes the model (give the flags of the run)."
+    "Of the card, the average precision of single queries under corruption, occlusion and attack "
+    "was not computed again; that takes the model (give the flags of the run)."
 )
 
 
@@ -230,8 +230,8 @@ def score_card_again(
         raise _failed(folder, [f"queries.{fault}" for fault in faults[:20]])
     how = "exactly" if exact else f"to {TOLERANCE} (another machine or version wrote it)"
     return (
-        f"Card scored again: the model gives the average precision of every query in all conditions "
-        f"{how}."
+        f"Card scored again: the model gives the average precision of every query in all "
+        f"conditions {how}."
     )
 
 
