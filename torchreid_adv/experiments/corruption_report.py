@@ -25,10 +25,11 @@ from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.evaluation.result import RetrievalResult
 from torchreid_adv.models.cuda import on_configured_threads, repeatable
 from torchreid_adv.models.features import Features, extract
+from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.registry import CORRUPTIONS
 from torchreid_adv.report.corruption_tables import SETTINGS, page
 from torchreid_adv.runs.file_corruption import FileCorruption, people_of
-from torchreid_adv.runs.folder import Scorable, machinery
+from torchreid_adv.runs.folder import machinery
 from torchreid_adv.runs.inputs import configured_dataset, configured_model, given_weights
 from torchreid_adv.standard.scores import interval
 from torchreid_adv.version import __version__
@@ -61,7 +62,7 @@ def corruption_report(cfg: AdvConfig, weights: Callable[[AdvConfig], str] = give
     model, facts = configured_model(cfg, weights)
     names = list(dict.fromkeys(cfg.data.targets))
     targets = [configured_dataset(cfg, name, tracklets=True) for name in names]
-    tests = [_test(cfg, model, data, corruption, out) for data in targets]
+    tests = [test_of(cfg, model, data, corruption, out) for data in targets]
     progress = Progress(sum(test.cells(cfg) for test in tests))
     results = {
         "schema": SCHEMA,
@@ -117,7 +118,7 @@ class CorruptionTest:
         workers: processes that read and corrupt images.
     """
 
-    model: Scorable
+    model: ImageModel
     data: ReIDData
     protocol: Protocol
     corruption: FileCorruption
@@ -132,10 +133,10 @@ class CorruptionTest:
     def results(self, cfg: AdvConfig, progress: Progress) -> dict[str, Any]:
         """Score everything that is not scored yet, and return it as plain values."""
         print(f"##### Corruptions of {self.data.name} #####")
-        clean = self._kept("clean", {}, lambda: {"clean": self._score({})}, progress)["clean"]
-        repeats = [self._draw(number, progress) for number in range(cfg.adv.corruption.repeats)]
+        clean = self.clean(progress)
+        repeats = [self.draw(number, progress) for number in range(cfg.adv.corruption.repeats)]
         grid = {
-            (kind, severity): self._cell(kind, severity, progress)
+            (kind, severity): self.cell(kind, severity, progress)
             for kind, severity in self._grid(cfg)
         }
         return {
@@ -161,7 +162,14 @@ class CorruptionTest:
         severities = [self.corruption.severity] if self.corruption.severity else SEVERITIES
         return [(kind, severity) for kind in kinds for severity in severities]
 
-    def _draw(self, number: int, progress: Progress) -> dict[str, Any]:
+    def clean(self, progress: Progress) -> dict[str, Any]:
+        """Return the scores of the images as they are."""
+        clean: dict[str, Any] = self._kept(
+            "clean", {}, lambda: {"clean": self._score({})}, progress
+        )["clean"]
+        return clean
+
+    def draw(self, number: int, progress: Progress) -> dict[str, Any]:
         """Return the scores of one draw: both sides, queries alone, gallery alone."""
         change = replace(self.corruption, draw=self.corruption.draw + number)
 
@@ -175,7 +183,7 @@ class CorruptionTest:
 
         return self._kept(f"draw {change.draw}", change.facts(), compute, progress)
 
-    def _cell(self, kind: str, severity: int, progress: Progress) -> dict[str, Any]:
+    def cell(self, kind: str, severity: int, progress: Progress) -> dict[str, Any]:
         """Return the scores of queries of one kind and severity."""
         change = replace(self.corruption, kinds=(kind,), severity=severity)
 
@@ -230,9 +238,18 @@ class CorruptionTest:
         return f"Drawn from: {drawn}, {at}; scale of radii: {self.corruption.scale}."
 
 
-def _test(
-    cfg: AdvConfig, model: Scorable, data: ReIDData, corruption: FileCorruption, out: Path
+def test_of(
+    cfg: AdvConfig, model: ImageModel, data: ReIDData, corruption: FileCorruption, out: Path
 ) -> CorruptionTest:
+    """Return the test of a model on a data set, by the rules of a config.
+
+    Args:
+        cfg: for the rules of the scores and the workers.
+        model: the model.
+        data: the data set.
+        corruption: what images get.
+        out: folder, below which scores are kept.
+    """
     protocol = Protocol.configured(cfg, data).plain
     contents = Contents(out)
     facts = {
@@ -255,13 +272,14 @@ def _test(
 
 def _plain(result: RetrievalResult) -> dict[str, Any]:
     """Return the measures of a result, and the average precision of each query (None = skipped)."""
-    precision, _ = result.of_queries()
+    precision, hits = result.of_queries()
     count = len(precision)
     return {
         "mAP": result.mAP,
         "mINP": result.mINP,
         "Rank-1": result.rank(1),
         "average_precision": [None if np.isnan(value) else float(value) for value in precision],
+        "first": [None if np.isnan(value) else float(value) for value in hits[:, 0]],
         "image_ids": list(result.image_ids[:count]),
         "pids": result.pids[:count].tolist(),
     }

@@ -16,9 +16,13 @@ from torchreid_adv.errors import (
     VerificationError,
     printable,
 )
+from torchreid_adv.experiments.card.board import card_faults, read_columns
+from torchreid_adv.experiments.card.content import CARD, read_card
+from torchreid_adv.experiments.card.verify import score_card_again
 from torchreid_adv.experiments.scoring_again import configured_scorer
 from torchreid_adv.runs.originals import Originals
 from torchreid_adv.standard import leaderboard
+from torchreid_adv.standard.board_sorts import ROBUST
 from torchreid_adv.standard.leaderboard import Result, markdown, write_leaderboard
 from torchreid_adv.standard.leaderboard import groups as grouped
 from torchreid_adv.standard.reading import RESULT, read_result
@@ -28,11 +32,16 @@ _SHOWN = 3  # faults of a result; the others are counted
 
 
 def finish(
-    out: Path, results: Sequence[Result], refused: Sequence[str], *, quarantine: bool
+    out: Path,
+    results: Sequence[Result],
+    refused: Sequence[str],
+    *,
+    quarantine: bool,
+    by: str = ROBUST,
 ) -> int:
     """Write and print the leaderboard, then raise an error if a result is wrong."""
-    page = write_leaderboard(out, results, refused)
-    print(markdown(grouped(results), refused))
+    page = write_leaderboard(out, results, refused, by)
+    print(markdown(grouped(results, by), refused))
     print(f"Leaderboard: {page}")
     bad = [result for result in results if not result.fits]
     if bad:
@@ -65,7 +74,8 @@ def read_results(folder: Path) -> tuple[list[Result], list[str]]:
     for path in paths:
         try:
             place = path.parent.relative_to(folder).as_posix()
-            results.append(Result(_read(path), place))
+            content = _read(path)
+            results.append(Result(content, place, card=read_columns(path.parent, content)))
         except Exception as error:  # whatever one submission holds, the others are shown
             refused.append(_sentence(error, path))
     return results, refused
@@ -106,10 +116,11 @@ def verified(
 def _verified(result: Result, folder: Path, originals: Originals, cfg: AdvConfig | None) -> Result:
     try:
         checked = check_run(folder, result.content, originals)
+        faults = [*checked.faults, *card_faults(folder, result, originals)]
     except Exception as error:  # whatever one submission holds, the others are shown
         return replace(result, files=leaderboard.NO, fault=_sentence(error, folder))
-    if checked.faults:
-        return replace(result, files=leaderboard.NO, fault=_faults(checked.faults, folder))
+    if faults:
+        return replace(result, files=leaderboard.NO, fault=_faults(faults, folder))
     if checked.unknown:
         note = f"identities, cameras and sides were not checked: {checked.unknown}"
         result = replace(result, files=leaderboard.UNKNOWN, note=note)
@@ -135,5 +146,11 @@ def _scored(result: Result, folder: Path, originals: Originals, cfg: AdvConfig) 
         replayed = score_again(folder, result.content, scorer)
     except Exception as error:  # whatever one submission holds, the others are shown
         return replace(result, scored=leaderboard.NO, fault=_sentence(error, folder))
+    if result.card:
+        try:
+            card = read_card(folder / CARD)
+            score_card_again(folder, card, cfg, scorer, replayed, originals)
+        except Exception as error:  # the same
+            return replace(result, scored=leaderboard.NO, fault=_sentence(error, folder))
     how = leaderboard.EXACTLY if replayed.exact else leaderboard.CLOSELY
     return replace(result, content=replayed.content, scored=how)

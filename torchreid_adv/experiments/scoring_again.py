@@ -11,17 +11,31 @@ from torchreid_adv.engines.trained import weights_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.evaluation.protocol import configured_metric
+from torchreid_adv.experiments.card.content import CARD
+from torchreid_adv.experiments.card.verify import (
+    NOT_COMPARED,
+    UNSCORED,
+    said_of,
+    score_card_again,
+    verify_card,
+)
 from torchreid_adv.experiments.standard_runs import configured_models, configured_surrogates
 from torchreid_adv.models import fingerprint
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.runs.defended_run import configured_test
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 from torchreid_adv.runs.originals import DataFiles, Originals
-from torchreid_adv.runs.verify import verify
+from torchreid_adv.runs.verify import UNSEEN, verify
 from torchreid_adv.standard.identity import listing, metric_facts, model_digest
 from torchreid_adv.standard.reading import RESULT, read_result
 from torchreid_adv.standard.replay import Scorer
-from torchreid_adv.standard.verify import verify_run
+from torchreid_adv.standard.verify import (
+    NOT_SCORED,
+    files_checked,
+    score_again,
+    scored,
+    verify_run,
+)
 from torchreid_adv.standard.verify_results import RESULTS, configured_replay, verify_results
 
 
@@ -89,6 +103,8 @@ def _surrogates(cfg: AdvConfig) -> list[dict[str, Any]] | None:
 
 def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
     """Verify a folder and return the result in sentences; with a config, score it again."""
+    if (folder / CARD).is_file():
+        return _verified_card(folder, originals, cfg)
     if (folder / RESULT).is_file():
         result = read_result(folder / RESULT)
         scorer = None if cfg is None else configured_scorer(result, cfg, originals)
@@ -97,3 +113,18 @@ def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
         scored = None if cfg is None else configured_replay(cfg, originals, weights_of)
         return verify_results(folder, originals, scored)
     return verify(folder, originals.root, originals)
+
+
+def _verified_card(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
+    """Return what was found right of a card and of the standard evaluation that it is of."""
+    result = read_result(folder / RESULT)
+    scorer = None if cfg is None else configured_scorer(result, cfg, originals)
+    said = [files_checked(folder, result, originals)]
+    checked = verify_card(folder, result, originals)
+    said.append(said_of(checked))
+    if cfg is None or scorer is None:
+        return "\n".join([*said, UNSCORED, UNSEEN])
+    replayed = score_again(folder, result, scorer)
+    said += [scored(replayed), NOT_SCORED]
+    said.append(score_card_again(folder, checked.content, cfg, scorer, replayed, originals))
+    return "\n".join([*said, NOT_COMPARED, UNSEEN])

@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from torchreid_adv.report.table import ResultTable, TableRow, Value, rate
 from torchreid_adv.report.text import number, percent
 from torchreid_adv.report.units import DASH
 from torchreid_adv.runs.promises import UNSEEN, WORDS
+from torchreid_adv.standard.board_columns import Card, card_cells, card_texts
+from torchreid_adv.standard.board_sorts import COLUMNS, ROBUST
 
 SHORT = 10  # hex digits of a hash that a table shows
 YES, NO = "yes", "no"
@@ -46,6 +48,7 @@ class Result:
         scored: ``yes`` with the precision, ``no`` or ``not scored``.
         fault: the first mismatch.
         note: why a requested check or scoring was not done.
+        card: further measures, of the robustness card beside it; empty without a card.
     """
 
     content: dict[str, Any]
@@ -54,6 +57,7 @@ class Result:
     scored: str = UNSCORED
     fault: str = ""
     note: str = ""
+    card: Card = field(default_factory=dict)
 
     @property
     def fits(self) -> bool:
@@ -73,12 +77,15 @@ class Line:
     Args:
         result: of the model.
         eps: bound, gray levels.
-        rank: place in its group; 0 = none, because a red flag or a fault voids it.
+        rank: place in its group; 0 = none, because a red flag or a fault voids it, or because it
+            has no number of that column.
+        by: column that lines are ranked by, one of :data:`board_sorts.SORTS`.
     """
 
     result: Result
     eps: int
     rank: int = 0
+    by: str = ROBUST
 
     @property
     def content(self) -> dict[str, Any]:
@@ -102,14 +109,27 @@ class Line:
     def void(self) -> bool:
         """Whether it is not ranked."""
         red = any(flag["level"] == "RED" for flag in self.content["flags"])
-        return red or not self.result.fits
+        return red or not self.result.fits or self.value is None
+
+    @property
+    def value(self) -> float | None:
+        """The number of the column that lines are ranked by; None where it has none."""
+        if self.by == "clean":
+            return float(self.clean["mAP"])
+        if self.by in (ROBUST, "gallery"):
+            facts = self.track("G" if self.by == "gallery" else "Q")
+            missing = -1.0 if self.by == ROBUST else None
+            return float(facts["robust"]["mAP"]) if facts else missing
+        measure = self.result.card.get(self.by.replace("-", " "))
+        return None if measure is None else measure.value
 
     @property
     def key(self) -> tuple[float, float, str]:
-        """Sort key of lines: robust mAP of queries, then of the gallery, best first."""
-        tracks = [self.track(name) for name in ("Q", "G")]
-        queries, gallery = (facts["robust"]["mAP"] if facts else -1.0 for facts in tracks)
-        return -queries, -gallery, self.content["model"]["name"]
+        """Sort key of lines: the column they are ranked by, then the gallery or the queries."""
+        second = self.track("G" if self.by == ROBUST else "Q")
+        rest = second["robust"]["mAP"] if second else -1.0
+        value = -1.0 if self.value is None else self.value
+        return -value, -rest, self.content["model"]["name"]
 
     @property
     def defense(self) -> list[float] | None:
@@ -195,10 +215,15 @@ class Group:
         return [line for line in self.lines if not line.rank]
 
 
-def groups(results: Sequence[Result]) -> list[Group]:
-    """Return results by data set, definition and bound, ranked within each."""
+def groups(results: Sequence[Result], by: str = ROBUST) -> list[Group]:
+    """Return results by data set, definition and bound, ranked within each.
+
+    Args:
+        results: that were read.
+        by: column that they are ranked by, one of :data:`board_sorts.SORTS`.
+    """
     lines = [
-        Line(result, eps)
+        Line(result, eps, by=by)
         for result in results
         for eps in sorted({int(e) for t in result.content["tracks"].values() for e in t})
     ]
@@ -237,19 +262,22 @@ def _ranked(lines: Sequence[Line]) -> tuple[Line, ...]:
     for place, line in enumerate(lines, start=1):
         tie = bool(ranked) and ranked[-1].key[:2] == line.key[:2]
         rank = 0 if line.void else ranked[-1].rank if tie else place
-        ranked.append(Line(line.result, line.eps, rank))
+        ranked.append(replace(line, rank=rank))
     return tuple(ranked)
 
 
-def write_leaderboard(out: Path, results: Sequence[Result], refused: Sequence[str] = ()) -> Path:
+def write_leaderboard(
+    out: Path, results: Sequence[Result], refused: Sequence[str] = (), by: str = ROBUST
+) -> Path:
     """Write ``leaderboard.html`` and ``leaderboard.md`` and return the path of the page.
 
     Args:
         out: folder.
         results: to list.
         refused: sentences on files that were left out.
+        by: column that results are ranked by.
     """
-    all_groups = groups(results)
+    all_groups = groups(results, by)
     count = f"{number(len(results))} {'result' if len(results) == 1 else 'results'}"
     page = Page(
         title="Robustness leaderboard",
@@ -257,6 +285,7 @@ def write_leaderboard(out: Path, results: Sequence[Result], refused: Sequence[st
         template="leaderboard.html",
         facts={
             "sortable": True,
+            "by": by,
             "boards": [Board.of(group) for group in all_groups],
             "refused": refused,
             "words": WORDS,
@@ -310,8 +339,11 @@ def board_table(title: str, lines: Sequence[Line]) -> ResultTable:
     if defended := any(line.defense for line in lines):
         bands.append(("Without its defense", 1))
         columns.append("Queries, mAP")
+    if carded := any(line.result.card for line in lines):
+        bands.append(("Robustness card, mAP", len(COLUMNS)))
+        columns += COLUMNS
     rows = [
-        TableRow(str(line.rank or DASH), _board_row(line, tracks, defended=defended))
+        TableRow(str(line.rank or DASH), _board_row(line, tracks, defended=defended, carded=carded))
         for line in lines
     ]
     columns += ["May be called", "Flags"]
@@ -319,7 +351,7 @@ def board_table(title: str, lines: Sequence[Line]) -> ResultTable:
     return ResultTable(title, columns, rows, head="Rank", bands=bands, sortable=True)
 
 
-def _board_row(line: Line, tracks: Sequence[str], *, defended: bool) -> list[Value]:
+def _board_row(line: Line, tracks: Sequence[str], *, defended: bool, carded: bool) -> list[Value]:
     clean = line.clean
     values: list[Value] = [line.content["model"]["name"], rate(clean["mAP"])]
     values.append(rate(clean["cmc"]["1"]))
@@ -334,6 +366,8 @@ def _board_row(line: Line, tracks: Sequence[str], *, defended: bool) -> list[Val
         values += [rate(facts["robust"]["cmc"]["1"])]
     if defended:
         values.append(rate(line.defense[0] if line.defense else None))
+    if carded:
+        values += card_cells(line.result.card)
     return [*values, line.called, line.flags or "none"]
 
 
@@ -344,8 +378,10 @@ def markdown(all_groups: Sequence[Group], refused: Sequence[str] = ()) -> str:
         parts.append("\n".join(f"- {word}: {meaning}." for word, meaning in WORDS.items()))
         parts.append(UNSEEN)
     for group in all_groups:
-        rows = ["| " + " | ".join(_HEADS) + " |", "|---" * len(_HEADS) + "|"]
-        rows += ["| " + " | ".join(_cells(line)) + " |" for line in group.lines]
+        carded = any(line.result.card for line in group.lines)
+        heads = [*_HEADS, *(COLUMNS if carded else ())]
+        rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+        rows += ["| " + " | ".join(_cells(line, carded=carded)) + " |" for line in group.lines]
         remarks = [
             f"- {_plain(line.content['model']['name'])} ({_plain(line.result.place)}): "
             f"{_plain(remark)}"
@@ -362,7 +398,7 @@ def markdown(all_groups: Sequence[Group], refused: Sequence[str] = ()) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: Line, *, carded: bool) -> list[str]:
     content, cells = line.content, [str(line.rank or DASH), _plain(line.content["model"]["name"])]
     cells += [percent(line.clean["mAP"]), percent(line.clean["cmc"]["1"])]
     for track in ("Q", "G"):
@@ -376,7 +412,8 @@ def _cells(line: Line) -> list[str]:
     cells += [_plain(line.worst) or DASH, _plain(line.flags) or "none"]
     cells += [_plain(line.called), *line.result.words]
     parameters = content["model"]["parameters"]
-    return [*cells, DASH if parameters is None else f"{parameters:,}", content["manifest"][:SHORT]]
+    cells += [DASH if parameters is None else f"{parameters:,}", content["manifest"][:SHORT]]
+    return [*cells, *(card_texts(line.result.card) if carded else ())]
 
 
 def _plain(text: str) -> str:

@@ -14,8 +14,8 @@ import dataclasses
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,12 @@ from torchreid_adv.standard import ensemble
 from torchreid_adv.standard.flags import Trials, of_model, of_trials
 from torchreid_adv.standard.identity import environment, run_identity
 from torchreid_adv.standard.inspection import inspect_model
+from torchreid_adv.standard.per_query import kept_scores
 from torchreid_adv.standard.reading import SEAL
 from torchreid_adv.standard.result import result as result_of
 from torchreid_adv.standard.run import averaged_model, make_setting, run_tracks
 from torchreid_adv.standard.sample import clean_facts, sample
+from torchreid_adv.standard.scores import QueryScores
 from torchreid_adv.standard.session import Session, Stored, in_order
 from torchreid_adv.standard.told import Told
 from torchreid_adv.standard.versions import SIDES
@@ -77,12 +79,14 @@ class Replayed:
         faults: differences from the result in the file, a sentence each.
         exact: compared exactly; otherwise to 0.001, because another machine wrote the result.
         numbers: how many were compared.
+        worst: scores of single queries, see :func:`.per_query.kept_scores`.
     """
 
     content: dict[str, Any]
     faults: tuple[str, ...]
     exact: bool
     numbers: int
+    worst: Mapping[str, QueryScores] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -169,9 +173,10 @@ def replay(folder: Path, told: dict[str, Any], scorer: Scorer) -> Replayed:
     tolerance = 0.0 if exact else TOLERANCE
     with repeatable(), tempfile.TemporaryDirectory() as scratch:
         content = _content(folder, told, scorer, Path(scratch), tolerance)
+        worst = kept_scores(Path(scratch), {}, content)
     content |= {name: told[name] for name in CLAIMED}
     faults = tuple(differences(told, content, tolerance, told["data"]["query"]))
-    return Replayed(content, faults, exact, sum(1 for _ in leaves(content)))
+    return Replayed(content, faults, exact, sum(1 for _ in leaves(content)), worst)
 
 
 def _content(

@@ -36,6 +36,7 @@ from torchreid_adv.standard import inspection
 from torchreid_adv.standard.flags import Check, Trials, of_model, of_table, of_trials
 from torchreid_adv.standard.inspection import inspect_model
 from torchreid_adv.standard.judge import Judge
+from torchreid_adv.standard.per_query import keep_scores
 from torchreid_adv.standard.reading import RESULT, sealed
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
 from torchreid_adv.standard.sample import clean_facts, run_trials, sample
@@ -288,8 +289,10 @@ def run_tracks(
             if not black_box(session.model):  # else there is nothing to compare with
                 checks += of_table(table, chance, f"Q, eps {eps}")
             facts["Q"][str(eps)] = query_facts(session, queries)
+            keep_scores(queries, "Q", eps)
         if "G" in facts:
             gallery = GalleryTrack(session, eps)
             gallery.run()
             facts["G"][str(eps)] = gallery_facts(session, gallery)
+            keep_scores(gallery, "G", eps)
     return facts, checks
