@@ -193,6 +193,11 @@ class AdversarialTrainingMixin(ResumableMixin):
             ConfigError: keys that the method does not read.
         """
         settings = cfg.adv.training
+        if settings.clean_epochs and not cfg.model.load_weights:
+            raise ConfigError(
+                "adv.training.clean_epochs is read by 'torchreid-adv train'; here, train the clean "
+                "network first and name it in model.load_weights"
+            )
         if settings.start == "carried" and settings.method != "free":
             raise ConfigError("adv.training.start 'carried' is of adv.training.method 'free'")
         self.method = TRAININGS.get(settings.method)(self, cfg)
