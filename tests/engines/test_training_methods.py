@@ -150,7 +150,7 @@ def test_the_gradient_of_the_alignment_term_is_that_of_finite_differences(model)
                 values.append(float(term().detach()))
             flat[place] = kept
             wanted = (values[0] - values[1]) / 2e-5
-            value = 0.0 if gradient is None else float(gradient.view(-1)[place])
+            value = 0.0 if gradient is None else float(gradient.reshape(-1)[place])
             assert value == pytest.approx(wanted, abs=1e-7, rel=1e-4)
             checked += abs(wanted) > 1e-6
     assert checked > 5

@@ -32,6 +32,7 @@ from torchreid_adv.runs.grid_attack import grid_attacks
 
 PLAIN, PGD = "plain", "pgd"
 FEW = 2  # steps of the defenses of metric learning, at the cheap end
+TRIPLETS = ("act", "hm")  # which add a triplet loss
 WAYS: dict[str, dict[str, Any]] = {  # method -> keys of adv.training
     PLAIN: {},
     "universal_free": {},
@@ -201,6 +202,8 @@ def way_config(cfg: AdvConfig, spec: ModelSpec, way: str, *, random: bool = Fals
     run_cfg.adv.training.method = PGD if way == PLAIN else way
     for key, value in WAYS[way].items():
         run_cfg.adv.training[key] = value
+    if way in TRIPLETS:
+        run_cfg.loss.name, run_cfg.sampler.train_sampler = "triplet", "RandomIdentitySampler"
     if WAYS[way].get("steps") == FEW:
         run_cfg.adv.training.step_size = cfg.adv.training.eps / FEW
     run_cfg.train.max_epoch = max(1, math.ceil(epochs / updates_of(run_cfg)))
@@ -284,6 +287,7 @@ def _costs(cfg: AdvConfig, spec: ModelSpec) -> dict[str, float]:
         machinery=machinery(),
         network=[spec.name, cfg.data.height, cfg.data.width, cfg.train.batch_size],
         loss=config.plain(cfg.loss),
+        instances=cfg.sampler.num_instances,
         ways=facts,
     )
     cache = Cache(Path(cfg.data.save_dir) / "cost")
