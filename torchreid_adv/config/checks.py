@@ -18,6 +18,7 @@ from torchreid_adv.registry import (
     DISTANCES,
     ENGINES,
     TABLES,
+    TRAININGS,
     TRANSFORMS,
     Registry,
     same_name,
@@ -133,6 +134,7 @@ def check_names(cfg: AdvConfig) -> None:
     _check_attack_options(adv.training.attack, adv.training.options, "adv.training.options")
     for name in adv.training.report:
         ATTACKS.get(name)
+    TRAININGS.get(adv.training.method)
     if adv.engine:
         check_engine_name(cfg)
     for option in split_options(adv.attack.options)[0]:
