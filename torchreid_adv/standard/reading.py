@@ -9,6 +9,7 @@ from typing import Any
 
 from torchreid_adv.core.manifest import is_count, is_digest, is_number, sha256
 from torchreid_adv.core.pixels import LEVELS
+from torchreid_adv.core.provenance import FIELD, is_provenance
 from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import DataError, printable
 from torchreid_adv.standard.relations import broken, share
@@ -194,6 +195,8 @@ def _wrong(content: Any, tests: Mapping[str, Test], where: str = "") -> Iterator
 def _faults(found: dict[str, Any]) -> Iterator[str]:
     """Yield what keeps a tree from being a result."""
     yield from _wrong(found, _TOP)
+    if FIELD in found and not is_provenance(found[FIELD]):  # results of older versions lack it
+        yield f"'{FIELD}' is not what it has to be"
     for track, bounds in found["tracks"].items():
         if not isinstance(bounds, dict) or not bounds:
             yield f"track {track} has no bounds"

@@ -24,6 +24,7 @@ import numpy as np
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.manifest import Entry, Manifest, read_manifest
 from torchreid_adv.core.pixels import from_levels
+from torchreid_adv.core.provenance import FIELD
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import VerificationError
@@ -43,7 +44,7 @@ from torchreid_adv.standard.told import Told
 from torchreid_adv.standard.versions import SIDES
 
 TOLERANCE = 1e-3  # of shares, where another machine or version wrote the result
-CLAIMED = ("version", "environment", SEAL)  # what no model can tell
+CLAIMED = ("version", "environment", FIELD, SEAL)  # what no model can tell
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def replay(folder: Path, told: dict[str, Any], scorer: Scorer) -> Replayed:
     tolerance = 0.0 if exact else TOLERANCE
     with repeatable(), tempfile.TemporaryDirectory() as scratch:
         content = _content(folder, told, scorer, Path(scratch), tolerance)
-    content |= {name: told[name] for name in CLAIMED}
+    content |= {name: told[name] for name in CLAIMED if name in told}
     faults = tuple(differences(told, content, tolerance, told["data"]["query"]))
     return Replayed(content, faults, exact, sum(1 for _ in leaves(content)))
 

@@ -21,6 +21,7 @@ from torchreid_adv.core.lock import working_in
 from torchreid_adv.core.loggers import log, log_file
 from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.core.processes import ALONE, Team
+from torchreid_adv.core.provenance import FIELD, kept_provenance, provenance
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.loading import check_images, refuse
 from torchreid_adv.defenses import Defended
@@ -36,7 +37,7 @@ from torchreid_adv.standard import inspection
 from torchreid_adv.standard.flags import Check, Trials, of_model, of_table, of_trials
 from torchreid_adv.standard.inspection import inspect_model
 from torchreid_adv.standard.judge import Judge
-from torchreid_adv.standard.reading import RESULT, sealed
+from torchreid_adv.standard.reading import RESULT, SEAL, sealed
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
 from torchreid_adv.standard.sample import clean_facts, run_trials, sample
 from torchreid_adv.standard.scores import QueryScores
@@ -241,7 +242,10 @@ def _evaluate(
         session = dataclasses.replace(session, version=PLUS)
     facts, further = run_tracks(session, tracks, inspection.chance)
     checks += further
-    found = sealed(result(session, identity, asked, facts, inspection, trials, checks))
+    found = result(session, identity, asked, facts, inspection, trials, checks)
+    device = next((weight.device for weight in session.model.parameters()), None)
+    found = {**found, FIELD: provenance(device).facts()}
+    found = sealed(kept_provenance(session.out / RESULT, found, seal=SEAL))
     if team.leads:
         write_text(session.out / RESULT, json.dumps(found, indent=1) + "\n")
         for track, bounds in facts.items():

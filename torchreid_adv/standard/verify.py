@@ -27,8 +27,8 @@ from torchreid_adv.standard.versions import SIDES
 
 _TOLD = ("model", "data", "surrogates", "metric", "protocol", "version")  # in run.json, too
 NOT_SCORED = (
-    "The curve, the trials behind UNB, ITER, MONO, SILENT and CONV, and the environment are as the "
-    "run tells them."
+    "The curve, the trials behind UNB, ITER, MONO, SILENT and CONV, the environment, and command, "
+    "date, device and versions are as the run tells them."
 )
 
 
