@@ -13,6 +13,7 @@ from PIL import Image
 
 from torchreid_adv import cli, config
 from torchreid_adv.core.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
+from torchreid_adv.core.provenance import FIELD
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import DataError, VerificationError
 from torchreid_adv.evaluation import Protocol
@@ -67,6 +68,26 @@ def test_what_was_written_fits_and_gives_its_figures(run, capsys):
     said = verify_run(folder, data.root, judge(data, Stripes()))
     assert re.search(r"Scored again: the model gives its \d{3} values exactly\.", said)
     assert "not known" not in said
+
+
+def test_a_result_says_where_it_comes_from_and_nobody_can_check_that(run, copy):
+    data, folder = run
+    before = (folder / RESULT).read_bytes()
+    evaluate_standard(pixel_model(Stripes()), data, out=folder, version=SHORT)
+    assert (folder / RESULT).read_bytes() == before  # a finished run keeps its date
+    origin = read_result(folder / RESULT)[FIELD]
+    assert origin["versions"]["torch"] == torch.__version__
+    assert origin["device"].startswith("cpu")
+    rewrite(copy[1], lambda result: result[FIELD].update(command="another"))
+    assert "command, date, device and versions are as the run tells them" in verify_run(
+        copy[1], data.root, judge(data, Stripes())
+    )
+    rewrite(copy[1], lambda result: result.pop(FIELD))  # as versions before wrote it
+    verify_run(copy[1], data.root)
+    for wrong in ({}, "today", {**origin, "date": 3}, {**origin, "versions": ["2"]}):
+        rewrite(copy[1], lambda result, wrong=wrong: result.update({FIELD: wrong}))
+        with pytest.raises(DataError, match="'provenance' is not what it has to be"):
+            read_result(copy[1] / RESULT)
 
 
 def pixels(data, folder):

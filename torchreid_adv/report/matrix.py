@@ -26,8 +26,10 @@ KIND_WORDS = {
     "gray": "other weights",
     "black": "another network",
     "oblivious": "without the defense",
+    "queries": "by its answers",
+    "": "",
 }
-KINDS = {"white": "w", "gray": "g", "black": "b", "oblivious": "o"}
+KINDS = {"white": "w", "gray": "g", "black": "b", "oblivious": "o", "queries": "q"}
 LEGEND = (
     "mAP of the tested model on the adversarial images (of its clean mAP): "
     "w white-box, g the same network with other weights, b another network, "
@@ -35,6 +37,10 @@ LEGEND = (
     "[the paper's mAP, where it is compared with one]. Rank-1 is below; "
     "other ranks are in transfer.json."
 )
+_FURTHER = {
+    "queries": "q: made by the answers of the tested model, without its gradients.",
+    "": "No letter: it is not known what the attack knew of the tested model.",
+}
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,11 @@ class Cell:
         eps: gray levels.
         metric: attacked metric; "" = that of the evaluation.
         tested: label; ``ensemble`` = the attacked models together.
-        kind: ``white``, ``gray``, ``black``, or ``oblivious``: the tested weights were attacked
-            without the defense that they have in the test; "" where nothing is attacked.
+        kind: what the attack knew of the tested model: ``white`` (its gradients), ``gray`` (another
+            network of the same architecture), ``black`` (a network of another architecture),
+            ``oblivious`` (its gradients, without the defense that stands before it in the test) or
+            ``queries`` (its answers); "" where nothing is attacked, or nothing is known, such as of
+            the architecture of an ONNX file.
         clean: measures as in results.json.
         adversarial: the same, on the stored adversarial images.
         paper: the mAP printed in a paper, in [0, 1].
@@ -86,7 +95,9 @@ def markdown(cells: Sequence[Cell]) -> str:
     """Return the tables of all data sets, mAP and then Rank-1, as Markdown."""
     targets = dict.fromkeys(cell.target for cell in cells)
     tables = [_table(cells, target, name) for target in targets for name in ("mAP", "Rank-1")]
-    return "\n\n".join([*tables, LEGEND])
+    kinds = {cell.kind for cell in cells}
+    said = [LEGEND, *(text for kind, text in _FURTHER.items() if kind in kinds)]
+    return "\n\n".join([*tables, " ".join(said)])
 
 
 def _table(cells: Sequence[Cell], target: str, name: str) -> str:
@@ -132,12 +143,13 @@ def _strong(cell: Cell, name: str) -> str:
 
 
 def _first(cell: Cell) -> str:
-    return f"{_strong(cell, 'Rank-1')} {KINDS[cell.kind]}"
+    return f"{_strong(cell, 'Rank-1')} {KINDS.get(cell.kind, '')}".rstrip()
 
 
 def _shown(cell: Cell) -> str:
     printed = "" if cell.paper is None else f" [{percent(cell.paper)}]"
-    return f"{_strong(cell, 'mAP')} ({cell.ratio:.2f}) {KINDS[cell.kind]}{printed}"
+    letter = f" {KINDS[cell.kind]}" if cell.kind else ""
+    return f"{_strong(cell, 'mAP')} ({cell.ratio:.2f}){letter}{printed}"
 
 
 def write_matrix(folder: Path, cells: Sequence[Cell]) -> Path:
@@ -224,7 +236,7 @@ def _page_table(cells: Sequence[Cell], target: str, name: str) -> ResultTable:
 def _page_cell(cell: Cell, name: str) -> table.Cell:
     note = KIND_WORDS[cell.kind]
     if name == "mAP":
-        note = f"{cell.ratio:.2f} of clean, {note}"
+        note = ", ".join(filter(None, (f"{cell.ratio:.2f} of clean", note)))
     if name == "mAP" and cell.paper is not None:
         note += f"; paper {percent(cell.paper)}"
     return table.rate(_rate(cell.adversarial, name), note, strong=cell.kind == "white")

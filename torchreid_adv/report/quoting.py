@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchreid_adv.core.pixels import LEVELS
-from torchreid_adv.report.text import levels, number, percent
+from torchreid_adv.report.text import is_learned, learned_before, levels, number, percent
 
 FEW = 500  # queries; with fewer, some points of mAP may be chance
 
@@ -84,8 +84,8 @@ def _knowledge(results: Mapping[str, Any]) -> str:
             f"No. There is no attack through the defense {defense['name']} ({reason}). Do not "
             "quote the number behind the defense as robustness."
         )
-    if attack.get("models"):
-        return "No. It is a transfer attack, made on other models; it says little about robustness."
+    if is_learned(attack):
+        return f"No. It applies {learned_before(attack)}. An attack by gradients leaves less."
     if attack.get("knowledge"):
         return f"It uses {attack['knowledge']}. An attack that knows more may leave less."
     return "Yes. It uses the gradients of the model that is scored, and there is no defense."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -154,9 +155,8 @@ def threat_model(
         tracklets: the counts of a data set of tracklets.
         attacked: which images were attacked, in words; "" = only their number is shown.
     """
-    models = attack.get("models")
-    transfer = f"transfer: gradients of {_join(models)}" if models else None
-    knowledge = attack.get("knowledge") or transfer or "white-box: gradients of the scored model"
+    learned = learned_before(attack) if is_learned(attack) else ""
+    knowledge = attack.get("knowledge") or learned or "white-box: gradients of the scored model"
     aim = ", toward chosen identities" if attack.get("targeted") else ""
     metric = attack.get("metric") or distance
     unit = " of unit features" if attack.get("normalized") and metric != "cosine" else ""
@@ -170,6 +170,21 @@ def threat_model(
         ("Stored as", f"8-bit PNG at {size}"),
         ("Scored", "from the stored files, through the usual test transform"),
     ]
+
+
+def is_learned(attack: Mapping[str, Any]) -> bool:
+    """Return whether an attack applies what was learned before, by its description in a result."""
+    return "sha256" in attack
+
+
+def learned_before(attack: Mapping[str, Any]) -> str:
+    """Return in words what an attack knows that applies noise that was learned before.
+
+    Args:
+        attack: its description in results.json.
+    """
+    model = f" against {attack['model']}" if attack.get("model") else ""
+    return f"noise learned before{model}, without gradients of the scored model"
 
 
 def _counts(images: dict[str, Any]) -> list[str]:

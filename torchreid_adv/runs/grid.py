@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torchreid_adv.attacks import Attack
 from torchreid_adv.attacks.build import check_gradient
+from torchreid_adv.attacks.learned.fitted import Fitted
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
@@ -24,6 +26,7 @@ from torchreid_adv.distances import Distance, FittedDistance, load_distance, sav
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract
+from torchreid_adv.models.architecture import architecture
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import LOADERS
 from torchreid_adv.report.matrix import Cell
@@ -31,7 +34,7 @@ from torchreid_adv.report.paper_table import paper_table
 from torchreid_adv.runs.attack_dataset import configured_job, run_or_read
 from torchreid_adv.runs.attack_run import AttackRun
 from torchreid_adv.runs.folder import machinery, to_fit
-from torchreid_adv.runs.grid_attack import GridAttack, grid_attacks, kind_of, labeled
+from torchreid_adv.runs.grid_attack import GridAttack, grid_attacks, labeled
 from torchreid_adv.runs.inputs import NOTHING, Given, ensemble_of
 
 BOUNDS = [1.0, 2.0, 4.0, 8.0, 16.0]
@@ -121,6 +124,7 @@ class Grid:
         self.clean = functools.cache(self._clean)
         self._facts = functools.cache(lambda specs: facts_of(self._plain(specs)))
         self.tested_facts = functools.cache(lambda specs: facts_of(self._of(specs)))
+        self._architecture = functools.cache(lambda spec: architecture(self.model(spec)))
         self._data_facts: dict[str, dict[str, Any]] = {}
 
     def check_gradients(self, crossed: Sequence[GridAttack], out: Path) -> None:
@@ -160,9 +164,33 @@ class Grid:
             eps=float(grid_attack.eps),
             metric=grid_attack.metric,
             tested="ensemble" if spec is None else spec.label,
-            kind=kind_of(grid_attack, spec, defended=self.behind is not None),
+            kind=self._kind(grid_attack, spec, job.attack),
             **self._scores(specs, data, job, root, attacked, out),
         )
+
+    def _kind(self, grid_attack: GridAttack, spec: ModelSpec | None, attack: Attack) -> str:
+        """Return what the attack knew of the tested model, as :class:`Cell` says.
+
+        Loaded networks decide it, not their names: white-box is only what the attack went through.
+
+        Args:
+            grid_attack: the attack.
+            spec: the tested model; None = all attacked models together.
+            attack: the same, as it is built.
+        """
+        learned = isinstance(attack, Fitted)
+        if learned and not grid_attack.weights:
+            return ""  # on which network, only whoever learned it knows
+        attacked = [self._facts((other,)) for other in grid_attack.attacked]
+        if spec is None or self._facts((spec,)) in attacked:
+            if self.behind is not None:
+                return "oblivious"
+            return "white" if learned or getattr(attack, "needs_gradient", True) else "queries"
+        known = {self._architecture(other) for other in grid_attack.attacked}
+        tested = self._architecture(spec)
+        if tested and tested in known:
+            return "gray"
+        return "black" if tested and all(known) else ""
 
     def stored(
         self, grid_attack: GridAttack, data: ReIDData, out: Path

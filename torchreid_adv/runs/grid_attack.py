@@ -97,14 +97,3 @@ def labeled(specs: Sequence[ModelSpec], labels: Sequence[str]) -> list[ModelSpec
                 f"no model of adv.transfer.models is '{label}'{suggest(label, known)}"
             )
     return [known[label] for label in labels]
-
-
-def kind_of(grid_attack: GridAttack, spec: ModelSpec | None, *, defended: bool = False) -> str:
-    """Return white, oblivious, gray (the same network with other weights) or black.
-
-    White-box requires that the attack went through the whole system: a test behind a defense that
-    the attack did not know is oblivious.
-    """
-    if spec is None or spec in grid_attack.attacked:
-        return "oblivious" if defended else "white"
-    return "gray" if spec.name in {attacked.name for attacked in grid_attack.attacked} else "black"

@@ -9,6 +9,7 @@ from typing import Any
 
 from torchreid_adv.core.manifest import is_count, is_digest, is_number, sha256
 from torchreid_adv.core.pixels import LEVELS
+from torchreid_adv.core.provenance import FIELD, is_provenance
 from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import DataError, printable
 from torchreid_adv.standard.relations import broken, share
@@ -194,6 +195,8 @@ def _wrong(content: Any, tests: Mapping[str, Test], where: str = "") -> Iterator
 def _faults(result: dict[str, Any]) -> Iterator[str]:
     """Yield the reasons why a tree is not a result."""
     yield from _wrong(result, _TOP)
+    if FIELD in result and not is_provenance(result[FIELD]):  # results of older versions lack it
+        yield f"'{FIELD}' is not as the program writes it"
     for track, bounds in result["tracks"].items():
         if not isinstance(bounds, dict) or not bounds:
             yield f"track {track} has no bounds"

@@ -24,6 +24,7 @@ import numpy as np
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.manifest import Entry, Manifest, read_manifest
 from torchreid_adv.core.pixels import from_levels
+from torchreid_adv.core.provenance import FIELD
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import VerificationError
@@ -45,7 +46,7 @@ from torchreid_adv.standard.told import Told
 from torchreid_adv.standard.versions import SIDES
 
 TOLERANCE = 1e-3  # of shares, if another machine or version wrote the result
-CLAIMED = ("version", "environment", SEAL)  # not recomputed
+CLAIMED = ("version", "environment", FIELD, SEAL)  # not recomputed
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def replay(folder: Path, told: dict[str, Any], scorer: Scorer) -> Replayed:
     with repeatable(), tempfile.TemporaryDirectory() as scratch:
         content = _content(folder, told, scorer, Path(scratch), tolerance)
         worst = kept_scores(Path(scratch), {}, content)
-    content |= {name: told[name] for name in CLAIMED}
+    content |= {name: told[name] for name in CLAIMED if name in told}
     faults = tuple(differences(told, content, tolerance, told["data"]["query"]))
     return Replayed(content, faults, exact, sum(1 for _ in leaves(content)), worst)
 

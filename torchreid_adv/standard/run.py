@@ -21,6 +21,7 @@ from torchreid_adv.core.lock import working_in
 from torchreid_adv.core.loggers import log, log_file
 from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.core.processes import ALONE, Team
+from torchreid_adv.core.provenance import FIELD, kept_provenance, provenance
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.loading import check_images, refuse
 from torchreid_adv.defenses import Defended
@@ -37,7 +38,7 @@ from torchreid_adv.standard.flags import Check, Trials, of_model, of_table, of_t
 from torchreid_adv.standard.inspection import inspect_model
 from torchreid_adv.standard.judge import Judge
 from torchreid_adv.standard.per_query import keep_scores
-from torchreid_adv.standard.reading import RESULT, sealed
+from torchreid_adv.standard.reading import RESULT, SEAL, sealed
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
 from torchreid_adv.standard.sample import clean_facts, run_trials, sample
 from torchreid_adv.standard.scores import QueryScores
@@ -242,7 +243,10 @@ def _evaluate(
         session = dataclasses.replace(session, version=PLUS)
     facts, further = run_tracks(session, tracks, inspection.chance)
     checks += further
-    content = sealed(result(session, identity, asked, facts, inspection, trials, checks))
+    content = result(session, identity, asked, facts, inspection, trials, checks)
+    device = next((weight.device for weight in session.model.parameters()), None)
+    content = {**content, FIELD: provenance(device).facts()}
+    content = sealed(kept_provenance(session.out / RESULT, content, seal=SEAL))
     if team.leads:
         write_text(session.out / RESULT, json.dumps(content, indent=1) + "\n")
         for track, bounds in facts.items():

@@ -27,8 +27,8 @@ from torchreid_adv.standard.versions import SIDES
 
 _TOLD = ("model", "data", "surrogates", "metric", "protocol", "version")  # in run.json, too
 NOT_SCORED = (
-    "Not recomputed: the curve, the trials behind UNB, ITER, MONO, SILENT and CONV, and the "
-    "environment."
+    "Not recomputed: the curve, the trials behind UNB, ITER, MONO, SILENT and CONV, the "
+    "environment, and command, date, device and versions."
 )
 
 

@@ -14,7 +14,7 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.cache import Key
 from torchreid_adv.core.files import inside
 from torchreid_adv.core.manifest import RUN, Manifest, is_count, is_number
-from torchreid_adv.core.provenance import without
+from torchreid_adv.core.provenance import FIELD, without
 from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import AdvError, ConfigError, DataError, VerificationError, printable
 from torchreid_adv.evaluation.protocol import Protocol
@@ -82,7 +82,7 @@ def verify_results(folder: Path, originals: Originals, replay: Replay | None = N
     if replay is not None:
         how = f"to {TOLERANCE} (another machine or version)" if tolerance(run) else "exactly"
         lines.append(f"Scored again: the model gives its {numbers} values {how}.")
-        lines.append(f"Not recomputed: {', '.join(CLAIMED)}, config.")
+        lines.append(f"Not recomputed: {', '.join(CLAIMED)}, config, {FIELD}.")
     return "\n".join([*lines, UNSEEN])
 
 
