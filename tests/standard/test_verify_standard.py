@@ -79,14 +79,14 @@ def test_a_result_says_where_it_comes_from_and_nobody_can_check_that(run, copy):
     assert origin["versions"]["torch"] == torch.__version__
     assert origin["device"].startswith("cpu")
     rewrite(copy[1], lambda result: result[FIELD].update(command="another"))
-    assert "command, date, device and versions are as the run tells them" in verify_run(
+    assert "and command, date, device and versions" in verify_run(
         copy[1], data.root, judge(data, Stripes())
     )
     rewrite(copy[1], lambda result: result.pop(FIELD))  # as versions before wrote it
     verify_run(copy[1], data.root)
     for wrong in ({}, "today", {**origin, "date": 3}, {**origin, "versions": ["2"]}):
         rewrite(copy[1], lambda result, wrong=wrong: result.update({FIELD: wrong}))
-        with pytest.raises(DataError, match="'provenance' is not what it has to be"):
+        with pytest.raises(DataError, match="'provenance' is not as the program writes it"):
             read_result(copy[1] / RESULT)
 
 

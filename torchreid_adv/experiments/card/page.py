@@ -100,7 +100,7 @@ def summary(numbers: Content) -> str:
         f"Of {percent(numbers['clean']['mAP'])} clean mAP, drawn corruptions leave "
         f"{percent(numbers['corrupted']['mAP'])}, the worst kind ({_name(worst['kind'])}) leaves "
         f"{percent(worst['mAP'])}, occlusion {percent(numbers['occluded']['mAP'])}, and the worst "
-        f"attacks on {attacked} at {eps} gray levels {percent(robust['mAP'])}. Even on clean images "
+        f"attacks on {attacked} at {eps} gray levels {percent(robust['mAP'])}. On clean images "
         f"the worst tenth of the identities has {percent(tenth['worst_tenth'])}."
     )
 

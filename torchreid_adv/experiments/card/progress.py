@@ -38,17 +38,20 @@ class Stages(Progress):
             total: scores that it takes.
         """
         self._stage, self._values, self._last = name, [], time.perf_counter()
-        made, began = self.made, self._last
+        computed, began = self.computed, self._last
         with progress_bar(name, total=total, unit="score") as self._bar:
             yield
-        print(self._line(name, total, self.made - made, time.perf_counter() - began), flush=True)
+        print(
+            self._line(name, total, self.computed - computed, time.perf_counter() - began),
+            flush=True,
+        )
 
-    def say(self, label: str, value: float, *, made: bool) -> None:
+    def say(self, label: str, value: float, *, computed: bool) -> None:
         """Count what was scored; arguments as in :meth:`Progress.say`."""
-        self.done, self.made = self.done + 1, self.made + made
+        self.done, self.computed = self.done + 1, self.computed + computed
         self._values.append(value)
         now = time.perf_counter()
-        if made:
+        if computed:
             self.took(self._stage, now - self._last)
         self._last = now
         self._bar.update(1)
@@ -63,6 +66,6 @@ class Stages(Progress):
         line = f"{name:<28} {total} of {total}, mean mAP {100 * mean:.1f}"
         if not made:
             return f"{line}, read back"
-        each = (time.perf_counter() - self.started) / self.made
+        each = (time.perf_counter() - self.started) / self.computed
         left = each * (self.total - self.done)
         return f"{line}, {seconds / made:.2f} s each, {left / 60:.0f} min left"

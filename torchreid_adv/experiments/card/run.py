@@ -147,7 +147,7 @@ def _made(
     """Make the card of one model and return its folder."""
     out = Path(cfg.data.save_dir) / data.name / spec.label
     began, attacked = time.perf_counter(), (out / RESULT).is_file()
-    standard(_of_standard(cfg, spec, version), command, given=given)
+    standard(_of_standard(cfg, spec, version), command, loaded=given)
     seconds = 0.0 if attacked else time.perf_counter() - began
     test = configured_test(cfg)
     plain = given.model(cfg, spec)
