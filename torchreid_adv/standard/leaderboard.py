@@ -127,9 +127,9 @@ class Line:
     def key(self) -> tuple[float, float, str]:
         """Sort key of lines: the column they are ranked by, then the gallery or the queries."""
         second = self.track("G" if self.by == ROBUST else "Q")
-        rest = second["robust"]["mAP"] if second else -1.0
+        tie_breaker = second["robust"]["mAP"] if second else -1.0
         value = -1.0 if self.value is None else self.value
-        return -value, -rest, self.content["model"]["name"]
+        return -value, -tie_breaker, self.content["model"]["name"]
 
     @property
     def defense(self) -> list[float] | None:

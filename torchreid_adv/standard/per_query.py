@@ -56,20 +56,20 @@ def kept_scores(
     Raises:
         DataError: a file of it is gone.
     """
-    cache, found = Cache(job), {}
-    wanted = {CLEAN: (CLEAN, "model")} | {
+    cache, scores = Cache(job), {}
+    parts = {CLEAN: (CLEAN, "model")} | {
         f"{track}-eps{eps}": (_name(track, eps), facts["manifest"])
         for track, bounds in result["tracks"].items()
         for eps, facts in bounds.items()
     }
-    for place, (name, stored) in wanted.items():
+    for place, (name, stored) in parts.items():
         facts = cache.find(name, Key.of(**identity, stored=stored))
         if facts is None:
             raise DataError(
                 f"'{job}' lacks the scores of single queries; run the same command again"
             )
-        found[place] = QueryScores.of(facts)
-    return found
+        scores[place] = QueryScores.of(facts)
+    return scores
 
 
 def first_hits(scores: QueryScores) -> list[float | None]:

@@ -74,9 +74,9 @@ def softhard(distances: Tensor, pids: Tensor, draws: torch.Generator) -> Triplet
     return Triplets(*(part.to(pids.device) for part in (anchors, *drawn)))
 
 
-def _one_of(wanted: Tensor, otherwise: Tensor, draws: torch.Generator) -> Tensor:
-    """Draw a column of each row among the wanted ones, or the others where none is wanted."""
-    mask = torch.where(wanted.any(1, keepdim=True), wanted, otherwise)
+def _one_of(preferred: Tensor, otherwise: Tensor, draws: torch.Generator) -> Tensor:
+    """Draw a column of each row among the preferred ones, or among the others without any."""
+    mask = torch.where(preferred.any(1, keepdim=True), preferred, otherwise)
     return torch.multinomial(mask.double(), 1, generator=draws)[:, 0]
 
 
@@ -116,8 +116,8 @@ class GivenTriplets:
         if not self.structure:
             return loss
         clean, clean_positive = parts[3:]
-        kept = (apart(clean, anchor) - apart(clean, clean_positive)).clamp_min(0).mean()
-        return loss + self.structure * kept
+        shift = (apart(clean, anchor) - apart(clean, clean_positive)).clamp_min(0).mean()
+        return loss + self.structure * shift
 
 
 @dataclass(frozen=True)
