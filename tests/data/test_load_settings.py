@@ -9,8 +9,8 @@ PEOPLE = {
     "adv.virtual.train_identities": 3,
     "adv.virtual.test_identities": 2,
     "adv.virtual.distractors": 0,
-    "adv.virtual.height": 32,
-    "adv.virtual.width": 16,
+    "adv.virtual.height": 64,
+    "adv.virtual.width": 32,
     "adv.virtual.cameras_per_identity": 2,
     "adv.virtual.images_per_camera": 2,
 }
