@@ -16,7 +16,7 @@ from torchreid_adv.registry import COMMANDS
 ROOT = Path(torchreid_adv.__file__).parent
 BENCHMARKS = ROOT.parent / "benchmarks"
 STAGES = [
-    {"version", "errors"},
+    {"version", "errors", "foreign_names"},
     {"registry"},
     {"core"},
     {"config"},
