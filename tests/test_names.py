@@ -26,7 +26,6 @@ LEFT = {  # part of the package -> such names in it; lower a number when you ren
     "corruptions": 9,
     "data": 1,
     "errors.py": 2,
-    "experiments": 264,
     "models": 1,
     "models/entries.py": 3,
     "models/formats": 38,
