@@ -100,13 +100,13 @@ def layumi(request: Request) -> Loaded:
 def _options(folder: Path) -> dict[str, Any]:
     path = folder / OPTIONS
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
             f"'{path}' cannot be read, which says what the network was trained with; keep the "
             f"{OPTIONS} of the training beside its weights"
         ) from error
-    return found if isinstance(found, dict) else {}
+    return options if isinstance(options, dict) else {}
 
 
 def _is_head(name: str) -> bool:
