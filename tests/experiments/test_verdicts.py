@@ -231,7 +231,7 @@ OLD = {"study": "attacks", "config": {}, "comparisons": [{"claim": "c", "smaller
         (json.dumps(OLD), "is of an earlier version, whose comparisons have no separate runs"),
         (json.dumps({"format": 2, **OLD, "cases": [{"claim": "d"}]}), 'claimed that "d"'),
         (json.dumps({"format": 3, **OLD}), "is of a later version of this package"),
-        ("{}", "is no study.json"),
+        ("{}", "is not a study.json"),
         ("[", "cannot read"),
     ],
 )

@@ -44,28 +44,30 @@ def benchmark_command(arguments: list[str]) -> int:
             f"--{size}", type=int, metavar="N", help=f"number of {size}, where used"
         )
     parser.add_argument("--device", default="cpu", help="cpu or cuda, where sections use it")
-    chosen = parser.parse_args(arguments)
-    if chosen.device not in DEVICES:
-        parser.error(f"unknown device '{chosen.device}'; choose from {', '.join(DEVICES)}")
+    options = parser.parse_args(arguments)
+    if options.device not in DEVICES:
+        parser.error(f"unknown device '{options.device}'; choose from {', '.join(DEVICES)}")
     import torch
 
     from torchreid_adv.core.files import write_text
 
-    if chosen.device == "cuda" and not torch.cuda.is_available():
+    if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("PyTorch finds no GPU here; leave --device out")
-    for name in chosen.sections:
+    for name in options.sections:
         if name not in SECTIONS:
             parser.error(f"unknown section '{name}'; choose from {', '.join(SECTIONS)}")
-    given = {name: getattr(chosen, name) for name in (*SIZES, "device") if getattr(chosen, name)}
-    figures = {name: _run(name, given) for name in chosen.sections or SECTIONS}
-    if chosen.json:
-        write_text(Path(chosen.json), json.dumps(figures, indent=1) + "\n")
+    settings = {
+        name: getattr(options, name) for name in (*SIZES, "device") if getattr(options, name)
+    }
+    figures = {name: _run(name, settings) for name in options.sections or SECTIONS}
+    if options.json:
+        write_text(Path(options.json), json.dumps(figures, indent=1) + "\n")
     return 0
 
 
-def _run(name: str, given: dict[str, Any]) -> dict[str, Any]:
+def _run(name: str, settings: dict[str, Any]) -> dict[str, Any]:
     module = importlib.import_module(f"torchreid_adv.benchmarks.{SECTIONS[name]}")
     run = module.run
     known = inspect.signature(run).parameters
-    figures: dict[str, Any] = run(**{key: one for key, one in given.items() if key in known})
+    figures: dict[str, Any] = run(**{key: value for key, value in settings.items() if key in known})
     return figures

@@ -59,11 +59,11 @@ def verify_command(arguments: list[str]) -> int:
         "folder", type=Path, help="folder with standard.json, results.json or manifest.jsonl"
     )
     parser.add_argument("--root", default="", help="data root of the originals (reid-data)")
-    chosen, flags = parser.parse_known_args(arguments)
-    with originals_of(chosen.root, flags) as (originals, cfg):
+    options, flags = parser.parse_known_args(arguments)
+    with originals_of(options.root, flags) as (originals, cfg):
         from torchreid_adv.experiments.scoring_again import verified
 
-        print(verified(chosen.folder, originals, cfg))
+        print(verified(options.folder, originals, cfg))
     return 0
 
 

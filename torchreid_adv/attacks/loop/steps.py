@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -27,10 +26,6 @@ class StepRule(Optimizer, ABC):
             project: moves the parameters back into their bounds.
         """
 
-    @abstractmethod
-    def preview(self) -> list[tuple[Tensor, Tensor]]:
-        """Return (parameter, its value after the next step, not projected), changing nothing."""
-
 
 class SignStep(StepRule):
     """Sign steps with momentum: FGSM, I-FGSM (momentum 0) and MI-FGSM.
@@ -51,21 +46,13 @@ class SignStep(StepRule):
     @torch.no_grad()
     def step(self, losses: Tensor, project: Project) -> None:  # type: ignore[override]
         """Update each direction, move along its sign, project."""
-        for group, parameter, direction in self._directions():
-            self.state[parameter]["memory"] = direction
-            parameter.add_(direction.sign(), alpha=group["lr"])
-        project()
-
-    @torch.no_grad()
-    def preview(self) -> list[tuple[Tensor, Tensor]]:
-        """Return (parameter, its value after the next step, not projected), changing nothing."""
-        return [(p, p + d.sign() * group["lr"]) for group, p, d in self._directions()]
-
-    def _directions(self) -> Iterator[tuple[dict[str, Any], Tensor, Tensor]]:
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    yield group, parameter, self._direction(parameter, group["momentum"])
+                    direction = self._direction(parameter, group["momentum"])
+                    self.state[parameter]["memory"] = direction
+                    parameter.add_(direction.sign(), alpha=group["lr"])
+        project()
 
     def _direction(self, parameter: Tensor, momentum: float) -> Tensor:
         gradient = parameter.grad
