@@ -8,6 +8,7 @@ headings that skip a level, an id that occurs twice, a link to a missing page or
 import re
 import sys
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -70,7 +71,7 @@ class Page(HTMLParser):
 
 def faults_of(page):
     """Return what is wrong with a page by itself, a phrase each."""
-    steps = zip(page.headings, page.headings[1:], strict=False)
+    steps = pairwise(page.headings)
     return [
         *sorted(set(page.faults)),
         *([] if page.title.strip() else ["no title"]),
@@ -132,7 +133,7 @@ def markdown_faults(text):
     """Return what is wrong with the headings and pictures of a Markdown page."""
     text = re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.DOTALL | re.MULTILINE)
     headings = [len(signs) for signs in re.findall(r"^(#{1,6}) ", text, flags=re.MULTILINE)]
-    steps = zip(headings, headings[1:], strict=False)
+    steps = pairwise(headings)
     found = [f"h{a} is followed by h{b}" for a, b in steps if b > a + 1]
     if headings.count(1) != 1 or headings[0] != 1:
         found.append("the page starts with its only main heading")
