@@ -1,5 +1,5 @@
-# The two commands of the README, the linters, and the pages of docs/ as site/. VENV chooses the folder of the environment, PYTHON who makes it,
-# WORKERS how many processes of one thread share the tests.
+# The two commands of the README, the linters, and the pages of docs/ as site/. VENV is the folder of the environment, PYTHON the program that creates it,
+# WORKERS the number of single-threaded processes that share the tests.
 VENV ?= .venv
 DOCS ?= $(VENV)-docs
 PYTHON ?= python3
@@ -7,8 +7,9 @@ WORKERS ?= 2
 OPTIONS ?=
 ONLY ?=
 BIN := $(VENV)/bin
+MINOR := $(shell sed -n 's/^__version__ = "\([0-9]*\.[0-9]*\).*/\1/p' torchreid_adv/version.py)
 
-.PHONY: demo test lint docs formats corruptions house index golden golden-record
+.PHONY: demo test lint docs docs-version formats corruptions house index golden golden-record
 
 demo: $(VENV)/.demo
 	$(BIN)/python tools/attack_gallery.py --config-file configs/quickstart.yaml $(OPTIONS)
@@ -21,8 +22,8 @@ test: $(VENV)/.test
 formats: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/models/formats -m "" -s $(OPTIONS)
 
-# the corruptions beside the published code, kind by kind: differences, then speed; that code needs
-# old versions, and so an environment of its own by a Python of at most 3.11
+# the corruptions next to the published code, kind by kind: differences, then speed; that code needs
+# old packages, in a separate environment with Python 3.11 or older
 corruptions: $(VENV)/.test $(VENV)-corruptions/.made
 	OMP_NUM_THREADS=1 CORRUPTIONS_ORACLE=$(abspath $(VENV)-corruptions)/bin/python $(BIN)/python -m pytest -q -s tests/corruptions/test_oracle.py $(OPTIONS)
 	CORRUPTIONS_ORACLE=$(abspath $(VENV)-corruptions)/bin/python $(BIN)/torchreid-adv benchmark corruptions
@@ -38,11 +39,11 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# the house in numbers: files, lines, imports, and the files that values cross
+# the package in numbers: files, lines, imports, and the files that values cross
 house: $(VENV)/.test
 	$(BIN)/python tests/house.py
 
-# what the registries hold, as torchreid-adv list and usage errors read it
+# the index of the registries, which torchreid-adv list and usage errors read
 index: $(VENV)/.test
 	$(BIN)/python -m torchreid_adv.cli.index
 
@@ -53,9 +54,15 @@ golden: $(VENV)/.test
 golden-record: $(VENV)/.test
 	$(BIN)/python tests/golden/record.py --record --only "$(ONLY)" $(OPTIONS)
 
-# of an environment of its own: torchattacks and what builds pages want different versions of requests
+# in a separate environment: torchattacks and mkdocs need different versions of requests
 docs: $(DOCS)/.docs
 	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict $(OPTIONS)
+
+# the pages of this version as commits on the branch gh-pages: in the folder MAJOR.MINOR, and as
+# latest, to which the start page leads; OPTIONS=--push publishes them
+docs-version: $(DOCS)/.docs
+	PATH="$(abspath $(DOCS))/bin:$$PATH" NO_MKDOCS_2_WARNING=1 mike deploy --update-aliases --alias-type copy $(OPTIONS) $(MINOR) latest
+	PATH="$(abspath $(DOCS))/bin:$$PATH" mike set-default $(OPTIONS) latest
 
 $(DOCS)/.docs: docs/requirements.txt
 	$(PYTHON) -m venv $(DOCS)

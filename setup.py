@@ -1,4 +1,4 @@
-"""All is declared in pyproject.toml, except two folders beside the package, and links to the web.
+"""Two folders next to the package, and links to the web; pyproject.toml declares the rest.
 
 ``configs/`` becomes ``torchreid_adv/configs`` in a wheel, and ``benchmarks/`` becomes
 ``torchreid_adv/benchmarks``. The description on a package index is the README; its links and

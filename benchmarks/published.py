@@ -148,7 +148,7 @@ def local_gray(image: Image.Image) -> Image.Image:
 
 
 class Diversity:
-    """Diversity learning. The published code builds AutoAugment's table anew for each image.
+    """Diversity learning. The published code builds AutoAugment's table for each image.
 
     Args:
         lht: probability of the local transformation; 0 for the global variant.

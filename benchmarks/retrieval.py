@@ -41,9 +41,9 @@ def run(
     The features are drawn: a center per identity plus noise. The peer is torchreid's
     ``compute_distance_matrix`` and Python ``evaluate_rank``, the one a plain installation has; it
     is timed once, since it takes about a minute at the default size. Where torchreid has been
-    built with its Cython ranking, that is timed, too. The floor is the matrix product alone, into
-    memory that is there already. Where torchreid's matrices would not fit, only ours and the floor
-    are measured.
+    built with its Cython ranking, that is timed, too. The floor is only the matrix product, into
+    memory that is already allocated. If torchreid's matrices would not fit into memory, only ours
+    and the floor are measured.
 
     Args:
         queries: number of queries.

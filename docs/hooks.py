@@ -57,7 +57,9 @@ def example_configs() -> str:
     top = ROOT / "configs"
     for folder in (top, *sorted(p for p in top.iterdir() if p.is_dir())):
         name = folder.relative_to(ROOT).as_posix()
-        lines += ["", f'<a id="{anchor(name)}"></a>', "", f"## {name}"]
+        if anchor(name) != name:  # the heading itself has that id
+            lines += ["", f'<a id="{anchor(name)}"></a>']
+        lines += ["", f"## {name}"]
         for path in sorted(folder.glob("*.yaml")):
             own = path.relative_to(ROOT).as_posix()
             lines += ["", f'<a id="{anchor(own)}"></a>', "", f'```yaml title="{own}"']
@@ -69,10 +71,12 @@ def notebook(path: Path) -> tuple[str, dict[str, bytes]]:
     """Return a notebook as Markdown, and its pictures by file name, relative to the page."""
     parts: list[str] = []
     pictures: dict[str, bytes] = {}
+    section = ""
     for cell in json.loads(path.read_text())["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             parts.append(source)
+            section = (re.findall(r"^#+ (.+)$", source, flags=re.MULTILINE) or [section])[-1]
             continue
         parts.append(f"```python\n{source}\n```")
         for output in cell["outputs"]:
@@ -80,7 +84,7 @@ def notebook(path: Path) -> tuple[str, dict[str, bytes]]:
             if kind := next((name for name in data if name.startswith("image/")), ""):
                 name = f"{path.stem}_files/{len(pictures)}.{kind.removeprefix('image/')}"
                 pictures[name] = base64.b64decode("".join(data[kind]))
-                parts.append(f"![What the cell draws]({name})")
+                parts.append(f"![{section}: picture from the code above]({name})")
             elif text := "".join(output.get("text", data.get("text/plain", ""))):
                 parts.append(f"``` {{.text .output}}\n{text.strip()}\n```")
     return "\n\n".join(parts) + "\n", pictures

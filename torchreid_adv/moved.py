@@ -21,7 +21,7 @@ _ROOT = f"{__package__}."
 
 
 def answer() -> None:
-    """Let Python find modules by their paths of before, with a warning that names the new one."""
+    """Let Python find modules by their old paths, with a warning that names the new one."""
     if not any(isinstance(finder, _Moved) for finder in sys.meta_path):
         sys.meta_path.append(_Moved())
 

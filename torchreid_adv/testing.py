@@ -185,7 +185,7 @@ def _check_defended(defense: Defense, device: str) -> None:
         together = model(canvas, sizes=sizes)
         alone = torch.cat([model(crop[None]) for crop in crops])
     same = torch.allclose(together, alone, rtol=0, atol=ROUNDING / 1000)
-    _require(same, "an image depends on the canvas it lies on")
+    _require(same, "an image depends on its canvas")
 
 
 def _levels(count: int, height: int, width: int) -> Tensor:

@@ -193,7 +193,10 @@ WRONG = [
     ("attack -t virtual_a", "'attack' needs a model"),
     (f"attack {A} {B}", "'attack' takes one model, got 'tiny_classifier:a.pth' and"),
     ("attack bb.pth", "there is no file 'bb.pth'; did you mean 'b.pth'?"),
-    ("attack tiny_classifier:aa.pth", "names the file 'aa.pth', which is not there; did you mean"),
+    (
+        "attack tiny_classifier:aa.pth",
+        "names the file 'aa.pth', which does not exist; did you mean",
+    ),
     ("attack tiny_clasifier:a.pth", "unknown model 'tiny_clasifier'; did you mean 'tiny_classi"),
     (f"attack {A} KEYS model.load_weights b.pth", "the model is given twice: 'tiny_classifier:a"),
     (f"attack {A} --eps 8 KEYS adv.attack.eps 5", "adv.attack.eps is given twice: by '--eps 8' a"),
@@ -246,7 +249,7 @@ def test_a_training_that_cannot_begin_is_answered_by_one_sentence(capsys):
     assert cli.main(["train", "-s", "market1501", "-t", "market1501", "--root", "there"]) == 3
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("error: the data set 'market1501' is not there")
+    assert err.startswith("error: the data set 'market1501' was not found")
     assert err.count("\n") == 1
 
 

@@ -193,7 +193,7 @@ NAMES = ["personx_456", "randperson", "unrealperson", "deepchange"]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_set_that_is_not_there_says_where_it_belongs(tmp_path, name):
-    with pytest.raises(DataError, match=rf"'{name}' is not there: folder '{tmp_path}.*so that it"):
+    with pytest.raises(DataError, match=rf"'{name}' was not found: folder '{tmp_path}.*so that it"):
         load_dataset(name, root=tmp_path)
 
 

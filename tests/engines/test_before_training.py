@@ -113,7 +113,7 @@ def test_other_values_go_on_with_a_warning(data, trained, tmp_path):
 
 
 SPLITS = {
-    "one camera": ([(11, 1)], [(11, 1), (12, 1)], "all query and gallery images are of one camera"),
+    "one camera": ([(11, 1)], [(11, 1), (12, 1)], "all query and gallery images have one camera"),
     "nobody shared": ([(11, 1)], [(12, 1), (12, 2)], "do not appear in the gallery"),
     "own camera only": ([(11, 1), (12, 2)], [(11, 1), (12, 2)], "under another camera"),
 }

@@ -115,6 +115,6 @@ def test_files_of_data_sets_are_not_fetched(no_network, tmp_path):
         with pytest.raises(DataError, match="nothing is fetched; get http://x"):
             torchreid_module(module).download_url("http://x/y.zip", str(tmp_path / "y.zip"))
     for name in ("market1501", "university1652", "viper"):
-        with pytest.raises(DataError, match="is not there: folder"):
+        with pytest.raises(DataError, match="was not found: folder"):
             torchreid_module("data.datasets").init_image_dataset(name, root=str(tmp_path))
     assert not (tmp_path / "university1652").exists()

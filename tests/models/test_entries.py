@@ -73,7 +73,7 @@ def test_sources_are_split_at_colons(text, parts):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a@b:w", "'@b' is no option"),
+        ("a@b:w", "'@b' is not an option"),
         ("a@256x128@64x32:w", "says size twice"),
         ("a@take=1@take=2:w", "says take twice"),
         ("a@tak=1:w", "unknown option 'tak'; did you mean 'take'"),
@@ -112,7 +112,7 @@ def test_a_network_that_is_trained_first_takes_a_size_only(entry):
         ("fastreid:w.pth", r"is written fastreid:CFG\.yml:FILE"),
         ("transreid:a", r"is written transreid:CHECKOUT:CFG\.yml:FILE"),
         ("transreid:a:b", r"no checkout of transreid is on PYTHONPATH"),
-        ("transreid:a:b:c", "is no checkout of transreid"),
+        ("transreid:a:b:c", "is not a checkout of transreid"),
         ("bagtricks:w.pth", r"write bagtricks@neck=after:FILE"),
         ("torchvision:resnet5O", "did you mean 'resnet50'"),
         ("reid:nothing", "there is no folder"),

@@ -150,7 +150,7 @@ class RankMargin(Objective):
         self.distance = distance
 
     def describe(self) -> dict[str, Any]:
-        """Return the metric, and what is compared."""
+        """Return the metric and the margin."""
         return {
             "metric": self.distance.name,
             "normalized": self.distance.normalize,

@@ -96,7 +96,7 @@ class Diversified(Objective):
         losses_of = self.objective.bind(embed, batch, references)
 
         def losses(images: Tensor) -> Tensor:
-            if not images.requires_grad:  # reported losses are of the unvaried image
+            if not images.requires_grad:  # the reported losses are those of the unvaried image
                 return losses_of(images)
             return losses_of(self._varied(images, batch, generators))
 

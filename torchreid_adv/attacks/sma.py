@@ -63,7 +63,7 @@ class TransformedSelfDistance(SelfDistance):
     Args:
         distance: the distance to attack.
         transform: applied to the clean image, usually LGT with probability 1.
-        redraw: draw anew in each step (LTA), or once (LTA-).
+        redraw: draw in every step (LTA), or once (LTA-).
         seed: seed of the draws.
     """
 

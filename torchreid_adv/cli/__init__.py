@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _misnamed(error: BaseException, arguments: list[str]) -> Fault | None:
-    """Explain a file that the user named and that is not there; None for any other error."""
+    """Explain that a file named by the user is missing; None for any other error."""
     if isinstance(error, AdvError) or not isinstance(error, OSError):
         return None
     if not _is_given(error, arguments):
@@ -83,7 +83,7 @@ def _misnamed(error: BaseException, arguments: list[str]) -> Fault | None:
 
 
 def _is_given(error: OSError, arguments: list[str]) -> bool:
-    """Tell whether a file that is not there is one that the user named to be read."""
+    """Tell whether the user named a missing file as an input."""
     if error.errno not in _MISSING or not error.filename:
         return False
     values = {key: config.lookup(config.current(), key) for key in PATHS}

@@ -24,7 +24,7 @@ def _attack_gallery(cfg: AdvConfig, team: Team) -> Ended:
     if outcome is None:
         return Ended(
             f"Shard {cfg.adv.job.shard} is done. When all shards are, run the same command "
-            "once more without a shard: it scores what is stored and writes the report."
+            "once more without a shard: it scores the stored images and writes the report."
         )
     return Ended("\n".join([f"\nReport: {outcome.report}", *_next(cfg)]), outcome.exit_code)
 

@@ -71,12 +71,12 @@ class Command:
     """A command that takes a config; calling it with arguments returns the exit code.
 
     Args:
-        name: what is typed after ``torchreid-adv``.
+        name: the word after ``torchreid-adv``.
         help: its line in the list of commands.
-        about: what it does, the first sentence of its own help.
+        about: what it does, the first sentence of its help text.
         work: does it, inside :func:`ready`.
-        usage: examples, and what its help says besides the flags.
-        flags: that it takes, each for a config key.
+        usage: examples and the rest of its help text, without the flags.
+        flags: its flags, each for a config key.
         models: that it takes in front of its flags; None = none.
         defaults: keys and their values where neither a file nor the arguments set them.
         check: refuses a config before anything is read or printed.
@@ -115,7 +115,7 @@ class Command:
         return (*self.flags, *([SHARD] if self.shards else []))
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Return what is typed; an unknown flag ends the process with exit code 2."""
+        """Return the parsed arguments; an unknown flag ends the process with exit code 2."""
         parser = make_parser(
             f"torchreid-adv {self.name}",
             self.usage.opening(self.about),

@@ -68,7 +68,7 @@ CORRUPT = Command(
 
 
 def _corruption_report(cfg: AdvConfig, team: Team) -> Ended:
-    """Test the model on corrupted images; what is scored already is read back."""
+    """Test the model on corrupted images; stored scores are read back."""
     from torchreid_adv.engines.trained import weights_of
     from torchreid_adv.experiments.corruption_report import corruption_report
 

@@ -1,4 +1,4 @@
-"""Flags and models that stand for config keys: what is typed short, and what it means in full."""
+"""Flags and models on the command line, which set config keys."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Models:
             pairs: keys that are typed and their values.
 
         Raises:
-            ConfigError: it is so.
+            ConfigError: several models, or a key that names another one.
         """
         if self.one and len(models) > 1:
             raise ConfigError(
@@ -191,7 +191,7 @@ class Models:
             cfg: the whole config.
 
         Raises:
-            ConfigError: it is so.
+            ConfigError: no model, and none to train.
         """
         if self.needed and not any(lookup(cfg, key) for key in (self.key, *self.enough)):
             name, needed_models = example.split(" ")[0], "a model" if self.one else "models"
@@ -232,7 +232,7 @@ def check_once(cfg: AdvConfig, by_flag: Sequence[Given], pairs: Sequence[str]) -
     A pair overrides torchreid's own flags, as in torchreid's scripts.
 
     Raises:
-        ConfigError: it is so.
+        ConfigError: two values for a key.
     """
     typed = dict(zip(pairs[::2], pairs[1::2], strict=True))
     overridden = {flag.key for flag in STOCK}

@@ -32,8 +32,8 @@ STUDY = Usage(
         "study attacks --config-file configs/study/attacks.yaml",
         "study selection --config-file configs/study/selection.yaml adv.study.seeds [1]",
     ),
-    writes="Below --out: study.md, study.json and pictures; models are kept below the data root "
-    "and found again.",
+    writes="Below --out: study.md, study.json and pictures; models are stored below the data root "
+    "and reused.",
     time="Hours on a CPU: for each seed of adv.study.seeds every network is trained and attacked. "
     "docs/studies.md says how long each study took.",
     reads=(*RUN, *TRAINING, *DEFENSE, "adv.study.*"),

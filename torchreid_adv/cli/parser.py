@@ -1,4 +1,4 @@
-"""What is typed behind a command as a config: models, flags, then pairs ``KEY VALUE``."""
+"""The arguments of a command as a config: models, flags, then pairs ``KEY VALUE``."""
 
 from __future__ import annotations
 
@@ -136,10 +136,10 @@ def make_parser(
 
 
 def check_dry(arguments: argparse.Namespace) -> None:
-    """Refuse ``--all`` by itself.
+    """Refuse ``--all`` without ``--dry-run``.
 
     Raises:
-        ConfigError: it is so.
+        ConfigError: ``--all`` alone.
     """
     if arguments.all and not arguments.dry_run:
         raise ConfigError("--all belongs to --dry-run, which prints the config; add --dry-run")
@@ -154,7 +154,7 @@ def print_config(cfg: AdvConfig, models: Sequence[str] = (), *, everything: bool
         everything: print every key, and not only what differs from the defaults.
 
     Raises:
-        ConfigError: an unknown name, a wrong value, or a model's file that is not there.
+        ConfigError: an unknown name, a wrong value, or a missing file of a model.
     """
     from torchreid_adv.models.specs import check_entries
     from torchreid_adv.runs.torchreid_checks import check_names
@@ -221,7 +221,7 @@ def _check_front(cfg: AdvConfig, arguments: argparse.Namespace) -> None:
     """Refuse a model in front of a command that takes none.
 
     Raises:
-        ConfigError: it is so.
+        ConfigError: a model.
     """
     front = split_models(cfg, arguments.opts[:1])[0] if arguments.takes is None else []
     if front and arguments.name and not _may_be_key(cfg, front[0]):

@@ -24,9 +24,9 @@ _MOST = 50
 
 
 def _pictures(cfg: AdvConfig, team: Team) -> Ended:
-    """Attack queries on each model and draw what becomes of them.
+    """Attack queries on each model and show attention, features and noise.
 
-    Of tracklets (``data.type: video``) ranking lists and attention are drawn.
+    For tracklets (``data.type: video``), show ranking lists and attention.
     """
     from torchreid_adv.experiments.pictures import pictures
     from torchreid_adv.experiments.tracklet_pictures import tracklet_pictures

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _standard(cfg: AdvConfig, team: Team) -> Ended:
-    """Evaluate the models that are named; what comes out is no error."""
+    """Evaluate the named models; no result counts as an error."""
     from torchreid_adv.experiments.standard_runs import standard
     from torchreid_adv.standard.page import PAGE as PAGE_FILE
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _GRID_TIME = (
     "One attack per row, each as long as that of attack-gallery, and one pass of the stored images "
-    "through each tested model. Attacks that are already stored are not made again."
+    "through each tested model. Stored attacks are reused."
 )
 
 
@@ -159,7 +159,7 @@ def _check_zoo(cfg: AdvConfig) -> None:
 
 
 def _zoo(cfg: AdvConfig, team: Team) -> Ended:
-    """Train and attack the models of ``adv.zoo``; what comes out is no error."""
+    """Train and attack the models of ``adv.zoo``; no result counts as an error."""
     from torchreid_adv.experiments.zoo import configured_zoo, zoo
 
     path = zoo(cfg, configured_zoo(cfg))

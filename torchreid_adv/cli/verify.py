@@ -1,4 +1,4 @@
-"""``torchreid-adv verify``: check what is stored against its manifest, originals and result."""
+"""``torchreid-adv verify``: check stored images against their manifest, originals and result."""
 
 from __future__ import annotations
 

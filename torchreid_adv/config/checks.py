@@ -108,7 +108,7 @@ def check_engine_name(cfg: AdvConfig) -> None:
     """Refuse an engine that is not registered, or that belongs to a command.
 
     Raises:
-        ConfigError: it is so.
+        ConfigError: an unknown engine, or one of a command.
     """
     name = cfg.adv.engine
     if cfg.__dict__.get(_INSIDE) == name:
@@ -219,8 +219,8 @@ def check_selection(name: str, sources: Sequence[str], targets: Sequence[str]) -
 
     Args:
         name: ``adv.selection.data``; "" = none.
-        sources: what is trained on.
-        targets: what is tested on.
+        sources: the training sets.
+        targets: the test sets.
 
     Raises:
         ConfigError: it is one of them.

@@ -67,7 +67,7 @@ def read_scalars(path: Path) -> dict[str, Any]:
 
 
 def values(node: Any) -> Any:
-    """Return what was read with every :class:`Scalar` replaced by its value."""
+    """Return a node with every :class:`Scalar` replaced by its value."""
     if isinstance(node, Scalar):
         return node.value
     if isinstance(node, dict):
@@ -76,7 +76,7 @@ def values(node: Any) -> Any:
 
 
 def read_list(text: str) -> list[Any] | None:
-    """Read ``[a, b]`` as YAML does; None where the text is no list.
+    """Read ``[a, b]`` as YAML does; None if the text is not a list.
 
     Args:
         text: of a config value, such as a command line has.
@@ -89,7 +89,7 @@ def read_list(text: str) -> list[Any] | None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Keeps the text of what is no string."""
+    """Keeps the text of everything that is not a string."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         value = super().construct_object(node, deep)

@@ -295,9 +295,9 @@ _MANY = 2000  # entries of a folder that are looked at
 
 
 def near_path(path: str | Path) -> str:
-    """Return ``; did you mean 'x'?`` for a path that is not there, "" where nothing is near.
+    """Return ``; did you mean 'x'?`` for a missing path, "" if no name is near.
 
-    The first part of it that is missing is compared with what lies in its place.
+    The first missing part of it is compared with the names in the folder above.
     """
     missing = Path(path).expanduser()
     rest: list[str] = []

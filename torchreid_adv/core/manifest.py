@@ -36,7 +36,7 @@ class Entry:
 
     Args:
         image_id: its name in the data set: split folder and path below it.
-        source: the original file, relative to the data root where it lies below that.
+        source: the original file, relative to the data root if it is below that.
         source_sha256: SHA-256 of the original file.
         source_mode: Pillow's mode of the original file; the stored file is RGB.
         output: the stored file, relative to the manifest's folder.

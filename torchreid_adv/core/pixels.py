@@ -64,7 +64,7 @@ def quantize(adversarial: Tensor, clean: Tensor, linf: float | None) -> Tensor:
         linf: L-infinity bound in [0, 1], or None for an attack without one.
 
     Returns:
-        images on whole levels: what is checked is what is stored.
+        images on whole levels, so that the checked images are the stored ones.
     """
     levels = adversarial.mul(LEVELS).round()
     if linf is not None:

@@ -56,8 +56,8 @@ def read_regular(path: str | Path, limit: int) -> bytes:
             raise DataError(f"cannot read '{printable(str(path))}': {error}") from error
     if len(content) != size:
         raise DataError(
-            f"'{printable(str(path))}' does not hold as many bytes as its size says; it is no "
-            "stored file, or it is being written"
+            f"'{printable(str(path))}' does not hold as many bytes as its size says; it is not a "
+            "regular file, or it is being written"
         )
     return content
 

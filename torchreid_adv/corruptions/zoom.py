@@ -1,7 +1,7 @@
-"""Linear zooms of an image's center, which zoom blur and snow share.
+"""Linear zooms of an image's center, for zoom blur and snow.
 
-The red, green and blue of a pixel lie in one word of 64 bits, so that all three are moved and
-weighted at once; weights are whole, and no sum reaches the next color's bits.
+One word of 64 bits holds the red, green and blue of a pixel, so that all three are moved and
+weighted together. Weights are whole numbers, and no sum reaches the next color's bits.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 _BITS = 8  # of a weight
-_FINE_BITS = 16  # of a weight where one number lies in a word
+_FINE_BITS = 16  # of a weight if a word holds one number
 _LEVELS = np.uint64(0x00FF_00FF_00FF_00FF)  # the bits of each color that a level takes
 _SIXTEENTHS = np.uint64(0x0FFF_0FFF_0FFF_0FFF)  # and a level in sixteenths
 _HALF = np.uint64(0x0080_0080_0080_0080)

@@ -124,7 +124,7 @@ def protocol_of(folder: Path, manifest: Manifest) -> str:
     if any(source in tables[name] for name in TABLES.values()):
         return ""
     raise DataError(
-        f"the manifest in '{folder}' is of an older version and does not name the protocol of "
+        f"the manifest in '{folder}', written by an older version, does not name the protocol of "
         f"'{source}', and no data set of that name is registered; write the folder again, or name "
         "the module that registers the data set in adv.plugins"
     )

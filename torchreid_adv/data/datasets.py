@@ -178,7 +178,7 @@ def reading(source: str) -> Iterator[None]:
     """Check what data set classes return, turn their errors into messages, download nothing.
 
     Args:
-        source: what is read, and where, for errors.
+        source: the data set and its folder, for errors.
 
     Raises:
         DataError: a folder or file is missing, a split is empty, a file name cannot be parsed, or

@@ -88,8 +88,8 @@ def rows_of(split: Any, side: str, path: Path, layout: Layout) -> list[tuple[str
     rows = split.get(side) if isinstance(split, dict) else None
     if not isinstance(rows, list) or not all(map(_is_row, rows)):
         raise layout.error(
-            f"'{path}' has no rows of path, identity and camera for '{side}'; remove it, and the "
-            "splits are made again"
+            f"'{path}' has no rows of path, identity and camera for '{side}'; remove it to have "
+            "the splits written again"
         )
     return [(place, pid, camid) for place, pid, camid in rows]
 

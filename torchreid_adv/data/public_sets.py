@@ -52,8 +52,8 @@ def home_of(name: str, root: str | Path, places: Iterable[str], layout: str) -> 
             return top / place
     hint = other_root(top, places) or near_path(top / places[0])
     raise DataError(
-        f"the data set '{name}' is not there: folder '{top / places[0]}' is missing; put it there, "
-        f"so that it holds {layout}, or give another --root{hint}"
+        f"the data set '{name}' was not found: folder '{top / places[0]}' is missing; put it "
+        f"there, so that it holds {layout}, or give another --root{hint}"
     )
 
 

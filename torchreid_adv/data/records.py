@@ -172,8 +172,8 @@ def tracklet_records(
     """
     if dataset.sample_method in DRAWN:
         raise ConfigError(
-            f"video.sample_method '{dataset.sample_method}' draws other frames for each test, and "
-            "what is attacked has to be what is scored; choose restricted, grid or evenly"
+            f"video.sample_method '{dataset.sample_method}' draws other frames for each test, but "
+            "the attacked frames have to be the scored ones; choose restricted, grid or evenly"
         )
     rule = frame_rule(dataset.sample_method, training=False)
     names = _Names(folder, split)

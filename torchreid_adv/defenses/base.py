@@ -142,7 +142,7 @@ _further: ContextVar[tuple[object, ...]] = ContextVar("further_draws", default=(
 
 @contextlib.contextmanager
 def other_draws(*key: object) -> Iterator[None]:
-    """Make every random defense draw anew inside the block, equally for an equal key.
+    """Give every random defense other draws inside the block, the same for the same key.
 
     Nested blocks extend the key. Attacks run inside a block: the attacker knows how a defense
     draws, but not the draws.

@@ -92,5 +92,5 @@ def pair_scatter(features: Tensor, pids: Tensor) -> tuple[Tensor, Tensor]:
         raise DataError("KISSME needs identities with several images; the training set has none")
     different, pair_count = mean_scatter(features, [everything(pids)], [pids])
     if not pair_count:
-        raise DataError("KISSME compares identities, and the training images are of one only")
+        raise DataError("KISSME compares identities, but the training images have only one")
     return same, different

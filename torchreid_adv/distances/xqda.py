@@ -86,7 +86,7 @@ def cross_camera_scatter(features: Tensor, pids: Tensor, camids: Tensor) -> tupl
         DataError: there are no such pairs.
     """
     if len(camids.unique()) < 2:
-        raise DataError("XQDA compares cameras, and the training images are of one camera only")
+        raise DataError("XQDA compares cameras, but the training images have only one")
     both, every = together(pids, camids), everything(pids)
     same, pair_count = mean_scatter(features, [pids], [both])
     if not pair_count:

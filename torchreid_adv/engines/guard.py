@@ -32,7 +32,7 @@ class Look:
     """What the guard saw after an epoch.
 
     Args:
-        clean: share of images whose nearest other image is of their identity, [0, 1].
+        clean: share of images whose nearest other image has the same identity, [0, 1].
         trained: the same under the attack of the training.
         searched: the same under PGD of 20 steps.
         alignment: mean cosine between the gradient at an image and at noise around it.
@@ -155,7 +155,7 @@ class Guard:
 
 
 def nearest_right(features: Tensor, gallery: Tensor, pids: Tensor) -> float:
-    """Return the share of images whose nearest other clean image is of their identity, [0, 1].
+    """Return the share of images whose nearest other clean image has their identity, [0, 1].
 
     Args:
         features: (N, D) of images, clean or attacked.
@@ -172,7 +172,7 @@ def alignment(model: PixelModel, batch: Batch, eps: float) -> float:
 
     Andriushchenko and Flammarion, Understanding and Improving Fast Adversarial Training, 2020: it
     falls when one step no longer finds what many do. The gradient is that of the distance to the
-    feature of the next image in the batch; the distance to the image's own feature has none there.
+    feature of the next image in the batch; the distance to the image's clean feature has none.
 
     Args:
         model: in eval mode.

@@ -31,7 +31,7 @@ class LearnedAttackMixin(MetricAttackMixin):
     """Each batch updates the learned attack; the network never changes.
 
     After the last epoch the attack is written to ``learned_file`` in the run's folder, and the
-    targets are attacked with it as by ``attack-gallery``. ``fitting`` holds what is learned.
+    targets are attacked with it as by ``attack-gallery``. ``fitting`` holds the attack.
     """
 
     learned_file: str  # name of the written file

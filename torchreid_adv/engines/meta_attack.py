@@ -35,7 +35,7 @@ class MetaAttackMixin(LearnedAttackMixin):
     """Each batch updates a universal perturbation; the network never changes.
 
     After the last epoch it is written to ``universal.safetensors`` in the run's folder, and the
-    targets are attacked with it as by ``attack-gallery``. ``fitting`` holds what is learned.
+    targets are attacked with it as by ``attack-gallery``. ``fitting`` holds it.
     """
 
     learned_file = FILE

@@ -183,7 +183,7 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
         """Continue from a stored state.
 
         Raises:
-            KeyError, ValueError: the state is of a training with another virtual set, or with none.
+            KeyError, ValueError: the state comes from another virtual set, or from none.
         """
         super().take_state(state)
         if self.head is not None:

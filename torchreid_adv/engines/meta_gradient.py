@@ -70,8 +70,8 @@ class VirtualHead:
     """Parameters of ``classifier*`` layers for another number of identities, and their optimizer.
 
     They are learned with the network but are not part of it: its checkpoint loads into the stock
-    model. The optimizer is of the engine's class, with the settings and learning rate of its last
-    group.
+    model. The optimizer has the class of the engine's, with the settings and learning rate of its
+    last group.
 
     Args:
         network: without DataParallel.
@@ -118,7 +118,7 @@ class VirtualHead:
         """Restore a state of :meth:`state`.
 
         Raises:
-            KeyError, ValueError: the state is of other layers.
+            KeyError, ValueError: the state belongs to other layers.
         """
         weights = state["weights"]
         for name, value in self.parameters.items():

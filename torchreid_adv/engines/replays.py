@@ -133,7 +133,7 @@ class UniversalFreePerturbation(Replayed):
     _epoch_noise: torch.Generator | None = field(default=None, repr=False)
 
     def new_epoch(self, generator: torch.Generator) -> None:
-        """Forget the perturbation; the next batch starts it anew."""
+        """Forget the perturbation; the next batch starts a new one."""
         self.delta = self.velocity = None
         self._epoch_noise = generator
 

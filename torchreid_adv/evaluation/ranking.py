@@ -156,8 +156,8 @@ class Labels:
             )
         if len(camids) == 1 and self.same_camera:
             raise DataError(
-                f"all query and gallery images are of one camera ({camids[0]}), and matches of the "
-                "query's own camera do not count; give each image the camid of its camera"
+                f"all query and gallery images have one camera ({camids[0]}), but matches from the "
+                "query's camera do not count; give each image the camid of its camera"
             )
         if self.same_clothes and not self._any_positive(shared):
             worn = "other" if self.same_clothes == "ignored" else "the same"

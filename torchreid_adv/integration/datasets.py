@@ -148,7 +148,7 @@ def _refuse_download(self: Any, dataset_dir: str, dataset_url: str | None) -> No
     """Replace torchreid's download by an error that names the missing folder."""
     if not os.path.exists(dataset_dir):
         raise DataError(
-            f"the data set {type(self).__name__} is not there: folder '{dataset_dir}' is "
+            f"the data set {type(self).__name__} was not found: folder '{dataset_dir}' is "
             f"missing; put it there or give another --root{near_path(dataset_dir)}"
         )
 

@@ -120,7 +120,7 @@ def _text_fault(head: bytes) -> str:
 
 
 def _tar_fault(file: BinaryIO) -> str:
-    """Name a TAR archive, unless it is of an early version of torch.save."""
+    """Name a TAR archive, unless an early version of torch.save wrote it."""
     try:
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r:") as archive:

@@ -68,7 +68,7 @@ def parse_entry(text: str) -> Entry:
     any order. Their values hold no ``:`` and no ``@``.
 
     Raises:
-        ConfigError: another form, an unknown option or value, or one that is there twice.
+        ConfigError: another form, an unknown option or value, or one that is given twice.
     """
     head, _, source = text.partition(":")
     label = ""
@@ -110,8 +110,8 @@ def _option(part: str, text: str) -> tuple[str, Any]:
     pair = _OPTION.fullmatch(part)
     if not pair:
         raise ConfigError(
-            f"'{text}' names no model: '@{part}' is no option; write @HEIGHTxWIDTH, @MEAN/STD or "
-            "@key=value"
+            f"'{text}' names no model: '@{part}' is not an option; write @HEIGHTxWIDTH, @MEAN/STD "
+            "or @key=value"
         )
     key, value = pair[1], pair[2]
     if key not in OPTIONS:

@@ -86,7 +86,7 @@ class NoiseNetwork(nn.Module):
         """Build a frozen network from the result of :meth:`weights`.
 
         Raises:
-            RuntimeError: the weights are of another network.
+            RuntimeError: the weights belong to another network.
         """
         with torch.device("meta"):  # draws no random numbers
             network = cls(outputs=outputs, filters=filters, blocks=blocks, spectral=False)

@@ -39,7 +39,7 @@ def _from_hub(repository: str, file: str, revision: str | None) -> Path:
         from huggingface_hub.errors import LocalEntryNotFoundError
     except ImportError as error:
         raise ConfigError(
-            f"'{repository}/{file}' is of the Hugging Face hub, which needs the package "
+            f"'{repository}/{file}' is on the Hugging Face hub, which needs the package "
             "'huggingface_hub'; pip install huggingface_hub, or give a local file"
         ) from error
     try:

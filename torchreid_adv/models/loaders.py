@@ -134,7 +134,7 @@ def needed(module: str, *, of: str, pip: str) -> Any:
     """Return an optional package.
 
     Args:
-        module: what is imported.
+        module: its name for ``import``.
         of: the format that needs it.
         pip: its name for ``pip install``.
 

@@ -106,7 +106,7 @@ def stages_of(
         relu: after the first norm; None = if the network has IBN, as in the strong baseline.
 
     Raises:
-        ConfigError: the checkpoint is of another network.
+        ConfigError: the checkpoint belongs to another network.
     """
     backbone_names = [name[name.index(prefix) + len(prefix) :] for name in names if prefix in name]
     matches = [re.match(r"layer([1-4])\.(\d+)\.(.+)", name) for name in backbone_names]

@@ -84,7 +84,7 @@ _FILES = (".pth", ".pt", ".pt2", ".ckpt", ".onnx", ".safetensors", ".bin", ".pkl
 
 
 def check_entries(entries: Sequence[str]) -> None:
-    """Refuse entries of another form, of unknown names, or of files that are not there.
+    """Refuse entries of another form, with unknown names, or with missing files.
 
     Args:
         entries: as :func:`parse_models`; plugins that register names are imported.
@@ -104,13 +104,13 @@ def check_entries(entries: Sequence[str]) -> None:
         missing = "" if file.startswith("hf:") else _missing_file(file)
         if missing:
             raise ConfigError(
-                f"the model '{text}' names the file '{missing}', which is not there"
+                f"the model '{text}' names the file '{missing}', which does not exist"
                 f"{near_path(missing)}"
             )
 
 
 def _missing_file(text: str) -> str:
-    """Return a name of a file of weights that is not there, "" for any other text."""
+    """Return the name of a missing file of weights, "" for any other text."""
     name = text.rpartition("=")[2] if not Path(text).exists() else text
     path = Path(name).expanduser()
     is_file = bool(set(path.suffixes) & set(_FILES)) or ".tar" in path.suffix

@@ -147,7 +147,7 @@ def attack_dataset(
     and ``report.html``, and the same call continues an interrupted run.
 
     Args:
-        model: what is attacked; behind a defense, through it. An entry such as
+        model: the attacked model; with a defense, the attack goes through it. An entry such as
             ``osnet_x1_0:model.pth`` and a module are loaded, see :func:`load_model`.
         data: name, path, data set, or records by side, see :func:`load_dataset`.
         attack: its name, or one that :func:`build_attack` made.

@@ -74,7 +74,7 @@ class Inputs:
         loaded = as_model(model)
         if not isinstance(loaded, PixelModel):
             raise ConfigError(
-                f"a {type(model).__name__} is no single network; attack it by adv.attack_dataset"
+                f"a {type(model).__name__} is not a single network; attack it by adv.attack_dataset"
             )
         name = type(loaded.network).__name__
         label = label or _unused(name, self.models)

@@ -58,7 +58,7 @@ def _cells(path: Path) -> tuple[Cell, ...]:
         rows = json.loads(path.read_text(encoding="utf-8"))
         cells = tuple(Cell(**{k: v for k, v in row.items() if k != "map_ratio"}) for row in rows)
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"'{path}' is no table of a transfer: {error}") from error
+        raise DataError(f"'{path}' is not a table of a transfer: {error}") from error
     if not cells:
         raise DataError(f"'{path}' is an empty table")
     return cells

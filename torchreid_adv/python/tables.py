@@ -114,8 +114,8 @@ def transfer(
 ) -> TransferResult:
     """Attack some models and test others on the adversarial images.
 
-    It is what ``torchreid-adv transfer`` does, and writes the same files. What was attacked and
-    scored before is found again.
+    Does the same as ``torchreid-adv transfer`` and writes the same files. Stored attacks and scores
+    are reused.
 
     Args:
         models: entries such as ``osnet_x1_0:model.pth``, or modules; a mapping says their labels.
@@ -213,7 +213,7 @@ def sweep(
         >>> adv.sweep("osnet_x1_0:a.pth", "market1501", eps=[2 / 255, 4 / 255]).to_csv("sweep.csv")
     """
     if isinstance(model, (list, tuple)) or (isinstance(model, Mapping) and len(model) != 1):
-        raise ConfigError("a sweep is of one model; adv.transfer takes several")
+        raise ConfigError("a sweep takes one model; adv.transfer takes several")
     bounds = [from_levels(bound) for bound in BOUNDS] if eps is None else list(eps)
     table = transfer(model, data, eps=bounds, attacks=attacks, out=out, **keywords)
     write_figures(table.folder, sweep_figures(table.cells))

@@ -15,7 +15,7 @@ WIDTH = 640  # pixels, at most
 
 
 def thumbnails(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """Return name -> PNG file of those pictures that are there, no wider than :data:`WIDTH`.
+    """Return name -> PNG file of the pictures that exist, no wider than :data:`WIDTH`.
 
     Args:
         folder: that holds them.

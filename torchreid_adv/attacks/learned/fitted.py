@@ -180,8 +180,8 @@ def _fitted(
 ) -> Fitted:
     if not weights:
         raise ConfigError(
-            f"the attack '{name}' applies what was learned before; name its file in "
-            f"adv.attack.weights, and learn one with adv.engine {engine}"
+            f"the attack '{name}' applies a learned perturbation; name its file in "
+            f"adv.attack.weights, or learn one with adv.engine {engine}"
         )
     learned, file = _within(budget.eps, weights, "adv.attack.eps", load)
     if not distance.squared_euclidean:

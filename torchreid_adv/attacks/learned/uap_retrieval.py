@@ -129,7 +129,7 @@ class Summed(Objective):
     """The sum of several objectives with equal weights.
 
     UAP-Retrieval's pair-wise, label-wise and list-wise losses can be summed in its released code;
-    each extracts the features anew, so a step costs as many passes as there are losses.
+    each extracts the features separately, so a step costs as many passes as there are losses.
 
     Args:
         objectives: the objectives to sum.

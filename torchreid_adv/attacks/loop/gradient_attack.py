@@ -185,7 +185,7 @@ class GradientAttack(Described):
             references: references for the objective.
 
         Raises:
-            ConfigError: the objective is of a whole batch: results would depend on other images.
+            ConfigError: the objective spans a whole batch: results would depend on other images.
         """
         if self.objective.scope == "batch" and self.score:  # training does not score
             raise ConfigError(

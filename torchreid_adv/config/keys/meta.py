@@ -24,8 +24,8 @@ KEYS: tuple[Key, ...] = (
         "meta.budget",
         "joint",
         "bound of color and delta together: 'joint' = their sum is projected to adv.attack.eps, "
-        "'split' = half of it each, 'sum' = all of it each, as in the released code, so that the "
-        "sum reaches twice the bound",
+        "'split' = each within half of it, 'sum' = each within the whole bound, as in the released "
+        "code, so that the sum reaches twice the bound",
         one_of("joint", "split", "sum"),
     ),
     Key(
@@ -47,7 +47,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "meta.loss",
         "triplet",
-        "what is learned: reversed 'triplet' within a batch, 'self' = away from an image's clean "
+        "the learned loss: reversed 'triplet' within a batch, 'self' = away from an image's clean "
         "feature (SMA); the losses of UAP-Retrieval use cluster centers: pair-wise 'centroids' = "
         "the same triplet, label-wise 'labels' = out of the image's cluster, list-wise 'list' = "
         "the ranking of the centers reversed, 'retrieval' = the sum of the three",

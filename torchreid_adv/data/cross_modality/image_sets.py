@@ -111,7 +111,7 @@ class SYSUMM01(CrossModalityImages):
         cameras = _camera_folders(base, {*train, *test}, SYSU)
         for number, folder in cameras.items():
             if number not in (*_SYSU_VISIBLE, *_SYSU_INFRARED):
-                raise SYSU.error(f"'{folder}' is of a camera that the set does not have")
+                raise SYSU.error(f"'{folder}' belongs to a camera that the set does not have")
         searched = _SYSU_VISIBLE[:2] if indoor else _SYSU_VISIBLE
         super().__init__(
             list(_of_cameras(cameras, train, sorted(cameras))),

@@ -104,7 +104,7 @@ class CrossModalityTrackletSampler(PairedSampler):
     """Batches of tracklets, half of them visible, the other half infrared, paired by identity.
 
     An epoch has ``floor(min(visible, infrared) / (batch_size / 2))`` batches, as in MITML: 268 of
-    32 on HITSZ-VCM. Identities are drawn anew for each batch; an epoch may miss some of them.
+    32 on HITSZ-VCM. Identities are drawn for each batch; an epoch may miss some of them.
 
     Args:
         data_source: torchreid's tuples (paths, pid, camid, dsetid).

@@ -217,8 +217,8 @@ def _in_order(frames: list[Listed], layout: Layout) -> list[Listed]:
             )
         if (row.clothes, row.view) != (first.clothes, first.view):
             raise layout.error(
-                f"{row.where} and {first.where} are of one tracklet and have other clothes or "
-                "views; correct one"
+                f"{row.where} and {first.where} belong to one tracklet but have different clothes "
+                "or views; correct one"
             )
         numbers[row.frame] = row
     if first.frame is None:

@@ -1,6 +1,6 @@
 """A list next to stored images, which makes them a data set that any command can read.
 
-The manifest proves what is stored; the list is for programs that read tables.
+The manifest proves the content of the stored files; the list is for programs that read tables.
 """
 
 from __future__ import annotations

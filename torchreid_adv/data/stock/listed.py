@@ -80,7 +80,7 @@ def cuhk03(
             _extract(home, needed)
     splits = json_of(path, CUHK03)
     if not isinstance(splits, list):
-        raise CUHK03.error(f"'{path}' holds no splits; remove it, and it is made again")
+        raise CUHK03.error(f"'{path}' holds no splits; remove it to have it written again")
     split, files = one_of(splits, split_id, "cuhk03"), ListedFiles(images, CUHK03)
     sides = [_cuhk03_rows(split, side, path, files) for side in Sides._fields]
     files.warn_of_unlisted()
@@ -89,7 +89,7 @@ def cuhk03(
 
 def _cuhk03_rows(split: Any, side: str, path: Path, files: ListedFiles) -> list[Item]:
     rows = rows_of(split, side, path, CUHK03)
-    # paths are of the root where the file was written
+    # paths start with the root where the file was written
     names = [place.replace("\\", "/").rpartition("/")[2] for place, _, _ in rows]
     return [
         (files.path(name, f"'{path}'"), pid, camid)

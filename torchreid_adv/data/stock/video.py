@@ -178,7 +178,7 @@ def _check_people(split: Any, people: list[str], path: Path, layout: Layout) -> 
 
 
 def _two_cameras(split: dict[str, list[str]], cameras: list[Path], layout: Layout) -> Sides:
-    """Return tracklets with a folder per person and camera; queries are of the first camera."""
+    """Return tracklets with a folder per person and camera; the first camera has the queries."""
 
     def tracklets(names: list[str], sides: Iterable[int]) -> list[Tracklet]:
         return [

@@ -31,8 +31,8 @@ def respond(
         camera: properties of the camera.
         rng: random numbers of this image; they do not depend on the person.
         size: height and width of the resulting image.
-        grain: normal noise (H, W, 3) larger than ``size``, from which a piece is cut; drawing it
-            anew for every image would take a quarter of the time.
+        grain: normal noise (H, W, 3) larger than ``size``, from which a piece is cut; drawing
+            noise for every image would take a quarter of the time.
 
     Returns:
         float32 RGB of that size in [0, 1].

@@ -54,7 +54,7 @@ class Cut:
         material: its usual material.
         flare: widening toward the hem, as a factor.
         collar: height of the collar, in standing heights.
-        hood: whether a hood lies on the back.
+        hood: whether there is a hood on the back.
         opening: half-width of the front opening in radians at the neck and at the hem, or None.
     """
 

@@ -60,8 +60,8 @@ def is_rendered(folder: Path, record: dict[str, Any]) -> bool:
     if stored != record:
         raise ConfigError(
             f"'{folder}' holds virtual people of other parameters or of renderer version "
-            f"{stored.get('version')} (this one is {VERSION}); rename or delete it, and it is "
-            "rendered anew"
+            f"{stored.get('version')} (this one is {VERSION}); rename or delete it to "
+            "render new ones"
         )
     return True
 

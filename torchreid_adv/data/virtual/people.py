@@ -52,7 +52,7 @@ def draw_person(style: Style, seed: int, number: int, change: int = 0) -> Person
         seed: the user's seed.
         number: number of the person.
         change: 0, or the number of another outfit: body, gait, skin, hair and beard stay; clothes
-            and bags are drawn anew.
+            and bags change.
     """
     rng = stream(style.name, seed, "person", number)
     body, gait = draw_body(rng)

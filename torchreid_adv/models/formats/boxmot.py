@@ -42,7 +42,7 @@ def boxmot(request: Request) -> Loaded:
     content = read_checkpoint(path, inert=True)
     name = parts[0] if parts[1] else str(content.get("model_name", "")) or _named(path)
     state = State(path, request.state(str(path)).tensors)
-    if "state_dict" in content and "model_name" in content:  # its "model" is no weights
+    if "state_dict" in content and "model_name" in content:  # its "model" does not hold weights
         weights = {n: v for n, v in state.tensors.items() if n.startswith("state_dict/")}
         state = State(path, weights)
     network = _shared(name, state) if name in SHARED else _own(name, state, content)

@@ -103,15 +103,17 @@ def _load(name: str, request: Request) -> Loaded:
     checkout, config, weights = parts
     folder = Path(checkout).expanduser().resolve()
     if not _is_checkout(folder):
-        raise ConfigError(f"'{checkout}' is no checkout of {name}: it has no folders model, config")
+        raise ConfigError(
+            f"'{checkout}' is not a checkout of {name}: it has no folders model and config"
+        )
     needed("yacs", of=name, pip="yacs")
     if name in ("clipreid", "solider"):
         needed("timm", of=name, pip="timm")
     state = request.state(weights, without=_is_text if name == "clipreid" else None)
     if state.find("bottleneck.weight") is None:
         raise ConfigError(
-            f"'{weights}' has no bottleneck: it holds weights of self-supervised training, which "
-            "are no re-ID network yet"
+            f"'{weights}' has no bottleneck: it holds weights of self-supervised training, not of "
+            "a re-ID network"
         )
     with built(f"the network of '{config}'"), _importing(folder):
         cfg = _configured(importlib.import_module("config").cfg.clone(), config, request, state)
@@ -286,7 +288,7 @@ def _visual(clip: Any, state: State, height: int, width: int, stride: int) -> An
         wide = len(first)
         encoder = clip.ModifiedResNet(
             counts, len(out), wide * 32 // 64, height * width, wide
-        )  # its positions are of the grid of the input
+        )  # its positions form the grid of the input
     return types.SimpleNamespace(
         visual=encoder.float(), dtype=torch.float32, token_embedding=None, to=lambda *_: None
     )

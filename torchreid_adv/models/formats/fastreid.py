@@ -41,7 +41,7 @@ def fastreid(request: Request) -> Loaded:
     come from behind the norm, as in all of its tests. ``@set=KEY,VALUE`` changes its config.
 
     Raises:
-        ConfigError: the package or a file is not there, or a config that it does not know.
+        ConfigError: the package or a file is missing, or the package rejects the config.
     """
     source, weights = request.taken("CFG.yml", "FILE")
     needed("fastreid", of="fastreid", pip=_PIP)

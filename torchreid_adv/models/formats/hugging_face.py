@@ -51,7 +51,8 @@ def hugging_face(request: Request) -> Loaded:
     resized. ``pooler_output``, else the first token, unless ``@take=`` names another output.
 
     Raises:
-        ConfigError: transformers is not there, or no such folder or repository in the cache.
+        ConfigError: transformers is not installed, or the folder or the repository is missing from
+            the cache.
     """
     source = request.entry.source
     if source.endswith(WEIGHTS):

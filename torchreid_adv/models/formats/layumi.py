@@ -70,7 +70,7 @@ def layumi(request: Request) -> Loaded:
     added, those of PCB's parts are unit vectors.
 
     Raises:
-        ConfigError: no opts.yaml, or a network that is no ResNet-50.
+        ConfigError: no opts.yaml, or another network than ResNet-50.
     """
     (source,) = request.taken("FOLDER")
     path = local_file(source)

@@ -101,7 +101,7 @@ def lightmbn(request: Request) -> Loaded:
     the seven parts are unit vectors.
 
     Raises:
-        ConfigError: the resize is not said, or another of its networks.
+        ConfigError: the resize is not given, or another network of the project.
     """
     if "resize" not in request.entry.options:
         raise ConfigError(

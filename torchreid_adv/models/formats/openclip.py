@@ -37,7 +37,7 @@ def openclip(request: Request) -> Loaded:
     ``@HEIGHTxWIDTH`` builds it for that size, for which the file must have its position embedding.
 
     Raises:
-        ConfigError: the package is not there, or an unknown name or tag.
+        ConfigError: the package is not installed, or an unknown name or tag.
     """
     name, weights = request.taken("NAME", "FILE")
     library = needed("open_clip", of="openclip", pip="open_clip_torch")

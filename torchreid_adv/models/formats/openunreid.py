@@ -98,7 +98,7 @@ def _settings(path: str, cfg: Mapping[str, Any]) -> dict[str, Any]:
         mean, std = (tuple(map(float, data[name])) for name in ("norm_mean", "norm_std"))
     except (LookupError, TypeError, ValueError) as error:
         raise ConfigError(
-            f"'{path}' lacks DATA.height, width, norm_mean or norm_std, or they are no numbers"
+            f"'{path}' lacks DATA.height, width, norm_mean or norm_std, or these are not numbers"
         ) from error
     return {"size": size, "mean": mean, "std": std, "resize": "bicubic"}
 

@@ -76,7 +76,7 @@ def openvino(request: Request) -> Loaded:
         raise
     except Exception as error:  # OpenVINO's own kinds
         reason = printable(" ".join(str(error).split())[:200]) or type(error).__name__
-        raise ConfigError(f"'{path}' is no file that OpenVINO reads: {reason}") from error
+        raise ConfigError(f"OpenVINO cannot read '{path}': {reason}") from error
     names = [_name_of(output, place) for place, output in enumerate(compiled.outputs)]
     digest = sha256(path.read_bytes() + weights.read_bytes())
     network = FileNetwork(OpenVinoNetwork(compiled, names, batch), digest)

@@ -55,7 +55,7 @@ def python(request: Request) -> Loaded:
     or ``@input=numpy`` it may return any function from images to features.
 
     Raises:
-        ConfigError: no such function, arguments that are no plain values, or no module.
+        ConfigError: no such function, arguments other than plain values, or no module.
     """
     source = request.entry.source
     name, keywords = _call(source)
@@ -109,5 +109,5 @@ def _call(source: str) -> tuple[str, Mapping[str, Any]]:
 
 def _named(keyword: ast.keyword) -> bool:
     if keyword.arg is None:
-        raise ValueError("** is no keyword")
+        raise ValueError("** is not a keyword")
     return True

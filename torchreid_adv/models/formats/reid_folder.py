@@ -27,7 +27,7 @@ def reid(request: Request) -> Loaded:
     256x128 (SBS 384x128), ImageNet.
 
     Raises:
-        ConfigError: no such folder, an unknown architecture, or a package that is not there.
+        ConfigError: no such folder, an unknown architecture, or a missing package.
     """
     parts = request.parts
     folder = Path(request.entry.source).expanduser()
@@ -56,7 +56,9 @@ def _network(name: str, state: State, request: Request) -> nn.Module:
             network = create(library, timm_name, request.entry.size, pretrained=False)
         return state.into(network)
     if name != _SBS:
-        raise ConfigError(f"'{name}' is no architecture of reid; known: osnet_*, timm:NAME, {_SBS}")
+        raise ConfigError(
+            f"'{name}' is not an architecture of reid; known: osnet_*, timm:NAME, {_SBS}"
+        )
     package = needed("reid.architectures.fastreid_sbs", of="reid", pip="reid")
     with built(f"reid's network '{name}'"):
         network = package.build_fastreid_sbs_resnest50(num_classes=0, pretrained=False)

@@ -39,7 +39,7 @@ def bagtricks(request: Request) -> Loaded:
     The last stride is 1, as in its configs. Pillow bilinear, 256x128, ImageNet.
 
     Raises:
-        ConfigError: the neck is not said, or a backbone that is no ResNet.
+        ConfigError: the neck is not given, or the backbone is not a ResNet.
     """
     if request.option("neck") not in ("before", "after"):
         raise ConfigError(

@@ -24,7 +24,7 @@ def timm(request: Request) -> Loaded:
     the whole image is resized, without the crop from the center that it has for ImageNet.
 
     Raises:
-        ConfigError: the package is not there, an unknown name, or weights that cannot be found.
+        ConfigError: the package is not installed, an unknown name, or missing weights.
     """
     name, weights = request.taken("NAME", "FILE", least=1)
     library = needed("timm", of="timm", pip="timm")

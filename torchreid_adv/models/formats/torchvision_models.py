@@ -23,7 +23,7 @@ def torchvision(request: Request) -> Loaded:
     These are taken from the cache of torch's hub; nothing is fetched. Pillow bilinear, ImageNet.
 
     Raises:
-        ConfigError: an unknown name, or weights that are not there.
+        ConfigError: an unknown name, or missing weights.
     """
     name, weights = request.taken("NAME", "FILE", least=1)
     known = models.list_models(module=models)
@@ -39,7 +39,7 @@ def torchvision(request: Request) -> Loaded:
     state.into(network)
     parent, _, last = head.rpartition(".")
     setattr(network.get_submodule(parent), last, nn.Identity())
-    LOG.warning("torchvision:%s: features of a classifier of ImageNet are no re-ID features", name)
+    LOG.warning("torchvision:%s: features of an ImageNet classifier are not re-ID features", name)
     return Loaded(network, {"resize": "pillow"})
 
 
