@@ -74,6 +74,7 @@ _HOME = {
     "train": "python.training",
     "standard": "python.evaluating",
     "compare": "python.results",
+    "benchmark": "python.benchmarking",
     "load_result": "python.results",
     "logging_to": "core.loggers",
     "Logger": "core.loggers",

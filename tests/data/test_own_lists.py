@@ -323,7 +323,7 @@ def test_names_may_hold_digits_and_signs(tmp_path, word):
 
 @pytest.mark.parametrize("name", ["people.xlsx", "people.json", "people.txt", "people.csv.gz"])
 def test_a_table_of_another_format_is_named(name):
-    with pytest.raises(ConfigError, match="CSV, JSON lines or Parquet.*save it as one of these"):
+    with pytest.raises(ConfigError, match=r"CSV, JSON lines or Parquet.*save it as one of these"):
         entry_of(name)
 
 
