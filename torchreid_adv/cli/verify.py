@@ -22,6 +22,7 @@ _PROG = "torchreid-adv verify"
 USAGE = Usage(
     examples=(
         "verify log/attack --root reid-data",
+        "verify log/people -t people.csv",
         "verify log/standard/market1501/mine --root reid-data -t market1501 "
         "adv.standard.models ['mine=osnet_x1_0:model.pth.tar-60']",
     ),
@@ -51,7 +52,9 @@ def verify_command(arguments: list[str]) -> int:
         USAGE,
         "Files checked: compare every stored image with its original, its bound and "
         "the manifest, and every number that files tell. Scored again: with the flags of the run, "
-        "compute its numbers once more from the stored images with its model. " + UNSEEN,
+        "compute its numbers once more from the stored images with its model. Flags that name a "
+        "data set and no model, such as -t people.csv, say what images are compared with. "
+        + UNSEEN,
         usage=f"{_PROG} FOLDER [--root ROOT] [FLAGS AND KEYS OF THE RUN]",
     )
     parser.add_argument(

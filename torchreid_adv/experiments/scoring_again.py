@@ -87,13 +87,24 @@ def _surrogates(cfg: AdvConfig) -> list[dict[str, Any]] | None:
     return facts or None
 
 
+def _names_model(cfg: AdvConfig | None) -> bool:
+    """Return whether a config names the model of a run of attack-gallery."""
+    if cfg is None:
+        return False
+    return bool(cfg.adv.attack.models or cfg.model.load_weights or cfg.adv.virtual.train_model)
+
+
 def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
-    """Return what was found right of a folder; scored again by a config, where there is one."""
+    """Return what was found right of a folder; scored again by a config that names a model.
+
+    A config without a model names data sets only, which the files are compared with.
+    """
     if (folder / RESULT).is_file():
         result = read_result(folder / RESULT)
-        scorer = None if cfg is None else configured_scorer(result, cfg, originals)
+        known = cfg is not None and bool(cfg.adv.standard.models)
+        scorer = configured_scorer(result, cfg, originals) if cfg and known else None
         return verify_run(folder, originals.root, scorer, originals=originals)
     if (folder / RESULTS).is_file():
-        scored = None if cfg is None else configured_replay(cfg, originals, weights_of)
+        scored = configured_replay(cfg, originals, weights_of) if _names_model(cfg) else None
         return verify_results(folder, originals, scored)
     return verify(folder, originals.root, originals)
