@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
 from pathlib import Path
-from typing import Any
 
 from torchreid_adv.cli.help_text import Usage, plain_parser
+from torchreid_adv.core.files import write_text
+from torchreid_adv.python.benchmarking import SECTIONS, benchmark
 from torchreid_adv.registry import COMMANDS
 
-SECTIONS = {  # section -> module of benchmarks/
-    "attack": "attacks",
-    "retrieval": "retrieval",
-    "rerank": "rerank",
-    "neighbors": "neighbors",
-    "jobs": "storing",
-    "transforms": "transforms",
-    "corruptions": "corruptions",
-    "training": "training",
-    "meta": "meta",
-}
 SIZES = ("queries", "gallery", "images")
-DEVICES = ("cpu", "cuda")
 
 
 USAGE = Usage(
@@ -45,29 +32,8 @@ def benchmark_command(arguments: list[str]) -> int:
         )
     parser.add_argument("--device", default="cpu", help="cpu or cuda, where sections use it")
     options = parser.parse_args(arguments)
-    if options.device not in DEVICES:
-        parser.error(f"unknown device '{options.device}'; choose from {', '.join(DEVICES)}")
-    import torch
-
-    from torchreid_adv.core.files import write_text
-
-    if options.device == "cuda" and not torch.cuda.is_available():
-        parser.error("PyTorch finds no GPU here; leave --device out")
-    for name in options.sections:
-        if name not in SECTIONS:
-            parser.error(f"unknown section '{name}'; choose from {', '.join(SECTIONS)}")
-    settings = {
-        name: getattr(options, name) for name in (*SIZES, "device") if getattr(options, name)
-    }
-    figures = {name: _run(name, settings) for name in options.sections or SECTIONS}
+    sizes = {size: getattr(options, size) or None for size in SIZES}
+    measured = benchmark(options.sections or None, device=options.device, **sizes)
     if options.json:
-        write_text(Path(options.json), json.dumps(figures, indent=1) + "\n")
+        write_text(Path(options.json), json.dumps(measured.content, indent=1) + "\n")
     return 0
-
-
-def _run(name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    module = importlib.import_module(f"torchreid_adv.benchmarks.{SECTIONS[name]}")
-    run = module.run
-    known = inspect.signature(run).parameters
-    figures: dict[str, Any] = run(**{key: value for key, value in settings.items() if key in known})
-    return figures

@@ -20,7 +20,7 @@ def architecture(model: PixelModel) -> str:
     same layers and differ in the values of their weights at most; strides are not seen.
 
     Args:
-        model: the loaded network; its flags and gradients are left as they were.
+        model: the loaded network; its flags and gradients are restored.
     """
     weights = {n: p for n, p in model.named_parameters() if n.endswith("weight")}
     if not weights or black_box(model):

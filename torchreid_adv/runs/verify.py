@@ -112,11 +112,19 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
 
     Raises:
         DataError: the manifest is missing or incomplete.
-        VerificationError: the manifest does not state the bound of its attack.
+        VerificationError: the manifest does not state how far its images may be from their
+            originals, or these are outside the data root, in an unknown data set.
     """
     manifest = read_manifest(folder)
     bound, data = _bound(folder, manifest), originals.files(manifest.header.get("data"))
     known = data if isinstance(data, DataFiles) else None
+    outside = next((e.source for e in manifest.stored if os.path.isabs(e.source)), "")
+    if outside and not known:
+        raise VerificationError(
+            f"'{folder}' is of images outside of the data root '{originals.root}', such as "
+            f"'{printable(outside[:200])}', which are read only where you name their data set; "
+            "give it as the run had it, such as -t people.csv"
+        )
     faults, good = [*_file_faults(folder, manifest)], []
     faults += _listing_faults(manifest, known)
     again = CorruptedAgain.of(manifest, known)
