@@ -105,6 +105,6 @@ def test_the_cost_is_of_an_update():
     ticks = itertools.count(0, 3)  # every pass takes 3 seconds
     with installed():
         config.setup(cfg)
-        found = update_seconds({"plain": cfg, "free": free}, clock=lambda: float(next(ticks)))
+        computed = update_seconds({"plain": cfg, "free": free}, clock=lambda: float(next(ticks)))
     config.forget()
-    assert found == {"plain": 3.0, "free": 3.0 / 4}
+    assert computed == {"plain": 3.0, "free": 3.0 / 4}

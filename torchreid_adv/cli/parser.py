@@ -99,7 +99,7 @@ def make_parser(
         flags: that stand for a key, besides ``--config-file``, ``--dry-run`` and ``--all``.
         models: that stand in front; None = none.
         epilog: last paragraphs of the help text.
-        recipes: ``--recipe`` stands beside ``--config-file``.
+        recipes: add the flag ``--recipe``.
     """
     words = [prog, *([models.metavar] if models else []), "[FLAGS] [KEY VALUE ...]"]
     parser = Parser(
@@ -202,7 +202,7 @@ def _config_file(arguments: argparse.Namespace) -> str:
     """Return the config file that is named, by its place or as a recipe; "" = none.
 
     Raises:
-        ConfigError: an unknown recipe, or one beside a file.
+        ConfigError: an unknown recipe, or a recipe and a file.
     """
     if not arguments.recipe:
         return str(arguments.config_file)
