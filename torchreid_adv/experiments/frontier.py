@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -59,7 +60,12 @@ def frontier_figure(
 def _draw(axes: Axes, means: Mapping[str, Point], color: str, label: str) -> None:
     costs, values = zip(*((cost, 100 * mAP) for cost, mAP in means.values()), strict=True)
     axes.plot(costs, values, "o", color=color, markersize=5.5, label=label, zorder=3)
-    place = {"xytext": (5, 3), "textcoords": "offset points", "fontsize": 8, "color": INK}
+    place: dict[str, Any] = {
+        "xytext": (5, 3),
+        "textcoords": "offset points",
+        "fontsize": 8,
+        "color": INK,
+    }
     for way, (cost, mAP) in means.items():
         axes.annotate(way, (cost, 100 * mAP), **place)
 
