@@ -66,6 +66,10 @@ def train(command, printed):
         assert read_checkpoint(command.out / "model" / "model.pth.tar-1")["epoch"] == 1
     if cfg.adv.engine == "adversarial_training" and cfg.adv.training.mode == "offline":
         assert list((command.out / "adversarial_train").rglob("*.png"))
+    if cfg.adv.training.clean_epochs:
+        page = (command.out / "robustness" / "robustness.md").read_text()
+        assert "**clean** on " in page and "**trained** on " in page  # noqa: PT018
+        assert page.strip() in printed
 
 
 def corrupt(command, printed):

@@ -236,7 +236,7 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
             order=settings.defense_order,
         )
         if gradient.second is not None:
-            self._check_finite("second", gradient.second)
+            self.check_finite("second", gradient.second)
         gradient = gradient.clipped(settings.clip) if settings.clip else gradient
         self.optimizer.zero_grad()
         for name, parameter in parameters.items():
