@@ -42,7 +42,7 @@ class Failure:
 def worst_people(queries: Mapping[str, Any]) -> list[tuple[int, int, dict[str, float]]]:
     """Return the identities with the lowest clean average precision, worst first.
 
-    Equal ones are ordered by what corruptions leave, then by what attacks leave.
+    Equal ones are ordered by corrupted, then by robust average precision.
 
     Args:
         queries: per-query part of a card.

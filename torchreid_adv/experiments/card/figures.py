@@ -229,7 +229,7 @@ def draw_scatter(axes: Axes, card: Content) -> None:
 
 
 def card_figure(card: Content) -> Figure:
-    """Draw a card as one figure for a paper."""
+    """Draw a card as a single picture for a paper."""
     figure = Figure(figsize=(11, 7.2), layout="constrained")
     grid = figure.add_gridspec(2, 4, height_ratios=(1.15, 1))
     draw_strip(figure.add_subplot(grid[0, :3]), [card])
@@ -246,7 +246,7 @@ def card_figure(card: Content) -> Figure:
 
 
 def comparison_figure(cards: Sequence[Content]) -> Figure:
-    """Draw several cards as one figure for a paper: every measure, and occlusion."""
+    """Draw several cards as a picture for a paper: every measure, and occlusion."""
     figure = Figure(figsize=(11, 4.6 + 0.4 * len(cards)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.7, 1))
     draw_strip(left, cards)

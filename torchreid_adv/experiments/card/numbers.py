@@ -1,7 +1,7 @@
 """Every number of a card, from the average precision of single queries and nothing else.
 
 The card that is written and the card that is verified go through :func:`card_numbers`, so a number
-that does not follow from the queries cannot stand in a card.
+that does not follow from the queries is never part of a card.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torchreid_adv.experiments.card.people import People, rank_correlation
 from torchreid_adv.registry import CORRUPTIONS
 from torchreid_adv.standard.scores import Floats
 
-CONDITIONS = ("clean", "corrupted", "occluded", "robust")  # by which people and cameras are shown
+CONDITIONS = ("clean", "corrupted", "occluded", "robust")  # shown for people and cameras
 
 
 def floats(values: Sequence[float | None]) -> Floats:

@@ -49,7 +49,7 @@ def card_page(
     Args:
         card: content of ``card.json``.
         people: who fails, in pictures; none = the section has none.
-        reference: another model's card on the same data by the same budgets.
+        reference: another model's card of the same data and version.
         command: that made it, "" where it was none.
         verify: command that checks it.
         settings: the config.
@@ -100,8 +100,8 @@ def summary(numbers: Content) -> str:
         f"Of {percent(numbers['clean']['mAP'])} clean mAP, drawn corruptions leave "
         f"{percent(numbers['corrupted']['mAP'])}, the worst kind ({_name(worst['kind'])}) leaves "
         f"{percent(worst['mAP'])}, occlusion {percent(numbers['occluded']['mAP'])}, and the worst "
-        f"attacks on {attacked} at {eps} gray levels {percent(robust['mAP'])}. Even on clean images "
-        f"the worst tenth of the identities has {percent(tenth['worst_tenth'])}."
+        f"attacks on {attacked} at {eps} gray levels {percent(robust['mAP'])}. Even on clean "
+        f"images the worst tenth of the identities has {percent(tenth['worst_tenth'])}."
     )
 
 
@@ -190,7 +190,7 @@ def _occlusion(card: Content) -> Section:
         for kind, found in sweep.items()
     ]
     table = ResultTable(
-        "mAP by what hides the query",
+        "mAP of occluded queries",
         [f"{share} % hidden" for share in shares],
         rows,
         note="Small numbers are 95 % intervals.",
@@ -202,7 +202,7 @@ def _occlusion(card: Content) -> Section:
         wide=False,
     )
     said = (
-        "Part of every query is hidden by its mean color, by what is beside the person, or by "
+        "Part of every query is hidden: by its mean color, the scene next to the person, or "
         "another person of the same camera. A model trained with random erasing has seen the first."
     )
     return Section("Occlusion", [said], [table], {"occlusion": figure})
@@ -288,7 +288,8 @@ def _flags(card: Content) -> Section:
     standard = card["standard"]
     called = "may be called" if standard["called_standard"] else "may not be called"
     said = [
-        f"The robust numbers {called} {standard['name']}; report.html beside this page says why."
+        f"The robust numbers {called} {standard['name']}; report.html in the same folder gives the "
+        "reasons."
     ]
     for flag in standard["flags"]:
         where = f" ({flag['where']})" if flag["where"] else ""

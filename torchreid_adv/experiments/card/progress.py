@@ -1,4 +1,4 @@
-"""What is said while a card is made: one line a stage, with the rate and the time that is left."""
+"""The progress of a card: one line per stage, with the rate and the time that is left."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Stages(Progress):
 
     Args:
         total: scores of all stages.
-        cache: where seconds are kept, so that a card that was stopped and goes on knows them.
+        cache: where seconds are kept, so that a resumed card knows them.
         key: of the card.
     """
 

@@ -54,14 +54,14 @@ from torchreid_adv.version import __version__
 PAGE = "card.html"
 PICTURE = "card.png"
 ATTACKS = "attacks"  # the stage of the standard evaluation
-_DEFAULT = "standard"  # adv.standard.version, where nobody says one
+_DEFAULT = "standard"  # adv.standard.version, unless it is set
 
 
 @on_configured_threads
 def cards(cfg: AdvConfig, command: str = "", *, given: Given = NOTHING) -> list[Path]:
     """Make the card of every model on the first target, and of several models a comparison.
 
-    What is done already is read back, so the same command goes on where it was stopped.
+    What is done already is read back, so the same command continues where it was stopped.
 
     Args:
         cfg: for the models (``adv.standard.models``), the targets and ``adv.card.*``; the clean
@@ -78,7 +78,7 @@ def cards(cfg: AdvConfig, command: str = "", *, given: Given = NOTHING) -> list[
     """
     version, specs = card_version(cfg.adv.card.version), configured_models(cfg)
     _check_version(cfg, version)
-    for spec in specs:  # one that cannot be loaded is said now, not after the attacks
+    for spec in specs:  # a model that cannot be loaded is reported before the attacks
         given.model(cfg, spec)
     first, *further = dict.fromkeys(cfg.data.targets)
     data = given.dataset(cfg, first)
@@ -107,7 +107,7 @@ def _check_version(cfg: AdvConfig, version: CardVersion) -> None:
 def configured_reference(
     cfg: AdvConfig, version: CardVersion, data: ReIDData
 ) -> dict[str, Any] | None:
-    """Return the card that stands beside the others, None where ``adv.card.reference`` is empty.
+    """Return the card of the reference model, None where ``adv.card.reference`` is empty.
 
     Raises:
         ConfigError: it is of another version or data set.

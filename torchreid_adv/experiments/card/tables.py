@@ -17,7 +17,7 @@ Content = Mapping[str, Any]
 
 
 def overview_table(card: Content, reference: Content | None) -> ResultTable:
-    """Return every measure with interval, Rank-1 and loss; beside it a reference model."""
+    """Return every measure with interval, Rank-1 and loss; with a reference, its values, too."""
     clean = card["numbers"]["clean"]["mAP"]
     columns = ["mAP", "95 % interval", "Rank-1", "lost of clean mAP"]
     beside: dict[str, tuple[Measure, Mapping[str, Any] | None]] = {}

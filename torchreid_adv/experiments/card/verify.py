@@ -56,7 +56,7 @@ class CheckedCard:
 
 
 def check_card(folder: Path, result: dict[str, Any], originals: Originals) -> CheckedCard:
-    """Compare a card with the ``standard.json`` beside it and with the data sets.
+    """Compare a card with the ``standard.json`` next to it and with the data sets.
 
     Args:
         folder: of the model.
@@ -81,12 +81,12 @@ def check_card(folder: Path, result: dict[str, Any], originals: Originals) -> Ch
 
 
 def _standard_faults(card: dict[str, Any], result: dict[str, Any]) -> Iterator[str]:
-    """Yield where a card is not of the ``standard.json`` beside it."""
+    """Yield where a card is not of the ``standard.json`` next to it."""
     yield from (
         f"its {name} is not that of standard.json" for name in COPIED if card[name] != result[name]
     )
     if card["standard"] != standard_facts(result):
-        yield "its robust numbers are of another standard.json than the one beside it"
+        yield "its robust numbers are of another standard.json than the one next to it"
     for name in ("parameters", "size"):
         if card["cost"][name] != result["model"][name]:
             yield f"its cost names other {name} than standard.json"
@@ -181,7 +181,7 @@ def verify_card(folder: Path, result: dict[str, Any], originals: Originals) -> C
 
 
 def said_of(checked: CheckedCard) -> str:
-    """Return what was found right of the files of a card."""
+    """Return sentences on the files of a card that were checked."""
     lines = [
         "Card: its numbers follow from its queries, and these fit standard.json"
         + (" and the data set." if not checked.unknown else ".")
@@ -199,7 +199,7 @@ def score_card_again(
     replayed: Replayed,
     originals: Originals,
 ) -> str:
-    """Score every condition of a card again and return in a sentence what was found right.
+    """Score every condition of a card again and return a sentence on it.
 
     Args:
         folder: of the model.
