@@ -11,6 +11,7 @@ from results import digest, flag, result, write
 
 from torchreid_adv import cli
 from torchreid_adv.errors import DataError, printable
+from torchreid_adv.report.units import DASH
 from torchreid_adv.standard.board_columns import CardMeasure
 from torchreid_adv.standard.leaderboard import Result, groups, markdown, write_leaderboard
 from torchreid_adv.standard.reading import RESULT, read_result, sealed
@@ -71,7 +72,7 @@ def test_lines_are_ranked_by_a_column_of_cards_and_without_one_not_at_all():
     assert ranks(first) == [(1, "b"), (2, "c"), (3, "a"), (0, "d")]
     text = markdown([first])
     assert "| corrupted | worst kind | occluded |" in text
-    assert "| 50.0% (0.0 – 100.0) | – | – |" in text
+    assert f"| 50.0% (0.0 {DASH} 100.0) | {DASH} | {DASH} |" in text
 
 
 @pytest.fixture

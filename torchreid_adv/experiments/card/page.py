@@ -10,6 +10,7 @@ from torchreid_adv.experiments.card.content import label_of, version_in
 from torchreid_adv.experiments.card.failures import Failure, failures_figure
 from torchreid_adv.experiments.card.numbers import CONDITIONS, corruption_errors
 from torchreid_adv.experiments.card.tables import interval_cell, overview_table, people_table
+from torchreid_adv.registry import CORRUPTIONS
 from torchreid_adv.report.page import Page, PageFigure, Section
 from torchreid_adv.report.table import Cell, ResultTable, TableRow, rate
 from torchreid_adv.report.text import number, percent
@@ -145,18 +146,28 @@ def _corruptions(card: Content, reference: Content | None) -> Section:
         "mAP by kind and severity",
         "The stronger the color, the more mAP is left.",
     )
-    clean = numbers["clean"]["mAP"]
-    rows = [
-        TableRow(
-            _name(name),
-            [rate(found["mAP"]), interval_cell(found["interval"]), rate(clean - found["mAP"])],
-            group=group,
-        )
-        for group, part in (("By family", grid["families"]), ("By kind", grid["kinds"]))
-        for name, found in part.items()
-    ]
-    table = ResultTable("Families and kinds", ["mAP", "95 % interval", "lost of clean mAP"], rows)
-    return Section("Corruptions", said, [table], {"grid": figure})
+    return Section("Corruptions", said, [_kind_table(numbers)], {"grid": figure})
+
+
+def _kind_table(numbers: Content) -> ResultTable:
+    """Return the mean of each family, followed by its kinds."""
+    grid, clean = numbers["grid"], numbers["clean"]["mAP"]
+    rows = []
+    for family, mean in grid["families"].items():
+        members = {kind: found for kind, found in grid["kinds"].items() if _family(kind) == family}
+        rows += [
+            TableRow(
+                _name(name),
+                [rate(found["mAP"]), interval_cell(found["interval"]), rate(clean - found["mAP"])],
+                group=family,
+            )
+            for name, found in {"mean": mean, **members}.items()
+        ]
+    return ResultTable("Families and kinds", ["mAP", "95 % interval", "lost of clean mAP"], rows)
+
+
+def _family(kind: str) -> str:
+    return str(CORRUPTIONS.facts(kind)["family"])
 
 
 def errors_sentence(card: Content, reference: Content) -> str:
@@ -256,7 +267,6 @@ def _people(card: Content, people: Sequence[Failure]) -> Section:
             failures_figure(people),
             "Worst queries of the worst identities",
             _FAIL,
-            wide=True,
             photo=True,
         )
     return Section("By person", said, [people_table(numbers)], drawn)
@@ -288,7 +298,7 @@ def _flags(card: Content) -> Section:
     standard = card["standard"]
     called = "may be called" if standard["called_standard"] else "may not be called"
     said = [
-        f"The robust numbers {called} {standard['name']}; report.html in the same folder gives the "
+        f"The robust numbers {called} {standard['name']}; standard.json in the same folder lists the "
         "reasons."
     ]
     for flag in standard["flags"]:
