@@ -79,6 +79,7 @@ def _faults(found: dict[str, Any]) -> Iterator[str]:
     except FAILURES as error:
         yield f"it lacks {error}"
         return
+    wrong += [name for name in found if name not in _TESTS]
     if wrong:
         yield f"'{wrong[0]}' is not what it has to be"
         return

@@ -49,7 +49,13 @@ def draw_strip(axes: Axes, cards: Sequence[Content]) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("mAP [%], 95 % interval over identities", color=INK)
     if len(cards) > 1:
-        axes.legend(frameon=False, fontsize=_SMALL, loc="lower right")
+        axes.legend(
+            frameon=False,
+            fontsize=_SMALL,
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=len(cards),
+        )
 
 
 def _dots(

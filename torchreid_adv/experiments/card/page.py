@@ -298,8 +298,8 @@ def _flags(card: Content) -> Section:
     standard = card["standard"]
     called = "may be called" if standard["called_standard"] else "may not be called"
     said = [
-        f"The robust numbers {called} {standard['name']}; standard.json in the same folder lists the "
-        "reasons."
+        f"The robust numbers {called} {standard['name']}; standard.json in the same folder "
+        "lists the reasons."
     ]
     for flag in standard["flags"]:
         where = f" ({flag['where']})" if flag["where"] else ""
