@@ -9,6 +9,8 @@ import torch
 from markets import write_market
 
 from torchreid_adv import cli, config
+from torchreid_adv.errors import DataError
+from torchreid_adv.experiments import corruption_report
 from torchreid_adv.experiments.card.budgets import CARDS
 from torchreid_adv.experiments.card.content import CARD
 from torchreid_adv.standard.versions import VERSIONS
@@ -18,6 +20,7 @@ SHORT = {
     "epochs": 1, "sample": 4, "bootstrap": 20, "eps": (2,), "curve": (0,), "rounds": (), "audit": 0,
 }  # fmt: skip
 CUT = {"draws": 2, "severities": (3,), "occlusions": (1, 5), "bootstrap": 20}
+STOPPED = 12  # extraction at which the first run ends: 2 clean, 4 of draws, 5 of kinds are made
 KEYS = ["data.height", "32", "data.width", "16", "data.workers", "0", "use_gpu", "False"]
 KEYS += ["test.normalize_feature", "True", "adv.plugins", "['scripts.tiny_model']"]
 KEYS += ["adv.job.threads", "1", "adv.card.version", "lite", "adv.report.page", "False"]
@@ -35,9 +38,10 @@ def short_card():
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a market, models and cards lie."""
+    """Where a market, models and cards lie, and how often the second run extracted features."""
 
     root: Path
+    made: int = 0
 
     @property
     def mine(self):
@@ -63,6 +67,22 @@ def call(*words):
     return code
 
 
+@contextlib.contextmanager
+def extractions(stop=None):
+    """Inside the block calls that extract features are counted, and end the run at one of them."""
+    made, extract = [], corruption_report.extract
+
+    def counted(*arguments, **keywords):
+        made.append(keywords["description"])
+        if len(made) == stop:
+            raise DataError("stopped")
+        return extract(*arguments, **keywords)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corruption_report, "extract", counted)
+        yield made
+
+
 def make(root):
     """Write a market and models, and make the cards of two models."""
     place = Place(root)
@@ -74,5 +94,9 @@ def make(root):
         torch.manual_seed(seed)
         torch.save({"state_dict": Tiny().state_dict()}, root / f"{label}.pth")
     torch.set_num_threads(1)
-    assert call("card", *place.flags("a", "b"), "data.save_dir", root / "card") == 0
-    return place
+    words = ("card", *place.flags("a", "b"), "data.save_dir", root / "card")
+    with extractions(stop=STOPPED):
+        assert call(*words) == DataError.exit_code
+    with extractions() as made:
+        assert call(*words) == 0
+    return dataclasses.replace(place, made=len(made))

@@ -92,6 +92,11 @@ def test_pages_and_pictures_are_there(place):
     assert "Differences" in read(place.mine.parent / "cards.html").said
 
 
+def test_a_run_that_was_stopped_reads_back_what_it_scored(place):
+    whole = 2 + 2 * 2 + 20 + 6  # clean sides, draws of both sides, kinds, occlusions
+    assert place.made == 2 * whole - (4 + 5)
+
+
 def test_a_second_run_computes_nothing_and_may_have_a_reference(place, capsys, monkeypatch):
     from torchreid_adv.experiments import corruption_report
 

@@ -56,7 +56,7 @@ def kept_scores(
     Raises:
         DataError: a file of it is gone.
     """
-    cache, found = Cache(job), {}
+    cache, scores_of = Cache(job), {}
     wanted = {CLEAN: (CLEAN, "model")} | {
         f"{track}-eps{eps}": (_name(track, eps), facts["manifest"])
         for track, bounds in result["tracks"].items()
@@ -68,8 +68,8 @@ def kept_scores(
             raise DataError(
                 f"'{job}' lacks the scores of single queries; run the same command again"
             )
-        found[place] = QueryScores.of(facts)
-    return found
+        scores_of[place] = QueryScores.of(facts)
+    return scores_of
 
 
 def first_hits(scores: QueryScores) -> list[float | None]:

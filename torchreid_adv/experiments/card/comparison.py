@@ -119,21 +119,22 @@ def comparison_page(cards: Sequence[Content], command: str = "") -> Page:
 
 def measure_table(cards: Sequence[Content]) -> ResultTable:
     """Return a row for each measure, a column for each model."""
-    found = [{m.name: m for m in measures_of(card["numbers"])} for card in cards]
+    measures = [{m.name: m for m in measures_of(card["numbers"])} for card in cards]
     rows = [
         TableRow(
             name,
             [
                 rate(known[name].value, span(known[name].interval)) if name in known else rate(None)
-                for known in found
+                for known in measures
             ],
         )
-        for name in found[0]
+        for name in measures[0]
     ]
     for name in cards[0]["numbers"]["cross"]:
-        others = [card["numbers"]["cross"].get(name) for card in cards]
+        crosses = [card["numbers"]["cross"].get(name) for card in cards]
         cells = [
-            rate(None) if one is None else rate(one["mAP"], span(one["interval"])) for one in others
+            rate(None) if cross is None else rate(cross["mAP"], span(cross["interval"]))
+            for cross in crosses
         ]
         rows.append(TableRow(f"clean on {name}", cells))
     note = "Small numbers are 95 % intervals over identities."
@@ -145,27 +146,29 @@ def difference_table(cards: Sequence[Content]) -> ResultTable:
     first, *others = cards
     between = [differences_between(first, card) for card in others]
     rows = [
-        TableRow(name, [_difference(found.get(name)) for found in between]) for name in between[0]
+        TableRow(name, [_difference(differences.get(name)) for differences in between])
+        for name in between[0]
     ]
     title = f"Points above {label_of(first)}"
     return ResultTable(title, [*map(label_of, others)], rows, sortable=True)
 
 
-def _difference(found: Mapping[str, Any] | None) -> Cell:
-    if found is None:
+def _difference(difference: Mapping[str, Any] | None) -> Cell:
+    if difference is None:
         return points(None)
-    shown = points(found["mAP"])
-    return Cell(shown.text, shown.value, points_interval(found["interval"]).text)
+    shown = points(difference["mAP"])
+    return Cell(shown.text, shown.value, points_interval(difference["interval"]).text)
 
 
 def people_table(cards: Sequence[Content]) -> ResultTable:
     """Return the worst tenth and the spread of identities, a column for each model."""
-    found = [card["numbers"]["people"] for card in cards]
+    people_of_cards = [card["numbers"]["people"] for card in cards]
     rows = []
     for part, said in (("worst_tenth", "mean of the worst tenth"), ("deviation", "deviation")):
         for name in ("clean", "corrupted", "robust"):
             cells = [
-                rate(people[name][part], span(people[name][f"{part}_interval"])) for people in found
+                rate(people[name][part], span(people[name][f"{part}_interval"]))
+                for people in people_of_cards
             ]
             rows.append(TableRow(f"{said}, {name}", cells))
     return ResultTable("Identities", [*map(label_of, cards)], rows, sortable=True)

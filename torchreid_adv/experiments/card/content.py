@@ -45,21 +45,21 @@ def read_card(path: Path) -> dict[str, Any]:
         DataError: it cannot be read, is no card, one of a newer version, says what cannot be, or
             was changed by hand.
     """
-    found, shown = read_json(path, LARGEST), printable(str(path))
-    if not isinstance(found, dict) or type(found.get("schema")) is not int:
+    content, shown = read_json(path, LARGEST), printable(str(path))
+    if not isinstance(content, dict) or type(content.get("schema")) is not int:
         raise DataError(f"'{shown}' is no robustness card: it lacks its schema")
-    if found["schema"] > SCHEMA:
+    if content["schema"] > SCHEMA:
         raise DataError(
-            f"'{shown}' was written by a newer version (schema {found['schema']}, this one reads "
+            f"'{shown}' was written by a newer version (schema {content['schema']}, this one reads "
             f"{SCHEMA}); update torchreid_adv"
         )
-    fault = next(_faults(found), "")
+    fault = next(_faults(content), "")
     if fault:
         raise DataError(
             f"'{shown}' is no card of torchreid-adv card, or was changed by hand: "
             f"{printable(fault)}; run the same torchreid-adv card once more to write it again"
         )
-    return found
+    return content
 
 
 def version_in(content: Mapping[str, Any]) -> CardVersion:
@@ -72,31 +72,31 @@ def label_of(content: Mapping[str, Any]) -> str:
     return str(content["model"]["name"])
 
 
-def _faults(found: dict[str, Any]) -> Iterator[str]:
+def _faults(content: dict[str, Any]) -> Iterator[str]:
     """Yield what keeps a tree from being a card; nothing is computed before its form is right."""
     try:
-        wrong = [name for name, test in _TESTS.items() if not test(_at(found, name))]
+        wrong = [name for name, test in _TESTS.items() if not test(_at(content, name))]
     except FAILURES as error:
         yield f"it lacks {error}"
         return
-    wrong += [name for name in found if name not in _TESTS]
+    wrong += [name for name in content if name not in _TESTS]
     if wrong:
         yield f"'{wrong[0]}' is not what it has to be"
         return
-    if found["card"] != CARDS[found["card"]["name"]].facts():
-        yield f"its budgets are not those of the version '{found['card']['name']}'"
+    if content["card"] != CARDS[content["card"]["name"]].facts():
+        yield f"its budgets are not those of the version '{content['card']['name']}'"
         return
-    yield from _query_faults(found["queries"], version_in(found))
+    yield from _query_faults(content["queries"], version_in(content))
     try:
-        numbers = card_numbers(found["queries"], version_in(found))
+        numbers = card_numbers(content["queries"], version_in(content))
     except (*FAILURES, DataError) as error:
         yield f"its numbers do not follow from its queries: {error}"
         return
-    computed, count = json.loads(json.dumps(numbers)), len(found["queries"]["pids"])
+    computed, count = json.loads(json.dumps(numbers)), len(content["queries"]["pids"])
     yield from (
-        f"numbers: {one}" for one in differences(found["numbers"], computed, ROUNDING, count)
+        f"numbers: {fault}" for fault in differences(content["numbers"], computed, ROUNDING, count)
     )
-    if sealed(found)[SEAL] != found[SEAL]:
+    if sealed(content)[SEAL] != content[SEAL]:
         yield "its content does not fit its own hash"
 
 

@@ -54,13 +54,13 @@ def worst_people(queries: Mapping[str, Any]) -> list[tuple[int, int, dict[str, f
     robust = floats(queries["robust"][main_place(queries["robust"])]["ap"])
     drawn = np.mean([floats(row) for row in queries["draws"]], axis=0)
     held = ~np.isnan(clean)
-    found = []
+    people = []
     for pid in np.unique(pids[held]).tolist():
         rows = np.flatnonzero(held & (pids == pid))
         conditions = {"clean": clean, "corrupted": drawn, "robust": robust}
         means = {name: float(values[rows].mean()) for name, values in conditions.items()}
-        found.append((int(rows[clean[rows].argmin()]), pid, means))
-    return sorted(found, key=lambda one: (*one[2].values(), one[1]))[:SHOWN]
+        people.append((int(rows[clean[rows].argmin()]), pid, means))
+    return sorted(people, key=lambda person: (*person[2].values(), person[1]))[:SHOWN]
 
 
 def failures(

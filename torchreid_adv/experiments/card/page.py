@@ -154,14 +154,14 @@ def _kind_table(numbers: Content) -> ResultTable:
     grid, clean = numbers["grid"], numbers["clean"]["mAP"]
     rows = []
     for family, mean in grid["families"].items():
-        members = {kind: found for kind, found in grid["kinds"].items() if _family(kind) == family}
+        members = {kind: cell for kind, cell in grid["kinds"].items() if _family(kind) == family}
         rows += [
             TableRow(
                 _name(name),
-                [rate(found["mAP"]), interval_cell(found["interval"]), rate(clean - found["mAP"])],
+                [rate(cell["mAP"]), interval_cell(cell["interval"]), rate(clean - cell["mAP"])],
                 group=family,
             )
-            for name, found in {"mean": mean, **members}.items()
+            for name, cell in {"mean": mean, **members}.items()
         ]
     return ResultTable("Families and kinds", ["mAP", "95 % interval", "lost of clean mAP"], rows)
 
@@ -196,9 +196,9 @@ def _occlusion(card: Content) -> Section:
     rows = [
         TableRow(
             kind.removeprefix("occlusion_"),
-            [rate(found[share]["mAP"], span(found[share]["interval"])) for share in shares],
+            [rate(cells[share]["mAP"], span(cells[share]["interval"])) for share in shares],
         )
-        for kind, found in sweep.items()
+        for kind, cells in sweep.items()
     ]
     table = ResultTable(
         "mAP of occluded queries",
@@ -226,14 +226,14 @@ def _cross(numbers: Content) -> list[Section]:
         TableRow(
             name,
             [
-                rate(found["mAP"], strong=True),
-                interval_cell(found["interval"]),
-                rate(found["rank1"]),
-                interval_cell(found["rank1_interval"]),
-                Cell(number(found["queries"]), found["queries"]),
+                rate(scores["mAP"], strong=True),
+                interval_cell(scores["interval"]),
+                rate(scores["rank1"]),
+                interval_cell(scores["rank1_interval"]),
+                Cell(number(scores["queries"]), scores["queries"]),
             ],
         )
-        for name, found in numbers["cross"].items()
+        for name, scores in numbers["cross"].items()
     ]
     columns = ["mAP", "95 % interval", "Rank-1", "95 % interval", "queries"]
     table = ResultTable("Clean images of other data sets", columns, rows)
@@ -277,12 +277,15 @@ def _cameras(numbers: Content) -> Section:
         TableRow(
             camera,
             [
-                Cell(number(found["queries"]), found["queries"]),
-                Cell(number(found["identities"]), found["identities"]),
-                *(rate(found[name]["mAP"], span(found[name]["interval"])) for name in CONDITIONS),
+                Cell(number(camera_numbers["queries"]), camera_numbers["queries"]),
+                Cell(number(camera_numbers["identities"]), camera_numbers["identities"]),
+                *(
+                    rate(camera_numbers[name]["mAP"], span(camera_numbers[name]["interval"]))
+                    for name in CONDITIONS
+                ),
             ],
         )
-        for camera, found in numbers["cameras"].items()
+        for camera, camera_numbers in numbers["cameras"].items()
     ]
     table = ResultTable(
         "mAP by the camera of the query",

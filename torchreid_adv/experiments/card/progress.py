@@ -64,5 +64,5 @@ class Stages(Progress):
         if not made:
             return f"{line}, read back"
         each = (time.perf_counter() - self.started) / self.made
-        left = each * (self.total - self.done)
-        return f"{line}, {seconds / made:.2f} s each, {left / 60:.0f} min left"
+        remaining = each * (self.total - self.done)
+        return f"{line}, {seconds / made:.2f} s each, {remaining / 60:.0f} min left"

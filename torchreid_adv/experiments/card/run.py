@@ -87,11 +87,11 @@ def cards(cfg: AdvConfig, command: str = "", *, given: Given = NOTHING) -> list[
     folders = [_made(cfg, spec, data, others, version, reference, command, given) for spec in specs]
     paths = [folder / CARD for folder in folders]
     if len(specs) > 1:
-        found = [read_card(path) for path in paths]
-        known = {label_of(card) for card in found}
+        contents = [read_card(path) for path in paths]
+        known = {label_of(card) for card in contents}
         if reference is not None and label_of(reference) not in known:
-            found.append(reference)
-        paths.append(write_comparison(Path(cfg.data.save_dir) / data.name, found, command))
+            contents.append(reference)
+        paths.append(write_comparison(Path(cfg.data.save_dir) / data.name, contents, command))
     return paths
 
 
@@ -116,13 +116,13 @@ def configured_reference(
     if not cfg.adv.card.reference:
         return None
     path = Path(cfg.adv.card.reference)
-    found = read_card(path / CARD if path.is_dir() else path)
+    card = read_card(path / CARD if path.is_dir() else path)
     same = {
-        f"of the version '{found['card']['name']}'": found["card"] == version.facts(),
-        f"of the data set '{found['data']['name']}'": found["data"]["name"] == data.name,
-        "of other images": found["data"]["listing"] == listing(data, Contents()),
+        f"of the version '{card['card']['name']}'": card["card"] == version.facts(),
+        f"of the data set '{card['data']['name']}'": card["data"]["name"] == data.name,
+        "of other images": card["data"]["listing"] == listing(data, Contents()),
         "by other rules of the scores": (
-            found["protocol"] == json.loads(json.dumps(Protocol.configured(cfg, data).facts()))
+            card["protocol"] == json.loads(json.dumps(Protocol.configured(cfg, data).facts()))
         ),
     }
     for what, fits in same.items():
@@ -131,7 +131,7 @@ def configured_reference(
                 f"the reference card '{path}' is {what}; make it by the version '{version.name}' "
                 f"on '{data.name}', or leave adv.card.reference empty"
             )
-    return found
+    return card
 
 
 def _made(
@@ -251,7 +251,7 @@ def _write_pages(
         verify=shlex.join(["torchreid-adv", "verify", str(out), "--root", str(data.root)]),
         settings=config.plain(cfg),
     )
-    drawn = {name: one for section in page.sections for name, one in section.figures.items()}
+    drawn = {name: figure for section in page.sections for name, figure in section.figures.items()}
     write_figures(out / "card_figures", drawn)
     write_bytes(out / PICTURE, to_png(card_figure(card)))
     write_page(out / PAGE, page)

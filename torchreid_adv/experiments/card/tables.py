@@ -87,10 +87,10 @@ def people_table(numbers: Content) -> ResultTable:
     """Return how identities differ in each condition."""
     rows = []
     for name in CONDITIONS:
-        found = numbers["people"][name]
+        spread = numbers["people"][name]
         cells: list[Value] = []
         for measure in ("worst_tenth", "deviation", "lost"):
-            cells += [rate(found[measure]), interval_cell(found[f"{measure}_interval"])]
+            cells += [rate(spread[measure]), interval_cell(spread[f"{measure}_interval"])]
         rows.append(TableRow(name, cells))
     bands = (("Worst tenth", 2), ("Deviation over identities", 2), ("Not found", 2))
     columns = ["mean", "95 % interval", "points", "95 % interval", "share", "95 % interval"]

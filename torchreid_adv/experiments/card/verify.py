@@ -104,29 +104,29 @@ def _standard_faults(card: dict[str, Any], result: dict[str, Any]) -> Iterator[s
         return
     pids = np.array(card["queries"]["pids"], np.int64)
     for name, facts in places.items():
-        own = card["queries"]["robust"][name]
-        yield from _place_faults(name, own, facts, pids, definition.bootstrap)
+        scores = card["queries"]["robust"][name]
+        yield from _place_faults(name, scores, facts, pids, definition.bootstrap)
         if not _fits(card["queries"]["clean"], facts["clean"]):
             yield f"{name}: its clean queries do not give the clean mAP and Rank-1 of standard.json"
 
 
 def _place_faults(
-    name: str, own: dict[str, Any], facts: dict[str, Any], pids: np.ndarray, bootstrap: int
+    name: str, scores: dict[str, Any], facts: dict[str, Any], pids: np.ndarray, bootstrap: int
 ) -> Iterator[str]:
     """Yield where the queries of a track and bound do not give its numbers in standard.json."""
-    if not _fits(own, facts["robust"]):
+    if not _fits(scores, facts["robust"]):
         yield f"{name}: its queries do not give the robust mAP and Rank-1 of standard.json"
     pairs = {"interval": "ap", "rank1_interval": "first"}
-    for told, part in pairs.items():
-        ends = interval(floats(own[part]), pids, bootstrap)
-        if any(abs(a - b) > ROUNDING for a, b in zip(ends, facts[told], strict=True)):
-            yield f"{name}: its queries do not give the {told} of standard.json"
+    for measure, part in pairs.items():
+        ends = interval(floats(scores[part]), pids, bootstrap)
+        if any(abs(a - b) > ROUNDING for a, b in zip(ends, facts[measure], strict=True)):
+            yield f"{name}: its queries do not give the {measure} of standard.json"
 
 
-def _fits(own: dict[str, Any], facts: dict[str, Any]) -> bool:
+def _fits(scores: dict[str, Any], facts: dict[str, Any]) -> bool:
     """Tell whether queries give the mAP and the Rank-1 of a part of standard.json."""
-    pairs = ((own["ap"], facts["mAP"]), (own["first"], facts["cmc"]["1"]))
-    return all(abs(np.nanmean(floats(values)) - told) <= ROUNDING for values, told in pairs)
+    pairs = ((scores["ap"], facts["mAP"]), (scores["first"], facts["cmc"]["1"]))
+    return all(abs(np.nanmean(floats(values)) - value) <= ROUNDING for values, value in pairs)
 
 
 def _label_faults(card: dict[str, Any], data: ReIDData) -> Iterator[str]:
@@ -137,12 +137,12 @@ def _label_faults(card: dict[str, Any], data: ReIDData) -> Iterator[str]:
         if queries[name] != [getattr(record, field) for record in data.query]:
             yield f"its {name} are not those of the queries of '{data.name}'"
             return
-    told = card["protocol"]
+    protocol = card["protocol"]
     rules = Protocol(
-        distance=build_distance("euclidean"), name=told["name"], ap_rule=told["ap_rule"]
+        distance=build_distance("euclidean"), name=protocol["name"], ap_rule=protocol["ap_rule"]
     )
-    own, chance = floats(queries["chance"]), floats(chances(data, rules))
-    if not np.allclose(own, chance, rtol=0, atol=ROUNDING, equal_nan=True):
+    stated, chance = floats(queries["chance"]), floats(chances(data, rules))
+    if not np.allclose(stated, chance, rtol=0, atol=ROUNDING, equal_nan=True):
         yield "its chances are not those of a random order"
 
 
@@ -208,12 +208,12 @@ def score_card_again(
         place = Path(scratch)
         scoring = Scoring(cfg, scorer.model, scorer.data, others, version_in(card), place)
         stages = Stages(scoring.total, Cache(place), Key.of(card="verified"))
-        found = scoring.queries(replayed.worst, stages)
+        computed = scoring.queries(replayed.worst, stages)
         feature = scoring.speed(Key.of(card="verified"))["feature"]
-    told = {"feature": card["cost"]["feature"], **card["queries"]}
+    stated = {"feature": card["cost"]["feature"], **card["queries"]}
     count = len(card["queries"]["pids"])
-    plain = json.loads(json.dumps({"feature": feature, **found}))
-    faults = [*differences(told, plain, tolerance, count)]
+    plain = json.loads(json.dumps({"feature": feature, **computed}))
+    faults = [*differences(stated, plain, tolerance, count)]
     if faults:
         raise _failed(folder, [f"queries.{fault}" for fault in faults[:20]])
     how = "exactly" if exact else f"to {TOLERANCE} (another machine or version wrote it)"
