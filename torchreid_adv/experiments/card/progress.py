@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.speaking import progress_bar
@@ -26,8 +27,9 @@ class Stages(Progress):
         super().__init__(total)
         self._cache, self._key = cache, key
         self.seconds: dict[str, float] = dict(cache.find(_FILE, key) or {})
-        self._stage, self._last, self._values = "", self.started, [0.0][:0]
-        self._bar = progress_bar("", total=0)
+        self._stage, self._last = "", self.started
+        self._values: list[float] = []
+        self._bar: Any = None  # of the stage
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[None]:
