@@ -16,7 +16,7 @@ from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import build_distance
-from torchreid_adv.errors import ConfigError, VerificationError, printable
+from torchreid_adv.errors import AdvError, ConfigError, VerificationError, printable
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.experiments.card.content import CARD, COPIED, read_card, version_in
 from torchreid_adv.experiments.card.numbers import floats
@@ -137,10 +137,12 @@ def _label_faults(card: dict[str, Any], data: ReIDData) -> Iterator[str]:
         if queries[name] != [getattr(record, field) for record in data.query]:
             yield f"its {name} are not those of the queries of '{data.name}'"
             return
-    protocol = card["protocol"]
-    rules = Protocol(
-        distance=build_distance("euclidean"), name=protocol["name"], ap_rule=protocol["ap_rule"]
-    )
+    protocol, distance = card["protocol"], build_distance("euclidean")
+    try:
+        rules = Protocol(distance=distance, name=protocol["name"], ap_rule=protocol["ap_rule"])
+    except AdvError as error:
+        yield f"its protocol cannot be used: {error}"
+        return
     stated, chance = floats(queries["chance"]), floats(chances(data, rules))
     if not np.allclose(stated, chance, rtol=0, atol=ROUNDING, equal_nan=True):
         yield "its chances are not those of a random order"
