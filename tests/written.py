@@ -163,6 +163,15 @@ def standard(command, printed):
             assert f"Result: {folder / 'standard.json'}" in printed
 
 
+def card(command, printed):
+    cfg = command.config
+    for spec in parse_models(cfg.adv.standard.models, trained=None):
+        folder = command.out / cfg.data.targets[0] / spec.label
+        assert content(folder / "card.json")["numbers"]["cross"].keys() == {*cfg.data.targets[1:]}
+        is_page(folder / "card.html")
+        assert f"Card: {folder / 'card.json'}" in printed
+
+
 def pictures(command, printed):
     is_page(command.out / "report.html")
     assert len(content(command.out / "pictures.json")["models"]) == 2
@@ -187,6 +196,7 @@ def compare(command, printed):
 CHECKS = {
     "attack": attack_gallery,
     "attack-gallery": attack_gallery,
+    "card": card,
     "compare": compare,
     "corrupt": corrupt,
     "corruption-report": corruption_report,
