@@ -24,7 +24,15 @@ def pytest_configure(config):
 
 
 # files with few, long tests; started last, they would keep one process busy alone
-LONG = ("docs_runs/", "test_docs", "golden/", "cli/test_run_script", "python/", "test_house", "gpu/")
+LONG = (
+    "docs_runs/",
+    "test_docs",
+    "golden/",
+    "cli/test_run_script",
+    "python/",
+    "test_house",
+    "gpu/",
+)
 
 
 def pytest_collection_modifyitems(items):

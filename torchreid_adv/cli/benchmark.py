@@ -1,9 +1,10 @@
-"""``torchreid-adv benchmark``: ours, a peer and the floor, measured in one run."""
+"""``torchreid-adv benchmark``: this package, others and the unavoidable work, in one run."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.core.files import write_text
@@ -32,7 +33,7 @@ def benchmark_command(arguments: list[str]) -> int:
         )
     parser.add_argument("--device", default="cpu", help="cpu or cuda, where sections use it")
     options = parser.parse_args(arguments)
-    sizes = {size: getattr(options, size) or None for size in SIZES}
+    sizes: dict[str, Any] = {size: getattr(options, size) or None for size in SIZES}
     measured = benchmark(options.sections or None, device=options.device, **sizes)
     if options.json:
         write_text(Path(options.json), json.dumps(measured.content, indent=1) + "\n")

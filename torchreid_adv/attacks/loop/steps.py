@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,13 +47,16 @@ class SignStep(StepRule):
     @torch.no_grad()
     def step(self, losses: Tensor, project: Project) -> None:  # type: ignore[override]
         """Update each direction, move along its sign, project."""
+        for group, parameter, direction in self._directions():
+            self.state[parameter]["memory"] = direction
+            parameter.add_(direction.sign(), alpha=group["lr"])
+        project()
+
+    def _directions(self) -> Iterator[tuple[dict[str, Any], Tensor, Tensor]]:
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    direction = self._direction(parameter, group["momentum"])
-                    self.state[parameter]["memory"] = direction
-                    parameter.add_(direction.sign(), alpha=group["lr"])
-        project()
+                    yield group, parameter, self._direction(parameter, group["momentum"])
 
     def _direction(self, parameter: Tensor, momentum: float) -> Tensor:
         gradient = parameter.grad
