@@ -111,7 +111,7 @@ def result(name="model", *, robust=0.2, gallery_mAP=0.1, data="market1501", eps=
             "escalated": "",
             "definition": version.facts(),
         },
-        "threat": THREAT,
+        "threat": dict(THREAT),
         "metric": {"name": "euclidean", "normalized": True},
         "protocol": {"name": "market1501", "ap_rule": "standard"},
         "surrogates": [{"network": "Net", "sha256": digest(other)} for other in ("a", "b")],

@@ -13,6 +13,7 @@ from torchreid_adv import cli
 from torchreid_adv.errors import DataError, printable
 from torchreid_adv.report.units import DASH
 from torchreid_adv.standard.board_columns import CardMeasure
+from torchreid_adv.standard.called import EARLIER_GOAL
 from torchreid_adv.standard.leaderboard import Result, groups, markdown, write_leaderboard
 from torchreid_adv.standard.reading import RESULT, read_result, sealed
 
@@ -229,6 +230,14 @@ def test_what_is_no_result_is_refused_in_a_sentence(spoil, tmp_path, capsys):
     assert said in read(tmp_path / "leaderboard.html").said
     with pytest.raises(DataError):
         read_result(bad)
+
+
+def test_the_goal_may_be_written_as_before_and_no_other_way(tmp_path):
+    path = write(tmp_path, result(threat__goal=EARLIER_GOAL))
+    assert read_result(path)["threat"]["goal"] == EARLIER_GOAL
+    write(tmp_path, result(threat__goal="something else"))
+    with pytest.raises(DataError, match="threat model"):
+        read_result(path)
 
 
 def test_no_result_at_all_is_said(tmp_path, capsys):

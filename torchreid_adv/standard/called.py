@@ -19,6 +19,13 @@ THREAT = {
     "knowledge": "weights, metric, defense and the clean features of the other side",
     "scored": "stored PNG files, through the test transform",
 }
+EARLIER_GOAL = "no right match near the top of the list"  # the same goal in results of before
+
+
+def is_threat_model(texts: dict[str, str]) -> bool:
+    """Return whether the texts of a result are the threat model, also as written before."""
+    goal = texts.get("goal")
+    return {**texts, "goal": THREAT["goal"] if goal == EARLIER_GOAL else goal} == THREAT
 
 
 def name_of(version: Version, black_box: str) -> str:
