@@ -298,7 +298,7 @@ def test_missing_models_leave_the_paper_alone_and_are_named(place, capsys):
         ("bai2019.tabel2", ("B1",), (), "did you mean 'bai2019.table2'"),
         ("bai2019.table2", (), (), "'HA=hacnn@160x64:WEIGHTS'"),
         ("bai2019.table2", ("N",), (), "under the paper's labels"),
-        ("bai2019.table2", ("HA",), (), "one of B1, B2, B3, B4 at least"),
+        ("bai2019.table2", ("HA",), (), "at least one of B1, B2, B3, B4"),
         ("bai2019.table4", ("B1", "B2", "HA"), (), "at least three of B1, B2, B3, B4"),
         ("bai2019.table2", ("B1",), ("adv.attack.eps", "8"), "made with adv.attack.eps 5.0"),
         ("bai2019.table2", ("B1",), ("adv.attack.side", "query"), "adv.attack.side 'gallery'"),

@@ -149,9 +149,11 @@ def _foreign(table: PaperTable, targets: Sequence[str]) -> str:
 
 
 def _left_out(table: PaperTable, targets: Sequence[str]) -> str:
-    left = [name for name in table.targets if name not in map(table.target_for, targets)]
+    missing_targets = [name for name in table.targets if name not in map(table.target_for, targets)]
     return (
-        f"The table has {', '.join(left)}, too, which data.targets does not name." if left else ""
+        f"The table has {', '.join(missing_targets)}, too, which data.targets does not name."
+        if missing_targets
+        else ""
     )
 
 

@@ -251,10 +251,10 @@ def _noise(sitting: ModelImages) -> dict[str, Any]:
     for place, image in enumerate(sitting.clean):
         before, after = noises(sitting, place, _stages(sitting, image))
         sparse.append(sparsity(before))
-        energy.append([kept(before, left) for left in after])
+        energy.append([kept(before, noise) for noise in after])
     names = _stages(sitting, sitting.clean[0])
-    left = np.mean(energy, axis=0).tolist()
-    return {"sparsity": fmean(sparse), "energy_kept": dict(zip(names, left, strict=True))}
+    energy_kept = np.mean(energy, axis=0).tolist()
+    return {"sparsity": fmean(sparse), "energy_kept": dict(zip(names, energy_kept, strict=True))}
 
 
 def _stages(sitting: ModelImages, image: Image.Image) -> dict[str, Defense]:

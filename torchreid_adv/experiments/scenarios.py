@@ -114,9 +114,11 @@ def attacked_by(cfg: AdvConfig, known: Sequence[SourceModel]) -> list[SourceMode
 
 def learn_all(cfg: AdvConfig, known: Sequence[SourceModel], out: Path) -> list[LearnedAttack]:
     """Learn every perturbation that is not cached yet; those from files come last."""
-    asked = [*recipes(cfg), *_further(cfg)]
+    all_recipes = [*recipes(cfg), *_further(cfg)]
     files = given(cfg, list(known))  # their errors come first
-    attacks = [learned(cfg, on, recipe, out) for on in attacked_by(cfg, known) for recipe in asked]
+    attacks = [
+        learned(cfg, on, recipe, out) for on in attacked_by(cfg, known) for recipe in all_recipes
+    ]
     return [*attacks, *files]
 
 

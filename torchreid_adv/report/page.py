@@ -119,8 +119,8 @@ class Page:
 
     def render(self) -> str:
         """Return the page as HTML."""
-        told = {**self.facts, "page": self, "config": text.config_lines(self.config or {})}
-        return environment().get_template(self.template).render(told)
+        values = {**self.facts, "page": self, "config": text.config_lines(self.config or {})}
+        return environment().get_template(self.template).render(values)
 
 
 NOT_RECORDED = "not recorded"

@@ -81,9 +81,9 @@ def stages_figure(
         sheet.show(row, 0, sitting.adversarial[place], above=heads[0], frame=ATTACKED)
         below = f"sparsity {sparsity(noise):.2f}"
         sheet.show(row, 1, _gray(noise, eps), above=heads[1], below=(below, INK), crisp=True)
-        for column, left in enumerate(after, start=2):
-            below = f"energy {kept(noise, left):.0%}"
-            picture = _gray(left, eps)
+        for column, remaining in enumerate(after, start=2):
+            below = f"energy {kept(noise, remaining):.0%}"
+            picture = _gray(remaining, eps)
             sheet.show(row, column, picture, above=heads[column], below=(below, INK), crisp=True)
     return sheet.figure
 

@@ -113,22 +113,22 @@ _WHOLE: tuple[Builder, ...] = (ensemble.push, ensemble.margin, ensemble.self_ref
 
 
 def rows_of_round(
-    version: Version, round_member: Member, left: Mapping[str, Floats], count: int
+    version: Version, round_member: Member, remaining: Mapping[str, Floats], count: int
 ) -> Mask:
     """Return the rows (queries or identities) that an attack of a round is run on.
 
     Args:
         version: of the run.
         round_member: the attack.
-        left: attack of an earlier round -> remaining precision (count,); NaN = it was not run.
+        remaining: attack of an earlier round -> remaining precision (count,); NaN = it was not run.
         count: number of rows.
     """
     survivors = version.rounds[round_member.round][1]
     if not round_member.round or not survivors:
         return np.ones(count, dtype=bool)
     before = version.rounds[round_member.round - 1][0]
-    arms = [arm for arm in ARMS if f"{arm}-{before}" in left]
-    values = np.stack([np.nan_to_num(left[f"{arm}-{before}"], nan=np.inf) for arm in arms])
+    arms = [arm for arm in ARMS if f"{arm}-{before}" in remaining]
+    values = np.stack([np.nan_to_num(remaining[f"{arm}-{before}"], nan=np.inf) for arm in arms])
     order = np.argsort(values, axis=0, kind="stable")[:survivors]
     if round_member.arm not in arms:
         return np.zeros(count, dtype=bool)

@@ -94,8 +94,8 @@ class Table:
 
     def survival(self, names: Iterable[str] | None = None) -> dict[str, float]:
         """Return robust Rank-k: the share of queries whose match stays within k for all attacks."""
-        left = self.held(names)[self.valid].mean(0)
-        return {str(k): float(share) for k, share in zip(RANKS, left, strict=True)}
+        shares = self.held(names)[self.valid].mean(0)
+        return {str(k): float(share) for k, share in zip(RANKS, shares, strict=True)}
 
     def wins(self) -> dict[str, dict[str, int]]:
         """Return winner -> loser -> queries on which both were run and the winner left less."""

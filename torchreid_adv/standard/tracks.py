@@ -35,9 +35,9 @@ class QueryTrack:
     def run(self) -> Table:
         """Run all attacks, each on the queries that the version selects, and compose."""
         for member in self.session.members():
-            left = self.table.valid & self._rows(member)
-            if left.any():
-                self._attack(member.name, left)
+            rows = self.table.valid & self._rows(member)
+            if rows.any():
+                self._attack(member.name, rows)
         self.root = self.session.compose(f"Q-eps{self.eps:g}", self.entries())
         return self.table
 
@@ -51,8 +51,8 @@ class QueryTrack:
         if not version.rounds:
             return np.asarray(member.everywhere | ~self.broken())
         if member.arm:
-            left = {name: scores.ap for name, scores in self.table.scores.items()}
-            return rounds.rows_of_round(version, member, left, len(worst))
+            precision_of = {name: scores.ap for name, scores in self.table.scores.items()}
+            return rounds.rows_of_round(version, member, precision_of, len(worst))
         if member.name == rounds.AUDIT:
             return rounds.audited(version, self.session.data.query, self.table.valid)
         if member.name == "square":
@@ -68,9 +68,9 @@ class QueryTrack:
                 files[record.image_id] = (entry, folder)
         return files
 
-    def _attack(self, name: str, left: NDArray[np.bool_]) -> None:
+    def _attack(self, name: str, rows: NDArray[np.bool_]) -> None:
         session = self.session
-        records = [r for r, attacked in zip(session.data.query, left, strict=True) if attacked]
+        records = [r for r, attacked in zip(session.data.query, rows, strict=True) if attacked]
         stored = self.stored[name] = session.run(name, "Q", self.eps, records)
         self.table.scores[name] = session.scored(
             f"Q-eps{self.eps:g}-{name}",
@@ -114,9 +114,9 @@ class GalleryTrack:
         """
         limits = self._means(BROKEN * self.chance)
         for member in self.session.members():
-            left = self._identities(member, limits)
-            if left:
-                self._attack(member.name, left)
+            identities = self._identities(member, limits)
+            if identities:
+                self._attack(member.name, identities)
         self._score(COMPOSED, dict(self.chosen))
         best, _ = self.robust()
         entries = self.entries(self.present[best])
@@ -163,16 +163,16 @@ class GalleryTrack:
         pids = self.table.pids
         return {int(pid): float(np.nanmean(values[pids == pid])) for pid in self.pids}
 
-    def _attack(self, name: str, left: set[int]) -> None:
+    def _attack(self, name: str, identities: set[int]) -> None:
         session = self.session
-        records = [r for r in session.data.gallery if r.pid in left]
+        records = [r for r in session.data.gallery if r.pid in identities]
         self.stored[name] = session.run(name, "G", self.eps, records)
-        present = {**self.chosen, **dict.fromkeys(left, name)}
+        present = {**self.chosen, **dict.fromkeys(identities, name)}
         means = self._means(self._score(name, present).ap)
         self.left[name] = np.array(
-            [means[pid] if pid in left else np.nan for pid in self.pids.tolist()]
+            [means[pid] if pid in identities else np.nan for pid in self.pids.tolist()]
         )
-        for pid in left:
+        for pid in identities:
             if means[pid] < self.means[pid]:
                 self.means[pid], self.chosen[pid] = means[pid], name
 

@@ -144,8 +144,8 @@ def claims(means: Means) -> Iterator[Line]:
 def _means(cfg: AdvConfig, spec: ModelSpec) -> Means:
     out, data = Path(cfg.data.save_dir) / spec.label, cfg.data.sources[0]
     normal = SourceModel(NORMAL, data, replace(spec, label=f"{NORMAL}-{data}"))
-    ways = {kind: way(kind, "meta", float(cfg.adv.attack.eps)) for kind in KINDS}
-    attacks = {kind: learned(cfg, normal, recipe, out) for kind, recipe in ways.items()}
+    recipe_of = {kind: way(kind, "meta", float(cfg.adv.attack.eps)) for kind in KINDS}
+    attacks = {kind: learned(cfg, normal, recipe, out) for kind, recipe in recipe_of.items()}
     known = [normal]
     for row, (kind, learning) in DEFENDED.items():
         weights = _trained(cfg, spec, attacks[kind], learning)
@@ -155,7 +155,9 @@ def _means(cfg: AdvConfig, spec: ModelSpec) -> Means:
     for victim in known:
         cells = {kind: scores.attacked(attack, victim) for kind, attack in attacks.items()}
         means[victim.model, CLEAN] = float(cells["both"].clean["mAP"])
-        again = attacks["both"] if victim == normal else learned(cfg, victim, ways["both"], out)
+        again = (
+            attacks["both"] if victim == normal else learned(cfg, victim, recipe_of["both"], out)
+        )
         cells[AGAIN] = scores.attacked(again, victim)
         for column, cell in cells.items():
             means[victim.model, column] = float(cell.adversarial["mAP"])

@@ -54,8 +54,8 @@ def _both_less_than(part: str) -> Printed:
 
 def _taken(mAP: PrintedCells) -> float:
     """Return 30 % of the source mAP minus the mAP under both parts."""
-    left = mAP(tested="IDE", attack=(WHOLE, META.format(WHOLE)))
-    return KEPT * mAP(tested="IDE", attack="") - left
+    under_both = mAP(tested="IDE", attack=(WHOLE, META.format(WHOLE)))
+    return KEPT * mAP(tested="IDE", attack="") - under_both
 
 
 TAKES = Claim(
@@ -138,10 +138,10 @@ def claims(means: Means, on: SourceModel) -> Iterator[Line]:
                 alone = whole.replace(WHOLE, part)
                 if alone in names:
                     yield claim, case, means[whole, SOURCE], means[alone, SOURCE]
-    ways = ((GAINS, META, "{}"), (STEPS, KEPT_STEP, AS_MANY))
+    pairs = ((GAINS, META, "{}"), (STEPS, KEPT_STEP, AS_MANY))
     for scenario in SCENARIOS:
         for kind in KINDS:
-            for claims_of, *pair in ways:
+            for claims_of, *pair in pairs:
                 smaller, larger = (
                     means.get((template.format(kind), scenario)) for template in pair
                 )
