@@ -30,8 +30,13 @@ def benchmark_command(arguments: list[str]) -> int:
         parser.add_argument(f"--{size}", type=int, metavar="N", help="of the sections that have it")
     parser.add_argument("--device", default="cpu", help="of the sections that have it: cpu or cuda")
     chosen = parser.parse_args(arguments)
-    sizes = {size: getattr(chosen, size) or None for size in SIZES}
-    measured = benchmark(chosen.sections or None, device=chosen.device, **sizes)
+    measured = benchmark(
+        chosen.sections or None,
+        queries=chosen.queries or None,
+        gallery=chosen.gallery or None,
+        images=chosen.images or None,
+        device=chosen.device,
+    )
     if chosen.json:
         write_text(Path(chosen.json), json.dumps(measured.content, indent=1) + "\n")
     return 0

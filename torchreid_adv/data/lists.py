@@ -112,9 +112,9 @@ def text_of(path: Path, layout: Layout) -> str:
     """
     try:
         content = path.read_bytes()
-        for mark, what in _NO_TEXT.items():
+        for mark, format_name in _NO_TEXT.items():
             if content.startswith(mark):
-                raise layout.error(f"the list '{path}' is {what}; save it as text")
+                raise layout.error(f"the list '{path}' is {format_name}; save it as text")
         return _decoded(content)
     except OSError as error:
         missing = not path.exists()

@@ -87,10 +87,8 @@ def _surrogates(cfg: AdvConfig) -> list[dict[str, Any]] | None:
     return facts or None
 
 
-def _names_model(cfg: AdvConfig | None) -> bool:
+def _names_model(cfg: AdvConfig) -> bool:
     """Return whether a config names the model of a run of attack-gallery."""
-    if cfg is None:
-        return False
     return bool(cfg.adv.attack.models or cfg.model.load_weights or cfg.adv.virtual.train_model)
 
 
@@ -105,6 +103,7 @@ def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
         scorer = configured_scorer(result, cfg, originals) if cfg and known else None
         return verify_run(folder, originals.root, scorer, originals=originals)
     if (folder / RESULTS).is_file():
-        scored = configured_replay(cfg, originals, weights_of) if _names_model(cfg) else None
+        known = cfg is not None and _names_model(cfg)
+        scored = configured_replay(cfg, originals, weights_of) if cfg and known else None
         return verify_results(folder, originals, scored)
     return verify(folder, originals.root, originals)

@@ -96,8 +96,8 @@ def markdown(cells: Sequence[Cell]) -> str:
     targets = dict.fromkeys(cell.target for cell in cells)
     tables = [_table(cells, target, name) for target in targets for name in ("mAP", "Rank-1")]
     kinds = {cell.kind for cell in cells}
-    said = [LEGEND, *(text for kind, text in _FURTHER.items() if kind in kinds)]
-    return "\n\n".join([*tables, " ".join(said)])
+    notes = [LEGEND, *(text for kind, text in _FURTHER.items() if kind in kinds)]
+    return "\n\n".join([*tables, " ".join(notes)])
 
 
 def _table(cells: Sequence[Cell], target: str, name: str) -> str:

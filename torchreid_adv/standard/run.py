@@ -242,12 +242,12 @@ def _evaluate(
         session = dataclasses.replace(session, version=PLUS)
     facts, further = run_tracks(session, tracks, inspection.chance)
     checks += further
-    found = result(session, identity, asked, facts, inspection, trials, checks)
+    content = result(session, identity, asked, facts, inspection, trials, checks)
     device = next((weight.device for weight in session.model.parameters()), None)
-    found = {**found, FIELD: provenance(device).facts()}
-    found = sealed(kept_provenance(session.out / RESULT, found, seal=SEAL))
+    content = {**content, FIELD: provenance(device).facts()}
+    content = sealed(kept_provenance(session.out / RESULT, content, seal=SEAL))
     if team.leads:
-        write_text(session.out / RESULT, json.dumps(found, indent=1) + "\n")
+        write_text(session.out / RESULT, json.dumps(content, indent=1) + "\n")
         for track, bounds in facts.items():
             for eps, scores in bounds.items():
                 name = f"{session.data.name}/{track}"
@@ -256,7 +256,7 @@ def _evaluate(
                 log(values, step=round(float(eps)))
         log_file(session.out / RESULT)
     team.wait()
-    return found
+    return content
 
 
 def _begun(

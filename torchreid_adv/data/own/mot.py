@@ -161,8 +161,8 @@ class _Frames:
         self.names: dict[int, str] = {}
         for name in sorted(os.listdir(self.folder)) if self.folder.is_dir() else []:
             stem, suffix = os.path.splitext(name)
-            wanted = suffix == self.suffix if self.suffix else suffix.lower() in SUFFIXES
-            if wanted and stem.isascii() and stem.isdecimal():
+            is_image = suffix == self.suffix if self.suffix else suffix.lower() in SUFFIXES
+            if is_image and stem.isascii() and stem.isdecimal():
                 other = self.names.setdefault(int(stem), name)
                 if other != name:
                     raise layout.error(f"'{other}' and '{name}' in '{self.folder}' are one frame")
