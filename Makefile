@@ -21,10 +21,12 @@ test: $(VENV)/.test
 formats: $(VENV)-formats/.made
 	OMP_NUM_THREADS=1 $(abspath $(VENV)-formats)/bin/python -m pytest tests/models/formats -m "" -s $(OPTIONS)
 
-# without what they pin: fastreid an old torch, boxmot (AGPL-3.0, which is compared with and no more) an old OpenCV
+# one after the other and partly without what they pin: torchattacks wants an old idna, fastreid an old torch,
+# boxmot (AGPL-3.0, which is compared with and no more) an old OpenCV
 $(VENV)-formats/.made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-formats
-	$(VENV)-formats/bin/python -m pip install --quiet '.[cpu,test]' timm transformers huggingface_hub open_clip_torch openvino
+	$(VENV)-formats/bin/python -m pip install --quiet '.[cpu,test]'
+	$(VENV)-formats/bin/python -m pip install --quiet timm transformers huggingface_hub open_clip_torch openvino
 	$(VENV)-formats/bin/python -m pip install --quiet --no-deps fastreid termcolor tabulate boxmot loguru rich
 	$(VENV)-formats/bin/python -m pip install --quiet --no-deps --pre reid supervision pydeprecate defusedxml
 	$(VENV)-formats/bin/python -m pip uninstall --quiet --yes torchreid_adv
