@@ -17,10 +17,21 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
-# the acceptance table of models from other projects; REID_SOURCES names a folder of their
-# checkouts, each called OWNER+REPOSITORY
-formats: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/models/formats -m "" -s $(OPTIONS)
+# the acceptance table of models from other projects, by their own packages, in an environment of its
+# own; REID_SOURCES names a folder of checkouts of those that have none, each called OWNER+REPOSITORY
+formats: $(VENV)-formats/.made
+	OMP_NUM_THREADS=1 $(abspath $(VENV)-formats)/bin/python -m pytest tests/models/formats -m "" -s $(OPTIONS)
+
+# one after the other and partly without what they pin: torchattacks wants an old idna, fastreid an old torch,
+# boxmot (AGPL-3.0, which is compared with and no more) an old OpenCV
+$(VENV)-formats/.made: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-formats
+	$(VENV)-formats/bin/python -m pip install --quiet '.[cpu,test]'
+	$(VENV)-formats/bin/python -m pip install --quiet timm transformers huggingface_hub open_clip_torch openvino
+	$(VENV)-formats/bin/python -m pip install --quiet --no-deps fastreid termcolor tabulate boxmot loguru rich
+	$(VENV)-formats/bin/python -m pip install --quiet --no-deps --pre reid supervision pydeprecate defusedxml
+	$(VENV)-formats/bin/python -m pip uninstall --quiet --yes torchreid_adv
+	touch $@
 
 # the corruptions next to the published code, kind by kind: differences, then speed; that code needs
 # old packages, in a separate environment with Python 3.11 or older

@@ -33,8 +33,13 @@ def benchmark_command(arguments: list[str]) -> int:
         )
     parser.add_argument("--device", default="cpu", help="cpu or cuda, where sections use it")
     options = parser.parse_args(arguments)
-    sizes: dict[str, Any] = {size: getattr(options, size) or None for size in SIZES}
-    measured = benchmark(options.sections or None, device=options.device, **sizes)
+    measured = benchmark(
+        options.sections or None,
+        queries=options.queries or None,
+        gallery=options.gallery or None,
+        images=options.images or None,
+        device=options.device,
+    )
     if options.json:
         write_text(Path(options.json), json.dumps(measured.content, indent=1) + "\n")
     return 0

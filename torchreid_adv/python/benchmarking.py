@@ -97,15 +97,16 @@ def benchmark(
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("PyTorch finds no GPU here; leave the device out")
     sizes = {"queries": queries, "gallery": gallery, "images": images}
-    given = {name: size for name, size in sizes.items() if size is not None} | {"device": device}
-    with calling("benchmark", quiet=quiet, progress=progress, sections=names, **given):
-        return BenchmarkResult({name: _measured(name, given) for name in names})
+    options = {name: size for name, size in sizes.items() if size is not None}
+    with calling("benchmark", quiet=quiet, progress=progress, sections=names, **options):
+        measured = {name: _measured(name, {**options, "device": device}) for name in names}
+    return BenchmarkResult(measured)
 
 
-def _measured(section: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _measured(section: str, options: Mapping[str, Any]) -> dict[str, Any]:
     run = importlib.import_module(f"torchreid_adv.benchmarks.{SECTIONS[section]}").run
     known = inspect.signature(run).parameters
-    figures: dict[str, Any] = run(**{name: given[name] for name in given if name in known})
+    figures: dict[str, Any] = run(**{name: options[name] for name in options if name in known})
     return figures
 
 
