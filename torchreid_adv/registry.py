@@ -121,9 +121,8 @@ class Registry:
     def options(self, name: str) -> dict[str, inspect.Parameter]:
         """Return the keyword parameters of the entry: name -> parameter."""
         parameters = inspect.signature(self.get(name)).parameters.values()
-        return {
-            p.name: p for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
-        }
+        kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return {p.name: p for p in parameters if p.kind in kinds}
 
     def check_options(self, name: str, options: dict[str, Any]) -> None:
         """Refuse an option that the entry's constructor does not take, naming the nearest one."""
@@ -234,8 +233,7 @@ TRANSFORMS = Registry("transform", "transforms")
 SAMPLERS = Registry("sampler", "data")
 # where images come from; torchreid ImageDataset / VideoDataset classes; facts: video = True | False
 DATASETS = Registry("data set", "data")
-# what bad cameras, weather and light do to an image: uint8 image, conditions -> uint8 image;
-# facts: family, further = True for kinds outside the published mean
+# what cameras and weather do to an image; facts: family, further = outside the published mean
 CORRUPTIONS = Registry("corruption", "corruptions")
 # which images torchreid's own data sets have: reader(root, **options) -> train, query, gallery
 LAYOUTS = Registry("layout", "data.stock")

@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from torchreid_adv.report.style import CLEAN, INK, MUTED, SERIES, tidy
+from torchreid_adv.report.style import INK, MUTED, SERIES, tidy
 
 Point = tuple[float, float]  # cost in plain steps, robust mAP in [0, 1]
 
@@ -45,7 +45,7 @@ def frontier_figure(
     line = [everything[label] for label in front(everything)]
     axes.step(
         [cost for cost, _ in line], [100 * mAP for _, mAP in line],
-        where="post", color=CLEAN, linewidth=1.2, zorder=1, label="best at this cost",
+        where="post", color=MUTED, linewidth=1.2, zorder=1, label="best at this cost",
     )  # fmt: skip
     for cost, mAP in goals:
         axes.plot([0, cost, cost], [100 * mAP, 100 * mAP, 0], "--", color=MUTED, linewidth=1)
@@ -60,14 +60,10 @@ def frontier_figure(
 def _draw(axes: Axes, means: Mapping[str, Point], color: str, label: str) -> None:
     costs, values = zip(*((cost, 100 * mAP) for cost, mAP in means.values()), strict=True)
     axes.plot(costs, values, "o", color=color, markersize=5.5, label=label, zorder=3)
-    place: dict[str, Any] = {
-        "xytext": (5, 3),
-        "textcoords": "offset points",
-        "fontsize": 8,
-        "color": INK,
-    }
-    for way, (cost, mAP) in means.items():
-        axes.annotate(way, (cost, 100 * mAP), **place)
+    look: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": INK}
+    ordered = sorted(means.items(), key=lambda item: item[1])
+    for number, (way, (cost, mAP)) in enumerate(ordered):  # neighbors above and below by turns
+        axes.annotate(way, (cost, 100 * mAP), xytext=(5, -11 if number % 2 else 4), **look)
 
 
 def _mean(points: Sequence[Point]) -> Point:

@@ -55,8 +55,8 @@ class Replays(OneStep):
     """A perturbation that the training's own backward pass moves."""
 
     def __init__(self, engine: Any, cfg: AdvConfig) -> None:
+        self.replays = configured_replays(cfg)  # refuses what the attack of the guard would, too
         super().__init__(engine, cfg)
-        self.replays = configured_replays(cfg)
         if engine.datamanager.data_type != "image":
             raise ConfigError(
                 f"adv.training.method '{cfg.adv.training.method}' is for data.type image, got video"
