@@ -259,7 +259,7 @@ def fitted(content, path):
 
 
 class Court:
-    """Says who finds a change: ``files``, ``scoring`` or nobody, ""."""
+    """Says who finds a change: ``files``, ``scoring`` or no one, ""."""
 
     def __init__(self, place, folder, patch):
         self.folder, self.originals = folder, Originals(place.root / "data")

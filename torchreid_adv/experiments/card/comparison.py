@@ -138,7 +138,9 @@ def measure_table(cards: Sequence[Content]) -> ResultTable:
         ]
         rows.append(TableRow(f"clean on {name}", cells))
     note = "Small numbers are 95 % intervals over identities."
-    return ResultTable("mAP", [*map(label_of, cards)], rows, note=note, sortable=True)
+    return ResultTable(
+        "mAP", [*map(label_of, cards)], rows, head="measure", note=note, sortable=True
+    )
 
 
 def difference_table(cards: Sequence[Content]) -> ResultTable:
@@ -150,7 +152,8 @@ def difference_table(cards: Sequence[Content]) -> ResultTable:
         for name in between[0]
     ]
     title = f"Points above {label_of(first)}"
-    return ResultTable(title, [*map(label_of, others)], rows, sortable=True)
+    columns = [*map(label_of, others)]
+    return ResultTable(title, columns, rows, head="measure", sortable=True)
 
 
 def _difference(difference: Mapping[str, Any] | None) -> Cell:
@@ -171,7 +174,8 @@ def people_table(cards: Sequence[Content]) -> ResultTable:
                 for people in people_of_cards
             ]
             rows.append(TableRow(f"{said}, {name}", cells))
-    return ResultTable("Identities", [*map(label_of, cards)], rows, sortable=True)
+    columns = [*map(label_of, cards)]
+    return ResultTable("Identities", columns, rows, head="measure", sortable=True)
 
 
 def _order_sentences(cards: Sequence[Content]) -> list[str]:
