@@ -17,6 +17,11 @@ LEARNED = "universal|mis_ranking"  # attacks without steps
 SHORTER = {  # what a command line has in it -> pairs
     "": ALL,
     "^corruption-report ": {"adv.corruption.repeats": 1, "adv.corruption.severity": 3},
+    "^train --recipe ": {"adv.training.clean_epochs": 1, "adv.training.report": ["ifgsm"]},
+    "^study cheap_training ": {
+        "adv.study.methods": ["plain", "free", "fgsm_rs", "pgd"],
+        "adv.study.robust_epochs": 1,
+    },
     "^study ": {"adv.study.seeds": [1], "adv.study.orders": 1},
     "^reproduce ": {"adv.report.page": False},  # of each attack; a table sets its steps itself
     f"^(attack|attack-gallery|demo) (?!.*({LEARNED}))": {"adv.attack.steps": 1},

@@ -124,6 +124,18 @@ def picture_of(stem):
     return path, calibration.figures(result.readings)["ranges"]
 
 
+def frontier_of(stem):
+    """Return where the frontier of a result lies, and the figure; (path, None) without a result."""
+    path, result = IMAGES / f"study_{stem}_frontier.png", result_of(stem)
+    return path, result and STUDIES.facts(result.study)["figures"](result.readings)["frontier"]
+
+
+def frontier(stem):
+    """Return the link to the frontier of a result; "" without a result."""
+    path, figure = frontier_of(stem)
+    return f"![Robust mAP against the cost of an update](images/{path.name})" if figure else ""
+
+
 def picture(stem):
     """Return the link to the figure of a result; "" without a result."""
     path, figure = picture_of(stem)
@@ -134,6 +146,7 @@ def picture(stem):
 PARTS = {
     "command": command,
     "picture": picture,
+    "frontier": frontier,
     "verdicts": lambda stem: verdict_table(decided(stem)),
     "readings": readings,
     "calibration": beside_real_weights,

@@ -16,6 +16,7 @@ from study_pages import (
     claims_of,
     decided,
     differences,
+    frontier_of,
     picture_of,
     prose,
     result_of,
@@ -51,15 +52,18 @@ def pixels(content):
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"), dtype=float)
 
 
+FIGURES = {"picture": picture_of, "frontier": frontier_of}
+
+
 def pictures():
     asked = {found[2] for page in PAGES for found in MARKED.finditer(page.read_text())}
-    stems = sorted(what.split()[0] for what in asked if what.endswith(" picture"))
-    return [stem for stem in stems if result_of(stem)]
+    pairs = sorted(tuple(what.split()) for what in asked if what.split()[-1] in FIGURES)
+    return [pair for pair in pairs if result_of(pair[0])]
 
 
-@pytest.mark.parametrize("stem", pictures())
-def test_a_picture_is_of_the_results(stem):
-    path, figure = picture_of(stem)
+@pytest.mark.parametrize(("stem", "kind"), pictures())
+def test_a_picture_is_of_the_results(stem, kind):
+    path, figure = FIGURES[kind](stem)
     drawn = to_png(figure)
     if os.environ.get("UPDATE_DOCS"):
         path.write_bytes(drawn)

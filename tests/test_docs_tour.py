@@ -35,7 +35,7 @@ def test_the_notebook_runs(short, capsys):
     for number, cell in enumerate(CODE):
         exec(compile("".join(cell["source"]), f"tour.ipynb, cell {number}", "exec"), scope)
     printed = capsys.readouterr().out
-    assert "as the manifest says" in printed
+    assert "match the manifest" in printed
     for run in ("attacked", "adaptive"):
         assert (short / run / "report.html").is_file()
         assert (short / run / "virtual_a" / "adversarial" / "manifest.jsonl").is_file()

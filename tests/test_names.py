@@ -34,9 +34,6 @@ LEFT = {  # part of the package -> such names in it; lower a number when you ren
     "moved.py": 1,
     "python": 11,
     "registry.py": 1,
-    "report": 75,
-    "runs": 73,
-    "standard": 128,
     "testing.py": 9,
 }
 

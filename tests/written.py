@@ -85,7 +85,7 @@ def corruption_report(command, printed):
 
 def verify(command, printed):
     standard = (Path(command.words[1]) / "standard.json").is_file()
-    assert ("images fit their originals" if standard else "are as the manifest says") in printed
+    assert ("images match their originals" if standard else "match the manifest") in printed
     if "--config-file" in command.words:
         assert "Scored again: the model gives its" in printed
 

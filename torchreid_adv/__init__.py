@@ -73,6 +73,7 @@ _HOME = {
     "sweep": "python.tables",
     "train": "python.training",
     "standard": "python.evaluating",
+    "card": "python.cards",
     "compare": "python.results",
     "load_result": "python.results",
     "logging_to": "core.loggers",

@@ -322,6 +322,8 @@ TEST_TRANSFORMS = Registry("test transform", "defenses")
 ATTACKS = Registry("attack", "attacks")
 # mixins that a torchreid engine is given at run time, selected by adv.engine
 ENGINES = Registry("engine", "engines")
+# what adv.engine adversarial_training does with a batch, selected by adv.training.method
+TRAININGS = Registry("training method", "engines.methods")
 # how a data set is searched where not as Market-1501: functions that return the rules
 PROTOCOLS = Registry("protocol", "evaluation")
 # what the command line can do: main(arguments) -> exit code
@@ -340,6 +342,7 @@ TABLES: dict[str, Registry] = {
     "distances": DISTANCES,
     "engines": ENGINES,
     "formats": LOADERS,
+    "methods": TRAININGS,
     "models": MODELS,
     "protocols": PROTOCOLS,
     "reproductions": REPRODUCTIONS,

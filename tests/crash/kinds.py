@@ -12,6 +12,7 @@ import torch
 from torchreid_adv.core.provenance import FIELD
 from torchreid_adv.integration.checkpoints import read_checkpoint
 from torchreid_adv.runs.plan import _records
+from torchreid_adv.standard.reading import SEAL
 
 PEOPLE = {"height": 64, "width": 32, "distractors": 1, "train_identities": 4}
 PEOPLE |= {"test_identities": 3, "cameras_per_identity": 2, "images_per_camera": 2}
@@ -154,7 +155,8 @@ def _forget(values):
         for key in VARIES:
             values.pop(key, None)
         values.pop("resume", None)
-        values.pop(FIELD, None)  # where a result comes from: command and date
+        if values.pop(FIELD, None):  # where a result comes from: command and date
+            values.pop(SEAL, None)
     for value in values.values() if isinstance(values, dict) else values:
         if isinstance(value, dict | list):
             _forget(value)

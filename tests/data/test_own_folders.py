@@ -107,6 +107,7 @@ def test_a_pattern_that_cannot_be_is_refused(tmp_path, own_config, pattern, said
         (["ann/more/c1.jpg", "ann/c2.jpg"], "holds images.*where none are read"),
         (["-1/c1.jpg", "-1/c2.jpg"], "pid is -1; numbers start from 0"),
         (["nan/c1.jpg", "nan/c2.jpg"], "pid is 'nan'"),
+        (["ann/c1.jpg", "bob/c2.jpg"], "each identity in .* has a single image"),
         (["7/c1.jpg", "007/c2.jpg", "7/c2.jpg"], "pid '0?0?7' is '0?0?7' elsewhere"),
     ],
 )
@@ -189,6 +190,32 @@ def test_seqinfo_says_where_the_frames_are(tmp_path):
         path.rename(path.with_suffix(".JPEG"))
     (folder / "seqinfo.ini").write_text("[Sequence]\nname=S1\nimDir=frames\nimExt=.JPEG\n")
     assert len(sequence(folder, tmp_path / "root")[0].query) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "info"),
+    [
+        ("{:08d}.png", "[sequence]\nimExt=.png\n"),
+        ("{}.PNG", "[Sequence]\nseqLength=40\n"),
+        ("{:06d}.bmp", ""),
+    ],
+)
+def test_frames_may_have_any_number_of_zeros(tmp_path, name, info):
+    folder = tmp_path / "S1"
+    write_mot(folder)
+    for path in list((folder / "img1").iterdir()):
+        path.rename(path.with_name(name.format(int(path.stem))))
+    (folder / "seqinfo.ini").write_text(info)
+    assert len(sequence(folder, tmp_path / "root")[0].query) == 3
+    (folder / "img1" / ("0" + name.format(7))).write_bytes(picture(7))
+    with pytest.raises(DataError, match=r"7\.\w+' in '.*' are one frame"):
+        sequence(folder, tmp_path / "root")
+
+
+def test_a_short_sequence_has_no_gallery_and_its_keys_are_named(tmp_path):
+    write_mot(tmp_path / "S1", frames=20)
+    with pytest.raises(DataError, match=r"25 frames or more after the query.*lower adv\.mot\.gap"):
+        sequence(tmp_path / "S1", tmp_path / "root")
 
 
 MOT_FAULTS = {

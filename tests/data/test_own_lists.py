@@ -136,6 +136,18 @@ def jsonl(one):
     one.path = one.path.with_suffix(".jsonl")
 
 
+def separator(one):
+    """Name the separator in front, as Excel reads it."""
+    one.mark, one.delimiter = b"\xef\xbb\xbfsep=;\r\n", ";"
+
+
+def not_text(content):
+    def change(one):
+        one.write = lambda: one.path.write_bytes(content)
+
+    return change
+
+
 def no_header(one):
     one.head = one.rows.pop(0)
 
@@ -193,6 +205,7 @@ READ = {
     "a mark": attribute(mark=b"\xef\xbb\xbf"),
     "a mark and semicolons": attribute(mark=b"\xef\xbb\xbf", delimiter=";"),
     "JSON lines": jsonl,
+    "a separator that is named": separator,
     "a head in capitals": renamed("path", " Path "),
     "a quoted comma": quoted_comma,
     "an absolute path": absolute,
@@ -243,6 +256,13 @@ REFUSED = {
     "a huge box": (box("1", "1", "1e300", "5"), "line 5.*not a number of pixels"),
     "half a box": (box("1", "1", "", "5"), "line 5.*a box is four numbers"),
     "a decimal comma": (box("1,5", "1", "5", "5"), "line 5.*with a dot"),
+    "a line after a named separator": (
+        lambda one: [change(one) for change in (separator, cell(3, "pid", "-1"))],
+        "line 6 of",
+    ),
+    "a gzip": (not_text(b"\x1f\x8b\x08\0a"), "is compressed by gzip; save it as text"),
+    "a workbook": (not_text(b"PK\x03\x04\x14\0\x06\0"), "ZIP archive or an Excel workbook"),
+    "a Parquet file as CSV": (not_text(b"PAR1\0"), "is a Parquet file"),
     "two protocols": (column("protocol", *["regdb"] * 4, "prcc"), "line 6.*a data set has one"),
 }
 
@@ -262,6 +282,83 @@ def test_a_list_is_refused_with_its_line(tmp_path, change):
     edit, said = REFUSED[change]
     edit(one)
     with pytest.raises(DataError, match=f"(?s){said}"):
+        one.load()
+
+
+# as spreadsheets, pandas and keyboards write numbers and what is missing
+STRANGE = (
+    "20,0",
+    "1,23E+05",
+    "1,020",
+    '="20"',
+    "'20",
+    '"20"',
+    "+20",
+    "\u221220",
+    "\uff12\uff10",
+    "\u0662\u0660",
+)
+MISSING = ("#N/A", "#REF!", "-nan", "1.#QNAN", "<NA>", "?", "-")
+
+
+@pytest.mark.parametrize("column", ["pid", "camid"])
+@pytest.mark.parametrize("word", [*STRANGE, *MISSING])
+def test_what_is_no_name_is_not_taken_for_one(tmp_path, column, word):
+    one = List(tmp_path)
+    one.cell(3, column, word)
+    said = "another program wrote for a number" if word in STRANGE else "write a number or a name"
+    with pytest.raises(DataError, match=rf"line 5 .*: {column} is '.*{said}"):
+        one.load()
+
+
+@pytest.mark.parametrize(
+    "word", ["1-2", "2024-01-05", "p7", "7a", "A,B", "0x1F", "Zo\xe9", "\u096d\u0915"]
+)
+def test_names_may_hold_digits_and_signs(tmp_path, word):
+    one = List(tmp_path)
+    all_pids("7", "8", word, word, "21")(one)
+    data = one.load()
+    assert data.names["test"][data.query[0].pid] == word
+
+
+@pytest.mark.parametrize("name", ["people.xlsx", "people.json", "people.txt", "people.csv.gz"])
+def test_a_table_of_another_format_is_named(name):
+    with pytest.raises(ConfigError, match=r"CSV, JSON lines or Parquet.*save it as one of these"):
+        entry_of(name)
+
+
+def test_a_list_in_no_unicode_is_read_as_latin_and_that_is_said(tmp_path):
+    one = List(tmp_path)
+    all_pids("7", "8", "Zoé", "Zoé", "21")(one)
+    one.write()
+    one.path.write_bytes(one.path.read_text(encoding="utf-8").encode("latin-1"))
+    with pytest.warns(UserWarning, match="not in UTF-8 and is read as Latin-1"):
+        data = adv.load_dataset(str(one.path), root=tmp_path)
+    assert "Zoé" in data.names["test"]
+
+
+def test_what_is_not_read_may_be_anything(tmp_path):
+    one = List(tmp_path)
+    meta = [{"a": 1}, [None, True], False, "x", 2.5]
+    rows = [dict(zip(one.head, row, strict=True)) for row in one.rows]
+    lines = [json.dumps(row | {"meta": value}) for row, value in zip(rows, meta, strict=True)]
+    path = tmp_path / "people.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.warns(UserWarning, match="columns that are not read: meta"):
+        assert seen(adv.load_dataset(str(path), root=tmp_path)) == TRUTH
+    path.write_text(lines[0].replace('"7"', "[7, 1]") + "\n")
+    with pytest.raises(DataError, match=r"line 1 of .*: pid is \[7, 1\]"):
+        adv.load_dataset(str(path), root=tmp_path)
+
+
+def test_boxes_in_a_turned_image_are_warned_of(tmp_path):
+    one = List(tmp_path)
+    box("1", "1", "9", "5")(one)
+    orientation = Image.Exif()
+    orientation[0x0112] = 6
+    with Image.open(tmp_path / "a/4.jpg") as image:
+        image.save(tmp_path / "a/4.jpg", exif=orientation)
+    with pytest.warns(UserWarning, match=r"a/4.jpg' \(line 5 of .* has an EXIF orientation"):
         one.load()
 
 
@@ -311,7 +408,7 @@ def test_an_unclosed_quote_is_named(tmp_path):
             "line 1.*NaN is not a value",
         ),
         ('{"path": "a/3.jpg", "pid": 1, "pid": 2, "split": "query"}', "line 1.*'pid' twice"),
-        ('{"path": "a/3.jpg", "pid": true, "split": "query"}', "line 1.*value True"),
+        ('{"path": "a/3.jpg", "pid": true, "split": "query"}', "line 1.*pid is True"),
         ('{"path": "a/3.jpg", "pid": null, "split": "query"}', "line 1.*pid is empty"),
         ('{"path": "a/3.jpg", "pid": 3.0, "split": "query"}', "line 1.*fraction 3.0"),
         ('["a/3.jpg", 1, "query"]', "line 1.*not a JSON object"),

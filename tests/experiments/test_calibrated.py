@@ -82,7 +82,7 @@ def test_a_calibration_of_other_networks_says_nothing(cfg, pairs, change):
     of_calibration = result(cfg)
     cfg.merge_from_list(pairs)
     known = of_result(of_calibration, cfg)
-    assert known.problem == f"the calibration was made otherwise: {change}"
+    assert known.problem == f"the calibration has other settings: {change}"
     assert known.objection(("clean",)) == known.problem
     assert known.objection(()) == ""
 

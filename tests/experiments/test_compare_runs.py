@@ -115,9 +115,9 @@ def test_the_command_prints_and_writes(tmp_path, monkeypatch, capsys):
         (["one"], 2, "compare takes two runs or more"),
         (["one", "tow"], 3, "there is no run 'tow'; did you mean 'two'?"),
         (["one", "empty"], 3, "'empty' holds neither results.json nor standard.json"),
-        (["one", "bad"], 3, "is no result of attack, attack-gallery or standard"),
+        (["one", "bad"], 3, "is not a result of attack, attack-gallery or standard"),
         (["one", "broken.json"], 3, "broken.json"),
-        (["one", "two", "--out", "x.pdf"], 2, "write a name that ends with .md or .html or .json"),
+        (["one", "two", "--out", "x.pdf"], 2, "give a name that ends with .md or .html or .json"),
         (["one", "two", "--ot", "x"], 2, "there is no flag --ot; did you mean --out?"),
     ],
 )

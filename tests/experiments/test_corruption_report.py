@@ -108,9 +108,9 @@ def test_a_query_that_nobody_can_find_counts_in_no_minimum():
 
 def test_progress_tells_rate_and_time_left_of_what_it_made(capsys):
     progress = Progress(4)
-    progress.say("clean", 0.5, made=False)
+    progress.say("clean", 0.5, computed=False)
     progress.started -= 120
-    progress.say("fog 1", 0.25, made=True)
+    progress.say("fog 1", 0.25, computed=True)
     first, second = capsys.readouterr().out.splitlines()
     assert first.endswith("1 of 4")
     assert second.endswith("2 of 4, 120.0 s each, 4 min left")

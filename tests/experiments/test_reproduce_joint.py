@@ -205,13 +205,13 @@ def test_figure_5_trains_both_and_draws_their_curves(place):
 @pytest.mark.parametrize(
     ("name", "labels", "pairs", "sentence"),
     [
-        ("table2", LABELS, (), "'market1501' is among data.sources and data.targets"),
+        ("table2", LABELS, (), "'market1501' is in both data.sources and data.targets"),
         ("table3", (), (), "'DL=resnet50:WEIGHTS'"),
-        ("table9", ("N",), (), "one of N2 and DL at least is attacked"),
+        ("table9", ("N",), (), "at least one of N2 and DL is attacked"),
         ("table8", ("N", "DL"), (), "R50 is attacked"),
         ("table8", ("R50", "N"), (), "name its file in adv.attack.weights"),
         ("table4", LABELS, ("adv.attack.eps", "8"), "made with adv.attack.eps 5.0"),
-        ("fig5", LABELS, (), "data.transforms must hold one of the two"),
+        ("fig5", LABELS, (), "data.transforms must contain one of the two"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(place, capsys, name, labels, pairs, sentence):

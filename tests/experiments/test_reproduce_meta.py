@@ -76,8 +76,8 @@ def test_a_bound_and_a_network_trained_against_attacks_share_what_was_learned(pl
     assert set(found) == {("M_CD",), ("M_tri",)}
     assert found[("M_CD",)]["kind"] == "black"  # as that paper counts
     printed = capsys.readouterr().out
-    assert "Not given in adv.scenarios.models, so the paper's alone: M_ce" in printed
-    assert "The paper's numbers are of dukemtmcreid, ours of virtual_a" in printed
+    assert "Not given in adv.scenarios.models, so only in the paper: M_ce" in printed
+    assert "The paper's numbers are for dukemtmcreid, ours for virtual_a" in printed
 
 
 @pytest.mark.parametrize(

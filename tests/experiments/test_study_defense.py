@@ -104,7 +104,7 @@ def test_the_same_command_computes_nothing_again(done, nothing_is_computed, caps
     assert study(place) == 0
     assert json.loads((place / "out" / "study.json").read_text()) == facts
     printed = capsys.readouterr().out
-    assert "### share of the mAP lost by N that is won back, percent" in printed
+    assert "### share of the mAP lost by N that is recovered, percent" in printed
     assert "|  | clean | ifgsm | lta |" in printed
 
 
@@ -154,10 +154,10 @@ def test_claims_by_hand():
         "DL keeps more mAP under attack than CF": {0.1},
         "JAD keeps more mAP under attack than DL": {0.2},
         "JAD keeps more mAP under attack than CS": {0.09},
-        "CS wins back more than half of what N loses": {0.01},
-        "JAD wins back more than half of what N loses": {0.1},
+        "CS recovers more than half of what N loses": {0.01},
+        "JAD recovers more than half of what N loses": {0.1},
         "An attack through JAD leaves less mAP than one that ignores it": {0.35},
-        "More than half of what JAD wins back remains under an attack through it": {-0.15},
+        "More than half of what JAD recovers remains under an attack through it": {-0.15},
     }
 
 

@@ -108,7 +108,7 @@ def test_a_kept_step_is_held_against_as_many_plain_steps():
     ("pairs", "sentence"),
     [
         (("data.targets", "['virtual_a']"), "further sets of data.targets"),
-        (("adv.meta.virtual", "virtual_c"), "must be neither learned nor tested on"),
+        (("adv.meta.virtual", "virtual_c"), "must not be learned or tested on"),
     ],
 )
 def test_what_cannot_be_is_a_sentence(tmp_path, capsys, monkeypatch, pairs, sentence):

@@ -55,7 +55,7 @@ def test_lists_of_both_directions_and_attention_stand_in_the_page(done):
             assert min(picture.size) > 300
     assert page.count("data:image/png;base64,") == 5
     assert "<script" not in page
-    assert "no defense against noise on images" in page
+    assert "do not defend against noise on images" in page
 
 
 def test_numbers_are_those_of_the_runs(done):

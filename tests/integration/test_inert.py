@@ -161,11 +161,11 @@ def test_shards_are_read_by_their_index(given, tmp_path):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"fc.bias": "../model-2.safetensors"}, "not beside it"),
-        ({"fc.bias": "/etc/passwd"}, "not beside it"),
+        ({"fc.bias": "../model-2.safetensors"}, "not in the same folder"),
+        ({"fc.bias": "/etc/passwd"}, "not in the same folder"),
         ({"fc.bias": "model-1.safetensors"}, "its file has none"),
         ({"fc.bias": "model-3.safetensors"}, "there is no checkpoint file"),
-        ({"fc.bias": ""}, "not beside it"),
+        ({"fc.bias": ""}, "not in the same folder"),
     ],
 )
 def test_an_index_of_other_files_is_refused(changed, words, tmp_path):

@@ -379,7 +379,7 @@ def test_the_config_says_how_images_are_resized_where_nobody_else_does(
 @pytest.mark.parametrize("said", ["resize=cv2", "order=bgr", "flip=sum", "0.5/0.25"])
 def test_nothing_is_learned_from_images_that_are_prepared_otherwise(said):
     (victim,) = source_models([f"A-market1501=osnet_x1_0@{said}:w.pth"])
-    with pytest.raises(ConfigError, match="@HEIGHTxWIDTH only"):
+    with pytest.raises(ConfigError, match="may only set @HEIGHTxWIDTH"):
         learning_settings(default_config(use_gpu=False), victim, way("delta", "source", 8))
 
 

@@ -189,7 +189,7 @@ def test_the_adversarial_version_is_scored_by_the_same_rules(name, tmp_path):
         ("ltcc_cc", "by the query's own camera or in the query's clothes are left out"),
         ("ltcc_sc", "by the query's own camera or in other clothes are left out"),
         ("celeb_reid", "No image of the same person is left out"),
-        ("vehicleid", "An image is not listed for itself"),
+        ("vehicleid", "An image is not listed as its own match"),
         ("ltcc", "Images of the same person by the query's own camera are left out"),
     ],
 )

@@ -71,4 +71,4 @@ def test_a_data_set_of_ours_stands_beside_the_first_of_the_paper():
     assert [e.paper["mAP"] for e in comparison.of("virtual_a")][:2] == [77.52, 78.21]
     assert [e.paper["mAP"] for e in comparison.of("dukemtmcreid")][:2] == [67.72, 67.85]
     (first, *_) = comparison.notes
-    assert first.startswith("The paper's numbers are of market1501, ours of virtual_a:")
+    assert first.startswith("The paper's numbers are for market1501, ours for virtual_a:")

@@ -78,7 +78,7 @@ def test_the_last_layer_with_places_is_found(sitting):
     network = sitting.model.network
     assert last_layer(network, torch.zeros(1, 3, 64, 32)) is network.pool
     flat = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
-    with pytest.raises(ConfigError, match="no layer with places"):
+    with pytest.raises(ConfigError, match="no layer with a spatial map"):
         last_layer(flat, torch.zeros(1, 3, 2, 2))
 
 

@@ -192,7 +192,7 @@ def test_lists_hold_the_nearest_images_without_junk(make_target):
 def test_no_query_has_a_positive(tmp_path, make_target, make_results):
     target = make_target(cameras=1)
     page = read(write_report(tmp_path, make_results(target), [target]))
-    assert "No query has a true match" in page.said
+    assert "No query has a correct match" in page.said
     names = {file.name for file in (tmp_path / "figures").iterdir()}
     assert names == files_of({"noise"}, charts={"cmc", "distances"})
 
@@ -201,7 +201,7 @@ def test_no_query_has_a_positive(tmp_path, make_target, make_results):
 def test_no_first_match_flips(tmp_path, make_target, make_results):
     target = make_target(strength=0.0)
     page = read(write_report(tmp_path, make_results(target), [target]))
-    assert "No query's first match turns from right to wrong" in page.said
+    assert "No query's first match turns from correct to incorrect" in page.said
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -220,7 +220,7 @@ def test_a_flipped_match_is_shown_with_what_overtook_it(tmp_path, make_target, m
         paths_after={}, attacked=frozenset({"true", "false"}),
     )  # fmt: skip
     page = read(write_report(tmp_path, make_results(target), [target]))
-    scenes = page.said.split("before the attack probe")[1].split("What the attack adds")[0]
+    scenes = page.said.split("before the attack probe")[1].split("Noise added by the attack")[0]
     # cosines to the query: true 0.8 and false 0 before, true -0.6 and false 0.6 after
     assert "0.800 cosine similarity" in scenes
     assert "\N{MINUS SIGN}0.600 cosine similarity" in scenes
@@ -322,7 +322,7 @@ def test_the_curve_against_queries_is_drawn_and_worded(tmp_path, make_target, ma
     }  # fmt: skip
     page = read(write_report(tmp_path, make_results(target), [target]))
     assert "asks the model for 90 answers for each image" in page.said
-    assert "Half of the loss of mAP is there by 10 of them" in page.said
+    assert "Half of the loss of mAP is reached after 10 of them" in page.said
     assert "10 35.0% 0.500" in page.said
     assert (tmp_path / "figures" / "queries.png").is_file()
 

@@ -90,19 +90,19 @@ def test_headline_says_which_way_it_goes():
         return words.headline("osnet", "duke", "query", eps, results)
 
     assert say(0.8, 0.1) == (
-        "Changing query images by at most 5 of 255 gray levels, the mAP of osnet on duke falls "
-        "from 80.0% to 10.0%; the first match is right for 10.0% of the queries instead of 80.0%."
+        "With query images changed by at most 5 of 255 gray levels, the mAP of osnet on duke falls "
+        "from 80.0% to 10.0%; the first match is correct for 10.0% of the queries instead of 80.0%."
     )
     assert "rises from 10.0% to 80.0%" in say(0.1, 0.8)
     assert "stays at 80.0%" in say(0.8, 0.8)
-    assert say(0.8, 0.1, 255.0).startswith("Changing query images without a bound, the mAP")
+    assert say(0.8, 0.1, 255.0).startswith("With query images changed without a bound, the mAP")
     assert "as before" in say(0.8, 0.8)
 
 
 def test_defense_sentence_says_why_there_is_no_adaptive_attack():
     value = {"mAP": 0.5}
     defense = {"name": "jpeg", "clean": value, "oblivious": value, "adaptive": {"mAP": 0.02}}
-    assert "2.0% when the attack is made through it" in words.defense_sentence(defense)
+    assert "2.0% under an attack through the defense" in words.defense_sentence(defense)
     defense |= {"adaptive": None, "adaptive_reason": "the model is an ONNX file"}
     assert words.defense_sentence(defense).endswith(
         "No adaptive attack: the model is an ONNX file."
@@ -116,15 +116,16 @@ def test_threat_model():
     assert found["Metric"] == "cosine"
     assert "15,913 of the data set's 19,732 images" in found["Attacked images"]
     assert "12 of these came out unchanged" in found["Attacked images"]
-    found = dict(
-        words.threat_model({"models": ["a", "b"], "space": "network"}, images, "gallery", "cosine")
+    attack = {"sha256": "0a", "model": "osnet_x1_0", "space": "network"}
+    found = dict(words.threat_model(attack, images, "gallery", "cosine"))
+    assert found["Attacker"] == (
+        "noise learned before against osnet_x1_0, without gradients of the scored model"
     )
-    assert found["Attacker"] == "transfer: gradients of a, b"
     assert "network" in found["Stored as"]
     attack = {"metric": "euclidean", "normalized": True, "targeted": True}
     found = dict(words.threat_model(attack, images, "gallery", "cosine"))
     assert found["Metric"] == "euclidean of unit features"
-    assert found["Attacker"].endswith("towards chosen identities")
+    assert found["Attacker"].endswith("toward chosen identities")
 
 
 def test_config_lines_are_the_config_as_yaml():

@@ -58,7 +58,7 @@ def test_what_cannot_be_scored_is_said(tmp_path):
         ranking_robustness(folders)
     with pytest.raises(ConfigError, match=r"missing or unknown: \['gtt'\]"):
         ranking_robustness({name: folders[name] for name in RUNS if name != "gtt"})
-    with pytest.raises(DataError, match="let the attack end first"):
+    with pytest.raises(DataError, match="finish the attack first"):
         ranking_robustness(folders | {"gtt": tmp_path})
     with pytest.raises(DataError, match=r"needs tma on adv\.attack\.side query"):
         ranking_robustness(folders | {"tma": folders["ca_plus"]})

@@ -39,8 +39,8 @@ def test_the_whole_page(tmp_path, make_target):
     page = read(path)
     for text in (
         "80.0% → 21.0%", "18.0 \N{EN DASH} 25.0%", "Not to be called SRR-harmless", "8 gray levels",
-        "What the defense is worth", "2 have no match", "RED UNB", "at most 10.0%", "30.0%",
-        "Half of the queries with a right first match have lost it at 8 gray levels.",
+        "Effect of the defense", "2 have no match", "RED UNB", "at most 10.0%", "30.0%",
+        "Half of the queries with a correct first match have lost it at 8 gray levels.",
         "attacked by harmless", "Agreement is the correlation", "t-SNE", "torchreid-adv standard",
         "python harmless", "first of 3 draws", "Questions before you quote a number",
     ):  # fmt: skip
@@ -96,7 +96,7 @@ def test_hostile_words_add_no_node(tmp_path, make_target):
 @pytest.mark.usefixtures("without_plots")
 def test_without_a_defense_there_are_no_rows_of_one(tmp_path, make_target):
     page = read(standard_report(tmp_path / "report.html", make_target, defense=False))
-    assert "What the defense is worth" not in page.said
+    assert "Effect of the defense" not in page.said
     assert "of the random defense" not in page.said
 
 
@@ -227,7 +227,7 @@ def test_where_there_is_nothing_to_look_into_the_page_says_so(make_target):
             return self.line(images.flatten(1))
 
     found = attended(PixelModel(Flat(), size=(16, 8)).eval(), target, names)
-    assert found.missing == "Nothing is drawn here: Flat has no layer with places for Grad-CAM."
+    assert found.missing == "There are no maps: Flat has no layer with a spatial map for Grad-CAM."
 
 
 def test_behind_a_defense_the_network_s_own_view_is_shown(make_target):

@@ -110,7 +110,7 @@ def test_the_frames_that_a_test_looks_at_are_attacked_and_all_others_copied(fram
     assert said["images"]["attacked"] == 5 * 3 + 2
     assert said["linf"]["max"] == EPS
     page = (frames / "report.html").read_text()
-    assert "6 of 20 attacked, each frame with noise of its own" in page
+    assert "6 of 20 attacked, separate noise for each frame" in page
 
 
 def test_noise_of_frames_differs_and_shared_noise_does_not(frames, shared, place):
@@ -149,7 +149,7 @@ def test_scores_are_those_of_torchreid_s_engine_before_and_after(frames, place, 
 def test_verify_accepts_it_and_finds_one_changed_frame(frames, place):
     folder = frames / "vcm_i2v" / "adversarial"
     said = verify(folder, place / "data")
-    assert said.startswith("Files checked: 78 images are as the manifest says")
+    assert said.startswith("Files checked: 78 images match the manifest")
     entry = next(e for e in read_manifest(folder).entries if e.attacked)
     path = folder / entry.output
     content = path.read_bytes()
@@ -208,7 +208,7 @@ def results_of(out, name):
 @pytest.mark.parametrize(
     ("pairs", "code", "sentence"),
     [
-        (("adv.attack.name", "torchattacks"), 2, "is of single images"),
+        (("adv.attack.name", "torchattacks"), 2, "is for single images"),
         (("video.sample_method", "random"), 2, "draws other frames for each test"),
         (("model.name", "tiny", "data.type", "image"), 2, "takes images"),
         (("adv.attack.name", "tifgsm", "adv.attack.tracklet", "shared"), 2, "cannot share its"),

@@ -64,7 +64,7 @@ def effective(engine, selection=""):
 CASES = {
     **{f"training, {engine or 'stock'}": (effective(engine), TRAINING) for engine in ENGINES},
     "training, best": (effective("", "virtual_b"), TRAINING),
-    "learning": (effective("universal_progress"), LEARNING),
+    "learning": (effective("meta_attack"), LEARNING),
     "video": (effective("vi_self_attack"), PLACES),
 }
 

@@ -118,7 +118,7 @@ def test_all_rows_are_printed_and_reported(place, scaled, capsys):
         assert f"** Behind circuitous_scaling: {row} **" in printed
     page = (scaled / "report.html").read_text()
     assert "Behind circuitous_scaling" in page
-    assert "attack made through it" in page
+    assert "an attack through the defense" in page
 
 
 def test_a_run_goes_on_where_it_ended(place, scaled, tmp_path):

@@ -132,7 +132,7 @@ def test_a_run_whose_list_of_images_is_gone_is_refused(toy, capsys):
     assert run(toy) == 0
     (Path(toy.data.save_dir) / "market1501" / ".job" / "images.json").unlink()
     assert run(toy) == 2
-    assert "nothing says which images" in capsys.readouterr().err
+    assert "the images of the run in" in capsys.readouterr().err
 
 
 def test_a_folder_of_an_earlier_version_is_refused_and_left(toy, capsys):

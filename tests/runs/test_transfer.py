@@ -4,10 +4,12 @@ import json
 
 import pytest
 import torch
+from markets import write_market
 
 import torchreid_adv as adv
 from torchreid_adv import cli, config
 from torchreid_adv.core.manifest import read_manifest
+from torchreid_adv.models.base import BlackBox
 from torchreid_adv.models.loading import build_network
 
 SIZE = {"osnet_x0_25": (64, 32), "shufflenet": (48, 24)}
@@ -42,8 +44,6 @@ def transfer(market, models, out, **settings):
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory, models):
-    from markets import write_market
-
     place = tmp_path_factory.mktemp("transfer")
     market = write_market(place / "data", sizes=((64, 32), (40, 24)))
     assert transfer(market, models, place / "out", attacked=["a", "a+b", "-a"]) == 0
@@ -67,6 +67,54 @@ def test_every_cell_is_there_and_labeled(table):
         ("a2+b", "b"): "white",
         ("a2+b", "ensemble"): "white",
     }
+
+
+class Small(torch.nn.Module):
+    """Networks of this class have another architecture for each width."""
+
+    def __init__(self, width, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.first = torch.nn.Conv2d(3, width, 3, 2)
+        self.classifier = torch.nn.Linear(width, 5 + seed)  # of other identities
+
+    def forward(self, images):
+        features = self.first(images).relu().mean((2, 3))
+        return self.classifier(features) if self.training else features
+
+
+def test_networks_decide_what_an_attack_knows_and_not_their_names(tmp_path):
+    market = write_market(tmp_path / "data", sizes=((32, 16), (40, 24)))
+    parts = {"a": (4, 0), "same": (4, 0), "twin": (4, 1), "wide": (8, 0)}
+    plain = {"size": (32, 16), "mean": (0.5,) * 3, "std": (0.5,) * 3}
+    models = {n: adv.PixelModel(Small(*part), **plain).eval() for n, part in parts.items()}
+    unseen = Unseen(Small(4, 2))
+    models["unseen"] = adv.PixelModel(unseen, **plain).eval()
+    asked = {"a": "queries", "same": "queries", "twin": "gray", "wide": "black", "unseen": ""}
+    options = {"fgsm": {}, "square": {"adv.attack.options.queries": 2}}
+    for name, kinds in {"fgsm": asked | {"a": "white", "same": "white"}, "square": asked}.items():
+        found = adv.transfer(
+            models, "market1501", attacks=name, eps=8 / 255, attacked=["a"], root=market,
+            out=tmp_path / name, device="cpu", settings={"adv.attack.name": name} | options[name],
+        )  # fmt: skip
+        assert {cell.tested: cell.kind for cell in found.cells} == kinds
+        assert "No letter: it is not known" in found.markdown()
+        assert ("q: made by the answers" in found.markdown()) == (name == "square")
+
+
+class Unseen(BlackBox):
+    """A network whose layers are not known."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.inside = [network.eval()]
+
+    def key_facts(self):
+        return "unseen"
+
+    def forward(self, images):
+        with torch.no_grad():
+            return self.inside[0](images)
 
 
 def test_a_cell_is_what_python_computes(table, models):
@@ -123,8 +171,6 @@ def test_another_setting_of_the_attack_is_not_taken_for_the_same(table, models, 
 
 
 def test_several_data_sets_stand_side_by_side(models, tmp_path, request):
-    from markets import write_market
-
     market = write_market(tmp_path / "data", identities=2, images=1)
     folder = tmp_path / "twin" / "adversarial"
     flags = ["-s", "market1501", "--root", str(market)]

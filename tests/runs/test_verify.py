@@ -50,7 +50,7 @@ def some(folder, attacked):
 def test_what_was_written_is_right(stored, capsys):
     assert run(*stored) == 0
     said = capsys.readouterr().out
-    assert "63 images are as the manifest says; largest difference 8 of 255" in said
+    assert "63 images match the manifest; largest difference 8 of 255" in said
     assert read_manifest(stored[1]).root in said
 
 

@@ -57,7 +57,7 @@ def test_a_red_flag_or_a_fault_takes_the_rank_and_amber_does_not():
     assert [line.content["model"]["name"] for line in first.ranked] == ["amber", "honest"]
     assert [line.content["model"]["name"] for line in first.voided] == ["red", "false"]
     assert first.voided[0].flags == "RED ZERO; AMBER PERQ"
-    assert "does not fit what is stored: other bytes" in first.voided[1].remarks[-1]
+    assert "does not match the stored files: other bytes" in first.voided[1].remarks[-1]
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def nan(path):
 
 def numbers(path):
     path.write_text(json.dumps(result(robust=1.5)))
-    return "'tracks.Q.8.robust.mAP' is not what it has to be"
+    return "'tracks.Q.8.robust.mAP' has an invalid value"
 
 
 def deep(path):
@@ -223,10 +223,10 @@ def test_no_result_at_all_is_said(tmp_path, capsys):
 
 def test_results_that_fit_nothing_stored_are_marked_and_end_with_6(runs, capsys):
     assert cli.main(["leaderboard", str(runs), "--verify", "--root", str(runs)]) == 6
-    assert "3 of 3 results do not fit what is stored" in capsys.readouterr().err
+    assert "3 of 3 results do not match their stored files" in capsys.readouterr().err
     page = read(runs / "leaderboard.html")
     assert "Nothing here can be ranked." in page.said
-    assert "does not fit what is stored" in page.said
+    assert "does not match the stored files" in page.said
     assert "more, which torchreid-adv verify lists" in page.said
     assert str(runs) not in page.said
 

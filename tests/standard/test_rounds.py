@@ -47,7 +47,7 @@ def test_the_best_of_each_query_go_on_and_ties_go_to_the_first():
     left["margin-10"] = np.array([0.2, 0.5, 0.9])
     left["pull3-10"] = np.array([0.1, 0.4, np.nan])
     going = {
-        arm: rounds.going_on(STANDARD_2, member(f"{arm}-25"), left, 3).tolist()
+        arm: rounds.rows_of_round(STANDARD_2, member(f"{arm}-25"), left, 3).tolist()
         for arm in rounds.ARMS
     }
     assert going["margin"] == [True, False, False]
@@ -55,14 +55,14 @@ def test_the_best_of_each_query_go_on_and_ties_go_to_the_first():
     assert going["push"] == [False, True, True]
     assert going["self"] == [False, False, True]
     assert np.sum(list(going.values()), axis=0).tolist() == [2, 2, 2]
-    assert rounds.going_on(STANDARD_2, member("gray-10"), left, 3).all()
+    assert rounds.rows_of_round(STANDARD_2, member("gray-10"), left, 3).all()
 
 
 def test_only_attacks_of_the_round_before_go_on():
     left = {"push-25": np.array([0.3, 0.2]), "margin-25": np.array([0.4, np.nan])}
     left |= {f"{arm}-10": np.zeros(2) for arm in rounds.ARMS}
-    assert rounds.going_on(STANDARD_2, member("push-50"), left, 2).all()
-    assert not rounds.going_on(STANDARD_2, member("gray-50"), left, 2).any()
+    assert rounds.rows_of_round(STANDARD_2, member("push-50"), left, 2).all()
+    assert not rounds.rows_of_round(STANDARD_2, member("gray-50"), left, 2).any()
 
 
 def test_square_is_run_on_the_upper_half_and_on_64_at_least():

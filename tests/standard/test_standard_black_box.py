@@ -63,7 +63,7 @@ def test_only_attacks_that_ask_or_transfer_are_made_and_the_headline_says_so(dat
     assert standard["headline"] in list(lines(result))
     page = standard_page(model, data, out=tmp_path).read_text()
     assert standard["headline"] in page
-    assert "There is no curve, which takes attacks by gradients." in page
+    assert "There is no curve, because it needs gradient attacks." in page
 
 
 @pytest.mark.slow

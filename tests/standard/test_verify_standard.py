@@ -13,6 +13,7 @@ from PIL import Image
 
 from torchreid_adv import cli, config
 from torchreid_adv.core.manifest import FILE_NAME, Entry, Manifest, read_manifest, sha256
+from torchreid_adv.core.provenance import FIELD
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import DataError, VerificationError
 from torchreid_adv.evaluation import Protocol
@@ -67,6 +68,26 @@ def test_what_was_written_fits_and_gives_its_figures(run, capsys):
     said = verify_run(folder, data.root, judge(data, Stripes()))
     assert re.search(r"Scored again: the model gives its \d{3} values exactly\.", said)
     assert "not known" not in said
+
+
+def test_a_result_says_where_it_comes_from_and_nobody_can_check_that(run, copy):
+    data, folder = run
+    before = (folder / RESULT).read_bytes()
+    evaluate_standard(pixel_model(Stripes()), data, out=folder, version=SHORT)
+    assert (folder / RESULT).read_bytes() == before  # a finished run keeps its date
+    origin = read_result(folder / RESULT)[FIELD]
+    assert origin["versions"]["torch"] == torch.__version__
+    assert origin["device"].startswith("cpu")
+    rewrite(copy[1], lambda result: result[FIELD].update(command="another"))
+    assert "and command, date, device and versions" in verify_run(
+        copy[1], data.root, judge(data, Stripes())
+    )
+    rewrite(copy[1], lambda result: result.pop(FIELD))  # as versions before wrote it
+    verify_run(copy[1], data.root)
+    for wrong in ({}, "today", {**origin, "date": 3}, {**origin, "versions": ["2"]}):
+        rewrite(copy[1], lambda result, wrong=wrong: result.update({FIELD: wrong}))
+        with pytest.raises(DataError, match="'provenance' is not as the program writes it"):
+            read_result(copy[1] / RESULT)
 
 
 def pixels(data, folder):
@@ -158,7 +179,7 @@ def test_numbers_that_the_model_does_not_give_are_named(copy):
 
 def test_another_model_gives_other_figures(run):
     data, folder = run
-    with pytest.raises(VerificationError, match=r"has to be run on|the result says"):
+    with pytest.raises(VerificationError, match=r"applies to|the result says"):
         verify_run(folder, data.root, judge(data, Stripes(seed=9, gain=30)))
 
 
@@ -169,7 +190,7 @@ def test_a_result_changed_by_hand_is_refused(copy, capsys):
     (folder / RESULT).write_text(text.replace(repr(mean), repr(mean * 0.99)))
     assert cli.main(["verify", str(folder), "--root", str(data.root)]) == 3
     assert "changed by hand" in capsys.readouterr().err
-    with pytest.raises(DataError, match="does not fit its own hash"):
+    with pytest.raises(DataError, match="does not match its own hash"):
         read_result(folder / RESULT)
 
 

@@ -85,6 +85,7 @@ class Command:
         holds: the folder ``data.save_dir`` is held while it works.
         defense: the models can be defended by ``adv.defense.name``.
         config_file: taken where the arguments name none.
+        recipes: ``--recipe`` names a training that comes with the package.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Command:
     holds: bool = True
     defense: bool = False
     config_file: str = ""
+    recipes: bool = False
 
     def registered(self) -> Command:
         """Return the command, known by its name from now on."""
@@ -120,6 +122,7 @@ class Command:
             flags=self.declared,
             models=self.models,
             epilog=self.usage.closing() + keys_text(self.usage, self.defaults),
+            recipes=self.recipes,
         )
         example = self.usage.examples[0]
         parser.set_defaults(config_file=self.config_file, name=self.name, example=example)

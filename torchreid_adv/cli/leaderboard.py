@@ -9,6 +9,7 @@ from torchreid_adv.cli.verify import originals_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.runs.promises import UNSEEN, WORDS
+from torchreid_adv.standard.board_sorts import ROBUST, SORTS
 
 _PROG = "torchreid-adv leaderboard"
 
@@ -63,6 +64,13 @@ def leaderboard_command(arguments: list[str]) -> int:
     parser.add_argument(
         "--quarantine", action="store_true", help="exit with code 4, not 3, if results are refused"
     )
+    parser.add_argument(
+        "--sort",
+        choices=SORTS,
+        default=ROBUST,
+        help="column that models are ranked by (robust); corrupted, worst-kind and occluded are of "
+        "robustness cards",
+    )
     chosen, flags = parser.parse_known_args(arguments)
     if flags and not (chosen.verify or chosen.score_again):
         raise ConfigError(f"{flags} are flags of runs, for --verify or --score-again; add one")
@@ -77,4 +85,5 @@ def leaderboard_command(arguments: list[str]) -> int:
         with originals_of(chosen.root, flags, _PROG) as (originals, cfg):
             cfg = cfg if chosen.score_again else None
             results = [*verified(results, chosen.folder, originals, cfg)]
-    return finish(chosen.out or chosen.folder, results, refused, quarantine=chosen.quarantine)
+    out = chosen.out or chosen.folder
+    return finish(out, results, refused, quarantine=chosen.quarantine, by=chosen.sort)

@@ -22,6 +22,7 @@ from torchreid_adv.cli.flags import (
 )
 from torchreid_adv.cli.help_text import models_text
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.config.recipes import recipe_file
 from torchreid_adv.config.torchreid_keys import default_config, gpu_is_there
 from torchreid_adv.config.values import shown
 from torchreid_adv.errors import ConfigError, nearest
@@ -88,6 +89,7 @@ def make_parser(
     flags: Sequence[Flag] = ONE_ATTACK,
     models: Models | None = None,
     epilog: str = "",
+    recipes: bool = False,
 ) -> Parser:
     """Return a parser of models, flags, then ``KEY VALUE`` pairs.
 
@@ -97,6 +99,7 @@ def make_parser(
         flags: flags that set a key; ``--config-file``, ``--dry-run`` and ``--all`` are added.
         models: the models that come first; None = the command takes none.
         epilog: last paragraphs of the help text.
+        recipes: ``--recipe`` stands beside ``--config-file``.
     """
     words = [prog, *([models.metavar] if models else []), "[FLAGS] [KEY VALUE ...]"]
     parser = Parser(
@@ -111,6 +114,10 @@ def make_parser(
     if models is not None:
         parser.add_argument_group("models", models_text(models))
     parser.add_argument("--config-file", default="", metavar="YAML", help="config file")
+    parser.set_defaults(recipe="")
+    if recipes:
+        about = "a training that comes with the package: a config file of configs/recipe"
+        parser.add_argument("--recipe", metavar="NAME", help=about)
     for flag in flags:
         flag.add_to(parser)
     parser.add_argument(
@@ -172,8 +179,9 @@ def merged_config(arguments: argparse.Namespace) -> AdvConfig:
     _check_front(cfg, arguments)
     for pair in arguments.defaults:
         cfg.merge_from_list([*pair])
-    if arguments.config_file:
-        cfg.merge_from_file(arguments.config_file)
+    config_file = _config_file(arguments)
+    if config_file:
+        cfg.merge_from_file(config_file)
     words = _take_names(cfg, arguments) + list(arguments.opts)
     pairs, given = pairs_of(words, arguments.declared), [*given_by(arguments)]
     if arguments.takes is not None:
@@ -191,6 +199,22 @@ def merged_config(arguments: argparse.Namespace) -> AdvConfig:
 
     check(cfg)
     return cfg
+
+
+def _config_file(arguments: argparse.Namespace) -> str:
+    """Return the config file that is named, by its place or as a recipe; "" = none.
+
+    Raises:
+        ConfigError: an unknown recipe, or one beside a file.
+    """
+    if not arguments.recipe:
+        return str(arguments.config_file)
+    if arguments.config_file:
+        raise ConfigError(
+            f"--recipe {arguments.recipe} names a config file, too; leave --config-file out, and "
+            "change single keys by KEY VALUE"
+        )
+    return recipe_file(arguments.recipe)
 
 
 def _check_front(cfg: AdvConfig, arguments: argparse.Namespace) -> None:

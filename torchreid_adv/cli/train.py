@@ -26,8 +26,10 @@ def _check_train(cfg: AdvConfig) -> None:
 
 def _train(cfg: AdvConfig, team: Team) -> Ended:
     """Train, or test with ``test.evaluate True``; under torchrun, by several processes."""
+    from torchreid_adv.engines.clean_start import start_clean
     from torchreid_adv.engines.train import train
 
+    start_clean(cfg, team)
     train(cfg, team if "RANK" in os.environ else None)
     return Ended()
 
@@ -42,6 +44,7 @@ TRAIN = Command(
             "train --config-file configs/train/bai_b1.yaml --root reid-data",
             "train -s people.csv -t people.csv --out log/people model.name osnet_x1_0 "
             "model.pretrained False",
+            "train --recipe robust",
         ),
         writes="Below --out: model/model.pth.tar-EPOCH, torchreid's log and TensorBoard file; "
         "with adv.training.report also the table robustness.md.",
@@ -54,6 +57,7 @@ TRAIN = Command(
     joins=True,
     holds=False,  # the training holds its folder itself
     defense=True,
+    recipes=True,
 ).registered()
 
 

@@ -18,6 +18,7 @@ from torchreid_adv.registry import (
     DISTANCES,
     ENGINES,
     TABLES,
+    TRAININGS,
     TRANSFORMS,
     Registry,
     same_name,
@@ -26,6 +27,7 @@ from torchreid_adv.registry import (
 
 _SECTIONS = {"distances": DISTANCES, "transforms": TRANSFORMS}  # adv.<section>.<name>: keywords
 _INSIDE = "_engine_inside"  # on a tree whose engine a command chose, see set_engine
+_JOINT = "+"
 
 
 def check_values(cfg: AdvConfig) -> None:
@@ -87,15 +89,19 @@ def _spell_section(section: CfgNode, table: Registry) -> None:
             section[registered] = section.pop(name)
 
 
-def set_engine(cfg: AdvConfig, name: str) -> None:
-    """Let a command train with an engine that a config cannot name.
+def set_engine(cfg: AdvConfig, *names: str) -> None:
+    """Let a command train with internal mixins, such as a progress bar, which a config cannot name.
 
     Args:
-        cfg: whose ``adv.engine`` is set.
-        name: a registered engine.
+        cfg: whose ``adv.engine`` is set, to the names joined by "+".
+        names: registered engines, the outermost first; "" is left out.
     """
-    cfg.adv.engine = name
-    cfg.__dict__[_INSIDE] = name
+    cfg.adv.engine = cfg.__dict__[_INSIDE] = _JOINT.join(filter(None, names))
+
+
+def engine_names(cfg: AdvConfig) -> tuple[str, ...]:
+    """Return the mixins that ``adv.engine`` names: none, one, or those of :func:`set_engine`."""
+    return tuple(filter(None, str(cfg.adv.engine).split(_JOINT)))
 
 
 def check_engine_name(cfg: AdvConfig) -> None:
@@ -105,7 +111,10 @@ def check_engine_name(cfg: AdvConfig) -> None:
         ConfigError: an unknown engine, or one of a command.
     """
     name = cfg.adv.engine
-    if ENGINES.facts(name).get("internal") and cfg.__dict__.get(_INSIDE) != name:
+    if cfg.__dict__.get(_INSIDE) == name:
+        for part in engine_names(cfg):
+            ENGINES.get(part)
+    elif ENGINES.facts(name).get("internal"):
         raise unknown(ENGINES.kind, name, ENGINES.public)
 
 
@@ -125,6 +134,7 @@ def check_names(cfg: AdvConfig) -> None:
     _check_attack_options(adv.training.attack, adv.training.options, "adv.training.options")
     for name in adv.training.report:
         ATTACKS.get(name)
+    TRAININGS.get(adv.training.method)
     if adv.engine:
         check_engine_name(cfg)
     for option in split_options(adv.attack.options)[0]:

@@ -51,6 +51,7 @@ SECTIONS = {
     "video": "Visible-infrared video",
     "pictures": "Pictures of several models",
     "standard": "The standard evaluation",
+    "card": "The robustness card",
     "report": "The report",
     "virtual": "Virtual people",
 }

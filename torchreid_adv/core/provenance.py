@@ -68,7 +68,7 @@ def without(content: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in dict(content).items() if name != FIELD}
 
 
-def kept_provenance(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+def kept_provenance(path: Path, content: dict[str, Any], *, seal: str = "") -> dict[str, Any]:
     """Return a result as it was written first, if the file of an earlier run says the same.
 
     So a finished run is read back without a write, and its date is that of its making.
@@ -76,14 +76,29 @@ def kept_provenance(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     Args:
         path: JSON file, which may be missing.
         content: the result of now, with its provenance.
+        seal: name of a hash of all the rest, which is not compared; "" = the file has none.
     """
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return content
-    now = json.loads(json.dumps(content))
-    same = isinstance(before, dict) and FIELD in before and without(before) == without(now)
-    return {**content, FIELD: before[FIELD]} if same else content
+    if not isinstance(before, dict) or FIELD not in before:
+        return content
+    then, now = without(before), without(json.loads(json.dumps(content)))
+    then.pop(seal, None)
+    return {**content, FIELD: before[FIELD]} if then == now else content
+
+
+def is_provenance(value: Any) -> bool:
+    """Return whether a value of a JSON file says where a result comes from, as this module does."""
+    names = ("command", "date", "device")
+    return (
+        isinstance(value, dict)
+        and set(value) >= {*names, "versions"}
+        and all(isinstance(value[name], str) for name in names)
+        and isinstance(value["versions"], dict)
+        and all(isinstance(version, str) for version in value["versions"].values())
+    )
 
 
 @contextlib.contextmanager

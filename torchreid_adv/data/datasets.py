@@ -106,8 +106,8 @@ class ReIDData:
 
 def _counted(records: Sequence[Record]) -> str:
     """Return how many images, or tracklets, of how many identities."""
-    what = "tracklets" if any(record.frames for record in records) else "images"
-    return f"{len(records):,} {what} of {len({r.pid for r in records}):,} identities"
+    unit = "tracklets" if any(record.frames for record in records) else "images"
+    return f"{len(records):,} {unit} of {len({r.pid for r in records}):,} identities"
 
 
 def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> ReIDData:

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 from torchreid_adv import config
 from torchreid_adv.core.files import write_bytes
@@ -70,6 +70,15 @@ def decode_image(content: bytes, path: str | Path) -> Image.Image:
     except Exception as error:  # decoders may raise anything on a broken file
         reason = str(error) or type(error).__name__
         raise DataError(f"cannot decode image '{path}' ({reason}); remove or replace it") from error
+
+
+def is_turned(path: str | Path) -> bool:
+    """Return whether viewers show an image turned or mirrored, which readers here do not do."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    except Exception:  # reading it says what is wrong
+        return False
 
 
 def _content(path: str | Path) -> bytes:

@@ -23,6 +23,13 @@ _MARKS = (
 )
 
 
+_NO_TEXT = {
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook of the old kind",
+    b"\x1f\x8b": "compressed by gzip",
+    b"PAR1": "a Parquet file, whose name would end with .parquet",
+}
+
 LARGEST = 2**31 - 1  # largest number of an identity, a camera or a line
 
 
@@ -104,7 +111,11 @@ def text_of(path: Path, layout: Layout) -> str:
         DataError: the file is missing or not text.
     """
     try:
-        return _decoded(path.read_bytes())
+        content = path.read_bytes()
+        for mark, kind in _NO_TEXT.items():
+            if content.startswith(mark):
+                raise layout.error(f"the list '{path}' is {kind}; save it as text")
+        return _decoded(content)
     except OSError as error:
         missing = not path.exists()
         reason = "it is missing" if missing else error.strerror or str(error)
@@ -113,6 +124,18 @@ def text_of(path: Path, layout: Layout) -> str:
         ) from error
     except UnicodeError as error:
         raise layout.error(f"the list '{path}' cannot be read: it is not text") from error
+
+
+def is_latin(path: Path) -> bool:
+    """Return whether a list, which can be read, is in Latin-1 by want of another encoding."""
+    content = path.read_bytes()
+    if b"\0" in content[:64] or any(content.startswith(mark) for mark, _ in _MARKS):
+        return False
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def json_of(path: Path, layout: Layout) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchreid_adv.attacks import configured_attack
 from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.config import AdvConfig, lookup
-from torchreid_adv.core.batch import Batch, generator
+from torchreid_adv.core.batch import generator
 from torchreid_adv.core.pixels import from_levels
 from torchreid_adv.data.images import read_image
 from torchreid_adv.distances import FittedDistance
@@ -22,30 +22,23 @@ from torchreid_adv.engines.averaging import AveragedWeights
 from torchreid_adv.engines.batches import (
     Mixture,
     batch_norm,
-    evenly,
-    mixture,
     moved,
     passing,
     pixel_model,
     to_pixels,
 )
 from torchreid_adv.engines.guard import Guard, fixed_rows
-from torchreid_adv.engines.inner_attack import (
-    InnerAttack,
-    LearnedInner,
-    configured_inner,
-    searching,
-)
+from torchreid_adv.engines.inner_attack import InnerAttack
 from torchreid_adv.engines.loaders import PlannedImages
 from torchreid_adv.engines.losses import Consistency
+from torchreid_adv.engines.methods.base import Method, Sample
 from torchreid_adv.engines.offline_training import (
     check_offline,
     merged_loader,
     without_training_file,
 )
-from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.engines.randomness import kept_random_state
-from torchreid_adv.engines.replays import Replayed, configured_replays, slower_statistics
+from torchreid_adv.engines.replays import Replayed, slower_statistics
 from torchreid_adv.engines.resume import ResumableMixin
 from torchreid_adv.engines.robust_report import report_after_training
 from torchreid_adv.engines.side_attack import SideAttack
@@ -53,7 +46,7 @@ from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import Protocol, RetrievalResult
 from torchreid_adv.integration.checkpoints import load_weights, unwrap
 from torchreid_adv.models import Features
-from torchreid_adv.registry import ENGINES
+from torchreid_adv.registry import ENGINES, TRAININGS
 
 
 @ENGINES.register("adversarial_training", title="training on adversarial images, on- or offline")
@@ -66,10 +59,9 @@ class AdversarialTrainingMixin(ResumableMixin):
     attacked_results: dict[str, RetrievalResult]
     training_config: AdvConfig
     _merged = False
-    replays: Replayed | None = None
+    method: Method | None = None
     guard: Guard | None = None
     average: AveragedWeights | None = None
-    inner: InnerAttack | LearnedInner
 
     def adapt(self, cfg: AdvConfig) -> None:
         """Read the config.
@@ -113,9 +105,11 @@ class AdversarialTrainingMixin(ResumableMixin):
             with kept_random_state():
                 self._merge()
         seed = int(lookup(self.training_config, "train.seed", 0))
-        if self.replays is not None:
-            self.replays.new_epoch(generator(seed, "replays", self.epoch))
+        if self.method is not None and self.method.replays is not None:
+            self.method.replays.new_epoch(generator(seed, "replays", self.epoch))
         super().train(*args, **keywords)
+        if self.method is not None:
+            self.method.epoch_ended()
         every = self.training_config.adv.training.guard
         if self.guard is not None and (self.epoch + 1) % every == 0 and self.leads:
             with kept_random_state():
@@ -129,15 +123,15 @@ class AdversarialTrainingMixin(ResumableMixin):
         """
         self._names = [str(name) for name in data.get("impath", ())]
         settings = self.training_config.adv.training
-        if self.replays is not None:
-            summary = self._replayed(data, self.replays)
-        elif settings.mode == "online":
-            summary = self._online(data)
-        else:
+        if self.method is None:
             with passing(self.model, None, settings.precision):
                 summary = super().forward_backward(data)
+        elif self.method.replays is not None:
+            summary = self._replayed(data, self.method.replays)
+        else:
+            summary = self._online(data, self.method)
         for name, value in summary.items():
-            self._check_finite(name, value)
+            self.check_finite(name, value)
         return summary
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
@@ -162,13 +156,16 @@ class AdversarialTrainingMixin(ResumableMixin):
             part.take_state(state[name])
 
     def _parts(self) -> list[tuple[str, Any]]:
-        parts = {"average": self.average, "replays": self.replays, "guard": self.guard}
+        parts: dict[str, Any] = {"average": self.average, "guard": self.guard}
+        if self.method is not None:
+            parts["replays"] = self.method.replays
+            parts["method"] = self.method if self.method.keeps else None
         return [(name, part) for name, part in parts.items() if part is not None]
 
     def compute_loss(self, criterion: Any, outputs: Any, targets: Any) -> Tensor:
         """Return the engine's loss; a loss that is not finite raises before it reaches weights."""
         loss: Tensor = super().compute_loss(criterion, outputs, targets)
-        self._check_finite("loss", float(loss.detach()))
+        self.check_finite("loss", float(loss.detach()))
         return loss
 
     def evaluated(
@@ -189,33 +186,29 @@ class AdversarialTrainingMixin(ResumableMixin):
             self.writer.add_scalar(f"Test/{name}/attacked_mAP", result.mAP, self.epoch)
 
     def _adapt_online(self, cfg: AdvConfig) -> None:
-        """Prepare the attack of ``adv.training.method``, and the guard.
+        """Prepare the method of ``adv.training.method``, and the guard.
 
         Raises:
             ConfigError: keys that the method does not read.
         """
-        settings, seed = cfg.adv.training, int(lookup(cfg, "train.seed", 0))
+        settings = cfg.adv.training
+        if settings.clean_epochs and not cfg.model.load_weights:
+            raise ConfigError(
+                "adv.training.clean_epochs is read by 'torchreid-adv train'; here, train the clean "
+                "network first and name it in model.load_weights"
+            )
         if settings.start == "carried" and settings.method != "free":
             raise ConfigError("adv.training.start 'carried' is of adv.training.method 'free'")
-        if settings.method != "pgd" and settings.objective == "universal":
-            raise ConfigError(
-                f"adv.training.method '{settings.method}' makes its own perturbation; set "
-                "adv.training.objective 'self', 'guided' or 'classification'"
-            )
-        self.replays = configured_replays(cfg)
-        if self.replays is not None and self.datamanager.data_type != "image":
-            raise ConfigError(
-                f"adv.training.method '{settings.method}' is for data.type image, got video"
-            )
-        self.inner = searching(cfg) if self.replays is not None else configured_inner(cfg, seed)
+        self.method = TRAININGS.get(settings.method)(self, cfg)
         if not settings.guard:
             return
-        if not isinstance(self.inner, InnerAttack) or self.datamanager.data_type != "image":
+        probe = self.method.probe
+        if not isinstance(probe, InnerAttack) or self.datamanager.data_type != "image":
             raise ConfigError(
                 "adv.training.guard compares attacks in training and is for data.type image with "
                 "an objective other than 'universal'; set it 0"
             )
-        self.guard = Guard(*self._fixed_batch(), self.inner)
+        self.guard = Guard(*self._fixed_batch(), probe)
 
     def _fixed_batch(self) -> tuple[Tensor, Tensor]:
         """Return pixels and identities of the training images that the guard looks at."""
@@ -234,8 +227,7 @@ class AdversarialTrainingMixin(ResumableMixin):
     def _look(self) -> None:
         """Let the guard look at the network as it is after an epoch."""
         assert self.guard is not None
-        assert isinstance(self.inner, InnerAttack)
-        self.guard.look(pixel_model(self), self.inner)
+        self.guard.look(pixel_model(self), self.guard.attack)
 
     def _bound(self) -> float:
         """Return the bound of now, pixel units; in a warm-up it is a share of the whole one."""
@@ -266,34 +258,22 @@ class AdversarialTrainingMixin(ResumableMixin):
                 delta = replays.step(pixels - clean, inputs.grad / deviations, eps)
         return summary
 
-    def _online(self, data: Any) -> dict[str, float]:
+    def _online(self, data: Any, method: Method) -> dict[str, float]:
         images, pids = self.parse_data_for_train(data)
         if self.use_gpu:
             images, pids = images.cuda(), pids.cuda()
-        batch = self._mixed(images, pids)
-        settings = self.training_config.adv.training
+        settings, count = self.training_config.adv.training, len(images)
+        draws = tuple(self._image_id(row, count) for row in range(count))
+        names = tuple(self._names) if len(self._names) == count else draws
+        sample = Sample(pixel_model(self), images, pids, names, draws, self._bound())
+        batch = method.mixed(sample)
         attacked_data = {**data, "img": batch.images, "pid": batch.pids}
         policy = batch_norm(unwrap(self.model), settings.batchnorm, batch.adversarial)
         counted = passing(self.model, len(batch.pids), settings.precision)
-        with policy, counted, self._consistent(batch) as term:
+        consistent, around = self._consistent(batch), method.around(self, sample, batch)
+        with policy, counted, consistent as term, around as further:
             summary: dict[str, float] = super().forward_backward(attacked_data)
-        return {**summary, **term}
-
-    def _mixed(self, images: Tensor, pids: Tensor) -> Mixture:
-        settings, model = self.training_config.adv.training, pixel_model(self)
-        rows = evenly(len(images), settings.ratio, images.device)
-        clean = to_pixels(model, images[rows])
-        names = tuple(self._image_id(row, len(images)) for row in rows.tolist())
-        adversarial = self._inner_now()(model, Batch(clean, pids=pids[rows], image_ids=names))
-        attacked = moved(model, images[rows], clean, adversarial)
-        pairs = settings.consistency > 0
-        return mixture(images, pids, rows, attacked, mix=settings.mix, pairs=pairs)
-
-    def _inner_now(self) -> InnerAttack | LearnedInner:
-        """Return the attack within the bound of now."""
-        if not self.training_config.adv.training.warmup or not isinstance(self.inner, InnerAttack):
-            return self.inner
-        return self.inner.within(self._bound())
+        return {**summary, **term, **further}
 
     def _image_id(self, row: int, count: int) -> str:
         """Return the name that an image's random draws depend on: step and image."""
@@ -330,7 +310,12 @@ class AdversarialTrainingMixin(ResumableMixin):
             )
         return SideAttack(configured_attack(without_training_file(cfg)), cfg.adv.attack.side)
 
-    def _check_finite(self, name: str, value: float) -> None:
+    def check_finite(self, name: str, value: float) -> None:
+        """Refuse a value of a loss that is not finite.
+
+        Raises:
+            DataError: it is so; the error names the images of the batch.
+        """
         if not math.isfinite(value):
             files = ", ".join(self._names) or "of a video loader, which does not name them"
             raise DataError(
@@ -338,13 +323,3 @@ class AdversarialTrainingMixin(ResumableMixin):
                 f"{getattr(self, 'batch_idx', 0) + 1}; look at its images, or lower train.lr or "
                 f"adv.training.eps. Images of the batch: {files}"
             )
-
-
-@ENGINES.register("robust_progress", internal=True)
-class RobustProgressMixin(ProgressMixin, AdversarialTrainingMixin):
-    """Adversarial training inside another job, with a progress bar."""
-
-    def adapt(self, cfg: AdvConfig) -> None:
-        """Read the config for both."""
-        AdversarialTrainingMixin.adapt(self, cfg)
-        ProgressMixin.adapt(self, cfg)

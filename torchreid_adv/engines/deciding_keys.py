@@ -32,8 +32,12 @@ class LeftOut:
         return any(f"{key}.".startswith(f"{name}.") for name in self.keys)
 
 
+def _trains_by(cfg: AdvConfig, engine: str) -> bool:
+    return engine in config.engine_names(cfg)
+
+
 def _attacks(cfg: AdvConfig) -> bool:
-    return str(cfg.adv.engine) in ("robust_progress", "defense_progress")
+    return any(_trains_by(cfg, name) for name in ("adversarial_training", "meta_defense"))
 
 
 def _ranks(cfg: AdvConfig) -> bool:
@@ -87,14 +91,14 @@ TRAINING = (
     LeftOut(
         ("adv.meta",),
         "this training has no meta-test",
-        lambda cfg: cfg.adv.engine != "defense_progress",
+        lambda cfg: not _trains_by(cfg, "meta_defense"),
     ),
     LeftOut(
         ("adv.start",),
         "a network that starts from a start's weights depends on these weights alone",
-        lambda cfg: cfg.adv.engine != "kept_progress",
+        lambda cfg: not _trains_by(cfg, "kept_progress"),
     ),
-    LeftOut(("adv.video",), "it is of images", lambda cfg: cfg.adv.engine != "video_progress"),
+    LeftOut(("adv.video",), "it is of images", lambda cfg: not _trains_by(cfg, "vi_self_attack")),
     LeftOut(("adv.video.descriptor",), "it is how a trained network is asked"),
 )
 LEARNING = (

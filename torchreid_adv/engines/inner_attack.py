@@ -13,6 +13,7 @@ from torchreid_adv.attacks.build import configured_distance
 from torchreid_adv.attacks.classification import IdentityLogits, identity_classifier
 from torchreid_adv.attacks.fgsm import sign_attack
 from torchreid_adv.attacks.learned.fitted import Learned, load_learned
+from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
 from torchreid_adv.attacks.loop.perturbations import NoisyDelta
 from torchreid_adv.attacks.references import References
@@ -86,7 +87,8 @@ class GuidedDistance(Objective):
 
 
 STEPS, STEP_SIZE = 7, 1.0  # of adversarial training by Bouniot et al.; gray levels
-ONE_STEP = {"fgsm_rs": 1.25, "n_fgsm": 1.0}  # method -> size of its step in bounds
+# method -> size of its step in bounds
+ONE_STEP = {"fgsm_rs": 1.25, "n_fgsm": 1.0, "atas": 1.0, "gradalign": 1.0}
 
 
 @dataclass(frozen=True)
@@ -121,8 +123,16 @@ class InnerAttack:
     )
 
     @classmethod
-    def configured(cls, cfg: AdvConfig, seed: int) -> InnerAttack:
+    def configured(
+        cls, cfg: AdvConfig, seed: int, *, start: str = "", **fields: Any
+    ) -> InnerAttack:
         """Build the attack of ``adv.training.*``.
+
+        Args:
+            cfg: the whole config.
+            seed: of the random start.
+            start: of a method that has one of its own; "" = that of the config.
+            fields: further ones of a subclass.
 
         Raises:
             ConfigError: the distance cannot be attacked while features change, or the objective
@@ -134,7 +144,7 @@ class InnerAttack:
                 f"adversarial training attacks features while they change, and '{distance.name}' "
                 "is not made for that; set adv.attack.metric 'euclidean' or 'cosine'"
             )
-        if settings.objective == "self" and settings.start == "zero":
+        if settings.objective == "self" and settings.start == "zero" and not start:
             raise ConfigError(
                 "adv.training.objective 'self' has no gradient at the clean image; set "
                 "adv.training.start 'random'"
@@ -152,10 +162,11 @@ class InnerAttack:
             eps=from_levels(settings.eps),
             step_size=from_levels(usual if settings.step_size is None else settings.step_size),
             steps=1 if one_step else STEPS if settings.steps is None else settings.steps,
-            start=settings.start,
+            start=start or settings.start,
             seed=seed,
             precision=settings.precision,
             noise=settings.noise if settings.method == "n_fgsm" else 0.0,
+            **fields,
         )
 
     def within(self, eps: float) -> InnerAttack:
@@ -169,6 +180,15 @@ class InnerAttack:
             ConfigError: ``classification`` needs a network with a single linear classifier.
         """
         objective, graphed = self._cached(model)
+        loop = self._loop(objective)
+        if not batch.images.is_cuda or self.precision != "fp32" or type(model) is not PixelModel:
+            return loop(model, batch).images  # on a copy with folded BatchNorm
+        graphed.refresh()
+        live = PixelModel(graphed, **model.settings())
+        with frozen(model):  # on a GPU, Python is the bottleneck; graphs serve the whole training
+            return loop(Ready(live), batch).images
+
+    def _loop(self, objective: Objective) -> GradientAttack:
         budget = Budget(
             eps=self.eps,
             step_size=self.step_size,
@@ -179,12 +199,7 @@ class InnerAttack:
         loop = sign_attack(objective, budget, start=self.start, score=False)
         if self.noise:
             loop.perturbation = NoisyDelta(self.eps, self.noise)
-        if not batch.images.is_cuda or self.precision != "fp32" or type(model) is not PixelModel:
-            return loop(model, batch).images  # on a copy with folded BatchNorm
-        graphed.refresh()
-        live = PixelModel(graphed, **model.settings())
-        with frozen(model):  # on a GPU, Python is the bottleneck; graphs serve the whole training
-            return loop(Ready(live), batch).images
+        return loop
 
     def _cached(self, model: PixelModel) -> tuple[Objective, Graphed]:
         if model.network not in self.cache:

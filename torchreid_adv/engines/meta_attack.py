@@ -22,7 +22,6 @@ from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import from_levels, to_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.engines.learned_attack import META, LearnedAttackMixin
-from torchreid_adv.engines.progress import ProgressMixin
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import ENGINES
 
@@ -135,22 +134,6 @@ class MetaAttackMixin(LearnedAttackMixin):
         return (
             Summed(list(kinds.values())) if settings.loss == "retrieval" else kinds[settings.loss]
         )
-
-
-@ENGINES.register("universal_progress", internal=True)
-class UniversalProgressMixin(ProgressMixin, MetaAttackMixin):
-    """Learning inside another job, with a progress bar; nothing is evaluated or attacked."""
-
-    def adapt(self, cfg: AdvConfig) -> None:
-        """Read the config for both."""
-        MetaAttackMixin.adapt(self, cfg)
-        ProgressMixin.adapt(self, cfg)
-
-    def test(self, *args: Any, **keywords: Any) -> float:
-        """Close the bar."""
-        if self._bar is not None:
-            self._bar.close()
-        return 0.0
 
 
 def _check(cfg: AdvConfig) -> None:

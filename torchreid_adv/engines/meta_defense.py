@@ -23,7 +23,7 @@ from torchreid_adv.engines.meta_gradient import (
     VirtualHead,
     meta_gradient,
 )
-from torchreid_adv.engines.progress import ProgressMixin
+from torchreid_adv.engines.methods.base import Method
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import unwrap
 from torchreid_adv.integration.layout import torchreid_module
@@ -204,9 +204,9 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
                 seed=int(lookup(cfg, "train.seed", 0)),
             )
 
-    def _online(self, data: Any) -> dict[str, float]:
+    def _online(self, data: Any, method: Method) -> dict[str, float]:
         if self.virtual is None:
-            return super()._online(data)
+            return super()._online(data, method)
         policy = self.training_config.adv.training.batchnorm
         network, sides = unwrap(self.model), (data, self.virtual.next())
         batches = [self._mixed(*self._loaded(side)) for side in sides]
@@ -259,13 +259,3 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
     def _loaded(self, data: Any) -> tuple[Tensor, Tensor]:
         images, pids = self.parse_data_for_train(data)
         return (images.cuda(), pids.cuda()) if self.use_gpu else (images, pids)
-
-
-@ENGINES.register("defense_progress", internal=True)
-class DefenseProgressMixin(ProgressMixin, MetaDefenseMixin):
-    """MetaDefense inside another job, with a progress bar."""
-
-    def adapt(self, cfg: AdvConfig) -> None:
-        """Read the config for both."""
-        MetaDefenseMixin.adapt(self, cfg)
-        ProgressMixin.adapt(self, cfg)

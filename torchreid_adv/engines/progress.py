@@ -20,7 +20,6 @@ from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.data.images import read_image
 from torchreid_adv.engines.evaluation import Base
 from torchreid_adv.engines.resume import ResumableMixin
-from torchreid_adv.engines.self_attack_video import VISelfAttackMixin
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import ENGINES
 
@@ -53,14 +52,15 @@ class ProgressMixin(Base):
         return rank1
 
 
-@ENGINES.register("video_progress", internal=True)
-class VideoProgressMixin(ProgressMixin, VISelfAttackMixin):
-    """Algorithm 1 inside another job, with a progress bar."""
+@ENGINES.register("untested_progress", internal=True)
+class UntestedProgressMixin(ProgressMixin):
+    """A progress bar of a training whose network is not evaluated at its end."""
 
-    def adapt(self, cfg: AdvConfig) -> None:
-        """Read the config for both."""
-        VISelfAttackMixin.adapt(self, cfg)
-        ProgressMixin.adapt(self, cfg)
+    def test(self, *args: Any, **keywords: Any) -> float:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+        return 0.0
 
 
 def unfinished_file(save_dir: Path) -> Path:

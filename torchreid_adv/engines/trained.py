@@ -21,11 +21,7 @@ from torchreid_adv.runs.folder import machinery
 from torchreid_adv.runs.inputs import DATA_OPTIONS, given_weights
 from torchreid_adv.runs.torchreid_checks import check_names
 
-WITHIN = {  # engine -> its form inside a job
-    "adversarial_training": "robust_progress",
-    "meta_defense": "defense_progress",
-    "vi_self_attack": "video_progress",
-}
+WITHIN = ("adversarial_training", "meta_defense", "vi_self_attack")  # engines that train a network
 KEPT = "kept_progress"  # the engine whose training continues after a kill
 FOLDER = "models"  # below the data root
 
@@ -69,7 +65,7 @@ def training_settings(cfg: AdvConfig, engine: str = "progress") -> AdvConfig:
     settings.data.save_dir = ""
     settings.data.targets = list(cfg.data.sources)
     settings.test.evaluate = False
-    config.set_engine(settings, WITHIN.get(cfg.adv.engine, engine))
+    config.set_engine(settings, engine, cfg.adv.engine if cfg.adv.engine in WITHIN else "")
     settings.adv.training.evaluate, settings.adv.training.report = False, []
     return settings
 
@@ -90,7 +86,7 @@ def training_key(settings: AdvConfig) -> Key:
         for name in settings.data.sources
     ]
     further = {settings.adv.selection.data}
-    if settings.adv.engine == "defense_progress" and settings.adv.meta.learning != "source":
+    if "meta_defense" in config.engine_names(settings) and settings.adv.meta.learning != "source":
         further |= {settings.adv.meta.virtual}
     images += [set_facts(settings, name, contents) for name in sorted(filter(None, further))]
     contents.keep()

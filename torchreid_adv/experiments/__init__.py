@@ -1,1 +1,1 @@
-"""Questions asked of many runs: papers' tables, studies, the zoo, scenarios, pictures."""
+"""Experiments with many runs: papers' tables, studies, the zoo, scenarios, pictures."""

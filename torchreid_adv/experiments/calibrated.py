@@ -1,4 +1,4 @@
-"""What a calibration says of the networks of a study, and whether a claim can rest on it."""
+"""The calibration of a study's networks, and whether a claim can rest on it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torchreid_adv.experiments import calibration
 from torchreid_adv.experiments.study_file import StudyFile, read_study
 from torchreid_adv.models.specs import parse_models
 
-FILE = "calibration.json"  # beside a study's results
+FILE = "calibration.json"  # next to a study's results
 STUDY = "calibration"
-DECIDING = (  # keys that decide how networks are trained, on what, and how large noise is
+DECIDING = (  # keys that decide the training, its data, and the size of the noise
     "adv.attack.eps",
     "data.sources",
     "data.height",
@@ -31,7 +31,7 @@ DECIDING = (  # keys that decide how networks are trained, on what, and how larg
     "adv.virtual.train_identities",
     "adv.virtual.width",
 )
-_OTHER = ("train.seed", "train.print_freq")  # of these, what does not
+_OTHER = ("train.seed", "train.print_freq")  # keys below these that do not
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Answered:
     Args:
         question: as the calibration prints it.
         value: the mean over seeds.
-        low: lowest value seen on real weights.
-        high: highest value seen on real weights.
+        low: lowest value measured on real weights.
+        high: highest value measured on real weights.
         inside: whether the value counts as inside that range.
     """
 
@@ -55,18 +55,18 @@ class Answered:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """What a calibration says of the networks of a study.
+    """The calibration of a study's networks.
 
     Args:
         answers: to its questions.
-        problem: why it says nothing of these networks, else "".
+        problem: why it does not apply to these networks, else "".
     """
 
     answers: tuple[Answered, ...] = ()
     problem: str = ""
 
     def objection(self, rests_on: Sequence[str]) -> str:
-        """Say why a claim cannot rest on these networks, "" if it can.
+        """Return why a claim cannot rest on these networks, "" if it can.
 
         Args:
             rests_on: beginnings of questions.
@@ -77,10 +77,10 @@ class Calibrated:
             return self.problem
         outside = []
         for name in rests_on:
-            answers = [one for one in self.answers if one.question.startswith(name)]
+            answers = [answer for answer in self.answers if answer.question.startswith(name)]
             if not answers:
                 return f"the calibration has no answer on {name}"
-            outside += [one for one in answers if not one.inside]
+            outside += [answer for answer in answers if not answer.inside]
         if not outside:
             return ""
         more = len(set(outside)) - 1
@@ -92,7 +92,7 @@ class Calibrated:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Calibrated:
-        """Return what :meth:`to_dict` gave."""
+        """Return the calibration from the values of :meth:`to_dict`."""
         answers = tuple(Answered(**answer) for answer in content["answers"])
         return cls(answers, content["problem"])
 
@@ -107,7 +107,7 @@ def calibrated(cfg: AdvConfig) -> Calibrated:
     ``data.save_dir``.
 
     Raises:
-        ConfigError: the file that is named is not there, or it is no calibration.
+        ConfigError: the named file does not exist, or is not a calibration.
     """
     beside = Path(cfg.data.save_dir) / FILE
     named = str(cfg.adv.study.calibration)
@@ -124,10 +124,10 @@ def calibrated(cfg: AdvConfig) -> Calibrated:
 
 
 def of_result(result: StudyFile, cfg: AdvConfig) -> Calibrated:
-    """Return what a calibration says of the networks that a config trains."""
+    """Return the calibration of the networks that a config trains."""
     change = next(_changes(result.config, cfg), "")
     if change:
-        return Calibrated(problem=f"the calibration was made otherwise: {change}")
+        return Calibrated(problem=f"the calibration has other settings: {change}")
     return Calibrated(tuple(map(_answered, calibration.answers(result.readings))))
 
 
@@ -137,7 +137,7 @@ def _answered(answer: calibration.Answer) -> Answered:
 
 
 def _changes(then: Mapping[str, Any], cfg: AdvConfig) -> Iterator[str]:
-    """Yield what the config of a calibration has otherwise; keys that it lacks are new."""
+    """Yield the differences of a calibration's config; keys that it lacks are new."""
     before, now = dict(leaves(then)), dict(leaves(config.plain(cfg)))
     trained = {
         (s.name, s.size) for s in parse_models(before.get("adv.study.models", []), trained=False)
@@ -155,7 +155,7 @@ def _decides(key: str) -> bool:
 
 
 def leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the keys of a config that is plain data, dotted, with their values."""
+    """Yield the dotted keys of a config given as plain data, with their values."""
     for name, value in content.items():
         if isinstance(value, Mapping):
             yield from leaves(value, f"{prefix}{name}.")

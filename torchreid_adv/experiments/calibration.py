@@ -1,4 +1,4 @@
-"""Whether networks that stand in for real ones behave as real weights do: ranges, and a verdict.
+"""Whether networks that replace real ones behave like real weights: ranges, and a verdict.
 
 The ranges were measured on public weights with this package's attacks, at 5 gray levels.
 """
@@ -17,14 +17,14 @@ from torchreid_adv.report.table import markdown_table
 
 CROPS = "real crops"
 PEOPLE = "real crops and virtual_a"
-GOAL = "asked of a study"
+GOAL = "required of a study"
 SOURCES = (
-    "Real weights: two public OSNet x0.25 (same architecture and training set, other weights), and "
-    "for black-box rows and ensembles a stronger network of another architecture besides. Real "
-    "crops: of 16 to 20 people. virtual_a: the people of this package, on which those networks "
-    "were never trained."
+    "Real weights: two public OSNet x0.25 (same architecture and training set, other weights); "
+    "black-box rows and ensembles also use a stronger network of another architecture. Real "
+    "crops: of 16 to 20 people. virtual_a: the synthetic people of this package; those networks "
+    "were never trained on them."
 )
-MARGIN = 0.02  # by which a range is widened on both sides
+MARGIN = 0.02  # added to a range on both sides
 
 CLEAN = "mAP, clean"
 GALLERY = {
@@ -32,20 +32,20 @@ GALLERY = {
     "mifgsm": "MI-FGSM on the gallery: share of its clean mAP that the tested network keeps",
 }
 QUERY = "White-box attacks on the queries: share of its clean mAP that a network keeps"
-INPUTS = "Share of its clean mAP that a network keeps when it is shown something else"
-WON = "Share of the mAP lost to a white-box attack on the queries that an unseen defense wins back"
+INPUTS = "Share of its clean mAP that a network keeps when its input is changed"
+WON = "Share of the mAP lost to a white-box attack on the queries that an unseen defense recovers"
 SECOND = "-2"  # end of the label of an architecture's second network
 
 
 @dataclass(frozen=True)
 class Fact:
-    """What was seen on real weights, and how the same is read from a study.
+    """A measurement on real weights, and the function that computes it from a study.
 
     Args:
-        question: what is compared.
-        low: lowest value seen.
-        high: highest value seen.
-        source: images it was seen on; :data:`SOURCES` says which networks.
+        question: the compared quantity.
+        low: lowest measured value.
+        high: highest measured value.
+        source: images that it was measured on; :data:`SOURCES` names the networks.
         values: takes the readings of one seed and yields the value of each case.
     """
 
@@ -62,10 +62,10 @@ class Fact:
 
 @dataclass(frozen=True)
 class Answer:
-    """A fact held against the networks of a study.
+    """A fact compared with the networks of a study.
 
     Args:
-        fact: what was seen on real weights.
+        fact: the measurement on real weights.
         seeds: the mean over the cases of each seed.
         cases: of all seeds together.
     """
@@ -100,7 +100,7 @@ def _momentum(kind: str) -> Callable[[Sequence[Reading]], Iterator[float]]:
 
 
 def _single(readings: Sequence[Reading], kind: str, attack: str) -> dict[tuple[str, str], float]:
-    """Return what is kept where one network was attacked, by (attacked, tested)."""
+    """Return (attacked, tested) -> the kept mAP, for attacks on a single network."""
     return {
         (r.row, r.column): r.value
         for r in readings
@@ -136,11 +136,11 @@ def _clean(readings: Sequence[Reading]) -> Iterator[float]:
 
 
 def _kind(reading: Reading) -> str:
-    """Return white, gray or black, by the labels of what is attacked and tested."""
+    """Return white, gray or black, from the labels of the attacked and the tested network."""
     if reading.row == reading.column:
         return "white"
-    own, other = (label.removesuffix(SECOND) for label in (reading.row, reading.column))
-    return "gray" if own == other else "black"
+    attacked, tested = (label.removesuffix(SECOND) for label in (reading.row, reading.column))
+    return "gray" if attacked == tested else "black"
 
 
 FACTS = (
@@ -162,31 +162,33 @@ FACTS = (
 
 
 def answers(readings: Sequence[Reading]) -> list[Answer]:
-    """Return each fact with what the networks of a study do; facts without a case are left out."""
+    """Return each fact with the study's values; facts without a case are left out."""
     seeds = sorted({reading.seed for reading in readings})
-    found = []
+    answered = []
     for fact in FACTS:
         cases = [list(fact.values([r for r in readings if r.seed == seed])) for seed in seeds]
         means = tuple(statistics.fmean(values) for values in cases if values)
         if means:
-            found.append(Answer(fact, means, sum(map(len, cases))))
-    return found
+            answered.append(Answer(fact, means, sum(map(len, cases))))
+    return answered
 
 
 def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
-    """Draw where each answer lies beside the range of real weights, in percent."""
-    found = answers(readings)
-    figure = Figure(figsize=(7.2, 0.6 + 0.36 * len(found)), layout="constrained")
+    """Draw each answer and the range of real weights, in percent."""
+    answered = answers(readings)
+    figure = Figure(figsize=(7.2, 0.6 + 0.36 * len(answered)), layout="constrained")
     axes = figure.subplots()
     tidy(axes)
-    for place, answer in enumerate(found):
+    for place, answer in enumerate(answered):
         low, high = (100 * end for end in (answer.fact.low, answer.fact.high))
         low, high = low - 100 * MARGIN, high + 100 * MARGIN
         axes.barh(place, high - low, left=low, height=0.5, color=GRID, zorder=1)
         color = RIGHT if answer.inside else WRONG
         for value in answer.seeds:
             axes.plot(100 * value, place, "o", color=color, markersize=5, zorder=2)
-    axes.set_yticks(range(len(found)), [a.fact.question for a in found], color=INK, fontsize=8)
+    axes.set_yticks(
+        range(len(answered)), [a.fact.question for a in answered], color=INK, fontsize=8
+    )
     axes.invert_yaxis()
     axes.set_xlabel(
         "percent; bars: ranges of real weights, widened by 2 points; dots: seeds", color=INK
@@ -195,9 +197,9 @@ def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
 
 
 def summary(readings: Sequence[Reading]) -> str:
-    """Return the table of all facts and what follows from it, as Markdown."""
-    table, found = ranges_table(readings), answers(readings)
-    return "\n".join(["### Beside real weights", "", table, "", *_conclusion(found)])
+    """Return the table of all facts and the conclusion, as Markdown."""
+    table, answered = ranges_table(readings), answers(readings)
+    return "\n".join(["### Compared with real weights", "", table, "", *_conclusion(answered)])
 
 
 def ranges_table(readings: Sequence[Reading]) -> str:
@@ -208,31 +210,31 @@ def ranges_table(readings: Sequence[Reading]) -> str:
 
 def _cells(answer: Answer) -> list[str]:
     fact, verdict = answer.fact, "inside" if answer.inside else "**outside**"
-    here, count = spread(answer.seeds), str(answer.cases)
-    return [fact.question, here, count, _range(fact), fact.source, verdict]
+    value, count = spread(answer.seeds), str(answer.cases)
+    return [fact.question, value, count, _range(fact), fact.source, verdict]
 
 
 def _range(fact: Fact) -> str:
-    """Return a range in percent, a single number where only one was seen."""
+    """Return a range in percent, a single number if only one was measured."""
     ends = dict.fromkeys(f"{100 * end:.1f}" for end in (fact.low, fact.high))
     return " to ".join(ends)
 
 
-def _conclusion(found: Sequence[Answer]) -> Iterator[str]:
-    outside = [answer for answer in found if not answer.inside]
+def _conclusion(answered: Sequence[Answer]) -> Iterator[str]:
+    outside = [answer for answer in answered if not answer.inside]
     yield SOURCES
     yield ""
     yield (
         f"All numbers are percent. A value counts as inside up to {100 * MARGIN:g} points beyond "
-        f"what was seen, because each range comes from few networks. {len(found) - len(outside)} "
-        f"of {len(found)} answers are inside."
+        "the range, because each range comes from few networks. "
+        f"{len(answered) - len(outside)} of {len(answered)} answers are inside."
     )
     if not outside:
-        yield "These networks behave as real weights do in every question that was asked."
+        yield "These networks behave like real weights in every question."
         return
     yield (
-        "These networks do not behave as real weights do in what follows. A study that rests on "
-        "it says nothing about a paper:"
+        "These networks do not behave like real weights in the following questions. A study that "
+        "rests on one of them says nothing about a paper:"
     )
     yield ""
     for answer in outside:

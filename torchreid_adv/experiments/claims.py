@@ -1,4 +1,4 @@
-"""What studies find: claims with the cases that speak for or against them, and readings."""
+"""The findings of studies: claims with the cases for or against them, and readings."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MARGIN = 0.01  # one point of mAP
 
 
 class PrintedCells:
-    """The cells of a paper's table, read by what they are of.
+    """The cells of a paper's table, selected by their fields.
 
     Args:
-        table: as kept with the package.
+        table: from the package.
     """
 
     def __init__(self, table: PaperTable) -> None:
@@ -28,7 +28,7 @@ class PrintedCells:
         """Return the mean of all matching cells, in [0, 1] where the paper prints percent.
 
         Args:
-            measure: what is read of each cell.
+            measure: read from each cell.
             white: True = attacked and tested are the same network, False = they are not.
             where: field -> value, or a tuple of values; ``target`` is market1501 if not given.
 
@@ -76,7 +76,7 @@ class Printed:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a paper says of its method, or what should be asked of the method as well.
+    """A paper's claim about its method, or a further question about the method.
 
     A claim always says that one value is smaller than another; the effect is their difference.
 
@@ -84,10 +84,10 @@ class Claim:
         sentence: the claim; no two claims of a study share it.
         rests_on: beginnings of calibration questions, such as ``gray-box``. Networks that fail one
             of them cannot decide the claim.
-        paper: the effect in the paper, None where none is printed.
+        paper: the effect in the paper, None if none is printed.
         margin: effects within -margin to margin count as none, in [0, 1].
-        floor: mAP in [0, 1] that the larger of the two values needs on average, so that there is
-            enough to be lost.
+        floor: mAP in [0, 1] that the larger of the two values needs on average, so that the network
+            has enough mAP to lose.
     """
 
     sentence: str
@@ -102,12 +102,12 @@ class Case:
     """One case of a claim, in one run of a study.
 
     Args:
-        claim: what it is a case of.
-        name: what was compared, such as a network's label.
+        claim: that it belongs to.
+        name: of the comparison, such as a network's label.
         seed: of the training.
-        smaller: the value that the claim says is smaller, [0, 1]; NaN where there is none.
-        larger: the value it is compared with, [0, 1]; NaN where there is none.
-        order: which of the seed's batch orders.
+        smaller: the value that the claim says is smaller, [0, 1]; NaN if missing.
+        larger: the value it is compared with, [0, 1]; NaN if missing.
+        order: number of the seed's batch order.
     """
 
     claim: Claim
@@ -119,12 +119,12 @@ class Case:
 
     @property
     def effect(self) -> float:
-        """By how much the larger value is larger; NaN where one is missing."""
+        """Larger minus smaller value; NaN if one is missing."""
         return self.larger - self.smaller if self.is_defined else math.nan
 
     @property
     def is_defined(self) -> bool:
-        """Whether both values are there."""
+        """Whether both values are present."""
         return math.isfinite(self.smaller) and math.isfinite(self.larger)
 
 
@@ -135,7 +135,7 @@ def cases_of(lines: Iterable[Line], seed: int, prefix: str = "") -> list[Case]:
     """Return the cases of one run.
 
     Args:
-        lines: what was compared.
+        lines: the comparisons.
         seed: of the training.
         prefix: of the cases' names.
     """
@@ -150,13 +150,13 @@ class Reading:
     """One value of one run.
 
     Args:
-        table: title of the table it stands in.
+        table: title of its table.
         row: label.
         column: label.
         seed: of the training.
-        value: a share in [0, 1] for ``percent``, else as it is.
-        unit: ``percent`` or ``number``, the same in all of a table.
-        order: which of the seed's batch orders.
+        value: a share in [0, 1] for ``percent``, else a plain number.
+        unit: ``percent`` or ``number``, the same in a whole table.
+        order: number of the seed's batch order.
     """
 
     table: str
@@ -169,10 +169,10 @@ class Reading:
 
 
 def spread(values: Sequence[float], *, factor: float = 100, digits: int = 1) -> str:
-    """Return mean and, of several values, standard deviation: ``12.3 ± 1.0``.
+    """Return the mean and, for several values, the standard deviation: ``12.3 ± 1.0``.
 
     Args:
-        values: one per run; NaN for a run that has none.
+        values: one per run; NaN for a run without one.
         factor: 100 = in percent.
         digits: after the point.
     """

@@ -19,7 +19,7 @@ from torchreid_adv.standard.reading import LARGEST, RESULT, read_result
 
 RESULTS = "results.json"
 _TRACKS = {"Q": "queries", "G": "gallery"}
-# a row -> where a data set of results.json holds it
+# row -> path in a data set's entry in results.json
 _SETTINGS = {
     "attack": ("attack", "name"),
     "AP rule": ("ap_rule",),
@@ -31,12 +31,12 @@ _RUNS = {"clean": "clean", "adversarial": "adversarial"}
 
 @dataclass(frozen=True)
 class ComparedResult:
-    """What a table shows of one result.
+    """One result in the table.
 
     Args:
         label: of its column.
-        settings: row -> what was attacked, how and by what it was scored.
-        measures: row -> share of [0, 1].
+        settings: row -> model, data, attack or rule of the scores.
+        measures: row -> share in [0, 1].
     """
 
     label: str
@@ -53,23 +53,23 @@ def compare_runs(runs: Sequence[str | Path]) -> MixedTable:
             column.
 
     Raises:
-        DataError: no such folder or file, or no result in it.
+        DataError: the folder or file does not exist, or holds no result.
 
     Example:
         >>> print(compare_runs(["log/ifgsm", "log/sma"]).console())
     """
     files = [_file_of(Path(run).expanduser()) for run in runs]
     labels = _labels(files)
-    found = [
+    results = [
         result
         for file, label in zip(files, labels, strict=True)
         for result in _results(file, label)
     ]
-    settings = _rows(found, "settings")
-    measures = _rows(found, "measures")
+    settings = _rows(results, "settings")
+    measures = _rows(results, "measures")
     return MixedTable(
-        title=f"{len(found)} results side by side",
-        columns=("", *(result.label for result in found)),
+        title=f"{len(results)} results side by side",
+        columns=("", *(result.label for result in results)),
         rows=(*settings, *measures),
         rates=frozenset(str(row[0]) for row in measures),
         notes=tuple(_notes(settings)),
@@ -77,12 +77,12 @@ def compare_runs(runs: Sequence[str | Path]) -> MixedTable:
 
 
 def _file_of(place: Path) -> Path:
-    """Return the file of a result that a folder or file stands for."""
+    """Return the result file of a folder or file."""
     if place.is_file():
         return place
-    found = [place / name for name in (RESULT, RESULTS) if (place / name).is_file()]
-    if found:
-        return found[0]
+    result_files = [place / name for name in (RESULT, RESULTS) if (place / name).is_file()]
+    if result_files:
+        return result_files[0]
     shown = printable(str(place))
     if not place.is_dir():
         raise DataError(f"there is no run '{shown}'{near_path(place)}")
@@ -95,15 +95,15 @@ def _file_of(place: Path) -> Path:
 
 
 def _labels(files: Sequence[Path]) -> list[str]:
-    """Return the folders' names, with as many of those above them as tell them apart."""
+    """Return the folders' names, with enough parent folders to distinguish them."""
     parts = [
         (path.parent if path.name in (RESULT, RESULTS) else path).absolute().parts for path in files
     ]
     for depth in range(1, max(map(len, parts), default=1) + 1):
-        names = [os.sep.join(one[-depth:]) for one in parts]
+        names = [os.sep.join(folders[-depth:]) for folders in parts]
         if len(set(names)) == len(names):
             return names
-    return [os.sep.join(one[-2:]) for one in parts]  # the same run twice
+    return [os.sep.join(folders[-2:]) for folders in parts]  # the same run twice
 
 
 def _results(file: Path, label: str) -> Iterator[ComparedResult]:
@@ -116,19 +116,19 @@ def _results(file: Path, label: str) -> Iterator[ComparedResult]:
     elif isinstance(content, dict) and isinstance(content.get("tracks"), dict):
         yield from _of_standard(read_result(file), label)
     else:
-        raise DataError(f"'{shown}' is no result of attack, attack-gallery or standard")
+        raise DataError(f"'{shown}' is not a result of attack, attack-gallery or standard")
 
 
 def _of_target(content: Any, name: str, target: Any, label: str) -> ComparedResult:
-    """Return what is shown of a data set of ``results.json``."""
-    chosen = _at(content, "config", "adv", "attack")
+    """Return the column of a data set in ``results.json``."""
+    keys = _at(content, "config", "adv", "attack")
     settings = {"model": _value(_at(content, "model", "name")), "data set": name}
     settings |= {row: _value(_at(target, *path)) for row, path in _SETTINGS.items()}
     eps = _at(target, "attack", "eps")
     settings["eps (gray levels)"] = (
-        _value(_at(chosen, "eps")) if isinstance(chosen, dict) else _levels(eps)
+        _value(_at(keys, "eps")) if isinstance(keys, dict) else _levels(eps)
     )
-    settings["attacked"] = _value(_at(chosen, "side"))
+    settings["attacked"] = _value(_at(keys, "side"))
     settings["defense"] = _value(_at(target, "defense", "name"))
     measures: dict[str, Value] = {}
     for measure, (title, key) in itertools.product(_MEASURES, _RUNS.items()):
@@ -143,7 +143,7 @@ def _levels(eps: Any) -> Value:
 
 
 def _of_standard(content: dict[str, Any], label: str) -> Iterator[ComparedResult]:
-    """Yield what is shown of a ``standard.json``, for each of its bounds."""
+    """Yield one column per bound of a ``standard.json``."""
     bounds = sorted({eps for track in content["tracks"].values() for eps in track}, key=float)
     for eps in reversed(bounds):
         settings: dict[str, Value] = {
@@ -160,10 +160,10 @@ def _of_standard(content: dict[str, Any], label: str) -> Iterator[ComparedResult
         }
         measures: dict[str, Value] = {}
         for track, bound in content["tracks"].items():
-            found = bound.get(eps)
-            for measure in ("mAP", "Rank-1") if found else ():
-                measures[f"clean {measure}"] = _rate(found["clean"], measure)
-                robust = _rate(found["robust"], measure)
+            facts = bound.get(eps)
+            for measure in ("mAP", "Rank-1") if facts else ():
+                measures[f"clean {measure}"] = _rate(facts["clean"], measure)
+                robust = _rate(facts["robust"], measure)
                 measures[f"{_TRACKS[track]} attacked, robust {measure}"] = robust
         yield ComparedResult(
             f"{label}, eps {eps}" if len(bounds) > 1 else label, settings, measures
@@ -171,35 +171,35 @@ def _of_standard(content: dict[str, Any], label: str) -> Iterator[ComparedResult
 
 
 def _at(content: Any, *path: str) -> Any:
-    """Return what stands at a place, None where there is nothing."""
+    """Return the value at a path, None if there is none."""
     for key in path:
         content = content.get(key) if isinstance(content, Mapping) else None
     return content
 
 
-def _value(found: Any) -> Value:
-    return found if isinstance(found, (str, int, float)) and found != "" else None
+def _value(value: Any) -> Value:
+    return value if isinstance(value, (str, int, float)) and value != "" else None
 
 
 def _rate(measures: Any, name: str) -> float | None:
     rank = name.partition("-")[2]
-    found = _at(measures, "cmc", rank) if rank else _at(measures, name)
-    known = isinstance(found, (int, float)) and not isinstance(found, bool)
-    return float(found) if known else None
+    rate = _at(measures, "cmc", rank) if rank else _at(measures, name)
+    known = isinstance(rate, (int, float)) and not isinstance(rate, bool)
+    return float(rate) if known else None
 
 
-def _rows(found: Sequence[ComparedResult], part: str) -> tuple[tuple[Value, ...], ...]:
+def _rows(results: Sequence[ComparedResult], part: str) -> tuple[tuple[Value, ...], ...]:
     """Return the rows of settings or measures that at least one result has."""
-    tables: list[dict[str, Value]] = [getattr(result, part) for result in found]
+    tables: list[dict[str, Value]] = [getattr(result, part) for result in results]
     names = dict.fromkeys(name for table in tables for name in table)
     rows = [(name, *(table.get(name) for table in tables)) for name in names]
     return tuple(row for row in rows if any(value is not None for value in row[1:]))
 
 
 def _notes(settings: Sequence[tuple[Value, ...]]) -> Iterator[str]:
-    """Yield what has to be known before two columns are compared."""
+    """Yield what a reader must know before comparing two columns."""
     differ = [str(name) for name, *values in settings if len({json.dumps(v) for v in values}) > 1]
     if differ:
         yield f"The runs differ in: {', '.join(differ)}."
     if {"data set", "protocol", "AP rule"} & set(differ):
-        yield "Numbers of different data sets, protocols or AP rules do not compare."
+        yield "Numbers of different data sets, protocols or AP rules are not comparable."

@@ -1,4 +1,4 @@
-"""What we found beside what a paper printed: the cells of both, matched."""
+"""Our results compared with a paper's: the cells of both, matched."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class OurCell:
     """One of our results.
 
     Args:
-        where: what it is of: ``target`` = data set, and the fields of the paper's table.
+        where: its fields: ``target`` = data set, and those of the paper's table.
         measures: by the names of the table, in [0, 1].
-        kind: ``white``, ``gray``, ``black`` or ``oblivious``; "" where nothing was attacked.
-        clean: the same measures without an attack, where there is one.
-        kinds: measure -> kind, where measures are of several networks; one that is not named is
-            of none, as a ratio of two is.
+        kind: ``white``, ``gray``, ``black`` or ``oblivious``; "" if nothing was attacked.
+        clean: the same measures without an attack, if there is one.
+        kinds: measure -> kind, if measures belong to several networks; measures without an entry,
+            such as a ratio of two others, have no kind.
     """
 
     where: Mapping[str, Any]
@@ -43,9 +43,9 @@ class ComparedCell:
 
     Args:
         target: our data set.
-        where: what it is of, in the fields of the paper's table.
-        ours: None where only the paper has it.
-        paper: as printed; empty where only we have it.
+        where: its values of the fields of the paper's table.
+        ours: None if only the paper has it.
+        paper: as printed; empty if only we have it.
     """
 
     target: str
@@ -56,12 +56,12 @@ class ComparedCell:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours beside the paper's.
+    """Our results and the paper's.
 
     Args:
         table: the paper's.
-        entries: data set by data set, the paper's cells in its order, then those of ours alone.
-        notes: sentences that belong below the table.
+        entries: data set by data set, the paper's cells in its order, then cells that only we have.
+        notes: sentences below the table.
     """
 
     table: PaperTable
@@ -83,7 +83,7 @@ def compare(
 ) -> Comparison:
     """Match our results with a paper's table.
 
-    A data set that the paper does not have is held against the first one of its table.
+    A data set that the paper does not have is compared with the first one of its table.
 
     Args:
         table: the paper's.
@@ -93,14 +93,14 @@ def compare(
     findings = [_as_paper(finding, table) for finding in findings]
     targets = list(dict.fromkeys(str(finding.where["target"]) for finding in findings))
     entries = [entry for target in targets for entry in _matched(table, findings, target)]
-    said = [
+    sentences = [
         sentence for sentence in (_foreign(table, targets), _left_out(table, targets)) if sentence
     ]
-    return Comparison(table, tuple(entries), (*said, *notes, *filter(None, [table.note])))
+    return Comparison(table, tuple(entries), (*sentences, *notes, *filter(None, [table.note])))
 
 
 def printed_alone(table: PaperTable, *, notes: Iterable[str] = ()) -> Comparison:
-    """Return a table with nothing of ours beside it."""
+    """Return a paper's table without results of ours."""
     entries = [
         ComparedCell(cell["target"], cell, None, table.printed(cell)) for cell in table.cells
     ]
@@ -118,7 +118,7 @@ def measured(measures: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _as_paper(finding: OurCell, table: PaperTable) -> OurCell:
-    """Return a finding whose kinds are called as the paper calls them."""
+    """Return a finding whose kinds have the paper's names."""
     names = {"gray": table.same_network}
     kinds = {measure: names.get(kind, kind) for measure, kind in finding.kinds.items()}
     return replace(finding, kind=names.get(finding.kind, finding.kind), kinds=kinds)
@@ -130,9 +130,12 @@ def _matched(table: PaperTable, findings: Sequence[OurCell], target: str) -> lis
     entries = []
     for cell in table.cells:
         if cell["target"] == against:
-            found = ours.pop(table.place(cell), None)
-            entries.append(ComparedCell(target, cell, found, table.printed(cell)))
-    return [*entries, *(ComparedCell(target, found.where, found, {}) for found in ours.values())]
+            our_cell = ours.pop(table.place(cell), None)
+            entries.append(ComparedCell(target, cell, our_cell, table.printed(cell)))
+    return [
+        *entries,
+        *(ComparedCell(target, our_cell.where, our_cell, {}) for our_cell in ours.values()),
+    ]
 
 
 def _foreign(table: PaperTable, targets: Sequence[str]) -> str:
@@ -140,7 +143,7 @@ def _foreign(table: PaperTable, targets: Sequence[str]) -> str:
     if not (others and table.targets):
         return ""
     return (
-        f"The paper's numbers are of {table.targets[0]}, ours of {', '.join(others)}: "
+        f"The paper's numbers are for {table.targets[0]}, ours for {', '.join(others)}: "
         "another data set, so the two are not expected to agree."
     )
 
@@ -169,11 +172,15 @@ NAMES = {
     "improvement": "#I",
     "positive_distance": "mean distance to true positives",
 }
-_NUMBERS = ("positive_distance",)  # printed as they are, whatever the unit of the table
-_UNITS = {"percent": "in percent", "ratio": "adversarial over clean mAP", "number": "as it is"}
+_NUMBERS = ("positive_distance",)  # printed unscaled, whatever the unit of the table
+_UNITS = {
+    "percent": "in percent",
+    "ratio": "adversarial over clean mAP",
+    "number": "without a unit",
+}
 _SAME = {
     "gray": "g: gray-box, the same network with other weights; b: black-box, another network",
-    "black": "b: black-box, another network or (as the paper counts) the same with other weights",
+    "black": "b: black-box, another network or (as in the paper) the same with other weights",
 }
 _FLAGS = {"rerank": ("plain", "re-ranked")}
 
@@ -220,16 +227,16 @@ def _plain(entry: ComparedCell, table: PaperTable) -> dict[str, Any]:
 def _legend(table: PaperTable) -> str:
     unit = _UNITS[table.unit]
     return (
-        f"Ours [the paper's], {unit}; {DASH} = the paper has it, we do not. w, in bold: white-box; "
-        f"{_SAME[table.same_network]}; o: oblivious, made on the tested weights without the "
-        "defense before them."
+        f"Ours [the paper's], {unit}; {DASH} = only in the paper. w, in bold: white-box; "
+        f"{_SAME[table.same_network]}; o: oblivious, made on the tested weights without their "
+        "defense."
     )
 
 
 def _table(entries: Sequence[ComparedCell], target: str, table: PaperTable) -> str:
     rows = list(dict.fromkeys(cell_label(entry.where, table.rows) for entry in entries))
     columns = _ordered(entries, table)
-    found = {
+    entry_at = {
         (cell_label(entry.where, table.rows), cell_label(entry.where, table.columns)): entry
         for entry in entries
     }
@@ -239,7 +246,7 @@ def _table(entries: Sequence[ComparedCell], target: str, table: PaperTable) -> s
     lines.append("|---" * (len(heads) + 1) + "|")
     for row in rows:
         shown = [
-            _cell(found.get((row, column)), name, table.unit)
+            _cell(entry_at.get((row, column)), name, table.unit)
             for column in columns
             for name in table.measures
         ]
@@ -248,10 +255,10 @@ def _table(entries: Sequence[ComparedCell], target: str, table: PaperTable) -> s
 
 
 def cell_label(where: Mapping[str, Any], fields: Sequence[str]) -> str:
-    """Return how a row or column is called; "" where no field tells it from others."""
+    """Return the label of a row or column; "" if no field distinguishes it."""
     words = [_word(field, where.get(field, "")) for field in fields]
-    said = ", ".join(word for word in words if word)
-    return said or ("clean" if fields else "")
+    label = ", ".join(word for word in words if word)
+    return label or ("clean" if fields else "")
 
 
 def _word(field: str, value: Any) -> str:
@@ -281,13 +288,13 @@ def _cell(entry: ComparedCell | None, measure: str, unit: str) -> str:
     percent = unit == "percent" and measure not in _NUMBERS
     digits, factor = (2, 100) if percent else (3, 1)
     ours = entry.ours.measures.get(measure) if entry.ours else None
-    said = DASH if ours is None else f"{factor * ours:.{digits}f}"
+    our_text = DASH if ours is None else f"{factor * ours:.{digits}f}"
     kind = entry.ours.kind_of(measure) if entry.ours and ours is not None else ""
     if kind:
-        said = f"**{said}**" if kind == "white" else said
-        said = f"{said} {KINDS[kind]}"
+        our_text = f"**{our_text}**" if kind == "white" else our_text
+        our_text = f"{our_text} {KINDS[kind]}"
     printed = entry.paper.get(measure)
     if printed is None:
-        return said
+        return our_text
     shown = f"{printed:g}" if printed >= 10 ** (digits + 2) else f"{printed:.{digits + 2}g}"
-    return f"{said} [{shown}]"
+    return f"{our_text} [{shown}]"

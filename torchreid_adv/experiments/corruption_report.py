@@ -1,4 +1,4 @@
-"""How a model ranks corrupted images: the published draw, and each kind at each severity."""
+"""A model on corrupted images: the published draw, and each kind at each severity."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.evaluation.result import RetrievalResult
 from torchreid_adv.models.cuda import on_configured_threads, repeatable
 from torchreid_adv.models.features import Features, extract
+from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.registry import CORRUPTIONS
 from torchreid_adv.report.corruption_tables import SETTINGS, page
 from torchreid_adv.runs.file_corruption import FileCorruption, people_of
-from torchreid_adv.runs.folder import Scorable, machinery
+from torchreid_adv.runs.folder import machinery
 from torchreid_adv.runs.inputs import configured_dataset, configured_model, given_weights
 from torchreid_adv.standard.scores import interval
 from torchreid_adv.version import __version__
@@ -36,15 +37,15 @@ from torchreid_adv.version import __version__
 SCHEMA = 1
 FILE = "corruptions"
 _RESAMPLINGS = 1000
-_KEPT = "cells"  # folder of what is scored
-_MIDDLE = 3  # severity at which kinds are compared query by query
+_KEPT = "cells"  # folder of cached scores
+_MIDDLE = 3  # kinds are compared query by query at this severity
 
 
 @on_configured_threads
 def corruption_report(cfg: AdvConfig, weights: Callable[[AdvConfig], str] = given_weights) -> Path:
     """Test the model of a config on its targets and write ``corruptions.json`` and ``.md``.
 
-    Every score is kept by what decides it, so that the same command goes on where it was stopped.
+    Every score is cached under the facts that decide it, so the same command resumes a stopped run.
 
     Args:
         cfg: for the model, the data, the evaluation and ``adv.corruption.*``.
@@ -61,7 +62,7 @@ def corruption_report(cfg: AdvConfig, weights: Callable[[AdvConfig], str] = give
     model, facts = configured_model(cfg, weights)
     names = list(dict.fromkeys(cfg.data.targets))
     targets = [configured_dataset(cfg, name, tracklets=True) for name in names]
-    tests = [_test(cfg, model, data, corruption, out) for data in targets]
+    tests = [test_of(cfg, model, data, corruption, out) for data in targets]
     progress = Progress(sum(test.cells(cfg) for test in tests))
     results = {
         "schema": SCHEMA,
@@ -76,28 +77,28 @@ def corruption_report(cfg: AdvConfig, weights: Callable[[AdvConfig], str] = give
 
 
 class Progress:
-    """Prints a line for each score, with the rate and the time that is left.
+    """Prints a line for each score, with the rate and the remaining time.
 
     Args:
-        total: scores that are wanted.
+        total: number of scores.
     """
 
     def __init__(self, total: int) -> None:
-        self.total, self.done, self.made = total, 0, 0
+        self.total, self.done, self.computed = total, 0, 0
         self.started = time.perf_counter()
 
-    def say(self, label: str, value: float, *, made: bool) -> None:
-        """Print what was scored.
+    def say(self, label: str, value: float, *, computed: bool) -> None:
+        """Print a score.
 
         Args:
             label: of the score.
             value: its mAP, in [0, 1].
-            made: it was computed now, not read back.
+            computed: it was computed now, not read from the cache.
         """
-        self.done, self.made = self.done + 1, self.made + made
+        self.done, self.computed = self.done + 1, self.computed + computed
         line = f"{label:<28} mAP {100 * value:5.1f}   {self.done} of {self.total}"
-        if self.made:
-            each = (time.perf_counter() - self.started) / self.made
+        if self.computed:
+            each = (time.perf_counter() - self.started) / self.computed
             left = each * (self.total - self.done)
             line += f", {each:.1f} s each, {left / 60:.0f} min left"
         print(line, flush=True)
@@ -111,13 +112,13 @@ class CorruptionTest:
         model: the model.
         data: the data set.
         protocol: rules of the scores.
-        corruption: what images get; its number is that of the first draw.
-        cache: where scores are kept.
-        facts: what decides every score, besides the corruption.
+        corruption: of images; its number is that of the first draw.
+        cache: of scores.
+        facts: that decide every score, in addition to the corruption.
         workers: processes that read and corrupt images.
     """
 
-    model: Scorable
+    model: ImageModel
     data: ReIDData
     protocol: Protocol
     corruption: FileCorruption
@@ -126,42 +127,49 @@ class CorruptionTest:
     workers: int = 0
 
     def cells(self, cfg: AdvConfig) -> int:
-        """Return how many scores the results take."""
+        """Return the number of scores in the results."""
         return 1 + cfg.adv.corruption.repeats + len(self._grid(cfg))
 
     def results(self, cfg: AdvConfig, progress: Progress) -> dict[str, Any]:
         """Score everything that is not scored yet, and return it as plain values."""
         print(f"##### Corruptions of {self.data.name} #####")
-        clean = self._kept("clean", {}, lambda: {"clean": self._score({})}, progress)["clean"]
-        repeats = [self._draw(number, progress) for number in range(cfg.adv.corruption.repeats)]
+        clean = self.clean(progress)
+        repeats = [self.draw(number, progress) for number in range(cfg.adv.corruption.repeats)]
         grid = {
-            (kind, severity): self._cell(kind, severity, progress)
+            (kind, severity): self.cell(kind, severity, progress)
             for kind, severity in self._grid(cfg)
         }
         return {
             "clean": _summary([clean]),
             "repeats": len(repeats),
             "corruption": self._said(),
-            "draws": {side: _summary([one[side] for one in repeats]) for side in SETTINGS},
+            "draws": {side: _summary([draw[side] for draw in repeats]) for side in SETTINGS},
             **grid_results(grid),
             "queries": {
                 "image_ids": clean["image_ids"],
                 "pids": clean["pids"],
                 "clean": clean["average_precision"],
-                "both": [one["both"]["average_precision"] for one in repeats],
+                "both": [draw["both"]["average_precision"] for draw in repeats],
                 "grid": {f"{k} {s}": cell["average_precision"] for (k, s), cell in grid.items()},
             },
         }
 
     def _grid(self, cfg: AdvConfig) -> list[tuple[str, int]]:
-        """Return kinds and severities; further kinds, too, where none are named."""
+        """Return kinds and severities, including further kinds if the config names none."""
         if not cfg.adv.corruption.grid:
             return []
         kinds = self.corruption.kinds or (*published_kinds(), *_further(CORRUPTIONS))
         severities = [self.corruption.severity] if self.corruption.severity else SEVERITIES
         return [(kind, severity) for kind in kinds for severity in severities]
 
-    def _draw(self, number: int, progress: Progress) -> dict[str, Any]:
+    def clean(self, progress: Progress) -> dict[str, Any]:
+        """Return the scores of the images as they are."""
+        clean: dict[str, Any] = self._kept(
+            "clean", {}, lambda: {"clean": self._score({})}, progress
+        )["clean"]
+        return clean
+
+    def draw(self, number: int, progress: Progress) -> dict[str, Any]:
         """Return the scores of one draw: both sides, queries alone, gallery alone."""
         change = replace(self.corruption, draw=self.corruption.draw + number)
 
@@ -175,7 +183,7 @@ class CorruptionTest:
 
         return self._kept(f"draw {change.draw}", change.facts(), compute, progress)
 
-    def _cell(self, kind: str, severity: int, progress: Progress) -> dict[str, Any]:
+    def cell(self, kind: str, severity: int, progress: Progress) -> dict[str, Any]:
         """Return the scores of queries of one kind and severity."""
         change = replace(self.corruption, kinds=(kind,), severity=severity)
 
@@ -193,16 +201,16 @@ class CorruptionTest:
         compute: Callable[[], dict[str, Any]],
         progress: Progress,
     ) -> dict[str, Any]:
-        key, made = Key.of(**self.facts, corruption=facts), False
+        key, is_new = Key.of(**self.facts, corruption=facts), False
 
         def computed() -> dict[str, Any]:
-            nonlocal made
-            made = True
+            nonlocal is_new
+            is_new = True
             return compute()
 
-        found = self.cache.json(label.replace(" ", "_"), key, computed)
-        progress.say(label, next(iter(found.values()))["mAP"], made=made)
-        return found
+        scores = self.cache.json(label.replace(" ", "_"), key, computed)
+        progress.say(label, next(iter(scores.values()))["mAP"], computed=is_new)
+        return scores
 
     @functools.cached_property
     def _clean(self) -> dict[str, Features]:
@@ -223,16 +231,25 @@ class CorruptionTest:
         return _plain(self.protocol.evaluate(sides["query"], sides["gallery"]))
 
     def _said(self) -> str:
-        """Say what images get."""
+        """Return a sentence on the corruption of images."""
         kinds, severity = self.corruption.drawn_from, self.corruption.severity
         drawn = f"{len(kinds)} kinds" if len(kinds) > 1 else kinds[0]
         at = f"severity {severity}" if severity else "severities 1 to 5"
         return f"Drawn from: {drawn}, {at}; scale of radii: {self.corruption.scale}."
 
 
-def _test(
-    cfg: AdvConfig, model: Scorable, data: ReIDData, corruption: FileCorruption, out: Path
+def test_of(
+    cfg: AdvConfig, model: ImageModel, data: ReIDData, corruption: FileCorruption, out: Path
 ) -> CorruptionTest:
+    """Return the test of a model on a data set, by the rules of a config.
+
+    Args:
+        cfg: for the rules of the scores and the workers.
+        model: the model.
+        data: the data set.
+        corruption: what images get.
+        out: folder, below which scores are kept.
+    """
     protocol = Protocol.configured(cfg, data).plain
     contents = Contents(out)
     facts = {
@@ -255,13 +272,14 @@ def _test(
 
 def _plain(result: RetrievalResult) -> dict[str, Any]:
     """Return the measures of a result, and the average precision of each query (None = skipped)."""
-    precision, _ = result.of_queries()
+    precision, hits = result.of_queries()
     count = len(precision)
     return {
         "mAP": result.mAP,
         "mINP": result.mINP,
         "Rank-1": result.rank(1),
         "average_precision": [None if np.isnan(value) else float(value) for value in precision],
+        "first": [None if np.isnan(value) else float(value) for value in hits[:, 0]],
         "image_ids": list(result.image_ids[:count]),
         "pids": result.pids[:count].tolist(),
     }
@@ -270,18 +288,21 @@ def _plain(result: RetrievalResult) -> dict[str, Any]:
 def _summary(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return means over draws, their deviations, and the interval of the mean mAP."""
     names = ("mAP", "mINP", "Rank-1")
-    found: dict[str, Any] = {n: float(np.mean([one[n] for one in scores])) for n in names}
+    summary: dict[str, Any] = {n: float(np.mean([draw[n] for draw in scores])) for n in names}
     if len(scores) > 1:
-        found["deviation"] = {n: float(np.std([one[n] for one in scores], ddof=1)) for n in names}
-    values = np.array([one["average_precision"] for one in scores], np.float64).mean(axis=0)
-    found["interval"] = list(interval(values, np.array(scores[0]["pids"]), _RESAMPLINGS))
-    return found
+        summary["deviation"] = {
+            n: float(np.std([draw[n] for draw in scores], ddof=1)) for n in names
+        }
+    values = np.array([draw["average_precision"] for draw in scores], np.float64).mean(axis=0)
+    summary["interval"] = list(interval(values, np.array(scores[0]["pids"]), _RESAMPLINGS))
+    return summary
 
 
 def grid_results(grid: dict[tuple[str, int], dict[str, Any]]) -> dict[str, Any]:
-    """Return the grid of mAP, its means by kind and family, and where it is worst.
+    """Return the grid of mAP, its means by kind and family, and the worst of them.
 
-    Kinds outside the published 20 stand below and count in no mean, unless the grid has no others.
+    Kinds outside the published 20 are listed last and count in no mean, unless the grid has no
+    others.
 
     Args:
         grid: (kind, severity) -> scores of the queries.

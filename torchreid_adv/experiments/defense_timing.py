@@ -1,4 +1,4 @@
-"""What a step of MetaDefense costs beside a plain training step: time, and memory at its peak."""
+"""The cost of a MetaDefense step compared with a plain training step: time and peak memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torchreid_adv.engines.meta_gradient import LossOfWeights, VirtualHead, meta
 from torchreid_adv.integration.layout import torchreid_module
 
 PLAIN = "plain"
-ALLOWED = {"1": 2.2, "fd": 4.4, "2": 6.0}  # plain steps that an order may cost at the most
+ALLOWED = {"1": 2.2, "fd": 4.4, "2": 6.0}  # order -> largest allowed cost in plain steps
 IDENTITIES, VIRTUAL, PER_IDENTITY, RATE = 751, 410, 4, 3e-4
 MEBIBYTE = 2**20
 RESET = Path("/proc/self/clear_refs")
@@ -32,37 +32,37 @@ def run(
     repeats: int = 5,
     memory: bool = True,
 ) -> dict[str, Any]:
-    """Measure a step of each way, in turns, and print them; the best turn counts.
+    """Measure a step of each kind, in turns, and print them; the best turn counts.
 
-    Memory is the resident set of a process of its own, the highest during one step less what it
-    was before, where the system tells (Linux).
+    Memory is the peak resident set of a separate process during one step minus that before the
+    step, if the system reports it (Linux).
 
     Args:
         model: torchreid network, random weights.
         size: of the images.
-        images: of a batch, of which half come in an adversarial form, too; the meta-test has as
-            many.
+        images: in a batch, half of them also in an adversarial form; the meta-test has the same
+            number.
         repeats: turns.
-        memory: measure that, too.
+        memory: also measure memory.
     """
-    steps = {way: _step(way, model, size, images) for way in (PLAIN, *ALLOWED)}
+    steps = {kind: _step(kind, model, size, images) for kind in (PLAIN, *ALLOWED)}
     best = dict.fromkeys(steps, float("inf"))
     for turn in range(repeats + 1):
-        for way, step in steps.items():
+        for kind, step in steps.items():
             started = time.process_time()
             step()
             if turn:  # first passes allocate
-                best[way] = min(best[way], time.process_time() - started)
-    ratios = {way: seconds / best[PLAIN] for way, seconds in best.items()}
-    told = memory and RESET.exists()
-    peaks = {way: _in_a_process(way, model, size, images) for way in steps} if told else {}
+                best[kind] = min(best[kind], time.process_time() - started)
+    ratios = {kind: seconds / best[PLAIN] for kind, seconds in best.items()}
+    measured = memory and RESET.exists()
+    peaks = {kind: _in_a_process(kind, model, size, images) for kind in steps} if measured else {}
     threads = torch.get_num_threads()
     print(f"meta defense: {model}, {size[0]}x{size[1]}, {images} images, {threads} threads; a step")
-    for way, seconds in best.items():
-        limit = f", at most {ALLOWED[way]:g}" if way in ALLOWED else ""
-        peak = f"   {peaks[way] / MEBIBYTE:6.0f} MiB" if way in peaks else ""
-        name = way if way == PLAIN else f"order {way}"
-        print(f"  {name:<10}{seconds:8.3f} s{peak}   {ratios[way]:5.2f} x plain{limit}")
+    for kind, seconds in best.items():
+        limit = f", at most {ALLOWED[kind]:g}" if kind in ALLOWED else ""
+        peak = f"   {peaks[kind] / MEBIBYTE:6.0f} MiB" if kind in peaks else ""
+        name = kind if kind == PLAIN else f"order {kind}"
+        print(f"  {name:<10}{seconds:8.3f} s{peak}   {ratios[kind]:5.2f} x plain{limit}")
     return {
         "model": model,
         "size": size,
@@ -74,8 +74,8 @@ def run(
     }
 
 
-def _step(way: str, model: str, size: tuple[int, int], images: int) -> Callable[[], None]:
-    """Return a training step: the plain one is of the real batch alone."""
+def _step(kind: str, model: str, size: tuple[int, int], images: int) -> Callable[[], None]:
+    """Return a training step; the plain one uses only the real batch."""
     torch.manual_seed(0)
     build = torchreid_module("models").build_model
     network = build(model, IDENTITIES, loss="triplet", pretrained=False, use_gpu=False).train()
@@ -87,14 +87,16 @@ def _step(way: str, model: str, size: tuple[int, int], images: int) -> Callable[
         train = LossOfWeights(network, real, _loss(IDENTITIES))
         test = LossOfWeights(network, virtual, _loss(VIRTUAL))
         optimizer.zero_grad()
-        if way == PLAIN:
+        if kind == PLAIN:
             train({}).backward()
         else:
             parameters = dict(network.named_parameters())
-            found = meta_gradient(train, test, parameters, head=head.parameters, lr=RATE, order=way)
+            gradients = meta_gradient(
+                train, test, parameters, head=head.parameters, lr=RATE, order=kind
+            )
             for name, parameter in parameters.items():
-                parameter.grad = found.network.get(name)
-            head.step(found.head)
+                parameter.grad = gradients.network.get(name)
+            head.step(gradients.head)
         optimizer.step()
 
     return step
@@ -111,7 +113,9 @@ def _loss(classes: int) -> ReidLoss:
     losses, engine = torchreid_module("losses"), torchreid_module("engine").Engine
     identity = losses.CrossEntropyLoss(num_classes=classes, use_gpu=False)
     triplet = losses.TripletLoss(margin=0.5)
-    return ReidLoss(identity, 1.0, triplet, 1.0, lambda *given: engine.compute_loss(None, *given))
+    return ReidLoss(
+        identity, 1.0, triplet, 1.0, lambda *arguments: engine.compute_loss(None, *arguments)
+    )
 
 
 def _in_a_process(*setting: Any) -> int:
@@ -130,7 +134,7 @@ def _peak(threads: int, *setting: Any) -> int:
 
 
 def _resident(name: str) -> int:
-    """Return a line of the process's status, bytes."""
-    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) * 1024
+    """Return a value of the process's status, in bytes."""
+    match = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert match
+    return int(match[1]) * 1024

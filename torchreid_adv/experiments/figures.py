@@ -22,7 +22,7 @@ _STEP = 0.11  # between the models of a row
 
 
 def ratio_figure(comparison: Comparison, target: str) -> Figure:
-    """Draw adversarial over clean mAP: a row of marks for each attack, one mark per tested model.
+    """Draw adversarial over clean mAP: a group of marks per attack, one mark per tested model.
 
     Args:
         comparison: its measure is ``map_ratio``; ours are filled marks, the paper's hollow ones.
@@ -34,11 +34,17 @@ def ratio_figure(comparison: Comparison, target: str) -> Figure:
     drawn = Figure(figsize=(1.6 + 0.62 * len(rows), 3.8), layout="constrained")
     axes = drawn.subplots()
     for number, name in enumerate(tested):
-        own = [entry for entry in entries if cell_label(entry.where, table.columns) == name]
+        tested_entries = [
+            entry for entry in entries if cell_label(entry.where, table.columns) == name
+        ]
         shift = _STEP * (number - (len(tested) - 1) / 2)
-        places = [rows.index(cell_label(entry.where, table.rows)) + shift for entry in own]
-        ours = [entry.ours.measures["map_ratio"] if entry.ours else math.nan for entry in own]
-        paper = [entry.paper.get("map_ratio", math.nan) for entry in own]
+        places = [
+            rows.index(cell_label(entry.where, table.rows)) + shift for entry in tested_entries
+        ]
+        ours = [
+            entry.ours.measures["map_ratio"] if entry.ours else math.nan for entry in tested_entries
+        ]
+        paper = [entry.paper.get("map_ratio", math.nan) for entry in tested_entries]
         color, mark = SERIES[number % len(SERIES)], MARKS[number % len(MARKS)]
         axes.plot(places, ours, mark, color=color, markersize=4.5, label=name)
         axes.plot(places, paper, mark, color=color, markersize=4.5, fillstyle="none")
@@ -65,7 +71,7 @@ def bars_figure(comparison: Comparison, target: str) -> Figure:
     """Draw Rank-1 and mAP of each model that we have, in percent.
 
     Args:
-        comparison: its rows are models; what the paper alone has is left out.
+        comparison: its rows are models; cells that only the paper has are left out.
         target: our data set.
     """
     entries = [entry for entry in comparison.of(target) if entry.ours]
@@ -126,14 +132,14 @@ def border_figure(findings: Sequence[OurCell], target: str) -> Figure:
     """
     figure = Figure(figsize=(7.2, 3.2), layout="constrained")
     panels = figure.subplots(1, 2)
-    own = [finding for finding in findings if finding.where["target"] == target]
-    labels = list(dict.fromkeys(finding.where["tested"] for finding in own))
+    target_findings = [finding for finding in findings if finding.where["target"] == target]
+    labels = list(dict.fromkeys(finding.where["tested"] for finding in target_findings))
     for axes, attacked in zip(panels, (False, True), strict=True):
         tidy(axes)
         for number, network in enumerate(labels):
             points = sorted(
                 (finding.where["border"], 100 * finding.measures["rank1"])
-                for finding in own
+                for finding in target_findings
                 if finding.where["tested"] == network and bool(finding.where["attack"]) is attacked
             )
             borders, rates = zip(*points, strict=True)
@@ -193,7 +199,7 @@ def _draw(axes: Axes, lines: dict[str, list[Reading]]) -> None:
 
 
 _INKS = {HOLDS: RIGHT, OPPOSITE: WRONG, NONE: CLEAN, OPEN: MUTED}  # of the verdicts
-_WIDTH = 46  # letters of a claim on one line
+_WIDTH = 46  # characters of a claim per line
 
 
 def effects_figure(decided: Sequence[Verdict]) -> Figure:

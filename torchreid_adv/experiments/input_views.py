@@ -1,6 +1,6 @@
-"""What else a network can be shown of an image: a shifted color, gray, the body, the background.
+"""Changed views of an image: shifted colors, gray, only the body, only the background.
 
-They ask what a network looks at. Each is put before a model as a defense is.
+They show which parts of an image a network uses. Each is applied like a defense.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torchreid_adv.transforms.grayscale import gray_box
 
 SHIFT = (-8.0, 8.0, 8.0)  # gray levels of red, green and blue
 BODY = (0.04, 0.96, 0.25, 0.75)  # top, bottom, left and right of the body's box, shares of the side
-FILL = 0.5  # what is left out becomes this
+FILL = 0.5  # value of hidden pixels
 
 
 class ColorShift(Defense):
@@ -42,7 +42,7 @@ class ColorShift(Defense):
 
 
 class Gray(Defense):
-    """Leaves brightness only, in all three channels."""
+    """Keeps only brightness, in all three channels."""
 
     def exact(self, images: Tensor, drawn: Any = None) -> Tensor:
         """Return the gray images (N, 3, H, W)."""
@@ -51,10 +51,10 @@ class Gray(Defense):
 
 
 class Crop(Defense):
-    """Leaves the middle of an image, where the body is, or everything but that, at its own size.
+    """Keeps the middle of an image, where the body is, or everything else; the size is unchanged.
 
     Args:
-        body: leave the body; else the background.
+        body: keep the body; otherwise the background.
     """
 
     def __init__(self, *, body: bool) -> None:
@@ -62,7 +62,7 @@ class Crop(Defense):
         self.body = body
 
     def exact(self, images: Tensor, drawn: Any = None) -> Tensor:
-        """Return the images (N, 3, H, W) with medium gray in the place of what is left out."""
+        """Return the images (N, 3, H, W) with medium gray in the hidden part."""
         height, width = images.shape[-2:]
         top, bottom = (round(share * height) for share in BODY[:2])
         left, right = (round(share * width) for share in BODY[2:])
@@ -71,5 +71,5 @@ class Crop(Defense):
         return torch.where(inside == self.body, images, FILL)
 
     def describe(self) -> dict[str, Any]:
-        """Return what is left, and the box."""
+        """Return the kept part and the box."""
         return {**super().describe(), "body": self.body, "box": list(BODY)}

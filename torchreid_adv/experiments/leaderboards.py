@@ -16,9 +16,13 @@ from torchreid_adv.errors import (
     VerificationError,
     printable,
 )
+from torchreid_adv.experiments.card.board import card_faults, read_columns
+from torchreid_adv.experiments.card.content import CARD, read_card
+from torchreid_adv.experiments.card.verify import score_card_again
 from torchreid_adv.experiments.scoring_again import configured_scorer
 from torchreid_adv.runs.originals import Originals
 from torchreid_adv.standard import leaderboard
+from torchreid_adv.standard.board_sorts import ROBUST
 from torchreid_adv.standard.leaderboard import Result, markdown, write_leaderboard
 from torchreid_adv.standard.leaderboard import groups as grouped
 from torchreid_adv.standard.reading import RESULT, read_result
@@ -28,16 +32,21 @@ _SHOWN = 3  # faults of a result; the others are counted
 
 
 def finish(
-    out: Path, results: Sequence[Result], refused: Sequence[str], *, quarantine: bool
+    out: Path,
+    results: Sequence[Result],
+    refused: Sequence[str],
+    *,
+    quarantine: bool,
+    by: str = ROBUST,
 ) -> int:
-    """Write and print the leaderboard, then say what is wrong, if anything is."""
-    page = write_leaderboard(out, results, refused)
-    print(markdown(grouped(results), refused))
+    """Write and print the leaderboard, then raise an error if a result is wrong."""
+    page = write_leaderboard(out, results, refused, by)
+    print(markdown(grouped(results, by), refused))
     print(f"Leaderboard: {page}")
     bad = [result for result in results if not result.fits]
     if bad:
         raise VerificationError(
-            f"{len(bad)} of {len(results)} results do not fit what is stored: "
+            f"{len(bad)} of {len(results)} results do not match their stored files: "
             + ", ".join(printable(result.place) for result in bad)
         )
     if refused and not quarantine:
@@ -50,10 +59,10 @@ def finish(
 
 
 def read_results(folder: Path) -> tuple[list[Result], list[str]]:
-    """Return the results below a folder, and a sentence on each that cannot be used.
+    """Return the results below a folder, and a sentence on each unusable one.
 
     Raises:
-        DataError: there are none at all.
+        DataError: there are no results.
     """
     paths = sorted(path for path in folder.rglob(RESULT) if os.path.lexists(path))
     if not paths:
@@ -65,7 +74,8 @@ def read_results(folder: Path) -> tuple[list[Result], list[str]]:
     for path in paths:
         try:
             place = path.parent.relative_to(folder).as_posix()
-            results.append(Result(_read(path), place))
+            content = _read(path)
+            results.append(Result(content, place, card=read_columns(path.parent, content)))
         except Exception as error:  # whatever one submission holds, the others are shown
             refused.append(_sentence(error, path))
     return results, refused
@@ -73,7 +83,7 @@ def read_results(folder: Path) -> tuple[list[Result], list[str]]:
 
 def _read(path: Path) -> dict[str, object]:
     if path.is_symlink():
-        raise DataError(f"'{path}' is a symbolic link; put the file itself there")
+        raise DataError(f"'{path}' is a symbolic link; replace it with the file itself")
     return read_result(path)
 
 
@@ -87,29 +97,30 @@ def _sentence(error: Exception, place: object) -> str:
 def verified(
     results: Sequence[Result], folder: Path, originals: Originals, cfg: AdvConfig | None = None
 ) -> list[Result]:
-    """Check the files of results and, where their model is known, score them again.
+    """Check the files of results and, if their model is known, score them again.
 
     Args:
-        results: that were read.
-        folder: below which they lie.
-        originals: the data sets that their images are of.
+        results: to check.
+        folder: that contains them.
+        originals: the data sets of their images.
         cfg: names the models; None = files only.
     """
-    found = []
+    checked = []
     with progress_bar("verifying results", total=len(results)) as bar:
         for result in results:
-            found.append(_verified(result, folder / result.place, originals, cfg))
+            checked.append(_verified(result, folder / result.place, originals, cfg))
             bar.update(1)
-    return found
+    return checked
 
 
 def _verified(result: Result, folder: Path, originals: Originals, cfg: AdvConfig | None) -> Result:
     try:
         checked = check_run(folder, result.content, originals)
+        faults = [*checked.faults, *card_faults(folder, result, originals)]
     except Exception as error:  # whatever one submission holds, the others are shown
         return replace(result, files=leaderboard.NO, fault=_sentence(error, folder))
-    if checked.faults:
-        return replace(result, files=leaderboard.NO, fault=_faults(checked.faults, folder))
+    if faults:
+        return replace(result, files=leaderboard.NO, fault=_faults(faults, folder))
     if checked.unknown:
         note = f"identities, cameras and sides were not checked: {checked.unknown}"
         result = replace(result, files=leaderboard.UNKNOWN, note=note)
@@ -119,8 +130,8 @@ def _verified(result: Result, folder: Path, originals: Originals, cfg: AdvConfig
 
 
 def _faults(faults: Sequence[str], folder: Path) -> str:
-    """Return the first faults of a run, its own folder left out of paths, and how many follow."""
-    shown = [" ".join(one.replace(f"{folder}/", "").split()) for one in faults[:_SHOWN]]
+    """Return the first faults of a run, with paths relative to it, and the number of others."""
+    shown = [" ".join(fault.replace(f"{folder}/", "").split()) for fault in faults[:_SHOWN]]
     left = len(faults) - len(shown)
     more = [f"and {left} more, which torchreid-adv verify lists"] if left else []
     return "; ".join([*shown, *more])
@@ -132,8 +143,14 @@ def _scored(result: Result, folder: Path, originals: Originals, cfg: AdvConfig) 
     except AdvError as error:
         return replace(result, note=f"not scored again: {_sentence(error, folder)}")
     try:
-        found = score_again(folder, result.content, scorer)
+        replayed = score_again(folder, result.content, scorer)
     except Exception as error:  # whatever one submission holds, the others are shown
         return replace(result, scored=leaderboard.NO, fault=_sentence(error, folder))
-    how = leaderboard.EXACTLY if found.exact else leaderboard.CLOSELY
-    return replace(result, content=found.content, scored=how)
+    if result.card:
+        try:
+            card = read_card(folder / CARD)
+            score_card_again(folder, card, cfg, scorer, replayed, originals)
+        except Exception as error:  # the same
+            return replace(result, scored=leaderboard.NO, fault=_sentence(error, folder))
+    how = leaderboard.EXACTLY if replayed.exact else leaderboard.CLOSELY
+    return replace(result, content=replayed.content, scored=how)

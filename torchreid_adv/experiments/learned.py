@@ -1,4 +1,4 @@
-"""Universal perturbations learned inside a larger job: each once, then kept; and their scores."""
+"""Universal perturbations learned within a larger job, each once, then cached; and their scores."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from torchreid_adv.runs.folder import machinery
 from torchreid_adv.runs.grid import Grid
 from torchreid_adv.runs.grid_attack import GridAttack
 
-LEARNED = "learned"  # folder of what was learned
+LEARNED = "learned"  # folder of learned perturbations
 FILE = MetaAttackMixin.learned_file
 _BOUND = re.compile(r"(.+)_eps(\d+)")
 
@@ -36,9 +36,9 @@ class SourceModel:
     """A model and the data set it was trained on.
 
     Args:
-        model: what it is, such as ``IDE``.
+        model: its name, such as ``IDE``.
         data: the data set.
-        spec: where its weights are.
+        spec: its entry, with the weights.
     """
 
     model: str
@@ -48,13 +48,13 @@ class SourceModel:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a perturbation is learned.
+    """The settings that a perturbation is learned with.
 
     Args:
-        name: how tables call it.
+        name: in tables.
         settings: keys of ``adv.meta`` -> value.
         eps: bound, gray levels.
-        metric: that the loss is made of; "" = ``adv.attack.metric``.
+        metric: in the loss; "" = ``adv.attack.metric``.
     """
 
     name: str
@@ -68,10 +68,10 @@ class LearnedAttack:
     """An attack that was learned against one model and one training set.
 
     Args:
-        way: name of how.
+        way: name of its recipe.
         on: the model and the data.
         eps: bound, gray levels.
-        file: what was learned.
+        file: of the perturbation.
         attack: registered attack that applies it.
     """
 
@@ -83,7 +83,7 @@ class LearnedAttack:
 
     @property
     def name(self) -> str:
-        """Folder of what is attacked with it."""
+        """Folder of the images attacked with it."""
         digest = file_digest(self.file, "the learned attack")
         return f"{self.on.spec.label}-{_slug(self.way)}-{digest[:8]}"
 
@@ -94,64 +94,64 @@ def source_models(entries: list[str]) -> list[SourceModel]:
     Raises:
         ConfigError: a label without a data set, or an entry of another form.
     """
-    found = []
+    sources = []
     for spec in parse_models(entries):
         model, _, data = spec.label.rpartition("-")
         if not (model and data):
             raise ConfigError(
-                f"the label '{spec.label}' does not say what the model was trained on; write "
+                f"the label '{spec.label}' does not name the model's training set; write "
                 f"'{spec.label}-DATA={spec.name}:{spec.weights}', such as IDE-market1501"
             )
-        found.append(SourceModel(model, data, spec))
-    return found
+        sources.append(SourceModel(model, data, spec))
+    return sources
 
 
 def recipes(cfg: AdvConfig, eps: float | None = None) -> list[Recipe]:
-    """Return the ways of ``adv.scenarios``: each perturbation, learned each way.
+    """Return the recipes of ``adv.scenarios``: each perturbation with each way of learning.
 
     Raises:
-        ConfigError: none of the one or the other.
+        ConfigError: the config names no perturbation or no way of learning.
     """
-    chosen = cfg.adv.scenarios
-    if not chosen.perturbations or not chosen.learning:
+    keys = cfg.adv.scenarios
+    if not keys.perturbations or not keys.learning:
         raise ConfigError(
             "nothing is learned: adv.scenarios.perturbations or adv.scenarios.learning is empty"
         )
     bound = float(cfg.adv.attack.eps if eps is None else eps)
-    return [way(kind, how, bound) for how in chosen.learning for kind in chosen.perturbations]
+    return [way(kind, how, bound) for how in keys.learning for kind in keys.perturbations]
 
 
 def way(perturbation: str, learning: str, eps: float, **settings: Any) -> Recipe:
-    """Return a way under its usual name: ``delta``, and with meta-learning ``meta delta``."""
+    """Return a recipe under its usual name: ``delta``, and with meta-learning ``meta delta``."""
     name = perturbation if learning == "source" else f"{learning} {perturbation}"
     return Recipe(name, eps, {"perturbation": perturbation, "learning": learning, **settings})
 
 
 def last_recipe(cfg: AdvConfig, eps: float) -> Recipe:
-    """Return the last way of ``adv.scenarios``, which is the one that several bounds are for."""
-    chosen = cfg.adv.scenarios
-    return way(chosen.perturbations[-1], chosen.learning[-1], eps)
+    """Return the last recipe of ``adv.scenarios``, which is used for several bounds."""
+    keys = cfg.adv.scenarios
+    return way(keys.perturbations[-1], keys.learning[-1], eps)
 
 
-def learned(cfg: AdvConfig, on: SourceModel, chosen: Recipe, out: Path) -> LearnedAttack:
-    """Learn a perturbation on a training set against its model, unless it was before.
+def learned(cfg: AdvConfig, on: SourceModel, recipe: Recipe, out: Path) -> LearnedAttack:
+    """Learn a perturbation on a training set against its model, unless it is in the cache.
 
-    It lies in ``<out>/learned/<model>-<way>-<hash of what decides it>``, whole or not at all.
+    It is stored atomically in ``<out>/learned/<model>-<recipe>-<hash of its settings>``.
 
     Args:
-        cfg: for all that the way leaves open.
+        cfg: for everything that the recipe leaves open.
         on: the model and the training set.
-        chosen: how.
+        recipe: of the perturbation.
         out: folder of the job.
     """
-    own = learning_settings(cfg, on, chosen)
-    key, cache = learning_key(own), Cache(out / LEARNED)
-    name = f"{on.spec.label}-{_slug(chosen.name)}-eps{chosen.eps:g}"
+    run_cfg = learning_settings(cfg, on, recipe)
+    key, cache = learning_key(run_cfg), Cache(out / LEARNED)
+    name = f"{on.spec.label}-{_slug(recipe.name)}-eps{recipe.eps:g}"
     folder = cache.path(name, key)
     if not folder.exists():
-        print(f"=> Learning against {on.spec.label}: {chosen.name}, eps {chosen.eps:g}: {folder}")
-    cache.folder(name, key, lambda place: _learn(own, place))
-    return LearnedAttack(chosen.name, on, chosen.eps, folder / FILE)
+        print(f"=> Learning against {on.spec.label}: {recipe.name}, eps {recipe.eps:g}: {folder}")
+    cache.folder(name, key, lambda place: _learn(run_cfg, place))
+    return LearnedAttack(recipe.name, on, recipe.eps, folder / FILE)
 
 
 def _learn(run_cfg: AdvConfig, folder: Path) -> None:
@@ -160,50 +160,50 @@ def _learn(run_cfg: AdvConfig, folder: Path) -> None:
 
 
 def given(cfg: AdvConfig, known: list[SourceModel]) -> list[LearnedAttack]:
-    """Return the attacks of ``adv.scenarios.files``, which others learned.
+    """Return the attacks of ``adv.scenarios.files``, which were learned elsewhere.
 
-    A way that ends in ``_eps16`` has that bound; others have ``adv.attack.eps``.
+    A name that ends in ``_eps16`` has that bound; others have ``adv.attack.eps``.
 
     Raises:
-        ConfigError: one of a model that is not there, or no such file.
+        ConfigError: an attack on an unknown model, or a file that does not exist.
     """
     labels = {victim.spec.label: victim for victim in known}
-    found = []
+    attacks = []
     for spec in parse_models(list(cfg.adv.scenarios.files)):
         name, _, label = spec.label.partition(".")
         if label not in labels:
             raise ConfigError(
-                f"adv.scenarios.files '{spec.label}' was learned against '{label}', which is none "
-                f"of the models {', '.join(labels)}; write way.MODEL-DATA=attack:FILE"
+                f"adv.scenarios.files '{spec.label}' was learned against '{label}', which is not "
+                f"among the models {', '.join(labels)}; write way.MODEL-DATA=attack:FILE"
             )
         if not Path(spec.weights).is_file():
             raise ConfigError(f"adv.scenarios.files: there is no file '{spec.weights}'")
         bound = _BOUND.fullmatch(name)
         eps = float(bound[2] if bound else cfg.adv.attack.eps)
         name = bound[1] if bound else name
-        found.append(LearnedAttack(name, labels[label], eps, Path(spec.weights), spec.name))
-    return found
+        attacks.append(LearnedAttack(name, labels[label], eps, Path(spec.weights), spec.name))
+    return attacks
 
 
-def learning_settings(cfg: AdvConfig, on: SourceModel, chosen: Recipe) -> AdvConfig:
-    """Return the config of the learning: torchreid's training, of a perturbation.
+def learning_settings(cfg: AdvConfig, on: SourceModel, recipe: Recipe) -> AdvConfig:
+    """Return the config of the learning: torchreid's training, applied to a perturbation.
 
     Raises:
-        ConfigError: the model's entry says how images are prepared, which torchreid's loaders do as
-            the config says.
+        ConfigError: the model's entry sets the preprocessing of images, which torchreid's loaders
+            take from the config.
     """
     run_cfg: AdvConfig = cfg.clone()
     spec = on.spec
     if spec.normalization or spec.options:
         raise ConfigError(
             f"a perturbation is learned against '{spec.label}' from images that torchreid's "
-            "loaders prepare, with the config's normalization; its entry says @HEIGHTxWIDTH only"
+            "loaders prepare, with the config's normalization; its entry may only set @HEIGHTxWIDTH"
         )
     run_cfg.model.name, run_cfg.model.load_weights = spec.name, spec.weights
     run_cfg.model.pretrained, run_cfg.model.resume = False, ""
     run_cfg.data.height, run_cfg.data.width = spec.size or (cfg.data.height, cfg.data.width)
     run_cfg.data.sources = run_cfg.data.targets = [on.data]
-    run_cfg.data.transforms = []  # as the paper: resized, not augmented
+    run_cfg.data.transforms = []  # as in the paper: resized, not augmented
     run_cfg.loss.name, run_cfg.test.evaluate = "softmax", False
     run_cfg.sampler.train_sampler = "RandomIdentitySampler"
     run_cfg.sampler.num_instances = cfg.adv.scenarios.instances
@@ -213,25 +213,25 @@ def learning_settings(cfg: AdvConfig, on: SourceModel, chosen: Recipe) -> AdvCon
     )
     run_cfg.train.start_epoch = run_cfg.train.fixbase_epoch = 0
     run_cfg.test.eval_freq = -1
-    config.set_engine(run_cfg, "universal_progress")
+    config.set_engine(run_cfg, "untested_progress", "meta_attack")
     run_cfg.adv.attack.update(
-        name="ifgsm", eps=chosen.eps, steps=None, weights="", options=AdvConfig(new_allowed=True)
+        name="ifgsm", eps=recipe.eps, steps=None, weights="", options=AdvConfig(new_allowed=True)
     )
-    run_cfg.adv.attack.metric = chosen.metric or run_cfg.adv.attack.metric
-    run_cfg.adv.meta.update(**chosen.settings)
+    run_cfg.adv.attack.metric = recipe.metric or run_cfg.adv.attack.metric
+    run_cfg.adv.meta.update(**recipe.settings)
     run_cfg.adv.selection.data = ""
     return run_cfg
 
 
 def learning_key(run_cfg: AdvConfig) -> Key:
-    """Return all that decides what is learned.
+    """Return the key of a learned perturbation.
 
     Args:
         run_cfg: the config of the learning.
 
     Raises:
         ConfigError: the weights of the model cannot be read.
-        DataError: a data set is not there or cannot be read.
+        DataError: a data set is missing or cannot be read.
     """
     contents = Contents(Path(run_cfg.data.root).expanduser() / FOLDER)
     names = [*run_cfg.data.sources]
@@ -251,34 +251,34 @@ def _slug(name: str) -> str:
 
 
 class UniversalScores:
-    """Attacks the queries of the data set that a model was trained on, and scores the model.
+    """Attacks the queries of a model's training data set, and scores the model.
 
     Args:
         cfg: for the evaluation and for ``adv.attack.space``.
-        known: all models; those of one data set and input size share what is stored.
+        known: all models; those with the same data set and input size share stored images.
         out: folder of the job.
     """
 
     def __init__(self, cfg: AdvConfig, known: Sequence[SourceModel], out: Path) -> None:
         self.cfg: AdvConfig = cfg.clone()
         self.known, self.out = list(known), out
-        own = self.cfg.adv
-        own.engine, own.attack.side, own.attack.targeted = "", "query", False
-        own.attack.update(step_size=None, steps=None, momentum=None)
-        own.attack.options.clear()
-        own.report.page = own.job.copies = False
+        keys = self.cfg.adv
+        keys.engine, keys.attack.side, keys.attack.targeted = "", "query", False
+        keys.attack.update(step_size=None, steps=None, momentum=None)
+        keys.attack.options.clear()
+        keys.report.page = keys.job.copies = False
         self.table = Grid(self.cfg)
 
     def clean(self, tested: SourceModel) -> Cell:
-        """Return how a model ranks what nobody attacked."""
-        self.cfg.adv.attack.name = "ifgsm"  # one that needs no file; nothing is attacked
+        """Return how a model ranks the clean data set."""
+        self.cfg.adv.attack.name = "ifgsm"  # any attack without a file; nothing is attacked
         return self.table.clean_cell(tested.spec, self.table.data(tested.data), self.out)
 
     def attacked(self, attack: LearnedAttack, tested: SourceModel) -> Cell:
-        """Return how a model ranks the queries of its own data set under an attack.
+        """Return how a model ranks the queries of its data set under an attack.
 
-        ``attacked`` of the cell is what the attack was learned against, ``attack`` how; ``kind``
-        is white only for that model itself.
+        In the cell, ``attacked`` is the model that the attack was learned against, ``attack`` its
+        recipe; ``kind`` is white only for that model itself.
         """
         grid_attack, data = self._stored(attack, tested), self.table.data(tested.data)
         cell = self.table.cell(grid_attack, tested.spec, data, self.out)
@@ -293,7 +293,7 @@ class UniversalScores:
         return [(clean[record.image_id], record.path) for record in attacked]
 
     def key(self, attack: LearnedAttack, tested: SourceModel) -> Key:
-        """Return what decides how a model ranks under an attack."""
+        """Return the key of a model's scores under an attack."""
         data = self.table.data(tested.data)
         root, _ = self.table.stored(self._stored(attack, tested), data, self.out)
         return Key.of(
@@ -306,7 +306,7 @@ class UniversalScores:
         )
 
     def ranked(self, attack: LearnedAttack, tested: SourceModel) -> AttackedData:
-        """Return what ranking lists of a model are drawn from, without and under an attack."""
+        """Return the data for a model's ranking lists, clean and under an attack."""
         data, specs = self.table.data(tested.data), (tested.spec,)
         _, attacked = self.table.stored(self._stored(attack, tested), data, self.out)
         clean, after = self.table.clean(specs, data.name), self.table.after(specs, data, attacked)
@@ -328,8 +328,8 @@ class UniversalScores:
         )
 
     def _stored(self, attack: LearnedAttack, tested: SourceModel) -> GridAttack:
-        """Attack the queries unless they are stored, and return where."""
-        first = next(one for one in self.known if self._shares(one, tested))
+        """Attack the queries unless they are stored, and return the attack with its folder."""
+        first = next(candidate for candidate in self.known if self._shares(candidate, tested))
         height, width = self._size(tested)
         place = f"@{height}x{width}" if self.cfg.adv.attack.space == "network" else ""
         grid_attack = GridAttack(
@@ -343,9 +343,9 @@ class UniversalScores:
         self.table.attack(grid_attack, [self.table.data(tested.data)], self.out)
         return grid_attack
 
-    def _shares(self, one: SourceModel, other: SourceModel) -> bool:
-        same = self.cfg.adv.attack.space == "stored" or self._size(one) == self._size(other)
-        return one.data == other.data and same
+    def _shares(self, model: SourceModel, other: SourceModel) -> bool:
+        same = self.cfg.adv.attack.space == "stored" or self._size(model) == self._size(other)
+        return model.data == other.data and same
 
     def _size(self, victim: SourceModel) -> tuple[int, int]:
         return victim.spec.size or (self.cfg.data.height, self.cfg.data.width)

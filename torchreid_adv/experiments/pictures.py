@@ -1,4 +1,4 @@
-"""The page of pictures: attention, features and noise of models beside each other."""
+"""The page of pictures: attention, features and noise of several models, side by side."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ _PARTS = (
         "attention",
         "Where features come from",
         [
-            "Grad-CAM at the last layer that has places, of the feature's projection on that of "
+            "Grad-CAM at the last layer with a spatial map, of the feature's projection on that of "
             "the clean image. Each map is scaled to its own range: warm is high. Agreement is the "
             "correlation of a model's maps before and after the attack."
         ],
@@ -83,36 +83,36 @@ _PARTS = (
         "Where features are",
         [
             "t-SNE of some people, a color each: an image, homogeneous variants of it (gray, "
-            "sketch, and channels fused with them) and its adversarial example, to which an arrow "
-            "leads. Places of different panels are not comparable; the cosine distances below "
+            "sketch, and channels fused with them) and its adversarial example, marked by an "
+            "arrow. Positions in different panels are not comparable; the cosine distances below "
             "them are."
         ],
     ),
     (
         "noise",
-        "What scaling leaves of the noise",
+        "Noise after scaling",
         [
-            "Noise around mid-gray, all amplified alike, as stored and after each stage of "
-            "circuitous scaling, brought back to the image's own size. Energy: the share of "
-            "squared noise that is left. The attack does not know of the scaling; one that does "
-            "makes other noise."
+            "Noise around mid-gray, all with the same amplification, as stored and after each "
+            "stage of circuitous scaling, resized to the image's original size. Energy: the "
+            "remaining share of squared noise. The attack does not know the scaling; an attack "
+            "that does makes other noise."
         ],
     ),
 )
 
 
 def _numbers(models: Mapping[str, Any], note: str) -> ResultTable:
-    found = list(models.values())
+    measures = list(models.values())
 
     def plain(values: Sequence[float]) -> list[Cell]:
         return [Cell(text.fixed(value), value) for value in values]
 
     rows = [
-        TableRow("mAP, clean", [one["clean_mAP"] for one in found]),
-        TableRow("mAP, attacked", [one["adversarial_mAP"] for one in found]),
+        TableRow("mAP, clean", [model["clean_mAP"] for model in measures]),
+        TableRow("mAP, attacked", [model["adversarial_mAP"] for model in measures]),
         TableRow(
             "agreement of attention",
-            plain([one["attention_agreement"] for one in found]),
+            plain([model["attention_agreement"] for model in measures]),
             "correlation of the maps before and after",
         ),
     ]
@@ -120,22 +120,22 @@ def _numbers(models: Mapping[str, Any], note: str) -> ResultTable:
         ("adversarial", "adversarial example"),
         ("variants", "homogeneous variants"),
     ):
-        distances = plain([one["cosine_distance"][kind] for one in found])
+        distances = plain([model["cosine_distance"][kind] for model in measures])
         rows.append(TableRow(f"cosine distance, {name} to image", distances))
-    sparsities = plain([one["noise"]["sparsity"] for one in found])
-    hoyer = "Hoyer: 0 = all values of one size, 1 = one value alone"
+    sparsities = plain([model["noise"]["sparsity"] for model in measures])
+    hoyer = "Hoyer: 0 = all values equally large, 1 = a single nonzero value"
     rows.append(TableRow("sparsity of the noise", sparsities, hoyer))
     return ResultTable("Measures of each model", list(models), rows, note=note)
 
 
 SCHEMA = 1
-LOOKED_AT = 24  # images over which attention and noise are averaged
-SHOWN = 4  # of them in the picture of attention
-STAGED = 2  # in that of noise
+LOOKED_AT = 24  # images that attention and noise are averaged over
+SHOWN = 4  # images in the picture of attention
+STAGED = 2  # images in the picture of noise
 
 
 def pictures(cfg: AdvConfig) -> Path:
-    """Draw the pictures of a config and return the page that holds them.
+    """Draw the pictures of a config and return their page.
 
     Args:
         cfg: for the models (``adv.pictures.models``), the attack and the first of the data sets.
@@ -144,17 +144,17 @@ def pictures(cfg: AdvConfig) -> Path:
     cfg.adv.attack.side, cfg.adv.report.page = "query", False
     out, specs = Path(cfg.data.save_dir), _models(cfg)
     data = configured_dataset(cfg, cfg.data.targets[0])
-    chosen = _chosen(data)
+    records = _chosen(data)
     runs, sittings = {}, []
     for spec in specs:
-        runs[spec.label], sitting = _attacked(cfg, spec, data, chosen, out / spec.label)
+        runs[spec.label], sitting = _attacked(cfg, spec, data, records, out / spec.label)
         sittings.append(sitting)
-    count = min(cfg.adv.pictures.identities, len(chosen))
+    count = min(cfg.adv.pictures.identities, len(records))
     drawn = _draw(cfg, sittings, count)
     for label, run in runs.items():
         for name in ("clean", "adversarial"):
             drawn["models"][label][f"{name}_mAP"] = run[name]["mAP"]
-    facts = {"schema": SCHEMA, "version": __version__, "data": data.name, "images": len(chosen)}
+    facts = {"schema": SCHEMA, "version": __version__, "data": data.name, "images": len(records)}
     facts |= {"attack": runs[specs[0].label]["attack"], "models": drawn["models"]}
     figures = {
         name: PageFigure(figure, _ALT[name], wide=True, photo=name != "features")
@@ -184,7 +184,7 @@ def _models(cfg: AdvConfig) -> list[ModelSpec]:
 
 
 def _chosen(data: ReIDData) -> list[Record]:
-    """Return one query of each of some identities, at even steps through the queries."""
+    """Return one query each of some identities, at even steps through the queries."""
     first: dict[int, Record] = {}
     for record in data.query:
         first.setdefault(record.pid, record)
@@ -193,31 +193,31 @@ def _chosen(data: ReIDData) -> list[Record]:
 
 
 def _attacked(
-    cfg: AdvConfig, spec: ModelSpec, data: ReIDData, chosen: Sequence[Record], folder: Path
+    cfg: AdvConfig, spec: ModelSpec, data: ReIDData, records: Sequence[Record], folder: Path
 ) -> tuple[dict[str, Any], ModelImages]:
     """Attack the queries on a model and return results and the chosen images."""
-    own = cfg.clone()
-    own.data.save_dir = str(folder)
-    model = load_spec(own, spec)
+    run_cfg = cfg.clone()
+    run_cfg.data.save_dir = str(folder)
+    model = load_spec(run_cfg, spec)
     facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
-    title = f"{spec.label}: {own.adv.attack.name}"
-    run = run_or_read(own, model, facts, [data], folder, title)[data.name]
+    title = f"{spec.label}: {run_cfg.adv.attack.name}"
+    run = run_or_read(run_cfg, model, facts, [data], folder, title)[data.name]
     stored_images = folder / data.name / "adversarial"
     stored = {entry.image_id: entry.output for entry in read_manifest(stored_images).side("query")}
-    after = [read_image(stored_images / stored[record.image_id]) for record in chosen]
-    before = [_as_large(read_image(r.path), image) for r, image in zip(chosen, after, strict=True)]
+    after = [read_image(stored_images / stored[record.image_id]) for record in records]
+    before = [_as_large(read_image(r.path), image) for r, image in zip(records, after, strict=True)]
     return run, ModelImages(spec.label, model, before, after)
 
 
 def _as_large(image: Image.Image, other: Image.Image) -> Image.Image:
-    """Resize where the attack stores images at the network's size."""
+    """Resize an image if the attack stores images at the network's size."""
     if image.size == other.size:
         return image
     return image.resize(other.size, Image.Resampling.BILINEAR)
 
 
 def _draw(cfg: AdvConfig, sittings: Sequence[ModelImages], count: int) -> dict[str, Any]:
-    """Return ``figures`` and, by label, the numbers that belong to them (``models``)."""
+    """Return ``figures`` and, by label, their numbers (``models``)."""
     numbers: dict[str, dict[str, Any]] = {}
     maps = []
     for sitting in sittings:
@@ -229,8 +229,8 @@ def _draw(cfg: AdvConfig, sittings: Sequence[ModelImages], count: int) -> dict[s
         maps.append(pair)
         numbers[sitting.label] = {"attention_agreement": fmean(agreement(*pair))}
     clouds = [cloud(sitting, count) for sitting in sittings]
-    for one in clouds:
-        numbers[one.label]["cosine_distance"] = one.distances
+    for model_cloud in clouds:
+        numbers[model_cloud.label]["cosine_distance"] = model_cloud.distances
     for sitting in sittings:
         numbers[sitting.label]["noise"] = _noise(sitting)
     shown = min(SHOWN, len(sittings[0].clean))
@@ -246,7 +246,7 @@ def _draw(cfg: AdvConfig, sittings: Sequence[ModelImages], count: int) -> dict[s
 
 
 def _noise(sitting: ModelImages) -> dict[str, Any]:
-    """Return the mean sparsity of a model's noise and what each stage leaves of its energy."""
+    """Return the mean sparsity of a model's noise and its remaining energy after each stage."""
     sparse, energy = [], []
     for place, image in enumerate(sitting.clean):
         before, after = noises(sitting, place, _stages(sitting, image))
@@ -258,7 +258,7 @@ def _noise(sitting: ModelImages) -> dict[str, Any]:
 
 
 def _stages(sitting: ModelImages, image: Image.Image) -> dict[str, Defense]:
-    """Return circuitous scaling up to each of its stages, in proportion to the network's input."""
+    """Return circuitous scaling cut off after every stage, in proportion to the network's input."""
     height, width = sitting.model.size
     sizes = [[round(h * height / 256), round(w * width / 128)] for h, w in (A, B, A)]
     final = (image.height, image.width)

@@ -10,7 +10,7 @@ from typing import Any
 from torchreid_adv.attacks.deep_ranking import ERS, robustness_score
 from torchreid_adv.errors import ConfigError, DataError
 
-SELF = "sma"  # the self attack, whose run gives es_shift and es_r1
+SELF = "sma"  # the self attack, the source of es_shift and es_r1
 RUNS = (*(name for name in ERS if not name.startswith("es_")), SELF)
 _SHARES = ("ltm", "gtm", "gtt")  # kept as shares, scored in percent
 
@@ -18,19 +18,19 @@ _SHARES = ("ltm", "gtm", "gtt")  # kept as shares, scored in percent
 def ranking_robustness(folders: Mapping[str, str | Path]) -> dict[str, float]:
     """Return the ERS of each data set, 0 = defenseless, 100 = untouched.
 
-    Figures of the ranking attacks are those of images before rounding; the self attack's shift and
-    rank-1 are those of the stored files. See :func:`robustness_score` for the formula.
+    The ranking attacks' measures are taken before rounding; the self attack's shift and rank-1 are
+    those of the stored files. See :func:`robustness_score` for the formula.
 
     Args:
         folders: attack -> the folder of its run, one for each of ``RUNS``.
 
     Raises:
-        ConfigError: a run is missing, or the runs are of other models, bounds or data sets.
+        ConfigError: a run is missing, or the runs differ in model, bound or data sets.
         DataError: a folder without results, or with those of another attack.
     """
     if set(folders) != set(RUNS):
         wrong = sorted(set(RUNS) ^ set(folders))
-        raise ConfigError(f"the score is of runs of {', '.join(RUNS)}; missing or unknown: {wrong}")
+        raise ConfigError(f"the score needs runs of {', '.join(RUNS)}; missing or unknown: {wrong}")
     runs = {name: _read(Path(folder)) for name, folder in folders.items()}
     kinds = {_kind(name, run) for name, run in runs.items()}
     if len(kinds) != 1:
@@ -47,7 +47,7 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise DataError(f"'{path}' cannot be read ({error}); let the attack end first") from error
+        raise DataError(f"'{path}' cannot be read ({error}); finish the attack first") from error
     return content
 
 

@@ -1,4 +1,4 @@
-"""A paper's table on the user's data and models: its settings, its models, what is missing."""
+"""A paper's table on the user's data and models: its settings, models, and missing entries."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ SCHEMA = 1
 
 
 def reproduce(cfg: AdvConfig, name: str) -> Reproduction:
-    """Run what a table needs and return ours beside the paper's.
+    """Run everything that a table needs and return our results with the paper's.
 
     Args:
-        cfg: for the models (``adv.transfer.models``), the data and the folder; left as it is.
+        cfg: for the models (``adv.transfer.models``), the data and the folder; it is not changed.
         name: such as ``bai2019.table2``.
     """
-    done: Reproduction = REPRODUCTIONS.get(current_name(name))(cfg.clone())
-    return done
+    reproduction: Reproduction = REPRODUCTIONS.get(current_name(name))(cfg.clone())
+    return reproduction
 
 
 def write_reproduction(cfg: AdvConfig, name: str) -> str:
-    """Do a table again, write it beside the paper's, and return where it is."""
-    done, out = reproduce(cfg, name), Path(cfg.data.save_dir)
-    text = markdown(done.comparison)
+    """Reproduce a table, write it with the paper's numbers, and return a line with its path."""
+    reproduction, out = reproduce(cfg, name), Path(cfg.data.save_dir)
+    text = markdown(reproduction.comparison)
     print(f"\n{text}")
-    content = {"schema": SCHEMA, "version": __version__, **to_json(done.comparison)}
+    content = {"schema": SCHEMA, "version": __version__, **to_json(reproduction.comparison)}
     content["models"] = list(cfg.adv.transfer.models)
     write_text(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
-    for end, figure in done.figures.items():
+    for end, figure in reproduction.figures.items():
         write_bytes(out / f"{name}_{end}.png", to_png(figure))
     write_text(out / f"{name}.md", f"{text}\n")
     return f"Table: {out / f'{name}.md'}"
@@ -57,11 +57,11 @@ _DEFAULTS = {f"adv.{key.name}": key.default for key in KEYS}
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A table or figure, done again.
+    """A reproduced table or figure.
 
     Args:
-        comparison: ours beside the paper's.
-        figures: what is drawn: end of the file's name -> picture.
+        comparison: our results and the paper's.
+        figures: end of the file's name -> picture.
     """
 
     comparison: Comparison
@@ -73,8 +73,8 @@ class Models:
     """The models of a table that a config gives.
 
     Args:
-        labels: of those that are given, in the table's order.
-        notes: sentences on what is missing and what is left out.
+        labels: of the given models, in the table's order.
+        notes: sentences on missing and unused models.
     """
 
     labels: tuple[str, ...]
@@ -82,32 +82,34 @@ class Models:
 
 
 def chosen_models(cfg: AdvConfig, table: PaperTable) -> Models:
-    """Keep the models of a table in ``adv.transfer.models``, and say what is missing.
+    """Keep only the models of a table in ``adv.transfer.models``, and list the missing ones.
 
     Args:
         cfg: changed in place.
-        table: whose labels count.
+        table: with the labels.
 
     Raises:
-        ConfigError: none of the labels is given; the message shows what to write.
+        ConfigError: none of the labels is given; the message shows an example.
     """
     entries = list(cfg.adv.transfer.models)
-    given = {spec.label: entry for spec, entry in zip(parse_models(entries), entries, strict=True)}
-    labels = tuple(label for label in table.models if label in given)
+    entry_of = {
+        spec.label: entry for spec, entry in zip(parse_models(entries), entries, strict=True)
+    }
+    labels = tuple(label for label in table.models if label in entry_of)
     if not labels:
         raise wanting(table)
-    cfg.adv.transfer.models = [given[label] for label in labels]
-    missing = [label for label in table.models if label not in given]
+    cfg.adv.transfer.models = [entry_of[label] for label in labels]
+    missing = [label for label in table.models if label not in entry_of]
     notes = [
         *_missing(table, [label for label in missing if label in table.networks]),
         *_unavailable(table, [label for label in missing if label not in table.networks]),
-        *_strange([label for label in given if label not in table.models]),
+        *_strange([label for label in entry_of if label not in table.models]),
     ]
     return Models(labels, tuple(notes))
 
 
 def wanting(table: PaperTable, needed: str = "one of them is enough") -> ConfigError:
-    """Return the error for a table that none of the given models fill."""
+    """Return the error for a table without any of the given models."""
     entries = [f"{label}={network}:WEIGHTS" for label, network in table.networks.items()]
     return ConfigError(
         f"{table.name} takes models under the paper's labels: adv.transfer.models "
@@ -116,7 +118,7 @@ def wanting(table: PaperTable, needed: str = "one of them is enough") -> ConfigE
 
 
 def settle(cfg: AdvConfig, name: str, settings: Mapping[str, Any]) -> None:
-    """Set what a table is made with.
+    """Write the settings of a table into a config.
 
     Args:
         cfg: changed in place.
@@ -144,11 +146,11 @@ def finding(cell: Cell, *, reranked: bool = False, **where: Any) -> OurCell:
     Args:
         cell: ours.
         reranked: take the measures of the re-ranked lists, which the cell holds.
-        where: fields that the paper calls otherwise.
+        where: fields with the paper's names.
     """
     if reranked:
         cell = replace(cell, clean=cell.clean["rerank"], adversarial=cell.adversarial["rerank"])
-    own = {
+    place = {
         "target": cell.target,
         "attacked": cell.attacked,
         "attack": cell.attack,
@@ -159,27 +161,27 @@ def finding(cell: Cell, *, reranked: bool = False, **where: Any) -> OurCell:
     }
     measures = {**measured(cell.adversarial), "map_ratio": cell.ratio}
     clean = measured(cell.clean) if cell.attack else {}
-    return OurCell({**own, **where}, measures, cell.kind, clean)
+    return OurCell({**place, **where}, measures, cell.kind, clean)
 
 
 SPACES = {
-    "stored": "Ours is attacked at the size that images are stored in.",
-    "network": "Ours is attacked at the size of the network's input.",
+    "stored": "Our images are attacked at their stored size.",
+    "network": "Our images are attacked at the size of the network's input.",
 }
 
 
 def rule_note(cfg: AdvConfig, table: PaperTable) -> str:
-    """Say how precisions were averaged, and at which size images were attacked."""
-    own = Protocol.configured(cfg).ap_rule
-    as_paper = "as the paper's" if own == table.ap_rule else f"the paper's: {table.ap_rule}"
+    """Return sentences on the rule of average precision and the size of attacked images."""
+    rule = Protocol.configured(cfg).ap_rule
+    as_paper = "as in the paper" if rule == table.ap_rule else f"the paper's: {table.ap_rule}"
     space = (
-        f" {SPACES[cfg.adv.attack.space]} It is scored from the stored 8-bit files. Images are "
+        f" {SPACES[cfg.adv.attack.space]} Scores are from the stored 8-bit files. Images are "
         f"resized to the network's input by {cfg.adv.data.interpolation} interpolation."
     )
     attacked = table.values("attack") or table.values("attacked")
     options = plain(cfg.adv.attack.options)
-    changed = f" Options of attacks that are not the paper's: {options}." if options else ""
-    return f"Average precision: {own}, {as_paper}.{space + changed if attacked else ''}"
+    changed = f" Options of attacks that differ from the paper's: {options}." if options else ""
+    return f"Average precision: {rule}, {as_paper}.{space + changed if attacked else ''}"
 
 
 def _missing(table: PaperTable, labels: Sequence[str]) -> list[str]:
@@ -188,7 +190,8 @@ def _missing(table: PaperTable, labels: Sequence[str]) -> list[str]:
     named = ", ".join(f"{label} ({table.models[label]})" for label in labels)
     example = f"{labels[0]}={table.networks[labels[0]]}:WEIGHTS"
     return [
-        f"Not given in adv.transfer.models, so the paper's alone: {named}; add '{example}' for one."
+        f"Not given in adv.transfer.models, so only in the paper: {named}; for example, add "
+        f"'{example}'."
     ]
 
 
@@ -203,6 +206,6 @@ def _unavailable(table: PaperTable, labels: Sequence[str]) -> list[str]:
         return []
     named = ", ".join(f"{label} ({table.models[label]})" for label in labels)
     return [
-        f"The paper's alone, because torchreid has no such network: {named}. A network registered "
-        "by a plugin fills its place under the same label."
+        f"Only in the paper, because torchreid has no such network: {named}. A plugin may register "
+        "the network; use the same label."
     ]

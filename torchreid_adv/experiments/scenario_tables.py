@@ -14,13 +14,13 @@ from torchreid_adv.report.text import levels, percent
 SCENARIOS = {
     "source": "Source: queries of the training set's own test people, the model itself",
     "cross-model": "Cross-model: the same queries, another model trained on the same data",
-    "cross-dataset": "Cross-data-set: queries of another data set, the same network trained there",
+    "cross-dataset": "Cross-data-set: queries of another data set, the same network trained on it",
     "cross-model-dataset": "Cross-model and data set: queries of another data set, another model",
 }
 LEGEND = (
     "mAP/Rank-1 in percent, lower = stronger attack. The "
     "tested model is trained on the data set whose queries are attacked; no test image was used "
-    "for learning."
+    "to learn an attack."
 )
 
 
@@ -30,9 +30,9 @@ class ScenarioCell:
 
     Args:
         scenario: one of ``SCENARIOS``.
-        way: how the attack was learned.
+        way: name of the attack's recipe.
         eps: bound, gray levels.
-        learned: the model it was learned against, and the data.
+        learned: the model that the attack was learned against, and the data.
         tested: the model that ranks, and the data.
         clean: measures as in results.json.
         adversarial: the same under the attack.
@@ -48,7 +48,7 @@ class ScenarioCell:
 
     @property
     def row(self) -> str:
-        """Name of the row it stands in."""
+        """Name of its row."""
         pairs = zip(self.learned, self.tested, strict=True)
         return ", ".join(a if a == b else f"{a} → {b}" for a, b in pairs)
 
@@ -58,33 +58,33 @@ class ScenarioCell:
 
 
 def scenario_of(learned: tuple[str, str], tested: tuple[str, str]) -> str:
-    """Return which scenario two pairs (model, data) are."""
+    """Return the scenario of two pairs (model, data)."""
     model, data = (a == b for a, b in zip(learned, tested, strict=True))
     names = list(SCENARIOS)
     return names[(not model) + 2 * (not data)]
 
 
-def tables(found: Sequence[ScenarioCell], eps: float) -> list[ResultTable]:
-    """Lay out a table per scenario at the main bound and, of several bounds, one of them.
+def tables(cells: Sequence[ScenarioCell], eps: float) -> list[ResultTable]:
+    """Return a table per scenario at the main bound and, with several bounds, a table of these.
 
     Args:
-        found: all outcomes.
+        cells: all outcomes.
         eps: the main bound, gray levels.
     """
-    main = [one for one in found if one.eps == eps]
-    made = [
-        _scenario(title, [one for one in main if one.scenario == name])
+    main = [cell for cell in cells if cell.eps == eps]
+    main_tables = [
+        _scenario(title, [cell for cell in main if cell.scenario == name])
         for name, title in SCENARIOS.items()
-        if any(one.scenario == name for one in main)
+        if any(cell.scenario == name for cell in main)
     ]
-    further = {(one.way, one.learned) for one in found if one.eps != eps}
-    bounds = [one for one in found if (one.way, one.learned) in further]
-    return [*made, _bounds(bounds)] if bounds else made
+    further = {(cell.way, cell.learned) for cell in cells if cell.eps != eps}
+    bounds = [cell for cell in cells if (cell.way, cell.learned) in further]
+    return [*main_tables, _bounds(bounds)] if bounds else main_tables
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure of the page: title, what it shows, PNG file."""
+    """A figure of the page: title, caption, PNG file."""
 
     title: str
     sentence: str
@@ -93,7 +93,7 @@ class Picture:
 
 def scenarios_page(
     facts: Mapping[str, Any],
-    found: Sequence[ResultTable],
+    result_tables: Sequence[ResultTable],
     pictures: Sequence[Picture],
     settings: Mapping[str, Any],
 ) -> Page:
@@ -101,49 +101,49 @@ def scenarios_page(
 
     Args:
         facts: ``models``, ``eps`` in gray levels, ``version``, ``schema``.
-        found: the tables.
+        result_tables: the tables.
         pictures: the figures.
         settings: the config.
     """
     shown = [
         Section(
-            one.title,
-            [one.sentence],
-            figures={f"picture_{number}": PageFigure(one.content, one.title, wide=True)},
+            picture.title,
+            [picture.sentence],
+            figures={f"picture_{number}": PageFigure(picture.content, picture.title, wide=True)},
         )
-        for number, one in enumerate(pictures, start=1)
+        for number, picture in enumerate(pictures, start=1)
     ]
     return Page(
         title=f"Universal attacks on {', '.join(facts['models'])}",
         kicker=f"One perturbation for all images, at most {levels(facts['eps'])}",
         lead=[LEGEND],
-        sections=[*(Section(table.title, tables=[table]) for table in found), *shown],
+        sections=[*(Section(table.title, tables=[table]) for table in result_tables), *shown],
         config=settings,
         provenance=provenance().facts(),
         written_by=f"torchreid_adv {facts['version']}, schema {facts['schema']}",
     )
 
 
-def markdown(found: Sequence[ScenarioCell], eps: float) -> str:
+def markdown(cells: Sequence[ScenarioCell], eps: float) -> str:
     """Return all tables as Markdown."""
-    return "\n\n".join([*(table.markdown() for table in tables(found, eps)), LEGEND])
+    return "\n\n".join([*(table.markdown() for table in tables(cells, eps)), LEGEND])
 
 
-def _scenario(title: str, own: Sequence[ScenarioCell]) -> ResultTable:
-    columns = list(dict.fromkeys(one.way for one in own))
-    cells = {(one.row, one.way): one for one in own}
+def _scenario(title: str, outcomes: Sequence[ScenarioCell]) -> ResultTable:
+    columns = list(dict.fromkeys(cell.way for cell in outcomes))
+    cells = {(cell.row, cell.way): cell for cell in outcomes}
     rows = []
-    for row in dict.fromkeys(one.row for one in own):
-        clean = next(one.clean for one in own if one.row == row)
+    for row in dict.fromkeys(cell.row for cell in outcomes):
+        clean = next(cell.clean for cell in outcomes if cell.row == row)
         shown = [_shown(cells.get((row, column))) for column in columns]
         rows.append(TableRow(row, [_rates(clean), *shown]))
     return ResultTable(title, ["none", *columns], rows, head="model, data")
 
 
-def _bounds(own: Sequence[ScenarioCell]) -> ResultTable:
-    names = list(dict.fromkeys(f"{one.way}: {one.row}" for one in own))
-    cells = {(one.eps, f"{one.way}: {one.row}"): one for one in own}
-    bounds = sorted({one.eps for one in own})
+def _bounds(outcomes: Sequence[ScenarioCell]) -> ResultTable:
+    names = list(dict.fromkeys(f"{cell.way}: {cell.row}" for cell in outcomes))
+    cells = {(cell.eps, f"{cell.way}: {cell.row}"): cell for cell in outcomes}
+    bounds = sorted({cell.eps for cell in outcomes})
     rows = [
         TableRow(f"eps {eps:g}", [_shown(cells.get((eps, name))) for name in names])
         for eps in bounds
@@ -151,8 +151,8 @@ def _bounds(own: Sequence[ScenarioCell]) -> ResultTable:
     return ResultTable("The bound, gray levels", names, rows, head="bound")
 
 
-def _shown(one: ScenarioCell | None) -> Cell:
-    return Cell("", "") if one is None else _rates(one.adversarial)
+def _shown(cell: ScenarioCell | None) -> Cell:
+    return Cell("", "") if cell is None else _rates(cell.adversarial)
 
 
 def _rates(measures: dict[str, Any]) -> Cell:

@@ -1,4 +1,4 @@
-"""Runs checked again: against their files and, with the config of the run, by their model."""
+"""Verification of runs: against their files and, with the run's config, with their model."""
 
 from __future__ import annotations
 
@@ -11,17 +11,31 @@ from torchreid_adv.engines.trained import weights_of
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.evaluation.protocol import configured_metric
+from torchreid_adv.experiments.card.content import CARD
+from torchreid_adv.experiments.card.verify import (
+    NOT_COMPARED,
+    UNSCORED,
+    said_of,
+    score_card_again,
+    verify_card,
+)
 from torchreid_adv.experiments.standard_runs import configured_models, configured_surrogates
 from torchreid_adv.models import fingerprint
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.runs.defended_run import configured_test
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 from torchreid_adv.runs.originals import DataFiles, Originals
-from torchreid_adv.runs.verify import verify
+from torchreid_adv.runs.verify import UNSEEN, verify
 from torchreid_adv.standard.identity import listing, metric_facts, model_digest
 from torchreid_adv.standard.reading import RESULT, read_result
 from torchreid_adv.standard.replay import Scorer
-from torchreid_adv.standard.verify import verify_run
+from torchreid_adv.standard.verify import (
+    NOT_SCORED,
+    files_checked,
+    score_again,
+    scored,
+    verify_run,
+)
 from torchreid_adv.standard.verify_results import RESULTS, configured_replay, verify_results
 
 
@@ -35,7 +49,7 @@ def configured_originals(cfg: AdvConfig) -> Originals:
 
 
 def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Originals) -> Scorer:
-    """Return what scores a run again, by the config of the run.
+    """Return the scorer of a run, from the config of the run.
 
     Args:
         result: content of its ``standard.json``.
@@ -49,8 +63,8 @@ def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Origina
     specs = [spec for spec in configured_models(cfg) if spec.label == name]
     if not specs or target not in cfg.data.targets:
         raise ConfigError(
-            f"the run is of the model '{name}' on '{target}', which the config does not name; give "
-            "the flags of the run (adv.standard.models, -t)"
+            f"the run tested the model '{name}' on '{target}', which the config does not name; "
+            "give the flags of the run (adv.standard.models, -t)"
         )
     files, test = originals.files(target), configured_test(cfg)
     if not isinstance(files, DataFiles):
@@ -65,10 +79,10 @@ def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Origina
         "protocol": result["protocol"] == protocol.facts(),
         "defense": (test is not None) == (result["model"].get("defense") is not None),
     }
-    for what, fits in same.items():
+    for aspect, fits in same.items():
         if not fits:
             raise ConfigError(
-                f"the config differs from the run of '{name}' on '{target}' in its {what}; give "
+                f"the config differs from the run of '{name}' on '{target}' in its {aspect}; give "
                 "the flags of the run"
             )
     metric = cfg.adv.attack.metric
@@ -78,17 +92,19 @@ def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Origina
 
 
 def _surrogates(cfg: AdvConfig) -> list[dict[str, Any]] | None:
-    """Return network and hash of the config's surrogates; None where it names none."""
+    """Return network and hash of the config's surrogates; None if it names none."""
     models = [load_spec(cfg, spec) for spec in configured_surrogates(cfg)]
     facts = [
-        {"network": type(one.network).__name__, "sha256": fingerprint(one.network)}
-        for one in models
+        {"network": type(model.network).__name__, "sha256": fingerprint(model.network)}
+        for model in models
     ]
     return facts or None
 
 
 def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
-    """Return what was found right of a folder; scored again by a config, where there is one."""
+    """Verify a folder and return the result in sentences; with a config, score it again."""
+    if (folder / CARD).is_file():
+        return _verified_card(folder, originals, cfg)
     if (folder / RESULT).is_file():
         result = read_result(folder / RESULT)
         scorer = None if cfg is None else configured_scorer(result, cfg, originals)
@@ -97,3 +113,18 @@ def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
         scored = None if cfg is None else configured_replay(cfg, originals, weights_of)
         return verify_results(folder, originals, scored)
     return verify(folder, originals.root, originals)
+
+
+def _verified_card(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
+    """Return what was found right of a card and of the standard evaluation that it is of."""
+    result = read_result(folder / RESULT)
+    scorer = None if cfg is None else configured_scorer(result, cfg, originals)
+    said = [files_checked(folder, result, originals)]
+    checked = verify_card(folder, result, originals)
+    said.append(said_of(checked))
+    if cfg is None or scorer is None:
+        return "\n".join([*said, UNSCORED, UNSEEN])
+    replayed = score_again(folder, result, scorer)
+    said += [scored(replayed), NOT_SCORED]
+    said.append(score_card_again(folder, checked.content, cfg, scorer, replayed, originals))
+    return "\n".join([*said, NOT_COMPARED, UNSEEN])

@@ -1,4 +1,4 @@
-"""Models by the standard evaluation: each of a config's models on each of its targets."""
+"""The standard evaluation of every model of a config on every target."""
 
 from __future__ import annotations
 
@@ -30,43 +30,43 @@ from torchreid_adv.standard.run import evaluate_standard
 
 @on_configured_threads
 def standard(
-    cfg: AdvConfig, command: str = "", team: Team = ALONE, *, given: Given = NOTHING
+    cfg: AdvConfig, command: str = "", team: Team = ALONE, *, loaded: Given = NOTHING
 ) -> list[Path]:
     """Evaluate every model on every target and return the results' files.
 
     Args:
         cfg: for the models, the targets, the version and the page.
-        command: that is run, for the page.
+        command: of this run, for the page.
         team: this process and those it shares the attacks with.
-        given: models and data sets that are loaded already.
+        loaded: models and data sets that are loaded already.
     """
     protocol, metric = Protocol.configured(cfg), cfg.adv.attack.metric
     attacked = configured_metric(cfg, metric) if metric else None
     models = team.first(lambda: configured_models(cfg))
     surrogates = team.first(lambda: configured_surrogates(cfg))
-    loaded = [given.model(cfg, spec) for spec in surrogates]
-    for spec in models:  # one that cannot be loaded is said now, not after hours with the others
-        given.model(cfg, spec)
-    found = []
+    surrogate_models = [loaded.model(cfg, spec) for spec in surrogates]
+    for spec in models:  # a model that fails to load is reported now, not after hours of work
+        loaded.model(cfg, spec)
+    results = []
     for target in dict.fromkeys(cfg.data.targets):
-        data = team.first(functools.partial(given.dataset, cfg, target))
+        data = team.first(functools.partial(loaded.dataset, cfg, target))
         for spec in models:
             out = Path(cfg.data.save_dir) / data.name / spec.label
             settings = {
                 "protocol": protocol,
                 "attacked": attacked,
-                "surrogates": loaded,
+                "surrogates": surrogate_models,
                 "team": team,
             }
             loggers = cfg.adv.report.loggers if team.leads else []
             with working_in(out, team), logging_to(*loggers, folder=out):
-                model = given.model(cfg, spec)
-                found.append(_one(cfg, spec, model, data, out, settings, command))
-    return found
+                model = loaded.model(cfg, spec)
+                results.append(_one(cfg, spec, model, data, out, settings, command))
+    return results
 
 
 def configured_models(cfg: AdvConfig) -> list[ModelSpec]:
-    """Return the models that are evaluated: ``adv.standard.models``, else ``model.name``."""
+    """Return the models to evaluate: ``adv.standard.models``, else ``model.name``."""
     if not cfg.adv.standard.models:
         return [ModelSpec(cfg.model.name, cfg.model.name, weights_of(cfg))]
     return _specs(cfg, cfg.adv.standard.models)
@@ -78,7 +78,7 @@ def configured_surrogates(cfg: AdvConfig) -> list[ModelSpec]:
 
 
 def _specs(cfg: AdvConfig, entries: Sequence[str]) -> list[ModelSpec]:
-    """Return models with their weights, trained for the quick start if need be."""
+    """Return models with their weights, trained for the quick start if necessary."""
     if not cfg.adv.virtual.train_model:
         return parse_models(entries)
     specs = parse_models(entries, trained=None)

@@ -30,13 +30,13 @@ ORDER_STEP = 1000  # between the seeds of a seed's batch orders
 
 
 def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
-    """Run a study for every seed and batch order; return the page that says what came out.
+    """Run a study for every seed and batch order; return the page with the results.
 
     Args:
         cfg: ``adv.study.*`` names networks, seeds and orders.
-        name: of the entry of STUDIES, whose facts say more of it: ``claims``; ``orders``, whether
-            it learns anything but networks; ``prepare``, done once before all seeds; ``setting``,
-            ``summary`` and ``figures`` for its page.
+        name: of the entry of STUDIES, whose facts describe it: ``claims``; ``orders``, whether
+            it learns anything in addition to networks; ``prepare``, called once before all seeds;
+            ``setting``, ``summary`` and ``figures`` for its page.
         study: makes one run.
 
     Raises:
@@ -47,8 +47,8 @@ def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
     cfg.adv.report.page = cfg.adv.job.copies = False
     if "prepare" in STUDIES.facts(name):
         STUDIES.facts(name)["prepare"](cfg)
-    found = [one for run in _runs(cfg, name, study) for one in run]
-    return _write(cfg, name, found, known)
+    results = [result for run in _runs(cfg, name, study) for result in run]
+    return _write(cfg, name, results, known)
 
 
 def _check(cfg: AdvConfig, name: str) -> None:
@@ -59,64 +59,66 @@ def _check(cfg: AdvConfig, name: str) -> None:
         )
     if cfg.adv.defense.name:
         raise ConfigError("a study sets its defenses itself; leave adv.defense.name empty")
-    said = STUDIES.facts(name)
-    if cfg.adv.study.orders > 1 and said.get("claims") and not said.get("orders"):
+    facts = STUDIES.facts(name)
+    if cfg.adv.study.orders > 1 and facts.get("claims") and not facts.get("orders"):
         raise ConfigError(
-            f"study {name} learns nothing but networks, whose batch order the seed decides; set "
+            f"study {name} learns only networks, whose batch order the seed decides; set "
             "adv.study.orders 1 and name more adv.study.seeds"
         )
     check_start(cfg)
 
 
 def _runs(cfg: AdvConfig, name: str, study: Study) -> Iterator[list[Found]]:
-    """Yield what each run found; a study without claims, as the calibration, needs one order."""
+    """Yield each run's results; a study without claims, like the calibration, has one order."""
     orders = cfg.adv.study.orders if STUDIES.facts(name).get("orders") else 1
     for seed in dict.fromkeys(cfg.adv.study.seeds):
         specs = trained_models(cfg, seed)
         for order in range(orders):
             print(f"\n##### {name}: seed {seed}{f', batch order {order + 1}' * (order > 0)} #####")
-            own = cfg.clone()
+            run_cfg = cfg.clone()
             folder = f"seed{seed}" + (f"_order{order + 1}" if order else "")
-            own.data.save_dir = str(Path(cfg.data.save_dir) / folder)
-            own.train.seed = seed + ORDER_STEP * order  # of what is learned besides the networks
-            yield [replace(one, order=order) for one in study(own, seed, specs)]
+            run_cfg.data.save_dir = str(Path(cfg.data.save_dir) / folder)
+            run_cfg.train.seed = (
+                seed + ORDER_STEP * order
+            )  # for everything learned in addition to the networks
+            yield [replace(result, order=order) for result in study(run_cfg, seed, specs)]
 
 
-def _write(cfg: AdvConfig, name: str, found: Sequence[Found], known: Calibrated) -> Path:
+def _write(cfg: AdvConfig, name: str, results: Sequence[Found], known: Calibrated) -> Path:
     """Write ``study.json``, ``study.md`` and the figures; return the second."""
-    folder, said = Path(cfg.data.save_dir), STUDIES.facts(name)
-    cases = [one for one in found if isinstance(one, Case)]
-    readings = [one for one in found if isinstance(one, Reading)]
-    claims: list[Claim] = list(dict.fromkeys([*said.get("claims", ()), *(c.claim for c in cases)]))
+    folder, facts = Path(cfg.data.save_dir), STUDIES.facts(name)
+    cases = [case for case in results if isinstance(case, Case)]
+    readings = [reading for reading in results if isinstance(reading, Reading)]
+    claims: list[Claim] = list(dict.fromkeys([*facts.get("claims", ()), *(c.claim for c in cases)]))
     decided = verdicts(claims, cases, known)
-    facts = known.to_dict() if claims else {}
-    result = StudyFile(name, config.plain(cfg), readings, cases, facts)
+    calibration_facts = known.to_dict() if claims else {}
+    result = StudyFile(name, config.plain(cfg), readings, cases, calibration_facts)
     write_study(folder, result, [verdict.to_dict() for verdict in decided])
-    for end, figure in _figures(said, readings, decided).items():
+    for end, figure in _figures(facts, readings, decided).items():
         write_bytes(folder / f"{name}_{end}.png", to_png(figure))
-    parts = [f"# {said['title']}", said.get("setting", _setting)(cfg)]
+    parts = [f"# {facts['title']}", facts.get("setting", _setting)(cfg)]
     parts += [readings_table(readings)] if readings else []
-    parts += [said["summary"](readings)] if "summary" in said else []
+    parts += [facts["summary"](readings)] if "summary" in facts else []
     parts += [verdict_table(decided), NOTE] if decided else []
     write_text(folder / "study.md", "\n\n".join(parts) + "\n")
     return folder / "study.md"
 
 
 def _figures(
-    said: Mapping[str, Any], readings: Sequence[Reading], decided: Sequence[Verdict]
+    facts: Mapping[str, Any], readings: Sequence[Reading], decided: Sequence[Verdict]
 ) -> dict[str, Figure]:
     """Return a study's pictures: end of the file's name -> figure."""
-    own = said["figures"](readings) if "figures" in said else {}
-    return {**own, "effects": effects_figure(decided)} if decided else dict(own)
+    figures = facts["figures"](readings) if "figures" in facts else {}
+    return {**figures, "effects": effects_figure(decided)} if decided else dict(figures)
 
 
 def trained_models(cfg: AdvConfig, seed: int, start: AdvConfig | None = None) -> list[ModelSpec]:
-    """Return the models of a study, each trained with a seed unless it was before.
+    """Return the models of a study, each trained with a seed unless it is cached.
 
     Args:
         cfg: of the study.
         seed: of the training.
-        start: config of the start that they share with others; None = ``cfg``.
+        start: config of the common start; None = ``cfg``.
     """
     specs = parse_models(cfg.adv.study.models, trained=False)
     return [_trained(cfg, spec, seed, start or cfg) for spec in specs]

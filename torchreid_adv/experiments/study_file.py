@@ -1,4 +1,4 @@
-"""``study.json``: what a study found, as plain data, written and read back."""
+"""``study.json``: the results of a study as plain data, written and read back."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.experiments.claims import Case, Claim, Reading
 
 NAME = "study.json"
-FORMAT = 2  # 1 had comparisons without effects, and no number of its own
-_AGAIN = "run the study again, which finds its trained networks"
+FORMAT = 2  # format 1 had comparisons without effects, and no format number
+_AGAIN = "run the study again, which reuses its trained networks"
 
 
 @dataclass(frozen=True)
 class StudyFile:
-    """What a study found.
+    """The results of a study.
 
     Args:
         study: its name.
         config: all keys, nested.
         readings: its values.
         cases: of its claims.
-        calibrated: what was known of its networks, as plain data; {} where nothing was asked.
+        calibrated: the calibration of its networks, as plain data; {} without claims.
     """
 
     study: str
@@ -42,8 +42,8 @@ def write_study(folder: Path, result: StudyFile, verdicts: Sequence[Mapping[str,
 
     Args:
         folder: of the study.
-        result: what it found.
-        verdicts: on its claims, which are made anew when the file is read.
+        result: to write.
+        verdicts: on its claims; they are recomputed when the file is read.
     """
     content = {
         "format": FORMAT,
@@ -58,7 +58,7 @@ def write_study(folder: Path, result: StudyFile, verdicts: Sequence[Mapping[str,
 
 
 def _without_nan(content: Any) -> Any:
-    """Return plain values with None, which JSON has, in place of NaN, which it has not."""
+    """Return plain values with None in place of NaN, which JSON does not have."""
     if isinstance(content, Mapping):
         return {key: _without_nan(value) for key, value in content.items()}
     if isinstance(content, (list, tuple)):
@@ -69,7 +69,7 @@ def _without_nan(content: Any) -> Any:
 def read_study(path: Path, claims: Sequence[Claim] = ()) -> StudyFile:
     """Read a ``study.json``.
 
-    One of an earlier version is read where it has readings alone; its comparisons cannot be.
+    A file of an earlier version is accepted only if it has no comparisons.
 
     Args:
         path: of the file.
@@ -84,13 +84,13 @@ def read_study(path: Path, claims: Sequence[Claim] = ()) -> StudyFile:
         raise ConfigError(f"'{path}' is of a later version of this package; update it to read it")
     if written < FORMAT and content.get("comparisons"):
         raise ConfigError(
-            f"'{path}' is of an earlier version, whose comparisons have no runs to make an "
-            f"interval of; {_AGAIN}"
+            f"'{path}' is of an earlier version, whose comparisons have no separate runs for an "
+            f"interval; {_AGAIN}"
         )
     return StudyFile(
         str(content["study"]),
         content["config"],
-        [_reading(one) for one in content.get("readings", ())],
+        [_reading(reading) for reading in content.get("readings", ())],
         _cases(content.get("cases", ()), claims, path) if claims else (),
         content.get("calibrated", {}),
     )
@@ -104,7 +104,7 @@ def _content(path: Path) -> dict[str, Any]:
             f"cannot read '{path}' ({error}); name the study.json that a study wrote"
         ) from error
     if not isinstance(content, dict) or not {"study", "config"} <= set(content):
-        raise ConfigError(f"'{path}' is no study.json; name the one that a study wrote")
+        raise ConfigError(f"'{path}' is not a study.json; name the one that a study wrote")
     return content
 
 

@@ -1,4 +1,4 @@
-"""Seconds of a call or of the steps of an attack, read when the device has done all of it."""
+"""Seconds of a call or of the steps of an attack, measured after the device has finished."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from torchreid_adv.models.prepare import Prepared
 
 
 def timed(call: Callable[[], Any], device: torch.device | str = "cpu") -> tuple[float, Any]:
-    """Return the seconds that a call takes on a device, and what it returned."""
+    """Return the seconds that a call takes on a device, and its value."""
     finish(device)
     started = time.perf_counter()
     outcome = call()
@@ -33,7 +33,7 @@ def timed(call: Callable[[], Any], device: torch.device | str = "cpu") -> tuple[
 def least(
     repeats: int, call: Callable[[], Any], device: torch.device | str = "cpu"
 ) -> tuple[float, Any]:
-    """Return the least seconds of some calls, and what the last one returned."""
+    """Return the shortest time of several calls, and the value of the last one."""
     best, outcome = float("inf"), None
     for _ in range(repeats):
         seconds, outcome = timed(call, device)
@@ -42,13 +42,13 @@ def least(
 
 
 def finish(device: torch.device | str) -> None:
-    """Wait until a device has done what it was given; a CPU has."""
+    """Wait until a device has finished its work; a CPU always has."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def place(device: torch.device | str) -> str:
-    """Return where something was measured, for a heading."""
+    """Return the name of the measured device, for a heading."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{torch.get_num_threads()} threads"
@@ -72,14 +72,14 @@ def attack_steps(
     repeats: int,
     ways: Sequence[str] = tuple(WAYS),
 ) -> dict[str, Any]:
-    """Measure the seconds of a step of each way, in turns, and print them; the best turn counts.
+    """Measure the seconds of a step of each kind, in turns, and print them; the best turn counts.
 
     Args:
         model: torchreid network, random weights.
         size: of the network's input.
-        images: of a batch; the meta-test has as many.
+        images: in a batch; the meta-test has the same number.
         repeats: turns.
-        ways: names of ``WAYS``; the first is what the others are held against.
+        ways: names of ``WAYS``; the others are compared with the first.
     """
     torch.manual_seed(0)
     network = PixelModel(build_network(model), size=size)
@@ -89,11 +89,11 @@ def attack_steps(
     )
     ready = Prepared(network, source.images)
     seconds = _measure(ready, source, virtual, repeats, ways)
-    ratios = {name: found / seconds[ways[0]] for name, found in seconds.items()}
+    ratios = {name: elapsed / seconds[ways[0]] for name, elapsed in seconds.items()}
     threads = torch.get_num_threads()
     print(f"meta: {model}, {size[0]}x{size[1]}, {images} images, {threads} threads; per step")
-    for name, found in seconds.items():
-        print(f"  {name:<20}{found:8.3f} s   {ratios[name]:5.2f} x {ways[0]}")
+    for name, elapsed in seconds.items():
+        print(f"  {name:<20}{elapsed:8.3f} s   {ratios[name]:5.2f} x {ways[0]}")
     return {"model": model, "size": size, "images": images, "seconds": seconds, "ratios": ratios}
 
 

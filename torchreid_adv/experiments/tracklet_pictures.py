@@ -1,4 +1,4 @@
-"""Pictures of networks of tracklets: ranking lists and attention, and what an attack leaves."""
+"""Pictures of networks of tracklets: ranking lists, attention, and scores under an attack."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from torchreid_adv.runs.inputs import configured_dataset, load_spec
 from torchreid_adv.version import __version__
 
 SCHEMA = 1
-LISTED = 2  # queries of each data set whose lists are drawn
+LISTED = 2  # queries with a drawn list, per data set
 PEOPLE = 2  # in the picture of attention, each in both modalities
 
 
@@ -44,7 +44,7 @@ class Shown:
     Args:
         model: the network.
         results: of each data set.
-        reports: what lists are drawn from, of each data set.
+        reports: of each data set, for the lists.
     """
 
     model: TrackletModel
@@ -53,11 +53,11 @@ class Shown:
 
 
 def tracklet_pictures(cfg: AdvConfig) -> Path:
-    """Draw the pictures of a config and return the page that holds them.
+    """Draw the pictures of a config and return their page.
 
     Args:
         cfg: for the networks (``adv.pictures.models``, or ``adv.pictures.rows`` to be trained), the
-            attack and the data sets, usually both directions of one.
+            attack and the data sets, usually both directions of one set.
 
     Raises:
         ConfigError: no network, or a data set of single images.
@@ -95,8 +95,9 @@ def tracklets_page(
         Section(
             f"Ranking lists: {target['name']}",
             [
-                "A query at the left, then the ten nearest tracklets by each network, each shown "
-                "by its first frame: green is the same person, red is not. Below each its distance."
+                "A query at the left, then the ten nearest tracklets for each network, each shown "
+                "by its first frame: green is the same person, red is another person. The distance "
+                "is below."
             ],
             figures={
                 f"{kind}_{n}": figures[f"{kind}_{target['name']}"] for kind in ("lists", "attacked")
@@ -107,11 +108,11 @@ def tracklets_page(
     return Page(
         title=f"Visible-infrared tracklets: {' and '.join(facts['models'])}",
         kicker=f"{facts['attack']['name']} on queries, {text.levels(facts['attack']['eps'])}, made "
-        "on each network by itself",
+        "on each network separately",
         lead=[
-            "Self-attack and its defense are of features, in training alone. They are meant for "
-            "accuracy on clean tracklets and are no defense against noise on images; the table "
-            "says what such noise leaves of each network."
+            "Self-attack and its defense change features, only in training. They aim at accuracy "
+            "on clean tracklets and do not defend against noise on images; the table shows the "
+            "accuracy of each network under such noise."
         ],
         sections=[
             Section("", tables=[_table(facts)]),
@@ -119,7 +120,7 @@ def tracklets_page(
             Section(
                 "Where features come from",
                 [
-                    "Grad-CAM at the last layer that has places, of the feature's projection on "
+                    "Grad-CAM at the last layer with a spatial map, of the feature's projection on "
                     "its own direction. Each frame's map is scaled to its own range: warm is high."
                 ],
                 figures={"attention": figures["attention"]},
@@ -131,7 +132,7 @@ def tracklets_page(
 
 
 def _said(name: str) -> tuple[str, str]:
-    """Return what a figure shows and its caption."""
+    """Return the description and the caption of a figure."""
     kind = name.partition("_")[0]
     return {
         "lists": ("ranking lists of each network", "Clean queries."),
@@ -145,19 +146,19 @@ def _table(facts: Mapping[str, Any]) -> ResultTable:
         TableRow(
             label,
             [
-                *(one[time]["mAP"] for time in ("clean", "adversarial")),
-                *(one[time]["cmc"]["1"] for time in ("clean", "adversarial")),
+                *(measures[time]["mAP"] for time in ("clean", "adversarial")),
+                *(measures[time]["cmc"]["1"] for time in ("clean", "adversarial")),
             ],
             group=f"{target['name']}: {target['query']} queries among {target['gallery']} "
             "tracklets",
         )
         for target in facts["targets"]
-        for label, one in target["models"].items()
+        for label, measures in target["models"].items()
     ]
     noise = (
         "One noise for all frames of a tracklet"
         if "tracklet" in facts["attack"]
-        else "Each frame of a tracklet has noise of its own"
+        else "Separate noise for each frame of a tracklet"
     )
     return ResultTable(
         "Measures of each network",
@@ -170,10 +171,10 @@ def _table(facts: Mapping[str, Any]) -> ResultTable:
 
 
 def video_models(cfg: AdvConfig) -> list[ModelSpec]:
-    """Return the networks of a config, those of ``adv.pictures.rows`` trained if need be.
+    """Return the networks of a config, those of ``adv.pictures.rows`` trained if necessary.
 
     Raises:
-        ConfigError: none is named and none may be trained.
+        ConfigError: the config names none and does not allow training.
     """
     specs = parse_models(cfg.adv.pictures.models)
     if specs:
@@ -184,7 +185,7 @@ def video_models(cfg: AdvConfig) -> list[ModelSpec]:
             "adv.virtual.train_model True to train those of adv.pictures.rows"
         )
     for row in cfg.adv.pictures.rows:
-        parts_of(row)  # a wrong one is said before anything is trained
+        parts_of(row)  # a wrong row is reported before training
     specs = []
     for row in cfg.adv.pictures.rows:
         run_cfg = cfg.clone()
@@ -195,19 +196,19 @@ def video_models(cfg: AdvConfig) -> list[ModelSpec]:
 
 
 def _folder(spec: ModelSpec) -> str:
-    return spec.label.replace("*", "_no_spatial")  # not every system has files with a star
+    return spec.label.replace("*", "_no_spatial")  # some systems do not allow a star in file names
 
 
 def _shown(cfg: AdvConfig, spec: ModelSpec, targets: Sequence[ReIDData], folder: Path) -> Shown:
-    own = cfg.clone()
-    own.data.save_dir = str(folder)
-    model = load_spec(own, spec)
+    run_cfg = cfg.clone()
+    run_cfg.data.save_dir = str(folder)
+    model = load_spec(run_cfg, spec)
     assert isinstance(model, TrackletModel)
     facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
-    title = f"{spec.label}: {own.adv.attack.name}"
-    results = run_or_read(own, model, facts, targets, folder, title)
+    title = f"{spec.label}: {run_cfg.adv.attack.name}"
+    results = run_or_read(run_cfg, model, facts, targets, folder, title)
     reports = {
-        data.name: _report(data, model, folder / data.name, results[data.name], own)
+        data.name: _report(data, model, folder / data.name, results[data.name], run_cfg)
         for data in targets
     }
     return Shown(model, results, reports)
@@ -223,8 +224,8 @@ def _report(
     workers = lookup(cfg, "data.workers", 0)
 
     def features(side: str) -> Features:
-        kept = load_features(folder / ".job" / f"{side}.safetensors", data.side(side))
-        return extract(model, data.side(side), workers=workers) if kept is None else kept
+        stored = load_features(folder / ".job" / f"{side}.safetensors", data.side(side))
+        return extract(model, data.side(side), workers=workers) if stored is None else stored
 
     stored_images = folder / "adversarial"
     outputs = {entry.image_id: entry.output for entry in read_manifest(stored_images).stored}
@@ -250,8 +251,8 @@ def _report(
 
 def _facts(data: ReIDData, shown: dict[str, Shown]) -> dict[str, Any]:
     models = {
-        label: {key: one.results[data.name][key] for key in ("clean", "adversarial")}
-        for label, one in shown.items()
+        label: {key: network.results[data.name][key] for key in ("clean", "adversarial")}
+        for label, network in shown.items()
     }
     sizes = {"query": len(data.query), "gallery": len(data.gallery)}
     return {"name": data.name, **sizes, "models": models}
@@ -260,7 +261,7 @@ def _facts(data: ReIDData, shown: dict[str, Shown]) -> dict[str, Any]:
 def _drawn(targets: Sequence[ReIDData], shown: dict[str, Shown]) -> dict[str, Any]:
     figures = {}
     for data in targets:
-        reports = {label: one.reports[data.name] for label, one in shown.items()}
+        reports = {label: network.reports[data.name] for label, network in shown.items()}
         figures[f"lists_{data.name}"] = lists_figure(reports, after=False, count=LISTED)
         figures[f"attacked_{data.name}"] = lists_figure(reports, after=True, count=LISTED)
     ends = dict.fromkeys((next(iter(shown)), list(shown)[-1]))  # the first and the last
@@ -270,11 +271,11 @@ def _drawn(targets: Sequence[ReIDData], shown: dict[str, Shown]) -> dict[str, An
 
 
 def _subjects(data: ReIDData) -> list[Record]:
-    """Return tracklets of some people, each once from query and once from gallery."""
+    """Return tracklets of some people, one from query and one from gallery each."""
     sides: list[dict[int, Record]] = [{}, {}]
     for first, records in zip(sides, (data.query, data.gallery), strict=True):
         for record in records:
             first.setdefault(record.pid, record)
     both = {f"{pid:08d}": pid for pid in sides[0] if pid in sides[1]}
-    chosen = [both[name] for name in choose_images(list(both), count=PEOPLE)]
-    return [side[pid] for pid in chosen for side in sides]
+    pids = [both[name] for name in choose_images(list(both), count=PEOPLE)]
+    return [side[pid] for pid in pids for side in sides]

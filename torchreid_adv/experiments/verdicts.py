@@ -1,4 +1,4 @@
-"""Whether runs decide a claim: the effect with its interval, what could have been seen, a word."""
+"""Verdicts on claims: the effect with its interval, the detectable effect, and a word."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torchreid_adv.experiments.claims import Case, Claim
 from torchreid_adv.report.table import markdown_table
 
 HOLDS, OPPOSITE, NONE, OPEN = "holds", "opposite", "no effect", "cannot tell"
-RUNS = 5  # the fewest that decide a claim
+RUNS = 5  # needed to decide a claim
 LEVEL, POWER = 0.95, 0.8
 NOTE = (
     "An effect is a difference in points of mAP: the mean over the cases of a run, then over runs; "
-    "positive is as claimed. Where a claim names a limit, it is the distance from that limit. The "
+    "positive is as claimed. If a claim names a limit, it is the distance from that limit. The "
     f"interval is Student's {100 * LEVEL:g} % interval over paired differences. 'Visible from' is "
-    "the effect that so many runs with this spread would have detected with a probability of "
+    "the effect that this number of runs with this spread would detect with a probability of "
     f"{100 * POWER:g} %. An interval within the margin is 'no effect'."
 )
 
 
 @dataclass(frozen=True)
 class Effect:
-    """The effect of each run, and what they say together.
+    """The effect of each run, and their statistics.
 
     Args:
         runs: one value per run, itself the mean over the run's cases: cases of a run share
@@ -37,7 +37,7 @@ class Effect:
 
     @classmethod
     def of(cls, cases: Sequence[Case]) -> Effect:
-        """Sum up the cases of one claim; a run with a case that lacks a value is left out."""
+        """Average the cases of one claim; a run with a case without a value is left out."""
         by_run: dict[tuple[int, int], list[float]] = {}
         for case in cases:
             by_run.setdefault((case.seed, case.order), []).append(case.effect)
@@ -79,15 +79,15 @@ class Effect:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of a claim.
+    """The verdict on a claim.
 
     Args:
-        claim: what was asked.
+        claim: the claim.
         effect: of the runs.
         word: ``holds``, ``opposite``, ``no effect`` or ``cannot tell``.
-        reason: why it cannot be told, else "".
-        seeds: of the runs that have an effect.
-        orders: batch orders of these.
+        reason: for ``cannot tell``, else "".
+        seeds: number in the runs that have an effect.
+        orders: number of their batch orders.
     """
 
     claim: Claim
@@ -102,9 +102,9 @@ class Verdict:
         """Decide a claim.
 
         Args:
-            claim: what is asked.
-            cases: all of this claim.
-            calibrated: what is known of the networks.
+            claim: to decide.
+            cases: of this claim.
+            calibrated: calibration of the networks.
         """
         effect = Effect.of(cases)
         reason = _objection(claim, cases, effect, calibrated)
@@ -117,12 +117,12 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """The word, with the reason where there is one."""
+        """The word, with the reason if there is one."""
         return f"{self.word}: {self.reason}" if self.reason else self.word
 
     @property
     def runs(self) -> str:
-        """How many runs decide, in words where a seed has several batch orders."""
+        """Number of deciding runs, with seeds and orders if there are several batch orders."""
         count = str(len(self.effect.runs))
         return count if self.orders < 2 else f"{count} ({self.seeds} seeds, {self.orders} orders)"
 
@@ -145,7 +145,7 @@ class Verdict:
 
 
 def _objection(claim: Claim, cases: Sequence[Case], effect: Effect, calibrated: Calibrated) -> str:
-    """Say why a claim cannot be decided, "" if it can."""
+    """Return why a claim cannot be decided, "" if it can."""
     if not cases:
         return "not run"
     if len(effect.runs) < RUNS:
@@ -174,8 +174,8 @@ def verdicts(
 
     Args:
         claims: of a study.
-        cases: what it found; none of a claim means that it was not run.
-        calibrated: what is known of the networks.
+        cases: of the study; a claim without a case was not run.
+        calibrated: calibration of the networks.
     """
     return [
         Verdict.of(claim, [case for case in cases if case.claim == claim], calibrated)
@@ -186,9 +186,9 @@ def verdicts(
 COLUMNS = ("claim", "paper", "here", "visible from", "margin", "runs", "verdict")
 
 
-def verdict_table(found: Sequence[Verdict]) -> str:
+def verdict_table(decided: Sequence[Verdict]) -> str:
     """Return the table of verdicts as Markdown; :data:`NOTE` explains it."""
-    return markdown_table(COLUMNS, map(verdict_cells, found))
+    return markdown_table(COLUMNS, map(verdict_cells, decided))
 
 
 def verdict_cells(verdict: Verdict) -> list[str]:
@@ -196,12 +196,12 @@ def verdict_cells(verdict: Verdict) -> list[str]:
     claim, effect = verdict.claim, verdict.effect
     paper = f"{_points(claim.paper.effect)} ({claim.paper.place})" if claim.paper else "-"
     low, high = effect.interval
-    here = _points(effect.mean)
+    measured = _points(effect.mean)
     if math.isfinite(low):
-        here += f" ({_points(low)} to {_points(high)})"
+        measured += f" ({_points(low)} to {_points(high)})"
     visible = f"{100 * effect.visible:.1f}" if math.isfinite(effect.visible) else "-"
     margin = f"{100 * claim.margin:g}"
-    return [claim.sentence, paper, here, visible, margin, verdict.runs, verdict.text]
+    return [claim.sentence, paper, measured, visible, margin, verdict.runs, verdict.text]
 
 
 def _points(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The table of a model zoo, in torchreid's columns, with what an attack leaves of each model."""
+"""The table of a model zoo, in torchreid's columns, with each model's scores under an attack."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ COLUMNS = ("", "model", "params (M)", "GFLOPs", "loss", "input", "transforms", "
 FIGURES = ("attack", "eps", "clean", "oblivious", "adaptive")
 NOTE = (
     "Rank-1 (mAP), percent, of queries against the stored gallery; eps in gray levels; GFLOPs are "
-    "multiply-adds. Oblivious: the attack does not know of the defense; it is made on the same "
-    "network without it, for adversarial training on the model '{first}'. Adaptive: it is made "
-    "through what is tested, defense and all. A model without a defense has one figure, and only "
-    "adaptive ones say how robust a model is."
+    "multiply-adds. Oblivious: the attack does not know the defense; it is made on the same "
+    "network without it, for adversarial training on the model '{first}'. Adaptive: the attack is "
+    "made through the whole tested system, including the defense. A model without a defense has "
+    "only this number, and only adaptive numbers show how robust a model is."
 )
 
 
@@ -44,7 +44,7 @@ class Described:
     """One model as torchreid's zoo describes it.
 
     Args:
-        label: how the table calls it.
+        label: in the table.
         network: in torchreid's model factory.
         params: number of weights that features depend on.
         flops: multiply-adds of one image.
@@ -83,8 +83,8 @@ class Row:
         attack: registered name.
         eps: gray levels.
         clean: measures without an attack.
-        oblivious: under an attack that does not know of the defense; None without a defense.
-        adaptive: under an attack through all of it; None where there is none.
+        oblivious: under an attack that does not know the defense; None without a defense.
+        adaptive: under an attack through the whole system; None if there is none.
         reason: why there is none.
     """
 
@@ -103,26 +103,26 @@ class Row:
 
     def markdown(self) -> str:
         """Return the line of the table."""
-        figures = [_figures(found) for found in (self.clean, self.oblivious, self.adaptive)]
+        figures = [_figures(measures) for measures in (self.clean, self.oblivious, self.adaptive)]
         cells = [*self.model.cells(), self.attack, f"{self.eps:g}", *figures]
         return f"| {' | '.join(cells)} |"
 
 
-def _figures(found: dict[str, Any] | None) -> str:
-    if found is None:
+def _figures(measures: dict[str, Any] | None) -> str:
+    if measures is None:
         return DASH
-    first, mean = (percent(v).removesuffix("%") for v in (found["cmc"]["1"], found["mAP"]))
+    first, mean = (percent(v).removesuffix("%") for v in (measures["cmc"]["1"], measures["mAP"]))
     return f"{first} ({mean})"
 
 
 def page(rows: Sequence[Row]) -> str:
-    """Return a table for each data set, and what its figures mean."""
+    """Return a table for each data set, and an explanation of its numbers."""
     heads = (*COLUMNS, *FIGURES)
     parts = []
     for target in dict.fromkeys(row.target for row in rows):
-        own = [row for row in rows if row.target == target]
+        target_rows = [row for row in rows if row.target == target]
         lines = [f"**{target}**", "", f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-        parts.append("\n".join([*lines, *(row.markdown() for row in own)]))
+        parts.append("\n".join([*lines, *(row.markdown() for row in target_rows)]))
     reasons = dict.fromkeys(f"No adaptive attack: {row.reason}." for row in rows if row.reason)
     return "\n\n".join([*parts, NOTE.format(first=rows[0].model.label), *reasons]) + "\n"
 
@@ -139,7 +139,7 @@ def zoo_page(cfg: AdvConfig, rows: Sequence[Row]) -> Page:
     return Page(
         title="Model zoo: clean, oblivious, adaptive",
         kicker=f"{', '.join(targets)} · {rows[0].attack}, {levels(rows[0].eps)}",
-        lead=["Only the adaptive numbers say how robust a model is."],
+        lead=["Only the adaptive numbers show how robust a model is."],
         sections=[
             Section(target, tables=[_page_table([row for row in rows if row.target == target])])
             for target in targets
@@ -156,26 +156,26 @@ def zoo_page(cfg: AdvConfig, rows: Sequence[Row]) -> Page:
 
 
 def _note(rows: Sequence[Row]) -> str:
-    """Return what the columns mean, without what Markdown alone shows."""
+    """Return the explanation of the columns, without the part for Markdown."""
     return NOTE.format(first=rows[0].model.label).partition("eps in gray levels; ")[2]
 
 
 def _page_table(rows: Sequence[Row]) -> ResultTable:
-    """Return the rows of a data set: mAP and Rank-1 of each condition, then what a model is."""
+    """Return the rows of a data set: mAP and Rank-1 of each condition, then facts on the model."""
     lines = []
     for row in rows:
         model = row.model
-        found = (row.clean, row.oblivious, row.adaptive)
+        conditions = (row.clean, row.oblivious, row.adaptive)
         size = f"{model.params / 1e6:.2f} M weights, {model.flops / 1e9:.3f} GFLOPs"
         lines.append(
             TableRow(
                 model.label,
                 [
                     *(
-                        rate(one["mAP"] if one else None, strong=one is row.adaptive)
-                        for one in found
+                        rate(scores["mAP"] if scores else None, strong=scores is row.adaptive)
+                        for scores in conditions
                     ),
-                    *(rate(one["cmc"]["1"] if one else None) for one in found),
+                    *(rate(scores["cmc"]["1"] if scores else None) for scores in conditions),
                     model.defense or DASH,
                 ],
                 f"{model.network}, {size}, {model.loss}",
@@ -205,7 +205,7 @@ def configured_zoo(cfg: AdvConfig) -> dict[str, AdvConfig]:
     """Return the config of each model of ``adv.zoo``, checked before anything is trained.
 
     Raises:
-        ConfigError: no model, a key that is not a model's, or a first one that is defended.
+        ConfigError: no model, a key that a model may not set, or a defense of the first model.
     """
     if not cfg.adv.zoo:
         raise ConfigError(
@@ -213,7 +213,7 @@ def configured_zoo(cfg: AdvConfig) -> dict[str, AdvConfig]:
             "with the keys in which it differs, or take configs/zoo.yaml"
         )
     if cfg.adv.defense.name or cfg.adv.engine:
-        raise ConfigError("a zoo's models have defenses of their own: set them in adv.zoo.<name>")
+        raise ConfigError("each model of a zoo has its own defense: set it in adv.zoo.<name>")
     models = {label: _own(cfg, label) for label in cfg.adv.zoo}
     first, *_ = models
     if _defense(models[first]):
@@ -233,8 +233,8 @@ def _own(cfg: AdvConfig, label: str) -> AdvConfig:
     for key, _ in config.leaves(differs):
         if not any(f"{key}.".startswith(f"{allowed}.") for allowed in OF_A_MODEL):
             raise ConfigError(
-                f"adv.zoo.{label} sets '{key}', but all models of a zoo are attacked and tested "
-                f"alike; set it for all. What a model may have of its own: {', '.join(OF_A_MODEL)}"
+                f"adv.zoo.{label} sets '{key}', but all models of a zoo are attacked and tested in "
+                f"the same way; set it for all. A model may set: {', '.join(OF_A_MODEL)}"
             )
     run_cfg: AdvConfig = cfg.clone()
     run_cfg.adv.zoo.clear()
@@ -250,7 +250,7 @@ def _own(cfg: AdvConfig, label: str) -> AdvConfig:
 
 
 def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
-    """Train what is not trained yet, attack what is not attacked yet; write zoo.json, .md, .html.
+    """Train and attack the models, unless the results are cached; write zoo.json, .md and .html.
 
     Args:
         cfg: for the attack and the evaluation.
@@ -259,17 +259,17 @@ def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
     Returns:
         the page.
     """
-    wanted = cfg.adv.report.page
+    with_page = cfg.adv.report.page
     cfg.adv.report.page = cfg.adv.job.copies = False
     specs: dict[str, ModelSpec] = {}
-    for number, (label, own) in enumerate(models.items(), start=1):
+    for number, (label, model_cfg) in enumerate(models.items(), start=1):
         print(f"\n##### {label} ({number} of {len(models)}) #####")
-        specs[label] = _trained(own, label, next(iter(specs.values()), None))
-    described = {label: _described(own, specs[label]) for label, own in models.items()}
+        specs[label] = _trained(model_cfg, label, next(iter(specs.values()), None))
+    described = {label: _described(model_cfg, specs[label]) for label, model_cfg in models.items()}
     rows = _undefended(cfg, models, specs, described)
-    for label, own in models.items():
-        if own.adv.defense.name:
-            rows += _behind(cfg, own, specs[label], described[label])
+    for label, model_cfg in models.items():
+        if model_cfg.adv.defense.name:
+            rows += _behind(cfg, model_cfg, specs[label], described[label])
     order = list(models)
     rows.sort(key=lambda row: order.index(row.model.label))
     out = Path(cfg.data.save_dir)
@@ -277,13 +277,13 @@ def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
     facts["rows"] = [row.to_dict() for row in rows]
     write_text(out / "zoo.json", json.dumps(facts, indent=1) + "\n")
     write_text(out / "zoo.md", page(rows))
-    if wanted:
+    if with_page:
         write_page(out / "zoo.html", zoo_page(cfg, rows))
     return out / "zoo.md"
 
 
 def _trained(run_cfg: AdvConfig, label: str, clean: ModelSpec | None) -> ModelSpec:
-    """Return a model with its weights, trained unless they are given or kept."""
+    """Return a model with its weights, trained unless they are given or cached."""
     offline = run_cfg.adv.engine == ROBUST and run_cfg.adv.training.mode == "offline"
     if offline and not run_cfg.adv.training.weights and clean is not None:
         run_cfg.adv.training.weights = clean.weights
@@ -316,7 +316,7 @@ def _loss(run_cfg: AdvConfig) -> str:
 
 
 def _defense(run_cfg: AdvConfig) -> str:
-    """Say what a model is defended by, "" for nothing."""
+    """Return the name of a model's defense, "" without one."""
     training = f"{run_cfg.adv.training.mode} adversarial training" if run_cfg.adv.engine else ""
     return " + ".join(filter(None, (training, str(run_cfg.adv.defense.name))))
 
@@ -327,7 +327,7 @@ def _undefended(
     specs: dict[str, ModelSpec],
     described: dict[str, Described],
 ) -> list[Row]:
-    """Attack each network as it is and, of those trained to resist, also the first one."""
+    """Attack each network itself; robust networks are also tested under attacks on the first."""
     first = next(iter(models))
     plain = [label for label, run_cfg in models.items() if not run_cfg.adv.defense.name]
     run_cfg: AdvConfig = cfg.clone()
@@ -335,13 +335,16 @@ def _undefended(
     run_cfg.adv.transfer.update(attacks=[cfg.adv.attack.name], attacked=[], tested=[], eps=[])
     run_cfg.adv.transfer.update(metrics=[], paper="")
     cells = transfer(
-        run_cfg, lambda made, on: made == on or (made == first and bool(models[on].adv.engine))
+        run_cfg,
+        lambda attacked, tested: (
+            attacked == tested or (attacked == first and bool(models[tested].adv.engine))
+        ),
     )
-    found = {(cell.target, cell.attacked, cell.tested): cell for cell in cells}
+    cell_at = {(cell.target, cell.attacked, cell.tested): cell for cell in cells}
 
     def row(target: str, label: str) -> Row:
-        cell: Cell = found[target, label, label]
-        oblivious = found.get((target, first, label)) if label != first else None
+        cell: Cell = cell_at[target, label, label]
+        oblivious = cell_at.get((target, first, label)) if label != first else None
         return Row(
             described[label],
             target,
@@ -357,21 +360,23 @@ def _undefended(
 
 
 def _behind(cfg: AdvConfig, model: AdvConfig, spec: ModelSpec, described: Described) -> list[Row]:
-    """Attack a network behind its defense, without and through it."""
-    own: AdvConfig = cfg.clone()
-    own.data.height, own.data.width = described.size
-    own.adv.defense = model.adv.defense.clone()
+    """Attack a network without and through its defense."""
+    run_cfg: AdvConfig = cfg.clone()
+    run_cfg.data.height, run_cfg.data.width = described.size
+    run_cfg.adv.defense = model.adv.defense.clone()
     folder = Path(cfg.data.save_dir) / "defended" / spec.label
-    loaded = load_spec(own, spec)
+    loaded = load_spec(run_cfg, spec)
     facts = {"name": spec.name, "weights": spec.weights, "size": list(loaded.size)}
-    targets = [configured_dataset(own, name) for name in dict.fromkeys(own.data.targets)]
-    runs = run_or_read(own, loaded, facts, targets, folder, f"{spec.label}: {described.defense}")
+    targets = [configured_dataset(run_cfg, name) for name in dict.fromkeys(run_cfg.data.targets)]
+    runs = run_or_read(
+        run_cfg, loaded, facts, targets, folder, f"{spec.label}: {described.defense}"
+    )
     return [
         Row(
             described,
             target,
-            own.adv.attack.name,
-            own.adv.attack.eps,
+            run_cfg.adv.attack.name,
+            run_cfg.adv.attack.eps,
             run["defense"]["clean"],
             run["defense"]["oblivious"],
             run["defense"]["adaptive"],

@@ -28,14 +28,13 @@ _count = 0
 
 
 def adapt_engine(engine: E, cfg: config.AdvConfig | None = None) -> E:
-    """Give an engine the mixin named by ``adv.engine``, if any, and the evaluation mixin.
+    """Give an engine the mixins named by ``adv.engine``, if any, and the evaluation mixin.
 
-    The class of the instance becomes (training mixin, EvaluationMixin, its class), with
+    The class of the instance becomes (training mixins, EvaluationMixin, its class), with
     SelectionMixin before the second if ``adv.selection.data`` is set, and WeightedTripletMixin if
     ``adv.loss.triplet`` requires it; then each mixin's ``adapt(cfg)`` is called, the evaluation's
     first. A mixin has no ``__init__`` and no ``run``, and its ``adapt`` does not call that of
     another mixin.
-
 
     Args:
         engine: a torchreid engine; an adapted one is returned unchanged.
@@ -50,7 +49,7 @@ def adapt_engine(engine: E, cfg: config.AdvConfig | None = None) -> E:
     cfg = config.ensure_setup() if cfg is None else cfg
     selection = "selection" if cfg.adv.selection.data else ""
     loss = "weighted_triplet" if cfg.adv.loss.triplet == "weighted" else ""
-    names = filter(None, (cfg.adv.engine, selection, loss, "evaluation"))
+    names = filter(None, (*config.engine_names(cfg), selection, loss, "evaluation"))
     mixins = tuple(dict.fromkeys(ENGINES.get(name) for name in names))
     engine_class: Any = type(engine)
     engine.__class__ = _combined(engine_class, mixins)

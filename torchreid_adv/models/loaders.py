@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from torchreid_adv.errors import AdvError, ConfigError, printable
 from torchreid_adv.integration.checkpoints import load_weights, read_checkpoint
-from torchreid_adv.integration.matching import spelled, weights_in
+from torchreid_adv.integration.matching import weights_in
+from torchreid_adv.integration.weight_names import spelled
 from torchreid_adv.models.entries import Entry, sources
 from torchreid_adv.models.hub import local_file
 

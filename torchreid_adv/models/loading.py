@@ -14,8 +14,9 @@ from torchreid_adv.core.facts import tensors_digest
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import load_weights, read_checkpoint
 from torchreid_adv.integration.layout import torchreid_module
-from torchreid_adv.integration.matching import identities, spelled, weights_in
+from torchreid_adv.integration.matching import identities, weights_in
 from torchreid_adv.integration.models import check_size
+from torchreid_adv.integration.weight_names import spelled
 from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.entries import Entry, parse_entry, text_of
 from torchreid_adv.models.foreign import OneByOne, try_model

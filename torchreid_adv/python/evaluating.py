@@ -207,5 +207,5 @@ def standard(
             device=device,
         )
         with prepared(cfg, inputs), joined() as team:
-            paths = run_standard(cfg, call(), team, given=inputs.given)
+            paths = run_standard(cfg, call(), team, loaded=inputs.given)
     return StandardResults(tuple(StandardResult.read(path) for path in paths))

@@ -10,9 +10,11 @@ from typing import Any
 
 from torchreid_adv.core.tabular import Tabular
 from torchreid_adv.errors import DataError
+from torchreid_adv.experiments.card.content import CARD
 from torchreid_adv.experiments.compare_runs import compare_runs
 from torchreid_adv.models.loading import factory_of_networks
 from torchreid_adv.python.attacking import RESULTS, AttackResult
+from torchreid_adv.python.cards import CardResult
 from torchreid_adv.python.evaluating import StandardResult
 from torchreid_adv.python.tables import TransferResult
 from torchreid_adv.registry import LOADERS
@@ -23,11 +25,13 @@ from torchreid_adv.standard.reading import RESULT
 TABLE = "transfer.json"
 
 
-def load_result(folder: str | Path) -> AttackResult | StandardResult | TransferResult:
+def load_result(
+    folder: str | Path,
+) -> AttackResult | CardResult | StandardResult | TransferResult:
     """Read what a run left in its folder.
 
     Args:
-        folder: of an attack, a standard evaluation of one model, a transfer or a sweep.
+        folder: of an attack, a card, a standard evaluation of one model, a transfer or a sweep.
 
     Raises:
         DataError: it holds none, or a result that was changed.
@@ -36,6 +40,8 @@ def load_result(folder: str | Path) -> AttackResult | StandardResult | TransferR
         >>> load_result("run").to_csv("run.csv")
     """
     folder = Path(folder)
+    if (folder / CARD).is_file():
+        return CardResult.read(folder / CARD)
     if (folder / RESULT).is_file():
         return StandardResult.read(folder / RESULT)
     if (folder / TABLE).is_file():

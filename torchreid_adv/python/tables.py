@@ -178,7 +178,7 @@ def transfer(
 
 
 def _table(cfg: AdvConfig, inputs: Inputs) -> TransferResult:
-    cells = fill(cfg, given=inputs.given)
+    cells = fill(cfg, loaded=inputs.given)
     folder = Path(cfg.data.save_dir)
     write_matrix(folder, cells)
     return TransferResult(folder, tuple(cells))

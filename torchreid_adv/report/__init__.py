@@ -1,1 +1,1 @@
-"""What a run says for itself: report.html and the figures beside it."""
+"""The parts of a report: report.html and its figures."""

@@ -1,4 +1,4 @@
-"""Grad-CAM: where in an image a re-ID feature comes from, before and after an attack; drawn."""
+"""Grad-CAM pictures: where in an image a re-ID feature comes from, before and after an attack."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class ModelImages:
     """A model and the images it was attacked on; the same images for every model.
 
     Args:
-        label: how pictures call the model.
-        model: in whose features they look.
+        label: name of the model in pictures.
+        model: the model whose features are explained.
         clean: n RGB images.
         adversarial: the same n as stored after the attack on this model, of the same sizes.
     """
@@ -53,8 +53,8 @@ class ModelImages:
     def features(self, images: Sequence[Image.Image]) -> Tensor:
         """Return the model's features (n, D) of length 1."""
         with frozen(self.model):
-            found = self.model.of_files(list(self.inputs(images)))
-        return F.normalize(found.float().cpu(), dim=1)
+            features = self.model.of_files(list(self.inputs(images)))
+        return F.normalize(features.float().cpu(), dim=1)
 
 
 _CELL = (0.9, 1.8)
@@ -66,20 +66,20 @@ def attention_maps(
 ) -> list[np.ndarray]:
     """Return a map in [0, 1], as large as the network's input, for each of n images.
 
-    Grad-CAM (Selvaraju et al., 2017) at the last layer that has places, of the feature's
+    Grad-CAM (Selvaraju et al., 2017) at the last layer with a spatial map, of the feature's
     projection on a reference: cosine times length, since the cosine itself has no gradient at the
-    reference. The network is left as it was.
+    reference. The network is not changed.
 
     Args:
         sitting: the model.
-        images: n of them.
-        toward: (n, D), of length 1 each; the features of the clean images.
+        images: n images.
+        toward: (n, D), unit-length features of the clean images.
 
     Raises:
-        ConfigError: the package grad-cam is missing, or the network has no layer with places.
+        ConfigError: the package grad-cam is missing, or no layer of the network has a spatial map.
     """
     inputs = sitting.inputs(images).split(1)
-    return [found[0] for found in projected_maps(sitting.model.network, inputs, toward)]
+    return [heat_maps[0] for heat_maps in projected_maps(sitting.model.network, inputs, toward)]
 
 
 def projected_maps(
@@ -88,9 +88,9 @@ def projected_maps(
     """Return Grad-CAM's maps (B, H, W) in [0, 1], each scaled to its own range, of n inputs.
 
     Args:
-        network: (B, 3, H, W) -> features whose first one counts; left as it was.
-        inputs: n of them.
-        toward: (n, D), on which the features are projected.
+        network: (B, 3, H, W) -> features, of which the first counts; it is not changed.
+        inputs: n batches.
+        toward: (n, D), the directions that the features are projected on.
 
     Raises:
         ConfigError: as :func:`attention_maps`.
@@ -103,8 +103,8 @@ def projected_maps(
     maps = []
     with torch.enable_grad(), grad_cam(model=network, target_layers=[layer]) as cam:
         for image, reference in zip(inputs, toward.to(device), strict=True):
-            found = cam(input_tensor=image, targets=[_projection(reference)])
-            maps.append(np.asarray(found, np.float32))
+            heat_maps = cam(input_tensor=image, targets=[_projection(reference)])
+            maps.append(np.asarray(heat_maps, np.float32))
     return maps
 
 
@@ -123,22 +123,22 @@ def _package() -> Any:
 
 
 def last_layer(network: nn.Module, image: Tensor) -> nn.Module:
-    """Return the part of a network that is the last to give maps with more than one place.
+    """Return the last module of a network whose output is a spatial map larger than 1 x 1.
 
     Args:
         network: in eval mode.
-        image: (B, 3, H, W), its input; what gives maps gives one for each of them.
+        image: (B, 3, H, W), its input; such a module returns one map for each image.
 
     Raises:
-        ConfigError: there is none, or none that a gradient comes from.
+        ConfigError: no module has one, or none that a gradient flows through.
     """
-    found: list[nn.Module] = []
+    candidates: list[nn.Module] = []
     twice = torch.cat([image, image])  # a clip of one frame would look like a batch of stripes
 
     def note(module: nn.Module, _: Any, output: Any) -> None:
         maps = isinstance(output, Tensor) and output.ndim == 4 and len(output) == len(twice)
         if maps and output.shape[-2:].numel() > 1 and output.requires_grad:
-            found.append(module)
+            candidates.append(module)
 
     parts = [part for part in network.modules() if part is not network]
     hooks = [part.register_forward_hook(note) for part in parts]
@@ -148,18 +148,20 @@ def last_layer(network: nn.Module, image: Tensor) -> nn.Module:
     finally:
         for hook in hooks:
             hook.remove()
-    if not found:
-        raise ConfigError(f"{type(network).__name__} has no layer with places for Grad-CAM")
-    return found[-1]
+    if not candidates:
+        raise ConfigError(f"{type(network).__name__} has no layer with a spatial map for Grad-CAM")
+    return candidates[-1]
 
 
 def agreement(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> list[float]:
     """Return the correlation of each pair of maps, in [-1, 1]; 0 where one of them is flat."""
-    found = []
-    for one, other in zip(before, after, strict=True):
-        flat = one.std() == 0 or other.std() == 0
-        found.append(0.0 if flat else float(np.corrcoef(one.ravel(), other.ravel())[0, 1]))
-    return found
+    correlations = []
+    for clean_map, attacked_map in zip(before, after, strict=True):
+        flat = clean_map.std() == 0 or attacked_map.std() == 0
+        correlations.append(
+            0.0 if flat else float(np.corrcoef(clean_map.ravel(), attacked_map.ravel())[0, 1])
+        )
+    return correlations
 
 
 Maps = tuple[Sequence[np.ndarray], Sequence[np.ndarray]]  # before and after the attack
@@ -170,8 +172,8 @@ def attention_figure(sittings: Sequence[ModelImages], maps: Sequence[Maps], coun
 
     Args:
         sittings: the models.
-        maps: of each of them.
-        count: rows.
+        maps: the maps of each model.
+        count: number of rows.
     """
     sheet = Sheet(count, 1 + 2 * len(sittings), cell=_CELL, head=0, top=LINE)
     for row in range(count):
@@ -183,11 +185,11 @@ def attention_figure(sittings: Sequence[ModelImages], maps: Sequence[Maps], coun
                 (sitting.clean, before, "clean", CLEAN),
                 (sitting.adversarial, after, "attacked", ATTACKED),
             )
-            for side, (images, found, word, color) in enumerate(shown):
+            for side, (images, heat_maps, word, color) in enumerate(shown):
                 sheet.show(
                     row,
                     1 + 2 * place + side,
-                    overlay(images[row], found[row]),
+                    overlay(images[row], heat_maps[row]),
                     frame=color,
                     above="" if row else f"{sitting.label}, {word}",
                     below=(f"agreement {alike:.2f}", INK) if side else ("", INK),
@@ -195,11 +197,11 @@ def attention_figure(sittings: Sequence[ModelImages], maps: Sequence[Maps], coun
     return sheet.figure
 
 
-def overlay(image: Image.Image, found: np.ndarray) -> Image.Image:
+def overlay(image: Image.Image, heat_map: np.ndarray) -> Image.Image:
     """Return an image under its map, warm where it is high."""
     size = (image.height, image.width)
     values = F.interpolate(
-        torch.from_numpy(found)[None, None], size, mode="bilinear", align_corners=False
+        torch.from_numpy(heat_map)[None, None], size, mode="bilinear", align_corners=False
     )
     colors = matplotlib.colormaps["turbo"](values[0, 0].clamp(0, 1).numpy())[..., :3]
     warm = torch.from_numpy(colors).movedim(-1, 0).float()
@@ -213,8 +215,8 @@ class Looked:
 
     Args:
         image_id: its name.
-        original: RGB image, as the network gets to see it.
-        before: under its map.
+        original: RGB image, as the network sees it.
+        before: the clean image under its map.
         after: the attacked image under its map.
         alike: correlation of the maps, in [-1, 1].
     """
@@ -236,7 +238,7 @@ class Attended:
     @property
     def alike(self) -> float | None:
         """Mean correlation of maps before and after, None without images."""
-        return fmean(one.alike for one in self.images) if self.images else None
+        return fmean(image.alike for image in self.images) if self.images else None
 
 
 def attended(
@@ -245,10 +247,10 @@ def attended(
     """Return where a model's features of some attacked images come from.
 
     Args:
-        model: a network's; behind a defense, its images are those that the defense lets through.
-        target: knows the files.
+        model: of a network; behind a defense, the images are shown as the defense changes them.
+        target: finds the files.
         image_ids: of attacked images.
-        gradient: the model has one.
+        gradient: the model has a gradient.
     """
     inner = model.model if isinstance(model, Defended) else model
     if not image_ids:
@@ -264,10 +266,10 @@ def attended(
     sitting = ModelImages("", inner, clean, adversarial)
     toward = sitting.features(clean)
     try:
-        before, after = (attention_maps(sitting, found, toward) for found in (clean, adversarial))
+        before, after = (attention_maps(sitting, images, toward) for images in (clean, adversarial))
     except (ConfigError, RuntimeError, TypeError, AttributeError) as error:
-        # a network from elsewhere may refuse to be looked into; the page is written all the same
-        return Attended((), f"Nothing is drawn here: {error}.")
+        # Grad-CAM may fail on a network from elsewhere; the page is still written
+        return Attended((), f"There are no maps: {error}.")
     parts = zip(image_ids, clean, adversarial, before, after, agreement(before, after), strict=True)
     return Attended(
         [
@@ -278,5 +280,5 @@ def attended(
 
 
 def _through(model: ImageModel, image: Image.Image) -> Image.Image:
-    """Return an image as the network gets to see it."""
+    """Return an image as the network sees it."""
     return model.defense.of_image(image) if isinstance(model, Defended) else image

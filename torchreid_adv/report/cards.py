@@ -1,4 +1,4 @@
-"""The images of a report: read from their files, made small, and turned into data: URIs."""
+"""The images of a report: read from their files, scaled down, and encoded as data: URIs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Card:
         camid: camera.
         attacked: it was changed by the attack and is shown as stored.
         distance: to the query; None for the query itself.
-        right: the query's identity; None for the query itself.
+        right: it shows the query's identity; None for the query itself.
         positions: of an image that a targeted attack pulled, its positions before and after, from
             1; None for others.
     """
@@ -68,9 +68,9 @@ def card(target: AttackedData, side: Features, row: int, *, after: bool) -> Card
 def found_card(
     target: AttackedData, query: Card, row: int, *, after: bool, distance: float
 ) -> Card:
-    """Make the card of a gallery image found at a distance from a query: right or wrong."""
-    found = card(target, target.gallery, row, after=after)
-    return replace(found, distance=distance, right=found.pid == query.pid)
+    """Make the card of a gallery image in a query's list, with its distance and correctness."""
+    gallery_card = card(target, target.gallery, row, after=after)
+    return replace(gallery_card, distance=distance, right=gallery_card.pid == query.pid)
 
 
 def png(picture: Image.Image) -> bytes:

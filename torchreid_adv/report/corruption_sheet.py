@@ -16,17 +16,17 @@ from torchreid_adv.report.panels import Sheet
 from torchreid_adv.report.style import INK, MUTED
 
 SIZE = (256, 128)
-_ACROSS = 3  # kinds beside each other
+_ACROSS = 3  # kinds side by side
 _CELL = (0.62, 1.24)  # inches
-_MIDDLE = 3  # below which the kind's name stands
+_MIDDLE = 3  # the severity above the kind's name
 
 
 def corruption_sheet(kinds: Sequence[str], *, seed: int = 0) -> Figure:
-    """Draw a virtual person at severities 1 to 5 of each kind, three kinds a row.
+    """Draw a virtual person at severities 1 to 5 of each kind, three kinds per row.
 
     Args:
-        kinds: of registered corruptions.
-        seed: which person, and the number of the draw.
+        kinds: registered corruptions.
+        seed: selects the person and the random draw.
     """
     person, other = (_person(2 * seed + place) for place in (0, 1))
     rows, across = -(-len(kinds) // _ACROSS), min(len(kinds), _ACROSS)

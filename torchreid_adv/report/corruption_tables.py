@@ -1,4 +1,4 @@
-"""What ``corruption-report`` found, as tables and sentences."""
+"""The results of ``corruption-report`` as tables and sentences."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ SETTINGS = {
     "gallery": "gallery corrupted",
 }
 _DRAWS = (
-    "Kind and severity are drawn for each image; mean of {repeats} draws, in brackets their "
-    "standard deviation. The interval (95 %) is drawn over identities. "
+    "Kind and severity are drawn for each image; mean of {repeats} draws, with their standard "
+    "deviation in brackets. The interval (95 %) is a bootstrap over identities. "
 )
 _GRID = (
     "mAP of queries of one kind and severity against the clean gallery. Loss: clean mAP minus the "
-    "row's mean. A family's mean counts each of its kinds once."
+    "row's mean. A family's mean counts every kind once."
 )
 _WORST = (
     "Worst kind: {kind}, {value}. Worst family: {family}, {family_value}. Mean over queries of "
-    "each query's worst kind at severity {severity}: {least}; it is a minimum over {count} kinds "
-    "and cannot lie above any of them."
+    "each query's worst kind at severity {severity}: {least}; as a minimum over {count} kinds, it "
+    "cannot be above any of them."
 )
 
 
@@ -33,28 +33,28 @@ def page(results: dict[str, Any]) -> str:
     """Return the tables of all data sets as Markdown.
 
     Args:
-        results: what ``corruptions.json`` holds.
+        results: content of ``corruptions.json``.
     """
     name, targets = results["model"]["name"], results["targets"].items()
-    parts = [_target(f"{name} on {target}", found) for target, found in targets]
+    parts = [_target(f"{name} on {target}", target_results) for target, target_results in targets]
     return "\n\n".join(parts) + "\n"
 
 
-def _target(title: str, found: dict[str, Any]) -> str:
-    parts = [f"**{title}**", draws_table(found), _said(found)]
-    if found["grid"]:
-        parts += [grid_table(found), _GRID, _worst(found["worst"])]
+def _target(title: str, results: dict[str, Any]) -> str:
+    parts = [f"**{title}**", draws_table(results), _draws_sentence(results)]
+    if results["grid"]:
+        parts += [grid_table(results), _GRID, _worst(results["worst"])]
     return "\n\n".join(parts)
 
 
-def _said(found: dict[str, Any]) -> str:
-    return _DRAWS.format(repeats=found["repeats"]) + found["corruption"]
+def _draws_sentence(results: dict[str, Any]) -> str:
+    return _DRAWS.format(repeats=results["repeats"]) + results["corruption"]
 
 
-def draws_table(found: dict[str, Any]) -> str:
+def draws_table(results: dict[str, Any]) -> str:
     """Return clean scores and those under the drawn corruptions."""
-    rows = [["clean", *_rates(found["clean"])]]
-    rows += [[said, *_rates(found["draws"][side])] for side, said in SETTINGS.items()]
+    rows = [["clean", *_rates(results["clean"])]]
+    rows += [[setting, *_rates(results["draws"][side])] for side, setting in SETTINGS.items()]
     return markdown_table(("images", "mAP", "interval", "mINP", "Rank-1"), rows)
 
 
@@ -69,19 +69,21 @@ def _rates(scores: dict[str, Any]) -> list[str]:
     return [cells[0], f"{percent(low)} to {percent(high)}", *cells[1:]]
 
 
-def grid_table(found: dict[str, Any]) -> str:
+def grid_table(results: dict[str, Any]) -> str:
     """Return the mAP of each kind at each severity, families and means between them."""
-    grid, clean = found["grid"], found["clean"]["mAP"]
+    grid, clean = results["grid"], results["clean"]["mAP"]
     severities = sorted({severity for cells in grid.values() for severity in cells})
     rows: list[list[str]] = []
-    for family, kinds in found["families"].items():
+    for family, kinds in results["families"].items():
         rows += [_row(kind, [grid[kind].get(s) for s in severities], clean) for kind in kinds]
         if len(kinds) > 1:
-            rows.append(_mean(f"{family}, mean", found["family_means"][family], clean, severities))
-    if found["grid_mean"] is not None:
-        said = f"all {found['published']} kinds, mean"
-        rows.append(_mean(said, found["grid_mean"], clean, severities))
-    for kind in found["further"]:
+            rows.append(
+                _mean(f"{family}, mean", results["family_means"][family], clean, severities)
+            )
+    if results["grid_mean"] is not None:
+        title = f"all {results['published']} kinds, mean"
+        rows.append(_mean(title, results["grid_mean"], clean, severities))
+    for kind in results["further"]:
         rows.append(_row(kind, [grid[kind].get(s) for s in severities], clean))
     return markdown_table(("kind", *severities, "mean", "loss"), rows)
 
@@ -92,8 +94,8 @@ def _row(kind: str, values: Sequence[float | None], clean: float) -> list[str]:
     return [kind, *map(percent, values), percent(mean), percent(clean - mean)]
 
 
-def _mean(said: str, mean: float, clean: float, severities: Sequence[str]) -> list[str]:
-    return [f"*{said}*", *[DASH] * len(severities), percent(mean), percent(clean - mean)]
+def _mean(title: str, mean: float, clean: float, severities: Sequence[str]) -> list[str]:
+    return [f"*{title}*", *[DASH] * len(severities), percent(mean), percent(clean - mean)]
 
 
 def _worst(worst: dict[str, Any]) -> str:

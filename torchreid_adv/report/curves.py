@@ -17,13 +17,13 @@ from torchreid_adv.report.style import ATTACKED, CARD, CLEAN, INK, MUTED, SERIES
 from torchreid_adv.report.survey import Survey
 
 RANKS = 20
-SIZE = (4.4, 3.2)  # inches: as wide as a phone shows at about the size of print
+SIZE = (4.4, 3.2)  # inches: what a phone shows at about printed size
 
 
 def curve_is_whole(results: dict[str, Any], survey: Survey) -> bool:
     """Say whether the surveyed queries give the match curve of ``results``, rank by rank.
 
-    They do not when they are a sample, or when the evaluation's protocol is another one.
+    They do not when they are a sample, or when the evaluation uses another protocol.
     """
     pairs = ((results["clean"], survey.before), (results["adversarial"], survey.after))
     return survey.complete and all(
@@ -36,8 +36,8 @@ def curve_is_whole(results: dict[str, Any], survey: Survey) -> bool:
 def cmc_figure(results: dict[str, Any], survey: Survey) -> Figure:
     """Draw the CMC curves before and after the attack.
 
-    The marked ranks are those of ``results``. The line is the curve of the surveyed queries if it
-    is that of the results, else it joins the marks.
+    The marked ranks are those of ``results``. The line is the curve of the surveyed queries if
+    that agrees with the results; otherwise it joins the marks.
     """
     figure = Figure(figsize=SIZE, layout="constrained")
     axes = figure.subplots()
@@ -61,16 +61,16 @@ def cmc_figure(results: dict[str, Any], survey: Survey) -> Figure:
 
 def _matched(first: Tensor, rank: int) -> float:
     """Return the share of the queries with a positive that are matched by a rank."""
-    found = first[first >= 0]
-    return float((found < rank).double().mean()) if len(found) else 0.0
+    ranks = first[first >= 0]
+    return float((ranks < rank).double().mean()) if len(ranks) else 0.0
 
 
 def distances_figure(survey: Survey, name: str) -> Figure:
     """Draw how far queries are from their positives and from their nearest negative.
 
     Args:
-        survey: the queries looked at.
-        name: what the distance is called, for the axis.
+        survey: the surveyed queries.
+        name: of the distance, for the axis.
     """
     figure = Figure(figsize=SIZE, layout="constrained")
     panels = figure.subplots(2, 1, sharex=True)
@@ -113,7 +113,7 @@ def _histogram(axes: Axes, positives: np.ndarray, bins: list[float], color: str)
         weights=weights,
         color=color,
         alpha=0.75,
-        label="true matches",
+        label="correct matches",
     )
     axes.axvline(mean, color=color, linewidth=1.5, linestyle="--")
 
@@ -192,12 +192,12 @@ def bounds_figure(
     points: Mapping[str, Mapping[int, float]],
     chance: float,
 ) -> Figure:
-    """Draw how figures fall as the bound grows from nothing to none.
+    """Draw how results fall as the bound grows from 0 to unlimited.
 
     Args:
-        lines: name -> bound in gray levels -> figure in [0, 1].
-        points: the same for single bounds, marked beside the lines.
-        chance: of a random order.
+        lines: name -> bound in gray levels -> result in [0, 1].
+        points: the same for single bounds, drawn as marks without a line.
+        chance: result of a random order.
     """
     drawn = Figure(figsize=(5.6, 3.5), layout="constrained")
     axes = drawn.subplots()
@@ -207,10 +207,10 @@ def bounds_figure(
         bounds = sorted(line)
         rates = [100 * line[bound] for bound in bounds]
         axes.plot(bounds, rates, "o-", color=SERIES[number], linewidth=2, markersize=4, label=name)
-    for number, (name, found) in enumerate(points.items(), start=len(lines)):
-        rates = [100 * rate for rate in found.values()]
+    for number, (name, rate_at_bound) in enumerate(points.items(), start=len(lines)):
+        rates = [100 * rate for rate in rate_at_bound.values()]
         mark, color = MARKS[number % len(MARKS)], SERIES[number % len(SERIES)]
-        axes.plot(list(found), rates, mark, color=color, markersize=8, label=name, zorder=3)
+        axes.plot(list(rate_at_bound), rates, mark, color=color, markersize=8, label=name, zorder=3)
     axes.axhline(100 * chance, color=MUTED, linewidth=1, linestyle=":", label="random order")
     ticks = _apart({bound for line in lines.values() for bound in line})
     axes.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
@@ -223,26 +223,26 @@ def bounds_figure(
 
 
 def _apart(bounds: Iterable[int]) -> list[int]:
-    """Return those bounds, rising, whose labels do not touch on the axis of bounds."""
-    found: list[int] = []
+    """Return the bounds, rising, whose labels do not overlap on the axis of bounds."""
+    labeled: list[int] = []
     for bound in sorted(bounds):
-        if not found or math.asinh(bound / _LINEAR) - math.asinh(found[-1] / _LINEAR) > _GAP:
-            found.append(bound)
-    return found
+        if not labeled or math.asinh(bound / _LINEAR) - math.asinh(labeled[-1] / _LINEAR) > _GAP:
+            labeled.append(bound)
+    return labeled
 
 
 def _lines(cells: Sequence[Cell], target: str) -> dict[str, dict[float, float]]:
-    own = [cell for cell in cells if cell.target == target]
-    several = len({(cell.attacked, cell.tested) for cell in own}) > 1
+    target_cells = [cell for cell in cells if cell.target == target]
+    several = len({(cell.attacked, cell.tested) for cell in target_cells}) > 1
     lines: dict[str, dict[float, float]] = {}
-    for cell in own:
+    for cell in target_cells:
         line = lines.setdefault(_line_name(cell, several), {0.0: float(cell.clean["mAP"])})
         line[cell.eps] = float(cell.adversarial["mAP"])
     return lines
 
 
 def _line_name(cell: Cell, several: bool) -> str:
-    """Return what tells a line from the others: attack, metrics and, of several, the models."""
+    """Return the name of a line: attack, metrics and, if there are several, the models."""
     name = cell.attack + (f", {cell.metric}" if cell.metric else "")
     name += f" / {cell.ranked}" if cell.ranked else ""
     if not several:

@@ -1,4 +1,4 @@
-"""t-SNE of images, what belongs to them, and their adversarial examples (figure 10)."""
+"""t-SNE of images, their variants, and their adversarial examples (figure 10)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Cloud:
 
     Args:
         label: of the model.
-        clean: (n, D), of length 1 as all here.
+        clean: (n, D), of length 1 like all features here.
         adversarial: (n, D).
         variants: (n, V, D).
     """
@@ -74,14 +74,14 @@ def cloud(sitting: ModelImages, count: int) -> Cloud:
 
 @dataclass(frozen=True)
 class Person:
-    """The features of one person, of length 1: what a panel draws in one color.
+    """The unit-length features of one person, which a panel draws in one color.
 
     Args:
-        image: (I, D) of images, stars.
-        adversarial: (A, D) of adversarial examples, ringed.
-        around: (V, D) of what belongs to them, dots.
-        clean: (A,) row of image, then around, in one count, that each adversarial example was
-            made of: where its arrow starts.
+        image: (I, D) of images, drawn as stars.
+        adversarial: (A, D) of adversarial examples, drawn as ringed dots.
+        around: (V, D) of the images' variants, drawn as dots.
+        clean: (A,) row in ``image`` followed by ``around`` that each adversarial example was made
+            from: where its arrow starts.
     """
 
     image: Tensor
@@ -98,18 +98,25 @@ class Person:
 
     @property
     def points(self) -> int:
-        """How many are drawn."""
+        """Number of points drawn."""
         return len(self.image) + len(self.adversarial) + len(self.around)
 
 
 def embedding_figure(clouds: Sequence[Cloud]) -> Figure:
     """Draw a panel per model; a color is a person, a ringed dot an adversarial example."""
     figure = Figure(figsize=(3.5 * len(clouds), 3.9), layout="constrained")
-    for axes, one in zip(figure.subplots(1, len(clouds), squeeze=False)[0], clouds, strict=True):
-        triples = zip(one.clean.split(1), one.adversarial.split(1), one.variants, strict=True)
+    for axes, model_cloud in zip(
+        figure.subplots(1, len(clouds), squeeze=False)[0], clouds, strict=True
+    ):
+        triples = zip(
+            model_cloud.clean.split(1),
+            model_cloud.adversarial.split(1),
+            model_cloud.variants,
+            strict=True,
+        )
         _draw(axes, [Person(*parts, torch.zeros(1, dtype=torch.int64)) for parts in triples])
-        moved = one.distances
-        axes.set_title(one.label, fontsize=11, color=INK)
+        moved = model_cloud.distances
+        axes.set_title(model_cloud.label, fontsize=11, color=INK)
         axes.set_xlabel(
             f"cosine distance: variants {moved['variants']:.2f}, "
             f"adversarial {moved['adversarial']:.2f}",
@@ -125,9 +132,9 @@ def people_figure(people: Sequence[Person], star: str, dot: str) -> Figure:
     """Draw the features of some people, a color each.
 
     Args:
-        people: eight at most have a color of their own.
-        star: what their images are.
-        dot: what is around these.
+        people: at most eight get distinct colors.
+        star: legend of their images.
+        dot: legend of the points around these.
     """
     figure = Figure(figsize=(4.6, 3.7), layout="constrained")
     _draw(figure.subplots(), people)
@@ -140,15 +147,17 @@ def _draw(axes: Axes, people: Sequence[Person]) -> None:
     """Put the people's features where t-SNE puts them."""
     from sklearn.manifold import TSNE  # slow to import
 
-    parts = [part for one in people for part in (one.image, one.adversarial, one.around)]
+    parts = [
+        part for person in people for part in (person.image, person.adversarial, person.around)
+    ]
     flat = torch.cat(parts).numpy()
     perplexity = min(12.0, (len(flat) - 1) / 3)
     points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(flat)
     places = iter(np.split(points, np.cumsum([len(part) for part in parts])[:-1]))
-    for number, one in enumerate(people):
+    for number, person in enumerate(people):
         color = SERIES[number % len(SERIES)]
         image, adversarial, around = (next(places) for _ in range(3))
-        _arrows(axes, np.concatenate([image, around])[one.clean.numpy()], adversarial, color)
+        _arrows(axes, np.concatenate([image, around])[person.clean.numpy()], adversarial, color)
         axes.scatter(around[:, 0], around[:, 1], s=16, color=color, alpha=0.5, linewidths=0)
         axes.scatter(
             image[:, 0],

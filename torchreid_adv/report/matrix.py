@@ -26,20 +26,26 @@ KIND_WORDS = {
     "gray": "other weights",
     "black": "another network",
     "oblivious": "without the defense",
+    "queries": "by its answers",
+    "": "",
 }
-KINDS = {"white": "w", "gray": "g", "black": "b", "oblivious": "o"}
+KINDS = {"white": "w", "gray": "g", "black": "b", "oblivious": "o", "queries": "q"}
 LEGEND = (
     "mAP of the tested model on the adversarial images (of its clean mAP): "
     "w white-box, g the same network with other weights, b another network, "
-    "o the same weights, but not the defense before them; "
-    "[the paper's mAP, where one is held against it]. Rank-1 of the same below; "
+    "o the same weights without their defense; "
+    "[the paper's mAP, where it is compared with one]. Rank-1 is below; "
     "other ranks are in transfer.json."
 )
+_FURTHER = {
+    "queries": "q: made by the answers of the tested model, without its gradients.",
+    "": "No letter: it is not known what the attack knew of the tested model.",
+}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One attack on one model or several, tested by one.
+    """One attack on one model or several, tested on one.
 
     Args:
         target: data set.
@@ -48,11 +54,14 @@ class Cell:
         eps: gray levels.
         metric: attacked metric; "" = that of the evaluation.
         tested: label; ``ensemble`` = the attacked models together.
-        kind: ``white``, ``gray``, ``black``, or ``oblivious``: the tested weights were attacked
-            without the defense that stands before them in the test; "" where nothing is attacked.
+        kind: what the attack knew of the tested model: ``white`` (its gradients), ``gray`` (another
+            network of the same architecture), ``black`` (a network of another architecture),
+            ``oblivious`` (its gradients, without the defense that stands before it in the test) or
+            ``queries`` (its answers); "" where nothing is attacked, or nothing is known, such as of
+            the architecture of an ONNX file.
         clean: measures as in results.json.
         adversarial: the same, on the stored adversarial images.
-        paper: mAP that a paper printed for it, in [0, 1].
+        paper: the mAP printed in a paper, in [0, 1].
         ranked: the metric of the evaluation, where a table has several.
         protocol: the rules of the scores, as in results.json.
     """
@@ -77,7 +86,7 @@ class Cell:
 
     @property
     def row(self) -> str:
-        """Name of the row it stands in."""
+        """Name of its row."""
         metric = f", {self.metric}" if self.metric else ""
         return f"{self.attacked}: {self.attack}, eps {self.eps:g}{metric}"
 
@@ -86,12 +95,14 @@ def markdown(cells: Sequence[Cell]) -> str:
     """Return the tables of all data sets, mAP and then Rank-1, as Markdown."""
     targets = dict.fromkeys(cell.target for cell in cells)
     tables = [_table(cells, target, name) for target in targets for name in ("mAP", "Rank-1")]
-    return "\n\n".join([*tables, LEGEND])
+    kinds = {cell.kind for cell in cells}
+    sentences = [LEGEND, *(text for kind, text in _FURTHER.items() if kind in kinds)]
+    return "\n\n".join([*tables, " ".join(sentences)])
 
 
 def _table(cells: Sequence[Cell], target: str, name: str) -> str:
-    found, rows, columns = _laid_out(cells, target)
-    clean = {c.tested: c.clean for c in found.values() if c.tested != "ensemble"}
+    cell_at, rows, columns = _laid_out(cells, target)
+    clean = {c.tested: c.clean for c in cell_at.values() if c.tested != "ensemble"}
     shown = _shown if name == "mAP" else _first
     lines = [
         f"| {target}, {name}: attacked | " + " | ".join(columns) + " |",
@@ -99,8 +110,10 @@ def _table(cells: Sequence[Cell], target: str, name: str) -> str:
         "| clean | " + " | ".join(_clean(clean.get(column), name) for column in columns) + " |",
     ]
     for row in rows:
-        own = [found.get((row, column)) for column in columns]
-        lines.append(f"| {row} | " + " | ".join("" if c is None else shown(c) for c in own) + " |")
+        row_cells = [cell_at.get((row, column)) for column in columns]
+        lines.append(
+            f"| {row} | " + " | ".join("" if c is None else shown(c) for c in row_cells) + " |"
+        )
     return "\n".join(lines)
 
 
@@ -108,12 +121,12 @@ def _laid_out(
     cells: Sequence[Cell], target: str
 ) -> tuple[dict[tuple[str, str], Cell], list[str], list[str]]:
     """Return the cells by row and column, the rows and the columns, in order of appearance."""
-    own = [cell for cell in cells if cell.target == target]
-    rows = list(dict.fromkeys(cell.row for cell in own))
+    target_cells = [cell for cell in cells if cell.target == target]
+    rows = list(dict.fromkeys(cell.row for cell in target_cells))
     columns = sorted(
-        dict.fromkeys(cell.tested for cell in own), key=lambda name: name == "ensemble"
+        dict.fromkeys(cell.tested for cell in target_cells), key=lambda name: name == "ensemble"
     )
-    return {(cell.row, cell.tested): cell for cell in own}, rows, columns
+    return {(cell.row, cell.tested): cell for cell in target_cells}, rows, columns
 
 
 def _clean(measures: dict[str, Any] | None, name: str) -> str:
@@ -130,12 +143,13 @@ def _strong(cell: Cell, name: str) -> str:
 
 
 def _first(cell: Cell) -> str:
-    return f"{_strong(cell, 'Rank-1')} {KINDS[cell.kind]}"
+    return f"{_strong(cell, 'Rank-1')} {KINDS.get(cell.kind, '')}".rstrip()
 
 
 def _shown(cell: Cell) -> str:
     printed = "" if cell.paper is None else f" [{percent(cell.paper)}]"
-    return f"{_strong(cell, 'mAP')} ({cell.ratio:.2f}) {KINDS[cell.kind]}{printed}"
+    letter = f" {KINDS[cell.kind]}" if cell.kind else ""
+    return f"{_strong(cell, 'mAP')} ({cell.ratio:.2f}){letter}{printed}"
 
 
 def write_matrix(folder: Path, cells: Sequence[Cell]) -> Path:
@@ -153,11 +167,11 @@ def write_matrix(folder: Path, cells: Sequence[Cell]) -> Path:
 def figure(cells: Sequence[Cell], target: str) -> Figure:
     """Draw the mAP ratios of one data set: dark where little is left, white-box cells in bold.
 
-    The color map is perceptually uniform, so it is read in grayscale print, too.
+    The color map is perceptually uniform, so it is also readable in black-and-white print.
     """
-    found, rows, columns = _laid_out(cells, target)
+    cell_at, rows, columns = _laid_out(cells, target)
     ratios = np.full((len(rows), len(columns)), np.nan)
-    for (row, column), cell in found.items():
+    for (row, column), cell in cell_at.items():
         ratios[rows.index(row), columns.index(column)] = cell.ratio
     size = (2.6 + 0.07 * max(map(len, rows)) + 0.8 * len(columns), 1.5 + 0.38 * len(rows))
     drawn = Figure(figsize=size, layout="constrained")
@@ -174,7 +188,7 @@ def figure(cells: Sequence[Cell], target: str) -> Figure:
     axes.set_ylabel("made on", color=INK, weight="bold")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    for (row, column), cell in found.items():
+    for (row, column), cell in cell_at.items():
         weight = "bold" if cell.kind == "white" else "normal"
         place, color = (columns.index(column), rows.index(row)), _readable(cell.ratio)
         axes.text(*place, f"{cell.ratio:.2f}", ha="center", va="center", color=color, weight=weight)
@@ -186,7 +200,7 @@ def figure(cells: Sequence[Cell], target: str) -> Figure:
 
 
 def _readable(ratio: float) -> str:
-    """Return black or white, whichever is read better on the color of a ratio."""
+    """Return black or white, whichever is easier to read on the color of a ratio."""
     shade = to_hex(colormaps[COLOR_MAP](min(max(ratio, 0.0), 1.0)))
     return max(("#000001", "#fffffe"), key=lambda color: contrast(color, shade))
 
@@ -199,7 +213,7 @@ def matrix_sections(cells: Sequence[Cell]) -> list[Section]:
 def _matrix_section(cells: Sequence[Cell], target: str) -> Section:
     heat = PageFigure(
         figure(cells, target),
-        f"Heat map of the mAP that each attack leaves of each model on {target}",
+        f"Heat map of each model's remaining mAP under each attack on {target}",
         "Adversarial over clean mAP of the tested model; dark: little is left. Bold: white-box.",
         wide=True,
     )
@@ -208,13 +222,13 @@ def _matrix_section(cells: Sequence[Cell], target: str) -> Section:
 
 
 def _page_table(cells: Sequence[Cell], target: str, name: str) -> ResultTable:
-    found, rows, columns = _laid_out(cells, target)
-    clean = {c.tested: c.clean for c in found.values() if c.tested != "ensemble"}
+    cell_at, rows, columns = _laid_out(cells, target)
+    clean = {c.tested: c.clean for c in cell_at.values() if c.tested != "ensemble"}
     first = [_rate(clean[column], name) if column in clean else None for column in columns]
     lines = [TableRow("clean", first, "no attack")]
     for row in rows:
-        own = [found.get((row, column)) for column in columns]
-        lines.append(TableRow(row, ["" if c is None else _page_cell(c, name) for c in own]))
+        row_cells = [cell_at.get((row, column)) for column in columns]
+        lines.append(TableRow(row, ["" if c is None else _page_cell(c, name) for c in row_cells]))
     bands = (("", 1), ("Tested on", len(columns)))
     return ResultTable(f"{name} on {target}", columns, lines, head="Made on", bands=bands)
 
@@ -222,7 +236,7 @@ def _page_table(cells: Sequence[Cell], target: str, name: str) -> ResultTable:
 def _page_cell(cell: Cell, name: str) -> table.Cell:
     note = KIND_WORDS[cell.kind]
     if name == "mAP":
-        note = f"{cell.ratio:.2f} of clean, {note}"
+        note = ", ".join(filter(None, (f"{cell.ratio:.2f} of clean", note)))
     if name == "mAP" and cell.paper is not None:
         note += f"; paper {percent(cell.paper)}"
     return table.rate(_rate(cell.adversarial, name), note, strong=cell.kind == "white")

@@ -1,4 +1,4 @@
-"""A table of results as data, and its forms: for a terminal, Markdown, JSON, and a page."""
+"""A table of results as data, written to a terminal, Markdown, JSON, or a page."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class MixedTable:
 
     Args:
         title: what it shows.
-        columns: heads, that of the first column too.
-        rows: as long as there are columns; None where there is no value.
-        rates: names of rows whose numbers are shares of [0, 1], which texts show in percent.
+        columns: headings, including that of the first column.
+        rows: one value per column; None where there is no value.
+        rates: names of rows whose numbers are shares in [0, 1], which texts show in percent.
         notes: sentences below the table.
     """
 
@@ -40,7 +40,7 @@ class MixedTable:
     notes: tuple[str, ...] = ()
 
     def text(self, row: tuple[Value, ...], place: int) -> str:
-        """Return a cell as it is read."""
+        """Return a cell as text."""
         value = row[place]
         if value is None:
             return DASH
@@ -52,7 +52,7 @@ class MixedTable:
         return [[self.text(row, n) for n in range(len(self.columns))] for row in self.rows]
 
     def console(self, width: int = 80) -> str:
-        """Return it for a terminal: columns that do not fit stand in further tables below.
+        """Return it for a terminal; columns that do not fit are in further tables below.
 
         Args:
             width: of the terminal, in characters.
@@ -75,7 +75,7 @@ class MixedTable:
         return {"title": self.title, "rows": named, "notes": list(self.notes)}
 
     def page(self) -> str:
-        """Return it as a page that needs nothing else."""
+        """Return it as a self-contained page."""
         rows = [
             TableRow(
                 texts[0],
@@ -94,7 +94,7 @@ class MixedTable:
         """Write it and return the files.
 
         Args:
-            out: a file, whose suffix says the form, or a folder for all forms.
+            out: a file, whose suffix selects the format, or a folder for all formats.
             name: of the files in a folder, without suffix.
 
         Raises:
@@ -102,8 +102,8 @@ class MixedTable:
         """
         if out.suffix and out.suffix not in SUFFIXES and not out.is_dir():
             raise ConfigError(
-                f"'{out}' is to be a table; write a name that ends with {' or '.join(SUFFIXES)}, "
-                "or a folder"
+                f"'{out}' is no file of a table; give a name that ends with "
+                f"{' or '.join(SUFFIXES)}, or a folder"
             )
         files = [out] if out.suffix in SUFFIXES else [out / f"{name}{end}" for end in SUFFIXES]
         forms = {".md": self.markdown, ".html": self.page, ".json": self._json}
@@ -116,7 +116,7 @@ class MixedTable:
 
 
 def _fitting(widths: list[int], width: int) -> list[list[int]]:
-    """Return the columns of each table that fits: the first column in all of them, and others."""
+    """Return the columns of each table that fits: the first column and some others."""
     parts: list[list[int]] = [[]]
     room = width - widths[0]
     for column, wide in enumerate(widths[1:], start=1):
@@ -139,5 +139,5 @@ def _aligned(lines: list[list[str]], widths: list[int], columns: list[int]) -> l
 
 
 def _plain(text: str) -> str:
-    """Return a text that Markdown shows as it is."""
+    """Return a text with the characters escaped that Markdown would interpret."""
     return re.sub(r"[\\|<*\[`]|(?<!\w)_|_(?!\w)", r"\\\g<0>", printable(text))

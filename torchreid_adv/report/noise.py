@@ -41,7 +41,7 @@ class Triple:
 
 
 def noise_triples(target: AttackedData) -> list[Triple]:
-    """Return original, noise and adversarial image of some four attacked images."""
+    """Return original, noise and adversarial image of about four attacked images."""
     side = target.gallery if target.side == "gallery" else target.query
     attacked = [image_id for image_id in side.image_ids if image_id in target.attacked]
     return [triple(target, image_id) for image_id in choose_images(attacked)]
@@ -60,9 +60,9 @@ def compared(
 
     Args:
         image_id: its name.
-        original: RGB image, resized here where the other has another size.
+        original: RGB image, resized here if the adversarial image has another size.
         adversarial: RGB image, as stored.
-        eps: bound in [0, 1] by which the difference is amplified.
+        eps: bound in [0, 1], which the difference is scaled by.
     """
     resized = original.size != adversarial.size
     if resized:
@@ -81,7 +81,7 @@ def amplify(noise: Tensor, eps: float) -> Tensor:
 
     Args:
         noise: difference of images in [0, 1].
-        eps: bound in [0, 1]; 1 means that there is none, and the largest change stands for it.
+        eps: bound in [0, 1]; 1 means no bound, and the largest change is used instead.
     """
     reach = eps if eps < 1 else noise.abs().max().item()
     return noise.div(2 * reach).add(0.5).clamp(0, 1) if reach else torch.full_like(noise, 0.5)
@@ -90,7 +90,7 @@ def amplify(noise: Tensor, eps: float) -> Tensor:
 def file_similarity(original: Path, adversarial: Path) -> float:
     """Return the SSIM of an image file and its stored adversarial form.
 
-    The original is resized where the other was stored at the size of a network's input.
+    The original is resized if the adversarial image was stored at a network's input size.
 
     Raises:
         DataError: a file is missing or no readable image.

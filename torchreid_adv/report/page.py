@@ -1,4 +1,4 @@
-"""A page: a heading, sections of sentences, tables and figures, and where it all comes from."""
+"""A page: a heading, sections of sentences, tables and figures, and their provenance."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class PageFigure:
     """A figure of a page.
 
     Args:
-        content: drawn, or a PNG file where it is made of images.
-        alt: what it shows, for those who do not see it.
+        content: a drawing, or a PNG file if it is made of images.
+        alt: description for readers who do not see it.
         caption: below it.
         wide: as wide as the page, not one of two in a row.
-        photo: made of images, and so shown as PNG.
+        photo: made of images, so shown as PNG.
     """
 
     content: Figure | bytes
@@ -91,8 +91,8 @@ class Page:
         config: of the run, shown at the end; None = it has none.
         provenance: ``command``, ``date``, ``device`` and ``versions`` as results have them;
             what is absent is shown as not recorded.
-        template: that writes it.
-        facts: what a template of its own is told.
+        template: file that renders it.
+        facts: values for a template other than page.html.
         written_by: version and schema of the file that it is made from.
     """
 
@@ -108,7 +108,7 @@ class Page:
 
     @property
     def sortable(self) -> bool:
-        """A table of it is sorted by clicks."""
+        """Whether a table on it can be sorted."""
         tables = (table for section in self.sections for table in section.tables)
         return bool(self.facts.get("sortable")) or any(table.sortable for table in tables)
 
@@ -133,19 +133,19 @@ def origin(provenance: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     Args:
         provenance: as ``results.json`` has it.
     """
-    found = dict(provenance or {})
-    versions = dict(found.get("versions") or {})
-    said = ", ".join(f"{name} {version}" for name, version in versions.items())
+    facts = dict(provenance or {})
+    versions = dict(facts.get("versions") or {})
+    version_list = ", ".join(f"{name} {version}" for name, version in versions.items())
     return [
-        ("Command", str(found.get("command") or NOT_RECORDED)),
-        ("Date", str(found.get("date") or NOT_RECORDED)),
-        ("Device", str(found.get("device") or NOT_RECORDED)),
-        ("Versions", said or NOT_RECORDED),
+        ("Command", str(facts.get("command") or NOT_RECORDED)),
+        ("Date", str(facts.get("date") or NOT_RECORDED)),
+        ("Device", str(facts.get("device") or NOT_RECORDED)),
+        ("Versions", version_list or NOT_RECORDED),
     ]
 
 
 def write_page(path: Path, page: Page) -> Path:
-    """Write a page, one file that needs nothing else, and return its path.
+    """Write a page, one self-contained file, and return its path.
 
     A page that differs only in its date is left unchanged, so a finished run can be read on a
     read-only disk.
@@ -161,7 +161,7 @@ def write_page(path: Path, page: Page) -> Path:
 
 
 def write_figures(folder: Path, figures: Mapping[str, PageFigure]) -> None:
-    """Write the files of figures, each whole or not at all: ``NAME.png``, ``.pdf``, ``.svg``.
+    """Write the files of figures atomically: ``NAME.png``, ``.pdf``, ``.svg``.
 
     Args:
         folder: for the files.
@@ -173,11 +173,11 @@ def write_figures(folder: Path, figures: Mapping[str, PageFigure]) -> None:
 
 
 def environment() -> Environment:
-    """Return what fills templates.
+    """Return the environment that renders templates.
 
-    Whatever is not printable in a value is spelled out, the rest escaped.
+    Unprintable characters in a value are spelled out, and HTML is escaped.
     """
-    made = Environment(
+    templates = Environment(
         loader=PackageLoader("torchreid_adv.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -185,7 +185,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    templates.filters |= {
         "anchor": anchor,
         "fixed": text.fixed,
         "moved": text.moved,
@@ -194,8 +194,8 @@ def environment() -> Environment:
         "png": png,
         "uri": data_uri,
     }
-    made.globals |= {"sorting": sorting(), "palette": style.variables}
-    return made
+    templates.globals |= {"sorting": sorting(), "palette": style.variables}
+    return templates
 
 
 def _plain(value: Any) -> Any:
@@ -208,7 +208,7 @@ def anchor(name: str) -> str:
 
 
 def figure_prefixes(names: Sequence[str]) -> list[str]:
-    """Return what the figure files of each data set start with: nothing for a single one."""
+    """Return the prefix of each data set's figure files: empty if there is only one data set."""
     if len(names) == 1:
         return [""]
     safe = [re.sub(r"[^A-Za-z0-9-]", "_", name)[:60] for name in names]

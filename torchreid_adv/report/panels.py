@@ -29,7 +29,7 @@ class Sheet:
         cell: width and height of an image; images of other shapes are centered in it.
         left: room for labels of the rows.
         head: room for the text above.
-        top: further room above the first row, for text that is there alone.
+        top: further room above the first row, for text that only the first row has.
     """
 
     def __init__(
@@ -98,8 +98,8 @@ class Sheet:
 
 def ranking_figure(*lists: RankingLists) -> Figure:
     """Draw each query at the left of its clean list above its adversarial list."""
-    rows = [row for one in lists for row in (one.before, one.after)]
-    precisions = [precision for one in lists for precision in one.precision]
+    rows = [row for query_lists in lists for row in (query_lists.before, query_lists.after)]
+    precisions = [precision for query_lists in lists for precision in query_lists.precision]
     sheet = Sheet(len(rows), 1 + max(len(row.found) for row in rows), left=0.15)
     for place, (row, precision) in enumerate(zip(rows, precisions, strict=True)):
         draw_list(sheet, place, row, percent(precision))
@@ -107,30 +107,30 @@ def ranking_figure(*lists: RankingLists) -> Figure:
 
 
 def draw_list(sheet: Sheet, place: int, row: ListRow, precision: str) -> None:
-    """Draw a query and what it found as a row of a sheet.
+    """Draw a query and its list as a row of a sheet.
 
     Args:
         sheet: to draw on.
         place: row of the sheet.
         row: the list.
-        precision: the query's AP, in words; "" = its identity is shown.
+        precision: the query's AP as text; "" = its identity is shown.
     """
     sheet.label(place, row.label)
     below = (f"AP {precision}" if precision else f"identity {row.query.pid}", INK)
     sheet.show(place, 0, row.query.picture, frame=INK, above="query", below=below)
-    for rank, found in enumerate(row.found, start=1):
-        _draw_found(sheet, place, rank, found, str(rank))
+    for rank, card in enumerate(row.found, start=1):
+        _draw_found(sheet, place, rank, card, str(rank))
 
 
-def _draw_found(sheet: Sheet, place: int, column: int, found: Card, above: str) -> None:
-    color = _color(found)
-    below = fixed(found.distance) if found.positions is None else moved(found.positions)
-    sheet.show(place, column, found.picture, frame=color, above=above, below=(below, color))
+def _draw_found(sheet: Sheet, place: int, column: int, card: Card, above: str) -> None:
+    color = _color(card)
+    below = fixed(card.distance) if card.positions is None else moved(card.positions)
+    sheet.show(place, column, card.picture, frame=color, above=above, below=(below, color))
 
 
 def targeted_figure(lists: TargetedLists) -> Figure:
-    """Draw what was pulled, with its positions, between the query's lists before and after."""
-    longest = max(len(found) for found in (lists.before.found, lists.after.found, lists.pulled))
+    """Draw the pulled images, with their positions, between the lists before and after."""
+    longest = max(len(cards) for cards in (lists.before.found, lists.after.found, lists.pulled))
     sheet = Sheet(3, 1 + longest, left=0.15)
     for place, row in ((0, lists.before), (2, lists.after)):
         draw_list(sheet, place, row, "")
@@ -141,7 +141,7 @@ def targeted_figure(lists: TargetedLists) -> Figure:
 
 
 def noise_figure(triples: Sequence[Triple]) -> Figure:
-    """Draw original, amplified noise and adversarial image, two of them a line."""
+    """Draw original, amplified noise and adversarial image, two such triples per row."""
     sheet = Sheet((len(triples) + 1) // 2, 3 * min(2, len(triples)), cell=(1, 2), head=0)
     for i, triple in enumerate(triples):
         pictures = (triple.original, triple.noise, triple.adversarial)
@@ -157,7 +157,7 @@ def _noise_caption(triple: Triple) -> str:
 
 
 def probe_figure(probe: Probe) -> Figure:
-    """Draw the probe with its true and its false match, before the attack above after it."""
+    """Draw the probe with a correct and an incorrect match: before the attack, after it below."""
     sheet = Sheet(2, 3, cell=(1, 2), left=0.15)
     for place, scene in enumerate((probe.before, probe.after)):
         _draw_scene(sheet, place, scene)
@@ -179,7 +179,7 @@ def _reading(match: Match) -> str:
     return f"similarity {fixed(match.similarity)}"
 
 
-def _color(found: Card) -> str:
-    if found.positions is not None:
+def _color(card: Card) -> str:
+    if card.positions is not None:
         return ATTACKED
-    return RIGHT if found.right else WRONG
+    return RIGHT if card.right else WRONG

@@ -1,4 +1,4 @@
-"""Tables of papers as data, to stand beside ours."""
+"""Tables of papers as data, to compare with ours."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _BASE = ("B1", "B2", "B3", "B4")  # Bai et al.'s base models; "-B1" there = all 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A printed table, or what a paper says of a figure.
+    """A printed table, or a paper's statements about a figure.
 
-    A cell is one dict: what it is of (``target``, the fields of ``rows`` and ``columns``, and
-    others that say more) and its measures as they are printed.
+    A cell is one dict: what it describes (``target``, the fields of ``rows`` and ``columns``, and
+    further fields) and its measures as printed.
 
     Args:
         name: such as ``bai2019.table2``.
@@ -31,13 +31,13 @@ class PaperTable:
         cells: in the order of the paper.
         rows: the fields that tell rows apart.
         columns: the fields that tell columns apart; () = the measures alone.
-        measures: what is printed of a cell, such as ``mAP`` and ``rank1``.
-        networks: label -> the network to write into ``adv.transfer.models``; a label that is not
-            here has none in torchreid.
+        measures: the printed measures of a cell, such as ``mAP`` and ``rank1``.
+        networks: label -> the network to write into ``adv.transfer.models``; other labels have no
+            counterpart in torchreid.
         unit: ``percent``, ``ratio`` or ``number``.
         ap_rule: of the paper's evaluation, as ``adv.evaluation.ap_rule``.
         note: a sentence that belongs below the table.
-        same_network: what the paper calls an attack made on the same network with other weights,
+        same_network: the paper's word for an attack made on the same network with other weights,
             ``gray`` or ``black``.
     """
 
@@ -72,22 +72,22 @@ class PaperTable:
         return list(dict.fromkeys(cell["target"] for cell in self.cells))
 
     def target_for(self, name: str) -> str:
-        """Return the paper's data set to hold against one of ours: that one, else its first.
+        """Return the paper's data set to compare with one of ours: the same, else its first.
 
-        A plot of which no number is known has none.
+        A plot without known numbers has none.
         """
         return name if name in self.targets or not self.targets else self.targets[0]
 
     def values(self, field: str) -> list[Any]:
-        """Return what a field is in the cells, each once, without what is empty."""
+        """Return the distinct values of a field in the cells, without empty ones."""
         return [value for value in dict.fromkeys(cell.get(field) for cell in self.cells) if value]
 
     def place(self, where: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Return what tells a cell of a data set from the others."""
+        """Return the fields that identify a cell within its data set."""
         return tuple(where.get(field, "") for field in (*self.rows, *self.columns))
 
     def printed(self, cell: Mapping[str, Any]) -> dict[str, float]:
-        """Return the measures of one of the cells as they are printed."""
+        """Return the measures of a cell as printed."""
         return {name: float(cell[name]) for name in self.measures if name in cell}
 
 
@@ -100,8 +100,8 @@ def paper_table(name: str) -> PaperTable:
     name, known = current_name(name), names()
     if name not in known:
         raise ConfigError(f"unknown table '{name}'{suggest(name, known)}")
-    paper, _, own = name.partition(".")
-    file = _FOLDER / f"{paper}_{own.replace('_', '-')}.json"
+    paper, _, table_name = name.partition(".")
+    file = _FOLDER / f"{paper}_{table_name.replace('_', '-')}.json"
     content = json.loads(file.read_text(encoding="utf-8"))
     return PaperTable(
         name,

@@ -1,4 +1,4 @@
-"""The probe whose true match is overtaken by a false one."""
+"""The probe whose correct match is overtaken by an incorrect one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torchreid_adv.report.survey import Survey
 from torchreid_adv.report.text import similarity
 
 TIMES = ("before the attack", "after the attack")
-TITLES = ("true match", "false match")
+TITLES = ("correct match", "incorrect match")
 
 
 @dataclass(frozen=True)
 class Match:
-    """A gallery image beside the probe.
+    """A gallery image that is compared with the probe.
 
     Args:
-        title: what it is to the probe.
+        title: ``correct match`` or ``incorrect match``.
         card: the image, with its distance to the probe.
-        similarity: the cosine similarity that the distance amounts to, None if it is not one.
+        similarity: the cosine similarity that the distance corresponds to, None without one.
         bar: length of its bar in [0, 1].
         nearest: the nearer of the two matches.
     """
@@ -44,7 +44,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Probe:
-    """A probe whose true match is overtaken by a false one; ``flipped`` says whether it is."""
+    """A probe, a correct and an incorrect match; ``flipped``: the incorrect one overtakes."""
 
     before: Scene
     after: Scene
@@ -52,7 +52,7 @@ class Probe:
 
 
 def build_probe(target: AttackedData, survey: Survey) -> Probe | None:
-    """Return the probe with its true and its false match, None when there is nothing to compare."""
+    """Return the probe with both matches, None when there is nothing to compare."""
     choice = choose_probe(survey.before, survey.after)
     if choice is None:
         return None
@@ -79,10 +79,10 @@ def _scene(
     query = card(target, target.query, row, after=after)
     matches = []
     for title, place, distance in zip(TITLES, places, distances, strict=True):
-        found = found_card(target, query, place, after=after, distance=distance)
+        match_card = found_card(target, query, place, after=after, distance=distance)
         alike = similarity(target.distance, distance)
         bar = _bar(alike, distance, longest)
-        matches.append(Match(title, found, alike, bar, distance == min(distances)))
+        matches.append(Match(title, match_card, alike, bar, distance == min(distances)))
     return Scene(TIMES[after], query, (matches[0], matches[1]))
 
 

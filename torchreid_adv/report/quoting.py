@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchreid_adv.core.pixels import LEVELS
-from torchreid_adv.report.text import levels, number, percent
+from torchreid_adv.report.text import is_learned, learned_before, levels, number, percent
 
-FEW = 500  # queries, below which some points of mAP may be chance
+FEW = 500  # queries; with fewer, some points of mAP may be chance
 
 Questions = list[tuple[str, str]]
 
@@ -19,7 +19,7 @@ class Headline:
     """The numbers that head a data set's section.
 
     Args:
-        name: what they are of, "" for a model without a defense.
+        name: what they measure, "" for a model without a defense.
         clean: measures without an attack.
         attacked: measures under the attack.
         note: a line below them.
@@ -56,7 +56,7 @@ def run_questions(
         recorded: the command, the device and the versions are in the results.
     """
     return [
-        ("Does the attack know all of the system?", _knowledge(results)),
+        ("Does the attack know the whole system?", _knowledge(results)),
         ("Was the attack strong enough?", _strength(results, chance)),
         (
             "Is one attack enough?",
@@ -84,33 +84,33 @@ def _knowledge(results: Mapping[str, Any]) -> str:
             f"No. There is no attack through the defense {defense['name']} ({reason}). Do not "
             "quote the number behind the defense as robustness."
         )
-    if attack.get("models"):
-        return "No. It is a transfer attack, made on other models; it says little of robustness."
+    if is_learned(attack):
+        return f"No. It applies {learned_before(attack)}. An attack by gradients leaves less."
     if attack.get("knowledge"):
         return f"It uses {attack['knowledge']}. An attack that knows more may leave less."
     return "Yes. It uses the gradients of the model that is scored, and there is no defense."
 
 
 def _strength(results: Mapping[str, Any], chance: float | None) -> str:
-    left = results["adversarial"]["mAP"]
+    remaining = results["adversarial"]["mAP"]
     if defense := (results.get("defense") or {}).get("adaptive"):
-        left = defense["mAP"]
-    said = f"It leaves {percent(left)} mAP"
-    said += "." if chance is None else f"; a random order scores {percent(chance)}."
+        remaining = defense["mAP"]
+    sentence = f"It leaves {percent(remaining)} mAP"
+    sentence += "." if chance is None else f"; a random order scores {percent(chance)}."
     short = bound_note(results)
-    return f"{said} {short}" if short else said
+    return f"{sentence} {short}" if short else sentence
 
 
 def _size(results: Mapping[str, Any], side: str) -> str:
     queries, attacked = results["clean"]["queries"], results["images"]["attacked"]
-    said = f"{number(queries)} queries are scored, {number(attacked)} {side} images attacked."
+    sentence = f"{number(queries)} queries are scored, {number(attacked)} {side} images attacked."
     if queries >= FEW:
-        return said
-    return f"{said} With fewer than {FEW} queries, differences of a few points can be chance."
+        return sentence
+    return f"{sentence} With fewer than {FEW} queries, differences of a few points can be chance."
 
 
 def bound_note(results: Mapping[str, Any]) -> str:
-    """Say that an attack had too few steps to reach its bound, "" where it had enough.
+    """Return a warning if an attack had too few steps to reach its bound, else "".
 
     Args:
         results: ``results.json["targets"][name]``.
@@ -127,17 +127,19 @@ def bound_note(results: Mapping[str, Any]) -> str:
     )
 
 
-def attacked_sentence(side: str, *, total: int, attacked: int, wanted: bool) -> str:
-    """Say which images of the attacked side were attacked.
+def attacked_sentence(side: str, *, total: int, attacked: int, only_referenced: bool) -> str:
+    """Return which images of the attacked side were attacked, in words.
 
     Args:
         side: ``gallery`` or ``query``.
         total: images of that side.
         attacked: how many of them were attacked.
-        wanted: every image that was left clean has an identity without a reference.
+        only_referenced: every image that was left clean has an identity without a reference.
     """
     if attacked == total:
         return f"all {number(total)} {side} images"
     other = "query" if side == "gallery" else "gallery image"
-    why = f", those whose identity has a {other}; the others are unchanged" if wanted else ""
+    why = (
+        f", those whose identity has a {other}; the others are unchanged" if only_referenced else ""
+    )
     return f"{number(attacked)} of {number(total)} {side} images{why}"

@@ -20,7 +20,7 @@ LENGTH = 10
 
 @dataclass(frozen=True)
 class ListRow:
-    """A query and its nearest gallery images, at one of the two times."""
+    """A query and its nearest gallery images, before or after the attack."""
 
     label: str
     query: Card
@@ -29,7 +29,7 @@ class ListRow:
 
 @dataclass(frozen=True)
 class RankingLists:
-    """The lists of one query before and after the attack, with its AP at both times."""
+    """The lists of one query before and after the attack, with both APs."""
 
     before: ListRow
     after: ListRow
@@ -37,22 +37,22 @@ class RankingLists:
 
 
 def ranking_lists(target: AttackedData, survey: Survey) -> list[RankingLists]:
-    """Return the lists of some five queries, the largest loss of AP first."""
+    """Return the lists of about five queries, the largest loss of AP first."""
     pids = target.query.pids[survey.rows].tolist()
     return lists_of(target, survey, choose_queries(survey.before, survey.after, pids))
 
 
-def lists_of(target: AttackedData, survey: Survey, chosen: Sequence[int]) -> list[RankingLists]:
+def lists_of(target: AttackedData, survey: Survey, positions: Sequence[int]) -> list[RankingLists]:
     """Return the lists of the queries at some positions in the survey."""
-    if not chosen:
+    if not positions:
         return []
-    rows = survey.rows[list(chosen)]
+    rows = survey.rows[list(positions)]
     before, after = (list_rows(target, rows, after=after) for after in (False, True))
     return [
         RankingLists(
             before[i], after[i], (_precision(survey.before, j), _precision(survey.after, j))
         )
-        for i, j in enumerate(chosen)
+        for i, j in enumerate(positions)
     ]
 
 
@@ -76,11 +76,11 @@ def list_rows(target: AttackedData, rows: Tensor, *, after: bool) -> list[ListRo
 def _row(target: AttackedData, row: int, places: list[int], *, after: bool) -> ListRow:
     query = card(target, target.query, row, after=after)
     distances = target.distances(row, places, after=after)
-    found = [
+    cards = [
         found_card(target, query, place, after=after, distance=distance)
         for place, distance in zip(places, distances, strict=True)
     ]
-    return ListRow("adversarial" if after else "clean", query, found)
+    return ListRow("adversarial" if after else "clean", query, cards)
 
 
 COUNT = 3
@@ -90,17 +90,17 @@ _Moves = dict[int, tuple[int, int]]  # gallery row -> positions before and after
 
 @dataclass(frozen=True)
 class TargetedLists:
-    """A query's lists before and after a targeted attack, and what was pulled in them.
+    """A query's lists before and after a targeted attack, and the images it pulled.
 
     Args:
         before: the clean list.
         after: the list after the attack.
-        pulled: gallery images whose distance to the query was made small, as they were before,
-            the first of them after the attack first; ten at most.
+        pulled: clean gallery images whose distance to the query the attack reduced, in their
+            order after the attack; ten at most.
         total: how many such images there are.
         first: how many of them are among the first ten, before and after.
-        identity: the one that was pulled to.
-        label: of the row of what was pulled.
+        identity: the target of the pull.
+        label: of the row of pulled images.
     """
 
     before: ListRow
@@ -113,7 +113,7 @@ class TargetedLists:
 
 
 def targeted_lists(target: AttackedData, survey: Survey) -> list[TargetedLists]:
-    """Return the lists of some three queries, spread over how many pulled images come up."""
+    """Return the lists of about three queries, spread over how many pulled images rise."""
     moves = _moves(target, survey)
     if not moves:
         return []
@@ -121,18 +121,18 @@ def targeted_lists(target: AttackedData, survey: Survey) -> list[TargetedLists]:
         moves, key=lambda i: (-_among(moves[i], 1), min(a for _, a in moves[i].values()))
     )
     pids = target.query.pids[survey.rows].tolist()
-    chosen = [order[i] for i in spread(range(len(order)), [pids[i] for i in order], COUNT)]
-    chosen.sort(key=order.index)
-    rows = survey.rows[chosen]
+    positions = [order[i] for i in spread(range(len(order)), [pids[i] for i in order], COUNT)]
+    positions.sort(key=order.index)
+    rows = survey.rows[positions]
     before, after = (list_rows(target, rows, after=late) for late in (False, True))
     return [
         _lists(target, clean, moved, moves[i])
-        for i, clean, moved in zip(chosen, before, after, strict=True)
+        for i, clean, moved in zip(positions, before, after, strict=True)
     ]
 
 
 def _moves(target: AttackedData, survey: Survey) -> dict[int, _Moves]:
-    """Return the positions of what was pulled in each surveyed query's list."""
+    """Return the positions of the pulled images in each surveyed query's list."""
     if not target.pulled:
         return {}
     sides = (target.query, target.gallery), (target.query_after, target.gallery_after)
@@ -159,18 +159,18 @@ def _lists(target: AttackedData, before: ListRow, after: ListRow, moves: _Moves)
         found_card(target, before.query, place, after=False, distance=distance)
         for place, distance in zip(first, distances, strict=True)
     ]
-    own = target.side == "gallery"  # the query's identity is what was pulled to
+    pulled_to_query = target.side == "gallery"  # images are pulled to the query's identity
     return TargetedLists(
         before=_marked(before, names),
         after=_marked(after, names),
         pulled=[replace(card, positions=names[card.image_id]) for card in pulled],
         total=len(moves),
         first=(_among(moves, 0), _among(moves, 1)),
-        identity=before.query.pid if own else target.pulled[before.query.image_id],
-        label="pulled, as it was" if own else "the target",
+        identity=before.query.pid if pulled_to_query else target.pulled[before.query.image_id],
+        label="pulled, clean" if pulled_to_query else "the target",
     )
 
 
 def _marked(row: ListRow, names: dict[str, tuple[int, int]]) -> ListRow:
-    """Return a list in which the cards of pulled images know their positions."""
+    """Return a list in which the cards of pulled images have their positions."""
     return replace(row, found=[replace(c, positions=names.get(c.image_id)) for c in row.found])

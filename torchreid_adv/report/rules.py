@@ -8,7 +8,7 @@ from torchreid_adv.registry import PROTOCOLS
 
 
 def rule_sentence(name: str) -> str:
-    """Return what a protocol is, "" for that of Market-1501, which all pages explain.
+    """Return a sentence on a protocol, "" for that of Market-1501, which all pages explain.
 
     Args:
         name: of the protocol, as results have it.
@@ -22,7 +22,7 @@ def rule_sentence(name: str) -> str:
 def left_out_sentence(rules: GalleryRules) -> str:
     """Return which images of the same person lists and scores leave out."""
     if rules.uneven:
-        return "An image is not listed for itself."
+        return "An image is not listed as its own match."
     kinds = []
     if rules.same_camera:
         kinds.append("by the query's own camera")

@@ -1,4 +1,4 @@
-"""What circuitous scaling leaves of the noise, stage by stage, and how sparse noise is."""
+"""The noise after each stage of circuitous scaling, and how sparse noise is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CELL = (0.9, 1.8)
 
 
 def sparsity(noise: Tensor) -> float:
-    """Return how few values carry the noise (n values): 0 = all the same size, 1 = one alone.
+    """Return how few of n values carry the noise: 0 = all are equally large, 1 = a single one.
 
     Hoyer, Non-negative Matrix Factorization with Sparseness Constraints, 2004:
     ``(sqrt(n) - L1 / L2) / (sqrt(n) - 1)``; 0 for no noise.
@@ -53,7 +53,7 @@ def noises(
 
 
 def kept(before: Tensor, after: Tensor) -> float:
-    """Return the share of the noise's energy that is left."""
+    """Return the share of the noise's energy that remains."""
     return float(after.square().sum() / before.square().sum().clamp_min(1e-12))
 
 
@@ -69,7 +69,7 @@ def stages_figure(
         sittings: the models.
         stages: name -> chain.
         places: of the images.
-        eps: bound in [0, 1], by which noise is amplified.
+        eps: bound in [0, 1], which the noise is scaled by.
     """
     rows, columns = len(places) * len(sittings), 2 + len(stages)
     sheet = Sheet(rows, columns, cell=_CELL, left=0.15, head=0, top=LINE)

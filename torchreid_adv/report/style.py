@@ -1,6 +1,6 @@
-"""How figures and pages look: one palette for both, and figures as PNG, PDF and SVG.
+"""The style of figures and pages: one palette for both, and figures as PNG, PDF and SVG.
 
-Figures are drawn without pyplot and its global state.
+Drawing does not use pyplot and its global state.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _LIGHT = {tone.name: tone.light for tone in TONES}
 CLEAN, ATTACKED = _LIGHT["clean"], _LIGHT["adversarial"]
 RIGHT, WRONG = _LIGHT["right"], _LIGHT["wrong"]
 INK, MUTED, GRID, CARD = (_LIGHT[name] for name in ("ink", "muted", "line", "card"))
-# colors of lines and of people, told apart also by their marks
+# colors of lines and of people, which also have different marks
 SERIES = tuple(
     _LIGHT[name]
     for name in ("clean", "adversarial", "wrong", "right", "amber", "slate", "pink", "olive")
@@ -81,7 +81,7 @@ def variables(*, dark: bool = False) -> Markup:
 
 
 def to_png(figure: Figure) -> bytes:
-    """Render a figure as PNG; the same figure gives the same bytes."""
+    """Render a figure as PNG; equal figures give equal bytes."""
     return _saved(figure, "png")
 
 
@@ -89,8 +89,8 @@ def to_files(figure: Figure, *, photo: bool = False) -> dict[str, bytes]:
     """Render a figure for papers: ``png``, ``pdf`` with embedded fonts, and ``svg``.
 
     Args:
-        figure: what is drawn.
-        photo: it is made of images, which an SVG file would only carry as PNG: there is none.
+        figure: the drawing.
+        photo: it is made of images, which SVG would only embed as PNG, so no SVG is made.
     """
     kinds = [kind for kind in FORMATS if not (photo and kind == "svg")]
     return {kind: _saved(figure, kind) for kind in kinds}
@@ -109,12 +109,12 @@ def _saved(figure: Figure, kind: str) -> bytes:
 def to_inline(svg: bytes, name: str, alt: str) -> Markup:
     """Return an SVG file as an element of a page, in the page's colors and font.
 
-    Colors of the palette become its variables, so that a dark page has a light text.
+    Colors of the palette become CSS variables, so that a dark page has light text.
 
     Args:
-        svg: file, as :func:`to_files` gives it.
-        name: put before every id, so that ids are unique on a page.
-        alt: what the figure shows, for those who do not see it.
+        svg: file, as :func:`to_files` returns it.
+        name: prefix of every id, so that ids are unique on a page.
+        alt: description of the figure for readers who do not see it.
     """
     text = svg.decode("utf-8")
     text = text[text.index("<svg") :]
@@ -165,7 +165,7 @@ def _luminance(color: str) -> float:
 
 
 def tidy(axes: Axes) -> None:
-    """Take what is not data off the axes."""
+    """Remove what is not data from the axes."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
     axes.tick_params(colors=MUTED, labelsize=10)

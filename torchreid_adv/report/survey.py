@@ -17,8 +17,8 @@ from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.evaluation.ranking import Matches, positive_ranks
 from torchreid_adv.models.features import Features
 
-SURVEY_PAIRS = 100_000_000  # distances looked at in all; Market-1501 and Duke fit entirely
-SURVEY_QUERIES = 500  # looked at in any case
+SURVEY_PAIRS = 100_000_000  # at most this many distances; Market-1501 and Duke fit entirely
+SURVEY_QUERIES = 500  # always surveyed
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Ranking:
 
 
 def choose_rows(queries: int, gallery: int, *, seed: int = 0) -> Tensor:
-    """Return the sorted query rows to look at: all, or a seeded sample when there are too many."""
+    """Return the sorted query rows to survey: all, or a seeded sample when there are too many."""
     limit = max(SURVEY_QUERIES, SURVEY_PAIRS // gallery)
     if queries <= limit:
         return torch.arange(queries)
@@ -63,12 +63,12 @@ def rank(
     *,
     bar: Any,
 ) -> Ranking:
-    """Rank the gallery for each query as the evaluation does, and keep what is nearest.
+    """Rank the gallery for each query as the evaluation does, and keep the nearest images.
 
     Args:
         query: features of n queries.
         gallery: features of G images.
-        protocol: the rules; of drawn galleries, all images are ranked.
+        protocol: the rules; of sampled galleries, all images are ranked.
         bar: progress bar, updated by the number of queries.
     """
     labels = protocol.labels(query, gallery)
@@ -91,15 +91,15 @@ def _nearest(
     positives = np.empty(len(matches.rows))
     rival, rival_distance = np.full(matches.count, -1), np.full(matches.count, np.inf)
     for span in columns:
-        held = distances(queries, span)
-        here = _inside(matches.columns, span)
-        own = matches.rows[here], matches.columns[here] - span.start
-        positives[here] = held[own]
-        held[own] = np.inf
+        block = distances(queries, span)
+        in_span = _inside(matches.columns, span)
+        positive_cells = matches.rows[in_span], matches.columns[in_span] - span.start
+        positives[in_span] = block[positive_cells]
+        block[positive_cells] = np.inf
         junk = _inside(matches.junk_columns, span)
-        held[matches.junk_rows[junk], matches.junk_columns[junk] - span.start] = np.inf
-        best = held.argmin(axis=1)
-        value = held[np.arange(len(held)), best]
+        block[matches.junk_rows[junk], matches.junk_columns[junk] - span.start] = np.inf
+        best = block.argmin(axis=1)
+        value = block[np.arange(len(block)), best]
         nearer = value < rival_distance
         rival[nearer], rival_distance[nearer] = best[nearer] + span.start, value[nearer]
     return _closest(matches, positives), rival, rival_distance, positives
@@ -120,11 +120,11 @@ def _inside(columns: np.ndarray, span: slice) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Survey:
-    """The queries looked at, ranked before and after the attack.
+    """The surveyed queries, ranked before and after the attack.
 
     Args:
         rows: (n,) query rows; all of them, or a sample.
-        complete: all of them.
+        complete: the rows are all queries.
         before: ranking of the clean gallery by the clean queries.
         after: ranking after the attack.
     """
@@ -136,7 +136,7 @@ class Survey:
 
 
 def survey_target(target: AttackedData) -> Survey:
-    """Rank the target's queries, or a seeded sample of very many, before and after the attack."""
+    """Rank the target's queries, or a seeded sample of them, before and after the attack."""
     rows = choose_rows(len(target.query), len(target.gallery))
     sides = (target.query, target.gallery), (target.query_after, target.gallery_after)
     with progress_bar("Report", total=2 * len(rows), unit="query") as bar:

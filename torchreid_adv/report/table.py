@@ -24,10 +24,10 @@ class Cell:
     """A cell of a table.
 
     Args:
-        text: as it is read.
-        value: what it is sorted by; None = its text, "" = always last.
+        text: shown to the reader.
+        value: the sort key; None = its text, "" = always last.
         note: in small letters after the text.
-        strong: the number that counts in its row.
+        strong: the most important number of its row.
     """
 
     text: str
@@ -37,7 +37,7 @@ class Cell:
 
     @property
     def is_word(self) -> bool:
-        """It is read as words, not as a number."""
+        """Whether it is words, not a number."""
         return self.value is None
 
 
@@ -62,7 +62,7 @@ class TableRow:
         name: its heading.
         values: in the order of the columns: numbers in the table's unit, words, cells.
         note: in small letters after the name.
-        group: what it belongs to with its neighbors; "" = nothing.
+        group: heading that it shares with its neighbors; "" = none.
     """
 
     name: str
@@ -76,15 +76,15 @@ class ResultTable:
     """A table as data, which pages, Markdown and JSON are written from.
 
     Args:
-        title: what it is of.
+        title: what it shows.
         columns: headings, without that of the rows' names.
-        rows: as many values each as there are columns.
+        rows: each with one value per column.
         head: heading of the rows' names.
         unit: of the numbers.
         note: a sentence below it.
         notes: group of rows -> a sentence below that group.
         bands: headings above the columns: (heading, how many columns); empty = none.
-        sortable: whether a click on a heading sorts it.
+        sortable: whether clicking a heading sorts it.
 
     Raises:
         ValueError: a row of another length.
@@ -109,7 +109,7 @@ class ResultTable:
                 )
 
     def cells(self, row: TableRow) -> list[Cell]:
-        """Return a row's values as they are read and sorted."""
+        """Return a row's values as cells."""
         return [self._cell(value) for value in row.values]
 
     def _cell(self, value: Value) -> Cell:
@@ -120,13 +120,13 @@ class ResultTable:
         return Cell(self.unit.shown(value), "" if value is None else value)
 
     def words(self) -> list[bool]:
-        """Return of each column whether it holds words, which stand at the left."""
+        """Return for each column whether it holds words, which are aligned left."""
         columns = zip(*(self.cells(row) for row in self.rows), strict=True)
-        found = [all(cell.is_word for cell in column) for column in columns]
-        return found or [False] * len(self.columns)
+        holds_words = [all(cell.is_word for cell in column) for column in columns]
+        return holds_words or [False] * len(self.columns)
 
     def groups(self) -> list[tuple[str, list[TableRow]]]:
-        """Return the rows by what they belong to, in their order."""
+        """Return the rows by group, in their order."""
         pairs = itertools.groupby(self.rows, key=lambda row: row.group)
         return [(name, list(rows)) for name, rows in pairs]
 
@@ -153,10 +153,10 @@ def measures(results: dict[str, Any]) -> ResultTable:
         ("adversarial", "stored files"),
         ("adversarial_float", "before rounding to files"),
     ]
-    found = [(kind.split("_")[0], note, results.get(kind)) for kind, note in kinds]
-    rows = [_row(*one, "Undefended") for one in found]
-    reranked = [(name, note, (own or {}).get("rerank")) for name, note, own in found]
-    rows += [_row(*one, "With re-ranking") for one in reranked if one[2]]
+    measured = [(kind.split("_")[0], note, results.get(kind)) for kind, note in kinds]
+    rows = [_row(*row, "Undefended") for row in measured]
+    reranked = [(name, note, (scores or {}).get("rerank")) for name, note, scores in measured]
+    rows += [_row(*row, "With re-ranking") for row in reranked if row[2]]
     notes = {}
     if results.get("defense"):
         behind = f"Behind {results['defense']['name']}"
@@ -183,20 +183,20 @@ def _defense_note(defense: dict[str, Any]) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def _row(name: str, note: str, found: dict[str, Any] | None, group: str) -> TableRow:
-    found = found or {}
-    cmc = found.get("cmc") or {}
-    values = [found.get("mAP"), found.get("mINP"), *(cmc.get(k) for k in ("1", "5", "10", "20"))]
+def _row(name: str, note: str, scores: dict[str, Any] | None, group: str) -> TableRow:
+    scores = scores or {}
+    cmc = scores.get("cmc") or {}
+    values = [scores.get("mAP"), scores.get("mINP"), *(cmc.get(k) for k in ("1", "5", "10", "20"))]
     return TableRow(name, values, note, group)
 
 
 @dataclass(frozen=True)
 class Sorting:
-    """What a page with sortable tables needs.
+    """The script of a page with sortable tables.
 
     A template sets ``sortable`` before it includes ``page_head.html``, gives its tables the class
     ``sortable``, a ``thead`` whose last row has a cell for each column, and one ``tbody``, and
-    includes ``sorting.html`` as the last of its body. Without scripts the tables stay as they are.
+    includes ``sorting.html`` at the end of its body. Without scripts the tables are static.
 
     Args:
         script: text of ``sorting.js``.
@@ -213,12 +213,12 @@ class Sorting:
 
 @functools.cache
 def sorting() -> Sorting:
-    """Return the script as it is shipped; nothing of a run is ever part of it."""
+    """Return the script as shipped; it never contains data of a run."""
     file = resources.files("torchreid_adv.report").joinpath("templates", "sorting.js")
     return Sorting(Markup(file.read_text("utf-8").replace("\r\n", "\n")))
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table as Markdown, one line a row."""
-    head, *rest = (f"| {' | '.join(line)} |" for line in [columns, *rows])
-    return "\n".join([head, "|---" * len(columns) + "|", *rest])
+    head, *lines = (f"| {' | '.join(line)} |" for line in [columns, *rows])
+    return "\n".join([head, "|---" * len(columns) + "|", *lines])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -29,7 +30,7 @@ def fixed(value: float | None) -> str:
 
 
 def moved(positions: tuple[int, int]) -> str:
-    """Say where in a list an image stood before and after."""
+    """Return an image's positions in a list before and after the attack."""
     return f"{positions[0]:,} \N{RIGHTWARDS ARROW} {positions[1]:,}"
 
 
@@ -39,7 +40,7 @@ def levels(value: float) -> str:
 
 
 def describe_distance(distance: Distance) -> str:
-    """Return what kind of distance it is, in words."""
+    """Return the kind of distance in words."""
     if type(distance) is Cosine:
         return "cosine distance"
     name = distance.name
@@ -51,7 +52,7 @@ def describe_distance(distance: Distance) -> str:
 
 
 def similarity(distance: Distance, value: float) -> float | None:
-    """Return the cosine similarity that a distance amounts to, None where it is not one."""
+    """Return the cosine similarity that a distance corresponds to, None if there is none."""
     if type(distance) is Cosine:
         return 1 - value
     if type(distance) is Euclidean and distance.normalize:
@@ -60,13 +61,13 @@ def similarity(distance: Distance, value: float) -> float | None:
 
 
 def headline(model: str, target: str, side: str, eps: float, results: dict[str, Any]) -> str:
-    """Say in one sentence what the attack did.
+    """Return a sentence on the attack's effect.
 
     Args:
         model: name of the attacked model.
         target: name of the data set.
         side: ``gallery`` or ``query``.
-        eps: bound in gray levels; all of them mean that there is none.
+        eps: bound in gray levels; 255 means that there is none.
         results: ``clean`` and ``adversarial`` measures of the data set.
     """
     clean, adversarial = results["clean"], results["adversarial"]
@@ -82,22 +83,22 @@ def headline(model: str, target: str, side: str, eps: float, results: dict[str, 
         f"by at most {number(eps)} of {LEVELS} gray levels" if eps < LEVELS else "without a bound"
     )
     return (
-        f"Changing {side} images {bound}, the mAP of {model} on {target} {change}; the first match "
-        f"is right for {first[0]} of the queries {instead}."
+        f"With {side} images changed {bound}, the mAP of {model} on {target} {change}; the first "
+        f"match is correct for {first[0]} of the queries {instead}."
     )
 
 
 def figure_sentence(figure: dict[str, Any]) -> str:
-    """Say what an attack on ranks did by its own figure."""
+    """Return a sentence on the effect of an attack on ranks by its own measure."""
     before, after = (number(figure[time]) for time in ("clean", "adversarial"))
     return (
-        f"By the attack's own figure, the {figure['name']} of {figure['of']} goes from {before} to "
-        f"{after} ({figure['unit']}; mean of the attacked images before they are rounded)."
+        f"By the attack's own measure, the {figure['name']} of {figure['of']} goes from {before} "
+        f"to {after} ({figure['unit']}; mean of the attacked images before they are rounded)."
     )
 
 
 def curve_sentence(curve: dict[str, Any], stored: float) -> str:
-    """Say how soon the answers an attack asks do their harm.
+    """Return sentences on how quickly an attack by queries lowers the mAP.
 
     Args:
         curve: ``query_curve`` of a data set's results.
@@ -105,33 +106,34 @@ def curve_sentence(curve: dict[str, Any], stored: float) -> str:
     """
     asked, means = curve["queries"], curve["mAP"]
     lost = means[0] - means[-1]
-    said = f"The attack asks the model for {number(asked[-1])} answers for each image. "
+    sentence = f"The attack asks the model for {number(asked[-1])} answers for each image. "
     if lost > 0:
         half = next(n for n, m in zip(asked, means, strict=True) if means[0] - m >= lost / 2)
-        said += f"Half of the loss of mAP is there by {number(half)} of them. "
+        sentence += f"Half of the loss of mAP is reached after {number(half)} of them. "
     end, written = percent(means[-1]), percent(stored)
     also = (
         "they end at the same mAP" if end == written else f"they end at {written} instead of {end}"
     )
-    return said + (
-        f"The curve scores the best images so far before they are rounded to files; stored, {also}."
+    return sentence + (
+        f"The curve scores the best images so far before they are rounded to files; when stored, "
+        f"{also}."
     )
 
 
 def defense_sentence(defense: dict[str, Any]) -> str:
-    """Say how the defense stands against both attacks, or why there is no adaptive one."""
+    """Return a sentence on the defense under both attacks, or why there is no adaptive one."""
     clean, oblivious = percent(defense["clean"]["mAP"]), percent(defense["oblivious"]["mAP"])
     start = f"Behind the defense {defense['name']}, mAP is {clean} without an attack, {oblivious}"
     if defense.get("adaptive"):
         adaptive = percent(defense["adaptive"]["mAP"])
-        return f"{start} under this attack and {adaptive} when the attack is made through it."
+        return f"{start} under this attack and {adaptive} under an attack through the defense."
     reason = defense.get("adaptive_reason") or "no reason is given"
-    return f"{start} under this attack, which does not know of it. No adaptive attack: {reason}."
+    return f"{start} under this attack, which does not know it. No adaptive attack: {reason}."
 
 
 SELF_ATTACK = (
-    "Self-attack and its defense are of features, in training alone; they are no defense against "
-    "noise on images, and nobody has claimed that they are."
+    "Self-attack and its defense change features, only in training; they do not defend against "
+    "noise on images, and no such claim has been made."
 )
 
 
@@ -143,7 +145,7 @@ def threat_model(
     tracklets: dict[str, Any] | None = None,
     attacked: str = "",
 ) -> list[tuple[str, str]]:
-    """Return what the attacker knows, changes and is scored by: pairs (aspect, answer).
+    """Return the attacker's knowledge, changes and measure of success: pairs (aspect, answer).
 
     Args:
         attack: its description in results.json.
@@ -151,12 +153,11 @@ def threat_model(
         side: that was attacked.
         distance: the metric of the evaluation, in words.
         tracklets: the counts of a data set of tracklets.
-        attacked: which images were attacked, in words; "" = only how many.
+        attacked: which images were attacked, in words; "" = only their number is shown.
     """
-    models = attack.get("models")
-    transfer = f"transfer: gradients of {_join(models)}" if models else None
-    knowledge = attack.get("knowledge") or transfer or "white-box: gradients of the scored model"
-    aim = ", towards chosen identities" if attack.get("targeted") else ""
+    learned = learned_before(attack) if is_learned(attack) else ""
+    knowledge = attack.get("knowledge") or learned or "white-box: gradients of the scored model"
+    aim = ", toward chosen identities" if attack.get("targeted") else ""
     metric = attack.get("metric") or distance
     unit = " of unit features" if attack.get("normalized") and metric != "cosine" else ""
     network = attack.get("space") == "network"
@@ -171,16 +172,31 @@ def threat_model(
     ]
 
 
+def is_learned(attack: Mapping[str, Any]) -> bool:
+    """Return whether an attack applies what was learned before, by its description in a result."""
+    return "sha256" in attack
+
+
+def learned_before(attack: Mapping[str, Any]) -> str:
+    """Return in words what an attack knows that applies noise that was learned before.
+
+    Args:
+        attack: its description in results.json.
+    """
+    model = f" against {attack['model']}" if attack.get("model") else ""
+    return f"noise learned before{model}, without gradients of the scored model"
+
+
 def _counts(images: dict[str, Any]) -> list[str]:
-    said = [f"{images['attacked']:,} of the data set's {images['total']:,} images attacked"]
+    counts = [f"{images['attacked']:,} of the data set's {images['total']:,} images attacked"]
     if images.get("unchanged"):
-        said.append(f"{images['unchanged']:,} of these came out unchanged")
-    return said
+        counts.append(f"{images['unchanged']:,} of these came out unchanged")
+    return counts
 
 
 def _tracklets(attack: dict[str, Any], tracklets: dict[str, Any]) -> str:
     shared = attack.get("tracklet") == "shared"
-    noise = "one noise for all frames of each" if shared else "each frame with noise of its own"
+    noise = "one noise for all frames of each" if shared else "separate noise for each frame"
     return f"{tracklets['attacked']:,} of {tracklets['total']:,} attacked, {noise}"
 
 
@@ -189,6 +205,6 @@ def _join(names: Any) -> str:
 
 
 def config_lines(config: Any) -> list[str]:
-    """Return a config as lines of YAML; values that YAML has no word for are written as text."""
+    """Return a config as lines of YAML; values that YAML cannot express are written as text."""
     tree = json.loads(json.dumps(config, default=str))
     return yaml.safe_dump(tree, allow_unicode=True, width=100).splitlines()

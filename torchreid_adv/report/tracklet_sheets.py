@@ -43,55 +43,55 @@ class Subject:
 
     @classmethod
     def of(cls, record: Record) -> Subject:
-        """Read the frames that a test looks at."""
+        """Read the frames that a test uses."""
         return cls(record, [read_image(record.frames[number].path) for number in record.clip])
 
     @property
     def title(self) -> str:
-        """Who it is, and by what light."""
+        """The identity and the kind of light."""
         light = "" if self.record.modality is None else f", {WORDS[self.record.modality]}"
         return f"{self.record.pid}{light}"
 
 
 def chosen_rows(target: AttackedData, survey: Survey, count: int) -> list[int]:
-    """Return query rows to show: right before the attack, spread over the loss of AP."""
+    """Return query rows to show: correct before the attack, spread over the loss of AP."""
     pids = target.query.pids[survey.rows].tolist()
     places = choose_queries(survey.before, survey.after, pids, count=count)
     return survey.rows[places].tolist()
 
 
 def lists_figure(reports: Mapping[str, AttackedData], *, after: bool, count: int) -> Figure:
-    """Draw the lists of some queries, each by every network; green is right, red is wrong.
+    """Draw the lists of some queries for every network; green is correct, red is wrong.
 
     Args:
         reports: of one data set, by the networks' labels; the last network chooses the queries.
-        after: by attacked queries.
-        count: queries.
+        after: show the lists of the attacked queries.
+        count: number of queries.
     """
     surveys = {label: survey_target(report) for label, report in reports.items()}
     last = list(reports)[-1]
     rows = chosen_rows(reports[last], surveys[last], count)
-    found = {
+    lists_by_label = {
         label: list_rows(report, torch.tensor(rows), after=after)
         for label, report in reports.items()
     }
-    longest = max(len(one.found) for lists in found.values() for one in lists)
+    longest = max(len(list_row.found) for lists in lists_by_label.values() for list_row in lists)
     sheet = Sheet(len(rows) * len(reports), 1 + longest, left=_LEFT)
     for place, row in enumerate(rows):
         for number, (label, survey) in enumerate(surveys.items()):
             ranking = survey.after if after else survey.before
             where = survey.rows.tolist().index(row)
             precision = percent(float(ranking.average_precision[where]))
-            one = replace(found[label][place], label=label)
-            draw_list(sheet, place * len(reports) + number, one, precision)
+            list_row = replace(lists_by_label[label][place], label=label)
+            draw_list(sheet, place * len(reports) + number, list_row, precision)
     return sheet.figure
 
 
 def clip_maps(model: TrackletModel, subject: Subject) -> list[np.ndarray]:
-    """Return a map in [0, 1] for each frame of a clip, where the tracklet's feature comes from.
+    """Return a map in [0, 1] for each frame of a clip: where the tracklet's feature comes from.
 
-    Grad-CAM at the last layer that has places, of the feature's projection on its own direction;
-    each frame's map is scaled to its own range.
+    Grad-CAM at the last layer with a spatial map, of the feature's projection on its own
+    direction; each frame's map is scaled to its own range.
     """
     light = subject.record.modality
     modality = None if light is None else torch.tensor([light])
@@ -109,15 +109,15 @@ class _OneClip(nn.Module):
         self.model, self.modality = model, modality
 
     def forward(self, frames: Tensor) -> Tensor:
-        own = None if self.modality is None else self.modality.to(frames.device)
-        return self.model.described(frames[None], own)
+        modality = None if self.modality is None else self.modality.to(frames.device)
+        return self.model.described(frames[None], modality)
 
 
 def attention_sheet(models: Mapping[str, TrackletModel], subjects: Sequence[Subject]) -> Figure:
-    """Draw tracklets side by side, frame by frame, above where each network looks.
+    """Draw tracklets side by side, frame by frame, above the attention maps of each network.
 
     Args:
-        models: by their labels, a line each.
+        models: label -> model, a row each.
         subjects: the tracklets.
     """
     frames = [(subject, place) for subject in subjects for place in range(len(subject.images))]
@@ -128,7 +128,7 @@ def attention_sheet(models: Mapping[str, TrackletModel], subjects: Sequence[Subj
         sheet.show(0, column, subject.images[place], frame=INK, above=title)
     for row, (label, model) in enumerate(models.items(), start=1):
         sheet.label(row, label)
-        found = [one for subject in subjects for one in clip_maps(model, subject)]
-        for column, ((subject, place), one) in enumerate(zip(frames, found, strict=True)):
-            sheet.show(row, column, overlay(subject.images[place], one))
+        heat_maps = [heat_map for subject in subjects for heat_map in clip_maps(model, subject)]
+        for column, ((subject, place), heat_map) in enumerate(zip(frames, heat_maps, strict=True)):
+            sheet.show(row, column, overlay(subject.images[place], heat_map))
     return sheet.figure

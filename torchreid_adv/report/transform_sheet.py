@@ -1,4 +1,4 @@
-"""A contact sheet of transforms: a virtual person a row, first as it is, then changed."""
+"""A contact sheet of transforms: one virtual person per row, unchanged, then transformed."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _MEAN, _DEVIATION = 0.45, 0.225  # about what torchreid normalizes with
 def transform_sheet(names: Sequence[str], *, draws: int = 7, seed: int = 0) -> Figure:
     """Draw a row for each transform with its default options: an original, then changed images.
 
-    Images that a transform leaves as they are, as most do most of the time, are not shown, nor is
-    the same one twice: a transform that can do no more to a person goes on with another.
+    Unchanged images (most transforms apply with a low probability) and repeated results are not
+    shown: a transform that has no new result for a person continues with another person.
 
     Args:
         names: of registered transforms.
-        draws: images a row, beside the first original.
+        draws: images per row, in addition to the first original.
         seed: of the draws and the people.
     """
     sheet = Sheet(len(names), 1 + draws, cell=_CELL, left=0.15, head=0)
@@ -52,7 +52,7 @@ def transform_sheet(names: Sequence[str], *, draws: int = 7, seed: int = 0) -> F
 
 
 def _cells(name: str, first: int) -> Iterator[tuple[Image.Image, str]]:
-    """Yield people, each followed by what the transform makes of it, with captions."""
+    """Yield people, each followed by its transformed images, with captions."""
     transform, stage = TRANSFORMS.build(name), TRANSFORMS.facts(name)["stage"]
     for person in count(first):
         image = _person(person)
@@ -72,7 +72,7 @@ def _person(number: int) -> Image.Image:
 
 
 def _changed(transform: Any, image: Image.Image, stage: str) -> tuple[Image.Image, str]:
-    """Return the image after the transform and what was drawn, where it can tell."""
+    """Return the transformed image and its random parameters, where the transform reports them."""
     if isinstance(transform, RandomTransform):
         drawn = transform.draw(*SIZE)
         return transform.apply(image, drawn), str(getattr(drawn, "look", ""))

@@ -1,4 +1,4 @@
-"""How numbers are written: one rule of decimals for pages, tables and sentences."""
+"""Formats of numbers: one rule of decimals for pages, tables and sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Unit:
     """A unit, and how many decimals a value in it has.
 
     Args:
-        name: of the unit, as it stands in a table's note.
+        name: of the unit, as a table's note shows it.
         scale: values are multiplied by it.
         decimals: after the point; None = as many as three significant digits need.
         suffix: written after a value.
@@ -26,7 +26,7 @@ class Unit:
     suffix: str = ""
 
     def shown(self, value: float | None) -> str:
-        """Write a value; a dash for none and for what is not finite.
+        """Write a value; a dash for None and for values that are not finite.
 
         A rate below 1 % has a second decimal, a distance from ten on has fewer, a whole number
         and one of four digits or more has none.

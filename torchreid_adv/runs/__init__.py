@@ -1,1 +1,1 @@
-"""Attack one side of a data set, store it so that a kill loses nothing, score what is stored."""
+"""Attack one side of a data set, store the images (resumable), and score the stored images."""

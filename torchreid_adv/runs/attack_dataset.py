@@ -51,7 +51,7 @@ class RunOutcome:
     """How a run ended.
 
     Args:
-        report: its page, or results.json where none is wanted.
+        report: its page, or results.json for a run without a page.
         exit_code: 0, or 4 when bad images were left out.
     """
 
@@ -74,15 +74,15 @@ def finish(
     results["targets"] = {target.name: target.results for target in targets}
     results = kept_provenance(out / "results.json", results)
     left_out = any(target.results["images"]["left_out"] for target in targets)
-    wanted = out / ("report.html" if page else "results.json")
-    outcome = RunOutcome(wanted, PARTIAL if left_out else 0)
+    report = out / ("report.html" if page else "results.json")
+    outcome = RunOutcome(report, PARTIAL if left_out else 0)
     if team.leads:
         write_text(out / "results.json", json.dumps(results, indent=1) + "\n")
         if page:
             write_report(out, results, targets)
         for target in targets:
             log(metrics_of(target.name, target.results))
-        log_file(wanted)
+        log_file(report)
         parts = (".job", ".job/adaptive", "adversarial", ADAPTIVE)
         below = [out / target.name / part for target in targets for part in parts]
         for folder in (out, out / "figures", *below):
@@ -92,13 +92,15 @@ def finish(
 
 
 def metrics_of(name: str, results: dict[str, Any]) -> dict[str, float]:
-    """Return what loggers are told of a data set: ``NAME/condition/measure`` -> share of [0, 1]."""
+    """Return a data set's values for loggers: ``NAME/condition/measure`` -> share in [0, 1]."""
     defense = results.get("defense") or {}
-    found = {kind: results.get(kind) for kind in ("clean", "adversarial")}
-    found |= {f"defended_{kind}": defense.get(kind) for kind in ("clean", "oblivious", "adaptive")}
+    scores_of = {kind: results.get(kind) for kind in ("clean", "adversarial")}
+    scores_of |= {
+        f"defended_{kind}": defense.get(kind) for kind in ("clean", "oblivious", "adaptive")
+    }
     return {
         f"{name}/{kind}/{measure}": value
-        for kind, scores in found.items()
+        for kind, scores in scores_of.items()
         if scores
         for measure, value in (("mAP", scores["mAP"]), ("rank1", scores["cmc"]["1"]))
     }
@@ -117,7 +119,7 @@ def attack_gallery(
         team: this process and those it shares the work with.
         weights: finds the weights of ``model.name``, or trains them.
     """
-    job = configured_job(cfg)  # what is wrong with it is said before a model is trained
+    job = configured_job(cfg)  # its errors are raised before a model is trained
     names = list(dict.fromkeys(cfg.data.targets))
     model, facts = team.first(lambda: configured_model(cfg, weights))
     check_gradient(model, job.attack)
@@ -136,12 +138,12 @@ def attack_targets(
     *,
     network: Any = None,
 ) -> RunOutcome | None:
-    """Attack data sets with a model that is there already, and write everything.
+    """Attack data sets with a loaded model, and write all results.
 
     Args:
         cfg: for the attack and the evaluation.
-        model: what is attacked.
-        facts: what results.json says of the model.
+        model: to attack.
+        facts: the model's entry in results.json.
         targets: the data sets.
         out: folder of the run.
         team: this process and those it shares the work with.
@@ -152,15 +154,15 @@ def attack_targets(
     """
     job = configured_job(cfg)
     for data in targets:
-        job.of(data)  # a protocol that does not fit the last one is said before the first
+        job.of(data)  # a wrong protocol for the last set is reported before work on the first
     identity = identity_of(job, model, facts, network)
     for data in targets:  # another run's folder is refused now, not waited for
         job.folder(out, data.name, identity, team).check_free()
     loggers = cfg.adv.report.loggers if team.leads else []
     with working_in(out, team), logging_to(*loggers, folder=out):
-        done = [job.run(model, data, out, identity, team) for data in targets]
-        reports = [one[0] for one in done if one is not None]
-        if len(reports) < len(done):
+        attacked = [job.run(model, data, out, identity, team) for data in targets]
+        reports = [pair[0] for pair in attacked if pair is not None]
+        if len(reports) < len(attacked):
             return None
         results = {"config": config.plain(cfg), "model": facts}
         device, page = device_of(model), cfg.adv.report.page
@@ -170,24 +172,24 @@ def attack_targets(
 def identity_of(
     job: AttackRun, model: PixelModel | Ensemble, facts: dict[str, Any], network: Any = None
 ) -> dict[str, Any]:
-    """Return what makes a run the same run; the network's facts are found out if need be."""
+    """Return the facts that identify a run; the network's are computed if not given."""
     return {"model": facts["name"], **job.facts(model, network)}
 
 
 def configured_job(cfg: AdvConfig) -> AttackRun:
-    """Return the job of ``adv.attack.*``, by the rules of the config's evaluation."""
-    chosen = cfg.adv.attack
+    """Return the job of ``adv.attack.*`` with the rules of the config's evaluation."""
+    keys = cfg.adv.attack
     return AttackRun(
         attack=configured_attack(cfg),
         protocol=Protocol.configured(cfg),
-        side=chosen.side,
-        rule=chosen.reference,
-        target=chosen.target_map if chosen.targeted else "",
+        side=keys.side,
+        rule=keys.reference,
+        target=keys.target_map if keys.targeted else "",
         quarantine=cfg.adv.job.quarantine,
         chunk=cfg.adv.job.chunk,
         workers=lookup(cfg, "data.workers", 0),
-        seed=chosen.seed,
-        space=chosen.space,
+        seed=keys.seed,
+        space=keys.space,
         copies=cfg.adv.job.copies,
         defense=configured_test(cfg),
     )
@@ -207,13 +209,13 @@ def attack_dataset(
     """Attack one side of a data set and return its adversarial version.
 
     Args:
-        model: what is attacked; behind a defense, through it. An entry such as
+        model: to attack; behind a defense, through it. An entry such as
             ``osnet_x1_0:model.pth`` and a module are loaded, see :func:`load_model`.
         data: see :func:`load_dataset`.
         attack: see :func:`build_attack`.
         side: ``gallery`` or ``query``.
         out: folder for the images, results.json and report.html.
-        distance: by which the gallery is ranked; None = Euclidean of normalized features.
+        distance: that ranks the gallery; None = Euclidean of normalized features.
         page: write report.html, too.
         settings: further keywords of :class:`AttackRun` (``chunk``, ``workers``...), and rules of
             the scores: ``protocol`` (a name), ``ap_rule``, ``max_rank``, ``rerank``,
@@ -223,7 +225,7 @@ def attack_dataset(
         the stored data set, with the image_ids of the original.
 
     Raises:
-        ConfigError: the folder holds another run, or a protocol that is not the data set's.
+        ConfigError: the folder holds another run, or the protocol is not the data set's.
         DataError: an image that cannot be used, or nothing to attack.
     """
     model = scorable(model)
@@ -234,14 +236,14 @@ def attack_dataset(
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
     facts |= unusual(model)
     with joined() as team, working_in(folder, team):
-        done = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)
-        assert done is not None  # only a shard has nothing to return
+        attacked = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)
+        assert attacked is not None  # only a shard has nothing to return
         results = {"config": {}, "model": facts}
-        finish(folder, results, [done[0]], team, device=device_of(model), page=page)
-    return done[1].data(data)
+        finish(folder, results, [attacked[0]], team, device=device_of(model), page=page)
+    return attacked[1].data(data)
 
 
-STORED, RESULTS = "stored", "results"  # names of what is kept in the folder ``.job`` of a data set
+STORED, RESULTS = "stored", "results"  # names in the cache in the folder ``.job`` of a data set
 
 
 @on_configured_threads
@@ -258,18 +260,18 @@ def run_or_read(
 ) -> dict[str, Any]:
     """Attack data sets unless the results are there, and return them by data set.
 
-    Results by other rules than the config's do not count: what is stored is scored again.
+    Results by other rules than the config's do not count: the stored images are scored again.
 
     Args:
         cfg: for the attack, the defense and the evaluation.
-        model: what is attacked.
-        facts: what results.json says of the model.
+        model: to attack.
+        facts: the model's entry in results.json.
         targets: the data sets.
-        folder: of the run; one that was interrupted goes on.
+        folder: of the run; an interrupted run is resumed.
         title: printed above a run that is made.
         network: ``facts_of(model)`` where they are known.
-        scores: whether the results have to be by the rules of ``cfg``; without it those by other
-            rules will do, because only the stored images are wanted.
+        scores: whether the results must follow the rules of ``cfg``; if False, results by other
+            rules are accepted, because only the stored images are needed.
 
     Raises:
         ConfigError: the folder holds another run.
@@ -277,25 +279,29 @@ def run_or_read(
     """
     job = configured_job(cfg)
     identity = identity_of(job, model, facts, network)
-    kept = [_Kept.of(job, data, folder, identity) for data in targets]
+    stores = [_ResultStore.of(job, data, folder, identity) for data in targets]
     with working_in(folder):
-        found = {one.place.name: one.find(RESULTS if scores else STORED) for one in kept}
-        if not all(found.values()):
+        results_of = {
+            store.place.name: store.find(RESULTS if scores else STORED) for store in stores
+        }
+        if not all(results_of.values()):
             print(f"\n##### {title} #####")
             attack_targets(cfg, model, facts, targets, folder, network=identity["network"])
             results = read_json(folder / "results.json")["targets"]
-            found = {one.place.name: one.keep(results[one.place.name]) for one in kept}
-        return found
+            results_of = {
+                store.place.name: store.keep(results[store.place.name]) for store in stores
+            }
+        return results_of
 
 
 @dataclass(frozen=True)
-class _Kept:
-    """What is kept of a run on one data set.
+class _ResultStore:
+    """The cached results of a run on one data set.
 
     Args:
         place: its folder.
-        data: what tells the data set from any other one.
-        rules: what decides the scores.
+        data: facts that identify the data set.
+        rules: facts that decide the scores.
     """
 
     place: RunFolder
@@ -303,7 +309,9 @@ class _Kept:
     rules: dict[str, Any]
 
     @classmethod
-    def of(cls, job: AttackRun, data: ReIDData, folder: Path, identity: dict[str, Any]) -> _Kept:
+    def of(
+        cls, job: AttackRun, data: ReIDData, folder: Path, identity: dict[str, Any]
+    ) -> _ResultStore:
         """Refuse the folder of another run, or of other images."""
         place = job.folder(folder, data.name, identity)
         place.check_free()
@@ -311,15 +319,15 @@ class _Kept:
         return cls(place, noted["data"] if noted else place.data_facts(data), rules)
 
     def find(self, name: str) -> dict[str, Any]:
-        """Return the kept results of what is stored now; {} where there are none."""
-        kept = Cache(self.place.path).find(name, self._key(name))
-        if kept is None or not kept["root"] or kept["root"] != self._root():
+        """Return the cached results of the stored images; {} where there are none."""
+        stored = Cache(self.place.path).find(name, self._key(name))
+        if stored is None or not stored["root"] or stored["root"] != self._root():
             return {}
-        results: dict[str, Any] = kept["results"]
+        results: dict[str, Any] = stored["results"]
         return results
 
     def keep(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Keep results by their rules, and as those of some rules."""
+        """Cache results under their rules, and under no rules for callers that take any."""
         content = {"root": self._root(), "results": results}
         for name in (RESULTS, STORED):
             Cache(self.place.path).put(name, self._key(name), content)
@@ -330,7 +338,7 @@ class _Kept:
         return Key.of(run=self.place.key.facts, data=self.data, rules=rules)
 
     def _root(self) -> str:
-        """Return the root of what is stored; "" where that is not whole."""
+        """Return the hash of the stored images; "" where they are incomplete."""
         try:
             return read_manifest(self.place.stored_images).root
         except DataError:

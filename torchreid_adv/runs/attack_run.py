@@ -1,4 +1,4 @@
-"""The attack run of one data set: score it, attack one side, store it, score what is stored."""
+"""The attack run of one data set: score it, attack one side, store it, score the stored images."""
 
 from __future__ import annotations
 
@@ -48,27 +48,27 @@ from torchreid_adv.runs.stored import StoredImages, without_bad
 from torchreid_adv.runs.writer import ImageWriter
 
 SCORED = ("protocol",)  # decides scores alone
-SPEED = ("workers",)  # decide nothing: each image is read and attacked by itself
+SPEED = ("workers",)  # decides no result: each image is read and attacked separately
 
 
 @dataclass(frozen=True)
 class AttackRun:
-    """What is done to each data set of a run.
+    """The attack on each data set of a run.
 
     Args:
-        attack: how images are attacked.
-        protocol: every rule of the scores; a data set's own protocol takes its place there.
+        attack: of images.
+        protocol: every rule of the scores; a data set with its own protocol overrides it.
         side: ``gallery`` or ``query``.
-        rule: of the references; "" = the side's own.
-        target: of a targeted attack, see :func:`target_map`; "" for one that pushes.
+        rule: of the references; "" = the default of the side.
+        target: of a targeted attack, see :func:`target_map`; "" for an untargeted one.
         chunk: images attacked together.
         workers: processes that read images.
         seed: of random targets.
-        quarantine: go on without bad images instead of refusing the data set.
+        quarantine: continue without bad images instead of refusing the data set.
         space: ``stored``, or ``network``: images are attacked and stored at the size of the
             network's input.
-        copies: store the images that are not attacked, too.
-        defense: scored, and attacked through, too.
+        copies: also store the images that are not attacked.
+        defense: also scored, and attacked through.
         left_out: names of bad images of the side, which a target map may have.
     """
 
@@ -95,14 +95,14 @@ class AttackRun:
 
     @property
     def distance(self) -> Distance:
-        """By which the gallery is ranked."""
+        """The distance that ranks the gallery."""
         return self.protocol.distance
 
     def of(self, data: ReIDData) -> AttackRun:
         """Return the job with the rules of a data set's own protocol.
 
         Raises:
-            ConfigError: another protocol is asked for.
+            ConfigError: the config asks for another protocol.
         """
         return replace(self, protocol=self.protocol.of(data))
 
@@ -112,39 +112,39 @@ class AttackRun:
         return "query" if self.side == "gallery" else "gallery"
 
     def describe(self) -> dict[str, Any]:
-        """Return what results.json says of the attack, lengths in gray levels."""
+        """Return the attack's entry in results.json, lengths in gray levels."""
         facts = {"name": self.attack.name, **self.attack.describe(), "side": self.side}
         facts |= {"reference": self.rule or SIDE_RULES[self.side], "space": self.space}
         facts |= metric_facts("metric", metric_of(self.attack))
         return facts | (map_facts(self.target) if self.target else {})
 
     def facts(self, model: Scorable, network: Any = None) -> dict[str, Any]:
-        """Return what decides the bytes of a run: attack, network, defense, chunk, versions...
+        """Return the facts that decide the bytes of a run: attack, network, defense, versions...
 
-        Every field counts but those of :data:`SCORED` and :data:`SPEED`.
+        Every field counts except those of :data:`SCORED` and :data:`SPEED`.
 
         Args:
-            model: what is attacked.
+            model: to attack.
             network: ``facts_of(model)`` where they are known.
         """
         defended = [self.defense.describe(model)] if self.defense else []
         defended += [model.describe()] if isinstance(model, Defended) else []
-        own = {"attack": self.describe(), "defense": defended, **resize_facts(self.space, model)}
-        own |= {"job": self._fields(lambda name: name not in SCORED + SPEED)}
-        return {**surroundings(model, self.chunk, network), **own}
+        facts = {"attack": self.describe(), "defense": defended, **resize_facts(self.space, model)}
+        facts |= {"job": self._fields(lambda name: name not in SCORED + SPEED)}
+        return {**surroundings(model, self.chunk, network), **facts}
 
     def score_facts(self) -> dict[str, Any]:
-        """Return what decides the scores of stored images."""
+        """Return the facts that decide the scores of stored images."""
         return {**self._fields(lambda name: name in SCORED), "rules": self.protocol.facts()}
 
-    def _fields(self, wanted: Callable[[str], bool]) -> dict[str, Any]:
-        names = [field.name for field in fields(self) if wanted(field.name)]
+    def _fields(self, counts: Callable[[str], bool]) -> dict[str, Any]:
+        names = [field.name for field in fields(self) if counts(field.name)]
         return {name: facts_of(getattr(self, name)) for name in names}
 
     def folder(
         self, out: Path, name: str, identity: dict[str, Any], team: Team = ALONE
     ) -> RunFolder:
-        """Return what a run keeps of one data set."""
+        """Return the folder of one data set's cached values."""
         return RunFolder(out, name, identity, team)
 
     def run(
@@ -157,28 +157,28 @@ class AttackRun:
     ) -> tuple[AttackedData, StoredImages] | None:
         """Attack one data set and write its variant below ``out/<name>/adversarial``.
 
-        What an earlier run of the same identity finished in the folder is kept.
+        Units that an earlier run with the same identity finished in the folder are reused.
 
         Args:
-            model: what is attacked.
+            model: to attack.
             data: the data set.
             out: folder of the run.
-            identity: what makes a run the same run; kept in the folder.
+            identity: facts that identify the run; stored in the folder.
             team: this process and those it shares the work with.
 
         Returns:
             None for a shard of a job array while other shards are not done.
 
         Raises:
-            ConfigError: the folder holds another run, a protocol that is not the data set's, or a
-                gradient is needed and there is none.
+            ConfigError: the folder holds another run, the protocol is not the data set's, or the
+                attack needs a gradient and the model has none.
             DataError: an image that cannot be used, features that are not finite, no query with a
-                positive; nothing is written then.
+                positive; then nothing is written.
             DiskError: there is not enough room.
         """
-        own, folder = self.of(data), self.folder(out, data.name, identity, team)
+        data_run, folder = self.of(data), self.folder(out, data.name, identity, team)
         folder.check_free()
-        attacked_resize(self.space, model)  # one that cannot be is said now
+        attacked_resize(self.space, model)  # an impossible size is reported now
         check_tracklets(self.attack, model, data)
         check_gradient(model, self.attack)
         print(f"##### Attacking {data.name} ({self.side}) #####")
@@ -188,11 +188,13 @@ class AttackRun:
         gone = frozenset(names - {record.image_id for record in data.side(self.side)})
         try:
             with repeatable():
-                job = replace(own._fitted(model, data, folder), left_out=gone)
-                done = job._run(model, data, folder, missing, pixels)
+                job = replace(data_run._fitted(model, data, folder), left_out=gone)
+                undefended = job._run(model, data, folder, missing, pixels)
                 if job.defense is None:
-                    return done
-                return job._defended(job.defense, model, data, folder).run(done, missing, pixels)
+                    return undefended
+                return job._defended(job.defense, model, data, folder).run(
+                    undefended, missing, pixels
+                )
         except torch.OutOfMemoryError as error:
             raise ConfigError(
                 f"the GPU has not enough memory for adv.job.chunk {self.chunk}; a smaller chunk is "
@@ -211,7 +213,7 @@ class AttackRun:
         clean = self._clean(model, data, folder)
         scores = {"clean": scoring.score(clean, "Clean")} if team.whole else {}
         writer = self._writer(model, data, clean[self.other], folder)
-        writer.require_room(data, pixels)  # whatever is wrong is said before anything is written
+        writer.require_room(data, pixels)  # errors are raised before anything is written
         folder.begin()
         stored_images = writer.write(data, {"data": data.name, **folder.identity}, missing)
         if stored_images is None or not team.whole:
@@ -241,7 +243,7 @@ class AttackRun:
             extraction = self._extraction(model, data, side, folder.team)
             clean[side] = folder.features(side, data.side(side), extraction)
         for distance in self._distances():
-            distance.map(clean[self.other].values[:1])  # one that does not fit is said now
+            distance.map(clean[self.other].values[:1])  # a mismatch is reported now
         return clean
 
     def _after(
@@ -251,7 +253,7 @@ class AttackRun:
         clean: dict[str, Features],
         team: Team,
     ) -> dict[str, Features]:
-        """Return the features of both sides once the stored images stand for their originals."""
+        """Return the features of both sides with the stored images instead of their originals."""
         stored = extract(
             model,
             attacked,
@@ -303,7 +305,7 @@ class AttackRun:
         return [self.distance] if metric is None else [metric, self.distance]
 
     def _fitted(self, model: Scorable, data: ReIDData, folder: RunFolder) -> AttackRun:
-        """Return the job with distances that are fitted to the data set's training images."""
+        """Return the job with distances fitted to the data set's training images."""
         if not any(to_fit(distance) for distance in self._distances()):
             return self
         extraction = self._extraction(model, data, "train", folder.team)
@@ -329,7 +331,7 @@ class AttackRun:
         )
 
     def scoring(self, team: Team = ALONE) -> Scoring:
-        """Return what scores by the job's protocol.
+        """Return the scoring by the job's protocol.
 
         Args:
             team: this process and those it shares the work with.
@@ -337,7 +339,7 @@ class AttackRun:
         return Scoring(self.protocol, team)
 
     def _pulled(self, references: References, attacked: Sequence[Record]) -> dict[str, int]:
-        """Return image_id -> the identity it was pulled to; nothing when images are pushed."""
+        """Return image_id -> the identity it was pulled to; empty for an untargeted attack."""
         if not self.target:
             return {}
         targets = {r.image_id: references.target_of(r.image_id, r.pid) for r in attacked}

@@ -1,4 +1,4 @@
-"""A corrupted version of a data set: stored, recorded and sealed as an attacked one is."""
+"""A corrupted version of a data set: stored, recorded and sealed like an attacked one."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class CorruptedWriter(UnitWriter):
     """Corrupts the images of some sides and copies all others pixel for pixel.
 
     Args:
-        corruption: what each image gets.
+        corruption: of each image.
         sides: that are corrupted.
-        folder: where the images go.
+        folder: of the images.
         job: folder of the ledgers, on the same disk.
         workers: processes that read and corrupt images.
         team: this process and those it shares the work with.
@@ -104,16 +104,16 @@ def corrupt_dataset(
 ) -> CorruptedData | None:
     """Write a corrupted version of a data set below ``out/<name>/corrupted``.
 
-    Names and layout stay; images are PNG, so that nothing is added to what the corruption did.
-    What an earlier run of the same corruption finished there is kept. The folder is read again as
-    the data set ``adversarial``, or by the list of people that lies in it.
+    Names and layout stay; images are PNG, so that storing adds no further corruption. Images that
+    an earlier run of the same corruption finished there are reused. The folder can be loaded as
+    the data set ``adversarial``, or by the list of people in it.
 
     Args:
-        data: see :func:`load_dataset`; of tracklets every frame is an image of its own.
-        corruption: what each image gets.
+        data: see :func:`load_dataset`; every frame of a tracklet is a separate image.
+        corruption: of each image.
         side: ``query``, ``gallery`` or ``both``.
         out: folder of the run.
-        workers: processes that read and corrupt images; they change no byte.
+        workers: processes that read and corrupt images; their number changes no byte.
         quarantine: leave bad images out instead of refusing the data set.
         team: this process and those it shares the work with.
 
@@ -150,11 +150,11 @@ def _written(
     images = sum(len(unit.files) for unit in writer.left(units))
     require_space(writer.folder, images=images, pixels=images * pixels // len(data.files()))
     folder.begin()
-    done = writer.stored(units, data.root)
-    if done is None:
+    finished = writer.stored(units, data.root)
+    if finished is None:
         return None
     header = header_of(data, {"data": data.name, **folder.identity, "made_with": _versions()})
-    manifest = writer.sealed(done, header, missing)
+    manifest = writer.sealed(finished, header, missing)
     folder.require_unchanged(manifest.stored)
     outputs = {entry.image_id: entry.output for entry in manifest.stored}
     sides: dict[str, Any] = {
@@ -164,7 +164,7 @@ def _written(
 
 
 def _identity(corruption: FileCorruption, side: str) -> dict[str, Any]:
-    """Return what decides the bytes of a run."""
+    """Return the facts that decide the bytes of a run."""
     return {
         "corruption": {**corruption.facts(), "side": side},
         "ledger": LEDGER,
@@ -173,7 +173,7 @@ def _identity(corruption: FileCorruption, side: str) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    """Return what drew and encoded the images; JPEG alone is known to depend on it."""
+    """Return the libraries that drew and encoded the images; only JPEG depends on them."""
     return {"numpy": np.__version__, "opencv": cv2.__version__, "pillow": PIL.__version__}
 
 

@@ -1,4 +1,4 @@
-"""A run with a defense: scored clean, under an attack that ignores it, and one through it."""
+"""A run with a defense: scored clean, under an attack that ignores it, and under one through it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from torchreid_adv.runs.stored import StoredImages
 from torchreid_adv.runs.writer import ImageWriter
 
 ADAPTIVE = "adversarial_adaptive"
-SEEDS = 10  # by which a random defense is scored
+SEEDS = 10  # a random defense is scored with each of them
 _BOTH = ("query", "gallery")
 
 
@@ -37,9 +37,9 @@ class DefenseTest:
 
     Args:
         name: as it is registered.
-        defense: put on queries and gallery alike.
-        draws: whose features are averaged; None = as the defense is meant.
-        eot_samples: draws over which an attack averages its gradient; None = enough to see ten.
+        defense: applied to queries and gallery.
+        draws: number of draws whose features are averaged; None = the defense's default.
+        eot_samples: draws that an attack averages its gradient over; None = enough for ten draws.
     """
 
     name: str
@@ -52,13 +52,13 @@ class DefenseTest:
         return Defended(self.defense, model, draws=self.draws, eot_samples=self.eot_samples)
 
     def describe(self, model: ImageModel) -> dict[str, Any]:
-        """Return what results.json says of the defense."""
+        """Return the defense's entry in results.json."""
         return {**self.of(model).describe(), "name": self.name}
 
     def obstacle(self, attack: Attack) -> str:
-        """Return why no attack can be made through the defense, "" where one can."""
+        """Return why no attack through the defense is possible, "" where one is."""
         if isinstance(attack, Fitted):
-            return f"{attack.name} was learned before, on the undefended model"
+            return f"{attack.name} was learned earlier, on the undefended model"
         if self.defense.has_gradient or isinstance(attack, QueryAttack):
             return ""
         return f"{self.name} has no gradient and no surrogate of one, and {attack.name} needs one"
@@ -66,16 +66,16 @@ class DefenseTest:
 
 @dataclass(frozen=True)
 class DefendedRun:
-    """What is done with one data set once the undefended model was attacked.
+    """The tests of a defense on one data set, after the attack on the undefended model.
 
     Args:
         test: the defense.
-        model: what is defended.
+        model: to defend.
         data: the data set, without its bad images.
         folder: of the run.
         side: that is attacked.
-        attack: how.
-        writer: gives the writer of a variant for a model and the features of the other side.
+        attack: on that side.
+        writer: returns the writer of a variant for a model and the features of the other side.
         score: scores features of ``query`` and ``gallery``; prints them under a title, if any.
         workers: processes that read images.
     """
@@ -96,10 +96,10 @@ class DefendedRun:
         missing: Sequence[Entry],
         pixels: int,
     ) -> tuple[AttackedData, StoredImages] | None:
-        """Write the adaptive variant and add the defense's figures to the report.
+        """Write the adaptive variant and add the defense's results to the report.
 
         Args:
-            undefended: what came out without the defense; None for a shard.
+            undefended: the outcome without the defense; None for a shard.
             missing: entries of the images that were left out.
             pixels: of the data set.
 
@@ -135,29 +135,29 @@ class DefendedRun:
         return writer.write(self.data, {"data": self.data.name, **folder.identity}, missing)
 
     def facts(self, oblivious: StoredImages, adaptive: StoredImages | None) -> dict[str, Any]:
-        """Score clean, oblivious and adaptive, over seeds where the defense is random.
+        """Score clean, oblivious and adaptive images, over several seeds for a random defense.
 
         Args:
             oblivious: made on the undefended model.
-            adaptive: made through the defense; None where that cannot be.
+            adaptive: made through the defense; None where that is impossible.
         """
         defended = self.test.of(self.model)
         all_stored = {"clean": None, "oblivious": oblivious, "adaptive": adaptive}
         names = [name for name in all_stored if name != "adaptive" or adaptive is not None]
         random = self.test.defense.random
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+        measures_of: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
         for number in range(SEEDS if random else 1):
             model = defended.reseeded(self.test.defense.seed + number) if number else defended
             clean = {side: self._clean(model, side, store=number == 0) for side in _BOTH}
             for name in names:
                 sides = self._after(model, clean, all_stored[name])
                 title = "" if random else f"Behind {self.test.name}: {name}"
-                found[name].append(self.score(sides, title).to_dict())
+                measures_of[name].append(self.score(sides, title).to_dict())
         facts = self.test.describe(self.model) | dict.fromkeys(all_stored)
-        facts |= {name: _mean(measures) for name, measures in found.items()}
+        facts |= {name: _mean(measures) for name, measures in measures_of.items()}
         if not isinstance(self.attack, GradientAttack):
             facts.pop("eot_samples", None)  # the gradient loop's
-        facts["draws"] = _spread(found) if random else None
+        facts["draws"] = _spread(measures_of) if random else None
         return {**facts, "adaptive_reason": self.test.obstacle(self.attack)}
 
     def _after(
@@ -199,32 +199,34 @@ class DefendedRun:
 
 
 def _mean(measures: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the mean of measures of the same ranking problem."""
+    """Return the mean of several scores of the same ranking problem."""
     first = measures[0]
     if len(measures) == 1:
         return first
     mean: dict[str, Any] = {
-        key: float(np.mean([one[key] for one in measures])) for key in ("mAP", "mINP")
+        key: float(np.mean([scores[key] for scores in measures])) for key in ("mAP", "mINP")
     }
-    mean["cmc"] = {k: float(np.mean([one["cmc"][k] for one in measures])) for k in first["cmc"]}
+    mean["cmc"] = {
+        k: float(np.mean([scores["cmc"][k] for scores in measures])) for k in first["cmc"]
+    }
     return {**first, **mean}
 
 
-def _spread(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Return how mAP varies with the seed: of each condition, and of the hardest one by itself."""
+def _spread(measures_of: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return how mAP varies with the seed: for the hardest condition, and for each condition."""
     spread = {
         name: {
-            "std": float(np.std([one["mAP"] for one in measures])),
-            "worst": min(one["mAP"] for one in measures),
+            "std": float(np.std([scores["mAP"] for scores in measures])),
+            "worst": min(scores["mAP"] for scores in measures),
         }
-        for name, measures in found.items()
+        for name, measures in measures_of.items()
     }
     hardest = spread.get("adaptive") or spread["oblivious"]
-    return {"n": len(found["clean"]), **hardest, **spread}
+    return {"n": len(measures_of["clean"]), **hardest, **spread}
 
 
 def _print_table(results: dict[str, Any], defense: dict[str, Any]) -> None:
-    """Print what stands without the defense and behind it, mAP and rank-1."""
+    """Print mAP and rank-1 without the defense and behind it."""
     rows = [("undefended, clean", results["clean"])]
     rows += [("undefended, adversarial", results["adversarial"])]
     rows += [
@@ -233,11 +235,11 @@ def _print_table(results: dict[str, Any], defense: dict[str, Any]) -> None:
     ]
     width = max(len(name) for name, _ in rows)
     print(f"** {'Defense':<{width}}      mAP   Rank-1 **")
-    for name, found in rows:
-        if found is None:
+    for name, scores in rows:
+        if scores is None:
             print(f"   {name:<{width}}  none: {defense['adaptive_reason']}")
             continue
-        print(f"   {name:<{width}}  {percent(found['mAP']):>7}  {percent(found['cmc']['1']):>7}")
+        print(f"   {name:<{width}}  {percent(scores['mAP']):>7}  {percent(scores['cmc']['1']):>7}")
     if defense["draws"]:
         worst = percent(defense["draws"]["worst"])
         print(f"   means over {defense['draws']['n']} seeds; the worst mAP of the last is {worst}")
@@ -247,11 +249,11 @@ def configured_test(cfg: AdvConfig) -> DefenseTest | None:
     """Return the defense of ``adv.defense.*``; None where none is named.
 
     Raises:
-        ConfigError: it cannot be built, or several draws of one that is not random.
+        ConfigError: it cannot be built, or several draws of a defense that is not random.
     """
-    defense, chosen = configured_defense(cfg), cfg.adv.defense
+    defense, keys = configured_defense(cfg), cfg.adv.defense
     if defense is None:
         return None
-    draws, samples = chosen.draws or None, chosen.eot_samples or None
-    Defended(defense, Identity(), draws=draws, eot_samples=samples)  # refuses what cannot be
-    return DefenseTest(chosen.name, defense, draws=draws, eot_samples=samples)
+    draws, samples = keys.draws or None, keys.eot_samples or None
+    Defended(defense, Identity(), draws=draws, eot_samples=samples)  # refuses impossible settings
+    return DefenseTest(keys.name, defense, draws=draws, eot_samples=samples)

@@ -1,4 +1,4 @@
-"""Which corruption each image file of a data set gets: fixed, or drawn as the protocol draws it."""
+"""The corruption of each image file of a data set: fixed, or drawn by the published protocol."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from torchreid_adv.registry import CORRUPTIONS
 
 @dataclass(frozen=True, kw_only=True)
 class FileCorruption:
-    """Corrupts image files, each by what its own pixels and a number draw.
+    """Corrupts image files; each file's pixels and the number of the draw seed its corruption.
 
-    Nothing depends on the order of the files, on their names, or on who reads them.
+    The result does not depend on the order or names of the files, or on the process.
 
     Args:
-        kinds: one, or those that are drawn from; none = the 20 published ones.
+        kinds: one, or those to draw from; none = the 20 published ones.
         severity: from 1 to 5; 0 = drawn.
-        draw: number of the draw; another one gives other kinds, severities and noise.
+        draw: number of the draw; another number gives other kinds, severities and noise.
         scale: ``published`` or ``input``, see :func:`corrupt`.
-        others: images whose people may stand in front of others (``occlusion_person``).
+        others: images whose people may cover others (``occlusion_person``).
 
     Raises:
         ConfigError: an unknown kind or scale, or a severity outside 0 to 5.
@@ -56,13 +56,13 @@ class FileCorruption:
 
     @classmethod
     def configured(cls, cfg: AdvConfig) -> FileCorruption:
-        """Return what ``adv.corruption.*`` asks for."""
-        chosen = cfg.adv.corruption
+        """Return the corruption of ``adv.corruption.*``."""
+        keys = cfg.adv.corruption
         return cls(
-            kinds=tuple(chosen.kinds),
-            severity=chosen.severity,
-            draw=chosen.draw,
-            scale=chosen.scale,
+            kinds=tuple(keys.kinds),
+            severity=keys.severity,
+            draw=keys.draw,
+            scale=keys.scale,
         )
 
     @property
@@ -71,7 +71,7 @@ class FileCorruption:
         return self.kinds or published_kinds()
 
     def facts(self) -> dict[str, Any]:
-        """Return what decides the bytes, as plain values."""
+        """Return the facts that decide the bytes, as plain values."""
         return {
             "version": TAG,
             "kinds": list(self.drawn_from),
@@ -86,7 +86,7 @@ class FileCorruption:
         return kind, self.severity or severity
 
     def label(self, image: np.ndarray) -> str:
-        """Return kind and severity as a manifest names them, ``fog 3``."""
+        """Return kind and severity as in a manifest, ``fog 3``."""
         kind, severity = self.choice(image)
         return f"{kind} {severity}"
 
@@ -94,7 +94,7 @@ class FileCorruption:
         """Return the corrupted pixels of a file.
 
         Args:
-            record: of the file; tells whose people may stand in front.
+            record: of the file; its identity is never the person in front.
             image: its pixels, uint8 (H, W, 3).
 
         Raises:
@@ -107,12 +107,12 @@ class FileCorruption:
         )
 
     def _other(self, record: Record, image: np.ndarray) -> np.ndarray:
-        """Return a picture of another identity, from the same camera where there is one."""
+        """Return an image of another identity, from the same camera if there is one."""
         people = [r for r in self.others if r.pid != record.pid and r.pid > 0]
         near = [r for r in people if r.camid == record.camid] or people
         if not near:
             raise DataError(
-                f"'{record.image_id}' is to be covered by another person, and the gallery has none;"
+                f"'{record.image_id}' must be covered by another person, and the gallery has none;"
                 " leave occlusion_person out of adv.corruption.kinds"
             )
         place = Draws(content_key(image, "other", self.draw)).integer(len(near))
@@ -120,5 +120,5 @@ class FileCorruption:
 
 
 def people_of(gallery: Sequence[Record]) -> tuple[Record, ...]:
-    """Return the image files of a gallery that may stand in front of others, in order of names."""
+    """Return the image files of a gallery whose people may cover others, sorted by name."""
     return tuple(sorted(file for record in gallery for file in record.seen))

@@ -1,4 +1,4 @@
-"""The folder of a run, and what decides its bytes: a run that differs in it may not go on."""
+"""The folder of a run, and the facts that decide its bytes: a resumed run must agree in them."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from torchreid_adv.models import Ensemble, PixelModel
 from torchreid_adv.models.features import Features, device_of, load_features, save_features
 from torchreid_adv.version import __version__
 
-LEDGER = 2  # what is kept of a unit; a run that another number began cannot go on
+LEDGER = 2  # format of the ledger's records; a run in another format cannot be resumed
 Scorable = PixelModel | Ensemble | Defended
 
 
 def machinery() -> dict[str, Any]:
-    """Return what decides how every sum is rounded: versions and threads."""
+    """Return the facts that decide how sums are rounded: versions and threads."""
     return {
         "version": __version__,
         "torch": torch.__version__,
@@ -47,12 +47,12 @@ def machinery() -> dict[str, Any]:
 
 
 def surroundings(model: Scorable, chunk: int, network: Any = None) -> dict[str, Any]:
-    """Return what decides the bytes of any run besides its attack: versions, network, chunk.
+    """Return the facts that decide the bytes of a run besides its attack: versions, network, chunk.
 
     Args:
         model: the network.
         chunk: images attacked together.
-        network: ``facts_of(model)`` where they are known, because all weights are hashed for them.
+        network: ``facts_of(model)`` where they are known; computing them hashes all weights.
     """
     return {
         **machinery(),
@@ -64,7 +64,7 @@ def surroundings(model: Scorable, chunk: int, network: Any = None) -> dict[str, 
 
 
 def metric_of(attack: Attack) -> Distance | None:
-    """Return the distance that an attack, its objective or the objective within that one has."""
+    """Return the distance of an attack, of its objective, or of that objective's objective."""
     part: Any = attack
     while part is not None:
         distance = getattr(part, "distance", None)
@@ -75,12 +75,12 @@ def metric_of(attack: Attack) -> Distance | None:
 
 
 def to_fit(distance: Distance) -> bool:
-    """Tell whether a distance has to be fitted before it is used."""
+    """Return whether a distance must be fitted before use."""
     return isinstance(distance, FittedDistance) and not distance.fitted
 
 
 def metric_facts(key: str, distance: Distance | None) -> dict[str, Any]:
-    """Return what results.json says of a distance: its name, options, and the hash of its map.
+    """Return a distance's entry in results.json: its name, options, and the hash of its map.
 
     Args:
         key: ``metric`` or ``evaluation_metric``.
@@ -102,16 +102,16 @@ _IMAGES = "images.json"
 class RunFolder:
     """The folder ``.job`` of one data set of a run: ledgers, checked images, clean features.
 
-    ``run.json`` beside it says whose the folder is, ``.job/images.json`` what the images held when
-    the run began; all else in it is of that run and of those images. Nothing is written into it
+    ``run.json`` next to it identifies the run, ``.job/images.json`` the images when the run began;
+    everything else in it belongs to that run and to those images. Nothing is written into it
     before :meth:`begin`.
 
     Args:
         out: folder of the run.
         name: of the data set.
-        identity: what makes a run the same run; plain values or objects, see :meth:`Key.of`.
+        identity: facts that identify the run; plain values or objects, see :meth:`Key.of`.
         team: this process and those that share the run.
-        stored: name of the folder that its images go to.
+        stored: name of the folder of its images.
     """
 
     def __init__(
@@ -136,15 +136,15 @@ class RunFolder:
         self._images: dict[str, Any] = {}
 
     def check_free(self) -> None:
-        """Refuse a folder that holds another run, or a variant that is nobody's.
+        """Refuse a folder that holds another run, or a variant of an unknown run.
 
         Raises:
             ConfigError: another run is there.
         """
         if not Cache(self.out).check(self.key) and self.stored_images.exists():
             raise ConfigError(
-                f"'{self.out / RUN}' is missing, so nothing says which run the images in "
-                f"'{self.stored_images}' are of; remove '{self.out}', or choose another "
+                f"'{self.out / RUN}' is missing, so the run that made the images in "
+                f"'{self.stored_images}' is unknown; remove '{self.out}', or choose another "
                 "data.save_dir"
             )
 
@@ -152,7 +152,7 @@ class RunFolder:
         """Return image_id -> fault of the bad images, and the pixels of the good ones.
 
         Raises:
-            ConfigError: a run began here and left no list of its images.
+            ConfigError: a run began here and its list of images is missing.
             DataError: the images are not those that this run began with.
         """
         self._images = self.same_images(data)
@@ -165,22 +165,22 @@ class RunFolder:
         return self._images["bad"], self._images["pixels"]
 
     def same_images(self, data: ReIDData) -> dict[str, Any]:
-        """Return what the run noted of its images when it began; {} for one that begins now.
+        """Return the run's record of its images from its start; {} for a run that begins now.
 
         Raises:
-            ConfigError: a run began here and left no list of its images.
+            ConfigError: a run began here and its list of images is missing.
             DataError: the images are not those that the run began with.
         """
         noted = noted_images(self.path / _IMAGES, data, self.contents, self.out)
         if not noted and any(self.path.glob("*.ledger")):
             raise ConfigError(
-                f"'{self.path / _IMAGES}' is missing or damaged, so that nothing says which images "
-                f"the run in '{self.out}' is of; choose another data.save_dir or remove it"
+                f"'{self.path / _IMAGES}' is missing or damaged, so the images of the run in "
+                f"'{self.out}' are unknown; choose another data.save_dir or remove it"
             )
         return noted
 
     def require_unchanged(self, stored: Sequence[Entry]) -> None:
-        """Refuse what was made of images that changed while the run went on.
+        """Refuse results whose original images changed during the run.
 
         Args:
             stored: entries of the manifest, each with the hash of the original it was made of.
@@ -193,11 +193,11 @@ class RunFolder:
         if changed:
             raise DataError(
                 f"{len(changed)} images of '{self.name}' were changed during the run (first: "
-                f"'{changed[0]}'); put them back and run again in another data.save_dir"
+                f"'{changed[0]}'); restore them and run again in another data.save_dir"
             )
 
     def data_facts(self, data: ReIDData) -> dict[str, Any]:
-        """Return what tells the data set from any other one, see :func:`data_facts`."""
+        """Return the facts that identify the data set, see :func:`data_facts`."""
         return data_facts(data, self.contents)
 
     def features(
@@ -210,11 +210,11 @@ class RunFolder:
         return features
 
     def fit(self, distance: FittedDistance, train: Callable[[], Features]) -> None:
-        """Fit a distance, or take over what this run has stored of it beside its results.
+        """Fit a distance, or load the fitted one that this run has stored with its results.
 
         Args:
             distance: not fitted.
-            train: computes the training features, where they are needed.
+            train: computes the training features, if they are needed.
 
         Raises:
             ConfigError: another distance of that name, with other options, is fitted in this run.
@@ -237,7 +237,7 @@ class RunFolder:
         self._fitted[path] = distance
 
     def begin(self) -> None:
-        """Write what makes the folder this run's; called when nothing can be refused any more."""
+        """Claim the folder for this run; called once nothing can be refused any more."""
         if not self.team.leads:
             return
         Cache(self.out).claim(self.key)
@@ -248,7 +248,7 @@ class RunFolder:
             save_distance(path, distance)
 
     def keep(self) -> None:
-        """Store the features that were computed since; not before :meth:`begin`."""
+        """Store the features that were computed since then; not before :meth:`begin`."""
         if self.team.leads:
             for name, features in self._new.items():
                 save_features(self.path / f"{name}.safetensors", features)
@@ -263,7 +263,7 @@ def _stored(path: Path) -> FittedDistance | None:
 
 
 def _agree(distance: FittedDistance, team: Team) -> None:
-    """Give all connected processes the leader's bits; linear algebra may differ by machine."""
+    """Give all connected processes the leader's values; linear algebra may differ by machine."""
     assert distance.factor is not None
     factor, center = distance.factor.numpy(), distance.center
     rows, columns = team.shared({"shape": factor.shape} if team.leads else {})["shape"]

@@ -9,7 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torchreid_adv.attacks import Attack
 from torchreid_adv.attacks.build import check_gradient
+from torchreid_adv.attacks.learned.fitted import Fitted
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
@@ -24,6 +26,7 @@ from torchreid_adv.distances import Distance, FittedDistance, load_distance, sav
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract
+from torchreid_adv.models.architecture import architecture
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import LOADERS
 from torchreid_adv.report.matrix import Cell
@@ -31,36 +34,35 @@ from torchreid_adv.report.paper_table import paper_table
 from torchreid_adv.runs.attack_dataset import configured_job, run_or_read
 from torchreid_adv.runs.attack_run import AttackRun
 from torchreid_adv.runs.folder import machinery, to_fit
-from torchreid_adv.runs.grid_attack import GridAttack, grid_attacks, kind_of, labeled
+from torchreid_adv.runs.grid_attack import GridAttack, grid_attacks, labeled
 from torchreid_adv.runs.inputs import NOTHING, Given, ensemble_of
 
 BOUNDS = [1.0, 2.0, 4.0, 8.0, 16.0]
 
 
-CONTENTS = ".job"  # folder of what is known of the data sets' files
+CONTENTS = ".job"  # folder of cached facts about the data sets' files
 FITTED = "distance.safetensors"
 _Model = PixelModel | Ensemble
 
 
 def transfer(
     cfg: AdvConfig,
-    wanted: Callable[[str, str], bool] = lambda attacked, tested: True,
+    included: Callable[[str, str], bool] = lambda attacked, tested: True,
     *,
     behind: Defense | None = None,
-    given: Given = NOTHING,
+    loaded: Given = NOTHING,
 ) -> list[Cell]:
     """Attack what is not attacked yet, test what is not tested yet, and return all cells.
 
     Args:
         cfg: for the table (``adv.transfer.*``), the attack and the evaluation.
-        wanted: told the labels of what is attacked (joined by ``+``) and tested, says whether the
-            cell is computed.
-        behind: a defense that the tested models are put behind, and the attacks know nothing of.
-        given: models and data sets that are loaded already.
+        included: (attacked labels joined by ``+``, tested label) -> whether the cell is computed.
+        behind: a defense of the tested models that the attacks do not know.
+        loaded: models and data sets that are loaded already.
     """
     paper = paper_table(cfg.adv.transfer.paper) if cfg.adv.transfer.paper else None
     specs, tested = _models(cfg)
-    out, table = Path(cfg.data.save_dir), Grid(cfg, behind, given)
+    out, table = Path(cfg.data.save_dir), Grid(cfg, behind, loaded)
     crossed = list(grid_attacks(cfg, specs))
     table.check_gradients(crossed, out)
     targets = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
@@ -68,7 +70,7 @@ def transfer(
     with working_in(out), logging_to(*cfg.adv.report.loggers, folder=out):
         for grid_attack in crossed:
             table.attack(grid_attack, targets, out)
-            columns = [s for s in tested if wanted(grid_attack.label, s.label)]
+            columns = [s for s in tested if included(grid_attack.label, s.label)]
             together = [None] if len(grid_attack.attacked) > 1 else []
             filled = [*columns, *together]
             cells += [table.cell(grid_attack, s, d, out) for d in targets for s in filled]
@@ -80,7 +82,7 @@ def transfer(
 
 
 def clean_cells(cfg: AdvConfig, *, behind: Defense | None = None) -> list[Cell]:
-    """Return how the tested models rank the data sets that nobody attacked.
+    """Return how the tested models rank the clean data sets.
 
     Args:
         cfg: as for :func:`transfer`.
@@ -104,28 +106,29 @@ def _models(cfg: AdvConfig) -> tuple[list[ModelSpec], list[ModelSpec]]:
 
 
 class Grid:
-    """What is loaded and computed once for all cells.
+    """The models, data and scores that are loaded or computed once for all cells.
 
     Args:
         cfg: as for :func:`transfer`.
         behind: the same.
-        given: the same.
+        loaded: the same.
     """
 
     def __init__(
-        self, cfg: AdvConfig, behind: Defense | None = None, given: Given = NOTHING
+        self, cfg: AdvConfig, behind: Defense | None = None, loaded: Given = NOTHING
     ) -> None:
         self.cfg = cfg
         self.behind = behind
-        self.data = functools.cache(functools.partial(given.dataset, cfg))
-        self.model = functools.cache(functools.partial(given.model, cfg))
+        self.data = functools.cache(functools.partial(loaded.dataset, cfg))
+        self.model = functools.cache(functools.partial(loaded.model, cfg))
         self.clean = functools.cache(self._clean)
         self._facts = functools.cache(lambda specs: facts_of(self._plain(specs)))
         self.tested_facts = functools.cache(lambda specs: facts_of(self._of(specs)))
+        self._architecture = functools.cache(lambda spec: architecture(self.model(spec)))
         self._data_facts: dict[str, dict[str, Any]] = {}
 
     def check_gradients(self, crossed: Sequence[GridAttack], out: Path) -> None:
-        """Refuse attacks by gradients on networks from elsewhere that have none."""
+        """Refuse gradient attacks on networks from elsewhere that have no gradient."""
         for grid_attack in crossed:
             attack = configured_job(grid_attack.config(self.cfg, out)).attack
             for spec in grid_attack.attacked:
@@ -133,17 +136,17 @@ class Grid:
                     check_gradient(self.model(spec), attack)
 
     def attack(self, grid_attack: GridAttack, targets: Sequence[ReIDData], out: Path) -> None:
-        """Run an attack on all data sets, unless its results are there; else it goes on."""
-        own, folder = grid_attack.config(self.cfg, out), grid_attack.folder(out)
+        """Run an attack on all data sets, or resume it, unless its results are there."""
+        run_cfg, folder = grid_attack.config(self.cfg, out), grid_attack.folder(out)
         model, facts = self._attacked(grid_attack)
         title = f"{grid_attack.label}: {grid_attack.attack}, eps {grid_attack.eps:g}"
         network = self._facts(grid_attack.attacked)
-        run_or_read(own, model, facts, targets, folder, title, network=network, scores=False)
+        run_or_read(run_cfg, model, facts, targets, folder, title, network=network, scores=False)
 
     def cell(
         self, grid_attack: GridAttack, spec: ModelSpec | None, data: ReIDData, out: Path
     ) -> Cell:
-        """Return how a model ranks what an attack left, computed now if need be.
+        """Return how a model ranks an attack's images, computed now if necessary.
 
         Args:
             grid_attack: the attack.
@@ -161,14 +164,38 @@ class Grid:
             eps=float(grid_attack.eps),
             metric=grid_attack.metric,
             tested="ensemble" if spec is None else spec.label,
-            kind=kind_of(grid_attack, spec, defended=self.behind is not None),
+            kind=self._kind(grid_attack, spec, job.attack),
             **self._scores(specs, data, job, root, attacked, out),
         )
+
+    def _kind(self, grid_attack: GridAttack, spec: ModelSpec | None, attack: Attack) -> str:
+        """Return what the attack knew of the tested model, as :class:`Cell` says.
+
+        Loaded networks decide it, not their names: white-box is only what the attack went through.
+
+        Args:
+            grid_attack: the attack.
+            spec: the tested model; None = all attacked models together.
+            attack: the same, as it is built.
+        """
+        learned = isinstance(attack, Fitted)
+        if learned and not grid_attack.weights:
+            return ""  # on which network, only whoever learned it knows
+        attacked = [self._facts((other,)) for other in grid_attack.attacked]
+        if spec is None or self._facts((spec,)) in attacked:
+            if self.behind is not None:
+                return "oblivious"
+            return "white" if learned or getattr(attack, "needs_gradient", True) else "queries"
+        known = {self._architecture(other) for other in grid_attack.attacked}
+        tested = self._architecture(spec)
+        if tested and tested in known:
+            return "gray"
+        return "black" if tested and all(known) else ""
 
     def stored(
         self, grid_attack: GridAttack, data: ReIDData, out: Path
     ) -> tuple[str, list[Record]]:
-        """Return the root of what an attack left, and its images of the attacked side."""
+        """Return the hash of an attack's stored images, and its records of the attacked side."""
         folder = grid_attack.folder(out) / data.name / "adversarial"
         manifest = read_manifest(folder)
         return manifest.root, [
@@ -180,13 +207,13 @@ class Grid:
     def after(
         self, specs: tuple[ModelSpec, ...], data: ReIDData, attacked: Sequence[Record]
     ) -> dict[str, Features]:
-        """Return a model's features of both sides, the attacked images in the place of theirs."""
+        """Return a model's features of both sides, with attacked images instead of originals."""
         clean, side = self.clean(specs, data.name), self.cfg.adv.attack.side
         stored = extract(self._of(specs), attacked, workers=self.cfg.data.workers)
         return {**clean, side: clean[side].replace(stored)}
 
     def clean_cell(self, spec: ModelSpec, data: ReIDData, out: Path) -> Cell:
-        """Return how a model ranks what nobody attacked; ``adversarial`` is ``clean`` there."""
+        """Return how a model ranks a clean data set; ``adversarial`` is ``clean`` in the cell."""
         job = configured_job(self.cfg).of(data)
         scores = self._scores((spec,), data, job, "", (), out)
         return Cell(data.name, "", "", 0.0, "", spec.label, "", **scores)
@@ -200,7 +227,7 @@ class Grid:
         attacked: Sequence[Record],
         out: Path,
     ) -> dict[str, Any]:
-        """Return the measures without and with attacked images, computed once and then kept."""
+        """Return the measures without and with attacked images, computed once and then cached."""
         protocol = replace(job.protocol, distance=self._distance(specs, data, job, out))
         key = Key.of(
             machinery=machinery(),
@@ -217,7 +244,7 @@ class Grid:
         return Cache(out / "cells").json("", key, ranked)
 
     def data_facts(self, data: ReIDData, out: Path) -> dict[str, Any]:
-        """Return what tells a data set from any other one; its files are read once."""
+        """Return the facts that identify a data set; its files are read once."""
         if data.name not in self._data_facts:
             contents = Contents(out / CONTENTS)
             self._data_facts[data.name] = data_facts(data, contents)

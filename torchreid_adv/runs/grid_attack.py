@@ -1,4 +1,4 @@
-"""What a grid attacks: groups of models by attacks, bounds and metrics."""
+"""The attacks of a grid: groups of models x attacks, bounds and metrics."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torchreid_adv.models.specs import ModelSpec
 
 @dataclass(frozen=True)
 class GridAttack:
-    """One attack on one model or several: what is stored once and tested by all.
+    """One attack on one model or several, stored once and tested on all models.
 
     Args:
         attacked: the models.
         attack: registered name.
         eps: gray levels.
         metric: attacked metric; "" = that of the evaluation.
-        weights: file of an attack that was learned before; "" = as the config says.
-        folder_name: of its run; "" = after the attacked models.
+        weights: file of an attack that was learned earlier; "" = the config's.
+        folder_name: of its run; "" = named after the attacked models.
     """
 
     attacked: tuple[ModelSpec, ...]
@@ -38,7 +38,7 @@ class GridAttack:
         return "+".join(spec.label for spec in self.attacked)
 
     def folder(self, out: Path) -> Path:
-        """Return where its run lies."""
+        """Return the folder of its run."""
         metric = f"-{self.metric.replace(':', '.')}" if self.metric else ""
         return (
             out
@@ -97,14 +97,3 @@ def labeled(specs: Sequence[ModelSpec], labels: Sequence[str]) -> list[ModelSpec
                 f"no model of adv.transfer.models is '{label}'{suggest(label, known)}"
             )
     return [known[label] for label in labels]
-
-
-def kind_of(grid_attack: GridAttack, spec: ModelSpec | None, *, defended: bool = False) -> str:
-    """Return white, oblivious, gray (the same network with other weights) or black.
-
-    White-box is only what the attack went through: a test behind a defense that the attack did not
-    know of is oblivious.
-    """
-    if spec is None or spec in grid_attack.attacked:
-        return "oblivious" if defended else "white"
-    return "gray" if spec.name in {own.name for own in grid_attack.attacked} else "black"

@@ -11,8 +11,8 @@ from torchreid_adv.report.page import Page, PageFigure, Section
 
 READ = (
     "Each row is an attack and the models that it was made on; each column is a model that ranks "
-    "the adversarial images. A white-box cell says how robust a model is; the others say how well "
-    "adversarial images transfer."
+    "the adversarial images. White-box cells show how robust a model is; the other cells show how "
+    "well adversarial images transfer."
 )
 
 

@@ -1,7 +1,7 @@
-"""Write images in units of work: stored, recorded, found again after a kill, sealed by a manifest.
+"""Write images in units of work: stored, recorded, resumed after a kill, sealed by a manifest.
 
-The work is cut into units that any process can do at any time with the same bytes as the result.
-A unit's images are on disk before the ledger says so; what the ledger does not say is done again.
+The work is split into units that any process can do at any time with byte-identical results.
+A unit's images are on disk before the ledger records it; unrecorded units are done again.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from torchreid_adv.runs.stored import StoredUnit
 
 
 class UnitWriter:
-    """What every writer of a stored data set does; what is stored is a subclass's.
+    """Base of the writers of stored data sets; a subclass makes the images.
 
     Attributes:
-        folder: where images and manifest go.
+        folder: of the images and the manifest.
         job: folder of the ledgers, on the same disk.
         workers: processes that read images.
         team: this process and those it shares the work with.
@@ -41,52 +41,52 @@ class UnitWriter:
     team: Team
 
     def _changed(self, units: Sequence[WorkUnit]) -> Iterator[StoredUnit]:
-        """Yield what is stored of the units whose images are changed, one by one."""
+        """Yield the results of the units whose images are changed, one by one."""
         raise NotImplementedError
 
     def stored(self, units: Sequence[WorkUnit], root: Path) -> list[Done] | None:
-        """Do what of the units is this process's and not done yet.
+        """Do this process's share of the units that are not done yet.
 
         Args:
             units: the whole plan.
             root: data root, which sources are named relative to.
 
         Returns:
-            what is recorded of all units, in their order; None for a shard while units of others
-            are not done.
+            the records of all units, in their order; None for a shard while units of others are
+            not done.
 
         Raises:
             DataError: an image cannot be read.
-            DiskError: what was stored has been removed meanwhile.
+            DiskError: stored files were removed meanwhile.
         """
         with closing(Ledger(self.job)) as ledger:
             recorded = ledger.replay()
-            done = self._kept(units, recorded)
-            self._say_missing(recorded.keys() - done.keys())
-            mine = [u for u in units if u.number not in done and self.team.does(u.number)]
+            finished = self._still_stored(units, recorded)
+            self._say_missing(recorded.keys() - finished.keys())
+            mine = [u for u in units if u.number not in finished and self.team.does(u.number)]
             self._work(mine, root, ledger)
             self.team.wait()
-            done = self._kept(units, ledger.replay())
-        self._require([unit for unit in units if unit.number not in done])
-        return [done[unit.number] for unit in units] if len(done) == len(units) else None
+            finished = self._still_stored(units, ledger.replay())
+        self._require([unit for unit in units if unit.number not in finished])
+        return [finished[unit.number] for unit in units] if len(finished) == len(units) else None
 
     def left(self, units: Sequence[WorkUnit]) -> list[WorkUnit]:
         """Return the units that no process has stored yet."""
-        done = self._kept(units, Ledger(self.job).replay())
-        return [unit for unit in units if unit.number not in done]
+        finished = self._still_stored(units, Ledger(self.job).replay())
+        return [unit for unit in units if unit.number not in finished]
 
     def sealed(
-        self, done: Sequence[Done], header: dict[str, Any], bad: Sequence[Entry] = ()
+        self, finished: Sequence[Done], header: dict[str, Any], bad: Sequence[Entry] = ()
     ) -> Manifest:
-        """Write the manifest, without which nothing is finished, and the list beside it.
+        """Write the manifest, which marks the data set as finished, and the list next to it.
 
         Args:
-            done: all units.
+            finished: all units.
             header: of the manifest.
             bad: entries of the images that were left out.
         """
         order = {side: place for place, side in enumerate(SIDES)}
-        entries = [Entry.of(facts) for unit in done for facts in unit.facts["entries"]]
+        entries = [Entry.of(facts) for unit in finished for facts in unit.facts["entries"]]
         entries = sorted([*entries, *bad], key=lambda e: (order[e.side], e.image_id))
         manifest = Manifest(header, tuple(entries))
         if self.team.leads:
@@ -100,14 +100,14 @@ class UnitWriter:
         if numbers:
             print(
                 f"The images of {len(numbers)} recorded units are missing or changed in "
-                f"'{self.folder}'; they are made again"
+                f"'{self.folder}'; they will be made again"
             )
 
     def _require(self, missing: Sequence[WorkUnit]) -> None:
-        """Refuse to end when work that was done is gone.
+        """Refuse to end when finished work is gone.
 
         Raises:
-            DiskError: units of this process, or of any where all are connected, are not there.
+            DiskError: units of this process, or of any connected process, are missing.
         """
         lost = [u for u in missing if self.team.whole or self.team.does(u.number)]
         if lost:
@@ -117,28 +117,30 @@ class UnitWriter:
                 "changed meanwhile. Run the same command again"
             )
 
-    def _kept(self, units: Sequence[WorkUnit], done: dict[int, Done]) -> dict[int, Done]:
+    def _still_stored(
+        self, units: Sequence[WorkUnit], recorded: dict[int, Done]
+    ) -> dict[int, Done]:
         """Return the recorded units whose files are still there.
 
-        The last unit of each ledger, the one that an end came nearest to, is read again.
+        The last unit of each ledger may have been interrupted, so its files are read again.
         """
-        last = {unit.path: unit for unit in sorted(done.values(), key=lambda d: d.offset)}
+        last = {unit.path: unit for unit in sorted(recorded.values(), key=lambda d: d.offset)}
         doubtful = {unit.unit for unit in last.values() if not self._is_whole(unit)}
-        recorded = done.keys() - doubtful
+        whole = recorded.keys() - doubtful
         return {
-            unit.number: done[unit.number]
+            unit.number: recorded[unit.number]
             for unit in units
-            if unit.number in recorded
+            if unit.number in whole
             and all((self.folder / output).is_file() for output in unit.outputs())
         }
 
     def _is_whole(self, unit: Done) -> bool:
         entries = [Entry.of(facts) for facts in unit.facts["entries"]]
         paths = [(self.folder / entry.output, entry.sha256) for entry in entries]
-        return all(path.is_file() and sha256(path.read_bytes()) == own for path, own in paths)
+        return all(path.is_file() and sha256(path.read_bytes()) == digest for path, digest in paths)
 
     def _work(self, units: Sequence[WorkUnit], root: Path, ledger: Ledger) -> None:
-        """Do units one after the other; each is stored while the next one is computed."""
+        """Do units one after the other; each is stored while the next is computed."""
         if not units:
             return
         for folder in (self.job, self.folder):
@@ -167,6 +169,6 @@ class UnitWriter:
 
 
 def header_of(data: ReIDData, header: dict[str, Any]) -> dict[str, Any]:
-    """Return the header of a manifest with what is said of the data set: protocol and names."""
+    """Return the header of a manifest with the data set's protocol and names."""
     names = {kind: list(words) for kind, words in data.names.items()}
     return {**header, "protocol": data.protocol, **({"names": names} if names else {})}

@@ -1,4 +1,4 @@
-"""Models, their weights, and data sets, as a config names them."""
+"""The models, weights and data sets that a config names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.models.stated import INTERPOLATIONS
 from torchreid_adv.models.tracklet_model import of_tracklets
 
-HANDED_IN = "given"  # source of an entry that stands for a module in Python
+HANDED_IN = "given"  # source of an entry for a module that a caller passes from Python
 DATA_OPTIONS = {
     "split_id": "data.split_id",
     "cuhk03_labeled": "cuhk03.labeled_images",
@@ -36,7 +36,7 @@ def given_weights(cfg: AdvConfig) -> str:
     if cfg.model.load_weights:
         return str(cfg.model.load_weights)
     raise ConfigError(
-        "model.load_weights is empty and random weights are not worth attacking; give a "
+        "model.load_weights is empty, and attacking random weights means nothing; give a "
         "checkpoint that torchreid wrote, or set adv.virtual.train_model True to train one"
     )
 
@@ -44,7 +44,7 @@ def given_weights(cfg: AdvConfig) -> str:
 def configured_model(
     cfg: AdvConfig, weights: Callable[[AdvConfig], str] = given_weights
 ) -> tuple[PixelModel | Ensemble, dict[str, Any]]:
-    """Return the model of a config, or several as one, and what results.json says of it.
+    """Return the model of a config, or several as one, and its entry in results.json.
 
     Args:
         cfg: the whole config.
@@ -66,7 +66,7 @@ def configured_model(
 def ensemble_of(
     specs: Sequence[ModelSpec], models: Sequence[PixelModel]
 ) -> tuple[Ensemble, dict[str, Any]]:
-    """Return loaded models as one, and what results.json says of them."""
+    """Return loaded models as one, and their entry in results.json."""
     ensemble, members = Ensemble(models), [unusual(model) for model in models]
     return ensemble, {
         "name": "+".join(spec.label for spec in specs),
@@ -77,24 +77,24 @@ def ensemble_of(
 
 
 def unusual(model: nn.Module) -> dict[str, Any]:
-    """Return what results.json says of a model's input where it is not torchreid's test transform.
+    """Return the facts in results.json on a model's input that differ from torchreid's test.
 
-    That is its preprocessing, mirrored and joined features, and cameras that stand for all images.
+    These are its preprocessing, mirrored and joined features, and a camera used for all images.
     """
     part = next((p for p in model.modules() if isinstance(p, PixelModel)), None)
     if part is None:
         return {}
     plain = PixelModel(nn.Identity(), size=part.size, mean=part.mean, std=part.std)
-    own, usual = part.settings(), plain.settings()
-    changed = any(own[name] != usual[name] for name in own if name != "output")
+    settings, usual = part.settings(), plain.settings()
+    changed = any(settings[name] != usual[name] for name in settings if name != "output")
     facts: dict[str, Any] = {"preprocessing": str(part.preprocessing)} if changed else {}
-    facts |= {name: own[name] for name in ("flip", "parts") if own[name] != "none"}
+    facts |= {name: settings[name] for name in ("flip", "parts") if settings[name] != "none"}
     fixed = getattr(part.network, "fixed", None)
     return facts | ({"labels_of_all_images": dict(fixed)} if fixed else {})
 
 
 def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
-    """Load a model; the config says what it leaves open."""
+    """Load a model; the config supplies what the entry leaves open."""
     model = spec.load(
         (cfg.data.height, cfg.data.width),
         cfg.data.norm_mean,
@@ -110,10 +110,10 @@ def load_spec(cfg: AdvConfig, spec: ModelSpec) -> PixelModel:
 
 @dataclass(frozen=True)
 class Given:
-    """Models and data sets that a caller from Python has at hand; the config names all others.
+    """Models and data sets that a Python caller has loaded; the config names all others.
 
     Args:
-        models: label -> model, of those entries whose source is :data:`HANDED_IN`.
+        models: label -> model, for entries whose source is :data:`HANDED_IN`.
         data: name -> data set.
     """
 
@@ -141,10 +141,10 @@ def configured_dataset(cfg: AdvConfig, name: str, *, tracklets: bool = False) ->
     Args:
         cfg: the whole config.
         name: of the data set.
-        tracklets: what follows takes tracklets, too.
+        tracklets: the caller can handle tracklets.
 
     Raises:
-        ConfigError: it does not, and the data set is of tracklets.
+        ConfigError: it cannot, and the data set is of tracklets.
     """
     options = {keyword: lookup(cfg, key) for keyword, key in DATA_OPTIONS.items()}
     data = load_dataset(name, cfg.data.root, **options)

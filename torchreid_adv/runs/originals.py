@@ -43,7 +43,7 @@ class DataFiles:
         side, file = self.files.get(entry.image_id, ("", None))
         if file is None:
             return (
-                f"'{self.data.name}' as it is loaded here has no image '{entry.image_id}'; if the "
+                f"'{self.data.name}' as loaded here has no image '{entry.image_id}'; if the "
                 "run had other data set options, give its flags"
             )
         if entry.source != source_of(file.path, self.data.root):
@@ -51,19 +51,19 @@ class DataFiles:
         if entry.side != side:
             return f"it is a {side} image, the manifest says {entry.side}"
         for name in _LABELS:
-            there, here = getattr(entry, name), getattr(file, name)
-            if there != here:
-                return f"its {name} is {here}, the manifest says {there}"
+            recorded, actual = getattr(entry, name), getattr(file, name)
+            if recorded != actual:
+                return f"its {name} is {actual}, the manifest says {recorded}"
         return f"its frame is {file.number}" if entry.frame != file.number else ""
 
     def path(self, entry: Entry) -> Path:
-        """Return the original of an entry that has no fault."""
+        """Return the original of an entry without a fault."""
         return self.files[entry.image_id][1].path
 
 
 @dataclass
 class Originals:
-    """The data sets below a data root, each loaded once, by the names that manifests give.
+    """The data sets below a data root, each loaded once, by their names in manifests.
 
     Args:
         root: data root.
@@ -76,11 +76,11 @@ class Originals:
 
     @classmethod
     def of(cls, root: Path, data: ReIDData) -> Originals:
-        """Return the originals of a data set that is loaded."""
+        """Return the originals of a loaded data set."""
         return cls(root, _known={data.name: DataFiles(data)})
 
     def files(self, name: object) -> DataFiles | str:
-        """Return the files of a data set, or why they are not known."""
+        """Return the files of a data set, or a sentence on why they are not known."""
         if not isinstance(name, str):
             return "the manifest does not name its data set"
         if name not in self._known:

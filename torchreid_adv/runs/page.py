@@ -44,17 +44,17 @@ from torchreid_adv.report.units import DISTANCE
 
 @dataclass(frozen=True)
 class AttackedSection:
-    """One data set: its numbers, its words, its pictures.
+    """One data set: its numbers, sentences and pictures.
 
     Args:
-        target: what was attacked.
+        target: the attacked data.
         model: name of the attacked model.
         survey: queries ranked before and after the attack.
         lists: ranking lists of some queries.
         triples: original, noise and adversarial image of some attacked images.
-        probe: the match that is overtaken, None when there is none to show.
+        probe: the match that is overtaken, None if there is none to show.
         pulled: of a targeted attack, lists that its images enter.
-        recorded: the results say which command made them.
+        recorded: the results contain the command that made them.
     """
 
     target: AttackedData
@@ -73,17 +73,17 @@ class AttackedSection:
 
     @property
     def bounded(self) -> bool:
-        """The attack has a bound."""
+        """Whether the attack has a bound."""
         return self.target.eps < 1
 
     @property
     def whole_curve(self) -> bool:
-        """The match curves are drawn rank by rank."""
+        """Whether the match curves are drawn rank by rank."""
         return curves.curve_is_whole(self.target.results, self.survey)
 
     @property
     def metric(self) -> str:
-        """What the distance is called."""
+        """Name of the distance."""
         return text.describe_distance(self.target.distance)
 
     @property
@@ -98,16 +98,16 @@ class AttackedSection:
 
     @property
     def sentences(self) -> list[str]:
-        """What the attack did, and what the defense, if there is one, does against it."""
+        """Sentences on the effect of the attack and of the defense, if there is one."""
         target, results = self.target, self.target.results
-        said = [text.headline(self.model, target.name, target.side, self.eps, results)]
+        sentences = [text.headline(self.model, target.name, target.side, self.eps, results)]
         if results.get("defense"):
-            said.insert(0, text.defense_sentence(results["defense"]))
+            sentences.insert(0, text.defense_sentence(results["defense"]))
         if self.model.startswith("self_attack_video"):
-            said.append(text.SELF_ATTACK)
+            sentences.append(text.SELF_ATTACK)
         if results.get("figure"):
-            said.append(text.figure_sentence(results["figure"]))
-        return said
+            sentences.append(text.figure_sentence(results["figure"]))
+        return sentences
 
     @property
     def headline(self) -> Headline:
@@ -116,7 +116,7 @@ class AttackedSection:
 
     @cached_property
     def chance(self) -> float | None:
-        """Mean mAP of a random order, in [0, 1]; None where galleries are drawn."""
+        """Mean mAP of a random order, in [0, 1]; None for sampled galleries."""
         target = self.target
         if target.protocol.galleries.uneven:
             return None
@@ -125,7 +125,7 @@ class AttackedSection:
 
     @property
     def questions(self) -> Questions:
-        """What to ask before a number is quoted."""
+        """Questions to ask before quoting a number."""
         return run_questions(
             self.target.results, side=self.target.side, chance=self.chance, recorded=self.recorded
         )
@@ -137,7 +137,7 @@ class AttackedSection:
 
     @property
     def numbers(self) -> list[tuple[str, str]]:
-        """Further numbers below the measures: pairs (what, how much)."""
+        """Further numbers below the measures: pairs (name, value)."""
         run = self.target.results
         largest, mean = (text.number(run["linf"][name]) for name in ("max", "mean"))
         clean = run["clean"]
@@ -146,7 +146,7 @@ class AttackedSection:
             ("mAP of a random order", text.percent(self.chance)),
             ("Maximum change per image", f"{largest} gray levels at most, {mean} on average"),
             (
-                "Queries scored / without a true match",
+                "Queries scored / without a correct match",
                 f"{text.number(clean['queries'])} / {text.number(clean['skipped'])}",
             ),
             ("Attack speed", f"{text.number(run['images_per_second'])} images per second"),
@@ -157,20 +157,20 @@ class AttackedSection:
         """Which images of the attacked side were attacked."""
         target = self.target
         hit, other = (target.gallery, target.query)[:: 1 if target.side == "gallery" else -1]
-        left = [i for i, name in enumerate(hit.image_ids) if name not in target.attacked]
+        unattacked = [i for i, name in enumerate(hit.image_ids) if name not in target.attacked]
         known = set(other.pids.tolist())
-        said = attacked_sentence(
+        sentence = attacked_sentence(
             target.side,
             total=len(hit),
-            attacked=len(hit) - len(left),
-            wanted=all(int(hit.pids[row]) not in known for row in left),
+            attacked=len(hit) - len(unattacked),
+            only_referenced=all(int(hit.pids[row]) not in known for row in unattacked),
         )
         unchanged = target.results["images"].get("unchanged")
-        return f"{said}; {text.number(unchanged)} came out unchanged" if unchanged else said
+        return f"{sentence}; {text.number(unchanged)} came out unchanged" if unchanged else sentence
 
     @property
     def threat(self) -> list[tuple[str, str]]:
-        """What the attacker knows, changes and is scored by."""
+        """The attacker's knowledge, changes and measure of success."""
         results = self.target.results
         return text.threat_model(
             results["attack"],
@@ -190,17 +190,17 @@ class AttackedSection:
     def curve(self) -> str:
         """A sentence on the curve against queries, empty for an attack that asks nothing."""
         results = self.target.results
-        found = results.get("query_curve")
-        return text.curve_sentence(found, results["adversarial"]["mAP"]) if found else ""
+        curve = results.get("query_curve")
+        return text.curve_sentence(curve, results["adversarial"]["mAP"]) if curve else ""
 
     @property
     def all_right(self) -> bool:
-        """Every listed query had a right first match before the attack."""
+        """Whether every listed query had a correct first match before the attack."""
         return all(lists.before.found[0].right for lists in self.lists)
 
     @property
     def sample(self) -> str:
-        """A sentence on the queries looked at where these are not all."""
+        """A sentence on the surveyed queries if these are only a sample."""
         rows, queries = len(self.survey.rows), len(self.target.query)
         return (
             "" if self.survey.complete else f"A random sample of {rows:,} of {queries:,} queries."
@@ -245,14 +245,14 @@ class AttackedSection:
             "cmc": PageFigure(
                 curves.cmc_figure(run, self.survey),
                 "Cumulative matching curves before and after the attack",
-                "Share of queries with a true match among the nearest images. Marks: the ranks "
+                "Share of queries with a correct match among the nearest images. Marks: the ranks "
                 f"of the table, over all queries.{marks}",
             ),
             "distances": PageFigure(
                 curves.distances_figure(self.survey, self.metric),
                 "Histograms of distances before and after the attack",
-                f"How far queries are ({self.metric}) from their true matches by other cameras "
-                "(filled; dashed: mean) and from the nearest wrong match (outline)."
+                f"How far queries are ({self.metric}) from their correct matches by other cameras "
+                "(filled; dashed: mean) and from the nearest incorrect match (outline)."
                 f"{self._means()} {self.sample}".rstrip(),
             ),
         }
@@ -270,16 +270,16 @@ class AttackedSection:
         if not means:
             return ""
         before, after = (text.fixed(means[time]) for time in ("clean", "adversarial"))
-        return f" Mean to true matches: {before} \N{RIGHTWARDS ARROW} {after}."
+        return f" Mean to correct matches: {before} \N{RIGHTWARDS ARROW} {after}."
 
 
 def build_section(target: AttackedData, model: str, *, recorded: bool = False) -> AttackedSection:
-    """Rank the target's queries before and after the attack, choose what to show and read it.
+    """Rank the target's queries before and after the attack, and choose and read images to show.
 
     Args:
-        target: what was attacked.
+        target: the attacked data.
         model: name of the attacked model.
-        recorded: the results say which command made them.
+        recorded: the results contain the command that made them.
 
     Raises:
         DataError: an image is missing or cannot be read.
@@ -291,15 +291,15 @@ def build_section(target: AttackedData, model: str, *, recorded: bool = False) -
 
 
 def write_report(out: Path, results: dict[str, Any], targets: Sequence[AttackedData]) -> Path:
-    """Write ``out/report.html`` and ``out/figures/*``, each whole or not at all.
+    """Write ``out/report.html`` and ``out/figures/*`` atomically.
 
     Args:
         out: folder of the run.
         results: the content of ``results.json``.
-        targets: one per attacked data set, in the order in which they are shown.
+        targets: one per attacked data set, in display order.
 
     Returns:
-        the path of the page: one file that needs nothing else, neither network nor scripts.
+        the path of the page: one self-contained file, without network access or scripts.
 
     Raises:
         DataError: an image is missing or cannot be read; the message names the file.

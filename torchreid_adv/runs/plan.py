@@ -1,4 +1,4 @@
-"""Units of work: what is computed and stored together, and the ledger of what is done."""
+"""Units of work, which are computed and stored together, and the ledger of finished units."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ COPIES = 64  # images of a unit that is only copied
 
 @dataclass(frozen=True)
 class WorkUnit:
-    """Images, or tracklets, that are done together.
+    """Images, or tracklets, that are processed together.
 
     Args:
         number: place in the plan, from 0.
         side: of the data set.
-        records: the images; of tracklets that are attacked, the tracklets.
-        attacked: whether they are attacked; else they are copied.
+        records: the images; the tracklets if these are attacked.
+        attacked: whether they are attacked; otherwise they are copied.
     """
 
     number: int
@@ -39,38 +39,38 @@ class WorkUnit:
 
     @property
     def files(self) -> list[Record]:
-        """The image files: of attacked tracklets, the frames that are looked at."""
+        """The image files: of attacked tracklets, the frames that a test uses."""
         return [file for record in self.records for file in record.seen]
 
     def outputs(self) -> list[PurePosixPath]:
-        """Return where the images go, below the folder of the variant."""
+        """Return the paths of the images below the folder of the variant."""
         return [output_of(file.image_id) for file in self.files]
 
 
 def plan(
     data: ReIDData, side: str, targets: Sequence[Record], chunk: int, *, copies: bool = True
 ) -> list[WorkUnit]:
-    """Return all units of a variant: canonical chunks of what is attacked, then the rest.
+    """Return all units of a variant: canonical chunks of the attacked images, then the others.
 
-    Of tracklets the rest is single frames, those of attacked ones among them that no test looks at.
+    For tracklets, the others are single frames, including unused frames of attacked tracklets.
 
     Args:
         data: the data set.
         side: whose images are attacked.
-        targets: those of them that are.
+        targets: the images of that side to attack.
         chunk: images attacked together.
-        copies: the rest belongs to the variant, too.
+        copies: the other images belong to the variant, too.
     """
     attacked = {record.image_id for record in targets}
     groups = [(side, group, True) for group in chunks(targets, chunk)]
     for other in SIDES if copies else ():
-        rest = [
+        copied = [
             file
             for record in data.side(other)
             for file in record.files
             if other != side or record.image_id not in attacked or file not in record.seen
         ]
-        groups += [(other, group, False) for group in chunks(rest, COPIES)]
+        groups += [(other, group, False) for group in chunks(copied, COPIES)]
     return [
         WorkUnit(number, where, tuple(group), attack)
         for number, (where, group, attack) in enumerate(groups)
@@ -78,7 +78,7 @@ def plan(
 
 
 def output_of(image_id: str) -> PurePosixPath:
-    """Return where an image of a variant is stored, below its folder."""
+    """Return the path of an image of a variant below its folder."""
     return PurePosixPath(image_id).with_suffix(".png")
 
 
@@ -89,11 +89,11 @@ _SUFFIX = ".ledger"
 
 @dataclass(frozen=True)
 class Done:
-    """A unit that is done.
+    """A finished unit.
 
     Args:
         unit: its number in the plan.
-        facts: what was recorded of it.
+        facts: its record.
         path: ledger file that holds its data.
         offset: of the data in the file.
         size: of the data in bytes.
@@ -124,7 +124,7 @@ class Ledger:
         self._file: BinaryIO | None = None
 
     def append(self, unit: int, facts: dict[str, Any], data: bytes = b"") -> None:
-        """Record that a unit is done; it is on disk when this returns.
+        """Record that a unit is done; the record is on disk when this returns.
 
         Raises:
             OSError: the disk is full or cannot be written.
@@ -138,17 +138,17 @@ class Ledger:
         os.fsync(file.fileno())
         if not os.fstat(file.fileno()).st_nlink:
             raise DiskError(
-                f"'{file.name}', the record of what is done, was removed while this process wrote "
+                f"'{file.name}', the record of finished work, was removed while this process wrote "
                 "it; run the same command again"
             )
 
     def replay(self) -> dict[int, Done]:
         """Return every unit that any process has recorded, by its number."""
-        done: dict[int, Done] = {}
+        units: dict[int, Done] = {}
         for path in sorted(self.folder.glob(f"*{_SUFFIX}")):
             for record in _records(path):
-                done.setdefault(record.unit, record)
-        return done
+                units.setdefault(record.unit, record)
+        return units
 
     def close(self) -> None:
         """Close this process's file; a later record opens a new one."""
@@ -166,7 +166,7 @@ class Ledger:
 
 
 def _records(path: Path) -> Iterator[Done]:
-    """Yield the records of a file up to the first that is not whole."""
+    """Yield the records of a file up to the first incomplete one."""
     end = path.stat().st_size
     with path.open("rb") as file:
         while head := _head(file.read(_HEAD.size)):

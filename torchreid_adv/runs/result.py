@@ -1,4 +1,4 @@
-"""What came of a run: scores by its protocol, and what results.json says of a data set."""
+"""The outcome of a run: scores by its protocol, and a data set's entry in results.json."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from torchreid_adv.runs.stored import StoredImages
 
 @dataclass(frozen=True)
 class Scoring:
-    """Scores by a protocol, printed where they have a title.
+    """Scores by a protocol, printed if they have a title.
 
     Args:
         protocol: the rules, of the data set that is scored.
@@ -34,11 +34,11 @@ class Scoring:
     team: Team = ALONE
 
     def score(self, sides: Sides, title: str = "") -> Scores:
-        """Score the ranking and, where it is asked for and shown, the re-ranked one.
+        """Score the ranking and, if configured, the re-ranked one.
 
         Args:
             sides: features of ``query`` and ``gallery``.
-            title: what is printed above the scores; "" = nothing is printed.
+            title: printed above the scores; "" = nothing is printed.
         """
         protocol = self.protocol if title else self.protocol.plain
         scores = protocol.score(sides, team=self.team)
@@ -48,14 +48,14 @@ class Scoring:
         return scores
 
     def pulled(self, targets: Mapping[str, int], clean: Sides, after: Sides) -> dict[str, Any]:
-        """Return how often pulled images come up for their targets, before and after; print it.
+        """Return how often pulled images are found for their targets, before and after; print it.
 
         Args:
             targets: image_id -> the identity it was pulled to.
             clean: features before the attack.
             after: features after it.
         """
-        found = {
+        successes = {
             name: success(
                 target_ranks(sides["query"], sides["gallery"], targets, self.protocol),
                 len(targets),
@@ -63,10 +63,10 @@ class Scoring:
             for name, sides in (("clean", clean), ("adversarial", after))
         }
         print("** Pulled images among the first k of a list of their target **")
-        for name, facts in found.items():
+        for name, facts in successes.items():
             shares = ", ".join(f"{k}: {share:.1%}" for k, share in facts["success"].items())
             print(f"{name:<12}{shares}")
-        return found
+        return successes
 
 
 def _print(title: str, result: RetrievalResult) -> None:
@@ -83,18 +83,18 @@ def query_curve(
 ) -> dict[str, Any] | None:
     """Return mAP against the answers asked for each image, and print it; None if none are asked.
 
-    It starts at the clean images, whose own answer is the first, and ends at the adversarial ones;
+    It starts at the clean images, whose answer is the first, and ends at the adversarial ones;
     all are scored before they are rounded to whole gray levels.
 
     Args:
         scoring: the rules of the evaluation.
-        stored_images: what was stored.
+        stored_images: of the attack.
         clean: features before the attack.
-        side: which one was attacked.
+        side: that was attacked.
         scores: ``clean`` and ``adversarial_float``.
 
     Returns:
-        ``queries``, ``mAP`` in [0, 1], and ``objective``: the mean of what the attack raises.
+        ``queries``, ``mAP`` in [0, 1], and ``objective``: the mean objective of the attack.
     """
     if "queries" not in stored_images.facts:
         return None
@@ -111,10 +111,10 @@ def query_curve(
 
 
 def own_figure(stored_images: StoredImages, attack: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the mean figure of an attack on ranks before and after, and print it; else None.
+    """Return an attack's own measure on ranks before and after, and print it; None without one.
 
     Args:
-        stored_images: what was stored.
+        stored_images: of the attack.
         attack: its description.
     """
     if "figure_before" not in stored_images.facts:
@@ -132,7 +132,7 @@ def own_figure(stored_images: StoredImages, attack: dict[str, Any]) -> dict[str,
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a data set was attacked and what came out.
+    """The attack on a data set and its outcome.
 
     Args:
         attack: description of the attack.
@@ -140,9 +140,9 @@ class RunResult:
         clean: features of ``query`` and ``gallery`` before.
         after: the same after the attack.
         scores: ``clean``, ``adversarial`` and ``adversarial_float``.
-        targeted: of a targeted attack, how often its images come up for their targets.
+        targeted: of a targeted attack, how often its images are found for their targets.
         query_curve: of an attack by queries, mAP against answers asked.
-        figure: of an attack on ranks, its own figure before and after.
+        figure: of an attack on ranks, its own measure before and after.
         pulled: of a targeted attack, image_id -> the identity it was pulled to.
     """
 
@@ -160,14 +160,14 @@ class RunResult:
 def target_report(
     data: ReIDData, stored_images: StoredImages, scored: RunResult, side: str, linf: float | None
 ) -> AttackedData:
-    """Return what the report is told of a data set.
+    """Return the report's data on a data set.
 
     Args:
-        data: the data set as it was attacked.
-        stored_images: what was stored.
-        scored: what came out.
-        side: which one was attacked.
-        linf: bound of the attack in [0, 1], None for one without.
+        data: the attacked data set.
+        stored_images: of the attack.
+        scored: its outcome.
+        side: that was attacked.
+        linf: bound of the attack in [0, 1], None for an attack without one.
     """
     stored = stored_images.data(data)
     paths = {r.image_id: r.path for s in scored.clean for r in data.side(s)}
@@ -189,7 +189,7 @@ def target_report(
 
 
 def measured(stored_images: StoredImages, scored: RunResult) -> dict[str, Any]:
-    """Return what results.json says of a data set."""
+    """Return a data set's entry in results.json."""
     measures = {name: score.to_dict() for name, score in scored.scores.items()}
     clean, after = measures["clean"]["mAP"], measures["adversarial"]["mAP"]
     return {
@@ -212,7 +212,7 @@ def measured(stored_images: StoredImages, scored: RunResult) -> dict[str, Any]:
 
 
 def _shift(stored_images: StoredImages, scored: RunResult) -> float:
-    """Return the mean cosine distance, [0, 2], by which attacked images' features moved."""
+    """Return the mean cosine distance, [0, 2], that the attacked images' features moved."""
     moved = [
         F.cosine_similarity(before.values[rows], scored.after[side].values[rows])
         for side, before in scored.clean.items()
@@ -244,7 +244,7 @@ def _counts(stored_images: StoredImages) -> dict[str, Any]:
 
 
 def _tracklets(stored_images: StoredImages) -> dict[str, Any]:
-    """Return how many tracklets the frames are of; nothing for single images."""
+    """Return the number of tracklets of the frames; empty for single images."""
     total = {entry.tracklet for entry in stored_images.manifest.stored if entry.tracklet}
     return (
         {"tracklets": {"total": len(total), "attacked": len(stored_images.attacked)}}

@@ -1,4 +1,4 @@
-"""What a run refuses before it begins, and what it warns of at its end."""
+"""Checks before a run begins, and warnings at its end."""
 
 from __future__ import annotations
 
@@ -18,39 +18,39 @@ from torchreid_adv.runs.stored import StoredImages
 
 
 def attacked_resize(space: str, model: ImageModel) -> FileResize | None:
-    """Return how images come to the size that they are attacked at, None for their own size.
+    """Return the resize before an attack, None if images keep their stored size.
 
     Args:
         space: ``stored`` or ``network``.
-        model: whose input it is.
+        model: to attack.
 
     Raises:
-        ConfigError: models of several sizes, or that resize differently, and ``network``.
+        ConfigError: ``network`` with models of several input sizes or that resize differently.
     """
     if space == "stored":
         return None
     size: Any = model.size
-    sizes = {tuple(one) for one in (size if isinstance(size, list) else [size])}
+    sizes = {tuple(shape) for shape in (size if isinstance(size, list) else [size])}
     if len(sizes) > 1:
         raise ConfigError(
             f"adv.attack.space network is one size, and the attacked models have inputs of "
             f"{', '.join(f'{h}x{w}' for h, w in sorted(sizes))}; use space stored"
         )
     parts = [part for part in model.modules() if isinstance(part, PixelModel)]
-    ways = [part.preprocessing.of_files for part in parts]
-    if any(way.facts() != ways[0].facts() for way in ways):
+    resizes = [part.preprocessing.of_files for part in parts]
+    if any(resize.facts() != resizes[0].facts() for resize in resizes):
         raise ConfigError(
             "adv.attack.space network resizes images once, and the attacked models resize by "
             f"{', '.join(sorted({part.resize_name for part in parts}))}; use space stored"
         )
-    return ways[0]
+    return resizes[0]
 
 
 def resize_facts(space: str, model: ImageModel) -> dict[str, Any]:
-    """Return what a manifest says of :func:`attacked_resize`, nothing for Pillow's bilinear.
+    """Return a manifest's entry on :func:`attacked_resize`, empty for Pillow's bilinear resize.
 
     Raises:
-        ConfigError: see there.
+        ConfigError: see :func:`attacked_resize`.
     """
     resize = attacked_resize(space, model)
     facts = {} if resize is None else resize.facts()
@@ -58,14 +58,14 @@ def resize_facts(space: str, model: ImageModel) -> dict[str, Any]:
 
 
 def check_target(attack: Attack, target: str) -> None:
-    """Refuse a targeted attack without targets, and targets of an attack that has none.
+    """Refuse a targeted attack without targets, and an untargeted attack with targets.
 
     Args:
-        attack: what is run; one that does not say whether it is targeted is not checked.
+        attack: to check; one that does not say whether it is targeted passes.
         target: the target map, see :func:`target_map`; "" = none.
 
     Raises:
-        ConfigError: it is so.
+        ConfigError: the attack and the target map do not match.
     """
     targeted = attack.describe().get("targeted")
     if targeted and not target:
@@ -81,37 +81,37 @@ def check_target(attack: Attack, target: str) -> None:
 
 
 def say_targets(side: str, count: int, total: int) -> None:
-    """Say how many images have no target and stay as they are."""
+    """Print how many images have no target and stay unchanged."""
     if count < total:
         print(
             f"=> {total - count} of {total} {side} images have no target, or are of the target "
-            "identity; they stay as they are and are not counted"
+            "identity; they stay unchanged and are not counted"
         )
 
 
 def check_tracklets(attack: Attack, model: Scorable, data: ReIDData) -> None:
-    """Refuse tracklets where model or attack are of images.
+    """Refuse tracklets for a model or an attack of single images.
 
     Raises:
-        ConfigError: it is so.
+        ConfigError: the data set has tracklets, and the model or the attack takes images.
     """
     if not data.tracklets:
         return
     if not isinstance(attack, GradientAttack):
         raise ConfigError(
-            f"the attack '{attack.name}' is of single images and '{data.name}' is of "
-            "tracklets; choose one that follows gradients, such as ifgsm, mifgsm or sma"
+            f"the attack '{attack.name}' is for single images and '{data.name}' has "
+            "tracklets; choose a gradient attack, such as ifgsm, mifgsm or sma"
         )
     models = [part for part in model.modules() if isinstance(part, PixelModel)]
     if not all(isinstance(part, TrackletModel) for part in models):
         raise ConfigError(
-            f"'{data.name}' is of tracklets and the model takes images; set data.type video, "
+            f"'{data.name}' has tracklets and the model takes images; set data.type video, "
             "or from Python make it a TrackletModel"
         )
 
 
 def warn(stored_images: StoredImages, missing: Sequence[Entry]) -> None:
-    """Say which images did not move, and which were left out."""
+    """Print which images did not change, and which were left out."""
     if stored_images.stuck:
         print(
             f"warning: {len(stored_images.stuck)} images had no gradient in any step and did not "

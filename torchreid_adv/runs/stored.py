@@ -1,4 +1,4 @@
-"""Stored images: how each is written, what the manifest says of it, and all of it read back."""
+"""Stored images: how each is written and recorded in the manifest, and how they are read back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from torchreid_adv.runs.plan import Done, Ledger, WorkUnit, output_of
 
 @dataclass(frozen=True)
 class StoredUnit:
-    """A unit that was computed.
+    """A computed unit.
 
     Args:
         unit: the unit.
@@ -35,7 +35,7 @@ class StoredUnit:
         images: pixels to store, the same.
         facts: for the ledger.
         features: of the images before they were rounded to whole levels, see ``stored_features``.
-        corruptions: kind and severity of each, where images are corrupted.
+        corruptions: kind and severity of each image, if images are corrupted.
     """
 
     unit: WorkUnit
@@ -46,21 +46,23 @@ class StoredUnit:
     corruptions: Sequence[str] = ()
 
     def store(self, root: Path, folder: Path, scratch: Path, ledger: Ledger) -> None:
-        """Bring the images to disk, then record them.
+        """Write the images to disk, then record them.
 
         Args:
             root: data root, which sources are named relative to.
             folder: of the variant.
             scratch: folder for unfinished files.
-            ledger: where it is recorded.
+            ledger: that records it.
         """
         images = zip(self.unit.files, self.clean, self.images, strict=True)
-        made = [_stored(self.unit, record, root, *pair) for record, *pair in images]
+        encoded = [_stored(self.unit, record, root, *pair) for record, *pair in images]
         if self.corruptions:
-            pairs = zip(made, self.corruptions, strict=True)
-            made = [(dataclasses.replace(e, corruption=label), png) for (e, png), label in pairs]
-        write_together({folder / entry.output: content for entry, content in made}, folder, scratch)
-        facts = {**self.facts, "entries": [vars(entry) for entry, _ in made]}
+            pairs = zip(encoded, self.corruptions, strict=True)
+            encoded = [(dataclasses.replace(e, corruption=label), png) for (e, png), label in pairs]
+        write_together(
+            {folder / entry.output: content for entry, content in encoded}, folder, scratch
+        )
+        facts = {**self.facts, "entries": [vars(entry) for entry, _ in encoded]}
         ledger.append(self.unit.number, facts, self.features)
 
 
@@ -96,7 +98,7 @@ def _stored(
 
 
 def left_out(record: Record, side: str, root: Path, reason: str) -> Entry:
-    """Return the entry of an image that is bad, and of which nothing is stored."""
+    """Return the entry of a bad image, which is not stored."""
     return Entry(
         image_id=record.image_id,
         source=source_of(record.path, root),
@@ -123,15 +125,15 @@ def left_out(record: Record, side: str, root: Path, reason: str) -> Entry:
 def without_bad(
     data: ReIDData, bad: Mapping[str, str], *, quarantine: bool
 ) -> tuple[ReIDData, list[Entry]]:
-    """Return a data set without its bad images, and what a manifest says of those.
+    """Return a data set without its bad images, and the manifest's entries of these.
 
     Args:
         data: the data set.
         bad: image_id -> what is wrong with it.
-        quarantine: go on without them instead of refusing the data set.
+        quarantine: continue without them instead of refusing the data set.
 
     Raises:
-        DataError: there are bad images, and they are not to be left out; or nothing is left.
+        DataError: there are bad images and no ``quarantine``, or all images are bad.
     """
     if not quarantine:
         refuse(dict(bad), len(data.files()))
@@ -146,7 +148,7 @@ def without_bad(
 
 
 def source_of(path: Path, root: Path) -> str:
-    """Return a source file's name, relative to the data root where it lies below that.
+    """Return a source file's name, relative to the data root if it is below that.
 
     Folders below the root may be symbolic links: the name is the one that the data set uses.
     """
@@ -157,19 +159,21 @@ def source_of(path: Path, root: Path) -> str:
     return path.as_posix()
 
 
-def stored_facts(found: Adversarial, count: int) -> dict[str, Any]:
-    """Return what a ledger says of the first ``count`` images of a batch."""
+def stored_facts(adversarial: Adversarial, count: int) -> dict[str, Any]:
+    """Return a ledger's record of the first ``count`` images of a batch."""
     return {
-        "before": found.before[:count].tolist(),
-        "after": found.after[:count].tolist(),
-        "stuck": found.zero_gradient[:count].tolist(),
-        "further": {name: facts[..., :count].tolist() for name, facts in found.facts().items()},
-        "stages": list(found.stages()),
+        "before": adversarial.before[:count].tolist(),
+        "after": adversarial.after[:count].tolist(),
+        "stuck": adversarial.zero_gradient[:count].tolist(),
+        "further": {
+            name: facts[..., :count].tolist() for name, facts in adversarial.facts().items()
+        },
+        "stages": list(adversarial.stages()),
     }
 
 
 def joined_facts(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return what :func:`stored_facts` says of several batches as if of one."""
+    """Join the results of :func:`stored_facts` on several batches as if they were one batch."""
     first, *others = parts
     if not others:
         return first
@@ -199,7 +203,9 @@ def read_facts(units: Sequence[Done]) -> dict[str, Tensor]:
     names = units[0].facts["further"]
     further = [unit.facts["further"] for unit in units]
     return {
-        name: torch.cat([torch.tensor(own[name], dtype=torch.float64) for own in further], dim=-1)
+        name: torch.cat(
+            [torch.tensor(unit_facts[name], dtype=torch.float64) for unit_facts in further], dim=-1
+        )
         for name in names
     }
 
@@ -209,8 +215,8 @@ def read_features(targets: Sequence[Record], units: Sequence[Done], place: int =
 
     Args:
         targets: the attacked images.
-        units: what is recorded of them, in their order.
-        place: 0 = of the adversarial images, 1 and on = at the stages on the way there.
+        units: their records, in order.
+        place: 0 = of the adversarial images, 1 and up = at the intermediate stages.
     """
     parts = []
     for unit in units:
@@ -223,7 +229,7 @@ def read_features(targets: Sequence[Record], units: Sequence[Done], place: int =
 def read_stages(
     targets: Sequence[Record], units: Sequence[Done]
 ) -> dict[int, Callable[[], Features]]:
-    """Return answers asked by then -> what reads the features of the images at that stage."""
+    """Return answers asked so far -> function that reads the images' features at that stage."""
     stages = units[0].facts["stages"]
     return {
         asked: functools.partial(read_features, targets, units, place)
@@ -233,7 +239,7 @@ def read_stages(
 
 @dataclass(frozen=True)
 class StoredImages:
-    """A stored variant and what was seen while it was made.
+    """A stored variant and the facts recorded while it was made.
 
     Args:
         folder: holds the images and the manifest.
@@ -243,9 +249,9 @@ class StoredImages:
         after: losses of the adversarial images.
         stuck: image_ids whose gradient was zero in every step.
         seconds: spent on the attack, by all processes together.
-        facts: what else the attack says of its images, in their order: name -> (M,) or (rows, M).
-        stages: answers asked by then -> reads the features of the attacked images at that stage,
-            before rounding; in the order of the attack.
+        facts: further facts of the attack on its images, in order: name -> (M,) or (rows, M).
+        stages: answers asked so far -> function that reads the features of the attacked images at
+            that stage, before rounding; in the order of the attack.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""A finished run of attack-gallery scored again, from the images that it stored."""
+"""A finished run of attack-gallery scored again, from its stored images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from torchreid_adv.runs.stored import StoredImages
 
 
 def read_stored_images(folder: Path, manifest: Manifest) -> StoredImages:
-    """Return a stored variant of which nothing else is known than its files."""
+    """Return a stored variant from its files alone."""
     nothing = Features(torch.ones(1, 1), torch.zeros(1), torch.zeros(1), ("",))
     empty = torch.zeros(0)
     return StoredImages(folder, manifest, nothing, empty, empty, (), 0.0, {}, {})
@@ -32,7 +32,7 @@ def read_stored_images(folder: Path, manifest: Manifest) -> StoredImages:
 
 @dataclass(frozen=True)
 class StoredRun(AttackRun):
-    """An attack that was made: all that it gives is computed from its images."""
+    """A finished attack: its results are computed from its stored images."""
 
     def rescored(
         self,
@@ -41,16 +41,16 @@ class StoredRun(AttackRun):
         stored_images: StoredImages,
         adaptive: StoredImages | None,
     ) -> dict[str, Any]:
-        """Return what results.json has to say of a data set.
+        """Return the expected entry of a data set in results.json.
 
         Args:
             model: of the run; its defense, if any, is the job's.
             data: the data set.
-            stored_images: what was stored.
-            adaptive: the same of the attack through the defense; None without one.
+            stored_images: of the attack.
+            adaptive: of the attack through the defense; None without one.
 
         Raises:
-            VerificationError: other images were attacked than the attack has to be run on.
+            VerificationError: the attacked images are not those that the attack applies to.
         """
         bad = {entry.image_id for entry in stored_images.manifest.entries if entry.status != OK}
         data = data.without(bad) if bad else data
@@ -74,14 +74,14 @@ class StoredRun(AttackRun):
     ) -> dict[str, Any]:
         clean = self._clean(model, data, folder)
         writer = self._writer(model, data, clean[self.other], folder)
-        wanted = {record.image_id for record in writer.targets(data)}
-        if wanted != stored_images.attacked:
+        to_attack = {record.image_id for record in writer.targets(data)}
+        if to_attack != stored_images.attacked:
             raise VerificationError(
                 f"'{stored_images.folder}' holds {len(stored_images.attacked)} attacked images, "
-                f"and the attack has to be run on {len(wanted)}; "
-                f"{len(wanted ^ stored_images.attacked)} are others"
+                f"and the attack applies to {len(to_attack)}; "
+                f"{len(to_attack ^ stored_images.attacked)} differ"
             )
-        attacked = [r for r in stored_images.data(data).side(self.side) if r.image_id in wanted]
+        attacked = [r for r in stored_images.data(data).side(self.side) if r.image_id in to_attack]
         after, scoring = self._after(model, attacked, clean, ALONE), self.scoring()
         scores = {
             "clean": scoring.score(clean, "clean"),
@@ -97,8 +97,8 @@ class StoredRun(AttackRun):
             targeted=scoring.pulled(pulled, clean, after) if pulled else None,
             pulled=pulled,
         )
-        found = measured(stored_images, scored)
+        results = measured(stored_images, scored)
         if self.defense is not None:
             run = self._defended(self.defense, model, data, folder)
-            found["defense"] = run.facts(stored_images, adaptive)
-        return found
+            results["defense"] = run.facts(stored_images, adaptive)
+        return results

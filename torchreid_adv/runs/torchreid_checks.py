@@ -1,4 +1,4 @@
-"""What torchreid's own keys may be, and ``ready``: what has to hold before data is read."""
+"""The allowed values of torchreid's keys, and ``ready``: all checks before data is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from yacs.config import CfgNode
 
 from torchreid_adv import config
-from torchreid_adv.config import lookup
+from torchreid_adv.config import engine_names, lookup
 from torchreid_adv.config.keys import Check, between, one_of
 from torchreid_adv.config.torchreid_keys import DEFAULTS
 from torchreid_adv.core.alive import cores
@@ -26,7 +26,7 @@ from torchreid_adv.integration.transforms import STOCK
 from torchreid_adv.models.cuda import threads
 from torchreid_adv.registry import DATASETS, LOADERS, MODELS, SAMPLERS, TRANSFORMS, unknown
 
-MANY = 10**9  # more of anything than a computer holds
+MANY = 10**9  # more than any computer can hold
 FRACTION = between(0, 1)
 FACTOR = between(0, 1000)
 COUNT = between(1, MANY)
@@ -98,11 +98,11 @@ CHECKS: dict[str, Check] = {
 
 
 def check(cfg: CfgNode) -> None:
-    """Refuse what torchreid would stumble over, some of it after hours.
+    """Refuse settings that torchreid would fail on, sometimes after hours.
 
     Raises:
-        ConfigError: a value out of its range, keys that exclude each other, or weights that are
-            not there.
+        ConfigError: a value out of its range, keys that exclude each other, or weights that do not
+            exist.
     """
     resolve(cfg)
     spell_stock_names(cfg)
@@ -120,7 +120,7 @@ def check(cfg: CfgNode) -> None:
 
 
 def _is_file(name: str) -> bool:
-    """Return whether the weights of a model are one file; those of some formats are more."""
+    """Return whether the weights of a model are one file; some formats have several."""
     return name not in LOADERS or bool(LOADERS.facts(name).get("file"))
 
 
@@ -158,8 +158,8 @@ def _check_together(cfg: CfgNode) -> None:
     frozen = cfg.train.fixbase_epoch > 0
     if cfg.loss.name == "triplet" and cfg.loss.triplet.weight_x == 0 and frozen:
         raise ConfigError(
-            "train.fixbase_epoch trains the classifier alone, which has no part in a triplet loss "
-            "with loss.triplet.weight_x 0; set one of the two"
+            "train.fixbase_epoch trains only the classifier, which does not affect a triplet loss "
+            "with loss.triplet.weight_x 0; set only one of the two"
         )
 
 
@@ -167,8 +167,8 @@ def _check_video(cfg: CfgNode) -> None:
     method, video = cfg.video.sample_method, cfg.data.type == "video"
     if video and method in WHOLE and cfg.test.batch_size != 1:
         raise ConfigError(
-            f"video.sample_method '{method}' takes tracklets whole, each with its own number of "
-            "frames; set test.batch_size 1"
+            f"video.sample_method '{method}' takes whole tracklets, which differ in their number "
+            "of frames; set test.batch_size 1"
         )
     if cfg.model.name.startswith(_OF_TRACKLETS) and not video:
         raise ConfigError(
@@ -185,27 +185,26 @@ def _check_video(cfg: CfgNode) -> None:
 
 
 def check_trainable(cfg: CfgNode) -> None:
-    """Refuse to train what comes from a file.
+    """Refuse to train a network from a file.
 
     Raises:
         ConfigError: ``model.name`` is a format.
     """
     if cfg.model.name in LOADERS:
         raise ConfigError(
-            f"model.name '{cfg.model.name}' stands for a network from elsewhere, which can be "
+            f"model.name '{cfg.model.name}' is a network from elsewhere, which can be "
             "attacked and evaluated, but not trained here; name one of torchreid's"
         )
 
 
 def check_engine(cfg: CfgNode) -> None:
-    """Refuse to train or test a network of tracklets by an engine that does not know them.
+    """Refuse to train or test a network of tracklets with an engine for images.
 
     Raises:
-        ConfigError: it is so.
+        ConfigError: the engine does not support tracklets.
     """
     engines = ("vi_self_attack", "metric_attack") if cfg.test.evaluate else ("vi_self_attack",)
-    known = (*engines, "video_progress")  # the last is the first inside another job
-    if cfg.model.name.startswith(_OF_TRACKLETS) and cfg.adv.engine not in known:
+    if cfg.model.name.startswith(_OF_TRACKLETS) and not {*engines} & {*engine_names(cfg)}:
         raise ConfigError(
             f"model.name '{cfg.model.name}' is a network of tracklets of two modalities; set "
             f"adv.engine {' or '.join(engines)}"
@@ -214,7 +213,7 @@ def check_engine(cfg: CfgNode) -> None:
 
 @contextlib.contextmanager
 def ready(cfg: CfgNode) -> Iterator[None]:
-    """Inside the block torchreid knows our names, a command's config is checked, its threads hold.
+    """Prepare torchreid for a command: register our names, check the config, set the threads.
 
     Raises:
         ConfigError: a key, name or plugin that cannot be used.
@@ -227,9 +226,9 @@ def ready(cfg: CfgNode) -> Iterator[None]:
 
 
 def limit_workers(cfg: CfgNode) -> None:
-    """Give ``data.workers`` no more processes than there are cores, unless the user set it.
+    """Limit ``data.workers`` to the number of cores, unless the user set it.
 
-    PyTorch warns of more processes than cores, and they only slow each other down.
+    PyTorch warns about more processes than cores, and they only slow each other down.
     """
     stock = DEFAULTS["data"]["workers"]
     if cfg.data.workers == stock and not cfg.data.says("workers"):
@@ -237,9 +236,9 @@ def limit_workers(cfg: CfgNode) -> None:
 
 
 def check_names(cfg: CfgNode) -> None:
-    """Refuse names that nobody registered; plugins have to be imported before.
+    """Refuse unregistered names; plugins must be imported before.
 
-    Names that differ from a registered one by case alone are written as that one, in place.
+    Names that differ from a registered one only by case are corrected in place.
 
     Raises:
         ConfigError: with the nearest known name.
@@ -265,12 +264,12 @@ def _of_other_type(cfg: CfgNode, key: str, name: str) -> ConfigError | None:
 
 
 def spell_stock_names(cfg: CfgNode) -> None:
-    """Write torchreid's names as torchreid does where they differ by case alone, in place."""
+    """Correct the case of torchreid's names, in place."""
     config.spell_names(cfg, {key: known for key, (_, known) in _names_of(cfg).items()})
 
 
 def _names_of(cfg: CfgNode) -> dict[str, tuple[str, list[str]]]:
-    """Return what a key names, and the names that torchreid and this package know of it."""
+    """Return for each key what it names, and the names that torchreid and this package know."""
     tables = vars(torchreid_module("data.datasets"))
     sets = [*tables.get(f"__{cfg.data.type}_datasets", ()), *DATASETS]
     samplers = [*torchreid_module("data.sampler").AVAI_SAMPLERS, *SAMPLERS]

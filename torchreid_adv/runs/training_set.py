@@ -1,4 +1,4 @@
-"""The training set, attacked by a frozen network and stored, to train on: ``attack-train``."""
+"""A training set attacked with a frozen network and stored for training: ``attack-train``."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ RULE = "leave_one_out_or_self"
 def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> StoredImages | None:
     """Attack the training images of a data set with a frozen clean network, once (Bai et al., 4).
 
-    Each image is attacked as ``adv.training.attack`` attacks a query whose references are the other
-    images of its identity; one that is alone is attacked away from itself, from a random start.
+    Each image is attacked like a query, with the other images of its identity as references; the
+    only image of an identity is attacked away from itself, from a random start.
 
     Args:
         cfg: for the attack, the clean network and the folder.
-        data: as the training loader has it; query and gallery are not looked at.
+        data: as the training loader has it; query and gallery are ignored.
         team: this process and those it shares the work with.
 
     Returns:
@@ -55,25 +55,25 @@ def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> Store
     data = replace(data, query=(), gallery=())
     if isinstance(attack, GradientAttack) and attack.start == "zero" and _lonely(data.train):
         attack.start = "if_stuck"
-    chosen = share(data.train, cfg.adv.training.ratio, cfg.adv.attack.seed)
+    attacked_records = share(data.train, cfg.adv.training.ratio, cfg.adv.attack.seed)
     folder = RunFolder(training_folder(cfg), data.name, _identity(cfg, model, attack), team)
     folder.check_free()  # another run's folder is refused now, not waited for
     with working_in(folder.out, team):
-        return _stored(cfg, data, chosen, folder, model, attack)
+        return _stored(cfg, data, attacked_records, folder, model, attack)
 
 
 def _stored(
     cfg: AdvConfig,
     data: ReIDData,
-    chosen: tuple[Record, ...],
+    attacked_records: tuple[Record, ...],
     folder: RunFolder,
     model: PixelModel,
     attack: Attack,
 ) -> StoredImages | None:
-    """Attack the chosen images in a folder that is held, or go on with them."""
+    """Attack the chosen images in a locked folder, or resume the attack."""
     team = folder.team
     folder.check_free()
-    print(f"##### Attacking {len(chosen)} training images of {data.name} #####")
+    print(f"##### Attacking {len(attacked_records)} training images of {data.name} #####")
     bad, pixels = folder.checked(data, cfg.data.workers)
     refuse(bad, len(data.train))
     with repeatable():
@@ -91,10 +91,10 @@ def _stored(
             team=team,
             resize=attacked_resize(cfg.adv.attack.space, model),
         )
-        wanted = replace(data, train=chosen)
-        writer.require_room(wanted, round(pixels * len(chosen) / len(data.train)))
+        attacked_data = replace(data, train=attacked_records)
+        writer.require_room(attacked_data, round(pixels * len(attacked_records) / len(data.train)))
         folder.begin()
-        stored_images = writer.write(wanted, {"data": data.name, **folder.identity})
+        stored_images = writer.write(attacked_data, {"data": data.name, **folder.identity})
         if stored_images is not None:
             folder.require_unchanged(stored_images.manifest.stored)
         return stored_images
@@ -103,24 +103,24 @@ def _stored(
 def training_attack(cfg: AdvConfig) -> Attack:
     """Return the attack of ``adv.training.attack`` and its keys.
 
-    One that was learned before comes from ``adv.training.universal``; without that from
+    A learned attack is loaded from ``adv.training.universal`` or, if that is empty, from
     ``adv.attack.weights``, which is otherwise the file of the evaluation's attack.
 
     Raises:
         ConfigError: a key is set that this attack does not use.
     """
-    own, chosen = cfg.clone(), cfg.adv.training
-    own.adv.attack.name, own.adv.attack.eps = chosen.attack, chosen.eps
-    own.adv.attack.step_size, own.adv.attack.steps = chosen.step_size, chosen.steps
-    own.adv.attack.momentum, own.adv.attack.targeted = None, False
-    own.adv.attack.options = chosen.options
-    if chosen.universal or "weights" not in ATTACKS.options(chosen.attack):
-        own.adv.attack.weights = chosen.universal
+    attack_cfg, keys = cfg.clone(), cfg.adv.training
+    attack_cfg.adv.attack.name, attack_cfg.adv.attack.eps = keys.attack, keys.eps
+    attack_cfg.adv.attack.step_size, attack_cfg.adv.attack.steps = keys.step_size, keys.steps
+    attack_cfg.adv.attack.momentum, attack_cfg.adv.attack.targeted = None, False
+    attack_cfg.adv.attack.options = keys.options
+    if keys.universal or "weights" not in ATTACKS.options(keys.attack):
+        attack_cfg.adv.attack.weights = keys.universal
     try:
-        return configured_attack(own)
+        return configured_attack(attack_cfg)
     except ConfigError as error:
-        said = str(error).replace("adv.attack.weights", "adv.training.universal")
-        raise ConfigError(said.replace("adv.attack.", "adv.training.")) from error
+        message = str(error).replace("adv.attack.weights", "adv.training.universal")
+        raise ConfigError(message.replace("adv.attack.", "adv.training.")) from error
 
 
 def training_folder(cfg: AdvConfig) -> Path:
@@ -129,7 +129,7 @@ def training_folder(cfg: AdvConfig) -> Path:
 
 
 def share(records: Sequence[Record], ratio: float, seed: int) -> tuple[Record, ...]:
-    """Return a share of images, drawn by a seed; the same ones are in every larger share."""
+    """Return a random share of images; every larger share by the same seed contains it."""
     order = torch.randperm(len(records), generator=generator(seed, "share")).tolist()
     return tuple(sorted(records[row] for row in order[: max(1, round(ratio * len(records)))]))
 
@@ -138,19 +138,19 @@ def _clean_network(cfg: AdvConfig) -> PixelModel:
     weights = cfg.adv.training.weights
     if not weights:
         raise ConfigError(
-            "adv.training.mode 'offline' attacks a clean network that was trained before: train "
+            "adv.training.mode 'offline' attacks a clean network that was trained earlier: train "
             "one with adv.engine '' and name its checkpoint in adv.training.weights"
         )
     return load_spec(cfg, ModelSpec(cfg.model.name, cfg.model.name, weights))
 
 
 def _lonely(records: Sequence[Record]) -> bool:
-    """Tell whether an identity has one image only."""
+    """Return whether an identity has only one image."""
     return 1 in Counter(record.pid for record in records).values()
 
 
 def _identity(cfg: AdvConfig, model: PixelModel, attack: Attack) -> dict[str, Any]:
-    """Return what makes a run the same run."""
+    """Return the facts that identify a run."""
     space = {"space": cfg.adv.attack.space} if cfg.adv.attack.space != "stored" else {}
     return {
         **surroundings(model, cfg.adv.job.chunk),

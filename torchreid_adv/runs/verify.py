@@ -48,7 +48,7 @@ from torchreid_adv.runs.promises import UNSEEN
 from torchreid_adv.runs.verify_corruption import SAME, CorruptedAgain
 
 _SHOWN = 20
-_OVERHEAD = 2**16  # bytes of a PNG beside its pixels
+_OVERHEAD = 2**16  # bytes of a PNG in addition to its pixels
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Bound:
 
     Args:
         eps: of the attack, gray levels.
-        levels: largest difference of a pixel, whole gray levels.
+        levels: largest allowed difference of a pixel, whole gray levels.
         mean_square: eps bounds the root mean square of an image's change, not its pixels.
     """
 
@@ -71,13 +71,13 @@ class Bound:
 
 @dataclass(frozen=True)
 class CheckedImages:
-    """What checking a variant showed.
+    """The result of checking a variant.
 
     Args:
         manifest: of the variant.
         bound: of its attack.
-        faults: all that is wrong, a sentence each.
-        unknown: why its data set is not known, "" where it is.
+        faults: all faults, a sentence each.
+        unknown: why its data set is not known, "" if it is.
     """
 
     manifest: Manifest
@@ -87,17 +87,18 @@ class CheckedImages:
 
 
 def verify(folder: Path, root: Path, originals: Originals | None = None) -> str:
-    """Check the files of a variant and return what was found right, in a sentence.
+    """Check the files of a variant and return the result as a sentence.
 
     Args:
         folder: a variant, with its manifest.
-        root: data root, below which the originals lie.
+        root: data root, the folder of the originals.
         originals: data sets that are loaded already; None = loaded from ``root`` as manifests say.
 
     Raises:
-        DataError: there is no whole manifest.
-        VerificationError: a file is missing, too many, changed, of another image or identity, or
-            farther from its original than the bound; all faults are counted, the first ones named.
+        DataError: the manifest is missing or incomplete.
+        VerificationError: a file is missing, unexpected, changed, of another image or identity, or
+            farther from its original than the bound; the message counts all faults and names the
+            first ones.
     """
     checked = check_variant(folder, originals or Originals(root))
     if checked.faults:
@@ -107,17 +108,17 @@ def verify(folder: Path, root: Path, originals: Originals | None = None) -> str:
     unknown = f"\nIdentities, cameras and sides were not checked: {checked.unknown}"
     corrupted = "corruption" in checked.manifest.header and not checked.unknown
     return (
-        f"Files checked: {len(stored)} images are as the manifest says; largest difference "
+        f"Files checked: {len(stored)} images match the manifest; largest difference "
         f"{largest} of {LEVELS} gray levels, bound {checked.bound}; root {checked.manifest.root}. "
         f"{SAME if corrupted else UNSEEN}{unknown if checked.unknown else ''}"
     )
 
 
 def described(folder: Path, faults: Sequence[str]) -> str:
-    """Return faults as one text, the first ones named."""
+    """Return the number of faults and the first ones as one text."""
     more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
     return (
-        f"'{folder}' is not what its manifest says, {len(faults)} faults:\n  "
+        f"'{folder}' does not match its manifest, {len(faults)} faults:\n  "
         + "\n  ".join(faults[:_SHOWN])
         + more
     )
@@ -128,11 +129,11 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
 
     Args:
         folder: a variant, with its manifest.
-        originals: the data sets that its images are of.
+        originals: the data sets of its images.
 
     Raises:
-        DataError: there is no whole manifest.
-        VerificationError: the manifest does not say how far its images may be from their originals.
+        DataError: the manifest is missing or incomplete.
+        VerificationError: the manifest does not state the bound of its attack.
     """
     manifest = read_manifest(folder)
     bound, data = _bound(folder, manifest), originals.files(manifest.header.get("data"))
@@ -144,20 +145,20 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
         fault = _left_out_fault(entry, known) if entry.status != OK else ""
         faults += [f"{printable(entry.image_id)}: {fault}"] if fault else []
     for entry in _once(manifest.stored):
-        found = [*_entry_faults(manifest, entry, known)]
-        faults += [f"{entry.output}: {fault}" for fault in found]
-        good += [] if found else [entry]
+        entry_faults = [*_entry_faults(manifest, entry, known)]
+        faults += [f"{entry.output}: {fault}" for fault in entry_faults]
+        good += [] if entry_faults else [entry]
     with progress_bar("verifying", total=len(good)) as bar:
         for entry in good:
             try:
                 path = known.path(entry) if known else originals.path(entry)
                 resize = _resize(manifest, entry)
-                found = [*_image_faults(folder, path, entry, bound, resize)]
-                if again and entry.corruption and not found:
-                    found = [*filter(None, [again.fault(folder, entry)])]
+                entry_faults = [*_image_faults(folder, path, entry, bound, resize)]
+                if again and entry.corruption and not entry_faults:
+                    entry_faults = [*filter(None, [again.fault(folder, entry)])]
             except DataError as error:
-                found = [str(error)]
-            faults += [f"{entry.output}: {fault}" for fault in found]
+                entry_faults = [str(error)]
+            faults += [f"{entry.output}: {fault}" for fault in entry_faults]
             bar.update(1)
     unknown = data if isinstance(data, str) else ""
     return CheckedImages(manifest, bound, tuple(map(printable, faults)), unknown)
@@ -169,9 +170,9 @@ def _attack(manifest: Manifest) -> dict[str, Any]:
 
 
 def _bound(folder: Path, manifest: Manifest) -> Bound:
-    """Return the bound of the attack, of which the manifest states eps in gray levels.
+    """Return the bound of the attack, whose eps the manifest states in gray levels.
 
-    Corruptions have none.
+    Corruptions have no bound.
     """
     if "corruption" in manifest.header:
         return Bound(LEVELS, LEVELS)
@@ -205,7 +206,7 @@ def _file_faults(folder: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def _list_faults(folder: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield a list that says something else than the manifest; earlier versions wrote none."""
+    """Yield the list's name if it differs from the manifest; earlier versions wrote no list."""
     path = folder / list_name(manifest)
     if os.path.lexists(path):
         try:
@@ -218,7 +219,7 @@ def _list_faults(folder: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def _listing_faults(manifest: Manifest, known: DataFiles | None) -> Iterator[str]:
-    """Yield what stands twice in the manifest, and what of the data set is missing there."""
+    """Yield duplicates in the manifest, and images of the data set that are missing in it."""
     for kind in ("output", "image_id"):
         seen: set[str] = set()
         for entry in manifest.entries if kind == "image_id" else manifest.stored:
@@ -234,12 +235,12 @@ def _listing_faults(manifest: Manifest, known: DataFiles | None) -> Iterator[str
 
 
 def _left_out_fault(entry: Entry, known: DataFiles | None) -> str:
-    """Return why an image should not have been left out, "" where it is bad."""
+    """Return why an image should not have been left out, "" if it is bad."""
     if known is None:
         return ""
     side, file = known.files.get(entry.image_id, ("", None))
     if file is None:
-        return f"was left out, and '{known.data.name}' as it is loaded here has no such image"
+        return f"was left out, and '{known.data.name}' as loaded here has no such image"
     if (entry.side, entry.pid, entry.camid) != (side, file.pid, file.camid):
         return "was left out with another side, identity or camera"
     tracklet = [f for _, f in known.files.values() if file.tracklet and f.tracklet == file.tracklet]
@@ -265,7 +266,7 @@ def _once(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _entry_faults(manifest: Manifest, entry: Entry, known: DataFiles | None) -> Iterator[str]:
-    """Yield what is wrong with an entry before a file is opened."""
+    """Yield the faults of an entry that are visible without opening a file."""
     fault = known.fault(entry) if known else ""
     if fault:
         yield fault
@@ -277,11 +278,11 @@ def _entry_faults(manifest: Manifest, entry: Entry, known: DataFiles | None) -> 
     if bool(entry.corruption) != (entry.attacked and "corruption" in manifest.header):
         yield "is corrupted and does not say how, or says how and is not corrupted"
     if not entry.attacked and not _has_copies(manifest):
-        yield "was not attacked, and the manifest is of attacked images alone"
+        yield "was not attacked, and the manifest lists only attacked images"
 
 
 def _resize(manifest: Manifest, entry: Entry) -> FileResize | None:
-    """Return how an image came to the size at which it was attacked, None for its own size."""
+    """Return the resize of an image before its attack, None if it kept its size."""
     if _attack(manifest).get("space") != "network" or not entry.attacked:
         return None
     sizes = network_sizes(manifest.header.get("network"))
@@ -293,14 +294,14 @@ def _resize(manifest: Manifest, entry: Entry) -> FileResize | None:
 
 
 def told_resize(size: tuple[int, int], facts: Any) -> FileResize:
-    """Return the resize that a manifest tells of.
+    """Return the resize that a manifest describes.
 
     Args:
         size: height and width.
         facts: see :meth:`FileResize.facts`.
 
     Raises:
-        DataError: it is none.
+        DataError: the facts describe no known resize.
     """
     known = isinstance(facts, dict) and facts.keys() <= {"resize", "letterbox", "pad"}
     pad = facts.get("pad", []) if known else None
@@ -311,7 +312,7 @@ def told_resize(size: tuple[int, int], facts: Any) -> FileResize:
 
 
 def network_sizes(facts: Any) -> set[tuple[int, int]]:
-    """Return the input sizes that a run's facts about its network, or networks, tell.
+    """Return the input sizes in a run's facts about its network or networks.
 
     Args:
         facts: ``network`` of ``run.json``, or a part of it.
@@ -327,7 +328,7 @@ def network_sizes(facts: Any) -> set[tuple[int, int]]:
 
 
 def _has_copies(manifest: Manifest) -> bool:
-    """Tell whether images that are not attacked are stored, too."""
+    """Return whether images that are not attacked are stored, too."""
     job = manifest.header.get("job")
     return isinstance(job, dict) and job.get("copies") is True
 
@@ -339,7 +340,7 @@ def _image_faults(
     bound: Bound,
     resize: FileResize | None,
 ) -> Iterator[str]:
-    """Yield what is wrong with the bytes and pixels of one image.
+    """Yield the faults in the bytes and pixels of one image.
 
     Args:
         folder: of the variant.
@@ -363,7 +364,7 @@ def _image_faults(
         yield "its bytes have changed"
     size = png_size(content) if content.startswith(PNG) else None
     if size is None:
-        yield "is no PNG file"
+        yield "is not a PNG file"
     elif size != original.shape[:2] or size != entry.size:
         yield f"is {size} pixels, its original {original.shape[:2]}, the manifest says {entry.size}"
     else:
@@ -381,5 +382,5 @@ def _pixel_faults(
         yield f"differs by {largest} levels from its original, more than the bound allows"
     if bound.mean_square and entry.attacked:
         root = float(np.sqrt(np.square(differences, dtype=np.float64).mean()))
-        if root > bound.eps + 0.5:  # half a level, to which it is rounded
+        if root > bound.eps + 0.5:  # half a level, for rounding
             yield f"differs by {root:.2f} levels (root mean square), more than the bound allows"

@@ -1,4 +1,4 @@
-"""Corrupted images, made once more from their originals and compared byte for byte."""
+"""Corrupted images, made again from their originals and compared byte for byte."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.runs.file_corruption import FileCorruption, people_of
 from torchreid_adv.runs.originals import DataFiles
 
-SAME = "Every corrupted image was made again from its original and is the same."
+SAME = "Every corrupted image was made again from its original and is identical."
 
 
 @dataclass(frozen=True)
 class CorruptedAgain:
-    """Says how a stored corrupted image differs from what its original gives here.
+    """Compares stored corrupted images with new ones made from their originals.
 
     Args:
-        corruption: that the manifest tells of.
+        corruption: in the manifest.
         files: records of the originals by their names.
     """
 
@@ -31,10 +31,10 @@ class CorruptedAgain:
 
     @classmethod
     def of(cls, manifest: Manifest, known: DataFiles | None) -> CorruptedAgain | None:
-        """Return the check of a manifest; None where nothing is corrupted or no data set is known.
+        """Return the check of a manifest; None without corruption or without a known data set.
 
         Raises:
-            DataError: the manifest tells of a corruption that this version does not have.
+            DataError: the manifest names a corruption that this version does not have.
         """
         facts = manifest.header.get("corruption")
         if facts is None or known is None:
@@ -43,7 +43,7 @@ class CorruptedAgain:
         return cls(corruption, known.files)
 
     def fault(self, folder: Path, entry: Entry) -> str:
-        """Return what is wrong with an image, "" where it is what its original gives."""
+        """Return the fault of an image, "" if the corrupted original is identical to it."""
         record = self.files[entry.image_id][1]
         original = read_pixels(record.path)
         if entry.corruption != self.corruption.label(original):
@@ -51,19 +51,19 @@ class CorruptedAgain:
             return f"its corruption is {label}, the manifest says {entry.corruption}"
         stored = read_pixels(inside(folder, entry.output))
         if (self.corruption(record, original) != stored).any():
-            return f"is not what '{entry.corruption}' makes of its original"
+            return f"differs from its original after '{entry.corruption}'"
         return ""
 
 
 def told_corruption(facts: Any, others: tuple[Record, ...]) -> FileCorruption:
-    """Return the corruption that a manifest tells of.
+    """Return the corruption that a manifest describes.
 
     Args:
         facts: see :meth:`FileCorruption.facts`.
         others: see :class:`FileCorruption`.
 
     Raises:
-        DataError: it is none, or one of another version.
+        DataError: the facts describe no corruption, or one of another version.
     """
     try:
         told = FileCorruption(
@@ -74,12 +74,10 @@ def told_corruption(facts: Any, others: tuple[Record, ...]) -> FileCorruption:
             others=others,
         )
     except (ConfigError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"the manifest tells of a corruption that is unknown here: {error}"
-        ) from error
+        raise DataError(f"the manifest names a corruption that is unknown here: {error}") from error
     if {name: facts.get(name) for name in told.facts()} != told.facts():
         raise DataError(
-            f"the manifest tells of corruptions of another version ({facts.get('version')!r}), "
+            f"the manifest names corruptions of another version ({facts.get('version')!r}), "
             "which cannot be made again here; write the data set again"
         )
     return told

@@ -1,4 +1,4 @@
-"""Write an adversarial variant of a data set: every image of it, as PNG, with a manifest."""
+"""Write an adversarial variant of a data set: all its images as PNG, with a manifest."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ class ImageWriter(UnitWriter):
     """Attacks the images of one side that have references, copies all others pixel for pixel.
 
     Args:
-        model: what is attacked.
-        attack: how.
+        model: to attack.
+        attack: on that model.
         references: clean features of the other side, and the rule.
         side: ``gallery`` or ``query``.
-        folder: where the variant goes.
+        folder: of the variant.
         job: folder of the ledgers, on the same disk.
         chunk: images attacked together.
         workers: processes that read images.
         team: this process and those it shares the work with.
-        resize: of images before they are attacked, to one size; None = they have their own.
-        copies: store the images that are not attacked, too.
+        resize: of images before they are attacked, to one size; None = they keep their sizes.
+        copies: also store the images that are not attacked.
     """
 
     model: ImageModel
@@ -78,13 +78,13 @@ class ImageWriter(UnitWriter):
     def write(
         self, data: ReIDData, header: dict[str, Any], bad: Sequence[Entry] = ()
     ) -> StoredImages | None:
-        """Write the variant, or what of it is this process's and not done yet.
+        """Write the variant, or this process's share of the units that are not done yet.
 
-        The manifest comes last, so that without it nothing is finished.
+        The manifest is written last: a variant without it is not finished.
 
         Args:
             data: the data set, without its bad images.
-            header: of the manifest, which says by which protocol the data set is scored, too.
+            header: of the manifest; the protocol of the data set is added.
             bad: entries of the images that were left out.
 
         Returns:
@@ -92,17 +92,21 @@ class ImageWriter(UnitWriter):
 
         Raises:
             DataError: no image of the side has a reference, or an image cannot be read.
-            DiskError: what was stored has been removed meanwhile.
+            DiskError: stored files were removed meanwhile.
         """
-        targets, done = self.targets(data), self.stored(self.units(data), data.root)
-        return None if done is None else self._variant(targets, done, header_of(data, header), bad)
+        targets, finished = self.targets(data), self.stored(self.units(data), data.root)
+        return (
+            None
+            if finished is None
+            else self._variant(targets, finished, header_of(data, header), bad)
+        )
 
     def units(self, data: ReIDData) -> list[WorkUnit]:
         """Return all units of the variant."""
         return plan(data, self.side, self.targets(data), self.chunk, copies=self.copies)
 
     def require_room(self, data: ReIDData, pixels: int) -> None:
-        """Refuse to start what the disk cannot hold, of what no process has stored yet.
+        """Refuse to start if the disk cannot hold the units that no process has stored yet.
 
         Args:
             data: the data set.
@@ -128,12 +132,12 @@ class ImageWriter(UnitWriter):
             DataError: there is none.
         """
         records = data.side(self.side)
-        found = self.references.known(
+        has_reference = self.references.known(
             torch.tensor([record.pid for record in records]),
             torch.tensor([record.camid for record in records]),
             [record.image_id for record in records],
         )
-        targets = [r for r, has in zip(records, found.tolist(), strict=True) if has]
+        targets = [r for r, has in zip(records, has_reference.tolist(), strict=True) if has]
         if not targets:
             whose = "its target" if self.references.targets else "its identity"
             raise DataError(
@@ -166,38 +170,40 @@ class ImageWriter(UnitWriter):
             yield rows, batch.to(device_of(self.model))
 
     def _result(self, ready: nn.Module, unit: WorkUnit, images: Sequence[Pixels]) -> StoredUnit:
-        found = self._batches(unit, images)
-        return _joined(unit, [self._part(ready, images[rows], batch) for rows, batch in found])
+        batches = self._batches(unit, images)
+        return _joined(unit, [self._part(ready, images[rows], batch) for rows, batch in batches])
 
     def _part(self, ready: nn.Module, images: Sequence[Pixels], batch: Batch) -> _Part:
-        found = self.attack(ready, batch, self.references)
+        adversarial = self.attack(ready, batch, self.references)
         n, clean = len(images), batch.images.cpu()
         with torch.no_grad():
-            passed = [found.images, *found.stages().values()]
+            passed = [adversarial.images, *adversarial.stages().values()]
             features = [batch.embed(ready)(x)[:n].float().cpu() for x in passed]
-        levels = pixels.to_uint8(pixels.quantize(found.images.cpu(), clean, self.attack.linf)[:n])
+        levels = pixels.to_uint8(
+            pixels.quantize(adversarial.images.cpu(), clean, self.attack.linf)[:n]
+        )
         places = [index for row, index, _, _ in batch.parts() if row < n]
         files = _files(images)
         cut = [levels[i][: f.shape[0], : f.shape[1]] for i, f in zip(places, files, strict=True)]
-        return _Part(files, cut, stored_facts(found, n), features)
+        return _Part(files, cut, stored_facts(adversarial, n), features)
 
     def _variant(
         self,
         targets: Sequence[Record],
-        done: Sequence[Done],
+        finished: Sequence[Done],
         header: dict[str, Any],
         bad: Sequence[Entry],
     ) -> StoredImages:
-        manifest = self.sealed(done, header, bad)
-        attacked = [unit for unit in done if unit.size]
-        stuck = [own for unit in attacked for own in unit.facts["stuck"]]
+        manifest = self.sealed(finished, header, bad)
+        attacked = [unit for unit in finished if unit.size]
+        stuck = [is_stuck for unit in attacked for is_stuck in unit.facts["stuck"]]
         return StoredImages(
             folder=self.folder,
             manifest=manifest,
             float_features=read_features(targets, attacked),
             before=read_losses(attacked, "before"),
             after=read_losses(attacked, "after"),
-            stuck=tuple(r.image_id for r, own in zip(targets, stuck, strict=True) if own),
+            stuck=tuple(r.image_id for r, is_stuck in zip(targets, stuck, strict=True) if is_stuck),
             seconds=sum(unit.facts["seconds"] for unit in attacked),
             facts=read_facts(attacked),
             stages=read_stages(targets, attacked),
@@ -222,7 +228,7 @@ class _Part:
 
 
 def _joined(unit: WorkUnit, parts: Sequence[_Part]) -> StoredUnit:
-    """Return the parts of a unit as what is stored of it."""
+    """Join the parts of a unit."""
     features = [torch.cat(stage) for stage in zip(*(part.features for part in parts), strict=True)]
     return StoredUnit(
         unit,

@@ -1,1 +1,1 @@
-"""The standard evaluation: one ensemble of attacks, one number, and flags where it is not sound."""
+"""The standard evaluation: a fixed ensemble of attacks, one number, and flags if it is unsound."""

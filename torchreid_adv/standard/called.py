@@ -1,4 +1,4 @@
-"""What a result of the standard evaluation may be called, by what it says of itself."""
+"""The name that a result of the standard evaluation may use, derived from its content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SURROGATES = 2  # other models that a run called standard needs
 
 THREAT = {
     "bound": "L-infinity on the stored 8-bit images; the resize belongs to the model",
-    "goal": "no right match near the top of the list",
+    "goal": "no correct match near the top of the list",
     "Q": "each query is attacked by itself, the gallery is clean",
     "G": "the gallery images of all queries' identities are attacked, the queries are clean",
     "knowledge": "weights, metric, defense and the clean features of the other side",
@@ -25,25 +25,25 @@ def name_of(version: Version, black_box: str) -> str:
     """Return the name of a result.
 
     Args:
-        version: that was asked for.
-        black_box: why attacks by gradients were not made; "" where they were.
+        version: requested by the user.
+        black_box: why there were no gradient attacks; "" if there were.
     """
     return f"SRR-{version.name}" + (f"-{BLACK_BOX}" if black_box else "")
 
 
 def headline(black_box: str) -> str:
-    """Return what has to be known before any figure is read, "" for nothing."""
+    """Return a caveat that must be read before any number, "" if there is none."""
     if not black_box:
         return ""
     return (
-        f"The model is {black_box}, which has no gradient: only attacks that ask for answers and "
-        "transferred ones were made. Who holds the network itself can do more."
+        f"The model is {black_box}, which has no gradient: only attacks by queries and transferred "
+        "attacks were made. An attacker who has the network itself can do more."
     )
 
 
 def other_models(surrogates: Sequence[dict[str, Any]], model: dict[str, Any]) -> int:
-    """Return how many surrogates there are, the model itself and repeated ones not counted."""
-    return len({one["sha256"] for one in surrogates} - {model["sha256"]})
+    """Return the number of distinct surrogates other than the model itself."""
+    return len({surrogate["sha256"] for surrogate in surrogates} - {model["sha256"]})
 
 
 def why_not(
@@ -54,31 +54,31 @@ def why_not(
     tracks: Collection[str] = TRACKS,
     ap_rule: str = "standard",
 ) -> list[str]:
-    """Return why a result is not called standard; nothing where it is.
+    """Return why a result is not called standard; empty if it is.
 
     Args:
-        version: that was asked for.
-        surrogates: how many there were, the model itself and repeated ones not counted.
+        version: requested by the user.
+        surrogates: number of distinct ones other than the model itself.
         flags: that were raised.
-        black_box: why attacks by gradients were not made; "" where they were.
+        black_box: why there were no gradient attacks; "" if there were.
         tracks: that were run.
         ap_rule: of the scores.
     """
-    found = [f"attacks by gradients are missing, because the model is {black_box}"] * bool(
+    reasons = [f"attacks by gradients are missing, because the model is {black_box}"] * bool(
         black_box
     )
     if VERSIONS.get(version.name) != version:
-        found.append(f"its budgets are those of none of {', '.join(VERSIONS)}")
+        reasons.append(f"its budgets are those of none of {', '.join(VERSIONS)}")
     missing = [track for track in TRACKS if track not in tracks]
     if missing:
-        found.append(f"track {' and '.join(missing)} was not run")
+        reasons.append(f"track {' and '.join(missing)} was not run")
     if surrogates < SURROGATES:
-        found.append(
+        reasons.append(
             f"transferred attacks need {SURROGATES} other models, and there were {surrogates}"
         )
     if ap_rule != "standard":
-        found.append(f"average precision is by the rule '{ap_rule}', not by torchreid's")
+        reasons.append(f"average precision is by the rule '{ap_rule}', not by torchreid's")
     red = dict.fromkeys(flag.name for flag in flags if flag.level == RED)
     if red:
-        found.append(f"red flags: {', '.join(red)}")
-    return found
+        reasons.append(f"red flags: {', '.join(red)}")
+    return reasons

@@ -48,16 +48,16 @@ from torchreid_adv.transforms.grayscale import LocalGrayscale
 
 @dataclass(frozen=True)
 class Member:
-    """What is known of an attack of the ensemble before it is built.
+    """The properties of an attack of the ensemble before it is built.
 
     Args:
         name: in results.
-        knowledge: what the attacker knows: ``full``, ``self`` (only the image it changes), ``universal``
+        knowledge: of the attacker: ``full``, ``self`` (only the image it changes), ``universal``
             (training images), ``score`` (answers), ``transfer`` (other models) or ``none``.
         gradient: it needs the model's gradient.
-        everywhere: it is run on broken queries, too, because a flag compares all of them.
-        arm: the white-box attack of which it is one round; "" outside rounds.
-        round: which one, from 0.
+        everywhere: it is also run on broken queries, because a flag compares all of them.
+        arm: the white-box attack that this member is a round of; "" outside rounds.
+        round: number of the round, from 0.
         steps: of the round.
     """
 
@@ -91,12 +91,12 @@ def push(version: Version, eps: float, distance: Distance) -> Attack:
 
 
 def margin(version: Version, eps: float, distance: Distance) -> Attack:
-    """The nearest incorrect matches before correct ones."""
+    """Rank the nearest incorrect matches before correct ones."""
     return _restarted(version, eps, distance, RankMargin(distance))
 
 
 def _restarted(version: Version, eps: float, distance: Distance, objective: Objective) -> Attack:
-    """Return the attack from the clean image, or the best of it and of random starts."""
+    """Return the attack from the clean image, or the best of that and of random starts."""
     first = apgd(objective, Budget(eps=eps, steps=version.steps))
     others = [
         apgd(objective, Budget(eps=eps, steps=version.steps, seed=seed), start="random")
@@ -106,7 +106,7 @@ def _restarted(version: Version, eps: float, distance: Distance, objective: Obje
 
 
 def self_reference(version: Version, eps: float, distance: Distance) -> Attack:
-    """SMA, LTA and ODFA: away from what the model says of the image itself."""
+    """SMA, LTA and ODFA: away from the image's clean feature."""
     attacks: list[Attack] = []
     for seed in range(version.restarts):
         for build in (away_from_itself, opposite, local_grayscale):
@@ -172,7 +172,7 @@ def momentum(version: Version, eps: float, distance: Distance) -> Attack:
 
 
 def oblivious(version: Version, eps: float, distance: Distance) -> Attack:
-    """What is made on the undefended twin: the better of push and margin."""
+    """The attack on the undefended model: the better of push and margin."""
     return BestOf([push(version, eps, distance), margin(version, eps, distance)], distance)
 
 
@@ -192,14 +192,14 @@ def universal(
     path: Path,
     workers: int = 0,
 ) -> Fitted:
-    """Return the perturbation of a file, learned now where there is none.
+    """Return the perturbation of a file, learned now if the file does not exist.
 
-    Away from the nearest and toward the furthest mean feature of a training identity, as
+    Away from the nearest and toward the furthest mean feature of a training identity, like
     UAP-Retrieval with identities instead of clusters (Li et al., 2019).
 
     Args:
-        model: what is attacked.
-        data: whose training images are learned from.
+        model: to attack.
+        data: whose training images are used.
         eps: L-infinity bound, pixel units of [0, 1].
         distance: the metric that ranks.
         epochs: over the training images.

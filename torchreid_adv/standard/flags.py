@@ -1,4 +1,4 @@
-"""Checks and their flags: what makes a robust figure one that should not be believed."""
+"""Checks and their flags: signs that a robustness number should not be trusted."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ RED, AMBER = "RED", "AMBER"
 
 @dataclass(frozen=True)
 class Check:
-    """What one rule measured; raised, it is a flag.
+    """The measurement of one rule; a raised check is a flag.
 
     Args:
         name: of the rule.
-        level: ``RED``, which voids the word standard, or ``AMBER``, which asks for a look.
-        raised: whether it is.
-        value: what was measured.
-        threshold: beyond which it is raised.
-        meaning: what it says of the figure when it is raised, in a sentence.
+        level: ``RED``, which voids the word standard, or ``AMBER``, which should be looked into.
+        raised: whether it is a flag.
+        value: the measurement.
+        threshold: limit of the value.
+        meaning: of a raised check for the number, as a sentence.
         where: track and bound, "" for the model.
     """
 
@@ -44,20 +44,20 @@ class Check:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was measured of a model before the attacks.
+    """Measurements of a model before the attacks.
 
     Args:
         repeats: largest difference of unit features over five passes.
         autograd: gradients are computed in a forward pass.
-        alone: largest difference of unit features between alone and in a batch.
+        alone: largest difference of unit features between an image alone and in a batch.
         no_gradient: share of images without a gradient at a random start, [0, 1].
         cosine: mean cosine between features of different images.
         clean: clean mAP.
         chance: mean expected average precision of a random order.
         same_metric: the attacked metric is that of the evaluation.
         averaged: attacks average over draws (EOT).
-        declared: the defense, if there is one, says what it is.
-        black_box: why attacks by gradients are not made; "" where they are.
+        declared: the defense, if there is one, declares its properties.
+        black_box: why there are no gradient attacks; "" if there are.
     """
 
     repeats: float
@@ -75,16 +75,16 @@ class Inspection:
 
 @dataclass(frozen=True)
 class Trials:
-    """What was measured by attacks on the sample of queries.
+    """Measurements by attacks on the sample of queries.
 
     Args:
         curve: bound in gray levels -> mAP under push and margin.
         single: mAP under one step at the first main bound.
-        iterative: mAP under all steps of the same attack there.
-        converged: mAP under push and margin there.
+        iterative: mAP under all steps of the same attack at that bound.
+        converged: mAP under push and margin at that bound.
         doubled: mAP under twice as many steps of both.
         moving: share of the loss range that the last ten steps added.
-        silent: images of which an earlier point was better than the returned one.
+        silent: images with an earlier point that was better than the returned one.
         chance: mean expected average precision of a random order, of the sample.
     """
 
@@ -99,7 +99,7 @@ class Trials:
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Trials:
-        """Return what a result says of its trials, under ``curve``."""
+        """Return the trials from the entry ``curve`` of a result."""
         names = [field.name for field in fields(cls) if field.name != "curve"]
         curve = {int(bound): value for bound, value in facts["curve"].items()}
         return cls(curve=curve, **{name: facts[name] for name in names})
@@ -113,8 +113,8 @@ def of_model(inspection: Inspection) -> Iterator[Check]:
     meaning = "the forward pass computes gradients: what it optimizes is not attacked"
     yield Check("DYN", RED, inspection.autograd, float(inspection.autograd), 0.0, meaning)
     meaning = "an image's feature depends on the batch it is in"
-    own = max(1e-3, 2 * inspection.repeats)  # more than it changes by itself
-    yield Check("BATCH", RED, inspection.alone > own, inspection.alone, own, meaning)
+    limit = max(1e-3, 2 * inspection.repeats)  # above the change between repeats
+    yield Check("BATCH", RED, inspection.alone > limit, inspection.alone, limit, meaning)
     meaning = "images have no gradient at a random start, so that attacks cannot move them"
     if not inspection.black_box:
         yield Check(
@@ -165,10 +165,10 @@ def _convergence(trials: Trials) -> Check:
 
 
 def of_table(table: Table, chance: float, where: str) -> Iterator[Check]:
-    """Yield the checks that compare attacks with each other, those for which the attacks were run.
+    """Yield the checks that compare attacks with each other, if those attacks were run.
 
-    A model that attacks by gradients bring to twice chance has nothing to hide from others; one
-    that nothing moves, noise no more than they, is held to the attacks without a bound (UNB).
+    If gradient attacks bring a model to twice chance, other attacks have nothing left to find. If
+    neither they nor noise have an effect, the check without a bound (UNB) decides.
 
     Args:
         table: scores of queries.
@@ -178,20 +178,20 @@ def of_table(table: Table, chance: float, where: str) -> Iterator[Check]:
     gradients = white_box(list(table.scores))
     white = table.worst(gradients)
     held = table.valid
-    left = float(white[held].mean())
-    found = {name: table.worst([*gradients, name]) for name in BLACK_BOX if name in table.scores}
-    if found:
-        won = {name: left - float(one[held].mean()) for name, one in found.items()}
-        name = max(won, key=lambda one: won[one])
+    remaining = float(white[held].mean())
+    rivals = {name: table.worst([*gradients, name]) for name in BLACK_BOX if name in table.scores}
+    if rivals:
+        won = {name: remaining - float(worst[held].mean()) for name, worst in rivals.items()}
+        name = max(won, key=lambda rival: won[rival])
         meaning = f"{name}, which knows less, leaves less than all attacks by gradients"
         yield Check("BB", RED, won[name] > 0.02, won[name], 0.02, meaning, where)
     if "noise" in table.scores:
         noise = table.mean_precision(["noise"])
-        as_good = left > 2 * chance and noise <= left and noise < table.mean_precision(())
+        as_good = remaining > 2 * chance and noise <= remaining and noise < table.mean_precision(())
         meaning = "random noise leaves no more than attacks by gradients"
-        yield Check("NOISE", RED, as_good, left - noise, 0.0, meaning, where)
-    if found:
-        better = [np.asarray(white - one)[held] > 0.05 for one in found.values()]
+        yield Check("NOISE", RED, as_good, remaining - noise, 0.0, meaning, where)
+    if rivals:
+        better = [np.asarray(white - worst)[held] > 0.05 for worst in rivals.values()]
         share = float(np.any(better, axis=0).mean())
         meaning = "on some queries an attack that knows less leaves less than those by gradients"
         yield Check("PERQ", AMBER, share > 0.05, share, 0.05, meaning, where)
@@ -200,9 +200,9 @@ def of_table(table: Table, chance: float, where: str) -> Iterator[Check]:
 
 
 def _audit(table: Table, where: str) -> Check:
-    """Return what the whole ensemble finds on some queries that the rounds do not."""
+    """Return the check that compares the whole ensemble with the rounds on some queries."""
     rows = table.valid & ~np.isnan(table.scores[AUDIT].ap)
-    found = table.worst([name for name in table.scores if name != AUDIT]) - table.worst()
-    value = float(found[rows].mean())
+    gain = table.worst([name for name in table.scores if name != AUDIT]) - table.worst()
+    value = float(gain[rows].mean())
     meaning = "the whole ensemble leaves less than the rounds: run version 1"
     return Check("AUDIT", AMBER, value > 0.005, value, 0.005, meaning, where)

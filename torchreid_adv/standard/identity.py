@@ -1,4 +1,4 @@
-"""What makes a run of the standard evaluation the same run, and where it is done."""
+"""The facts that identify a run of the standard evaluation, and the claim on its folder."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from torchreid_adv.standard.versions import Version
 from torchreid_adv.version import __version__
 
 FILE_NAME = RUN
-KEPT = ".job"  # folder of what a run keeps beside its results
-IMAGES = "images.json"  # what the images held when the run began
+KEPT = ".job"  # folder of a run's cached values
+IMAGES = "images.json"  # hashes of the images when the run began
 
 
 def run_identity(
@@ -46,7 +46,7 @@ def run_identity(
     name: str,
     contents: Contents,
 ) -> Key:
-    """Return what makes a run the same run: everything that decides a byte of it."""
+    """Return the facts that identify a run: everything that decides a byte of it."""
     return Key.of(
         machinery={
             "device": device_of(model).type,
@@ -69,8 +69,8 @@ def run_identity(
             "defense": model.describe() if isinstance(model, Defended) else None,
         },
         surrogates=[
-            {"network": type(one.network).__name__, "sha256": fingerprint(one.network)}
-            for one in surrogates
+            {"network": type(surrogate.network).__name__, "sha256": fingerprint(surrogate.network)}
+            for surrogate in surrogates
         ],
         data={
             "name": data.name,
@@ -94,7 +94,7 @@ def listing(data: ReIDData, contents: Contents) -> str:
 
 
 def parameters(model: nn.Module) -> int:
-    """Return how many numbers of a model were learned, its classifier left out."""
+    """Return the number of learned parameters of a model without its classifier."""
     network = getattr(model, "network", model)
     networks = list(network) if isinstance(network, nn.ModuleList) else [network]
     heads = {
@@ -108,17 +108,17 @@ def parameters(model: nn.Module) -> int:
 
 @contextlib.contextmanager
 def claimed(out: Path, key: Key, data: ReIDData, contents: Contents) -> Iterator[None]:
-    """Make a folder a run's; a run that is refused inside the block leaves nothing there.
+    """Claim a folder for a run; a run that is refused inside the block leaves nothing there.
 
     Args:
         out: the folder.
         key: of the run.
         data: its data set.
-        contents: knows the files.
+        contents: hashes of the files.
 
     Raises:
-        ConfigError: it holds another run.
-        DataError: it holds this run of other images.
+        ConfigError: the folder holds another run.
+        DataError: the folder holds this run on other images.
     """
     cache, note = Cache(out), out / KEPT / IMAGES
     noted_images(note, data, contents, out)
@@ -136,7 +136,7 @@ def claimed(out: Path, key: Key, data: ReIDData, contents: Contents) -> Iterator
 
 
 def metric_facts(distance: Distance) -> dict[str, Any]:
-    """Return what tells two metrics apart."""
+    """Return the facts that identify a metric."""
     facts: dict[str, Any] = {"name": distance.name, "normalized": distance.normalize}
     if isinstance(distance, LinearDistance) and distance.factor is not None:
         facts["sha256"] = distance.digest()
@@ -144,7 +144,7 @@ def metric_facts(distance: Distance) -> dict[str, Any]:
 
 
 def environment() -> dict[str, Any]:
-    """Return what else a figure may depend on."""
+    """Return further facts that a number may depend on."""
     return {
         "python": platform.python_version(),
         "system": platform.system(),

@@ -1,4 +1,4 @@
-"""What a model does that an evaluation must know of: looked at before anything is attacked."""
+"""Properties of a model that an evaluation must know, inspected before anything is attacked."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _DECLARED = ("differentiable", "random", "aggregates", "optimizes")
 def inspect_model(
     session: Session, sample: Sequence[Record], clean: QueryScores, chance: NDArray[np.float64]
 ) -> Inspection:
-    """Return what is seen of a model without attacking it; kept for a run that goes on.
+    """Return the properties of a model that need no attack; cached for a resumed run.
 
     Args:
         session: of the run.
         sample: queries.
         clean: scores without an attack.
-        chance: (Q,) expected average precision of a random order; NaN where there is no match.
+        chance: (Q,) expected average precision of a random order; NaN without a match.
     """
     seen = session.team.first(lambda: session.kept("looks", "", lambda: _seen(session, sample)))
     model = session.model
@@ -81,17 +81,17 @@ def _seen(session: Session, sample: Sequence[Record]) -> dict[str, Any]:
 
 
 def declares(defense: Defense) -> bool:
-    """Tell whether the classes of a defense say any of what they do; the package's own all do."""
-    own = [kind for kind in type(defense).__mro__ if kind is not Defense]
-    own = [kind for kind in own if issubclass(kind, Defense)]
-    if any(kind.__module__.startswith("torchreid_adv.") for kind in own):
+    """Return whether a defense's classes declare a property; those of this package all do."""
+    classes = [kind for kind in type(defense).__mro__ if kind is not Defense]
+    classes = [kind for kind in classes if issubclass(kind, Defense)]
+    if any(kind.__module__.startswith("torchreid_adv.") for kind in classes):
         return True
-    return any(name in vars(kind) for kind in own for name in _DECLARED)
+    return any(name in vars(kind) for kind in classes for name in _DECLARED)
 
 
 _REPEATS = 5
-_ALONE = 4  # images looked at by themselves
-_CONSTANT = 1e-5  # spread of unit features below which they are one feature
+_ALONE = 4  # images that are also passed alone
+_CONSTANT = 1e-5  # below this spread, unit features count as constant
 _SUM = 1e-3
 _PAIRS = 512  # images whose features are compared with each other
 
@@ -105,34 +105,34 @@ def refuse_model(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if isinstance(module, _BatchNorm) and module.training:
             raise ConfigError(
-                f"the BatchNorm layer '{name}' is in train mode, so that an image's feature "
+                f"the BatchNorm layer '{name}' is in train mode, so an image's feature "
                 "depends on its batch; call model.eval() before the evaluation"
             )
 
 
 def refuse_features(features: Features) -> None:
-    """Refuse features that say nothing, or are no features.
+    """Refuse features that are constant, or are not features.
 
     Raises:
-        ConfigError: all the same, or probabilities of classes.
+        ConfigError: all features are equal, or they are class probabilities.
     """
     values = features.values.double()
     unit = F.normalize(values, dim=1)
     if float(unit.std(0, correction=0).max()) < _CONSTANT:
         raise ConfigError(
-            "the features of all images are the same, so that nothing can be ranked by them; is "
-            "the checkpoint the right one for this network?"
+            "the features of all images are the same, so they cannot rank anything; does the "
+            "checkpoint belong to this network?"
         )
     sums = values.sum(1)
     if bool((values >= 0).all()) and bool(((sums - 1).abs() < _SUM).all()):
         raise ConfigError(
-            "the features are probabilities (none below 0, each row's sum 1); give the features "
+            "the features are probabilities (none below 0, each row sums to 1); give the features "
             "before the classifier and its softmax"
         )
 
 
 def mean_cosine(features: Features) -> float:
-    """Return the mean cosine between features of different images, of the first 512."""
+    """Return the mean cosine between features of different images among the first 512."""
     unit = F.normalize(features.values[:_PAIRS].double(), dim=1)
     count = len(unit)
     total = float(unit.sum(0).pow(2).sum()) - count
@@ -155,7 +155,7 @@ def batch_difference(model: nn.Module, batch: Batch) -> float:
 
 
 def enters_autograd(model: nn.Module, batch: Batch) -> bool:
-    """Tell whether a forward pass without gradients computes some, as a purifying model does."""
+    """Return whether a forward pass under no_grad computes gradients, as in purifying models."""
     entries = {
         function.__code__
         for function in (torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward)
@@ -185,8 +185,8 @@ def without_gradient(
     Args:
         model: images in [0, 1] with ``sizes`` -> features.
         batch: clean images.
-        references: that the distance is to.
-        distance: whose gradient it is.
+        references: of the distance.
+        distance: to differentiate.
         eps: radius of the start, pixel units of [0, 1].
     """
     start = LinfDelta(eps)
@@ -209,10 +209,10 @@ def _unit(model: nn.Module, batch: Batch) -> Tensor:
 
 
 def _one(batch: Batch, row: int) -> Batch:
-    """Return one image of a batch, on the canvas of all."""
+    """Return one image of a batch, on the batch's canvas."""
     fields = ("images", "sizes", "pids", "camids", "modality", "places", "view")
-    own = {n: v[row : row + 1] for n in fields if (v := getattr(batch, n)) is not None}
-    return dataclasses.replace(batch, **own, image_ids=batch.image_ids[row : row + 1])
+    row_fields = {n: v[row : row + 1] for n in fields if (v := getattr(batch, n)) is not None}
+    return dataclasses.replace(batch, **row_fields, image_ids=batch.image_ids[row : row + 1])
 
 
 @contextlib.contextmanager
@@ -222,6 +222,6 @@ def _inspecting(model: nn.Module, batch: Batch) -> Iterator[None]:
 
 
 def _same_randomness(batch: Batch) -> contextlib.AbstractContextManager[None]:
-    """Return a context after which torch's random state is what it was."""
+    """Return a context that restores torch's random state at its end."""
     device = batch.images.device
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])

@@ -1,4 +1,4 @@
-"""Scores of stored images: files through the real pipeline, over draws of a random defense."""
+"""Scores of stored images: files through the real pipeline, averaged over a defense's draws."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from torchreid_adv.models.prepare import frozen
 from torchreid_adv.standard.scores import RANKS, Floats, QueryScores
 
 _CHUNK = 64
-_FRESH = 1_000_003  # draws that score are far from those that anything else asks for
+_FRESH = 1_000_003  # offset of the scoring draws' seeds, far from all other seeds
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Judge:
     Args:
         model: whose features rank.
         data: the data set.
-        protocol: by which they are scored, without re-ranking.
+        protocol: rules of the scores, without re-ranking.
         draws: of a random defense; their scores are averaged.
-        folder: where clean features are kept.
+        folder: of cached clean features.
         name: of the model in that folder.
         workers: processes that read images.
     """
@@ -53,7 +53,7 @@ class Judge:
 
     @functools.cached_property
     def models(self) -> list[ImageModel]:
-        """The model behind each of the draws; itself where nothing is random."""
+        """The model with each of the draws; the model itself if nothing is random."""
         model = self.model
         if not (isinstance(model, Defended) and model.defense.random):
             return [model]
@@ -62,7 +62,7 @@ class Judge:
 
     @functools.cached_property
     def clean(self) -> list[dict[str, Features]]:
-        """Features of both clean sides by each draw, computed once and kept."""
+        """Features of both clean sides for each draw, computed once and cached."""
         return [
             {side: self._kept(model, side, number) for side in ("query", "gallery")}
             for number, model in enumerate(self.models)
@@ -70,7 +70,7 @@ class Judge:
 
     @property
     def distance(self) -> Distance:
-        """By which the gallery is ranked."""
+        """The distance that ranks the gallery."""
         return self.protocol.distance
 
     def chances(self) -> Floats:
@@ -79,7 +79,7 @@ class Judge:
 
     @property
     def query(self) -> Features:
-        """Clean features of the queries, by the first draw."""
+        """Clean features of the queries for the first draw."""
         return self.clean[0]["query"]
 
     def score(self, side: str, records: Sequence[Record] = ()) -> QueryScores:
@@ -87,17 +87,17 @@ class Judge:
 
         Args:
             side: of the records.
-            records: stored images that take the place of the clean ones of their names. Where they
-                are queries, these alone are scored; where they are gallery images, all queries are.
+            records: stored images that replace the clean ones of the same names. If they are
+                queries, only these are scored; if they are gallery images, all queries are.
         """
         return self._scores(side, [self._stored(model, records) for model in self.models])
 
     def score_pixels(self, images: Sequence[np.ndarray], records: Sequence[Record]) -> QueryScores:
-        """Return the scores of queries that are not stored: uint8 arrays (h, w, 3), by their files.
+        """Return the scores of queries that are not stored, given as uint8 arrays (h, w, 3).
 
-        A PNG file keeps every pixel, so this is what stored files would score.
+        A PNG file keeps every pixel, so stored files would have the same scores.
         """
-        found = []
+        features_by_draw = []
         for model in self.models:
             transform, parts = model.file_transform(), []
             with torch.no_grad(), frozen(model):
@@ -107,13 +107,13 @@ class Judge:
                     labels = camera_labels(whole, labels_of(model))
                     features = model.of_files(filled(inputs, _CHUNK), **labels)
                     parts.append(features[: len(group)].float().cpu())
-            found.append(Features.of(records, torch.cat(parts)))
-        return self._scores("query", found)
+            features_by_draw.append(Features.of(records, torch.cat(parts)))
+        return self._scores("query", features_by_draw)
 
     def _scores(self, side: str, stored: Sequence[Features | None]) -> QueryScores:
         results = []
-        for clean, own in zip(self.clean, stored, strict=True):
-            sides = clean if own is None else {**clean, side: clean[side].replace(own)}
+        for clean, attacked in zip(self.clean, stored, strict=True):
+            sides = clean if attacked is None else {**clean, side: clean[side].replace(attacked)}
             results.append(self.protocol.evaluate(sides["query"], sides["gallery"]))
         images = self.query.image_ids
         if side == "query" and stored[0] is not None:
@@ -130,11 +130,11 @@ class Judge:
     def _kept(self, model: ImageModel, side: str, number: int) -> Features:
         records = self.data.side(side)
         path = self.folder / f"{self.name}-{side}-{number}.safetensors"
-        found = load_features(path, records)
-        if found is None:
-            found = extract(model, records, workers=self.workers, description=f"{side} features")
-            save_features(path, found)
-        return found
+        features = load_features(path, records)
+        if features is None:
+            features = extract(model, records, workers=self.workers, description=f"{side} features")
+            save_features(path, features)
+        return features
 
 
 def averaged(results: Sequence[RetrievalResult], rows: NDArray[np.bool_]) -> QueryScores:
@@ -142,7 +142,7 @@ def averaged(results: Sequence[RetrievalResult], rows: NDArray[np.bool_]) -> Que
 
     Args:
         results: one per draw.
-        rows: (Q,) the queries that are scored; NaN stands for the others.
+        rows: (Q,) the queries that are scored; the others get NaN.
     """
     pairs = [result.of_queries() for result in results]
     ap = np.where(rows, np.mean([precision for precision, _ in pairs], axis=0), np.nan)

@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from torchreid_adv.report.table import ResultTable, TableRow, Value, rate
 from torchreid_adv.report.text import number, percent
 from torchreid_adv.report.units import DASH
 from torchreid_adv.runs.promises import UNSEEN, WORDS
+from torchreid_adv.standard.board_columns import Card, card_cells, card_texts
+from torchreid_adv.standard.board_sorts import COLUMNS, ROBUST
 
 SHORT = 10  # hex digits of a hash that a table shows
 YES, NO = "yes", "no"
 UNCHECKED, UNSCORED = "not checked", "not scored"
-UNKNOWN = "yes, identities unknown"  # files fit, and the data set is not known here
+UNKNOWN = "yes, identities unknown"  # the files match, but the data set is not known here
 EXACTLY, CLOSELY = "yes, exactly", "yes, to 0.001"
 BANDS = {"Q": "Queries attacked", "G": "Gallery attacked"}  # track -> heading of its columns
 _ROWS = ("undefended", "oblivious", "adaptive")
@@ -36,16 +38,17 @@ _HEADS = (
 
 @dataclass(frozen=True)
 class Result:
-    """A result that was read.
+    """A result and its verification.
 
     Args:
-        content: of its ``standard.json``, whose seal fits; where it was scored again, the numbers
-            that came out.
-        place: its folder, as the leaderboard calls it.
-        files: ``yes``, ``no``, ``not checked``, or yes but for the identities.
-        scored: ``yes`` with how closely, ``no`` or ``not scored``.
-        fault: what does not fit.
-        note: why it was not checked or scored as it was asked for.
+        content: of its ``standard.json``, whose seal is valid; if it was scored again, with the
+            recomputed numbers.
+        place: its folder, as the leaderboard shows it.
+        files: ``yes``, ``no``, ``not checked``, or yes except for the identities.
+        scored: ``yes`` with the precision, ``no`` or ``not scored``.
+        fault: the first mismatch.
+        note: why a requested check or scoring was not done.
+        card: further measures, of the robustness card beside it; empty without a card.
     """
 
     content: dict[str, Any]
@@ -54,10 +57,11 @@ class Result:
     scored: str = UNSCORED
     fault: str = ""
     note: str = ""
+    card: Card = field(default_factory=dict)
 
     @property
     def fits(self) -> bool:
-        """Whether nothing was found wrong."""
+        """Whether no check failed."""
         return NO not in (self.files, self.scored)
 
     @property
@@ -71,14 +75,17 @@ class Line:
     """One model at one bound.
 
     Args:
-        result: what it is of.
+        result: of the model.
         eps: bound, gray levels.
-        rank: place in its group; 0 = none, because a red flag or a fault voids it.
+        rank: place in its group; 0 = none, because a red flag or a fault voids it, or because it
+            has no number of that column.
+        by: column that lines are ranked by, one of :data:`board_sorts.SORTS`.
     """
 
     result: Result
     eps: int
     rank: int = 0
+    by: str = ROBUST
 
     @property
     def content(self) -> dict[str, Any]:
@@ -86,7 +93,7 @@ class Line:
         return self.result.content
 
     def track(self, name: str) -> dict[str, Any] | None:
-        """Return the facts of a track at this bound; None where it was not run."""
+        """Return the facts of a track at this bound; None if it was not run."""
         facts: dict[str, Any] | None = self.content["tracks"].get(name, {}).get(str(self.eps))
         return facts
 
@@ -102,14 +109,27 @@ class Line:
     def void(self) -> bool:
         """Whether it is not ranked."""
         red = any(flag["level"] == "RED" for flag in self.content["flags"])
-        return red or not self.result.fits
+        return red or not self.result.fits or self.value is None
+
+    @property
+    def value(self) -> float | None:
+        """The number of the column that lines are ranked by; None where it has none."""
+        if self.by == "clean":
+            return float(self.clean["mAP"])
+        if self.by in (ROBUST, "gallery"):
+            facts = self.track("G" if self.by == "gallery" else "Q")
+            missing = -1.0 if self.by == ROBUST else None
+            return float(facts["robust"]["mAP"]) if facts else missing
+        measure = self.result.card.get(self.by.replace("-", " "))
+        return None if measure is None else measure.value
 
     @property
     def key(self) -> tuple[float, float, str]:
-        """What lines are ranked by: robust mAP of queries, then of the gallery, best first."""
-        found = [self.track(name) for name in ("Q", "G")]
-        queries, gallery = (facts["robust"]["mAP"] if facts else -1.0 for facts in found)
-        return -queries, -gallery, self.content["model"]["name"]
+        """Sort key of lines: the column they are ranked by, then the gallery or the queries."""
+        second = self.track("G" if self.by == ROBUST else "Q")
+        tie_breaker = second["robust"]["mAP"] if second else -1.0
+        value = -1.0 if self.value is None else self.value
+        return -value, -tie_breaker, self.content["model"]["name"]
 
     @property
     def defense(self) -> list[float] | None:
@@ -119,13 +139,13 @@ class Line:
 
     @property
     def called(self) -> str:
-        """What the result may be called: the name of its evaluation, or ``no``."""
+        """The name that the result may use: that of its evaluation, or ``no``."""
         standard = self.content["standard"]
         return str(standard["name"]) if standard["called_standard"] else NO
 
     @property
     def details(self) -> list[tuple[str, str]]:
-        """What stands folded below the table: pairs (what, value)."""
+        """The folded details below the table: pairs (name, value)."""
         content, parameters = self.content, self.content["model"]["parameters"]
         defended = " / ".join(map(percent, self.defense)) if self.defense else ""
         return [
@@ -139,10 +159,10 @@ class Line:
 
     @property
     def worst(self) -> str:
-        """Which attack leaves least on most queries, and which gallery was worst."""
+        """The attack that leaves least on most queries, and the worst gallery."""
         names = (("Q", "best_attack"), ("G", "gallery"))
-        found = [str((self.track(track) or {}).get(name, "")) for track, name in names]
-        return ", ".join(dict.fromkeys(filter(None, found)))
+        worst_names = [str((self.track(track) or {}).get(name, "")) for track, name in names]
+        return ", ".join(dict.fromkeys(filter(None, worst_names)))
 
     @property
     def flags(self) -> str:
@@ -152,25 +172,29 @@ class Line:
             level: sorted({flag["name"] for flag in raised if flag["level"] == level})
             for level in ("RED", "AMBER")
         }
-        return "; ".join(f"{level} {', '.join(own)}" for level, own in names.items() if own)
+        return "; ".join(
+            f"{level} {', '.join(level_names)}"
+            for level, level_names in names.items()
+            if level_names
+        )
 
     @property
     def remarks(self) -> list[str]:
-        """What a reader has to know besides the numbers."""
+        """Sentences that a reader must know in addition to the numbers."""
         standard = self.content["standard"]
-        said = [standard["headline"]] if standard["headline"] else []
+        remarks = [standard["headline"]] if standard["headline"] else []
         if not standard["called_standard"]:
-            said.append(f"not called standard: {'; '.join(standard['reasons'])}")
+            remarks.append(f"not called standard: {'; '.join(standard['reasons'])}")
         if self.result.fault:
-            said.append(f"does not fit what is stored: {self.result.fault}")
+            remarks.append(f"does not match the stored files: {self.result.fault}")
         if self.result.note:
-            said.append(self.result.note)
-        return said
+            remarks.append(self.result.note)
+        return remarks
 
 
 @dataclass(frozen=True)
 class Group:
-    """Lines that may be compared: one data set, one definition, one bound.
+    """Comparable lines: one data set, one definition, one bound.
 
     Args:
         title: in words.
@@ -187,23 +211,30 @@ class Group:
 
     @property
     def voided(self) -> list[Line]:
-        """The lines that have none."""
+        """The lines without a rank."""
         return [line for line in self.lines if not line.rank]
 
 
-def groups(results: Sequence[Result]) -> list[Group]:
-    """Return results by data set, definition and bound, ranked within each."""
+def groups(results: Sequence[Result], by: str = ROBUST) -> list[Group]:
+    """Return results by data set, definition and bound, ranked within each.
+
+    Args:
+        results: that were read.
+        by: column that they are ranked by, one of :data:`board_sorts.SORTS`.
+    """
     lines = [
-        Line(result, eps)
+        Line(result, eps, by=by)
         for result in results
         for eps in sorted({int(e) for t in result.content["tracks"].values() for e in t})
     ]
     lines.sort(key=_kind)
-    found = {kind: sorted(own, key=_order) for kind, own in itertools.groupby(lines, _kind)}
-    titles = [_title(own[0]) for own in found.values()]
+    lines_of_kind = {
+        kind: sorted(same_kind, key=_order) for kind, same_kind in itertools.groupby(lines, _kind)
+    }
+    titles = [_title(same_kind[0]) for same_kind in lines_of_kind.values()]
     return [
-        Group(title if titles.count(title) == 1 else f"{title} ({_hash(kind)})", _ranked(own))
-        for title, (kind, own) in zip(titles, found.items(), strict=True)
+        Group(title if titles.count(title) == 1 else f"{title} ({_hash(kind)})", _ranked(same_kind))
+        for title, (kind, same_kind) in zip(titles, lines_of_kind.items(), strict=True)
     ]
 
 
@@ -226,24 +257,27 @@ def _hash(kind: tuple[Any, ...]) -> str:
 
 
 def _ranked(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """Give ranks; equal figures share one."""
-    done: list[Line] = []
+    """Assign ranks; equal numbers share a rank."""
+    ranked: list[Line] = []
     for place, line in enumerate(lines, start=1):
-        tie = bool(done) and done[-1].key[:2] == line.key[:2]
-        rank = 0 if line.void else done[-1].rank if tie else place
-        done.append(Line(line.result, line.eps, rank))
-    return tuple(done)
+        tie = bool(ranked) and ranked[-1].key[:2] == line.key[:2]
+        rank = 0 if line.void else ranked[-1].rank if tie else place
+        ranked.append(replace(line, rank=rank))
+    return tuple(ranked)
 
 
-def write_leaderboard(out: Path, results: Sequence[Result], refused: Sequence[str] = ()) -> Path:
+def write_leaderboard(
+    out: Path, results: Sequence[Result], refused: Sequence[str] = (), by: str = ROBUST
+) -> Path:
     """Write ``leaderboard.html`` and ``leaderboard.md`` and return the path of the page.
 
     Args:
         out: folder.
-        results: that were read.
+        results: to list.
         refused: sentences on files that were left out.
+        by: column that results are ranked by.
     """
-    found = groups(results)
+    all_groups = groups(results, by)
     count = f"{number(len(results))} {'result' if len(results) == 1 else 'results'}"
     page = Page(
         title="Robustness leaderboard",
@@ -251,25 +285,26 @@ def write_leaderboard(out: Path, results: Sequence[Result], refused: Sequence[st
         template="leaderboard.html",
         facts={
             "sortable": True,
-            "boards": [Board.of(group) for group in found],
+            "by": by,
+            "boards": [Board.of(group) for group in all_groups],
             "refused": refused,
             "words": WORDS,
             "unseen": UNSEEN,
         },
     )
-    write_text(out / "leaderboard.md", markdown(found, refused))
+    write_text(out / "leaderboard.md", markdown(all_groups, refused))
     return write_page(out / "leaderboard.html", page)
 
 
 @dataclass(frozen=True)
 class Board:
-    """A group as the page shows it.
+    """The tables and details of a group on the page.
 
     Args:
         title: of the group.
-        ranked: table of the ranked models; None where there are none.
-        voided: table of the others; None where there are none.
-        details: of each model: its name, its place, remarks, and pairs (what, value).
+        ranked: table of the ranked models; None if there are none.
+        voided: table of the others; None if there are none.
+        details: of each model: its name, its place, remarks, and pairs (name, value).
     """
 
     title: str
@@ -292,7 +327,7 @@ class Board:
 
 
 def board_table(title: str, lines: Sequence[Line]) -> ResultTable:
-    """Return some lines as a table with grouped headings; a track that none has is left out.
+    """Return lines as a table with grouped headings, without tracks that no line has.
 
     Args:
         title: of the table.
@@ -304,8 +339,11 @@ def board_table(title: str, lines: Sequence[Line]) -> ResultTable:
     if defended := any(line.defense for line in lines):
         bands.append(("Without its defense", 1))
         columns.append("Queries, mAP")
+    if carded := any(line.result.card for line in lines):
+        bands.append(("Robustness card, mAP", len(COLUMNS)))
+        columns += COLUMNS
     rows = [
-        TableRow(str(line.rank or DASH), _board_row(line, tracks, defended=defended))
+        TableRow(str(line.rank or DASH), _board_row(line, tracks, defended=defended, carded=carded))
         for line in lines
     ]
     columns += ["May be called", "Flags"]
@@ -313,7 +351,7 @@ def board_table(title: str, lines: Sequence[Line]) -> ResultTable:
     return ResultTable(title, columns, rows, head="Rank", bands=bands, sortable=True)
 
 
-def _board_row(line: Line, tracks: Sequence[str], *, defended: bool) -> list[Value]:
+def _board_row(line: Line, tracks: Sequence[str], *, defended: bool, carded: bool) -> list[Value]:
     clean = line.clean
     values: list[Value] = [line.content["model"]["name"], rate(clean["mAP"])]
     values.append(rate(clean["cmc"]["1"]))
@@ -328,19 +366,23 @@ def _board_row(line: Line, tracks: Sequence[str], *, defended: bool) -> list[Val
         values += [rate(facts["robust"]["cmc"]["1"])]
     if defended:
         values.append(rate(line.defense[0] if line.defense else None))
+    if carded:
+        values += card_cells(line.result.card)
     return [*values, line.called, line.flags or "none"]
 
 
-def markdown(found: Sequence[Group], refused: Sequence[str] = ()) -> str:
+def markdown(all_groups: Sequence[Group], refused: Sequence[str] = ()) -> str:
     """Return the leaderboard as Markdown."""
     parts = ["# Robustness leaderboard"]
-    if found:
+    if all_groups:
         parts.append("\n".join(f"- {word}: {meaning}." for word, meaning in WORDS.items()))
         parts.append(UNSEEN)
-    for group in found:
-        rows = ["| " + " | ".join(_HEADS) + " |", "|---" * len(_HEADS) + "|"]
-        rows += ["| " + " | ".join(_cells(line)) + " |" for line in group.lines]
-        said = [
+    for group in all_groups:
+        carded = any(line.result.card for line in group.lines)
+        heads = [*_HEADS, *(COLUMNS if carded else ())]
+        rows = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+        rows += ["| " + " | ".join(_cells(line, carded=carded)) + " |" for line in group.lines]
+        remarks = [
             f"- {_plain(line.content['model']['name'])} ({_plain(line.result.place)}): "
             f"{_plain(remark)}"
             for line in group.lines
@@ -349,14 +391,14 @@ def markdown(found: Sequence[Group], refused: Sequence[str] = ()) -> str:
         parts += [
             f"## {_plain(group.title)}",
             "\n".join(rows),
-            *(["\n".join(said)] if said else []),
+            *(["\n".join(remarks)] if remarks else []),
         ]
     if refused:
-        parts += ["## Refused", "\n".join(f"- {_plain(one)}" for one in refused)]
+        parts += ["## Refused", "\n".join(f"- {_plain(reason)}" for reason in refused)]
     return "\n\n".join(parts) + "\n"
 
 
-def _cells(line: Line) -> list[str]:
+def _cells(line: Line, *, carded: bool) -> list[str]:
     content, cells = line.content, [str(line.rank or DASH), _plain(line.content["model"]["name"])]
     cells += [percent(line.clean["mAP"]), percent(line.clean["cmc"]["1"])]
     for track in ("Q", "G"):
@@ -370,10 +412,11 @@ def _cells(line: Line) -> list[str]:
     cells += [_plain(line.worst) or DASH, _plain(line.flags) or "none"]
     cells += [_plain(line.called), *line.result.words]
     parameters = content["model"]["parameters"]
-    return [*cells, DASH if parameters is None else f"{parameters:,}", content["manifest"][:SHORT]]
+    cells += [DASH if parameters is None else f"{parameters:,}", content["manifest"][:SHORT]]
+    return [*cells, *(card_texts(line.result.card) if carded else ())]
 
 
 def _plain(text: str) -> str:
-    """Return a text that Markdown takes for nothing but a text."""
+    """Return a text with all Markdown and HTML markup escaped."""
     shown = html.escape(printable(text)).replace("://", "&#58;//")  # which would become a link
     return re.sub(r"([\\`*_{}\[\]()+!|~@])", r"\\\1", shown)

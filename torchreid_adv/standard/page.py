@@ -1,4 +1,4 @@
-"""The page of the standard evaluation: one file that a reviewer reads in five minutes."""
+"""The page of the standard evaluation: one file that a reviewer can read in five minutes."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def write_standard_page(
     command: str = "",
     verify: Sequence[str] = (),
 ) -> Path:
-    """Write the page, and its figures into ``figures`` beside it; return its path.
+    """Write the page, and its figures into ``figures`` next to it; return its path.
 
     Args:
         path: of the page.
         facts: content of ``standard.json``.
-        views: pictures, a track each.
+        views: pictures, one per track.
         settings: the config.
-        command: that makes the run again, "" where it was none.
+        command: that repeats the run, "" if it was started from Python.
         verify: commands that check stored images against their originals.
     """
     content = dict(facts)
@@ -75,12 +75,12 @@ _VERSIONS = ("torchreid_adv", "torch", "numpy", "python")
 
 
 def _provenance(facts: dict[str, Any], command: str) -> dict[str, Any]:
-    """Return where a result comes from, of an older one as far as it says so."""
+    """Return the provenance of a result, for an older one as far as it is recorded."""
     known = {"torchreid_adv": facts["version"], **facts["environment"]}
     versions = {name: known[name] for name in _VERSIONS if known.get(name)}
     device = known.get("gpu") or f"cpu ({known.get('machine', 'unknown')})"
-    found = {"command": command, "device": device, "versions": versions}
-    return found | dict(facts.get("provenance") or {})
+    origin = {"command": command, "device": device, "versions": versions}
+    return origin | dict(facts.get("provenance") or {})
 
 
 def _told(
@@ -90,7 +90,7 @@ def _told(
     command: str,
     verify: Sequence[str],
 ) -> dict[str, Any]:
-    """Return what the template is told."""
+    """Return the values of the template."""
     track, eps, main = said.main_result(content)
     return {
         "facts": content,
@@ -123,18 +123,21 @@ def _told(
 
 
 def _places(facts: dict[str, Any], table: Any) -> list[Any]:
-    """Return a table of each track and bound."""
+    """Return a table for each track and bound."""
     return [
-        table(found, f"{said.TRACKS[track].capitalize()} attacked, eps {eps}")
+        table(place_facts, f"{said.TRACKS[track].capitalize()} attacked, eps {eps}")
         for track, bounds in facts["tracks"].items()
-        for eps, found in bounds.items()
+        for eps, place_facts in bounds.items()
     ]
 
 
 def _wins(facts: dict[str, Any]) -> list[tuple[str, tables.Wins]]:
     bounds = facts["tracks"].get("Q", {})
-    found = [(f"Queries attacked, eps {eps}", tables.wins(own)) for eps, own in bounds.items()]
-    return [(title, table) for title, table in found if len(table.names) > 1]
+    titled = [
+        (f"Queries attacked, eps {eps}", tables.wins(place_facts))
+        for eps, place_facts in bounds.items()
+    ]
+    return [(title, table) for title, table in titled if len(table.names) > 1]
 
 
 def _curve(facts: dict[str, Any]) -> PageFigure:
@@ -145,7 +148,7 @@ def _curve(facts: dict[str, Any]) -> PageFigure:
     }
     points = {
         f"mAP, {said.TRACKS[track]} attacked by the ensemble": {
-            int(eps): own["robust"]["mAP"] for eps, own in bounds.items()
+            int(eps): place_facts["robust"]["mAP"] for eps, place_facts in bounds.items()
         }
         for track, bounds in facts["tracks"].items()
     }
@@ -159,20 +162,20 @@ def _curve(facts: dict[str, Any]) -> PageFigure:
 
 
 def _contents(facts: dict[str, Any], views: Sequence[View]) -> list[tuple[str, str]]:
-    found = [
+    sections = [
         ("figures", "Numbers"), ("curve", "Over the bound"), ("checks", "Checks"),
         ("attacks", "Attacks"),
     ]  # fmt: skip
     if _wins(facts):
-        found.append(("wins", "Who beat whom"))
+        sections.append(("wins", "Pairwise comparison"))
     for view in views:
         of = f" ({said.TRACKS[view.track]})" if len(views) > 1 else ""
-        found += [
+        sections += [
             (f"worst-{view.track}", f"Worst lists{of}"),
             (f"attention-{view.track}", f"Attention{of}"),
             (f"features-{view.track}", f"Features{of}"),
         ]
-    return [*found, ("threat", "Threat model"), ("reproduce", "Reproduce")]
+    return [*sections, ("threat", "Threat model"), ("reproduce", "Reproduce")]
 
 
 PAGE = "report.html"
@@ -188,10 +191,10 @@ def standard_page(
     settings: Mapping[str, Any] | None = None,
     command: str = "",
 ) -> Path:
-    """Write ``report.html`` beside the ``standard.json`` of a run and return its path.
+    """Write ``report.html`` next to the ``standard.json`` of a run and return its path.
 
     Args:
-        model: the one that was evaluated; behind a defense as :class:`Defended`.
+        model: the evaluated model; behind a defense as :class:`Defended`.
         data: the data set of the run.
         out: folder of the run.
         protocol: of the run; None = torchreid's rules by Euclidean distances of normalized
@@ -201,7 +204,7 @@ def standard_page(
         command: that made the run, for the page.
 
     Raises:
-        DataError: no finished run is there, or an image of it is missing.
+        DataError: the folder holds no finished run, or an image of it is missing.
     """
     out = Path(out)
     facts = _result(out)
@@ -240,11 +243,11 @@ def _view(judge: Judge, out: Path, track: str, eps: str, facts: dict[str, Any]) 
     after = {**judge.clean[0]}
     if records:
         after[side] = after[side].replace(_features(judge, records, manifest))
-    own = facts["tracks"][track][eps]
+    place_facts = facts["tracks"][track][eps]
     paths = {name: record.path for name, record in clean.items()}
     target = AttackedData(
         name=data.name,
-        results={"clean": own["clean"], "adversarial": own["robust"]},
+        results={"clean": place_facts["clean"], "adversarial": place_facts["robust"]},
         query=judge.clean[0]["query"],
         gallery=judge.clean[0]["gallery"],
         query_after=after["query"],
@@ -257,41 +260,41 @@ def _view(judge: Judge, out: Path, track: str, eps: str, facts: dict[str, Any]) 
         protocol=judge.protocol,
     )
     gradient = facts["looks"]["no_gradient"] < 1
-    attacks = made_by(folder, manifest, own.get("attacks") or own["galleries"])
+    attacks = made_by(folder, manifest, place_facts.get("attacks") or place_facts["galleries"])
     return build_view(track, eps, target, judge.model, attacks, gradient=gradient)
 
 
 def _features(judge: Judge, records: list[Record], manifest: Manifest) -> Features:
-    """Return the features of a composed folder's images, kept under its root."""
+    """Return the features of a composed folder's images, cached under its hash."""
     path = judge.folder / f"composed-{manifest.root}.safetensors"
-    found = load_features(path, records)
-    if found is None:
-        found = extract(
+    features = load_features(path, records)
+    if features is None:
+        features = extract(
             judge.models[0],
             records,
             workers=judge.workers,
             description="features of the worst images",
         )
-        save_features(path, found)
-    return found
+        save_features(path, features)
+    return features
 
 
 def made_by(folder: Path, composed: Manifest, names: Iterable[str]) -> dict[str, str]:
-    """Return image_id -> the attack whose file it is, in a composed folder.
+    """Return image_id -> the attack that made the file, for a composed folder.
 
     Args:
-        folder: of a track and bound; holds a folder of each attack that was run.
+        folder: of a track and bound; holds a folder for each attack that was run.
         composed: manifest of the images.
         names: attacks in the order they were run.
     """
-    found: dict[str, str] = {}
-    wanted = {(e.image_id, e.sha256) for e in composed.stored}
+    attack_of: dict[str, str] = {}
+    composed_files = {(e.image_id, e.sha256) for e in composed.stored}
     for name in names:
         if (folder / name / FILE_NAME).is_file():
             for entry in read_manifest(folder / name).stored:
-                if (entry.image_id, entry.sha256) in wanted:
-                    found.setdefault(entry.image_id, name)
-    return found
+                if (entry.image_id, entry.sha256) in composed_files:
+                    attack_of.setdefault(entry.image_id, name)
+    return attack_of
 
 
 def _verify(out: Path, root: Path) -> list[str]:

@@ -18,7 +18,7 @@ COLUMNS = (
 
 
 def headlines(result: dict[str, Any]) -> ResultTable:
-    """Return clean, then the robust numbers of every track and bound."""
+    """Return the clean numbers, then the robust numbers of every track and bound."""
     tracks = result["tracks"]
     clean = next(iter(next(iter(tracks.values())).values()))["clean"]
     rows = [TableRow("clean", _figures(clean, None, None, None), "no attack")]
@@ -64,7 +64,7 @@ DEFENSE = {
 def defense_table(result: dict[str, Any]) -> ResultTable | None:
     """Return a row per bound: without the defense, oblivious, adaptive; None without a defense.
 
-    Of a random defense, the lowest mAP that any attack leaves by a single draw, too.
+    For a random defense, also the lowest mAP under any attack with a single draw.
     """
     if not result["model"]["defense"]:
         return None
@@ -73,7 +73,7 @@ def defense_table(result: dict[str, Any]) -> ResultTable | None:
         TableRow(f"eps {eps}", [rate(facts["defense"][name]) for name in shown])
         for eps, facts in result["tracks"].get("Q", {}).items()
     ]
-    title = "What the defense is worth, mAP of queries attacked"
+    title = "Effect of the defense: mAP of attacked queries"
     return ResultTable(title, [DEFENSE[name] for name in shown], rows) if rows else None
 
 
@@ -88,16 +88,16 @@ def attack_table(facts: dict[str, Any], title: str) -> ResultTable:
         TableRow(
             name,
             [
-                count(own["queries"]),
-                rate(own["before"]),
-                rate(own["mAP"]),
-                rate(own["cmc"]["1"]),
-                count(own["won"]),
-                rate(own["left"]),
+                count(scores["queries"]),
+                rate(scores["before"]),
+                rate(scores["mAP"]),
+                rate(scores["cmc"]["1"]),
+                count(scores["won"]),
+                rate(scores["left"]),
             ],
             _does(name),
         )
-        for name, own in facts["attacks"].items()
+        for name, scores in facts["attacks"].items()
     ]
     return ResultTable(title, columns, rows, head="Attack", sortable=True)
 
@@ -108,13 +108,13 @@ def _galleries(facts: dict[str, Any], title: str) -> ResultTable:
         TableRow(
             name,
             [
-                rate(own["mAP"]),
-                *(rate(own["cmc"][rank]) for rank in RANKS),
+                rate(scores["mAP"]),
+                *(rate(scores["cmc"][rank]) for rank in RANKS),
                 count(None if name == "composed" else facts["identities"].get(name, 0)),
             ],
             _does(name),
         )
-        for name, own in facts["galleries"].items()
+        for name, scores in facts["galleries"].items()
     ]
     return ResultTable(title, columns, rows, head="Gallery", sortable=True)
 
@@ -125,11 +125,12 @@ def _does(name: str) -> str:
 
 @dataclass(frozen=True)
 class Wins:
-    """Who beat whom on how many queries.
+    """Number of queries on which one attack left less than another.
 
     Args:
         names: attacks, rows and columns.
-        rows: name of the winner, then per loser (queries, share of the most); None on itself.
+        rows: name of the stronger attack, then for each other attack (queries, share of the
+            largest number); None on the diagonal.
     """
 
     names: Sequence[str]
@@ -138,21 +139,21 @@ class Wins:
 
 def wins(facts: dict[str, Any]) -> Wins:
     """Return the matrix of one bound."""
-    found = facts["wins"]
-    most = max((n for row in found.values() for n in row.values()), default=0) or 1
+    matrix = facts["wins"]
+    most = max((n for row in matrix.values() for n in row.values()), default=0) or 1
     rows = [
-        (name, [None if other == name else (row[other], row[other] / most) for other in found])
-        for name, row in found.items()
+        (name, [None if other == name else (row[other], row[other] / most) for other in matrix])
+        for name, row in matrix.items()
     ]
-    return Wins(list(found), rows)
+    return Wins(list(matrix), rows)
 
 
 def check_table(result: dict[str, Any]) -> ResultTable:
-    """Return every check: what was asked, measured, allowed, and what came out; flags first."""
+    """Return every check: its question, measured and allowed value, and result; flags first."""
     columns = ("Result", "Measured", "Allowed", "Where")
     order = {"RED": 0, "AMBER": 1}
-    found = sorted(result["checks"], key=lambda c: order[c["level"]] if c["raised"] else 2)
-    rows = [_check(check) for check in found]
+    checks = sorted(result["checks"], key=lambda c: order[c["level"]] if c["raised"] else 2)
+    rows = [_check(check) for check in checks]
     return ResultTable("All checks", columns, rows, head="Check", sortable=True)
 
 
@@ -168,7 +169,7 @@ def _check(check: dict[str, Any]) -> TableRow:
 
 
 def allowed(check: dict[str, Any]) -> str:
-    """Return how far a check lets things go."""
+    """Return the allowed range of a check's value."""
     limit = measured(check, check["threshold"])
     if limit in ("yes", "no"):
         return limit
@@ -179,7 +180,7 @@ def allowed(check: dict[str, Any]) -> str:
 
 
 def attacks_known(result: dict[str, Any]) -> ResultTable:
-    """Return the attacks that were run anywhere: name, what it does, what it knows."""
+    """Return the attacks that were run: name, method, knowledge."""
     names: dict[str, None] = {}
     for bounds in result["tracks"].values():
         for facts in bounds.values():

@@ -1,4 +1,4 @@
-"""What the page of the standard evaluation says: attacks, checks and results in plain words."""
+"""The texts of the standard evaluation's page: attacks, checks and results in plain words."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.report.text import levels, number, percent
 
 TRACKS = {"Q": "queries", "G": "gallery"}
-OWN = {"Q": "each query is attacked by itself", "G": "one attacked gallery serves all queries"}
+OWN = {"Q": "each query is attacked separately", "G": "one attacked gallery serves all queries"}
 
 ATTACKS = {
-    "push": ("everything", "away from all right matches"),
-    "margin": ("everything", "nearest wrong matches before right ones"),
-    "self": ("its own image", "away from what the model says of the image itself"),
-    "noise": ("nothing", "random signs at the bound, the best of some"),
-    "pull": ("everything", "towards the nearest wrong identities"),
+    "push": ("everything", "away from all correct matches"),
+    "margin": ("everything", "nearest incorrect matches before correct ones"),
+    "self": ("its own image", "away from the model's clean feature of the image"),
+    "noise": ("nothing", "random signs at the bound, the best of several"),
+    "pull": ("everything", "toward the nearest incorrect identities"),
     "universal": ("training images", "one perturbation for all images"),
     "oblivious": ("the undefended model", "made without the defense"),
     "transfer": ("other models", "made on surrogates, steps with momentum"),
@@ -24,35 +24,35 @@ ATTACKS = {
 }
 
 _OF_ROUNDS = {
-    "opposite": ("its own image", "towards the opposite of the feature of the image itself"),
+    "opposite": ("its own image", "toward the opposite of the image's clean feature"),
     "gray": ("its own image", "away from the feature of the image with a gray patch"),
     "audit": ("everything", "the whole ensemble of version 1, on a share of the queries"),
 }
 
 
 def of_attack(name: str) -> tuple[str, str]:
-    """Return what an attack knows and does; of a round, with its steps."""
+    """Return an attack's knowledge and method; for a round, with its steps."""
     arm, _, steps = name.partition("-")
     known = {**ATTACKS, **_OF_ROUNDS}
     knows, does = known.get(arm) or known.get(arm.rstrip("0123456789"), ("", ""))
     return knows, f"{does}, {steps} steps" if steps else does
 
 
-# name -> what is asked, what is measured, and in which unit
+# name -> question, measurement, unit
 CHECKS = {
     "RAND": (
-        "Does the model answer the same twice?",
+        "Are the model's features repeatable?",
         "largest difference of unit features over five passes with the same images",
         "plain",
     ),
     "DYN": (
-        "Does a forward pass optimize something by itself?",
+        "Does a forward pass run an optimization?",
         "gradients computed inside a forward pass",
         "yes",
     ),
     "BATCH": (
-        "Is an image's feature its own, whatever else is in the batch?",
-        "largest difference of unit features between alone and in a batch",
+        "Is an image's feature independent of the rest of its batch?",
+        "largest difference of unit features between an image alone and in a batch",
         "plain",
     ),
     "ZERO": (
@@ -71,18 +71,18 @@ CHECKS = {
         "yes",
     ),
     "STAGE": (
-        "Does the defense say what it is, so that attacks can go through it?",
-        "a defense of one's own that declares nothing",
+        "Does the defense declare its properties, so that attacks can go through it?",
+        "a custom defense that declares nothing",
         "yes",
     ),
     "UNB": (
-        "Do attacks win where nothing holds them?",
-        f"mAP left at a bound of {LEVELS} gray levels",
+        "Do attacks succeed without a bound?",
+        f"remaining mAP at a bound of {LEVELS} gray levels",
         "rate",
     ),
     "ITER": (
         "Are many steps better than one?",
-        "mAP that many steps leave beyond what a single one leaves",
+        "mAP under many steps minus mAP under a single step",
         "points",
     ),
     "MONO": (
@@ -91,40 +91,40 @@ CHECKS = {
         "points",
     ),
     "SILENT": (
-        "Did every attack give back the best that it found?",
-        "images of which an earlier point was better",
+        "Did every attack return its best point?",
+        "images with an earlier point that was better",
         "plain",
     ),
     "CONV": (
         "Were there enough steps?",
-        "mAP that twice as many steps win, or the share of the loss won in the last ten",
+        "further loss of mAP with twice as many steps, or the share of the loss in the last ten",
         "rate",
     ),
     "BB": (
         "Do attacks with gradients do more than those without?",
-        "mAP that Square or transfer take beyond all attacks by gradients",
+        "further loss of mAP by Square or transfer beyond all gradient attacks",
         "points",
     ),
     "NOISE": (
         "Do attacks do more than random noise?",
-        "mAP that attacks by gradients leave beyond what random signs leave",
+        "mAP under gradient attacks minus mAP under random signs",
         "points",
     ),
     "PERQ": (
-        "Is that so for single queries, too?",
+        "Is this also true for single queries?",
         "queries on which an attack that knows less wins over 5 points of average precision",
         "rate",
     ),
     "AUDIT": (
         "Do the rounds find what the whole ensemble finds?",
-        "mAP that the whole ensemble takes beyond the rounds, on a share of the queries",
+        "further loss of mAP by the whole ensemble beyond the rounds, on a share of the queries",
         "points",
     ),
 }
 
 
 def measured(check: dict[str, Any], value: float) -> str:
-    """Format what a check measured, or its threshold, in the check's unit."""
+    """Format a check's measured value, or its threshold, in the check's unit."""
     unit = CHECKS.get(check["name"], ("", "", "plain"))[2]
     if unit == "yes":
         return "yes" if value else "no"
@@ -136,7 +136,7 @@ def measured(check: dict[str, Any], value: float) -> str:
 
 
 def main_result(result: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """Return track, bound and facts of the figure that heads the page: Q before G, first bound."""
+    """Return track, bound and facts of the headline number: Q before G, first bound."""
     tracks = result["tracks"]
     track = next(name for name in TRACKS if name in tracks)
     eps = next(iter(tracks[track]))
@@ -144,51 +144,51 @@ def main_result(result: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
 
 
 def headline(result: dict[str, Any]) -> str:
-    """Say in a sentence what is left."""
+    """Return a sentence on the remaining mAP and Rank-1."""
     track, eps, facts = main_result(result)
     low, high = (percent(bound) for bound in facts["interval"])
     clean, robust = facts["clean"], facts["robust"]
-    changed = "Changing each query" if track == "Q" else "Changing gallery images"
+    changed = "each query" if track == "Q" else "gallery images"
     return (
-        f"{changed} by at most {levels(float(eps))}, the worst of the ensemble's attacks brings "
-        f"mAP from {percent(clean['mAP'])} to {percent(robust['mAP'])} (95 % interval {low} to "
-        f"{high}); the first match is right for {percent(robust['cmc']['1'])} of the queries "
-        f"instead of {percent(clean['cmc']['1'])}."
+        f"With {changed} changed by at most {levels(float(eps))}, the worst of the ensemble's "
+        f"attacks lower mAP from {percent(clean['mAP'])} to {percent(robust['mAP'])} (95 % "
+        f"interval {low} to {high}); the first match is correct for "
+        f"{percent(robust['cmc']['1'])} of the queries instead of {percent(clean['cmc']['1'])}."
     )
 
 
 def breaking(result: dict[str, Any]) -> str:
-    """Say at which bound queries lose their first match, or that there is no curve."""
+    """Return a sentence on the bound at which queries lose their first match."""
     if len(result["curve"]["curve"]) < 2:
-        return "There is no curve, which takes attacks by gradients."
+        return "There is no curve, because it needs gradient attacks."
     median = result["curve"]["median_eps"]
     if median is None:
-        return "Fewer than half of the queries with a right first match lose it at any bound."
-    return f"Half of the queries with a right first match have lost it at {levels(median)}."
+        return "Fewer than half of the queries with a correct first match lose it at any bound."
+    return f"Half of the queries with a correct first match have lost it at {levels(median)}."
 
 
 def defense_sentence(result: dict[str, Any]) -> str:
-    """Say what the defense is worth, "" without one."""
+    """Return sentences on the effect of the defense, "" without one."""
     _, _, facts = main_result(result)
     rows = facts.get("defense")
     if not rows:
         return ""
     return (
-        f"Behind the defense an attack that does not know of it leaves {percent(rows['oblivious'])}"
-        f" mAP; the attacks made through it leave {percent(rows['adaptive'])}, and the model "
-        f"without it holds {percent(rows['undefended'])}. The adaptive figure is the one that "
-        "counts."
+        f"With the defense, mAP is {percent(rows['oblivious'])} under an attack that does not know "
+        f"the defense, and {percent(rows['adaptive'])} under attacks through it; without the "
+        f"defense it is {percent(rows['undefended'])}. The adaptive number, from attacks through "
+        "the defense, is the one that counts."
     )
 
 
 def questions(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what to ask before a number is quoted: pairs (question, answer)."""
+    """Return the questions before quoting a number: pairs (question, answer)."""
     _, _, facts = main_result(result)
     name, called = name_of(result), result["standard"]["called_standard"]
     red = [flag["name"] for flag in result["flags"] if flag["level"] == "RED"]
     flagged = f"No: {', '.join(dict.fromkeys(red))}. See the checks below." if red else ""
     low, high = (percent(bound) for bound in facts["interval"])
-    found = [
+    pairs = [
         ("What may it be called?", _called(name, called)),
         ("Did every check pass?", flagged or "No check raised a red flag."),
         (
@@ -198,17 +198,18 @@ def questions(result: dict[str, Any]) -> list[tuple[str, str]]:
         ),
     ]
     if facts.get("defense"):
-        found.append(
+        pairs.append(
             (
                 "Which number counts with a defense?",
-                "The adaptive one. The others say what a defense hides from weaker attacks.",
+                "The adaptive one. The others only show how the defense affects weaker attacks.",
             )
         )
     return [
-        *found,
+        *pairs,
         (
             "Is it a lower bound?",
-            "No. It is what the strongest attack of the ensemble leaves; another may leave less.",
+            "No. It is the mAP under the strongest attacks of the ensemble; another attack may "
+            "leave less.",
         ),
     ]
 
@@ -218,11 +219,11 @@ def _called(name: str, called: bool) -> str:
         return f"Not {name}; the reasons are above."
     if is_full(name):
         return f"{name}."
-    return f"{name}, a quick look. Only a full run may be called standard; say {name} beside it."
+    return f"{name}, a quick look. Only a full run may be called standard; always state {name}."
 
 
 def is_full(name: str) -> bool:
-    """Tell whether a version's budgets are those of the standard evaluation, or larger.
+    """Return whether a version's budgets are those of the standard evaluation, or larger.
 
     Args:
         name: of the evaluation, such as ``SRR-standard``.
@@ -231,12 +232,12 @@ def is_full(name: str) -> bool:
 
 
 def is_random(result: dict[str, Any]) -> bool:
-    """Tell whether there is a defense whose draws differ."""
+    """Return whether there is a random defense."""
     return bool((result["model"]["defense"] or {}).get("random"))
 
 
 def name_of(result: dict[str, Any]) -> str:
-    """Return what the evaluation is called, and by which budgets it was run in the end."""
+    """Return the name of the evaluation, with its final budgets if these were raised."""
     standard = result["standard"]
     name = str(standard["name"])
     if standard["escalated"]:
@@ -252,8 +253,8 @@ def metric(result: dict[str, Any]) -> str:
 
 
 def threat(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what the attacker may do and know, and what is scored: pairs (aspect, answer)."""
-    said, tracks = result["threat"], result["tracks"]
+    """Return the attacker's limits and knowledge, and the scored images: (aspect, answer)."""
+    texts, tracks = result["threat"], result["tracks"]
     bounds = " and ".join(next(iter(tracks.values())))
     definition = result["standard"]["definition"]
     draws = (
@@ -261,10 +262,10 @@ def threat(result: dict[str, Any]) -> list[tuple[str, str]]:
     )
     random = [("Random defense", draws)] if is_random(result) else []
     return [
-        ("Bound", f"{bounds} gray levels of {LEVELS}; {said['bound']}"),
-        ("Goal", said["goal"]),
-        *((f"Track {track}", said[track]) for track in tracks),
-        ("Attacker knows", said["knowledge"]),
-        ("Scored", f"{said['scored']}, by {metric(result)}"),
+        ("Bound", f"{bounds} gray levels of {LEVELS}; {texts['bound']}"),
+        ("Goal", texts["goal"]),
+        *((f"Track {track}", texts[track]) for track in tracks),
+        ("Attacker knows", texts["knowledge"]),
+        ("Scored", f"{texts['scored']}, by {metric(result)}"),
         *random,
     ]

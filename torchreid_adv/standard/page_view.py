@@ -23,18 +23,18 @@ from torchreid_adv.report.ranking_lists import RankingLists, lists_of
 from torchreid_adv.report.survey import Survey, survey_target
 
 WORST = {"query": 5, "gallery": 3}  # queries that are shown
-_POINTS = 4  # t-SNE of fewer says nothing
+_POINTS = 4  # t-SNE of fewer points means nothing
 
 
 @dataclass(frozen=True)
 class Worst:
-    """A query that loses most.
+    """A query with one of the largest losses.
 
     Args:
         lists: its lists before and after the attack.
-        triple: what the attack adds, to the query or to its nearest right match; None where that
-            image was left clean.
-        attack: which one made that image; "" where it is clean.
+        triple: noise of the attack on the query or on its nearest correct match; None if that
+            image is clean.
+        attack: that made that image; "" if it is clean.
     """
 
     lists: RankingLists
@@ -43,21 +43,21 @@ class Worst:
 
     @property
     def loss(self) -> float:
-        """Average precision that is lost."""
+        """Lost average precision."""
         return self.lists.precision[0] - self.lists.precision[1]
 
 
 @dataclass(frozen=True)
 class View:
-    """What the page shows of one track at one bound.
+    """The pictures of one track at one bound.
 
     Args:
         track: ``Q`` or ``G``.
-        eps: bound in gray levels, as it stands in the result.
+        eps: bound in gray levels, as a key of the result.
         target: features and files, clean and attacked.
         survey: queries ranked before and after.
         worst: queries that lose most.
-        attention: where the network looks in the attacked images of these.
+        attention: maps of the attacked images of these.
     """
 
     track: str
@@ -69,12 +69,12 @@ class View:
 
     @property
     def metric(self) -> str:
-        """What the distance is called."""
+        """Name of the distance."""
         return text.describe_distance(self.target.distance)
 
     @cached_property
     def figures(self) -> dict[str, PageFigure]:
-        """``distances`` and, where there are features enough, ``features``."""
+        """``distances`` and, if there are enough features, ``features``."""
         return self._draw()
 
     def _draw(self) -> dict[str, PageFigure]:
@@ -83,12 +83,12 @@ class View:
             "distances": PageFigure(
                 curves.distances_figure(self.survey, self.metric),
                 "Histograms of distances before and after the attack",
-                f"How far queries are ({self.metric}) from their true matches by other cameras "
-                f"(filled; dashed: mean) and from the nearest wrong match (outline). {sample}",
+                f"How far queries are ({self.metric}) from their correct matches by other cameras "
+                f"(filled; dashed: mean) and from the nearest incorrect match (outline). {sample}",
             )
         }
         people = people_of(self.target)
-        if sum(one.points for one in people) > _POINTS:
+        if sum(person.points for person in people) > _POINTS:
             drawn["features"] = PageFigure(
                 people_figure(people, "query", "its matches in the gallery"),
                 "t-SNE of the features of some people, with arrows from clean to attacked images",
@@ -119,26 +119,26 @@ def build_view(
     *,
     gradient: bool = True,
 ) -> View:
-    """Rank the queries before and after the attack and look at those that lose most.
+    """Rank the queries before and after the attack, and make pictures of those that lose most.
 
     Args:
         track: ``Q`` or ``G``.
-        eps: bound in gray levels, as it stands in the result.
+        eps: bound in gray levels, as a key of the result.
         target: features and files.
-        model: that was attacked; behind a defense, with it.
+        model: that was attacked, with its defense if it has one.
         made_by: image_id -> the attack that made it.
-        gradient: the model has one.
+        gradient: the model has a gradient.
 
     Raises:
         DataError: an image is missing or cannot be read.
     """
     survey = survey_target(target)
     pids = target.query.pids[survey.rows].tolist()
-    chosen = choose_worst(survey.before, survey.after, pids, count=WORST[target.side])
-    names = [_shown(target, survey, place) for place in chosen]
+    places = choose_worst(survey.before, survey.after, pids, count=WORST[target.side])
+    names = [_shown(target, survey, place) for place in places]
     worst = [
         Worst(lists, triple(target, name) if name in made_by else None, made_by.get(name, ""))
-        for lists, name in zip(lists_of(target, survey, chosen), names, strict=True)
+        for lists, name in zip(lists_of(target, survey, places), names, strict=True)
     ]
     looked_at = [name for name in names if name in made_by]
     return View(
@@ -147,18 +147,18 @@ def build_view(
 
 
 def _shown(target: AttackedData, survey: Survey, place: int) -> str:
-    """Return the image whose change is shown: the query, or its nearest right match."""
+    """Return the image whose change is shown: the query, or its nearest correct match."""
     if target.side == "query":
         return target.query.image_ids[int(survey.rows[place])]
     return target.gallery.image_ids[int(survey.before.match[place])]
 
 
 def people_of(target: AttackedData) -> list[Person]:
-    """Return the features of as many people as there are colors, at even steps through them."""
+    """Return the features of one person per color, at even steps through all people."""
     known = sorted(set(target.query.pids.tolist()) & set(target.gallery.pids.tolist()))
     count = min(len(style.SERIES), len(known))
-    chosen = [known[place * len(known) // count] for place in range(count)]
-    return [_person(target, pid) for pid in chosen]
+    shown_pids = [known[place * len(known) // count] for place in range(count)]
+    return [_person(target, pid) for pid in shown_pids]
 
 
 def _person(target: AttackedData, pid: int) -> Person:

@@ -1,4 +1,4 @@
-"""``standard.json`` read back: a result of ours, whole and consistent, or a sentence why not."""
+"""Reads ``standard.json``: a complete, consistent result, or an error that says why not."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from torchreid_adv.core.manifest import is_count, is_digest, is_number, sha256
 from torchreid_adv.core.pixels import LEVELS
+from torchreid_adv.core.provenance import FIELD, is_provenance
 from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import DataError, printable
 from torchreid_adv.standard.relations import broken, share
@@ -18,46 +19,46 @@ __all__ = ["LARGEST", "RESULT", "SCHEMA", "SEAL", "manifest_hash", "read_result"
 
 SCHEMA = 1
 RESULT = "standard.json"
-SEAL = "sha256"  # of all the rest
-LARGEST = 16 * 2**20  # bytes; a result has thousands of times fewer
+SEAL = "sha256"  # hash of all other content
+LARGEST = 16 * 2**20  # bytes; a real result is thousands of times smaller
 
 Test = Callable[[Any], bool]
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a result with the hash of its content, which tells a change by hand."""
-    rest = {key: value for key, value in content.items() if key != SEAL}
-    plain = json.dumps(json.loads(json.dumps(rest)), sort_keys=True)
-    return {**rest, SEAL: sha256(plain.encode())}
+    """Return a result with the hash of its content, which reveals a manual change."""
+    body = {key: value for key, value in content.items() if key != SEAL}
+    plain = json.dumps(json.loads(json.dumps(body)), sort_keys=True)
+    return {**body, SEAL: sha256(plain.encode())}
 
 
 def read_result(path: Path) -> dict[str, Any]:
     """Read a ``standard.json``.
 
     Raises:
-        DataError: it cannot be read, is no result, one of a newer version, says what cannot be, or
-            was changed by hand.
+        DataError: it cannot be read, is no result, is of a newer version, is inconsistent, or was
+            changed by hand.
     """
-    found, shown = read_json(path, LARGEST), printable(str(path))
-    if not isinstance(found, dict) or type(found.get("schema")) is not int:
+    result, shown = read_json(path, LARGEST), printable(str(path))
+    if not isinstance(result, dict) or type(result.get("schema")) is not int:
         raise DataError(f"'{shown}' is no result of torchreid-adv standard: it lacks its schema")
-    if found["schema"] > SCHEMA:
+    if result["schema"] > SCHEMA:
         raise DataError(
-            f"'{shown}' was written by a newer version (schema {found['schema']}, this one reads "
+            f"'{shown}' was written by a newer version (schema {result['schema']}, this one reads "
             f"{SCHEMA}); update torchreid_adv"
         )
-    fault = next(_faults(found), "")
+    fault = next(_faults(result), "")
     if fault:
         raise DataError(f"'{shown}' is no result of torchreid-adv standard: {printable(fault)}")
-    fault = next(broken(found), "")
-    if not fault and sealed(found)[SEAL] != found[SEAL]:
-        fault = "its content does not fit its own hash"
+    fault = next(broken(result), "")
+    if not fault and sealed(result)[SEAL] != result[SEAL]:
+        fault = "its content does not match its own hash"
     if fault:
         raise DataError(
-            f"'{shown}' was changed by hand or by another program: {printable(fault)}; run the "
-            "same torchreid-adv standard once more to write it again"
+            f"'{shown}' was changed by hand, or by another program: {printable(fault)}; run the "
+            "same torchreid-adv standard command again to rewrite it"
         )
-    return found
+    return result
 
 
 def _text(value: Any) -> bool:
@@ -186,15 +187,17 @@ def _wrong(content: Any, tests: Mapping[str, Test], where: str = "") -> Iterator
     for key, test in tests.items():
         try:
             if not test(_at(content, key)):
-                yield f"'{where}{key}' is not what it has to be"
+                yield f"'{where}{key}' has an invalid value"
         except LookupError:
             yield f"it lacks '{where}{key}'"
 
 
-def _faults(found: dict[str, Any]) -> Iterator[str]:
-    """Yield what keeps a tree from being a result."""
-    yield from _wrong(found, _TOP)
-    for track, bounds in found["tracks"].items():
+def _faults(result: dict[str, Any]) -> Iterator[str]:
+    """Yield the reasons why a tree is not a result."""
+    yield from _wrong(result, _TOP)
+    if FIELD in result and not is_provenance(result[FIELD]):  # results of older versions lack it
+        yield f"'{FIELD}' is not as the program writes it"
+    for track, bounds in result["tracks"].items():
         if not isinstance(bounds, dict) or not bounds:
             yield f"track {track} has no bounds"
         for eps, facts in bounds.items():
@@ -204,5 +207,5 @@ def _faults(found: dict[str, Any]) -> Iterator[str]:
 
 
 def _is_bound(eps: str) -> bool:
-    """Tell whether a text is a whole number of gray levels, as Python writes it."""
+    """Return whether a text is a whole number of gray levels, as Python writes it."""
     return len(eps) <= 3 and eps in map(str, range(LEVELS + 1))

@@ -1,7 +1,7 @@
-"""What has to hold within a result of the standard evaluation, whoever wrote it.
+"""The relations that must hold within any result of the standard evaluation.
 
-Each relation is a sentence and a test of parsed JSON. A test may fail in any way on values that it
-does not expect: a result of which a relation cannot be told is refused as one that breaks it.
+Each relation is a sentence and a test of parsed JSON. A test may raise any of :data:`FAILURES` on
+unexpected values: a result whose relation cannot be tested is refused like one that breaks it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _TABLE = {  # checks that compare attacks with each other: level and threshold
 
 
 def share(value: Any) -> bool:
-    """Tell whether a value from JSON is a number in [0, 1]."""
+    """Return whether a value from JSON is a number in [0, 1]."""
     return is_number(value) and 0 <= value <= 1
 
 
@@ -50,9 +50,9 @@ def _rising(values: Iterable[float]) -> bool:
 
 
 def _ordered(names: Iterable[str], order: Iterable[str]) -> bool:
-    """Tell whether names are some of an order's, in that order."""
-    found = set(names)
-    return list(names) == [name for name in order if name in found]
+    """Return whether names are a subsequence of an order."""
+    present = set(names)
+    return list(names) == [name for name in order if name in present]
 
 
 def _curve_of(measures: dict[str, Any]) -> bool:
@@ -76,32 +76,36 @@ def _mean_of_draws(row: dict[str, Any]) -> bool:
 
 
 def _table_checks(told: Told) -> bool:
-    """Tell whether the checks that compare attacks are those that were made, and consistent."""
-    rest, wanted = told.checks[len(told.given) :], []
+    """Return whether the checks that compare attacks are complete and consistent."""
+    compared, expected = told.checks[len(told.given) :], []
     for track, eps, facts in told.places:
         if track == "Q" and not told.inspection.black_box:
             rivals = [name for name in BLACK_BOX if name in facts["attacks"]]
             names = ["BB"] * bool(rivals) + ["NOISE"] * ("noise" in facts["attacks"])
             names += ["PERQ"] * bool(rivals) + ["AUDIT"] * (AUDIT in facts["attacks"])
-            wanted += [(name, f"Q, eps {eps}") for name in names]
-    fits = all((one.level, one.threshold) == _TABLE[one.name] for one in rest)
-    fits &= all(one.raised == (one.value > one.threshold) for one in rest if one.name != "NOISE")
-    fits &= all(one.value >= 0 for one in rest if one.name == "NOISE" and one.raised)
-    return fits and Counter(wanted) == Counter((one.name, one.where) for one in rest)
+            expected += [(name, f"Q, eps {eps}") for name in names]
+    fits = all((check.level, check.threshold) == _TABLE[check.name] for check in compared)
+    fits &= all(
+        check.raised == (check.value > check.threshold)
+        for check in compared
+        if check.name != "NOISE"
+    )
+    fits &= all(check.value >= 0 for check in compared if check.name == "NOISE" and check.raised)
+    return fits and Counter(expected) == Counter((check.name, check.where) for check in compared)
 
 
 def _flat(value: Any) -> list[Any]:
-    """Return the numbers of a budget: itself, or those of its list, or list of pairs."""
-    return [n for one in value for n in _flat(one)] if isinstance(value, tuple) else [value]
+    """Return the numbers of a budget: a number, a list, or a list of pairs."""
+    return [n for item in value for n in _flat(item)] if isinstance(value, tuple) else [value]
 
 
 def _names(place: Place) -> list[str]:
-    """Return the attacks of the version that was run, in their order."""
+    """Return the attacks of the version that was run, in order."""
     return [member.name for member in members(place.told.run)]
 
 
 def _median_fits(told: Told) -> bool:
-    """Tell whether the median breaking bound can be that of the shares of Rank-1."""
+    """Return whether the median breaking bound is possible for the shares of Rank-1."""
     median, rank1 = told.content["curve"]["median_eps"], told.content["curve"]["rank1"]
     held = rank1["0"]
     lost = [int(eps) for eps, value in rank1.items() if held and value < held / 2 - ROUNDING]
@@ -120,15 +124,15 @@ def _sample_is_all(told: Told) -> bool:
 
 
 def _first(curve: dict[str, float]) -> list[float]:
-    """Return the value at bound 0, where there is one."""
+    """Return the value at bound 0, if there is one."""
     return [curve["0"]] if "0" in curve else []
 
 
 def _defense_fits(place: Place) -> bool:
     rows, model = place.facts["defense"], place.told.content["model"]
-    wanted = model["defense"] is not None and "oblivious" in place.attacks
-    if not wanted or rows is None:
-        return rows is None and not wanted
+    expected = model["defense"] is not None and "oblivious" in place.attacks
+    if not expected or rows is None:
+        return rows is None and not expected
     draws = [min(row["draws"]) for row in place.attacks.values() if row["draws"]]
     shares = [rows[name] for name in ("undefended_clean", "undefended", "oblivious", "adaptive")]
     return (
@@ -155,7 +159,7 @@ def _wins_fit(place: Place) -> bool:
 
 
 def _steps_fit(place: Place) -> bool:
-    """Tell whether each attack lowers what is left as its own figures say."""
+    """Return whether each attack lowers the remaining mAP by its own numbers."""
     for left, (after, row) in zip(
         place.chain, zip(place.chain[1:], place.attacks.values(), strict=True), strict=False
     ):
@@ -169,7 +173,7 @@ def _steps_fit(place: Place) -> bool:
 
 
 def _ranks_fit(place: Place) -> bool:
-    """Tell whether no attack leaves fewer matches than all attacks together."""
+    """Return whether no attack leaves fewer matches than all attacks together."""
     return all(
         _at_most(
             place.count * place.robust["cmc"][rank],
@@ -181,7 +185,7 @@ def _ranks_fit(place: Place) -> bool:
 
 
 def _counts_fit(place: Place) -> bool:
-    """Tell whether shares of Rank-k are shares of as many queries and draws."""
+    """Return whether shares of Rank-k are possible for this number of queries and draws."""
     draws = max((len(row["draws"]) for row in place.attacks.values()), default=1)
     rows = [(place.count, place.clean), (place.count, place.robust)]
     rows += [(row.get("queries", place.count), row) for row in place.attacks.values()]
@@ -223,7 +227,7 @@ RESULT_RELATIONS: tuple[Relation, ...] = (
         lambda t: (t.content["model"]["parameters"] is None) == bool(t.inspection.black_box),
     ),
     (
-        "its checks are those that its measurements give",
+        "its checks follow from its measurements",
         lambda t: t.checks[: len(t.given)] == t.given and _table_checks(t),
     ),
     (
@@ -270,7 +274,7 @@ RESULT_RELATIONS: tuple[Relation, ...] = (
         and _near(t.inspection.clean, t.clean["mAP"]),
     ),
     (
-        "what was looked at is in its range",
+        "its measurements of the model are in their ranges",
         lambda t: t.inspection.repeats >= 0
         and t.inspection.alone >= 0
         and -1 - 1e-6 <= t.inspection.cosine <= 1 + 1e-6,
@@ -386,7 +390,7 @@ QUERY_RELATIONS: tuple[Relation, ...] = (
     ),
     ("attacks never leave more than was left before", lambda p: _rising(p.chain[::-1])),
     ("robust mAP is what all attacks leave", lambda p: p.chain[-1] == p.robust["mAP"]),
-    ("each attack takes what its own figures say", _steps_fit),
+    ("each attack lowers robust mAP by its own numbers", _steps_fit),
     ("no attack leaves fewer matches than all attacks together", _ranks_fit),
     (
         "the best attack is the one that is worst for most queries",
@@ -395,8 +399,8 @@ QUERY_RELATIONS: tuple[Relation, ...] = (
             == max(p.attacks, key=lambda name: p.attacks[name]["won"], default=CLEAN)
         ),
     ),
-    ("who beat whom adds up", _wins_fit),
-    ("undefended, oblivious and adaptive figures fit", _defense_fits),
+    ("the pairwise comparison of attacks is consistent", _wins_fit),
+    ("undefended, oblivious and adaptive mAP are consistent", _defense_fits),
 )
 
 GALLERY_RELATIONS: tuple[Relation, ...] = (

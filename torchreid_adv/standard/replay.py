@@ -1,10 +1,10 @@
-"""A finished run scored again: every number of its result, from the images that it stored.
+"""A finished run scored again: every number of its result, from its stored images.
 
-The run is replayed with the model and the data set. Where an attack would be made, its stored
-images are taken; all that follows (features, rankings, which queries the next attack is run on,
-which gallery is composed) is computed as the run computed it, by the same code.
+The run is replayed with the model and the data set. Instead of making an attack, its stored images
+are read; everything else (features, rankings, the queries of the next attack, the composed
+gallery) is computed by the same code as in the run.
 
-On the machine and with the versions that wrote the result, features and numbers are the same bits:
+On the machine and with the versions that wrote the result, features and numbers are bit-identical:
 images are read and scored in the same chunks. Elsewhere features round differently.
 """
 
@@ -14,8 +14,8 @@ import dataclasses
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import numpy as np
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.manifest import Entry, Manifest, read_manifest
 from torchreid_adv.core.pixels import from_levels
+from torchreid_adv.core.provenance import FIELD
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import VerificationError
@@ -34,29 +35,31 @@ from torchreid_adv.standard import ensemble
 from torchreid_adv.standard.flags import Trials, of_model, of_trials
 from torchreid_adv.standard.identity import environment, run_identity
 from torchreid_adv.standard.inspection import inspect_model
+from torchreid_adv.standard.per_query import kept_scores
 from torchreid_adv.standard.reading import SEAL
 from torchreid_adv.standard.result import result as result_of
 from torchreid_adv.standard.run import averaged_model, make_setting, run_tracks
 from torchreid_adv.standard.sample import clean_facts, sample
+from torchreid_adv.standard.scores import QueryScores
 from torchreid_adv.standard.session import Session, Stored, in_order
 from torchreid_adv.standard.told import Told
 from torchreid_adv.standard.versions import SIDES
 
-TOLERANCE = 1e-3  # of shares, where another machine or version wrote the result
-CLAIMED = ("version", "environment", SEAL)  # what no model can tell
+TOLERANCE = 1e-3  # of shares, if another machine or version wrote the result
+CLAIMED = ("version", "environment", FIELD, SEAL)  # not recomputed
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """What scores a run again.
+    """The model, data and rules that score a run again.
 
     Args:
         model: of the run; behind its defense as :class:`Defended`.
         data: its data set.
-        protocol: by which it is scored.
-        attacked: the attacked metric, where it is another one.
-        surrogates: network and hash of each, as results hold them; None = not known, so that those
-            of the result are taken as they are told.
+        protocol: rules of the scores.
+        attacked: the attacked metric, if it is not the ranking one.
+        surrogates: network and hash of each, as in results; None = not known, so those of the
+            result are trusted.
         workers: processes that read images.
     """
 
@@ -70,29 +73,31 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What scoring a run again gave.
+    """The outcome of scoring a run again.
 
     Args:
-        content: the result that the stored images give, as ``standard.json`` would hold it.
-        faults: where the result that was told differs, a sentence each.
-        exact: compared to the last bit; else to 0.001, because another machine wrote the result.
+        content: the recomputed content of ``standard.json``.
+        faults: differences from the result in the file, a sentence each.
+        exact: compared exactly; otherwise to 0.001, because another machine wrote the result.
         numbers: how many were compared.
+        worst: scores of single queries, see :func:`.per_query.kept_scores`.
     """
 
     content: dict[str, Any]
     faults: tuple[str, ...]
     exact: bool
     numbers: int
+    worst: Mapping[str, QueryScores] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class StoredSession(Session):
-    """The setting of a finished run: its attacks are read from their folders.
+    """The session of a finished run: its attacks are read from their folders.
 
     Args:
-        scratch: folder for what is kept meanwhile.
-        told: surrogates, as the result tells them.
-        tolerance: share of the images of an attack that may be others than the replay expects.
+        scratch: temporary folder for cached values.
+        told: surrogates in the result.
+        tolerance: share of an attack's images that may differ from those the replay expects.
     """
 
     scratch: Path = Path()
@@ -101,7 +106,7 @@ class StoredSession(Session):
 
     @property
     def job(self) -> Path:
-        """Folder of what is kept meanwhile; nothing is written into the run."""
+        """Folder of cached values; nothing is written into the run."""
         return self.scratch
 
     @property
@@ -110,24 +115,24 @@ class StoredSession(Session):
         return bool(self.told)
 
     def run(self, name: str, track: str, eps: float, records: Sequence[Record]) -> Stored:
-        """Return what an attack stored.
+        """Return the stored images of an attack.
 
         Raises:
-            DataError: there is no whole manifest.
-            VerificationError: its images are not those that the attack has to be run on.
+            DataError: the manifest is missing or incomplete.
+            VerificationError: its images are not those that the attack applies to.
         """
         folder, side = self.out / f"{track}-eps{eps:g}" / name, SIDES[track]
         manifest = read_manifest(folder)
         entries = {entry.image_id: (entry, folder) for entry in manifest.side(side)}
-        wanted = {record.image_id for record in records}
-        wrong = len(wanted ^ entries.keys())
-        if wrong > self.tolerance * max(len(wanted), len(entries)):
+        expected = {record.image_id for record in records}
+        wrong = len(expected ^ entries.keys())
+        if wrong > self.tolerance * max(len(expected), len(entries)):
             raise VerificationError(
-                f"'{folder}' holds {len(entries)} images, and {name} has to be run on "
-                f"{len(wanted)}; {wrong} are others"
+                f"'{folder}' holds {len(entries)} images, and {name} applies to "
+                f"{len(expected)}; {wrong} differ"
             )
-        told, made = manifest.header.get("attack"), self._description(name, track, eps)
-        if made is not None and told != made:
+        told, description = manifest.header.get("attack"), self._description(name, track, eps)
+        if description is not None and told != description:
             raise VerificationError(
                 f"'{folder}' describes another attack than {name} of version {self.version.name}"
             )
@@ -136,7 +141,7 @@ class StoredSession(Session):
         return Stored(stored, entries, manifest.root)
 
     def _description(self, name: str, track: str, eps: float) -> dict[str, Any] | None:
-        """Return what the manifest of an attack says of it; None for one that was learned."""
+        """Return the description of an attack in its manifest; None for a learned one."""
         if name == "universal":
             return None
         if name in ("transfer", "oblivious"):
@@ -149,35 +154,36 @@ class StoredSession(Session):
         return plain
 
     def compose(self, place: str, entries: dict[str, tuple[Entry, Path]]) -> str:
-        """Return the root of the manifest that the composed images have to have."""
+        """Return the hash that the manifest of the composed images must have."""
         return Manifest({}, in_order(entries)).root
 
 
 def replay(folder: Path, told: dict[str, Any], scorer: Scorer) -> Replayed:
-    """Score a run again and compare its result with what comes out.
+    """Score a run again and compare its result with the recomputed one.
 
     Args:
         folder: of the run.
-        told: its ``standard.json``, as :func:`read_result` gives it.
+        told: its ``standard.json``, as :func:`read_result` returns it.
         scorer: its model and data set.
 
     Raises:
         DataError: an attack is missing, or an image cannot be read.
-        VerificationError: an attack was run on other images than the scores say.
+        VerificationError: an attack was run on other images than the scores imply.
     """
     exact = told["environment"] == json.loads(json.dumps(environment()))
     tolerance = 0.0 if exact else TOLERANCE
     with repeatable(), tempfile.TemporaryDirectory() as scratch:
         content = _content(folder, told, scorer, Path(scratch), tolerance)
-    content |= {name: told[name] for name in CLAIMED}
+        worst = kept_scores(Path(scratch), {}, content)
+    content |= {name: told[name] for name in CLAIMED if name in told}
     faults = tuple(differences(told, content, tolerance, told["data"]["query"]))
-    return Replayed(content, faults, exact, sum(1 for _ in leaves(content)))
+    return Replayed(content, faults, exact, sum(1 for _ in leaves(content)), worst)
 
 
 def _content(
     folder: Path, told: dict[str, Any], scorer: Scorer, scratch: Path, tolerance: float
 ) -> dict[str, Any]:
-    """Return the result that the stored images give."""
+    """Return the result recomputed from the stored images."""
     result = Told(told)
     asked, version = result.asked, result.run
     model = averaged_model(scorer.model, version)
@@ -200,26 +206,26 @@ def _content(
 
 def _replayed(session: StoredSession, identity: dict[str, Any], told: Told) -> dict[str, Any]:
     scores, chance = session.clean(), session.judge.chances()
-    chosen = sample(session.data.query, ~np.isnan(scores.ap), session.version.sample)
-    inspection = inspect_model(session, chosen, scores, chance)
+    sampled = sample(session.data.query, ~np.isnan(scores.ap), session.version.sample)
+    inspection = inspect_model(session, sampled, scores, chance)
     gradient = inspection.no_gradient < 1
     session = dataclasses.replace(session, gradient=gradient)
-    rows = np.isin(session.judge.query.image_ids, [record.image_id for record in chosen])
+    rows = np.isin(session.judge.query.image_ids, [record.image_id for record in sampled])
     trials = _trials(told, clean_facts(scores, rows, float(chance[rows].mean())))
     checks = [
         *of_model(inspection),
         *([] if inspection.black_box else of_trials(Trials.of(trials))),
     ]
     tracks, further = run_tracks(session, tuple(told.content["tracks"]), inspection.chance)
-    found = result_of(
+    result = result_of(
         session, identity, told.asked, tracks, inspection, trials, [*checks, *further]
     )
-    content: dict[str, Any] = json.loads(json.dumps(found))
+    content: dict[str, Any] = json.loads(json.dumps(result))
     return content
 
 
 def _trials(told: Told, clean: dict[str, Any]) -> dict[str, Any]:
-    """Return the trials as they are told, with what of them the clean images give."""
+    """Return the trials in the result, updated with the facts that clean images decide."""
     trials = dict(told.content["curve"])
     for name in ("curve", "rank1"):
         if "0" in trials[name]:
@@ -228,7 +234,7 @@ def _trials(told: Told, clean: dict[str, Any]) -> dict[str, Any]:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted path and the value of everything in a tree that is no list or object."""
+    """Yield the dotted path and the value of every leaf of a JSON tree."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from leaves(inner, f"{path}.{key}" if path else str(key))
@@ -239,32 +245,32 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def differences(told: Any, found: Any, tolerance: float, queries: int) -> Iterator[str]:
-    """Yield where a tree differs from the one that was computed, a sentence each.
+def differences(told: Any, computed: Any, tolerance: float, queries: int) -> Iterator[str]:
+    """Yield the differences of a claimed tree from a computed one, a sentence each.
 
     Args:
-        told: as it is claimed.
-        found: as it was computed.
-        tolerance: of shares and other real numbers; counts of queries may differ by as large a
-            share of the queries.
-        queries: how many there are.
+        told: the claimed tree.
+        computed: the computed tree.
+        tolerance: of shares and other real numbers; counts of queries may differ by this share
+            of the queries.
+        queries: number of queries.
     """
-    claimed, computed = dict(leaves(told)), dict(leaves(found))
-    for path in computed:
+    claimed, recomputed = dict(leaves(told)), dict(leaves(computed))
+    for path, value in recomputed.items():
         if path not in claimed:
-            yield f"{path} is {_shown(computed[path])}, and the result does not say so"
-        elif not _same(claimed[path], computed[path], tolerance, queries):
-            yield f"{path} is {_shown(computed[path])}, the result says {_shown(claimed[path])}"
-    yield from (f"{path} is not part of a result" for path in claimed if path not in computed)
+            yield f"{path} is {_shown(value)}, and the result does not say so"
+        elif not _same(claimed[path], value, tolerance, queries):
+            yield f"{path} is {_shown(value)}, the result says {_shown(claimed[path])}"
+    yield from (f"{path} is not part of a result" for path in claimed if path not in recomputed)
 
 
-def _same(told: Any, found: Any, tolerance: float, queries: int) -> bool:
-    if type(told) is int and type(found) is int:
-        return abs(told - found) <= math.floor(tolerance * queries)
-    numbers = all(type(value) in (int, float) for value in (told, found))
+def _same(told: Any, computed: Any, tolerance: float, queries: int) -> bool:
+    if type(told) is int and type(computed) is int:
+        return abs(told - computed) <= math.floor(tolerance * queries)
+    numbers = all(type(value) in (int, float) for value in (told, computed))
     if numbers and tolerance:
-        return bool(abs(told - found) <= tolerance)
-    return bool(told == found) and (numbers or type(told) is type(found))
+        return bool(abs(told - computed) <= tolerance)
+    return bool(told == computed) and (numbers or type(told) is type(computed))
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What ``standard.json`` says of a run: figures, flags, and whether they are called standard."""
+"""The content of ``standard.json``: numbers, flags, and whether the result is called standard."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from torchreid_adv.version import __version__
 
 
 def query_facts(session: Session, track: QueryTrack) -> dict[str, Any]:
-    """Return the figures of queries attacked one by one."""
+    """Return the results of separately attacked queries."""
     facts = summary(track.table, session.version.bootstrap)
     return {**facts, "manifest": track.root, "defense": defense_rows(session, track)}
 
@@ -36,7 +36,7 @@ def defense_rows(session: Session, track: QueryTrack) -> dict[str, Any] | None:
     )
     clean = session.scored("clean-undefended", judge.name, lambda: judge.score("query"))
     undefended = Table(table.pids, clean, {"oblivious": twin})
-    draws = [min(found.draws) for found in table.scores.values() if found.draws]
+    draws = [min(scores.draws) for scores in table.scores.values() if scores.draws]
     return {
         "undefended_clean": undefended.mean_precision(()),
         "undefended": undefended.mean_precision(),
@@ -47,12 +47,12 @@ def defense_rows(session: Session, track: QueryTrack) -> dict[str, Any] | None:
 
 
 def gallery_facts(session: Session, track: GalleryTrack) -> dict[str, Any]:
-    """Return the figures of one gallery that serves all queries, scored end to end.
+    """Return the results of one gallery that serves all queries, scored end to end.
 
-    An attacker may leave the gallery as it is, so that no Rank-k is above the clean one.
+    An attacker may leave the gallery unchanged, so no Rank-k is above the clean one.
     """
     table, (name, scores) = track.table, track.robust()
-    held, chosen = table.valid, list(track.chosen.values())
+    held, attacks = table.valid, list(track.chosen.values())
     attacked = {r.image_id for stored in track.stored.values() for r in stored.records}
     clean, robust = table.mean_precision(()), float(scores.ap[held].mean())
     clean_cmc, cmc = table.survival(()), _cmc(scores, held)
@@ -67,14 +67,14 @@ def gallery_facts(session: Session, track: GalleryTrack) -> dict[str, Any]:
         "skipped": int((~held).sum()),
         "gallery": name,
         "galleries": {
-            one: {
-                "mAP": float(found.ap[held].mean()),
-                "cmc": _cmc(found, held),
-                "draws": list(found.draws),
+            gallery: {
+                "mAP": float(gallery_scores.ap[held].mean()),
+                "cmc": _cmc(gallery_scores, held),
+                "draws": list(gallery_scores.draws),
             }
-            for one, found in table.scores.items()
+            for gallery, gallery_scores in table.scores.items()
         },
-        "identities": {one: chosen.count(one) for one in dict.fromkeys(chosen)},
+        "identities": {attack: attacks.count(attack) for attack in dict.fromkeys(attacks)},
         "attacked": len(attacked) / len(session.data.gallery),
         "manifest": track.root,
     }
@@ -89,16 +89,16 @@ def result(
     trials: dict[str, Any],
     checks: Sequence[Check],
 ) -> dict[str, Any]:
-    """Return all that is written.
+    """Return the content of ``standard.json``.
 
     Args:
-        session: of the run; its version is what was run in the end.
+        session: of the run, with the final version.
         identity: of the run.
-        version: that was asked for.
+        version: requested by the user.
         tracks: facts by track and bound.
-        inspection: what was seen of the model.
+        inspection: measurements of the model.
         trials: facts of the attacks on the sample.
-        checks: all that were made; those that were raised are the flags.
+        checks: all checks; the raised ones are the flags.
     """
     flags = [check for check in checks if check.raised]
     others = other_models(identity["surrogates"], identity["model"])
@@ -132,18 +132,18 @@ def result(
 
 
 def _cmc(scores: QueryScores, held: np.ndarray) -> dict[str, float]:
-    one = QueryScores(scores.ap[held], scores.hits[held])
-    return Table(np.zeros(len(one.ap), np.int64), one).survival()
+    counted = QueryScores(scores.ap[held], scores.hits[held])
+    return Table(np.zeros(len(counted.ap), np.int64), counted).survival()
 
 
 TRACKS = {"Q": "queries attacked", "G": "gallery attacked"}
 
 
 def lines(result: dict[str, Any]) -> Iterator[str]:
-    """Yield a result's table, its flags, and what it may be called.
+    """Yield a result's table, its flags, and the name it may use.
 
     Args:
-        result: what ``standard.json`` holds.
+        result: content of ``standard.json``.
     """
     model, data = result["model"]["name"], result["data"]["name"]
     yield f"** {result['standard']['name']}: {model} on {data} **"
@@ -181,13 +181,13 @@ def _defense(rows: dict[str, Any] | None) -> Iterator[str]:
 
 def _attacks(where: str, facts: dict[str, Any]) -> Iterator[str]:
     if "galleries" in facts:
-        found = ", ".join(f"{n} {_percent(g['mAP'])}" for n, g in facts["galleries"].items())
-        yield f"{where}: mAP of whole galleries: {found}"
+        galleries = ", ".join(f"{n} {_percent(g['mAP'])}" for n, g in facts["galleries"].items())
+        yield f"{where}: mAP of whole galleries: {galleries}"
         return
     yield f"{where}: attack: queries it was run on, mAP before and after, queries it is worst for"
-    for name, own in facts["attacks"].items():
-        change = f"{_percent(own['before'])} to {_percent(own['mAP'])}"
-        yield f"  {name:<12}{own['queries']:>7}  {change:<17}{own['won']:>6}"
+    for name, row in facts["attacks"].items():
+        change = f"{_percent(row['before'])} to {_percent(row['mAP'])}"
+        yield f"  {name:<12}{row['queries']:>7}  {change:<17}{row['won']:>6}"
 
 
 def _last(standard: dict[str, Any]) -> str:

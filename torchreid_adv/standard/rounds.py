@@ -1,15 +1,16 @@
-"""Version 2 of the ensemble: white-box attacks in rounds, the best of each query go on.
+"""Version 2 of the ensemble: white-box attacks in rounds; each query's best ones continue.
 
 All white-box attacks run a few steps on every query. Those that leave a query the lowest average
-precision, as stored, run again with more steps, and the best of them with most. Each run starts
-anew with a schedule of its own, so that a stored image depends on the image and the attack alone.
-No query is skipped because an earlier attack brought it near chance: it may fall further, and the
-robust mAP counts every point of it. A share of the queries gets the whole ensemble of version 1
-beside the rounds; the difference is a flag.
+precision, as stored, run again with more steps, and the best of these with the most steps. Each
+run starts from scratch with its own schedule, so a stored image depends only on the image and the
+attack. No query is skipped because an earlier attack brought it near chance: it may fall further,
+and robust mAP counts every point. A share of the queries also gets the whole ensemble of version
+1; the difference is a flag.
 
-After the rounds of Adaptive Auto Attack (Liu et al., Practical Evaluation of Adversarial Robustness
-via Adaptive Auto Attack, CVPR 2022). There, points near to falling go first. Here it is the attack
-that is chosen, for each query, because a ranking has no single point of falling.
+Based on the rounds of Adaptive Auto Attack (Liu et al., Practical Evaluation of Adversarial
+Robustness via Adaptive Auto Attack, CVPR 2022). That method attacks first the images that are
+easiest to break. This one instead selects attacks for each query, because a ranking has no single
+breaking point.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ Floats = NDArray[np.float64]
 Builder = Callable[[Version, float, Distance], Attack]
 
 AUDIT = "audit"
-_PULLS = 3  # nearest wrong identities in rounds; the audit pulls to all of the version
-_LEAST_SQUARE = 64  # queries that Square is run on at least: a flag compares them
+_PULLS = 3  # nearest incorrect identities in rounds; the audit pulls to all of the version
+_LEAST_SQUARE = 64  # at least this many queries for Square: a flag compares them
 _LEAST_AUDITED = 8
 
 
-ARMS: dict[str, tuple[str, Builder]] = {  # name -> what the attacker knows, how it is built
+ARMS: dict[str, tuple[str, Builder]] = {  # name -> the attacker's knowledge, builder
     "push": ("full", ensemble.push),
     "margin": ("full", ensemble.margin),
     "self": ("self", ensemble.away_from_itself),
@@ -54,11 +55,11 @@ ARMS: dict[str, tuple[str, Builder]] = {  # name -> what the attacker knows, how
 
 
 def members(version: Version, identities: int | None = None) -> list[Member]:
-    """Return the attacks of a version in their order.
+    """Return the attacks of a version in order.
 
     Args:
         version: with or without rounds.
-        identities: of the data set, which limit the pulls; None = many.
+        identities: number in the data set, which limits the pulls; None = many.
     """
     if not version.rounds:
         return list(MEMBERS)
@@ -75,11 +76,11 @@ def members(version: Version, identities: int | None = None) -> list[Member]:
 
 def member(version: Version, name: str) -> Member:
     """Return an attack of a version by its name."""
-    return next(one for one in members(version) if one.name == name)
+    return next(candidate for candidate in members(version) if candidate.name == name)
 
 
 def white_box(names: Sequence[str]) -> list[str]:
-    """Return which names are attacks that see the model's gradient, of either version."""
+    """Return the names of attacks that use the model's gradient, in either version."""
     known = {*WHITE_BOX, *ARMS, AUDIT}
     return [name for name in names if name.partition("-")[0] in known]
 
@@ -87,59 +88,63 @@ def white_box(names: Sequence[str]) -> list[str]:
 def build(
     version: Version, name: str, eps: float, distance: Distance, identities: int
 ) -> Attack | None:
-    """Build an attack of a version with rounds; None for one that both versions have.
+    """Build an attack of a version with rounds; None for an attack that both versions share.
 
     Args:
         version: of the run.
         name: of the member.
         eps: bound, pixel units of [0, 1].
         distance: the metric that ranks.
-        identities: of the other side, which limit the pulls.
+        identities: number on the other side, which limits the pulls.
     """
     if name == AUDIT:
         whole = [builder(version, eps, distance) for builder in _WHOLE]
         return BestOf([*whole, ensemble.pull(version, eps, distance, identities)], distance)
-    one = member(version, name)
-    if not one.arm:
+    round_member = member(version, name)
+    if not round_member.arm:
         return None
-    short = dataclasses.replace(version, steps=one.steps, self_steps=one.steps, restarts=1)
-    return ARMS[one.arm][1](short, eps, distance)
+    short = dataclasses.replace(
+        version, steps=round_member.steps, self_steps=round_member.steps, restarts=1
+    )
+    return ARMS[round_member.arm][1](short, eps, distance)
 
 
 _WHOLE: tuple[Builder, ...] = (ensemble.push, ensemble.margin, ensemble.self_reference)
 
 
-def going_on(version: Version, one: Member, left: Mapping[str, Floats], count: int) -> Mask:
-    """Tell for which of some rows (queries or identities) an attack of a round is run.
+def rows_of_round(
+    version: Version, round_member: Member, left: Mapping[str, Floats], count: int
+) -> Mask:
+    """Return the rows (queries or identities) that an attack of a round is run on.
 
     Args:
         version: of the run.
-        one: the attack.
-        left: what each attack of the rounds before left, name -> (count,); NaN = it was not run.
-        count: rows.
+        round_member: the attack.
+        left: attack of an earlier round -> remaining precision (count,); NaN = it was not run.
+        count: number of rows.
     """
-    kept = version.rounds[one.round][1]
-    if not one.round or not kept:
+    survivors = version.rounds[round_member.round][1]
+    if not round_member.round or not survivors:
         return np.ones(count, dtype=bool)
-    before = version.rounds[one.round - 1][0]
+    before = version.rounds[round_member.round - 1][0]
     arms = [arm for arm in ARMS if f"{arm}-{before}" in left]
     values = np.stack([np.nan_to_num(left[f"{arm}-{before}"], nan=np.inf) for arm in arms])
-    order = np.argsort(values, axis=0, kind="stable")[:kept]
-    if one.arm not in arms:
+    order = np.argsort(values, axis=0, kind="stable")[:survivors]
+    if round_member.arm not in arms:
         return np.zeros(count, dtype=bool)
-    place = arms.index(one.arm)
+    place = arms.index(round_member.arm)
     return np.asarray((order == place).any(0) & np.isfinite(values[place]))
 
 
 def most_robust(worst: Floats, limit: Floats) -> Mask:
-    """Tell which queries Square is run on: the upper half by what is left, above chance.
+    """Return the queries that Square is run on: the half with the most remaining precision.
 
     Args:
         worst: (Q,) lowest average precision so far; NaN for a query without a match.
-        limit: (Q,) at or below which a query is broken.
+        limit: (Q,) a query at or below it is broken.
 
     Returns:
-        (Q,) those, and the 64 that have most left where they are fewer.
+        (Q,) the more robust half of the unbroken queries, at least the 64 most robust queries.
     """
     values = np.nan_to_num(worst, nan=-1.0)
     order = np.argsort(-values, kind="stable")
@@ -152,20 +157,20 @@ def most_robust(worst: Floats, limit: Floats) -> Mask:
 
 
 def audited(version: Version, records: Sequence[Record], valid: Mask) -> Mask:
-    """Tell which queries get the whole ensemble: a share by the hash of their files.
+    """Return the queries that get the whole ensemble: a share by the hash of their files.
 
     Args:
-        version: says the share, percent.
+        version: sets the share, in percent.
         records: the Q queries.
-        valid: (Q,) those that have a match.
+        valid: (Q,) the queries that have a match.
 
     Returns:
-        (Q,), 8 of them at least where there are as many.
+        (Q,), at least 8 queries if there are that many.
     """
     rows = np.flatnonzero(valid).tolist()
     digests = Contents().of([records[row].path for row in rows])
     hashes = sorted(zip(digests, rows, strict=True))
     count = max(_LEAST_AUDITED, round(len(rows) * version.audit / 100))
-    found = np.zeros(len(records), dtype=bool)
-    found[[row for _, row in hashes[:count]]] = True
-    return found
+    audited_rows = np.zeros(len(records), dtype=bool)
+    audited_rows[[row for _, row in hashes[:count]]] = True
+    return audited_rows

@@ -21,6 +21,7 @@ from torchreid_adv.core.lock import working_in
 from torchreid_adv.core.loggers import log, log_file
 from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.core.processes import ALONE, Team
+from torchreid_adv.core.provenance import FIELD, kept_provenance, provenance
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.loading import check_images, refuse
 from torchreid_adv.defenses import Defended
@@ -36,7 +37,8 @@ from torchreid_adv.standard import inspection
 from torchreid_adv.standard.flags import Check, Trials, of_model, of_table, of_trials
 from torchreid_adv.standard.inspection import inspect_model
 from torchreid_adv.standard.judge import Judge
-from torchreid_adv.standard.reading import RESULT, sealed
+from torchreid_adv.standard.per_query import keep_scores
+from torchreid_adv.standard.reading import RESULT, SEAL, sealed
 from torchreid_adv.standard.result import gallery_facts, query_facts, result
 from torchreid_adv.standard.sample import clean_facts, run_trials, sample
 from torchreid_adv.standard.scores import QueryScores
@@ -60,31 +62,31 @@ def evaluate_standard(
     team: Team = ALONE,
     protocol: Protocol | None = None,
 ) -> dict[str, Any]:
-    """Evaluate a model by the standard ensemble, write ``standard.json`` and return it.
+    """Evaluate a model with the standard ensemble, write ``standard.json`` and return it.
 
-    A run that ended early goes on with the same call.
+    The same call resumes a run that ended early.
 
     Args:
         model: in eval mode; behind a defense as :class:`Defended`, and then attacked through it.
-            Any module from images to features is one as ``PixelModel(module, size=...)``; an entry
+            Wrap any module from images to features as ``PixelModel(module, size=...)``; an entry
             such as ``osnet_x1_0:model.pth`` is loaded.
         data: query, gallery, and train for the universal perturbation.
         out: folder of the run.
-        version: ``standard``, ``lite``, ``plus``, or a definition of one's own, whose result is not
+        version: ``standard``, ``lite``, ``plus``, or a custom definition, whose result is not
             called standard.
-        surrogates: two other models or more, on which transferred attacks are made.
-        distance: by which the gallery is ranked; None = that of the protocol, or Euclidean of
+        surrogates: two or more other models, for transferred attacks.
+        distance: that ranks the gallery; None = that of the protocol, or Euclidean of
             normalized features.
-        attacked: the attacked metric, where it is another one (a flag says so).
+        attacked: the attacked metric, if it is not the ranking one (a flag reports this).
         tracks: ``Q``, ``G`` or both.
         name: of the model, in the result.
         workers: processes that read images.
         team: this process and those it shares the attacks with; the result is the same.
-        protocol: rules of the scores; None = torchreid's with this distance. A data set's own
-            protocol takes its place in them.
+        protocol: rules of the scores; None = torchreid's with this distance. A data set with its
+            own protocol overrides that part of them.
 
     Raises:
-        ConfigError: a model that is not ready or whose features say nothing, a folder that holds
+        ConfigError: a model that is not ready or whose features are useless, a folder that holds
             another run, an unknown version or track, re-ranking.
         DataError: an image that cannot be used, features that are not finite, no query with a
             positive.
@@ -112,8 +114,8 @@ def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData)
     """Return the rules of the scores on a data set.
 
     Raises:
-        ConfigError: two distances, re-ranking, or a protocol that is not the data set's, or that
-            does not count all queries alike.
+        ConfigError: two distances, re-ranking, or a protocol that is not the data set's or that
+            does not count all queries equally.
     """
     if protocol is None:
         distance = distance or build_distance("euclidean", normalize=True)
@@ -131,9 +133,9 @@ def _rules(protocol: Protocol | None, distance: Distance | None, data: ReIDData)
     protocol = protocol.of(data)
     if protocol.galleries.uneven:
         raise ConfigError(
-            f"the standard evaluation counts every query alike, and by the protocol "
-            f"'{protocol.name}' a query counts in those galleries only that it was not drawn for; "
-            "'torchreid-adv attack' and 'transfer' take this data set, by its own protocol"
+            f"the standard evaluation counts every query equally, but under the protocol "
+            f"'{protocol.name}' a query counts only in those galleries that it was not drawn for; "
+            "'torchreid-adv attack' and 'transfer' support this data set with its own protocol"
         )
     return protocol
 
@@ -144,7 +146,7 @@ def _check(
     tracks: Sequence[str],
     surrogates: Sequence[PixelModel],
 ) -> None:
-    if not black_box(model):  # a black box is attacked by its answers alone
+    if not black_box(model):  # a black box is attacked only through its answers
         check_gradient(model)
     unfitted = isinstance(distance, FittedDistance) and not distance.fitted
     if not distance.squared_euclidean or unfitted:
@@ -157,7 +159,7 @@ def _check(
     without = next(filter(None, map(black_box, surrogates)), "")
     if without:
         raise ConfigError(
-            f"a surrogate is {without}, which has no gradient to make transferred attacks with; "
+            f"a surrogate is {without}, which has no gradient for transferred attacks; "
             "name networks in adv.standard.surrogates that have one"
         )
 
@@ -180,7 +182,7 @@ def make_setting(
     workers: int,
     job: Path | None = None,
 ) -> Session:
-    """Return the setting of a run before its identity is known.
+    """Return the session of a run before its identity is known.
 
     Args:
         model: with the draws of its version, see :func:`averaged_model`.
@@ -190,7 +192,7 @@ def make_setting(
         surrogates: other models.
         protocol: rules of the scores.
         workers: processes that read images.
-        job: folder of what is kept; None = the run's own.
+        job: folder of cached values; None = the run's default.
     """
     folder = (job or out / identities.KEPT) / "features"
 
@@ -199,8 +201,8 @@ def make_setting(
             return None
         return Judge(of, data, protocol, version.draws, folder, label, workers)
 
-    own = judge(model, "model")
-    assert own is not None
+    model_judge = judge(model, "model")
+    assert model_judge is not None
     ensemble = Ensemble(surrogates) if surrogates else None
     return Session(
         version=version,
@@ -208,7 +210,7 @@ def make_setting(
         data=data,
         distance=protocol.distance,
         attacked=protocol.distance,
-        judge=own,
+        judge=model_judge,
         out=out,
         identity={},
         surrogates=ensemble,
@@ -221,29 +223,32 @@ def make_setting(
 def _evaluate(
     session: Session, key: Key, contents: Contents, tracks: Sequence[str]
 ) -> dict[str, Any]:
-    """Do what is not done yet, and return the result."""
+    """Do the remaining work, and return the result."""
     team, identity = session.team, dict(key.facts)
     scores, chance = team.first(lambda: _begun(session, key, contents))
     for judge in filter(None, (session.judge, session.surrogate_judge, session.twin_judge)):
         team.first(functools.partial(getattr, judge, "clean"))
-    chosen = sample(session.data.query, ~np.isnan(scores.ap), session.version.sample)
-    inspection = inspect_model(session, chosen, scores, chance)
+    sampled = sample(session.data.query, ~np.isnan(scores.ap), session.version.sample)
+    inspection = inspect_model(session, sampled, scores, chance)
     checks = list(of_model(inspection))
     session = dataclasses.replace(session, gradient=inspection.no_gradient < 1)
-    rows = np.isin(session.judge.query.image_ids, [record.image_id for record in chosen])
+    rows = np.isin(session.judge.query.image_ids, [record.image_id for record in sampled])
     if inspection.black_box:
         trials = clean_facts(scores, rows, float(chance[rows].mean()))
     else:
-        trials = run_trials(session, chosen, float(chance[rows].mean()))
+        trials = run_trials(session, sampled, float(chance[rows].mean()))
         checks += of_trials(Trials.of(trials))
     asked = session.version
     if asked == STANDARD and any(check.name == "CONV" and check.raised for check in checks):
         session = dataclasses.replace(session, version=PLUS)
     facts, further = run_tracks(session, tracks, inspection.chance)
     checks += further
-    found = sealed(result(session, identity, asked, facts, inspection, trials, checks))
+    content = result(session, identity, asked, facts, inspection, trials, checks)
+    device = next((weight.device for weight in session.model.parameters()), None)
+    content = {**content, FIELD: provenance(device).facts()}
+    content = sealed(kept_provenance(session.out / RESULT, content, seal=SEAL))
     if team.leads:
-        write_text(session.out / RESULT, json.dumps(found, indent=1) + "\n")
+        write_text(session.out / RESULT, json.dumps(content, indent=1) + "\n")
         for track, bounds in facts.items():
             for eps, scores in bounds.items():
                 name = f"{session.data.name}/{track}"
@@ -252,20 +257,20 @@ def _evaluate(
                 log(values, step=round(float(eps)))
         log_file(session.out / RESULT)
     team.wait()
-    return found
+    return content
 
 
 def _begun(
     session: Session, key: Key, contents: Contents
 ) -> tuple[QueryScores, NDArray[np.float64]]:
-    """Take the folder; return the clean scores and chance, once nothing is wrong."""
+    """Claim the folder; return the clean scores and chance, once all checks passed."""
     alone = dataclasses.replace(session, team=ALONE)  # others wait for this as a whole
     with identities.claimed(session.out, key, session.data, contents):
         return _checked(alone)
 
 
 def _checked(session: Session) -> tuple[QueryScores, NDArray[np.float64]]:
-    """Return the clean scores and chance (Q,), once nothing is wrong with images and features."""
+    """Return the clean scores and chance (Q,), once images and features passed all checks."""
     listed = [record for side in SIDES for record in session.data.side(side)]
     bad = session.kept("checked", "", lambda: check_images(listed, workers=session.workers)[0])
     refuse(bad, len(listed))
@@ -278,7 +283,7 @@ def _checked(session: Session) -> tuple[QueryScores, NDArray[np.float64]]:
 def run_tracks(
     session: Session, tracks: Sequence[str], chance: float
 ) -> tuple[dict[str, dict[str, Any]], list[Check]]:
-    """Return the facts by track and bound, and what comparing their attacks showed."""
+    """Return the facts by track and bound, and the checks that compare their attacks."""
     facts: dict[str, dict[str, Any]] = {track: {} for track in tracks}
     checks: list[Check] = []
     for eps in session.version.eps:
@@ -288,8 +293,10 @@ def run_tracks(
             if not black_box(session.model):  # else there is nothing to compare with
                 checks += of_table(table, chance, f"Q, eps {eps}")
             facts["Q"][str(eps)] = query_facts(session, queries)
+            keep_scores(queries, "Q", eps)
         if "G" in facts:
             gallery = GalleryTrack(session, eps)
             gallery.run()
             facts["G"][str(eps)] = gallery_facts(session, gallery)
+            keep_scores(gallery, "G", eps)
     return facts, checks

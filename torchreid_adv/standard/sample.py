@@ -1,4 +1,4 @@
-"""Attacks on a sample of the queries, in memory: the curve, and what flags need."""
+"""Attacks on a sample of the queries, in memory: the curve, and measurements for flags."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from torchreid_adv.standard.ensemble import apgd
 from torchreid_adv.standard.scores import QueryScores, median_breaking_bound
 from torchreid_adv.standard.session import Session
 
-_LAST = 10  # steps that should no longer move much
+_LAST = 10  # the last steps, which should no longer change the loss much
 
 
 def sample(records: Sequence[Record], valid: np.ndarray, count: int) -> list[Record]:
-    """Return ``count`` queries that have a match, spread evenly over all such, or all of them."""
+    """Return ``count`` evenly spread queries among those that have a match, at most all."""
     held = np.flatnonzero(valid)
     places = np.linspace(0, len(held) - 1, min(count, len(held))).round().astype(int)
     return [records[row] for row in held[places]]
@@ -39,21 +39,21 @@ def sample(records: Sequence[Record], valid: np.ndarray, count: int) -> list[Rec
 def batches(session: Session, records: Sequence[Record]) -> list[tuple[Batch, list[np.ndarray]]]:
     """Return records as canonical chunks: filled batches on the model's device, and the images."""
     groups = chunks(records, session.version.chunk)
-    device, found = device_of(session.model), []
+    device, loaded = device_of(session.model), []
     for group, images in zip(groups, read_groups(groups, workers=session.workers), strict=True):
         for rows, batch in parts_of(group, images, session.version.chunk):
-            found.append((batch.to(device), images[rows]))
-    return found
+            loaded.append((batch.to(device), images[rows]))
+    return loaded
 
 
 @dataclass(frozen=True)
 class SampleOutcome:
-    """What one attack did to the sample.
+    """The outcome of one attack on the sample.
 
     Args:
         scores: of the rounded images.
         traces: (steps + 1, n) losses.
-        silent: images of which an earlier point was better than the returned one.
+        silent: images with an earlier point that was better than the returned one.
     """
 
     scores: QueryScores
@@ -72,26 +72,28 @@ class SampleOutcome:
 
 
 def attacked(session: Session, records: Sequence[Record], attack: GradientAttack) -> SampleOutcome:
-    """Attack the sample and score what would be stored."""
+    """Attack the sample and score the images that would be stored."""
     references, images, traces, silent = session.references("Q"), [], [], 0
     parts = batches(session, records)
     with prepared(session.model, parts[0][0].images) as ready:
         for batch, clean in parts:
-            found = attack(ready, batch, references)
-            n, own = len(clean), batch.images.cpu()
-            levels = pixels.to_uint8(pixels.quantize(found.images.cpu(), own, attack.linf)[:n])
+            adversarial = attack(ready, batch, references)
+            n, originals = len(clean), batch.images.cpu()
+            levels = pixels.to_uint8(
+                pixels.quantize(adversarial.images.cpu(), originals, attack.linf)[:n]
+            )
             images += [
                 stored[: i.shape[0], : i.shape[1]] for stored, i in zip(levels, clean, strict=True)
             ]
-            traces.append(found.trace[:, :n].cpu())
+            traces.append(adversarial.trace[:, :n].cpu())
             if attack.keep == "best":
-                silent += int((found.after < found.trace.amax(0))[:n].sum())
+                silent += int((adversarial.after < adversarial.trace.amax(0))[:n].sum())
     scores = session.judge.score_pixels(images, records)
     return SampleOutcome(scores, torch.cat(traces, 1), silent)
 
 
 def run_trials(session: Session, records: Sequence[Record], chance: float) -> dict[str, Any]:
-    """Return the facts of all trials: the curve point by point, then what flags ask for.
+    """Return the facts of all trials: the curve point by point, then measurements for flags.
 
     Args:
         session: of the run.
@@ -123,11 +125,11 @@ def run_trials(session: Session, records: Sequence[Record], chance: float) -> di
 
 
 def _share_out(session: Session, records: Sequence[Record], rows: np.ndarray) -> None:
-    """Compute, with the others of the team, all that is read back afterwards."""
+    """Compute, shared by the team, everything that is read back later."""
     version, first = session.version, session.version.eps[0]
-    wanted = {(bound, version.steps) for bound in (*version.curve, first)}
-    pairs = sorted(wanted | {(first, 2 * version.steps)})
-    alone = dataclasses.replace(session, team=ALONE)  # nobody waits for one of these
+    points = {(bound, version.steps) for bound in (*version.curve, first)}
+    pairs = sorted(points | {(first, 2 * version.steps)})
+    alone = dataclasses.replace(session, team=ALONE)  # no process waits for these
     for number, (bound, steps) in enumerate(pairs):
         if session.team.does(number):
             _point(alone, records, rows, bound, steps)
@@ -137,7 +139,7 @@ def _share_out(session: Session, records: Sequence[Record], rows: np.ndarray) ->
 
 
 def clean_facts(clean: QueryScores, rows: np.ndarray, chance: float) -> dict[str, Any]:
-    """Return the facts of a sample that no attack by gradients can be made on.
+    """Return the facts of a sample without gradient attacks.
 
     Args:
         clean: scores without an attack.
@@ -165,12 +167,12 @@ def _point(
         if bound and session.gradient:
             for objective in (MetricDistance(session.attacked), RankMargin(session.attacked)):
                 budget = Budget.of_levels(eps=bound, steps=steps)
-                found = attacked(session, records, apgd(objective, budget))
-                own = found.scores.ap[rows]
+                outcome = attacked(session, records, apgd(objective, budget))
+                precision = outcome.scores.ap[rows]
                 if isinstance(objective, MetricDistance):
-                    facts |= {"push": own.tolist(), "moving": found.moving}
-                facts["silent"] += found.silent
-                ap, hits = np.fmin(ap, own), np.fmin(hits, found.scores.hits[rows, 0])
+                    facts |= {"push": precision.tolist(), "moving": outcome.moving}
+                facts["silent"] += outcome.silent
+                ap, hits = np.fmin(ap, precision), np.fmin(hits, outcome.scores.hits[rows, 0])
         return {**facts, "ap": ap.tolist(), "hits": hits.tolist()}
 
     return session.kept(f"trials/eps{bound}-steps{steps}", "", compute)

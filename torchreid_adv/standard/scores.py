@@ -1,4 +1,4 @@
-"""Scores per query and attack, and what they say together."""
+"""Scores per query and attack, and their summary."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torchreid_adv.errors import DataError
 
 RANKS = (1, 5, 10)
 CLEAN = "clean"
-COMPOSED = "composed"  # what the attacks of a track make together: a gallery, and its folder
+COMPOSED = "composed"  # the gallery of each identity's worst attack, and its folder
 INTERVAL = (2.5, 97.5)  # percent
 
 Floats = NDArray[np.float64]
@@ -22,12 +22,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class QueryScores:
-    """What one attack leaves of Q queries; NaN where it was not run, or a query has no match.
+    """The scores of Q queries under one attack; NaN where it was not run or without a match.
 
     Args:
-        ap: (Q,) average precision, of a random defense its mean over draws.
+        ap: (Q,) average precision; for a random defense, its mean over draws.
         hits: (Q, 3) share of draws with a match among the first 1, 5, 10 images.
-        draws: mAP of the queries that were run, by each draw.
+        draws: mAP of the attacked queries for each draw.
     """
 
     ap: Floats
@@ -44,7 +44,7 @@ class QueryScores:
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> QueryScores:
-        """Return what :meth:`to_dict` gave."""
+        """Return the scores from the values of :meth:`to_dict`."""
         ap, hits = (np.array(facts[name], dtype=np.float64) for name in ("ap", "hits"))
         return cls(ap, hits, tuple(facts["draws"]))
 
@@ -78,7 +78,7 @@ class Table:
         return np.asarray(np.fmin.reduce(rows))
 
     def by(self) -> list[str]:
-        """Return which attack each query's lowest average precision is of, the first if several."""
+        """Return the attack with each query's lowest average precision, the first if several."""
         rows = np.stack([self.clean.ap, *(s.ap for s in self.scores.values())])
         names = [CLEAN, *self.scores]
         return [names[place] for place in np.nan_to_num(rows, nan=np.inf).argmin(0)]
@@ -88,12 +88,12 @@ class Table:
         return float(self.worst(names)[self.valid].mean())
 
     def held(self, names: Iterable[str] | None = None) -> Floats:
-        """Return (Q, 3) the share of draws with a match within 1, 5, 10 that all attacks leave."""
+        """Return the lowest share of draws (Q, 3) with a match within 1, 5, 10 over all attacks."""
         rows = [self.clean.hits, *(s.hits for name, s in self.scores.items() if _in(name, names))]
         return np.asarray(np.fmin.reduce(rows))
 
     def survival(self, names: Iterable[str] | None = None) -> dict[str, float]:
-        """Return robust Rank-k: the share of queries whose match all attacks leave within k."""
+        """Return robust Rank-k: the share of queries whose match stays within k for all attacks."""
         left = self.held(names)[self.valid].mean(0)
         return {str(k): float(share) for k, share in zip(RANKS, left, strict=True)}
 
@@ -112,7 +112,7 @@ def _in(name: str, names: Iterable[str] | None) -> bool:
 
 
 def summary(table: Table, resamplings: int) -> dict[str, Any]:
-    """Return the figures of a table: clean, robust, per attack, and who beat whom.
+    """Return the results of a table: clean, robust, per attack, and the pairwise comparison.
 
     Args:
         table: of one track and bound.
@@ -120,17 +120,17 @@ def summary(table: Table, resamplings: int) -> dict[str, Any]:
     """
     clean, robust = table.mean_precision(()), table.mean_precision()
     by, worst, alone = table.by(), table.clean.ap, {}
-    for name, found in table.scores.items():
-        run = ~np.isnan(found.ap)
+    for name, scores in table.scores.items():
+        run = ~np.isnan(scores.ap)
         alone[name] = {
             "queries": int(run.sum()),
             "before": _mean(worst[run]),
-            "mAP": _mean(found.ap[run]),
-            "cmc": {str(k): _mean(found.hits[run, n]) for n, k in enumerate(RANKS)},
-            "draws": list(found.draws),
+            "mAP": _mean(scores.ap[run]),
+            "cmc": {str(k): _mean(scores.hits[run, n]) for n, k in enumerate(RANKS)},
+            "draws": list(scores.draws),
             "won": by.count(name),
         }
-        worst = np.fmin(worst, found.ap)
+        worst = np.fmin(worst, scores.ap)
         alone[name]["left"] = float(worst[table.valid].mean())
     return {
         "clean": {"mAP": clean, "cmc": table.survival(())},
@@ -151,21 +151,21 @@ def _mean(values: Floats) -> float | None:
 
 
 def interval(values: Floats, pids: NDArray[np.int64], resamplings: int) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of a mean over queries, identities drawn together.
+    """Return the 95 % bootstrap interval of a mean over queries, resampled by identity.
 
-    Queries of one person are alike, so that people are drawn, not queries.
+    Queries of one person are similar, so identities are resampled, not queries.
 
     Args:
         values: (Q,) of each query; NaN where it does not count.
         pids: (Q,) identities.
-        resamplings: how many; drawn from a fixed seed.
+        resamplings: number of resamplings, with a fixed seed.
 
     Raises:
         DataError: no query counts.
     """
     held = ~np.isnan(values)
     if not held.any():
-        raise DataError("no query has a match under another camera, so that nothing is scored")
+        raise DataError("no query has a match by another camera, so there is nothing to score")
     _, of = np.unique(pids[held], return_inverse=True)
     sums, counts = np.bincount(of, weights=values[held]), np.bincount(of)
     draws = np.random.default_rng(0)
@@ -185,8 +185,8 @@ def median_breaking_bound(hits: Floats, bounds: tuple[int, ...]) -> float | None
         bounds: B bounds in rising order, gray levels, the first one 0.
 
     Returns:
-        the median over queries that have a right first match at bound 0; None where there are
-        none, or half of them never lose it.
+        the median over queries that have a correct first match at bound 0; None if there are
+        none, or if half of them never lose it.
     """
     held = hits[0] > 0.5
     if not held.any():
@@ -198,7 +198,7 @@ def median_breaking_bound(hits: Floats, bounds: tuple[int, ...]) -> float | None
 
 
 def rising(curve: dict[int, float]) -> float:
-    """Return by how much mAP rises at most where the bound rises from one point to the next."""
+    """Return the largest rise of mAP from one bound to the next larger one."""
     pairs = itertools.pairwise(curve[bound] for bound in sorted(curve))
     return max((after - before for before, after in pairs), default=0.0)
 

@@ -1,4 +1,4 @@
-"""One attack of the ensemble on some images: stored, scored, and found again on resume."""
+"""One attack of the ensemble on some images: stored, scored, and reused on resume."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ from torchreid_adv.standard.judge import Judge
 from torchreid_adv.standard.scores import COMPOSED, QueryScores
 from torchreid_adv.standard.versions import SIDES, Version
 
-WORST = "the worst of the ensemble"  # as the manifest of composed images names its attack
+WORST = "the worst of the ensemble"  # name of the attack in the manifest of composed images
 _TOGETHER = 256  # files that are flushed together
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What an attack left.
+    """The stored images of an attack.
 
     Args:
         records: the stored images, under the names of the clean ones.
-        entries: of the manifest, image_id -> (entry, folder it lies in).
-        root: of the manifest.
+        entries: of the manifest, image_id -> (entry, its folder).
+        root: hash of the manifest.
     """
 
     records: tuple[Record, ...]
@@ -52,21 +52,21 @@ class Stored:
 
 @dataclass(frozen=True)
 class Session:
-    """All that the attacks of a run share.
+    """The values that all attacks of a run share.
 
     Args:
         version: budgets.
-        model: what is attacked and scored; behind a defense, through it.
+        model: to attack and score, including its defense.
         data: the data set.
-        distance: that ranks and is attacked.
-        attacked: that is attacked, where it is another one (which a flag says).
+        distance: that ranks.
+        attacked: the attacked metric, usually the same (otherwise a flag is raised).
         judge: scores of the model.
         out: folder of the run.
-        identity: what makes the run the same run, for manifests.
-        surrogates: other models, None without.
+        identity: facts that identify the run, for manifests.
+        surrogates: other models, None without any.
         surrogate_judge: features of the surrogates.
-        twin_judge: scores of the undefended model, None where the model is undefended.
-        gradient: whether there is one.
+        twin_judge: scores of the undefended model, None if the model has no defense.
+        gradient: whether the model has a gradient.
         workers: processes that read images.
         team: this process and those it shares the attacks with.
     """
@@ -88,7 +88,7 @@ class Session:
 
     @property
     def job(self) -> Path:
-        """Folder of what a run keeps beside its results."""
+        """Folder of the run's cached values."""
         return self.out / KEPT
 
     @property
@@ -97,19 +97,19 @@ class Session:
         return self.surrogates is not None
 
     def members(self) -> list[Member]:
-        """Return the attacks that can be made, in their order."""
+        """Return the possible attacks, in order."""
         identities = len(self.judge.clean[0]["gallery"].pids.unique()) if self.version.rounds else 0
-        found = [
+        members = [
             m for m in rounds.members(self.version, identities) if self.gradient or not m.gradient
         ]
         if not self.transfers:
-            found = [m for m in found if m.name != "transfer"]
+            members = [m for m in members if m.name != "transfer"]
         if self.twin_judge is None or black_box(self.model):
-            found = [m for m in found if m.name != "oblivious"]
-        return found
+            members = [m for m in members if m.name != "oblivious"]
+        return members
 
     def references(self, track: str, judge: Judge | None = None) -> References:
-        """Return what images of a track are held against: the other side's clean features."""
+        """Return the references of a track's images: the other side's clean features."""
         other = "gallery" if track == "Q" else "query"
         features = (judge or self.judge).clean[0][other]
         return References(features, SIDE_RULES[SIDES[track]])
@@ -141,8 +141,8 @@ class Session:
             judge = self.surrogate_judge if name == "transfer" else self.twin_judge
             assert judge is not None
             build = ensemble.momentum if name == "transfer" else ensemble.oblivious
-            own = self.references(track, judge)
-            return Transferred(build(version, bound, distance), judge.model, own)
+            references = self.references(track, judge)
+            return Transferred(build(version, bound, distance), judge.model, references)
         builders: dict[str, Callable[[Version, float, Distance], Attack]] = {
             "push": ensemble.push,
             "margin": ensemble.margin,
@@ -153,7 +153,7 @@ class Session:
         return builders[name](version, bound, distance)
 
     def run(self, name: str, track: str, eps: float, records: Sequence[Record]) -> Stored:
-        """Attack some images of a track's side and store them; what is stored is kept.
+        """Attack some images of a track's side and store them; stored images are reused.
 
         Args:
             name: of the member.
@@ -180,7 +180,7 @@ class Session:
         cut: dict[str, Any] = {side: tuple(records)}
         data = dataclasses.replace(self.data, **cut)
         stored_images = writer.write(data, header)
-        assert stored_images is not None  # nobody works as a shard
+        assert stored_images is not None  # this run has no shards
         entries = {e.image_id: (e, stored_images.folder) for e in stored_images.manifest.side(side)}
         return Stored(stored_images.data(data).side(side), entries, stored_images.manifest.root)
 
@@ -189,7 +189,7 @@ class Session:
 
         Args:
             place: track and bound.
-            entries: image_id -> what the manifest says of the file, and the folder it lies in.
+            entries: image_id -> the file's entry in the manifest, and its folder.
         """
         folder, team = self.out / place / COMPOSED, self.team
         scratch = self.job / place / unfinished_name()
@@ -214,21 +214,21 @@ class Session:
         return manifest.root
 
     def clean(self) -> QueryScores:
-        """Return the scores without an attack, kept."""
+        """Return the scores without an attack, from the cache if possible."""
         return self.scored("clean", self.judge.name, lambda: self.judge.score("query"))
 
     def scored(self, name: str, stored: str, compute: Callable[[], QueryScores]) -> QueryScores:
-        """Return kept scores of what has a manifest's root, or compute and keep them."""
+        """Return the cached scores of the images with a manifest's hash, or compute them."""
         facts = self.team.first(lambda: self.kept(name, stored, lambda: compute().to_dict()))
         return QueryScores.of(facts)
 
     def kept(self, name: str, stored: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return kept facts of this run and of what has a manifest's root, computed if need be."""
+        """Return the cached facts of the images with a manifest's hash, or compute them."""
         return Cache(self.job).json(name, Key.of(**self.identity, stored=stored), compute)
 
 
 def in_order(entries: dict[str, tuple[Entry, Path]]) -> tuple[Entry, ...]:
-    """Return the entries of composed images as their manifest holds them."""
+    """Return the entries of composed images in the order of their manifest."""
     return tuple(entry for _, (entry, _) in sorted(entries.items()))
 
 

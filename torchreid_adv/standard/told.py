@@ -1,4 +1,4 @@
-"""A result of the standard evaluation as its file tells it, before anything of it is believed."""
+"""A result of the standard evaluation as read from its file, before it is verified."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torchreid_adv.standard.versions import STANDARD, Version
 
 @dataclass(frozen=True)
 class Told:
-    """A result as its file tells it.
+    """An unverified result from a file.
 
     Args:
         content: parsed JSON.
@@ -29,17 +29,17 @@ class Told:
 
     @property
     def asked(self) -> Version:
-        """The version that was asked for."""
+        """The version that the user requested."""
         return STANDARD if self.content["standard"]["escalated"] else self.run
 
     @cached_property
     def inspection(self) -> Inspection:
-        """What was measured of the model before the attacks."""
+        """The measurements of the model before the attacks."""
         return Inspection(**self.content["looks"])
 
     @cached_property
     def checks(self) -> list[Check]:
-        """All checks, as they are told."""
+        """All checks in the result."""
         return [Check(**row) for row in self.content["checks"]]
 
     @property
@@ -49,7 +49,7 @@ class Told:
 
     @cached_property
     def given(self) -> list[Check]:
-        """The checks that looks and trials give."""
+        """The checks that follow from the measurements of the model and the trials."""
         trials = [] if self.inspection.black_box else of_trials(Trials.of(self.content["curve"]))
         return [*of_model(self.inspection), *trials]
 
@@ -68,12 +68,12 @@ class Told:
 
 @dataclass(frozen=True)
 class Place:
-    """What a result tells of one track at one bound.
+    """The part of an unverified result on one track at one bound.
 
     Args:
         told: the result.
         track: ``Q`` or ``G``.
-        eps: bound, as it is written.
+        eps: bound, as written in the result.
         facts: of the place.
     """
 
@@ -99,7 +99,7 @@ class Place:
 
     @property
     def attacks(self) -> dict[str, dict[str, Any]]:
-        """Attacks on queries, or galleries, in their order."""
+        """Attacks on queries, or galleries, in order."""
         rows: dict[str, dict[str, Any]] = self.facts[
             "attacks" if self.track == "Q" else "galleries"
         ]
@@ -107,14 +107,14 @@ class Place:
 
     @property
     def worst_gallery(self) -> dict[str, Any]:
-        """Measures of the gallery that is called the worst."""
+        """Measures of the gallery that the result calls the worst."""
         galleries = {CLEAN: self.clean, **self.attacks}
         worst: dict[str, Any] = galleries[self.facts["gallery"]]
         return worst
 
     @property
     def chain(self) -> list[float]:
-        """What is left after each attack on queries, clean first."""
+        """The remaining mAP after each attack on queries, clean first."""
         return [self.clean["mAP"], *(row["left"] for row in self.attacks.values())]
 
 

@@ -16,7 +16,7 @@ from torchreid_adv.standard.session import Session, Stored
 
 
 class QueryTrack:
-    """Queries are attacked, the gallery is clean: each query has a worst attack of its own.
+    """Queries are attacked, the gallery is clean: each query has its own worst attack.
 
     Args:
         session: of the run.
@@ -33,7 +33,7 @@ class QueryTrack:
         self.root = ""
 
     def run(self) -> Table:
-        """Run all attacks, each on the queries that its version says, and compose."""
+        """Run all attacks, each on the queries that the version selects, and compose."""
         for member in self.session.members():
             left = self.table.valid & self._rows(member)
             if left.any():
@@ -51,8 +51,8 @@ class QueryTrack:
         if not version.rounds:
             return np.asarray(member.everywhere | ~self.broken())
         if member.arm:
-            left = {name: found.ap for name, found in self.table.scores.items()}
-            return rounds.going_on(version, member, left, len(worst))
+            left = {name: scores.ap for name, scores in self.table.scores.items()}
+            return rounds.rows_of_round(version, member, left, len(worst))
         if member.name == rounds.AUDIT:
             return rounds.audited(version, self.session.data.query, self.table.valid)
         if member.name == "square":
@@ -60,17 +60,17 @@ class QueryTrack:
         return np.ones(len(worst), dtype=bool)
 
     def entries(self) -> dict[str, tuple[Entry, Path]]:
-        """Return image_id -> the file of its worst attack; none where that is no attack."""
-        found = {}
+        """Return image_id -> the file of its worst attack, without images that stay clean."""
+        files = {}
         for record, name in zip(self.session.data.query, self.table.by(), strict=True):
             if name != CLEAN:
                 entry, folder = self.stored[name].entries[record.image_id]
-                found[record.image_id] = (entry, folder)
-        return found
+                files[record.image_id] = (entry, folder)
+        return files
 
     def _attack(self, name: str, left: NDArray[np.bool_]) -> None:
         session = self.session
-        records = [r for r, one in zip(session.data.query, left, strict=True) if one]
+        records = [r for r, attacked in zip(session.data.query, left, strict=True) if attacked]
         stored = self.stored[name] = session.run(name, "Q", self.eps, records)
         self.table.scores[name] = session.scored(
             f"Q-eps{self.eps:g}-{name}",
@@ -80,11 +80,12 @@ class QueryTrack:
 
 
 class GalleryTrack:
-    """Gallery images are attacked, queries are clean: one gallery has to serve all queries.
+    """Gallery images are attacked, queries are clean: one gallery must serve all queries.
 
-    The attack is chosen per identity, by the mean average precision of its queries, and of that one
-    gallery is composed. Identities compete in a list, so that this need not be the worst gallery:
-    what counts is the lowest mAP among it and the galleries on the way, each scored end to end.
+    The attack is chosen per identity, by the mean average precision of its queries, and these
+    images are composed into one gallery. Identities compete in a list, so this may not be the worst
+    gallery: the result is the lowest mAP among it and the intermediate galleries, each scored end
+    to end.
 
     Args:
         session: of the run.
@@ -98,7 +99,7 @@ class GalleryTrack:
         self.table = Table(judge.query.pids.numpy(), clean)
         self.chance = judge.chances()
         self.pids = np.unique(self.table.pids[self.table.valid])
-        self.means = self._means(clean.ap)  # of each identity, what its best attack so far leaves
+        self.means = self._means(clean.ap)  # identity -> mean under its best attack so far
         self.chosen: dict[int, str] = dict.fromkeys(self.pids.tolist(), CLEAN)
         self.stored: dict[str, Stored] = {}
         self.present = {CLEAN: dict(self.chosen)}  # galleries that were scored end to end
@@ -106,10 +107,10 @@ class GalleryTrack:
         self.root = ""
 
     def run(self) -> Table:
-        """Run all attacks on what no other one has broken, compose, and store the worst gallery.
+        """Run all attacks on identities that are not broken yet, compose, store the worst gallery.
 
         Returns:
-            scores of the galleries that stood on the way, and of the composed one.
+            scores of the intermediate galleries, and of the composed one.
         """
         limits = self._means(BROKEN * self.chance)
         for member in self.session.members():
@@ -123,23 +124,23 @@ class GalleryTrack:
         return self.table
 
     def robust(self) -> tuple[str, QueryScores]:
-        """Return the gallery with the lowest mAP of those that were scored end to end."""
+        """Return the gallery with the lowest mAP among those scored end to end."""
         known = {CLEAN: self.table.clean, **self.table.scores}
-        name = min(reversed(known), key=lambda one: float(np.nanmean(known[one].ap)))
+        name = min(reversed(known), key=lambda gallery: float(np.nanmean(known[gallery].ap)))
         return name, known[name]
 
     def entries(self, present: dict[int, str]) -> dict[str, tuple[Entry, Path]]:
-        """Return image_id -> its file in a gallery; none for what is clean in it.
+        """Return image_id -> its file in a gallery, without images that are clean in it.
 
         Args:
             present: identity -> attack.
         """
-        found = {}
+        files = {}
         for name in set(present.values()) - {CLEAN}:
             for image_id, (entry, folder) in self.stored[name].entries.items():
                 if present.get(entry.pid) == name:
-                    found[image_id] = (entry, folder)
-        return found
+                    files[image_id] = (entry, folder)
+        return files
 
     def _identities(self, member: Member, limits: dict[int, float]) -> set[int]:
         """Return the identities whose images an attack is run on."""
@@ -147,10 +148,12 @@ class GalleryTrack:
         if not version.rounds:
             return {pid for pid in pids if member.everywhere or self.means[pid] > limits[pid]}
         if member.arm:
-            rows = rounds.going_on(version, member, self.left, len(pids))
+            rows = rounds.rows_of_round(version, member, self.left, len(pids))
             return {pid for pid, row in zip(pids, rows, strict=True) if row}
         if member.name == "square":
-            means, limit = (np.array([one[pid] for pid in pids]) for one in (self.means, limits))
+            means, limit = (
+                np.array([values[pid] for pid in pids]) for values in (self.means, limits)
+            )
             rows = rounds.most_robust(means, limit)
             return {pid for pid, row in zip(pids, rows, strict=True) if row}
         return set() if member.name == rounds.AUDIT else set(pids)
@@ -173,19 +176,19 @@ class GalleryTrack:
             if means[pid] < self.means[pid]:
                 self.means[pid], self.chosen[pid] = means[pid], name
 
-    def _records(self, chosen: dict[int, str]) -> list[Record]:
-        """Return the stored images of a gallery in which each identity has an attack."""
+    def _records(self, attack_of: dict[int, str]) -> list[Record]:
+        """Return the stored images of a gallery, given each identity's attack."""
         return [
             record
-            for name in dict.fromkeys(chosen.values())
+            for name in dict.fromkeys(attack_of.values())
             if name != CLEAN
             for record in self.stored[name].records
-            if chosen.get(record.pid) == name
+            if attack_of.get(record.pid) == name
         ]
 
     def _score(self, name: str, present: dict[int, str]) -> QueryScores:
-        """Score the gallery in which each identity has some attack's images, and remember it."""
-        roots = sorted((one, stored.root) for one, stored in self.stored.items())
+        """Score the gallery with the given attack of each identity, and remember it."""
+        roots = sorted((attack, stored.root) for attack, stored in self.stored.items())
         key = sha256(f"{roots} {sorted(present.items())}".encode())
         judge, records = self.session.judge, self._records(present)
         scores = self.session.scored(

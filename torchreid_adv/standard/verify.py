@@ -27,19 +27,19 @@ from torchreid_adv.standard.versions import SIDES
 
 _TOLD = ("model", "data", "surrogates", "metric", "protocol", "version")  # in run.json, too
 NOT_SCORED = (
-    "The curve, the trials behind UNB, ITER, MONO, SILENT and CONV, and the environment are as the "
-    "run tells them."
+    "Not recomputed: the curve, the trials behind UNB, ITER, MONO, SILENT and CONV, the "
+    "environment, and command, date, device and versions."
 )
 
 
 @dataclass(frozen=True)
 class CheckedRun:
-    """What checking the files of a run showed.
+    """The result of checking the files of a run.
 
     Args:
-        faults: all that is wrong, a sentence each.
-        images: that were compared with their originals.
-        unknown: why its data set is not known, "" where it is.
+        faults: all faults, a sentence each.
+        images: number of images that were compared with their originals.
+        unknown: why its data set is not known, "" if it is.
     """
 
     faults: tuple[str, ...]
@@ -54,64 +54,64 @@ def verify_run(
     *,
     originals: Originals | None = None,
 ) -> str:
-    """Return what was found right of a run, in sentences.
+    """Verify a run and return the result in sentences.
 
     Args:
         folder: of one model, that holds ``standard.json``.
-        root: data root, below which the originals lie.
+        root: data root, the folder of the originals.
         judge: model and data set that score the run again; None = files only.
         originals: data sets that are loaded already; None = the judge's, or those below ``root``.
 
     Raises:
-        DataError: ``standard.json`` is none, says what cannot be, or was changed by hand.
-        VerificationError: something does not fit; all faults are named.
+        DataError: ``standard.json`` is missing, inconsistent, or was changed by hand.
+        VerificationError: something does not match; the message names all faults.
     """
     result = read_result(folder / RESULT)
     scorer = _scorer(judge)
     if originals is None:
         originals = Originals(root) if scorer is None else Originals.of(root, scorer.data)
-    said = files_checked(folder, result, originals)
+    report = files_checked(folder, result, originals)
     if scorer is None:
-        return f"{said}\n{UNSEEN}"
-    return f"{said}\n{scored(score_again(folder, result, scorer))}\n{NOT_SCORED}\n{UNSEEN}"
+        return f"{report}\n{UNSEEN}"
+    return f"{report}\n{scored(score_again(folder, result, scorer))}\n{NOT_SCORED}\n{UNSEEN}"
 
 
 def files_checked(folder: Path, result: dict[str, Any], originals: Originals) -> str:
-    """Check the files of a run and return what was found right.
+    """Check the files of a run and return the result in sentences.
 
     Raises:
-        VerificationError: something does not fit; all faults are named.
+        VerificationError: something does not match; the message names all faults.
     """
     checked = check_run(folder, result, originals)
     if checked.faults:
         raise _failed(folder, checked.faults)
     unknown = f"\nIdentities, cameras and sides were not checked: {checked.unknown}"
     return (
-        f"Sealed: '{folder / RESULT}' is whole, and what it says fits together.\n"
-        f"Files checked: {checked.images} stored images fit their originals, bounds and manifests, "
-        f"and the result.{unknown if checked.unknown else ''}"
+        f"Sealed: '{folder / RESULT}' is complete and consistent.\n"
+        f"Files checked: {checked.images} stored images match their originals, bounds and "
+        f"manifests, and the result.{unknown if checked.unknown else ''}"
     )
 
 
 def score_again(folder: Path, result: dict[str, Any], scorer: Scorer) -> Replayed:
-    """Score a run again whose files were checked.
+    """Score a run again after its files were checked.
 
     Raises:
-        VerificationError: the model gives other numbers; all are named.
+        VerificationError: the model gives other numbers; the message names all of them.
     """
     try:
-        found = replay(folder, result, scorer)
+        replayed = replay(folder, result, scorer)
     except AdvError as error:
         raise _failed(folder, [str(error)]) from error
-    if found.faults:
-        raise _failed(folder, found.faults)
-    return found
+    if replayed.faults:
+        raise _failed(folder, replayed.faults)
+    return replayed
 
 
-def scored(found: Replayed) -> str:
-    """Return in a sentence how numbers were found right."""
-    how = "exactly" if found.exact else f"to {TOLERANCE} (another machine or version wrote it)"
-    return f"Scored again: the model gives its {found.numbers} values {how}."
+def scored(replayed: Replayed) -> str:
+    """Return a sentence on how precisely the numbers were confirmed."""
+    how = "exactly" if replayed.exact else f"to {TOLERANCE} (another machine or version wrote it)"
+    return f"Scored again: the model gives its {replayed.numbers} values {how}."
 
 
 def _scorer(judge: Judge | Scorer | None) -> Scorer | None:
@@ -122,7 +122,7 @@ def _scorer(judge: Judge | Scorer | None) -> Scorer | None:
 
 def _failed(folder: Path, faults: tuple[str, ...] | list[str]) -> VerificationError:
     return VerificationError(
-        f"'{folder / RESULT}' does not fit: " + "\n  ".join(["", *map(_line, faults)])
+        f"'{folder / RESULT}' does not match: " + "\n  ".join(["", *map(_line, faults)])
     )
 
 
@@ -136,7 +136,7 @@ def check_run(folder: Path, result: dict[str, Any], originals: Originals) -> Che
     Args:
         folder: of the run.
         result: content of its ``standard.json``.
-        originals: the data sets that its images are of.
+        originals: the data sets of its images.
     """
     data = originals.files(result["data"]["name"])
     known = data if isinstance(data, DataFiles) else None
@@ -145,14 +145,14 @@ def check_run(folder: Path, result: dict[str, Any], originals: Originals) -> Che
     images, told = 0, Told(result)
     for track, eps, facts in told.places:
         place = Place(told, track, eps, facts)
-        found = [*run.place_faults(place)]
-        faults += found
+        place_faults = [*run.place_faults(place)]
+        faults += place_faults
         images += run.images
     return CheckedRun(tuple(faults), images, "" if known else str(data))
 
 
 def _data_faults(result: dict[str, Any], known: DataFiles | None) -> Iterator[str]:
-    """Yield where a result and the data set as it is loaded differ."""
+    """Yield the differences between a result and the loaded data set."""
     if known is None:
         return
     told, data = result["data"], known.data
@@ -160,21 +160,21 @@ def _data_faults(result: dict[str, Any], known: DataFiles | None) -> Iterator[st
     wrong = [side for side, size in sizes.items() if told[side] != size]
     if wrong or told["listing"] != listing(data, Contents()):
         yield (
-            f"'{data.name}' as it is loaded here has other images, identities or cameras than the "
+            f"'{data.name}' as loaded here has other images, identities or cameras than the "
             "result says; if the run had other data set options, give its flags"
         )
 
 
 @dataclass
 class _Run:
-    """The folder of a run and what its result says.
+    """The folder of a run and its result.
 
     Args:
         folder: of the run.
         result: content of its ``standard.json``.
-        originals: the data sets that its images are of.
+        originals: the data sets of its images.
         run: hash of the run's identity, which its manifests repeat.
-        images: of the place that was checked last.
+        images: number in the place that was checked last.
     """
 
     folder: Path
@@ -184,18 +184,18 @@ class _Run:
     images: int = 0
 
     def identity_faults(self) -> list[str]:
-        """Return where the result is of another run than the one that the folder says."""
+        """Return the differences between the result and the run of the folder."""
         path = self.folder / FILE_NAME
         try:
             facts = without(read_json(inside(self.folder, FILE_NAME), LARGEST))
             self.run = Key(facts).digest
             told = facts["attacked_metric"] == facts["metric"]
             environment = facts["torch"], facts["threads"]
-            own = {key: facts[key] for key in _TOLD}
+            claimed = {key: facts[key] for key in _TOLD}
             budget = facts["budget"]
         except (AdvError, LookupError, TypeError, ValueError) as error:
             return [f"'{path}' cannot be read: {error}"]
-        wrong = [key for key in own if own[key] != self.result[key]]
+        wrong = [key for key in claimed if claimed[key] != self.result[key]]
         if budget != Told(self.result).asked.facts():  # other than those of an escalated run
             wrong.append("budget")
         if told != self.result["looks"]["same_metric"]:
@@ -205,7 +205,7 @@ class _Run:
         return [f"its {key} is not that of '{path}'" for key in wrong]
 
     def place_faults(self, place: Place) -> Iterator[str]:
-        """Yield what is wrong with the folders of one track and bound."""
+        """Yield the faults of the folders of one track and bound."""
         self.images = 0
         folder = self.folder / f"{place.track}-eps{place.eps}"
         names = [name for name in place.attacks if name != COMPOSED]
@@ -229,17 +229,17 @@ class _Run:
             yield from (f"'{folder}': {fault}" for fault in faults(place, manifests, composed))
 
     def _manifest_faults(self, place: Place, folder: Path, manifest: Manifest) -> Iterator[str]:
-        """Yield where a manifest is not of this run, track, bound and attack."""
+        """Yield the differences of a manifest from this run, track, bound and attack."""
         header = dict(manifest.header)
         attack = header.pop("attack", None)
-        wanted = {"run": self.run, "track": place.track, "data": self.result["data"]["name"]}
+        expected = {"run": self.run, "track": place.track, "data": self.result["data"]["name"]}
         protocol = header.pop("protocol", None)
-        header.pop("names", None)  # what numbers of identities and cameras stand for
+        header.pop("names", None)  # names of the identities and cameras
         name = WORST if folder.name == COMPOSED else folder.name
         told = (attack.get("name"), attack.get("eps")) if isinstance(attack, dict) else ()
         if protocol not in ("", self.result["protocol"]["name"]):
             yield f"'{folder}' is of a data set that is scored by '{protocol}'"
-        if header != wanted or told != (name, float(place.eps)):
+        if header != expected or told != (name, float(place.eps)):
             yield f"'{folder}' is of another run, track, bound or attack"
         if folder.name == COMPOSED and manifest.root != place.facts["manifest"]:
             yield f"'{folder}' holds other images than the result is of"
@@ -249,33 +249,33 @@ class _Run:
             yield f"'{folder}' leaves images out, which no run of the standard evaluation does"
 
 
-def _folder_faults(folder: Path, wanted: set[str]) -> Iterator[str]:
-    """Yield what a place holds besides the folders of its attacks."""
+def _folder_faults(folder: Path, expected: set[str]) -> Iterator[str]:
+    """Yield everything in a place except the folders of its attacks."""
     if folder.is_symlink() or not folder.is_dir():
         yield f"'{folder}' is no folder"
         return
     names = {path.name for path in folder.iterdir()}
     yield from (
-        f"'{folder / name}' is of no attack that was run" for name in sorted(names - wanted)
+        f"'{folder / name}' is of no attack that was run" for name in sorted(names - expected)
     )
 
 
 def _sources(
     manifests: dict[str, Manifest], composed: Manifest
 ) -> tuple[dict[str, set[str]], list[str]]:
-    """Return image_id -> attacks whose file a composed image is, and those that are nobody's."""
-    made: dict[Entry, set[str]] = {}
+    """Return image_id -> attacks that made the composed image, and the images of no attack."""
+    attacks_of: dict[Entry, set[str]] = {}
     for name, manifest in manifests.items():
         for entry in manifest.stored:
-            made.setdefault(entry, set()).add(name)
-    found = {entry.image_id: made.get(entry, set()) for entry in composed.stored}
-    return found, [name for name, attacks in found.items() if not attacks]
+            attacks_of.setdefault(entry, set()).add(name)
+    sources = {entry.image_id: attacks_of.get(entry, set()) for entry in composed.stored}
+    return sources, [name for name, attacks in sources.items() if not attacks]
 
 
 def _query_faults(
     place: Place, manifests: dict[str, Manifest], composed: Manifest
 ) -> Iterator[str]:
-    """Yield where counts of queries are not those of the stored images."""
+    """Yield the counts of queries that differ from those of the stored images."""
     for name, manifest in manifests.items():
         if len(manifest.stored) != place.attacks[name]["queries"]:
             yield f"{name} has {len(manifest.stored)} images, the result says another number"
@@ -295,7 +295,7 @@ def _query_faults(
 def _gallery_faults(
     place: Place, manifests: dict[str, Manifest], composed: Manifest
 ) -> Iterator[str]:
-    """Yield where the composed gallery and counts are not those of the stored images."""
+    """Yield the differences of the composed gallery and its counts from the stored images."""
     sources, foreign = _sources(manifests, composed)
     if foreign:
         yield f"{len(foreign)} composed images are those of no attack, '{foreign[0]}' for one"
@@ -317,6 +317,6 @@ def _gallery_faults(
         certain = sum(attacks == {name} for attacks in of_pid.values())
         if not certain <= identities.get(name, 0) <= possible:
             yield f"{name} is chosen for {possible} identities at most, the result says another"
-    chosen = sum(count for name, count in identities.items() if name != CLEAN)
-    if chosen != len(of_pid):
-        yield f"{len(of_pid)} identities are composed, the result says {chosen}"
+    composed_identities = sum(count for name, count in identities.items() if name != CLEAN)
+    if composed_identities != len(of_pid):
+        yield f"{len(of_pid)} identities are composed, the result says {composed_identities}"

@@ -14,7 +14,7 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.cache import Key
 from torchreid_adv.core.files import inside
 from torchreid_adv.core.manifest import RUN, Manifest, is_count, is_number
-from torchreid_adv.core.provenance import without
+from torchreid_adv.core.provenance import FIELD, without
 from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import AdvError, ConfigError, DataError, VerificationError, printable
 from torchreid_adv.evaluation.protocol import Protocol
@@ -40,38 +40,40 @@ Replay = Callable[[dict[str, Any], str, StoredImages, StoredImages | None], dict
 
 
 def verify_results(folder: Path, originals: Originals, replay: Replay | None = None) -> str:
-    """Return what was found right of a run of attack-gallery, in sentences.
+    """Verify a run of attack-gallery and return the result in sentences.
 
     Args:
         folder: of the run, that holds ``results.json``.
-        originals: data sets that are loaded already, or load when they are asked for.
-        replay: computes the results of a data set once more; None = files only.
+        originals: data sets that are loaded already, or are loaded on demand.
+        replay: recomputes the results of a data set; None = files only.
 
     Raises:
-        DataError: ``results.json`` is none.
-        VerificationError: something does not fit; all faults are named.
+        DataError: ``results.json`` is missing or invalid.
+        VerificationError: something does not match; the message names all faults.
     """
     results = _read(folder / RESULTS, folder)
     run = without(_read(inside(folder, RUN), folder))
-    faults, said, numbers = [*_run_faults(results, run)], [], 0
+    faults, summaries, numbers = [*_run_faults(results, run)], [], 0
     for name, facts in results["targets"].items():
         try:
             all_stored = _variants(folder, name, facts, originals)
-            found = [*_target_faults(name, facts, all_stored, run, originals.files(name))]
-            if not found and not faults and replay is not None:
+            target_faults = [*_target_faults(name, facts, all_stored, run, originals.files(name))]
+            if not target_faults and not faults and replay is not None:
                 again = replay(run, name, all_stored["adversarial"], all_stored.get(ADAPTIVE))
                 told, again = _comparable(facts), _comparable(again)
-                found = [*differences(told, again, tolerance(run), facts["clean"]["queries"])]
+                target_faults = [
+                    *differences(told, again, tolerance(run), facts["clean"]["queries"])
+                ]
                 numbers += sum(1 for _ in leaves(again))
         except AdvError as error:
-            found = [str(error)]
-        faults += [f"{name}: {fault}" for fault in found]
-        if not found:
-            said.append(f"{name}: {facts['images']['total']} images, root {facts['root']}")
+            target_faults = [str(error)]
+        faults += [f"{name}: {fault}" for fault in target_faults]
+        if not target_faults:
+            summaries.append(f"{name}: {facts['images']['total']} images, root {facts['root']}")
     if faults:
         listed = ["", *("\n".join(map(printable, fault.split("\n"))) for fault in faults)]
-        raise VerificationError(f"'{folder / RESULTS}' does not fit: " + "\n  ".join(listed))
-    lines = [f"Files checked: '{folder / RESULTS}' fits its images ({'; '.join(said)})."]
+        raise VerificationError(f"'{folder / RESULTS}' does not match: " + "\n  ".join(listed))
+    lines = [f"Files checked: '{folder / RESULTS}' matches its images ({'; '.join(summaries)})."]
     lines += [
         f"Identities, cameras and sides were not checked: {reason}"
         for name in results["targets"]
@@ -80,20 +82,20 @@ def verify_results(folder: Path, originals: Originals, replay: Replay | None = N
     if replay is not None:
         how = f"to {TOLERANCE} (another machine or version)" if tolerance(run) else "exactly"
         lines.append(f"Scored again: the model gives its {numbers} values {how}.")
-        lines.append(f"As the run tells them: {', '.join(CLAIMED)}, config.")
+        lines.append(f"Not recomputed: {', '.join(CLAIMED)}, config, {FIELD}.")
     return "\n".join([*lines, UNSEEN])
 
 
 def tolerance(run: dict[str, Any]) -> float:
-    """Return how far numbers may differ: not at all where this process is as the run's was."""
-    here = {"torch": torch.__version__, "threads": torch.get_num_threads()}
-    return 0.0 if all(run.get(name) == value for name, value in here.items()) else TOLERANCE
+    """Return how far numbers may differ: not at all if the versions and threads are the run's."""
+    current = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    return 0.0 if all(run.get(name) == value for name, value in current.items()) else TOLERANCE
 
 
 def configured_replay(
     cfg: AdvConfig, originals: Originals, weights: Callable[[AdvConfig], str] = given_weights
 ) -> Replay:
-    """Return what computes the results of a run once more, by the config of the run.
+    """Return the function that recomputes the results of a run with the run's config.
 
     Args:
         cfg: of the run.
@@ -107,8 +109,8 @@ def configured_replay(
     def replay(
         run: dict[str, Any], name: str, stored_images: StoredImages, adaptive: StoredImages | None
     ) -> dict[str, Any]:
-        own = Key.of(**identity_of(job, model, facts)).facts
-        wrong = [key for key in own if key not in _MACHINE and own[key] != run.get(key)]
+        identity = Key.of(**identity_of(job, model, facts)).facts
+        wrong = [key for key in identity if key not in _MACHINE and identity[key] != run.get(key)]
         if wrong:
             raise ConfigError(
                 f"the config differs from the run in its {', '.join(wrong)}; give the flags of "
@@ -132,24 +134,24 @@ def _comparable(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path, folder: Path) -> dict[str, Any]:
-    found = read_json(path, LARGEST)
-    if not isinstance(found, dict):
-        raise DataError(f"'{path}' is no file of a run of attack-gallery")
+    content = read_json(path, LARGEST)
+    if not isinstance(content, dict):
+        raise DataError(f"'{path}' is not a file of a run of attack-gallery")
     if path.name == RESULTS and not (
-        found.get("schema") == SCHEMA
-        and isinstance(found.get("version"), str)
-        and isinstance(found.get("config"), dict)
-        and isinstance(found.get("model"), dict)
-        and isinstance(found.get("targets"), dict)
-        and found["targets"]
-        and all(isinstance(facts, dict) for facts in found["targets"].values())
+        content.get("schema") == SCHEMA
+        and isinstance(content.get("version"), str)
+        and isinstance(content.get("config"), dict)
+        and isinstance(content.get("model"), dict)
+        and isinstance(content.get("targets"), dict)
+        and content["targets"]
+        and all(isinstance(facts, dict) for facts in content["targets"].values())
     ):
         raise DataError(f"'{path}' is no {RESULTS} of attack-gallery, schema {SCHEMA}")
-    return found
+    return content
 
 
 def _run_faults(results: dict[str, Any], run: dict[str, Any]) -> Iterator[str]:
-    """Yield where the results are of another run than ``run.json`` says."""
+    """Yield the differences between the results and ``run.json``."""
     model = results["model"]
     name = model.get("name") if model.get("weights") or run.get("model") else ""
     size = model.get("size")
@@ -159,15 +161,17 @@ def _run_faults(results: dict[str, Any], run: dict[str, Any]) -> Iterator[str]:
         "model": (run.get("model"), name),
         "size": (sorted(map(list, network_sizes(run.get("network")))), sizes),
     }
-    for key, (there, told) in pairs.items():
-        if there != told and not (key == "size" and all(one in there for one in told)):
+    for key, (recorded, told) in pairs.items():
+        if recorded != told and not (
+            key == "size" and all(told_size in recorded for told_size in told)
+        ):
             yield f"its {key} is not that of {RUN}"
     if results["config"] and not _is_config(results["config"], run):
         yield f"its config is not that of the attack in {RUN}"
 
 
 def _is_config(content: dict[str, Any], run: dict[str, Any]) -> bool:
-    """Tell whether a config names the attack of a run."""
+    """Return whether a config names the attack of a run."""
     try:
         told, attack = content["adv"]["attack"], run["attack"]
         return all(told[key] == attack[key] for key in ("name", "side", "space", "seed"))
@@ -178,16 +182,16 @@ def _is_config(content: dict[str, Any], run: dict[str, Any]) -> bool:
 def _variants(
     folder: Path, name: str, facts: dict[str, Any], originals: Originals
 ) -> dict[str, StoredImages]:
-    """Return the variants of a data set, whose files are as their manifests say."""
-    defense, found = facts.get("defense"), {}
+    """Return the variants of a data set, whose files match their manifests."""
+    defense, variants = facts.get("defense"), {}
     through = isinstance(defense, dict) and defense.get("adaptive") is not None
     for part in ("adversarial", *([ADAPTIVE] if through else [])):
         place = inside(folder, f"{name}/{part}")
         checked = check_variant(place, originals)
         if checked.faults:
             raise VerificationError(described(place, checked.faults))
-        found[part] = read_stored_images(place, checked.manifest)
-    return found
+        variants[part] = read_stored_images(place, checked.manifest)
+    return variants
 
 
 def _target_faults(
@@ -197,12 +201,12 @@ def _target_faults(
     run: dict[str, Any],
     data: Any,
 ) -> Iterator[str]:
-    """Yield where results differ from what the files tell."""
+    """Yield the differences between results and files."""
     manifest = all_stored["adversarial"].manifest
     for stored_images in all_stored.values():
         header = dict(stored_images.manifest.header)
         header.pop("protocol", None)
-        header.pop("names", None)  # what numbers of identities and cameras stand for
+        header.pop("names", None)  # names of the identities and cameras
         if header.pop("data", None) != name or header != run:
             yield f"'{stored_images.folder}' is of another run than {RUN} says"
     broken = [sentence for sentence, test in RELATIONS if not _holds(test, facts, manifest)]
@@ -210,9 +214,9 @@ def _target_faults(
     if isinstance(data, DataFiles) and not broken:
         bad = {entry.image_id for entry in manifest.entries if entry.status != "ok"}
         queries = [record for record in data.data.query if not record.is_of(bad)]
-        # a query counts once in each gallery that is drawn
-        wanted = len(queries) * Protocol.drawn_galleries(str(facts["protocol"]["name"]))
-        if facts["clean"]["queries"] + facts["clean"]["skipped"] != wanted:
+        # a query counts once in each sampled gallery
+        expected = len(queries) * Protocol.drawn_galleries(str(facts["protocol"]["name"]))
+        if facts["clean"]["queries"] + facts["clean"]["skipped"] != expected:
             yield f"the data set has {len(queries)} queries, the results say another number"
 
 
@@ -272,8 +276,8 @@ def _images(facts: dict[str, Any], manifest: Manifest) -> bool:
 def _tracklets(facts: dict[str, Any], manifest: Manifest) -> bool:
     total = {entry.tracklet for entry in manifest.stored if entry.tracklet}
     attacked = {entry.tracklet for entry in manifest.stored if entry.attacked and entry.tracklet}
-    wanted = {"total": len(total), "attacked": len(attacked)} if total else None
-    return bool(facts.get("tracklets") == wanted)
+    expected = {"total": len(total), "attacked": len(attacked)} if total else None
+    return bool(facts.get("tracklets") == expected)
 
 
 RELATIONS: tuple[tuple[str, Callable[[dict[str, Any], Manifest], bool]], ...] = (

@@ -1,4 +1,4 @@
-"""What the versions of the standard evaluation consist of: data, and nothing to tune."""
+"""The versions of the standard evaluation: fixed data without tuning options."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Version:
         name: of the version.
         steps: of the attacks on margin, push and pull.
         self_steps: of each attack without references (SMA, LTA, ODFA).
-        pulls: nearest wrong identities an image is pulled to.
+        pulls: number of nearest incorrect identities that an image is pulled to.
         restarts: starts of margin, push and self: the clean image (self: noise), then noise.
-        square: answers that Square asks for each image.
-        noise: random signs tried.
+        square: queries to the model by Square for each image.
+        noise: number of random signs tried.
         transfer_steps: of the momentum attack on surrogates.
         epochs: over the training images, of the universal perturbation.
-        eot: draws of a random defense that a gradient and a judge see.
-        draws: of a random defense by which stored images are scored.
-        sample: queries of the curve and of the flags' trials, spread over all of them.
+        eot: draws of a random defense that gradients and a judge are averaged over.
+        draws: of a random defense that score stored images.
+        sample: queries of the curve and of the flags' trials, spread over all queries.
         chunk: images attacked together.
         bootstrap: resamplings of identities for an interval.
         eps: main bounds, gray levels; flags' trials are at the first one.
         curve: bounds of the curve, gray levels.
-        rounds: steps of the white-box attacks in each round, and how many of them go on to it for
-            each query (0 = all); () = each attack is run once, see :mod:`.rounds`.
-        audit: percent of the queries that get the whole ensemble of version 1, beside the rounds.
+        rounds: steps of the white-box attacks in each round, and how many attacks each query has
+            in it (0 = all); () = each attack is run once, see :mod:`.rounds`.
+        audit: percent of the queries that also get the whole ensemble of version 1.
     """
 
     name: str
@@ -63,16 +63,16 @@ class Version:
     audit: int = 0
 
     def facts(self) -> dict[str, Any]:
-        """Return the whole definition, for results; rounds and audit where there are some."""
+        """Return the whole definition, for results; rounds and audit only if set."""
         facts = {**asdict(self), "eps": list(self.eps), "curve": list(self.curve)}
-        facts["rounds"] = [list(one) for one in self.rounds]
+        facts["rounds"] = [list(pair) for pair in self.rounds]
         return {key: value for key, value in facts.items() if value or key not in _OPTIONAL}
 
     @classmethod
     def of(cls, facts: dict[str, Any]) -> Version:
-        """Return the definition that :meth:`facts` gave."""
+        """Return the version from the values of :meth:`facts`."""
         lists = {name: tuple(facts[name]) for name in ("eps", "curve")}
-        rounds = tuple((steps, kept) for steps, kept in facts.get("rounds", ()))
+        rounds = tuple((steps, survivors) for steps, survivors in facts.get("rounds", ()))
         return cls(**{**facts, **lists, "rounds": rounds})
 
 

@@ -54,6 +54,19 @@ KEYS: tuple[Key, ...] = (
         each(one_of("Q", "G")),
     ),
     Key(
+        "card.version",
+        "full",
+        "budgets of the robustness card: 'full', or 'lite' for CPUs; see docs/card.md",
+        one_of("full", "lite"),
+    ),
+    Key(
+        "card.reference",
+        "",
+        "card.json of another model, or its folder, that stands beside the others; '' = none. It "
+        "has to be of the same data set and version",
+        path=True,
+    ),
+    Key(
         "report.page",
         True,
         "write report.html with its pictures next to results.json or standard.json",

@@ -83,6 +83,34 @@ KEYS: tuple[Key, ...] = (
         path=True,
     ),
     Key(
+        "study.methods",
+        [
+            *("plain", "universal_free", "free", "fgsm_rs", "n_fgsm", "atas", "gradalign"),
+            *("est", "act", "hm", "pgd"),
+        ],
+        "of the study cheap_training: how the clean network is trained on, 'plain' or an "
+        "adv.training.method",
+    ),
+    Key(
+        "study.robust_epochs",
+        4,
+        "of the study cheap_training: epochs of each method from a clean network",
+        between(1, 10**6),
+        unit="epochs",
+    ),
+    Key(
+        "study.robust_lr",
+        0.001,
+        "of the study cheap_training: learning rate of these epochs",
+        between(1e-9, 1000),
+    ),
+    Key(
+        "study.from_random",
+        False,
+        "of the study cheap_training: train each method from random weights, too, for as many "
+        "epochs in all, while the bound rises over the first third",
+    ),
+    Key(
         "study.stills",
         "",
         "image set on which the video studies train the common backbone of their networks; '' = "

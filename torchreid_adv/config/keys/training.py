@@ -15,11 +15,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.method",
         "pgd",
-        "online: 'pgd' = steps on each batch; 'fgsm_rs' = one step of 1.25 bounds from noise; "
-        "'n_fgsm' = one step from noise of adv.training.noise bounds; 'free' = each batch "
-        "adv.training.replays times, perturbed by the training's own gradient; 'universal_free' = "
-        "one perturbation for all images, against universal noise only",
-        one_of("pgd", "fgsm_rs", "n_fgsm", "free", "universal_free"),
+        "online: what is done with a batch; torchreid-adv list methods says what each does",
+        table="methods",
     ),
     Key(
         "training.noise",
@@ -34,6 +31,34 @@ KEYS: tuple[Key, ...] = (
         "method 'free': weight updates on each batch; divide train.max_epoch by it",
         between(1, 100),
         unit="updates",
+    ),
+    Key(
+        "training.gradalign",
+        0.2,
+        "method 'gradalign': weight of the term that aligns gradients",
+        between(0, 10_000),
+    ),
+    Key(
+        "training.structure",
+        0.0,
+        "method 'hm': weight of the term that keeps an attacked anchor nearer to its clean form "
+        "than another image of the identity is (ICS, 0.5 in the paper); 0 = none",
+        between(0, 10_000),
+    ),
+    Key(
+        "training.clean_epochs",
+        0,
+        "online: epochs of normal training before, from model.*, on the same images; the network "
+        "is kept below data.root, and adv.training.weights names it; 0 = none",
+        between(0, 10_000),
+        unit="epochs",
+    ),
+    Key(
+        "training.clean_lr",
+        None,
+        "learning rate of these epochs; None = train.lr",
+        between(1e-9, 1000),
+        float,
     ),
     Key(
         "training.warmup",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.speaking import progress_bar
-from torchreid_adv.data.images import read_pixels, write_png
+from torchreid_adv.data.images import is_turned, read_pixels, write_png
 from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.own.listed import Box, Listed
 from torchreid_adv.errors import DataError
@@ -84,6 +85,14 @@ def _file(folder: Path, row: Listed, names: dict[str, str]) -> Path:
 
 def _cut(rows: Sequence[Listed], names: dict[str, str], folder: Path) -> None:
     """Write all crops; each image is read once."""
+    turned = next((row for row in rows if is_turned(row.path)), None)
+    if turned is not None:
+        warnings.warn(
+            f"'{turned.path}' ({turned.where}) has an EXIF orientation, which is not applied: its "
+            "box is taken in the image as it is stored. If boxes were drawn in the turned image, "
+            "save the images as they are shown",
+            stacklevel=2,
+        )
     of_image: dict[str, list[Listed]] = {}
     for row in rows:
         of_image.setdefault(row.path, []).append(row)

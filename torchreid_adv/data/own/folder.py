@@ -38,6 +38,11 @@ def rows_of_folder(folder: Path) -> tuple[list[Listed], Layout]:
         raise layout.error(f"'{folder}' has a folder train, but neither query nor gallery")
     if not split:
         rows = list(_without_splits(folder, layout))
+        if rows and not any(row.split == "query" for row in rows):
+            raise layout.error(
+                f"each identity in '{folder}' has a single image, which leaves nothing to find; "
+                "put two images or more into a folder, or make the folders query and gallery"
+            )
     else:
         rows = [
             row

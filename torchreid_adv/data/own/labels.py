@@ -11,10 +11,20 @@ from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.lists import LARGEST
 from torchreid_adv.errors import printable
 
-NOTHING = frozenset(("", "nan", "none", "null", "na", "n/a", "<na>", "nat"))
+NOTHING = frozenset(
+    (
+        *("", "nan", "-nan", "none", "null", "nil", "na", "n/a", "<na>", "nat", "?", "-"),
+        *("#n/a", "#na", "#n/a n/a", "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind"),  # of pandas
+        *("#ref!", "#value!", "#name?", "#div/0!", "#num!", "#null!"),  # of spreadsheets
+    )
+)
 _WHOLE = re.compile(r"\d+", re.ASCII)
 _NEGATIVE = re.compile(r"-\d+", re.ASCII)
 _FRACTION = re.compile(r"[-+]?(\d+\.\d*|\.\d+|\d+(\.\d*)?e[-+]?\d+|inf|infinity)", re.A | re.I)
+# a number as spreadsheets or keyboards write it: 20,0 +20 ="20" '20 1,020 1,23E+05
+_DISGUISED = re.compile(
+    r"[-+=\"'\u2212\u2013]+\d+([.,]\d+)*[\"']?|\d+(,\d+)+(e[-+]?\d+)?|\d+[\"']+", re.A | re.I
+)
 _SHOWN = 60
 _LONGEST = 200  # largest number of characters of a name
 
@@ -29,7 +39,8 @@ def word_of(text: str, kind: str, where: str, layout: Layout) -> str:
         layout: for errors.
 
     Raises:
-        DataError: it is empty, negative, a fraction, or contains control characters.
+        DataError: it is empty, negative, a fraction, a number that is not written in digits alone,
+            or contains control characters.
     """
     word = unicodedata.normalize("NFC", text)
     if word.casefold() in NOTHING:
@@ -46,6 +57,13 @@ def word_of(text: str, kind: str, where: str, layout: Layout) -> str:
         raise layout.error(
             f"{where}: {kind} is {word[:_SHOWN]}; numbers start from 0. Remove junk, and give "
             "every distractor a separate identity"
+        )
+    plain = unicodedata.normalize("NFKC", word)
+    other_digits = plain.isdecimal() and not word.isascii()
+    if other_digits or _DISGUISED.fullmatch(word):
+        raise layout.error(
+            f"{where}: {kind} is '{word[:_SHOWN]}', which another program wrote for a number; "
+            "write its digits from 0 to 9 alone"
         )
     if _FRACTION.fullmatch(word):
         raise layout.error(

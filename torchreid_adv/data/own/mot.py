@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchreid_adv import config
-from torchreid_adv.data.listing import Layout, subfolders
+from torchreid_adv.data.listing import SUFFIXES, Layout, subfolders
 from torchreid_adv.data.lists import Line, lines_of
 from torchreid_adv.data.own.listed import LARGEST, Box, Listed, box_of
 
@@ -54,6 +54,12 @@ def rows_of_mot(folder: Path) -> tuple[list[Listed], Layout]:
     rows: list[Listed] = []
     for place in _sequences(folder, layout):
         rows += _of_sequence(place, layout)
+    if not any(row.split == "gallery" for row in rows):
+        raise layout.error(
+            f"no person in '{folder}' is seen in the second half of a sequence, "
+            f"{config.current().adv.mot.gap} frames or more after the query; for short sequences "
+            "lower adv.mot.gap"
+        )
     return rows, layout
 
 
@@ -147,11 +153,19 @@ def _whole(value: float, line: Line, layout: Layout) -> int:
 
 
 class _Frames:
-    """The frames of a sequence, by number."""
+    """The frames of a sequence, by number; their names may have any number of leading zeros."""
 
     def __init__(self, place: Path, layout: Layout) -> None:
         self.place, self.layout = place, layout
         self.folder, self.suffix = _frames_of(place, layout)
+        self.names: dict[int, str] = {}
+        for name in sorted(os.listdir(self.folder)) if self.folder.is_dir() else []:
+            stem, suffix = os.path.splitext(name)
+            is_frame = suffix == self.suffix if self.suffix else suffix.lower() in SUFFIXES
+            if is_frame and stem.isascii() and stem.isdecimal():
+                other = self.names.setdefault(int(stem), name)
+                if other != name:
+                    raise layout.error(f"'{other}' and '{name}' in '{self.folder}' are one frame")
 
     def listed(self, sight: _Seen, person: int, split: str) -> Listed:
         """Return a person in a frame as a row.
@@ -159,7 +173,8 @@ class _Frames:
         Raises:
             DataError: the frame is missing.
         """
-        path = str(self.folder / f"{sight.frame:06d}{self.suffix}")
+        usual = f"{sight.frame:06d}{self.suffix or '.jpg'}"
+        path = str(self.folder / self.names.get(sight.frame, usual))
         if not os.path.isfile(path):
             raise self.layout.error(
                 f"{sight.where} names frame {sight.frame}: there is no '{path}'"
@@ -173,16 +188,18 @@ class _Frames:
 
 
 def _frames_of(place: Path, layout: Layout) -> tuple[Path, str]:
-    """Return folder and suffix of a sequence's frames."""
+    """Return the folder of a sequence's frames and their suffix, "" where none is said."""
     path, parser = place / "seqinfo.ini", configparser.ConfigParser(interpolation=None)
     try:
         if path.is_file():
             parser.read_string(path.read_text(encoding="utf-8-sig"))
     except (configparser.Error, UnicodeError, OSError) as error:
         raise layout.error(f"'{path}' cannot be read ({error})") from error
-    section = parser["Sequence"] if parser.has_section("Sequence") else {}
-    folder, suffix = str(section.get("imDir", "img1")), str(section.get("imExt", ".jpg"))
-    if "/" in folder or "\\" in folder or folder in ("", "..") or not suffix.startswith("."):
+    named = next((name for name in parser.sections() if name.casefold() == "sequence"), "")
+    section = parser[named] if named else {}
+    folder, suffix = str(section.get("imDir", "img1")), str(section.get("imExt", ""))
+    wrong = suffix and not suffix.startswith(".")
+    if "/" in folder or "\\" in folder or folder in ("", "..") or wrong:
         raise layout.error(f"'{path}' names imDir '{folder}' and imExt '{suffix}'; correct them")
     return place / folder, suffix
 

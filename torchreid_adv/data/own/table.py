@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torchreid_adv.core.files import near_path
 from torchreid_adv.data.listing import Layout
-from torchreid_adv.data.lists import text_of
+from torchreid_adv.data.lists import is_latin, text_of
 from torchreid_adv.errors import ConfigError, printable, suggest
 
 COLUMNS = (
@@ -22,6 +24,7 @@ NEEDED = ("path", "pid", "split")
 SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".parquet")
 DELIMITERS = (",", ";", "\t", "|")
 _LONGEST = 2**20  # characters of a field
+_SEPARATOR = re.compile(r"sep=([,;\t|])", re.IGNORECASE)  # what Excel reads as the first line
 _SHOWN = 60
 
 
@@ -88,6 +91,12 @@ def _csv_rows(path: Path, layout: Layout) -> Iterator[Row]:
     lines = _csv_lines(path, layout)
     columns = next(_csv_columns(path, layout))
     next(lines)
+    if is_latin(path):
+        warnings.warn(
+            f"the list '{path}' is not in UTF-8 and is read as Latin-1, which spells names wrongly "
+            "if it is in neither; save it in UTF-8",
+            stacklevel=2,
+        )
     for number, fields in lines:
         where = f"line {number} of '{path}'"
         if len(fields) != len(columns):
@@ -102,7 +111,10 @@ def _csv_lines(path: Path, layout: Layout) -> Iterator[tuple[int, list[str]]]:
     """Yield number and fields of the lines that are not blank."""
     text = text_of(path, layout)
     first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = max(DELIMITERS, key=first.count)
+    named = _SEPARATOR.fullmatch(first.strip(" "))
+    if named:
+        text = text.replace(first, "", 1)  # a blank line, so that lines keep their numbers
+    delimiter = named[1] if named else max(DELIMITERS, key=first.count)
     csv.field_size_limit(_LONGEST)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     while True:
@@ -168,11 +180,13 @@ def _json_rows(path: Path, layout: Layout) -> Iterator[Row]:
         try:
             value = json.loads(line, object_pairs_hook=_once, parse_constant=_refused)
         except (ValueError, RecursionError) as error:
-            raise layout.error(f"{where} cannot be read as JSON ({error})") from error
+            raise layout.error(
+                f"{where} cannot be read as JSON ({error}); write one object a line"
+            ) from error
         if not isinstance(value, dict):
             raise layout.error(f'{where} is not a JSON object; write {{"path": ..., "pid": ...}}')
         columns = _checked(list(value), path, layout, where)
-        yield Row(_named(columns, (_text(v, where, layout) for v in value.values())), where)
+        yield Row(_cells(columns, value.values(), where, layout), where)
     if not has_rows:
         raise layout.error(f"the list '{path}' is empty")
 
@@ -190,7 +204,17 @@ def _refused(name: str) -> Any:
     raise ValueError(f"{name} is not a value; leave it out")
 
 
-def _text(value: Any, where: str, layout: Layout) -> str:
+def _cells(
+    columns: Iterable[str], values: Iterable[Any], where: str, layout: Layout
+) -> dict[str, str]:
+    """Return the cells of a row of JSON or Parquet; those that are not read are empty."""
+    return {
+        column: _text(value, column, where, layout) if column in COLUMNS else ""
+        for column, value in zip(columns, values, strict=True)
+    }
+
+
+def _text(value: Any, column: str, where: str, layout: Layout) -> str:
     """Return a value of JSON or Parquet as it would be written in a CSV file."""
     if value is None:
         return ""
@@ -198,23 +222,26 @@ def _text(value: Any, where: str, layout: Layout) -> str:
         return value.strip()
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    if isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value):
+    numbers = isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value)
+    if numbers and column == "box":
         return " ".join(map(str, value))
     raise layout.error(
-        f"{where} has the value {printable(str(value)[:_SHOWN])}; write a text or a number"
+        f"{where}: {column} is {printable(str(value)[:_SHOWN])}; write a text or a number"
     )
 
 
 def _parquet_rows(path: Path, layout: Layout) -> Iterator[Row]:
     file = _parquet(path, layout)
-    columns = _checked([str(name) for name in file.schema_arrow.names], path, layout)
+    names = [str(name) for name in file.schema_arrow.names]
+    columns = _checked(names, path, layout)
+    read = [name for name, column in zip(names, columns, strict=True) if column in COLUMNS]
     number = 0
-    for batch in file.iter_batches():
+    for batch in file.iter_batches(columns=read):
+        batch_columns = [name.strip().casefold() for name in batch.schema.names]
         for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             number += 1
             where = f"row {number} of '{path}'"
-            cells = _named(columns, (_text(value, where, layout) for value in values))
-            yield Row(cells, where)
+            yield Row(_cells(batch_columns, values, where, layout), where)
     if not number:
         raise layout.error(f"the list '{path}' is empty")
 

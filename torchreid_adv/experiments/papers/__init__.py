@@ -1,1 +1,1 @@
-"""What a paper's tables and figures need, one file per paper."""
+"""The code behind papers' tables and figures, one file per paper."""

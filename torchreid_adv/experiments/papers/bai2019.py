@@ -1,6 +1,6 @@
-"""Bai et al., Adversarial Metric Attack: tables 1 to 4, figures 3 and 5, and a listing under it.
+"""Bai et al., Adversarial Metric Attack: tables 1 to 4, figures 3 and 5, and a further listing.
 
-The listing has figures of cross-modality re-ID, which the paper has not.
+The listing has numbers on cross-modality re-ID that are not in the paper.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from torchreid_adv.report.paper_table import PaperTable, paper_table
 from torchreid_adv.runs.grid import BOUNDS, clean_cells, transfer
 
 
-@REPRODUCTIONS.register("bai2019.cross_modality", title="listed visible-infrared figures, alone")
+@REPRODUCTIONS.register("bai2019.cross_modality", title="listed visible-infrared numbers only")
 def cross_modality(cfg: AdvConfig) -> Reproduction:
-    """Show the figures and that nobody says what they are of; nothing is run."""
-    given = list(cfg.adv.transfer.models)
-    notes = [f"Not used, because no setting is stated: {', '.join(given)}."] if given else []
+    """Show the numbers, whose settings are not documented; nothing is run."""
+    models = list(cfg.adv.transfer.models)
+    notes = [f"Unused, because no setting is stated: {', '.join(models)}."] if models else []
     return Reproduction(printed_alone(paper_table("bai2019.cross_modality"), notes=notes))
 
 
@@ -81,14 +81,14 @@ def table3(cfg: AdvConfig) -> Reproduction:
 
 @REPRODUCTIONS.register("bai2019.table4", title="attacks on three base models together")
 def table4(cfg: AdvConfig) -> Reproduction:
-    """Attack all base models but one; test them together, the one left out, and the others."""
+    """Attack all base models except one; test them together, the held-out one, and the others."""
     table = _held_out(paper_table("bai2019.table4"))
     models, base = chosen_models(cfg, table), [g[1:] for g in table.values("attacked")]
     groups = {"+".join(b for b in base if b != out): out for out in base}
-    given = [group for group in groups if set(group.split("+")) <= set(models.labels)]
-    if not given:
-        raise wanting(table, f"three of {', '.join(base)} at least, which are attacked together")
-    settle(cfg, table.name, {**TABLE, "adv.transfer.attacked": given})
+    attacked_groups = [group for group in groups if set(group.split("+")) <= set(models.labels)]
+    if not attacked_groups:
+        raise wanting(table, f"at least three of {', '.join(base)}, which are attacked together")
+    settle(cfg, table.name, {**TABLE, "adv.transfer.attacked": attacked_groups})
     cells = transfer(cfg, lambda attacked, tested: tested not in attacked.split("+"))
     findings = []
     for cell in cells:
@@ -135,7 +135,7 @@ def _single(cfg: AdvConfig, table: PaperTable) -> Reproduction:
     models = chosen_models(cfg, table)
     attacked = [label for label in table.values("attacked") if label in models.labels]
     if not attacked:
-        raise wanting(table, f"one of {', '.join(table.values('attacked'))} at least is attacked")
+        raise wanting(table, f"at least one of {', '.join(table.values('attacked'))} is attacked")
     settle(cfg, table.name, {**TABLE, "adv.transfer.attacked": attacked})
     return Reproduction(_compared(cfg, table, [finding(c) for c in transfer(cfg)], models))
 
@@ -147,7 +147,7 @@ def _compared(
 
 
 def _held_out(table: PaperTable) -> PaperTable:
-    """Return table 4 with the model that is not attacked as ``hold-out``, as it is printed."""
+    """Return table 4 with the model that is not attacked as ``hold-out``, as printed."""
     cells = [
         {**cell, "tested": "hold-out"} if cell["attacked"] == f"-{cell['tested']}" else cell
         for cell in table.cells
@@ -156,7 +156,7 @@ def _held_out(table: PaperTable) -> PaperTable:
 
 
 def _ratios() -> PaperTable:
-    """Return the ratios that figure 3 draws, Duke first: it is the figure's data set."""
+    """Return the ratios of figure 3, Duke first: it is the figure's data set."""
     first = paper_table("bai2019.table1")
     clean = {(cell["target"], cell["tested"]): cell["mAP"] for cell in first.cells}
     printed = [c for number in (3, 2) for c in paper_table(f"bai2019.table{number}").cells]

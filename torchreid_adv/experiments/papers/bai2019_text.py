@@ -1,4 +1,4 @@
-"""Numbers that Bai et al. print in their text alone: a classification attack, distances, XQDA."""
+"""Numbers that Bai et al. give only in their text: a classification attack, distances, XQDA."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def text(cfg: AdvConfig) -> Reproduction:
 
 
 class _Distances:
-    """Mean distances of queries to their matches, Euclidean and not squared; each kept.
+    """Mean distances of queries to their matches, Euclidean and not squared; cached.
 
     Args:
         cfg: of the table, after its attacks were made.
@@ -57,12 +57,14 @@ class _Distances:
         self.specs = {spec.label: spec for spec in parse_models(cfg.adv.transfer.models)}
 
     def beside(self, cell: Cell) -> OurCell:
-        """Return a cell as a finding that has the distance, too."""
-        found = finding(cell, ranked="euclidean")
-        return replace(found, measures={**found.measures, "positive_distance": self.mean(cell)})
+        """Return a cell as a finding that also has the distance."""
+        our_cell = finding(cell, ranked="euclidean")
+        return replace(
+            our_cell, measures={**our_cell.measures, "positive_distance": self.mean(cell)}
+        )
 
     def mean(self, cell: Cell) -> float:
-        """Return the mean distance that belongs to a cell, computed once and then kept."""
+        """Return the mean distance of a cell, computed once and then cached."""
         spec, data = self.specs[cell.tested], self.table.data(cell.target)
         root, attacked = "", list[Record]()
         if cell.attack:

@@ -57,7 +57,7 @@ def table1(cfg: AdvConfig) -> Reproduction:
     attacks = table.values("attack")
     settings = {"adv.transfer.attacked": [], "adv.transfer.attacks": attacks}
     settle(cfg, table.name, {**ATTACK, **settings})
-    cfg.adv.attack.name = attacks[0]  # one that takes steps; the clean row is made with none
+    cfg.adv.attack.name = attacks[0]  # any attack with steps; the clean row has no attack
     cells = [*clean_cells(cfg), *transfer(cfg)]
     notes = [*models.notes, rule_note(cfg, table)]
     return Reproduction(compare(table, [finding(cell) for cell in cells], notes=notes))
@@ -79,11 +79,11 @@ BORDERS = range(11)  # pixels, figure 9
 def table2(cfg: AdvConfig) -> Reproduction:
     """Score N, DL* and DL on data sets that they were not trained on."""
     table = paper_table("joint_defense.table2")
-    own = set(cfg.data.sources) & set(cfg.data.targets)
-    if own:
+    overlap = set(cfg.data.sources) & set(cfg.data.targets)
+    if overlap:
         raise ConfigError(
-            f"{table.name} tests on other data sets than the networks were trained on, and "
-            f"'{min(own)}' is among data.sources and data.targets; leave it out of one of them"
+            f"{table.name} tests on other data sets than the training sets, but '{min(overlap)}' "
+            "is in both data.sources and data.targets; remove it from one of them"
         )
     models = chosen_models(cfg, _asking(table, "N", "DL-star", "DL"))
     settle(cfg, table.name, {**RERANKED, "adv.transfer.attacked": []})
@@ -93,8 +93,8 @@ def table2(cfg: AdvConfig) -> Reproduction:
     for cell in scored(cfg, list(printed)):
         where = {"tested": printed[cell.tested], "source": _source(table, cell.target, trained)}
         findings += _both(cell, **where)
-    said = f"Ours is trained on {trained} (data.sources)."
-    return _compared(cfg, table, findings, [said, *models.notes])
+    note = f"Ours is trained on {trained} (data.sources)."
+    return _compared(cfg, table, findings, [note, *models.notes])
 
 
 @REPRODUCTIONS.register("joint_defense.table3", title="clean accuracy of N and JAD")
@@ -121,13 +121,13 @@ def table4(cfg: AdvConfig) -> Reproduction:
 
 @REPRODUCTIONS.register("joint_defense.table5", title="parts of the joint defense: CF, DL, JAD")
 def table5(cfg: AdvConfig) -> Reproduction:
-    """Attack N, CF and DL; test them, and DL behind circuitous scaling, too."""
+    """Attack N, CF and DL; test them, and also DL behind circuitous scaling."""
     table = paper_table("joint_defense.table5")
     models = chosen_models(cfg, _asking(table, "N", "CF", "DL"))
     attacking(cfg, table, ATTACKS)
     cells = [*scored(cfg, models.labels), *attacked_itself(cfg, models.labels)]
-    for found in (scored, attacked_itself):
-        cells += found(cfg, ["DL"], scaling(cfg), "JAD")
+    for score in (scored, attacked_itself):
+        cells += score(cfg, ["DL"], scaling(cfg), "JAD")
     findings = [finding(cell, reranked=True) for cell in cells]
     return _compared(cfg, table, findings, [*models.notes, sizes_note(cfg, "jad")])
 
@@ -140,8 +140,8 @@ def table6(cfg: AdvConfig) -> Reproduction:
     attacking(cfg, table, ["lta"])
     cells = [*scored(cfg, ["N"]), *attacked_itself(cfg, ["N"])]
     for chain, preset in {"A": "A", "B": "B", "AB": "AB", "ABA": "jad"}.items():
-        for found in (scored, attacked_itself):
-            cells += found(cfg, ["N"], scaling(cfg, preset), f"N+{chain}")
+        for score in (scored, attacked_itself):
+            cells += score(cfg, ["N"], scaling(cfg, preset), f"N+{chain}")
     findings = [finding(cell, reranked=True) for cell in cells]
     notes = [*models.notes, sizes_note(cfg, "A", "B", "AB", "jad")]
     return _compared(cfg, table, findings, notes)
@@ -155,10 +155,10 @@ def table9(cfg: AdvConfig) -> Reproduction:
     models = chosen_models(cfg, asking)
     attacked = [label for label in ("N2", "DL") if label in models.labels]
     if "N" not in models.labels or not attacked:
-        raise wanting(asking, "N is tested, one of N2 and DL at least is attacked")
+        raise wanting(asking, "N is tested, at least one of N2 and DL is attacked")
     attacking(cfg, table, ["sma"])
     cfg.adv.transfer.attacked, cfg.adv.transfer.tested = attacked, ["N"]
-    findings = [found for cell in transfer(cfg) for found in _both(cell)]
+    findings = [our_cell for cell in transfer(cfg) for our_cell in _both(cell)]
     return _compared(cfg, table, findings, ["Ours is SMA.", *models.notes])
 
 
@@ -168,17 +168,19 @@ def fig5(cfg: AdvConfig) -> Reproduction:
     table = paper_table("joint_defense.fig5")
     settle(cfg, table.name, {"loss.name": "softmax", "sampler.train_sampler": "RandomSampler"})
     recipes = {"DL*": "diversity_global", "DL": "diversity"}
-    there = [name for name in cfg.data.transforms if name in recipes.values()]
-    if len(there) != 1:
+    present = [name for name in cfg.data.transforms if name in recipes.values()]
+    if len(present) != 1:
         raise ConfigError(
             f"{table.name} trains a recipe with each of {', '.join(recipes.values())}: "
-            "data.transforms must hold one of the two, as configs/train/joint_dl.yaml"
+            "data.transforms must contain one of the two, as in configs/train/joint_dl.yaml"
         )
     curves = {}
     for label, name in recipes.items():
-        own = cfg.clone()
-        own.data.transforms = [name if one in there else one for one in cfg.data.transforms]
-        folder = trained_weights(own, engine="curves").parent.parent
+        run_cfg = cfg.clone()
+        run_cfg.data.transforms = [
+            name if transform in present else transform for transform in cfg.data.transforms
+        ]
+        folder = trained_weights(run_cfg, engine="curves").parent.parent
         curves[label] = json.loads((folder / CURVES).read_text(encoding="utf-8"))
     target = ", ".join(cfg.data.sources)
     findings = [
@@ -204,13 +206,13 @@ def fig9(cfg: AdvConfig) -> Reproduction:
 
 
 def _asking(table: PaperTable, *labels: str) -> PaperTable:
-    """Return the table as one of the networks that have to be given."""
+    """Return the table restricted to the networks that must be given."""
     models = {label: NETWORKS[label] for label in labels}
     return replace(table, models=models, networks=dict.fromkeys(labels, "resnet50"))
 
 
 def attacking(cfg: AdvConfig, table: PaperTable, attacks: list[str]) -> None:
-    """Set that each of the models is attacked by itself."""
+    """Set that each model is attacked separately."""
     settings = {"adv.transfer.attacked": [], "adv.transfer.attacks": attacks}
     settle(cfg, table.name, {**RERANKED, **settings})
     cfg.adv.attack.name = attacks[0]
@@ -223,7 +225,7 @@ def scaling(cfg: AdvConfig, preset: str = "jad") -> Defense:
 
 
 def sizes_note(cfg: AdvConfig, *presets: str) -> str:
-    """Say which sizes images go through before the tested networks.
+    """Return a sentence on the sizes that images are resized to before the tested networks.
 
     Args:
         cfg: for the input size.
@@ -237,7 +239,7 @@ def sizes_note(cfg: AdvConfig, *presets: str) -> str:
         chains.append(f"{preset} {', '.join(words)}")
     return (
         f"Sizes for an input of {final[0]}x{final[1]}, the paper's in proportion: "
-        f"{'; '.join(chains)}; then the input's."
+        f"{'; '.join(chains)}; then the input size."
     )
 
 
@@ -251,36 +253,36 @@ def padding(cfg: AdvConfig, border: int) -> Defense:
 def scored(
     cfg: AdvConfig, labels: Sequence[str], behind: Defense | None = None, tested: str = ""
 ) -> list[Cell]:
-    """Return how the models of these labels rank what nobody attacked.
+    """Return how the models with these labels rank the clean data sets.
 
     Args:
         cfg: of the table.
-        labels: those that are not given are passed over.
-        behind: a defense that they are put behind.
-        tested: how they are called then.
+        labels: of models; those that the config does not have are skipped.
+        behind: a defense for them.
+        tested: their name with the defense.
     """
-    own = cfg.clone()
-    own.adv.attack.update(name="sma", weights="")  # one that takes steps; nothing is attacked
-    own.adv.transfer.tested = _given(cfg, labels)
-    cells = clean_cells(own, behind=behind) if own.adv.transfer.tested else []
+    run_cfg = cfg.clone()
+    run_cfg.adv.attack.update(name="sma", weights="")  # any attack with steps; nothing is attacked
+    run_cfg.adv.transfer.tested = _given(cfg, labels)
+    cells = clean_cells(run_cfg, behind=behind) if run_cfg.adv.transfer.tested else []
     return [replace(cell, tested=tested or cell.tested) for cell in cells]
 
 
 def attacked_itself(
     cfg: AdvConfig, labels: Sequence[str], behind: Defense | None = None, tested: str = ""
 ) -> list[Cell]:
-    """Return how they rank what was made on their own weights; see :func:`scored`."""
-    own = cfg.clone()
-    own.adv.transfer.attacked = own.adv.transfer.tested = _given(cfg, labels)
-    if not own.adv.transfer.attacked:
+    """Return how they rank images attacked on their own weights; see :func:`scored`."""
+    run_cfg = cfg.clone()
+    run_cfg.adv.transfer.attacked = run_cfg.adv.transfer.tested = _given(cfg, labels)
+    if not run_cfg.adv.transfer.attacked:
         return []
-    cells = transfer(own, lambda attacked, other: attacked == other, behind=behind)
+    cells = transfer(run_cfg, lambda attacked, other: attacked == other, behind=behind)
     return [replace(cell, tested=tested or cell.tested) for cell in cells]
 
 
 def _given(cfg: AdvConfig, labels: Sequence[str]) -> list[str]:
-    given = [spec.label for spec in parse_models(cfg.adv.transfer.models)]
-    return [label for label in labels if label in given]
+    known = [spec.label for spec in parse_models(cfg.adv.transfer.models)]
+    return [label for label in labels if label in known]
 
 
 def _both(cell: Cell, **where: Any) -> list[OurCell]:
@@ -289,7 +291,7 @@ def _both(cell: Cell, **where: Any) -> list[OurCell]:
 
 
 def _source(table: PaperTable, target: str, trained: str) -> str:
-    """Return where the paper's networks for a data set come from; ours where it has none."""
+    """Return the source set of the paper's networks for a data set, else that of ours."""
     against = table.target_for(target)
     sources = [cell["source"] for cell in table.cells if cell["target"] == against]
     return trained if trained in sources or target in table.targets else sources[0]

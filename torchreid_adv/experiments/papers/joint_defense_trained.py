@@ -1,4 +1,4 @@
-"""Gong et al.: tables and a figure of networks trained adversarially, beside others."""
+"""Gong et al.: tables and a figure on adversarially trained networks compared with others."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ FIGURE_6 = {
 }
 
 
-@REPRODUCTIONS.register("bai2019.table5", title="normal beside metric-preserving networks")
+@REPRODUCTIONS.register("bai2019.table5", title="normal and metric-preserving networks")
 def table5(cfg: AdvConfig) -> Reproduction:
-    """Attack the normal networks and test both kinds; then attack the trained ones themselves."""
+    """Attack the normal networks and test both kinds; then attack the trained networks."""
     printed = paper_table("bai2019.table5")
     base: list[str] = printed.values("tested")
     table = _with_models(
@@ -64,24 +64,24 @@ def table5(cfg: AdvConfig) -> Reproduction:
     models = chosen_models(cfg, table)
     normal = [label for label in base if label in models.labels]
     if not normal:
-        raise wanting(table, f"one of {', '.join(base)} at least is attacked")
+        raise wanting(table, f"at least one of {', '.join(base)} is attacked")
     preserving = {PRESERVING.format(b) for b in base} & set(models.labels)
     attacked = [*normal, *sorted(preserving)]
     settings = {**TABLE, "adv.transfer.attacks": ["ifgsm"], "adv.transfer.attacked": attacked}
     settle(cfg, table.name, settings)
-    cells = transfer(cfg, lambda made, on: made in base or made == on)
+    cells = transfer(cfg, lambda source, tested: source in base or source == tested)
     clean = clean_cells(cfg)
     findings = _beside([*clean, *cells], base)
     note = (
-        "Examples of B1 to B4 are made on the normal networks, as the paper's all are. 'itself': "
-        "made on the network that is tested, also where it is the metric-preserving one."
+        "Examples of B1 to B4 are made on the normal networks, as all are in the paper. 'itself': "
+        "made on the tested network, including the metric-preserving ones."
     )
     return Reproduction(_compared(cfg, printed, findings, models, note))
 
 
-@REPRODUCTIONS.register("joint_defense.table7", title="adversarial training beside other defenses")
+@REPRODUCTIONS.register("joint_defense.table7", title="adversarial training and other defenses")
 def table7(cfg: AdvConfig) -> Reproduction:
-    """Attack the normal network, those trained against one attack each by that, and DL."""
+    """Attack the normal network, DL, and each adversarially trained network by its attack."""
     printed = paper_table("joint_defense.table7")
     names = {TRAINED.format(a): f"adversarial training against {a}" for a in ATTACKS}
     labels = {label: printed.models[label] for label in ("N", "DL")} | names
@@ -89,22 +89,22 @@ def table7(cfg: AdvConfig) -> Reproduction:
     attacking(cfg, printed, list(ATTACKS))
     cells = []
     for row, (label, behind) in _rows(cfg).items():
-        made = [TRAINED.format(a) for a in ATTACKS] if label == "AT" else [label]
-        cells += scored(cfg, made, behind, row)
+        row_labels = [TRAINED.format(a) for a in ATTACKS] if label == "AT" else [label]
+        cells += scored(cfg, row_labels, behind, row)
         for number, attack in enumerate(ATTACKS):
-            own = cfg.clone()
-            own.adv.transfer.attacks = [attack]
-            cells += attacked_itself(own, [made[number % len(made)]], behind, row)
+            run_cfg = cfg.clone()
+            run_cfg.adv.transfer.attacks = [attack]
+            cells += attacked_itself(run_cfg, [row_labels[number % len(row_labels)]], behind, row)
     note = (
         "AT is one network per attack, AT_ifgsm, AT_sma and AT_lta, each under its own attack; "
-        "clean is their mean, also behind a defense. Attacks do not know of the defense."
+        "clean is their mean, also behind a defense. Attacks do not know the defense."
     )
     sizes = sizes_note(cfg, "jad", "jad2", "jad3")
     return Reproduction(_compared(cfg, printed, _row_means(cells), models, note, sizes))
 
 
 def _rows(cfg: AdvConfig) -> dict[str, tuple[str, Defense | None]]:
-    """Return what stands in each row: a network (AT: three) and the defense before it."""
+    """Return row -> its network (AT: three) and defense."""
     return {
         "N": ("N", None),
         "AT": ("AT", None),
@@ -145,19 +145,19 @@ def _with_models(table: PaperTable, models: dict[str, str], networks: dict[str, 
 
 def _beside(cells: Sequence[Cell], base: Sequence[str]) -> list[OurCell]:
     """Return one finding for a network and its metric-preserving form under the same attack."""
-    own = {PRESERVING.format(label): label for label in base}
-    found: dict[tuple[str, str, str, str], dict[str, float]] = {}
+    normal_of = {PRESERVING.format(label): label for label in base}
+    measures_of: dict[tuple[str, str, str, str], dict[str, float]] = {}
     kinds: dict[tuple[str, str, str, str], dict[str, str]] = {}
     for cell in cells:
-        label, trained = own.get(cell.tested, cell.tested), cell.tested in own
+        label, trained = normal_of.get(cell.tested, cell.tested), cell.tested in normal_of
         measure = "metric_preserving_mAP" if trained else "mAP"
-        places = [cell.attacked] if cell.attacked not in own else []
+        places = [cell.attacked] if cell.attacked not in normal_of else []
         places += [ITSELF] if cell.attacked == cell.tested else []
         for attacked in places:
             key = cell.target, attacked, cell.attack, label
-            found.setdefault(key, {})[measure] = float(cell.adversarial["mAP"])
+            measures_of.setdefault(key, {})[measure] = float(cell.adversarial["mAP"])
             kinds.setdefault(key, {})[measure] = cell.kind
-    for measures in found.values():
+    for measures in measures_of.values():
         normal, preserving = measures.get("mAP"), measures.get("metric_preserving_mAP")
         if normal and preserving is not None:
             measures["improvement"] = preserving / normal - 1  # the paper's #I
@@ -168,21 +168,23 @@ def _beside(cells: Sequence[Cell], base: Sequence[str]) -> list[OurCell]:
             kind=kinds[key].get("mAP", ""),
             kinds=kinds[key],
         )
-        for key, measures in found.items()
+        for key, measures in measures_of.items()
     ]
 
 
 def _row_means(cells: Sequence[Cell]) -> list[OurCell]:
-    """Return re-ranked measures, the mean where a row has several networks."""
+    """Return re-ranked measures, the mean if a row has several networks."""
     rows: dict[tuple[str, str, str], list[Cell]] = {}
     for cell in cells:
         rows.setdefault((cell.target, cell.tested, cell.attack), []).append(cell)
     findings = []
-    for place, found in rows.items():
-        measures = [measured(cell.adversarial["rerank"]) for cell in found]
-        means = {name: statistics.fmean(one[name] for one in measures) for name in measures[0]}
+    for place, row_cells in rows.items():
+        measures = [measured(cell.adversarial["rerank"]) for cell in row_cells]
+        means = {
+            name: statistics.fmean(scores[name] for scores in measures) for name in measures[0]
+        }
         where = dict(zip(("target", "tested", "attack"), place, strict=True))
-        findings.append(OurCell(where, means, found[0].kind if place[2] else ""))
+        findings.append(OurCell(where, means, row_cells[0].kind if place[2] else ""))
     return findings
 
 
@@ -216,9 +218,9 @@ def table8(cfg: AdvConfig) -> Reproduction:
     models = {label: words for label, (words, _) in NETWORKS.items()}
     networks = {label: network for label, (_, network) in NETWORKS.items()}
     asking = replace(table, models=models, networks=networks)
-    chosen = chosen_models(cfg, asking)
-    if ATTACKED not in chosen.labels or len(chosen.labels) < 2:
-        raise wanting(asking, f"{ATTACKED} is attacked, one of the others at least is tested")
+    given_models = chosen_models(cfg, asking)
+    if ATTACKED not in given_models.labels or len(given_models.labels) < 2:
+        raise wanting(asking, f"{ATTACKED} is attacked, at least one of the others is tested")
     if not cfg.adv.attack.weights:
         raise ConfigError(
             f"{table.name} attacks by a generator that was trained against {ATTACKED} "
@@ -227,21 +229,21 @@ def table8(cfg: AdvConfig) -> Reproduction:
     _settle(cfg, table.name)
     findings = []
     for row, (label, behind) in _mis_ranking_rows(cfg).items():
-        if label in chosen.labels:
-            own = cfg.clone()
-            own.adv.transfer.attacked, own.adv.transfer.tested = [ATTACKED], [label]
-            cells = [*scored(cfg, [label], behind, row), *transfer(own, behind=behind)]
+        if label in given_models.labels:
+            run_cfg = cfg.clone()
+            run_cfg.adv.transfer.attacked, run_cfg.adv.transfer.tested = [ATTACKED], [label]
+            cells = [*scored(cfg, [label], behind, row), *transfer(run_cfg, behind=behind)]
             for cell in cells:
                 cell = replace(cell, tested=row)
                 attack = PRINTED if cell.attack else ""
                 findings.append(finding(cell, reranked=True, attack=attack))
     bound = f"Ours has eps {cfg.adv.attack.eps:g}."
-    notes = [*chosen.notes, rule_note(cfg, table), bound, sizes_note(cfg, "jad")]
+    notes = [*given_models.notes, rule_note(cfg, table), bound, sizes_note(cfg, "jad")]
     return Reproduction(compare(table, findings, notes=notes))
 
 
 def _settle(cfg: AdvConfig, name: str) -> None:
-    """Set all but the bound, which the paper does not state, and the attack's file."""
+    """Set everything except the bound, which the paper does not state, and the attack's file."""
     of_steps = ("eps", "step_size", "steps")
     common = {key: value for key, value in ATTACK.items() if key.rpartition(".")[2] not in of_steps}
     settle(cfg, name, {**common, "adv.evaluation.rerank": True})

@@ -15,15 +15,15 @@ from torchreid_adv.registry import REPRODUCTIONS
 from torchreid_adv.report.noise import file_similarity
 from torchreid_adv.report.paper_table import paper_table
 
-BATCHES = 94  # of an epoch of the released code: one for every eight identities of Market-1501
-DEFENDED = 8  # images of a step of the defense that is measured: a batch of 64 takes much memory
+BATCHES = 94  # per epoch of the released code: one for every eight identities of Market-1501
+DEFENDED = 8  # images of a measured step of the defense: a batch of 64 takes much memory
 OTHERS = ("UAP-Retrieval", "UAP w/ SMA", "meta both")
 Pair = tuple[SourceModel, SourceModel]  # learned against, tested
 
 
 @REPRODUCTIONS.register("meta.table1", title="universal attacks on the source")
 def table1(cfg: AdvConfig) -> Reproduction:
-    """Learn every kind with and without meta-learning against each model, test it there."""
+    """Learn every kind with and without meta-learning against each model, test it on that model."""
     runs = MetaRuns(cfg, 1)
     return _crossed(runs, WAYS, [(v, v) for v in runs.sources() if v in runs.targets()])
 
@@ -49,13 +49,13 @@ def table4(cfg: AdvConfig) -> Reproduction:
     return _crossed(runs, WAYS, _pairs(runs, same_model=False, same_data=False))
 
 
-@REPRODUCTIONS.register("meta.table5", title="MetaAttack beside other universal attacks")
+@REPRODUCTIONS.register("meta.table5", title="MetaAttack and other universal attacks")
 def table5(cfg: AdvConfig) -> Reproduction:
     """Learn MetaAttack, UAP-Retrieval's pairs and UAP with SMA's loss; others come as files."""
     runs = MetaRuns(cfg, 5)
     pairs = [(v, u) for v in runs.sources() for u in runs.targets() if u.model == v.model]
     note = (
-        "MisRank is ours where adv.scenarios.files has 'MisRank.MODEL-DATA=ATTACK:FILE', "
+        "MisRank is ours if adv.scenarios.files has 'MisRank.MODEL-DATA=ATTACK:FILE', "
         "'MisRank-PersonX....' or 'MisRank_eps16....'. UAP-Retrieval: its pair-wise loss."
     )
     return _crossed(runs, OTHERS, pairs, note)
@@ -87,8 +87,8 @@ def table7(cfg: AdvConfig) -> Reproduction:
         if on in runs.targets():
             for how in ("source", "virtual", "meta"):
                 name = "both" if how == "source" else f"{how} both"
-                found = runs.under(runs.attack(on, name), on, learning=how, perturbation="both")
-                findings.append(found)
+                our_cell = runs.under(runs.attack(on, name), on, learning=how, perturbation="both")
+                findings.append(our_cell)
     return runs.done(findings)
 
 
@@ -108,7 +108,7 @@ def table8(cfg: AdvConfig) -> Reproduction:
 
 @REPRODUCTIONS.register("meta.table9", title="similarity of attacked queries to their originals")
 def table9(cfg: AdvConfig) -> Reproduction:
-    """Measure SSIM between each query and its own adversarial form, as it is stored."""
+    """Measure SSIM between each query and its own stored adversarial form."""
     runs = MetaRuns(cfg, 9)
     findings = []
     for on in runs.sources():
@@ -124,7 +124,7 @@ def table9(cfg: AdvConfig) -> Reproduction:
     return runs.done(findings, note)
 
 
-@REPRODUCTIONS.register("meta.table10", title="virtual data in the place of real data")
+@REPRODUCTIONS.register("meta.table10", title="virtual data instead of real data")
 def table10(cfg: AdvConfig) -> Reproduction:
     """Learn both parts by meta-learning on each source, test on each target."""
     runs = MetaRuns(cfg, 10)
@@ -189,27 +189,27 @@ def table19(cfg: AdvConfig) -> Reproduction:
     findings = [
         OurCell(
             {"target": "an epoch", "method": method, "learning": learning},
-            {"seconds": batches * found},
+            {"seconds": batches * step_seconds},
         )
-        for (method, learning), found in seconds.items()
+        for (method, learning), step_seconds in seconds.items()
     ]
     note = (
         f"Ours: {cfg.model.name}, random weights, {cfg.data.height}x{cfg.data.width}, "
-        f"{batches} batches of {cfg.adv.scenarios.batch} images, processor time of this machine; "
-        "reading images is not in it. The defense, half of whose images come in an adversarial "
-        f"form, too, is measured on {DEFENDED} images and scaled to the batch; with meta-learning "
-        "it is of second order, as the paper's."
+        f"{batches} batches of {cfg.adv.scenarios.batch} images, processor time of this machine "
+        "without reading images. The defense, half of whose images are also in an adversarial "
+        f"form, is measured on {DEFENDED} images and scaled to the batch; with meta-learning "
+        "it is of second order, as in the paper."
     )
     return Reproduction(compare(table, findings, notes=[note]))
 
 
-_EXTRA = "Which sets ours takes: adv.scenarios.extra, or adv.meta.virtual where that is empty."
+_EXTRA = "Our sets: adv.scenarios.extra, or adv.meta.virtual if that is empty."
 
 
 def _crossed(
     runs: MetaRuns, names: Sequence[str], pairs: Sequence[Pair], *notes: str
 ) -> Reproduction:
-    """Test the pairs clean and under each way."""
+    """Test the pairs clean and under each attack."""
     findings = []
     for on, tested in pairs:
         findings.append(runs.clean(tested, source=on.data, learned=on.model))

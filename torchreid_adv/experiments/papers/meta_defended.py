@@ -1,4 +1,4 @@
-"""The same paper's tables of networks trained by MetaDefense: further weights under its labels."""
+"""The same paper's tables on networks trained with MetaDefense: further weights by its labels."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ SMA = (
 
 @REPRODUCTIONS.register("meta.table13", title="MetaDefense under universal attacks")
 def table13(cfg: AdvConfig) -> Reproduction:
-    """Learn the attacks against IDE, test it and the networks trained against each kind."""
+    """Learn the attacks against IDE; test IDE and the networks trained against each kind."""
     runs = MetaRuns(cfg, 13, NORMAL)
     names = [*META, "UAP-Retrieval"]
     findings = [runs.clean(u) for _, u in _tested(runs)]
     return runs.done([*findings, *_under(runs, names), *_under_sma(runs)], SMA)
 
 
-@REPRODUCTIONS.register("meta.table14", title="MetaDefense beside training against SMA")
+@REPRODUCTIONS.register("meta.table14", title="MetaDefense and training against SMA")
 def table14(cfg: AdvConfig) -> Reproduction:
     """Test networks trained against SMA and by MetaDefense."""
     runs = MetaRuns(cfg, 14, NORMAL)
-    wanted = {"M_SMA", "M_CD"}
+    labels = {"M_SMA", "M_CD"}
     findings = [*_under(runs, ["UAP-Retrieval"]), *_under_sma(runs)]
-    return runs.done([f for f in findings if f.where["tested"] in wanted], SMA)
+    return runs.done([f for f in findings if f.where["tested"] in labels], SMA)
 
 
 @REPRODUCTIONS.register("meta.table15", title="MetaDefense under attacks of other models")
@@ -59,9 +59,12 @@ def table16(cfg: AdvConfig) -> Reproduction:
     bounds = [float(e) for e in cfg.adv.scenarios.eps] or [4.0, EPS, 12.0]
     findings = [runs.clean(u) for _, u in _tested(runs)]
     for on, tested in _tested(runs):
-        made = [("meta both", runs.attack(on, "meta both", eps=eps)) for eps in bounds]
-        made += [(one.way, one) for one in runs.files if one.on == on]
-        findings += [runs.under(one, tested, attack=name, eps=one.eps) for name, one in made]
+        named_attacks = [("meta both", runs.attack(on, "meta both", eps=eps)) for eps in bounds]
+        named_attacks += [(attack.way, attack) for attack in runs.files if attack.on == on]
+        findings += [
+            runs.under(attack, tested, attack=name, eps=attack.eps)
+            for name, attack in named_attacks
+        ]
     return runs.done(findings)
 
 

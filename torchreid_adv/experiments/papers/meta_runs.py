@@ -1,4 +1,4 @@
-"""What the tables on universal attackers share: models by data set, attacks learned once, cells."""
+"""Shared by the tables on universal attackers: models by data set, attacks learned once, cells."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from torchreid_adv.experiments.reproduce import Reproduction, finding, rule_note
 from torchreid_adv.experiments.scenarios import models_of
 from torchreid_adv.report.paper_table import paper_table
 
-EPS = 8.0  # gray levels, of all tables but those on bounds
+EPS = 8.0  # gray levels, in all tables except those on bounds
 KINDS = ("color", "delta", "both")
 WAYS = (*KINDS, *(f"meta {kind}" for kind in KINDS))
 TABLE = {
     "test.dist_metric": "euclidean",
-    "test.normalize_feature": False,  # the paper ranks features as they are
+    "test.normalize_feature": False,  # the paper does not normalize features
     "adv.evaluation.ap_rule": "standard",
     "adv.data.interpolation": "bilinear",
     "adv.attack.metric": "",
@@ -47,79 +47,79 @@ SPELLED = {"MisRank-PersonX": "MisRank+PersonX"}  # in adv.scenarios.files -> in
 
 
 class MetaRuns:
-    """The models of a table, and what is found of them.
+    """The models of a table, and their results.
 
-    Attacks are learned on ``data.sources`` and tested on ``data.targets``, by the model that was
-    trained there.
+    Attacks are learned on ``data.sources`` and tested on ``data.targets``, each with the model that
+    was trained on that set.
 
     Args:
-        cfg: changed in place: what a table is made with is set.
+        cfg: changed in place: the table's settings are written into it.
         number: of the table.
-        needed: labels one of which at least has to be there.
+        needed: labels; at least one of them must be given.
 
     Raises:
-        ConfigError: none of them is given, or a key that is not the table's.
+        ConfigError: none of them is given, or a key differs from the table's settings.
     """
 
     def __init__(self, cfg: AdvConfig, number: int, *needed: str) -> None:
         self.cfg, self.table = cfg, paper_table(f"meta.table{number}")
         settle(cfg, self.table.name, TABLE)
-        wanted = needed or tuple(self.table.models)
-        there = cfg.adv.scenarios.models or cfg.adv.study.models
-        every = models_of(cfg) if there else []
+        labels = needed or tuple(self.table.models)
+        entries = cfg.adv.scenarios.models or cfg.adv.study.models
+        every = models_of(cfg) if entries else []
         self.known = [victim for victim in every if victim.model in self.table.models]
-        if not any(victim.model in wanted for victim in self.known):
-            raise self._wanting(wanted)
+        if not any(victim.model in labels for victim in self.known):
+            raise self._wanting(labels)
         self.left_out = [v.spec.label for v in every if v not in self.known]
         self.files = given(cfg, every)
         self.out = Path(cfg.data.save_dir)
         self.scores = UniversalScores(cfg, self.known, self.out)
 
     def sources(self, *models: str) -> list[SourceModel]:
-        """Return the models that attacks are learned against, of some labels."""
+        """Return the models that attacks are learned against, optionally with some labels."""
         return [v for v in self._of(models) if v.data in self.cfg.data.sources]
 
     def targets(self, *models: str) -> list[SourceModel]:
-        """Return the models that are tested, of some labels."""
+        """Return the tested models, optionally with some labels."""
         return [v for v in self._of(models) if v.data in self.cfg.data.targets]
 
     def attack(
         self, on: SourceModel, name: str, *, eps: float = EPS, **settings: Any
     ) -> LearnedAttack:
-        """Learn an attack under one of the names that tables have."""
+        """Learn an attack by its name in the tables."""
         if name in OTHERS:
-            chosen = Recipe(name, eps, {**OTHERS[name], **settings}, METRICS.get(name, ""))
+            recipe = Recipe(name, eps, {**OTHERS[name], **settings}, METRICS.get(name, ""))
         else:
             learning, _, kind = name.rpartition(" ")
-            chosen = way(kind, learning or "source", eps, **settings)
-        return learned(self.cfg, on, chosen, self.out)
+            recipe = way(kind, learning or "source", eps, **settings)
+        return learned(self.cfg, on, recipe, self.out)
 
     def attacks(self, on: SourceModel, *names: str) -> dict[str, LearnedAttack]:
-        """Learn attacks by their names; those of files follow."""
+        """Learn attacks by their names; attacks from files follow."""
         return {**{name: self.attack(on, name) for name in names}, **self.filed(on)}
 
     def filed(self, on: SourceModel) -> dict[str, LearnedAttack]:
-        """Return what ``adv.scenarios.files`` has of a model, under the names of tables."""
+        """Return the attacks of ``adv.scenarios.files`` on a model, by their names in tables."""
         named = {}
-        for one in self.files:
-            if one.on == on:
-                bound = "" if one.eps == EPS else f", eps {one.eps:g}"
-                named[f"{SPELLED.get(one.way, one.way)}{bound}"] = one
+        for attack in self.files:
+            if attack.on == on:
+                bound = "" if attack.eps == EPS else f", eps {attack.eps:g}"
+                named[f"{SPELLED.get(attack.way, attack.way)}{bound}"] = attack
         return named
 
     def clean(self, tested: SourceModel, /, **where: Any) -> OurCell:
-        """Return how a model ranks what nobody attacked."""
+        """Return how a model ranks the clean data set."""
         cell = self.scores.clean(tested)
         return finding(cell, **{"tested": tested.model, "eps": "", **where})
 
-    def under(self, made: LearnedAttack, tested: SourceModel, /, **where: Any) -> OurCell:
+    def under(self, attack: LearnedAttack, tested: SourceModel, /, **where: Any) -> OurCell:
         """Return how a model ranks queries under an attack."""
-        cell = self.scores.attacked(made, tested)
-        place = {"tested": tested.model, "learned": made.on.model, "source": made.on.data}
+        cell = self.scores.attacked(attack, tested)
+        place = {"tested": tested.model, "learned": attack.on.model, "source": attack.on.data}
         return finding(cell, **{**place, **where})
 
     def done(self, findings: list[OurCell], *notes: str) -> Reproduction:
-        """Hold the findings against the paper's table.
+        """Compare the findings with the paper's table.
 
         Raises:
             ConfigError: no model was tested.
@@ -130,19 +130,19 @@ class MetaRuns:
                 "are learned against models of data.sources, and tested on models of data.targets; "
                 f"adv.scenarios.models has {', '.join(v.spec.label for v in self.known)}"
             )
-        said = [*self._missing(), *notes, self._learning(), rule_note(self.cfg, self.table)]
-        return Reproduction(compare(self.table, findings, notes=said))
+        all_notes = [*self._missing(), *notes, self._learning(), rule_note(self.cfg, self.table)]
+        return Reproduction(compare(self.table, findings, notes=all_notes))
 
     def _of(self, models: tuple[str, ...]) -> list[SourceModel]:
         return [v for v in self.known if not models or v.model in models]
 
     def _learning(self) -> str:
-        chosen, meta = self.cfg.adv.scenarios, self.cfg.adv.meta
-        plural = "s" * (chosen.epochs > 1)
+        keys, meta = self.cfg.adv.scenarios, self.cfg.adv.meta
+        plural = "s" * (keys.epochs > 1)
         return (
-            f"Ours is learned for {chosen.epochs} epoch{plural}, with meta-learning tested on "
-            f"{meta.virtual}, both parts within eps as adv.meta.budget '{meta.budget}' says; the "
-            "paper's meta-test set is PersonX-456."
+            f"Ours is learned for {keys.epochs} epoch{plural}; the meta-test set is "
+            f"{meta.virtual} (the paper's: PersonX-456); both parts share eps by adv.meta.budget "
+            f"'{meta.budget}'."
         )
 
     def _missing(self) -> list[str]:
@@ -151,7 +151,7 @@ class MetaRuns:
         notes = []
         if missing:
             notes.append(
-                "Not given in adv.scenarios.models, so the paper's alone: " + ", ".join(missing)
+                "Not given in adv.scenarios.models, so only in the paper: " + ", ".join(missing)
             )
         if self.left_out:
             notes.append(
@@ -159,11 +159,11 @@ class MetaRuns:
             )
         return notes
 
-    def _wanting(self, wanted: tuple[str, ...]) -> ConfigError:
+    def _wanting(self, labels: tuple[str, ...]) -> ConfigError:
         data = self.table.targets[0]
         entries = [
             f"{label}-{data}={self.table.networks.get(label, 'NETWORK')}:WEIGHTS"
-            for label in wanted
+            for label in labels
         ]
         return ConfigError(
             f"{self.table.name} takes models under the paper's labels, each with the data set it "

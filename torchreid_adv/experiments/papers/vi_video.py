@@ -1,4 +1,4 @@
-"""The video network: tables 1 and 2, the parts of each row, and what a trained network scores."""
+"""The video network: tables 1 and 2, the parts of each row, and the scores of a trained network."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BACKBONES = {"self_attack_video": "resnet50", "self_attack_video_resnet18": "res
 
 @dataclass(frozen=True)
 class Row:
-    """Which parts a network of the paper's table 1 has.
+    """The parts of a network in the paper's table 1.
 
     Args:
         title: as printed.
@@ -67,7 +67,7 @@ ROWS = {name: _row(words) for name, words in _WORDS.items()}
 
 
 def with_row(cfg: AdvConfig, row: Row) -> AdvConfig:
-    """Return the config of a network that has the parts of a row."""
+    """Return the config of a network with the parts of a row."""
     run_cfg: AdvConfig = cfg.clone()
     run_cfg.adv.video.attack, run_cfg.adv.video.defense = row.attack, row.defense
     run_cfg.adv.video.guidance = row.guidance
@@ -78,12 +78,12 @@ def check_video(cfg: AdvConfig, job: str) -> None:
     """Refuse a config of another kind of network or data.
 
     Raises:
-        ConfigError: not of tracklets of two modalities.
+        ConfigError: the config is not for tracklets of two modalities.
     """
     unfit = [name for name in cfg.data.targets if not DATASETS.facts(name).get("video")]
     if cfg.data.type != "video" or cfg.adv.engine != "vi_self_attack" or unfit:
         raise ConfigError(
-            f"{job} is of tracklets of two modalities: set data.type video, adv.engine "
+            f"{job} is for tracklets of two modalities: set data.type video, adv.engine "
             "vi_self_attack, and data.targets to vcm_i2v and vcm_v2i, or virtual_vi_i2v and "
             "virtual_vi_v2i"
         )
@@ -92,52 +92,56 @@ def check_video(cfg: AdvConfig, job: str) -> None:
 def started(cfg: AdvConfig) -> None:
     """Train the backbone that a study's networks start from, if ``adv.study.stills`` names a set.
 
-    It stands in for ImageNet's weights: one training, the same for all seeds. Half of its images
-    are gray, because what the network is to be trained for has no colors at night.
+    It replaces ImageNet weights: one training, the same for all seeds. Half of its images are gray,
+    because the video network's night images have no colors.
 
     Args:
         cfg: changed in place: ``adv.video.backbone``.
 
     Raises:
-        ConfigError: a config that is not of tracklets of two modalities, or another network.
+        ConfigError: a config that is not for tracklets of two modalities, or another network.
     """
     check_video(cfg, "a study of the video network")
     if not cfg.adv.study.stills or cfg.adv.video.backbone:
         return
-    own, first = cfg.clone(), parse_models(cfg.adv.study.models, trained=False)[0].name
+    run_cfg, first = cfg.clone(), parse_models(cfg.adv.study.models, trained=False)[0].name
     if first not in BACKBONES:
         raise ConfigError(
             f"adv.study.models names '{first}', which has no backbone to train on "
             f"adv.study.stills; take {' or '.join(BACKBONES)}, or set adv.study.stills ''"
         )
-    own.model.name = BACKBONES[first]
-    own.data.type, own.data.sources = "image", [cfg.adv.study.stills]
-    own.data.transforms = [*cfg.data.transforms, "grayscale"]
-    own.adv.transforms.grayscale = AdvConfig({"p": 0.5})
-    own.sampler.train_sampler, own.loss.name, own.adv.engine = "RandomSampler", "softmax", ""
-    own.train.max_epoch, own.train.lr_scheduler = cfg.adv.study.still_epochs, "cosine"
-    own.train.batch_size = cfg.train.batch_size * cfg.video.seq_len
-    cfg.adv.video.backbone = str(trained_weights(own))
+    run_cfg.model.name = BACKBONES[first]
+    run_cfg.data.type, run_cfg.data.sources = "image", [cfg.adv.study.stills]
+    run_cfg.data.transforms = [*cfg.data.transforms, "grayscale"]
+    run_cfg.adv.transforms.grayscale = AdvConfig({"p": 0.5})
+    run_cfg.sampler.train_sampler, run_cfg.loss.name, run_cfg.adv.engine = (
+        "RandomSampler",
+        "softmax",
+        "",
+    )
+    run_cfg.train.max_epoch, run_cfg.train.lr_scheduler = cfg.adv.study.still_epochs, "cosine"
+    run_cfg.train.batch_size = cfg.train.batch_size * cfg.video.seq_len
+    cfg.adv.video.backbone = str(trained_weights(run_cfg))
 
 
 def video_scores(cfg: AdvConfig, spec: ModelSpec, folder: Path) -> Scores:
-    """Search by a network's descriptors, unless ``folder`` holds what came of it before.
+    """Search with a network's descriptors, unless ``folder`` already has the results.
 
     Args:
-        cfg: of the network's parts and the data; all of ``data.targets`` are searched.
+        cfg: for the network's parts and the data; all of ``data.targets`` are searched.
         spec: the network with its weights.
         folder: for ``results.json`` and torchreid's log.
     """
-    own = search_settings(cfg, spec)
-    key = search_key(own)
-    found: Scores = Cache(folder).json("search", key, lambda: _searched(own, folder))
-    content = {"asked": key.facts, "found": found}
+    run_cfg = search_settings(cfg, spec)
+    key = search_key(run_cfg)
+    scores: Scores = Cache(folder).json("search", key, lambda: _searched(run_cfg, folder))
+    content = {"asked": key.facts, "found": scores}
     write_text(folder / "results.json", json.dumps(content, indent=1) + "\n")
-    return found
+    return scores
 
 
 def search_settings(cfg: AdvConfig, spec: ModelSpec) -> AdvConfig:
-    """Return the config that a network searches by: tested only."""
+    """Return the config of a search, which only tests."""
     run_cfg: AdvConfig = cfg.clone()
     run_cfg.model.name, run_cfg.model.load_weights, run_cfg.model.pretrained = (
         spec.name,
@@ -150,13 +154,13 @@ def search_settings(cfg: AdvConfig, spec: ModelSpec) -> AdvConfig:
     return run_cfg
 
 
-def search_key(own: AdvConfig) -> Key:
-    """Return all that decides how a network searches, its weights and the images included."""
-    contents = Contents(Path(own.data.root).expanduser() / FOLDER)
-    names = dict.fromkeys(own.data.targets)
-    images = [set_facts(own, name, contents, combineall=True) for name in names]
+def search_key(run_cfg: AdvConfig) -> Key:
+    """Return the key of a search, including the weights and the images."""
+    contents = Contents(Path(run_cfg.data.root).expanduser() / FOLDER)
+    names = dict.fromkeys(run_cfg.data.targets)
+    images = [set_facts(run_cfg, name, contents, combineall=True) for name in names]
     contents.keep()
-    return Key.of(config=config_facts(own, PLACES), images=images, machinery=machinery())
+    return Key.of(config=config_facts(run_cfg, PLACES), images=images, machinery=machinery())
 
 
 def _searched(run_cfg: AdvConfig, folder: Path) -> Scores:
@@ -178,44 +182,44 @@ def _chance(loaders: dict[str, Any], protocol: Protocol) -> float:
 
 
 def _unseen(items: Sequence[Any]) -> Features:
-    """Return labels of images or tracklets, with features that say nothing."""
+    """Return labels of images or tracklets, with dummy features."""
     pids, camids = (torch.tensor([item[column] for item in items]) for column in (1, 2))
     return Features(torch.ones(len(items), 1), pids, camids, tuple(map(str, range(len(items)))))
 
 
 @REPRODUCTIONS.register("vi_video.table1", title="parts of the visible-infrared video network")
 def table1(cfg: AdvConfig) -> Reproduction:
-    """Search by the networks of the rows that are given, in both directions."""
+    """Search with the networks of the given rows, in both directions."""
     return _searched_both_ways(cfg, "vi_video.table1")
 
 
-@REPRODUCTIONS.register("vi_video.table2", title="the video network beside other methods")
+@REPRODUCTIONS.register("vi_video.table2", title="the video network and other methods")
 def table2(cfg: AdvConfig) -> Reproduction:
-    """Search by the network with and without FRM-STIG; the other methods are the paper's alone."""
+    """Search with and without FRM-STIG; the other methods are only in the paper."""
     return _searched_both_ways(cfg, "vi_video.table2")
 
 
 def _searched_both_ways(cfg: AdvConfig, name: str) -> Reproduction:
-    """Score the rows that weights are given for.
+    """Score the rows with given weights.
 
     Raises:
-        ConfigError: data or engine of another kind, or no weights of any row.
+        ConfigError: data or engine of another kind, or no weights for any row.
     """
     printed = paper_table(name)
     check_video(cfg, name)
     others = [label for label in printed.models if label not in ROWS]
-    own = {label: words for label, words in printed.models.items() if label in ROWS}
-    models = chosen_models(cfg, replace(printed, models=own))
+    row_models = {label: words for label, words in printed.models.items() if label in ROWS}
+    models = chosen_models(cfg, replace(printed, models=row_models))
     rows = {cell["tested"]: cell["row"] for cell in printed.cells}
     findings = []
     for spec in parse_models(cfg.adv.transfer.models):
         folder = Path(cfg.data.save_dir) / "searches" / spec.label
-        print(f"=> Searching by {spec.label}: {spec.weights}")
+        print(f"=> Searching with {spec.label}: {spec.weights}")
         scores = video_scores(with_row(cfg, ROWS[spec.label]), spec, folder)
         for target, measures in scores.items():
             where = {"target": target, "tested": spec.label, "row": rows[spec.label]}
             findings.append(OurCell(where, measured(measures)))
     notes = [*models.notes, rule_note(cfg, printed)]
     if others:
-        notes.insert(0, f"The paper's alone, as no part of this package: {', '.join(others)}.")
+        notes.insert(0, f"Only in the paper, not in this package: {', '.join(others)}.")
     return Reproduction(compare(printed, findings, notes=notes))

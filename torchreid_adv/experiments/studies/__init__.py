@@ -1,1 +1,1 @@
-"""Studies: what papers claim, each tested on models trained for it."""
+"""Studies: claims of papers, tested on models trained for them."""

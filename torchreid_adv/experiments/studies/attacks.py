@@ -1,4 +1,4 @@
-"""What the papers on metric attacks claim of white box, transfer, metrics and references."""
+"""Claims of the papers on metric attacks about white box, transfer, metrics and references."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Means = dict[tuple[str, str, str], float]  # (attacked, attack, tested) -> mAP
 
 
 def _better_member(single: PrintedCells, joint: PrintedCells) -> float:
-    """Return what an ensemble takes more from the network left out than its best member does."""
+    """Return how much more mAP an ensemble takes from the held-out network than its best member."""
     gains = []
     for left_out in BASE:
         members = [name for name in BASE if name != left_out]
@@ -97,18 +97,18 @@ def attacks(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     pairs = ["+".join((a.label, b.label)) for a, b in combinations(specs, 2)]
     together = _means(cfg, specs, "gallery", ["ifgsm"], pairs) if len(specs) > 2 else {}
     labels = [spec.label for spec in specs]
-    found = [
+    lines = [
         *_strength(gallery, query, labels),
         *_transfer(gallery, labels),
         *_together(gallery | together, pairs, labels),
         *_metrics(cfg, specs),
     ]
     sides = {"gallery": gallery | together, "queries": query}
-    return [*_readings(sides, seed), *cases_of(found, seed)]
+    return [*_readings(sides, seed), *cases_of(lines, seed)]
 
 
 def _readings(sides: Mapping[str, Means], seed: int) -> Iterator[Reading]:
-    """Yield the mAP that each attack leaves: rows are attacked networks, columns tested ones."""
+    """Yield the mAP under each attack: rows are attacked networks, columns tested ones."""
     for side, means in sides.items():
         for (attacked, attack, tested), value in means.items():
             table = f"mAP left by {attack} on the {side}"
@@ -122,15 +122,15 @@ def _means(
     names: list[str],
     attacked: Sequence[str] = (),
 ) -> Means:
-    own = _table(cfg, specs, "pairs" if attacked else side, names)
-    own.adv.attack.side, own.adv.transfer.attacked = side, list(attacked)
-    cells = transfer(own)
-    write_matrix(Path(own.data.save_dir), cells)
+    run_cfg = _table(cfg, specs, "pairs" if attacked else side, names)
+    run_cfg.adv.attack.side, run_cfg.adv.transfer.attacked = side, list(attacked)
+    cells = transfer(run_cfg)
+    write_matrix(Path(run_cfg.data.save_dir), cells)
     return {(c.attacked, c.attack, c.tested): float(c.adversarial["mAP"]) for c in cells}
 
 
 def _table(cfg: AdvConfig, specs: Sequence[ModelSpec], name: str, attacks: list[str]) -> AdvConfig:
-    """Return the config of a transfer table in a folder of its own."""
+    """Return the config of a transfer table in a separate folder."""
     run_cfg: AdvConfig = cfg.clone()
     run_cfg.data.save_dir = str(Path(cfg.data.save_dir) / name)
     run_cfg.adv.transfer.models = [spec.entry for spec in specs]
@@ -182,12 +182,17 @@ def _metrics(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> list[Line]:
     """One metric attacked, ranked by the same and by another one."""
     means: dict[tuple[str, str, str], float] = {}
     for ranked in METRICS:
-        own = _table(cfg, specs, "metrics", ["ifgsm"])
-        own.test.dist_metric, own.adv.transfer.metrics = ranked, list(METRICS)
-        cells = transfer(own, lambda attacked, tested: attacked == tested)
+        run_cfg = _table(cfg, specs, "metrics", ["ifgsm"])
+        run_cfg.test.dist_metric, run_cfg.adv.transfer.metrics = ranked, list(METRICS)
+        cells = transfer(run_cfg, lambda attacked, tested: attacked == tested)
         means |= {(c.tested, c.metric, ranked): float(c.adversarial["mAP"]) for c in cells}
     return [
-        (SAME_METRIC, f"{s.label}: {own}", means[s.label, own, own], means[s.label, other, own])
+        (
+            SAME_METRIC,
+            f"{s.label}: {metric}",
+            means[s.label, metric, metric],
+            means[s.label, other, metric],
+        )
         for s in specs
-        for other, own in permutations(METRICS, 2)
+        for other, metric in permutations(METRICS, 2)
     ]

@@ -1,4 +1,4 @@
-"""Whether the networks that studies train behave as real weights do."""
+"""Whether the networks that studies train behave like real weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JPEG, SCALING = "JPEG 75", "circuitous scaling"
 
 
 def setting(cfg: AdvConfig) -> str:
-    """Say what the networks are and how they were trained."""
+    """Return sentences on the networks and their training."""
     train, start = cfg.train, cfg.adv.start
     people = f"{cfg.adv.virtual.train_identities} people of {', '.join(cfg.data.sources)}"
     begun = (
@@ -52,16 +52,16 @@ def setting(cfg: AdvConfig) -> str:
     figures=facts.figures,
 )
 def calibration(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
-    """Attack two networks of each architecture, test all on the noise, and show them other inputs.
+    """Attack two networks of each architecture, test all on the noise and on changed inputs.
 
     Args:
         cfg: ``adv.attack.*`` gives bound and steps; sides and names are set here.
         seed: of the first network of each architecture.
-        specs: the first networks; with a single architecture nothing is asked of black-box attacks
-            and ensembles.
+        specs: the first networks; with a single architecture there are no questions on black-box
+            attacks and ensembles.
 
     Raises:
-        ConfigError: several data sets, or a label that ends as a second network's.
+        ConfigError: several data sets, or a label with the ending of second networks.
     """
     _check(cfg, specs)
     second = [
@@ -85,19 +85,19 @@ def _check(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> None:
     if unfit:
         raise ConfigError(
             f"adv.study.models calls a network '{unfit}'; labels that end in '{facts.SECOND}' are "
-            "those of second networks here, choose another one"
+            "reserved for second networks, choose another one"
         )
 
 
 def _gallery(
     cfg: AdvConfig, seed: int, specs: Sequence[ModelSpec], second: Sequence[ModelSpec]
 ) -> Iterator[Reading]:
-    """Yield what networks keep of their mAP on noise of one network and of two."""
-    own = _table(cfg, [*specs, *second], "gallery", list(facts.GALLERY))
-    cells = transfer(own)
+    """Yield the share of mAP that networks keep on noise made on one network and on two."""
+    run_cfg = _table(cfg, [*specs, *second], "gallery", list(facts.GALLERY))
+    cells = transfer(run_cfg)
     pairs = _pairs(specs, second)
-    own.adv.transfer.attacked = pairs
-    joint = transfer(own, _not_attacked) if pairs else []
+    run_cfg.adv.transfer.attacked = pairs
+    joint = transfer(run_cfg, _not_attacked) if pairs else []
     for cell in cells:
         if cell.attacked == cell.tested and cell.attack == "ifgsm":
             yield Reading(facts.CLEAN, cell.tested, "mAP", seed, float(cell.clean["mAP"]))
@@ -117,14 +117,14 @@ def _pairs(specs: Sequence[ModelSpec], second: Sequence[ModelSpec]) -> list[str]
 
 
 def _query(cfg: AdvConfig, seed: int, specs: Sequence[ModelSpec]) -> Iterator[Reading]:
-    """Yield what white-box attacks on queries leave, and what defenses win back unseen."""
-    own = _table(cfg, specs, "query", list(QUERY_ATTACKS))
-    own.adv.attack.side = "query"
-    white = transfer(own, lambda attacked, tested: attacked == tested)
+    """Yield the mAP under white-box attacks on queries, and the share that defenses recover."""
+    run_cfg = _table(cfg, specs, "query", list(QUERY_ATTACKS))
+    run_cfg.adv.attack.side = "query"
+    white = transfer(run_cfg, lambda attacked, tested: attacked == tested)
     for cell in white:
         yield _kept(cell, facts.QUERY, cell.tested, cell.attack, seed)
     for name, defense in _defenses(cfg).items():
-        behind = transfer(own, lambda attacked, tested: attacked == tested, behind=defense)
+        behind = transfer(run_cfg, lambda attacked, tested: attacked == tested, behind=defense)
         for cell, other in zip(white, behind, strict=True):
             lost = float(cell.clean["mAP"]) - float(cell.adversarial["mAP"])
             won = float(other.adversarial["mAP"]) - float(cell.adversarial["mAP"])
@@ -134,17 +134,17 @@ def _query(cfg: AdvConfig, seed: int, specs: Sequence[ModelSpec]) -> Iterator[Re
 
 
 def _inputs(cfg: AdvConfig, seed: int, specs: Sequence[ModelSpec]) -> Iterator[Reading]:
-    """Yield what networks keep when they are shown something else."""
-    own = _table(cfg, specs, "inputs", [])
-    own.adv.attack.side = "query"
-    clean = clean_cells(own)
+    """Yield the share of mAP that networks keep on changed inputs."""
+    run_cfg = _table(cfg, specs, "inputs", [])
+    run_cfg.adv.attack.side = "query"
+    clean = clean_cells(run_cfg)
     views: dict[str, list[Cell]] = {
-        "queries shifted by (-8, +8, +8)": _shifted(own, specs, _QueryShift()),
-        "gray": clean_cells(own, behind=Gray()),
-        "body only": clean_cells(own, behind=Crop(body=True)),
-        "background only": clean_cells(own, behind=Crop(body=False)),
+        "queries shifted by (-8, +8, +8)": _shifted(run_cfg, specs, _QueryShift()),
+        "gray": clean_cells(run_cfg, behind=Gray()),
+        "body only": clean_cells(run_cfg, behind=Crop(body=True)),
+        "background only": clean_cells(run_cfg, behind=Crop(body=False)),
     }
-    views |= {name: clean_cells(own, behind=d) for name, d in _defenses(cfg).items()}
+    views |= {name: clean_cells(run_cfg, behind=d) for name, d in _defenses(cfg).items()}
     for name, cells in views.items():
         for cell, before in zip(cells, clean, strict=True):
             share = float(cell.clean["mAP"]) / max(float(before.clean["mAP"]), 1e-12)
@@ -152,7 +152,7 @@ def _inputs(cfg: AdvConfig, seed: int, specs: Sequence[ModelSpec]) -> Iterator[R
 
 
 class _OneSide(Grid):
-    """Cells in which the queries alone pass a view."""
+    """Cells in which only the queries pass a view."""
 
     def _clean(self, specs: tuple[ModelSpec, ...], name: str) -> dict[str, Features]:
         plain, data, workers = self.model(specs[0]), self.data(name), self.cfg.data.workers
@@ -164,22 +164,22 @@ class _OneSide(Grid):
 
 
 class _QueryShift(ColorShift):
-    """The shift of queries alone, which the cells' key tells from that of both sides."""
+    """The shift of queries only; its class distinguishes it in the cells' key."""
 
 
 def _shifted(cfg: AdvConfig, specs: Sequence[ModelSpec], view: Defense) -> list[Cell]:
     table, out = _OneSide(cfg, view), Path(cfg.data.save_dir)
     sets: list[ReIDData] = [table.data(name) for name in dict.fromkeys(cfg.data.targets)]
-    own = parse_models([spec.entry for spec in specs])
-    return [table.clean_cell(spec, data, out) for data in sets for spec in own]
+    plain_specs = parse_models([spec.entry for spec in specs])
+    return [table.clean_cell(spec, data, out) for data in sets for spec in plain_specs]
 
 
 def _defenses(cfg: AdvConfig) -> dict[str, Defense]:
     size = (cfg.data.height, cfg.data.width)
-    chosen = scaling(size)
+    preset = scaling(size)
     return {
         JPEG: build_defense("jpeg", quality=75),
-        SCALING: build_defense(chosen["name"], **chosen["options"], final=list(size)),
+        SCALING: build_defense(preset["name"], **preset["options"], final=list(size)),
     }
 
 

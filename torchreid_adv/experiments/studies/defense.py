@@ -1,4 +1,4 @@
-"""What the joint defense wins back, part by part, and what an attack through it leaves of that."""
+"""The mAP that the joint defense recovers, part by part, also under an attack through it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from torchreid_adv.runs.attack_dataset import run_or_read
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 
 ATTACKS = ("ifgsm", "sma", "lta")
-RECIPES = {"N": [], "CF": ["color"], "DL": ["diversity"]}  # transforms beside the config's own
-BEHIND = {"N": "CS", "DL": "JAD"}  # what a network behind circuitous scaling is called
+RECIPES = {"N": [], "CF": ["color"], "DL": ["diversity"]}  # transforms added to the config's
+BEHIND = {"N": "CS", "DL": "JAD"}  # network -> its name behind circuitous scaling
 CLEAN = "clean"
-COST = 0.03  # of mAP that a defense may cost and still be called free
+COST = 0.03  # mAP that a defense may cost and still count as free
 Means = dict[tuple[str, str], float]  # (row, "clean" or attack) -> mAP
 
 WHITE = ("clean", "white-box I-FGSM, queries", "white-box SMA", "white-box LTA")
@@ -38,7 +38,7 @@ def _won(better: str, worse: str) -> Printed:
 
 
 def _half(row: str) -> Printed:
-    """Return what a row of table 5 wins back beyond half of what N loses."""
+    """Return how much mAP a row of table 5 recovers beyond half of N's loss."""
 
     def over(mAP: PrintedCells) -> float:
         under = mAP(tested="N", attack=ATTACKS)
@@ -62,35 +62,35 @@ KEEPS = {
     ("JAD", "CS"): Claim("JAD keeps more mAP under attack than CS", WHITE),
 }
 HALF = {
-    "CS": Claim("CS wins back more than half of what N loses", WHITE),
-    "JAD": Claim("JAD wins back more than half of what N loses", WHITE, _half("JAD")),
+    "CS": Claim("CS recovers more than half of what N loses", WHITE),
+    "JAD": Claim("JAD recovers more than half of what N loses", WHITE, _half("JAD")),
 }
 THROUGH = Claim("An attack through JAD leaves less mAP than one that ignores it", WHITE)
-OUTLIVES = Claim("More than half of what JAD wins back remains under an attack through it", WHITE)
+OUTLIVES = Claim("More than half of what JAD recovers remains under an attack through it", WHITE)
 CLAIMS = (COSTS, *KEEPS.values(), *HALF.values(), THROUGH, OUTLIVES)
 
 
 @STUDIES.register("defense", title="The joint defense", claims=CLAIMS)
 def defense(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
-    """Attack queries of N, CF and DL on the weights, and of N and DL through the scaling, too.
+    """Attack queries of N, CF and DL on the weights, and of N and DL also through the scaling.
 
-    CF and DL are trained from N's start ``adv.study.longer`` times as long, twice in the paper.
+    CF and DL are trained from N's start ``adv.study.longer`` times as long (twice in the paper).
 
     Args:
         cfg: its ``data.transforms`` are N's; ``adv.attack.*`` gives bound and steps.
         seed: of the training.
-        specs: the networks, as N.
+        specs: the networks, trained like N.
     """
     trained = {recipe: _trained(cfg, seed, specs, extra) for recipe, extra in RECIPES.items()}
-    found: list[Found] = []
+    results: list[Found] = []
     for place, spec in enumerate(specs):
         means: Means = {}
-        for recipe, own in trained.items():
-            means |= _measured(cfg, recipe, own[place])
+        for recipe, networks in trained.items():
+            means |= _measured(cfg, recipe, networks[place])
         prefix = f"{spec.label}: " if len(specs) > 1 else ""
-        found += readings(means, seed, prefix)
-        found += cases_of(claims(means), seed, prefix)
-    return found
+        results += readings(means, seed, prefix)
+        results += cases_of(claims(means), seed, prefix)
+    return results
 
 
 def _trained(
@@ -98,16 +98,16 @@ def _trained(
 ) -> list[ModelSpec]:
     if not extra:
         return specs
-    own = cfg.clone()
-    own.data.transforms = [*cfg.data.transforms, *extra]
-    own.train.max_epoch = round(cfg.adv.study.longer * cfg.train.max_epoch)
-    return trained_models(own, seed, start=cfg)
+    run_cfg = cfg.clone()
+    run_cfg.data.transforms = [*cfg.data.transforms, *extra]
+    run_cfg.train.max_epoch = round(cfg.adv.study.longer * cfg.train.max_epoch)
+    return trained_models(run_cfg, seed, start=cfg)
 
 
 def scaling(size: tuple[int, int]) -> dict[str, Any]:
     """Return the options of the scaling: JAD's sizes in proportion to a network's input.
 
-    The printed ones are for inputs of 256 x 128, at which the paper attacks.
+    The paper's sizes are for inputs of 256 x 128, the size that it attacks.
 
     Args:
         size: height and width of the network's input.
@@ -119,10 +119,10 @@ def scaling(size: tuple[int, int]) -> dict[str, Any]:
 def _measured(cfg: AdvConfig, recipe: str, spec: ModelSpec) -> Means:
     """Return the mAP of a network, undefended and behind the scaling, for each attack."""
     size = spec.size or (cfg.data.height, cfg.data.width)
-    chosen = scaling(size) if recipe in BEHIND else {}
+    preset = scaling(size) if recipe in BEHIND else {}
     means: Means = {}
     for attack in ATTACKS:
-        runs = _run(cfg, recipe, spec, attack, chosen)
+        runs = _run(cfg, recipe, spec, attack, preset)
         means[recipe, CLEAN] = _mean(runs, "clean")
         means[recipe, attack] = _mean(runs, "adversarial")
         if recipe in BEHIND:
@@ -134,52 +134,52 @@ def _measured(cfg: AdvConfig, recipe: str, spec: ModelSpec) -> Means:
 
 
 def _run(
-    cfg: AdvConfig, recipe: str, spec: ModelSpec, attack: str, chosen: dict[str, Any]
+    cfg: AdvConfig, recipe: str, spec: ModelSpec, attack: str, preset: dict[str, Any]
 ) -> dict[str, Any]:
-    own = cfg.clone()
-    own.adv.attack.name, own.adv.attack.side = attack, "query"
-    if chosen:
-        own.merge_from_list(["adv.defense", chosen])
+    run_cfg = cfg.clone()
+    run_cfg.adv.attack.name, run_cfg.adv.attack.side = attack, "query"
+    if preset:
+        run_cfg.merge_from_list(["adv.defense", preset])
     folder = Path(cfg.data.save_dir) / spec.label / recipe / attack
-    own.data.save_dir = str(folder)
-    model = load_spec(own, spec)
+    run_cfg.data.save_dir = str(folder)
+    model = load_spec(run_cfg, spec)
     facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
-    targets = [configured_dataset(own, name) for name in dict.fromkeys(own.data.targets)]
-    title = f"{spec.label}, {recipe}{', scaled' if chosen else ''}: {attack}"
-    return run_or_read(own, model, facts, targets, folder, title)
+    targets = [configured_dataset(run_cfg, name) for name in dict.fromkeys(run_cfg.data.targets)]
+    title = f"{spec.label}, {recipe}{', scaled' if preset else ''}: {attack}"
+    return run_or_read(run_cfg, model, facts, targets, folder, title)
 
 
 def _mean(runs: Mapping[str, Any], *keys: str) -> float:
     """Return a run's mAP, the mean over data sets."""
-    found = []
+    values = []
     for results in runs.values():
         for key in keys:
             results = results[key]
-        found.append(float(results["mAP"]))
-    return statistics.fmean(found)
+        values.append(float(results["mAP"]))
+    return statistics.fmean(values)
 
 
 def readings(means: Means, seed: int, prefix: str = "") -> list[Found]:
-    """Return the tables of mAP and of shares won back.
+    """Return the tables of mAP and of recovered shares.
 
-    A share is what a row has above N under the attack, over what the attack takes from N.
+    A share is a row's mAP minus N's under the attack, over N's loss to the attack.
 
     Args:
         means: of one network.
         seed: of the training.
         prefix: of the tables' titles.
     """
-    mean, share = f"{prefix}mAP", f"{prefix}share of the mAP lost by N that is won back"
-    found: list[Found] = [Reading(mean, *place, seed, value) for place, value in means.items()]
+    mean, share = f"{prefix}mAP", f"{prefix}share of the mAP lost by N that is recovered"
+    results: list[Found] = [Reading(mean, *place, seed, value) for place, value in means.items()]
     for (row, attack), value in means.items():
         lost = means["N", CLEAN] - means["N", attack]
         if row != "N" and attack != CLEAN and lost > 0:
-            found.append(Reading(share, row, attack, seed, (value - means["N", attack]) / lost))
-    return found
+            results.append(Reading(share, row, attack, seed, (value - means["N", attack]) / lost))
+    return results
 
 
 def claims(means: Means) -> Iterator[Line]:
-    """Yield what the paper claims of the parts, and what has to be asked of a defense besides."""
+    """Yield the paper's claims about the parts, and further claims about any defense."""
     cost = means["N", CLEAN] - means["JAD", CLEAN]
     yield COSTS, "JAD", cost, COST
     for attack in ATTACKS:
@@ -199,5 +199,5 @@ def _defended(means: Means, attack: str) -> Iterator[Line]:
 
 
 def _gain(difference: float) -> float:
-    """Return a share of mAP, NaN where there is nothing to have a half of."""
+    """Return a share of mAP, NaN if nothing was lost or recovered."""
     return difference if difference > 0 else math.nan

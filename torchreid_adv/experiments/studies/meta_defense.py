@@ -1,4 +1,4 @@
-"""What is claimed of MetaDefense: under the attack it saw, unseen ones, and ones that know it."""
+"""Claims about MetaDefense: under its training attack, unseen attacks, and adaptive ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from torchreid_adv.runs.inputs import configured_dataset, load_spec
 
 CLEAN, AGAIN, WHITE = "clean", "both, learned again", "I-FGSM, white-box"
 KINDS = ("color", "delta", "both")  # each learned with a meta-test against the normal network
-# row -> the attack that is trained against, and how
+# row -> the attack of the training, and the way of training
 DEFENDED: dict[str, tuple[str, str]] = {
     "AT": ("both", "source"),
     "joined": ("both", "joined"),
@@ -35,7 +35,7 @@ DEFENDED: dict[str, tuple[str, str]] = {
     "M(both)": ("both", "meta"),
 }
 NORMAL, FULL = "N", "M(both)"
-# the paper trains on from the network that the attack was learned on, by both losses
+# the paper continues training the network that the attack was learned on, with both losses
 TRAINING: dict[str, Any] = {
     "loss.name": "triplet",
     "loss.triplet.margin": 0.5,
@@ -45,7 +45,7 @@ TRAINING: dict[str, Any] = {
     "sampler.num_instances": 4,
     "train.lr": 0.0003,
 }
-COST = 0.05  # of mAP that a defense may cost
+COST = 0.05  # mAP that a defense may cost
 Means = dict[tuple[str, str], float]  # (row, column) -> mAP
 Line = tuple[Claim, float, float]  # claim, the value that should be smaller, the other
 
@@ -111,30 +111,32 @@ CLAIMS = (*SEEN.values(), *BETTER.values(), COSTS, OUTLIVES, IMAGE)
 
 @STUDIES.register("meta_defense", title="MetaDefense", claims=CLAIMS, orders=True)
 def meta_defense(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
-    """Train each network on against universal attacks, attack the results, also knowing them.
+    """Continue training each network against universal attacks, and attack the results.
 
     Args:
         cfg: ``adv.meta.virtual`` is the meta-test set of attacks and defenses.
         seed: of all trainings.
         specs: the normal networks.
     """
-    found: list[Found] = []
+    results: list[Found] = []
     for spec in specs:
         means = _means(cfg, spec)
         title = f"mAP of {spec.label}" if len(specs) > 1 else "mAP"
-        found += [Reading(title, *place, seed, value) for place, value in means.items()]
-        found += [Case(claim, spec.label, seed, less, more) for claim, less, more in claims(means)]
-    return found
+        results += [Reading(title, *place, seed, value) for place, value in means.items()]
+        results += [
+            Case(claim, spec.label, seed, less, more) for claim, less, more in claims(means)
+        ]
+    return results
 
 
 def claims(means: Means) -> Iterator[Line]:
-    """Yield what the paper claims, and what has to be asked of a defense besides."""
+    """Yield the paper's claims, and further claims about any defense."""
     for kind, claim in SEEN.items():
         yield claim, means[NORMAL, kind], means[FULL, kind]
     for row, claim in BETTER.items():
         yield claim, means[row, "both"], means[FULL, "both"]
     yield COSTS, means[NORMAL, CLEAN] - means[FULL, CLEAN], COST
-    half = (means[FULL, "both"] or math.nan) / 2  # of nothing there is no half
+    half = (means[FULL, "both"] or math.nan) / 2  # undefined for a value of 0
     yield OUTLIVES, half, means[FULL, AGAIN]
     yield IMAGE, means[NORMAL, WHITE], means[FULL, WHITE]
 
@@ -143,7 +145,7 @@ def _means(cfg: AdvConfig, spec: ModelSpec) -> Means:
     out, data = Path(cfg.data.save_dir) / spec.label, cfg.data.sources[0]
     normal = SourceModel(NORMAL, data, replace(spec, label=f"{NORMAL}-{data}"))
     ways = {kind: way(kind, "meta", float(cfg.adv.attack.eps)) for kind in KINDS}
-    attacks = {kind: learned(cfg, normal, one, out) for kind, one in ways.items()}
+    attacks = {kind: learned(cfg, normal, recipe, out) for kind, recipe in ways.items()}
     known = [normal]
     for row, (kind, learning) in DEFENDED.items():
         weights = _trained(cfg, spec, attacks[kind], learning)
@@ -162,7 +164,7 @@ def _means(cfg: AdvConfig, spec: ModelSpec) -> Means:
 
 
 def _trained(cfg: AdvConfig, spec: ModelSpec, attack: LearnedAttack, learning: str) -> str:
-    """Train a network on against an attack, in the run's batch order; return the weights."""
+    """Continue training a network against an attack, in the run's batch order."""
     run_cfg: AdvConfig = cfg.clone()
     run_cfg.model.name, run_cfg.model.load_weights = spec.name, spec.weights
     if spec.size:
@@ -181,10 +183,10 @@ def _trained(cfg: AdvConfig, spec: ModelSpec, attack: LearnedAttack, learning: s
 
 def _white(cfg: AdvConfig, victim: SourceModel, out: Path) -> float:
     """Return the mAP under I-FGSM on the network itself."""
-    own, folder = cfg.clone(), out / "white" / victim.model
-    own.data.save_dir, own.adv.attack.name = str(folder), "ifgsm"
-    model = load_spec(own, victim.spec)
+    run_cfg, folder = cfg.clone(), out / "white" / victim.model
+    run_cfg.data.save_dir, run_cfg.adv.attack.name = str(folder), "ifgsm"
+    model = load_spec(run_cfg, victim.spec)
     facts = {"name": victim.spec.name, "weights": victim.spec.weights, "size": list(model.size)}
-    targets = [configured_dataset(own, victim.data)]
-    runs = run_or_read(own, model, facts, targets, folder, f"{victim.model}: I-FGSM")
+    targets = [configured_dataset(run_cfg, victim.data)]
+    runs = run_or_read(run_cfg, model, facts, targets, folder, f"{victim.model}: I-FGSM")
     return float(runs[victim.data]["adversarial"]["mAP"])

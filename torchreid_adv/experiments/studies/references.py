@@ -20,11 +20,11 @@ CLEAN = "clean"
 
 @dataclass(frozen=True)
 class Variant:
-    """An attack with one thing otherwise.
+    """An attack with one factor changed.
 
     Args:
         attack: registered name.
-        options: of it, which differ from the paper's.
+        options: that differ from the paper's.
     """
 
     attack: str
@@ -76,7 +76,7 @@ PAIRS = {  # claim -> pairs of the variant that leaves less and the other one
 
 @STUDIES.register("references", title="LTA against SMA, factor by factor", claims=tuple(PAIRS))
 def references(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
-    """Attack the queries of each network by SMA and LTA with one factor otherwise at a time.
+    """Attack the queries of each network by SMA and LTA, changing one factor at a time.
 
     Args:
         cfg: ``adv.attack.*`` gives the bound; steps and momentum are those of each attack.
@@ -85,17 +85,17 @@ def references(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]
     """
     means: dict[tuple[str, str], float] = {}
     for name, variant in VARIANTS.items():
-        own = _table(cfg, specs, name, variant)
-        for cell in transfer(own, lambda attacked, tested: attacked == tested):
+        run_cfg = _table(cfg, specs, name, variant)
+        for cell in transfer(run_cfg, lambda attacked, tested: attacked == tested):
             means[cell.tested, CLEAN] = float(cell.clean["mAP"])
             means[cell.tested, name] = float(cell.adversarial["mAP"])
     rows = (CLEAN, *VARIANTS)
-    found: list[Found] = [
+    readings: list[Found] = [
         Reading(LEFT, row, spec.label, seed, means[spec.label, row])
         for row in rows
         for spec in specs
     ]
-    return [*found, *cases_of(_lines(means, [spec.label for spec in specs]), seed)]
+    return [*readings, *cases_of(_lines(means, [spec.label for spec in specs]), seed)]
 
 
 def _lines(means: dict[tuple[str, str], float], labels: list[str]) -> Iterator[Line]:
@@ -107,11 +107,11 @@ def _lines(means: dict[tuple[str, str], float], labels: list[str]) -> Iterator[L
 
 
 def _table(cfg: AdvConfig, specs: list[ModelSpec], name: str, variant: Variant) -> AdvConfig:
-    own: AdvConfig = cfg.clone()
+    run_cfg: AdvConfig = cfg.clone()
     folder = name.lower().replace(", ", "-").replace(" ", "_")
-    own.data.save_dir = str(Path(cfg.data.save_dir) / folder)
-    own.adv.attack.side = "query"
-    own.adv.attack.options = AdvConfig({variant.attack: variant.options}, new_allowed=True)
-    own.adv.transfer.models = [spec.entry for spec in specs]
-    own.adv.transfer.attacks, own.adv.transfer.attacked = [variant.attack], []
-    return own
+    run_cfg.data.save_dir = str(Path(cfg.data.save_dir) / folder)
+    run_cfg.adv.attack.side = "query"
+    run_cfg.adv.attack.options = AdvConfig({variant.attack: variant.options}, new_allowed=True)
+    run_cfg.adv.transfer.models = [spec.entry for spec in specs]
+    run_cfg.adv.transfer.attacks, run_cfg.adv.transfer.attacked = [variant.attack], []
+    return run_cfg

@@ -1,4 +1,4 @@
-"""Whether accuracy on another data set tells which checkpoint is robust."""
+"""Whether accuracy on another data set shows which checkpoint is robust."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torchreid_adv.registry import STUDIES
 from torchreid_adv.runs.attack_dataset import run_or_read
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 
-RECIPES = {"N": [], "DL": ["diversity"]}  # transforms beside the config's own
+RECIPES = {"N": [], "DL": ["diversity"]}  # transforms added to the config's
 ACROSS, CLEAN, ATTACKED = "across data sets", "clean", "attacked"
 CHECKPOINTS = "mAP of every checkpoint"
 CHOSEN = "mAP of the checkpoint that is chosen, and of the last"
@@ -49,29 +49,29 @@ ROBUST = Claim("The checkpoint chosen across data sets keeps more mAP than the l
     claims=(TELLS, BETTER, ROBUST),
 )
 def selection(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
-    """Attack every checkpoint of N and DL that was looked at in training.
+    """Attack every checkpoint of N and DL that was evaluated in training.
 
     Args:
-        cfg: ``adv.selection.*`` says by what checkpoints are chosen, ``adv.attack.*`` how they are
+        cfg: ``adv.selection.*`` sets how checkpoints are chosen, ``adv.attack.*`` how they are
             attacked.
         seed: of the training.
-        specs: the networks, as N.
+        specs: the networks, trained like N.
 
     Raises:
-        ConfigError: no data set to choose by.
+        ConfigError: no data set for the choice.
     """
     if not cfg.adv.selection.data:
         raise ConfigError(
             "the study needs adv.selection.data, a data set that is neither trained nor tested on"
         )
-    found: list[Found] = []
+    results: list[Found] = []
     for recipe, extra in RECIPES.items():
-        own = cfg.clone()
-        own.data.transforms = [*cfg.data.transforms, *extra]
-        for spec in trained_models(own, seed, start=cfg) if extra else specs:
+        run_cfg = cfg.clone()
+        run_cfg.data.transforms = [*cfg.data.transforms, *extra]
+        for spec in trained_models(run_cfg, seed, start=cfg) if extra else specs:
             label = f"{spec.label}: {recipe}" if len(specs) > 1 else recipe
-            found += _of_training(own, label, seed, spec)
-    return found
+            results += _of_training(run_cfg, label, seed, spec)
+    return results
 
 
 def _of_training(cfg: AdvConfig, label: str, seed: int, spec: ModelSpec) -> Iterator[Found]:
@@ -84,12 +84,12 @@ def _of_training(cfg: AdvConfig, label: str, seed: int, spec: ModelSpec) -> Iter
             spec.label, spec.name, str(folder / f"model.pth.tar-{epoch}"), spec.size
         )
         points[epoch] = {ACROSS: look["mAP"], **_attacked(cfg, label, epoch, checkpoint)}
-    chosen, last = points[int(facts["best"]["epoch"])], points[max(points)]
+    best, last = points[int(facts["best"]["epoch"])], points[max(points)]
     for epoch, point in points.items():
         row = f"{label}, epoch {epoch}{LAST if point is last else ''}"
         for column, value in point.items():
             yield Reading(CHECKPOINTS, row, column, seed, value)
-    for name, point in (("chosen", chosen), ("last", last)):
+    for name, point in (("chosen", best), ("last", last)):
         for column, value in point.items():
             yield Reading(CHOSEN, f"{label}, {name}", column, seed, value)
     tells = {other: correlation(list(points.values()), other) for other in (ACROSS, CLEAN)}
@@ -98,18 +98,18 @@ def _of_training(cfg: AdvConfig, label: str, seed: int, spec: ModelSpec) -> Iter
             yield Reading(ONE_TRAINING, label, other, seed, value, "number")
     yield Case(TELLS, label, seed, 0.0, tells[ACROSS])
     yield Case(BETTER, label, seed, tells[CLEAN], tells[ACROSS])
-    yield Case(ROBUST, label, seed, last[ATTACKED], chosen[ATTACKED])
+    yield Case(ROBUST, label, seed, last[ATTACKED], best[ATTACKED])
 
 
 def _attacked(cfg: AdvConfig, label: str, epoch: int, spec: ModelSpec) -> dict[str, float]:
     """Return the mAP of a checkpoint, clean and attacked; the mean over data sets."""
-    own = cfg.clone()
+    run_cfg = cfg.clone()
     folder = Path(cfg.data.save_dir) / label.replace(": ", "_") / f"epoch{epoch}"
-    own.data.save_dir = str(folder)
-    model = load_spec(own, spec)
+    run_cfg.data.save_dir = str(folder)
+    model = load_spec(run_cfg, spec)
     facts = {"name": spec.name, "weights": spec.weights, "size": list(model.size)}
-    targets = [configured_dataset(own, name) for name in dict.fromkeys(own.data.targets)]
-    runs = run_or_read(own, model, facts, targets, folder, f"{label}, epoch {epoch}")
+    targets = [configured_dataset(run_cfg, name) for name in dict.fromkeys(run_cfg.data.targets)]
+    runs = run_or_read(run_cfg, model, facts, targets, folder, f"{label}, epoch {epoch}")
     pairs = {CLEAN: "clean", ATTACKED: "adversarial"}
     return {
         name: sum(run[key]["mAP"] for run in runs.values()) / len(runs)
@@ -122,7 +122,7 @@ def correlation(points: Sequence[dict[str, float]], other: str) -> float:
 
     Args:
         points: of each checkpoint of one training.
-        other: what attacked mAP is compared with.
+        other: the measure that attacked mAP is compared with.
     """
     pairs = [(point[other], point[ATTACKED]) for point in points]
     if len(pairs) < 3 or any(len(set(column)) < 2 for column in zip(*pairs, strict=True)):

@@ -1,4 +1,4 @@
-"""Transfer between networks of one architecture: from a common start, and each from its own."""
+"""Transfer between networks of one architecture, from a common start and from separate starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torchreid_adv.report.matrix import Cell
 from torchreid_adv.runs.grid import transfer
 
 TWIN, APART = "-2", "-apart"  # ends of labels: the same start, another start
-OTHER_SEED = 1000  # as in the calibration, so that both have the same second networks
+OTHER_SEED = 1000  # as in the calibration, so both have the same second networks
 ATTACKS = {"ifgsm": "I-FGSM", "mifgsm": "MI-FGSM", "difgsm": "M-DI-FGSM"}
 COMMON, OWN = "common start", "own starts"
 KEPT = "Share of its clean mAP that a network keeps on noise made on another one"
@@ -42,13 +42,13 @@ CLAIMS = (START, *MOMENTUM.values(), *DIVERSITY.values(), ENSEMBLE)
 
 @STUDIES.register("starts", title="Transfer and the start of networks", claims=CLAIMS)
 def starts(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
-    """Attack three networks of an architecture, of which two share a start, and test all.
+    """Attack three networks of an architecture, two of them with a common start, and test all.
 
-    The third is trained as the others, from a start of another ``adv.start.seed``.
+    The third is trained like the others, from a start with another ``adv.start.seed``.
 
     Args:
         cfg: ``adv.attack.*`` gives bound and side.
-        seed: of the first network and of the one apart.
+        seed: of the first network and of the one with another start.
         specs: the first network of each architecture.
 
     Raises:
@@ -58,21 +58,21 @@ def starts(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
         raise ConfigError("study starts compares starts; name people in adv.start.sources")
     twins = trained_models(cfg, seed + OTHER_SEED)
     apart = trained_models(_other_start(cfg), seed)
-    found: list[Found] = []
+    results: list[Found] = []
     for spec, twin, other in zip(specs, twins, apart, strict=True):
         three = [
             spec,
             replace(twin, label=spec.label + TWIN),
             replace(other, label=spec.label + APART),
         ]
-        found += _found(cfg, three, seed)
-    return found
+        results += _found(cfg, three, seed)
+    return results
 
 
 def _other_start(cfg: AdvConfig) -> AdvConfig:
-    own: AdvConfig = cfg.clone()
-    own.adv.start.seed = cfg.adv.start.seed + 1
-    return own
+    run_cfg: AdvConfig = cfg.clone()
+    run_cfg.adv.start.seed = cfg.adv.start.seed + 1
+    return run_cfg
 
 
 def _found(cfg: AdvConfig, three: Sequence[ModelSpec], seed: int) -> Iterator[Found]:
@@ -87,18 +87,18 @@ def _found(cfg: AdvConfig, three: Sequence[ModelSpec], seed: int) -> Iterator[Fo
 
 
 def _cells(cfg: AdvConfig, three: Sequence[ModelSpec]) -> list[Cell]:
-    own: AdvConfig = cfg.clone()
+    run_cfg: AdvConfig = cfg.clone()
     label = three[0].label
-    own.data.save_dir = str(Path(cfg.data.save_dir) / label)
-    own.adv.transfer.models = [spec.entry for spec in three]
-    own.adv.transfer.attacks, own.adv.transfer.attacked = list(ATTACKS), []
-    steps = iteration_rule(from_levels(cfg.adv.attack.eps))  # as many as the others take
-    own.adv.attack.options = AdvConfig({"difgsm": {"steps": steps}}, new_allowed=True)
-    single = transfer(own)
+    run_cfg.data.save_dir = str(Path(cfg.data.save_dir) / label)
+    run_cfg.adv.transfer.models = [spec.entry for spec in three]
+    run_cfg.adv.transfer.attacks, run_cfg.adv.transfer.attacked = list(ATTACKS), []
+    steps = iteration_rule(from_levels(cfg.adv.attack.eps))  # as many as in the other attacks
+    run_cfg.adv.attack.options = AdvConfig({"difgsm": {"steps": steps}}, new_allowed=True)
+    single = transfer(run_cfg)
     first, twin, apart = (spec.label for spec in three)
-    own.adv.transfer.attacked = [f"{first}+{apart}", f"{twin}+{apart}", f"{first}+{twin}"]
-    own.adv.transfer.attacks = ["ifgsm"]  # as the paper makes ensembles
-    joint = transfer(own, lambda attacked, tested: tested not in attacked.split("+"))
+    run_cfg.adv.transfer.attacked = [f"{first}+{apart}", f"{twin}+{apart}", f"{first}+{twin}"]
+    run_cfg.adv.transfer.attacks = ["ifgsm"]  # as in the paper's ensembles
+    joint = transfer(run_cfg, lambda attacked, tested: tested not in attacked.split("+"))
     return [*single, *(cell for cell in joint if cell.tested != "ensemble")]
 
 
@@ -106,13 +106,13 @@ def _lines(means: Means, labels: Sequence[str]) -> Iterator[Line]:
     first, twin, apart = labels
     near, far = [(first, twin), (twin, first)], [(apart, first), (apart, twin)]
     for attack, name in ATTACKS.items():
-        for (one, tested), (other, _) in zip(near, reversed(far), strict=True):
+        for (attacked, tested), (other, _) in zip(near, reversed(far), strict=True):
             case = f"{name} on {tested}"
-            yield START, case, means[one, attack, tested], means[other, attack, tested]
+            yield START, case, means[attacked, attack, tested], means[other, attack, tested]
     for start, pairs in ((COMMON, near), (OWN, [*far, (first, apart), (twin, apart)])):
-        for one, tested in pairs:
-            case = f"{one} on {tested}"
-            plain, momentum, varied = (means[one, attack, tested] for attack in ATTACKS)
+        for attacked, tested in pairs:
+            case = f"{attacked} on {tested}"
+            plain, momentum, varied = (means[attacked, attack, tested] for attack in ATTACKS)
             yield MOMENTUM[start], case, momentum, plain
             yield DIVERSITY[start], case, varied, momentum
     for (attacked, attack, tested), value in means.items():

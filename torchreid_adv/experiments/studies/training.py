@@ -1,4 +1,4 @@
-"""What the papers claim of adversarial training, and what it holds when it is attacked itself."""
+"""Claims of the papers about adversarial training, also under attacks on the trained networks."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 Figures = dict[str, float]
 
-SHARE, COST = 0.6, 0.05  # of the mAP lost, that is won back; of clean mAP, that may be lost
+SHARE, COST = 0.6, 0.05  # required share of recovered mAP; allowed loss of clean mAP
 TABLE, BASE = "bai2019.table5", ("B1", "B2", "B3", "B4")
 WHITE = ("clean", "white-box I-FGSM, gallery")
 KEPT = "metric_preserving_mAP"
 
 
 def _won_share(mAP: PrintedCells) -> float:
-    """Return the share that metric-preserving networks win back of what was lost, beyond 60 %."""
+    """Return the share of lost mAP that metric-preserving networks recover, minus 60 %."""
     shares = []
     for name in BASE:
         cell: dict[str, Any] = {"tested": name, "attacked": name, "attack": "ifgsm"}
@@ -41,7 +41,7 @@ def _won_share(mAP: PrintedCells) -> float:
 
 
 WINS_BACK = Claim(
-    "Metric-preserving training wins back more than 60 % of the mAP lost to its attack",
+    "Metric-preserving training recovers more than 60 % of the mAP lost to its attack",
     (*WHITE, "gray-box I-FGSM"),
     Printed((TABLE,), _won_share),
 )
@@ -70,32 +70,32 @@ CLAIMS = (WINS_BACK, COSTS, ITSELF, THREE_TIMES, ONLINE, ACCURACY)
 
 @STUDIES.register("training", title="Adversarial training", claims=CLAIMS)
 def training(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
-    """Train each model offline and online, too, and attack all through themselves.
+    """Also train each model offline and online, and make attacks on each of the networks.
 
     Args:
         cfg: ``adv.training.*`` for both trainings, ``adv.transfer.attacks`` for the tests; claims
-            are of the first attack.
+            use the first attack.
         seed: of all trainings.
         specs: the clean models.
     """
-    found: list[Found] = []
+    results: list[Found] = []
     for spec in specs:
         figures = _figures(cfg, spec, seed)
         table = f"mAP of {spec.label}" if len(specs) > 1 else "mAP"
         for name, value in figures.items():
             row, column = name.split("_")
-            found.append(Reading(table, row, column, seed, value))
+            results.append(Reading(table, row, column, seed, value))
         lines = claims(figures)
-        found += [Case(claim, spec.label, seed, less, more) for claim, less, more in lines]
-    return found
+        results += [Case(claim, spec.label, seed, less, more) for claim, less, more in lines]
+    return results
 
 
 def claims(figures: Figures) -> list[tuple[Claim, float, float]]:
     """Return the claims with the value that should be smaller and the other one.
 
     Args:
-        figures: mAP in [0, 1]: ``clean`` of the normal, ``offline`` and ``online`` network, each
-            ``<name>_clean``, ``<name>_adaptive`` and, of the trained ones, ``<name>_oblivious``.
+        figures: mAP in [0, 1] of the ``normal``, ``offline`` and ``online`` network: for each,
+            ``<name>_clean``, ``<name>_adaptive`` and, if trained, ``<name>_oblivious``.
     """
     normal, white = figures["normal_clean"], figures["normal_adaptive"]
     lost = normal - white
@@ -113,34 +113,34 @@ def claims(figures: Figures) -> list[tuple[Claim, float, float]]:
 
 
 def _figures(cfg: AdvConfig, spec: ModelSpec, seed: int) -> Figures:
-    specs = {"normal": spec} | {way: _trained(cfg, spec, seed, way) for way in WAYS}
-    own = cfg.clone()
-    own.data.save_dir = str(Path(cfg.data.save_dir) / spec.label)
+    specs = {"normal": spec} | {mode: _trained(cfg, spec, seed, mode) for mode in WAYS}
+    run_cfg = cfg.clone()
+    run_cfg.data.save_dir = str(Path(cfg.data.save_dir) / spec.label)
     if spec.size:
-        own.data.height, own.data.width = spec.size
-    own.adv.transfer.models = [replace(one, label=k).entry for k, one in specs.items()]
-    robust_report(own, "normal")
+        run_cfg.data.height, run_cfg.data.width = spec.size
+    run_cfg.adv.transfer.models = [replace(network, label=k).entry for k, network in specs.items()]
+    robust_report(run_cfg, "normal")
     first = cfg.adv.transfer.attacks[0]
-    own.adv.transfer.attacks = [first]
-    cells = transfer(own, lambda made, on: made in ("normal", on))
+    run_cfg.adv.transfer.attacks = [first]
+    cells = transfer(run_cfg, lambda attacked, tested: attacked in ("normal", tested))
     figures: Figures = {}
     for cell in cells:
-        made = "adaptive" if cell.attacked == cell.tested else "oblivious"
-        figures[f"{cell.tested}_{made}"] = float(cell.adversarial["mAP"])
+        knowledge = "adaptive" if cell.attacked == cell.tested else "oblivious"
+        figures[f"{cell.tested}_{knowledge}"] = float(cell.adversarial["mAP"])
         figures[f"{cell.tested}_clean"] = float(cell.clean["mAP"])
     return figures
 
 
-def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int, way: str) -> ModelSpec:
+def _trained(cfg: AdvConfig, spec: ModelSpec, seed: int, mode: str) -> ModelSpec:
     run_cfg = cfg.clone()
     run_cfg.model.name, run_cfg.train.seed = spec.name, seed
     if spec.size:
         run_cfg.data.height, run_cfg.data.width = spec.size
-    run_cfg.model.load_weights = start_weights(cfg, spec)  # that of the normal network
+    run_cfg.model.load_weights = start_weights(cfg, spec)  # the normal network's start
     run_cfg.adv.engine = "adversarial_training"
-    for key, value in WAYS[way].items():
+    for key, value in WAYS[mode].items():
         run_cfg.adv.training[key] = value
-    if way == "offline":
+    if mode == "offline":
         run_cfg.adv.training.weights = spec.weights
         run_cfg.adv.training.folder = str(Path(cfg.data.save_dir) / spec.label / "training_set")
-    return replace(spec, label=way, weights=str(trained_weights(run_cfg)))
+    return replace(spec, label=mode, weights=str(trained_weights(run_cfg)))

@@ -1,4 +1,4 @@
-"""What is claimed of universal attacks: parts and whole, meta-learning, models and data unseen."""
+"""Claims about universal attacks: parts and whole, meta-learning, unseen models and data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torchreid_adv.experiments.study import Found, trained_models
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
 
-KEPT = 0.3  # of the source mAP that may be left: the attack takes 70 % at least
+KEPT = 0.3  # largest remaining share of the source mAP: the attack takes at least 70 %
 CLEAN = "clean"
 PARTS = ("color", "delta")
 WHOLE = "both"
@@ -41,7 +41,7 @@ def _words(scenario: str) -> str:
 
 
 def _both_less_than(part: str) -> Printed:
-    """Return how much less mAP both parts leave of the source network than one of them."""
+    """Return how much less mAP both parts leave on the source network than one of them."""
     pairs = ((WHOLE, part), (META.format(WHOLE), META.format(part)))
 
     def less(mAP: PrintedCells) -> float:
@@ -52,7 +52,7 @@ def _both_less_than(part: str) -> Printed:
 
 
 def _taken(mAP: PrintedCells) -> float:
-    """Return how much less than 30 % of the source mAP both parts leave."""
+    """Return 30 % of the source mAP minus the mAP under both parts."""
     left = mAP(tested="IDE", attack=(WHOLE, META.format(WHOLE)))
     return KEPT * mAP(tested="IDE", attack="") - left
 
@@ -91,77 +91,79 @@ CLAIMS = (TAKES, *TOGETHER.values(), *GAINS.values(), *STEPS.values())
 
 @STUDIES.register("universal", title="Universal attacks", claims=CLAIMS, orders=True)
 def universal(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
-    """Learn against a network on the source, test all networks on the source and elsewhere.
+    """Learn against a network on the source, test all networks on the source and unseen sets.
 
     Args:
-        cfg: ``data.sources`` is learned on, ``data.targets`` are unseen (the source is tested,
-            too), ``adv.meta.virtual`` is the meta-test set, ``adv.scenarios.learned`` names the
-            networks that are learned against, by default the first one.
+        cfg: attacks are learned on ``data.sources`` and tested on it and on the unseen
+            ``data.targets``; ``adv.meta.virtual`` is the meta-test set; ``adv.scenarios.learned``
+            names the networks that are learned against, by default the first one.
         seed: of the networks.
         specs: two networks or more, trained on the source.
 
     Raises:
-        ConfigError: one network, no unseen data set, or one that was learned on.
+        ConfigError: a single network, no unseen data set, or the meta-test set among them.
     """
     source, unseen = _data(cfg, specs)
     known = [_victim(spec, source) for spec in specs]
     for name in unseen:
-        own = cfg.clone()
-        own.data.sources = [name]
-        known += [_victim(spec, name) for spec in trained_models(own, seed)]
+        run_cfg = cfg.clone()
+        run_cfg.data.sources = [name]
+        known += [_victim(spec, name) for spec in trained_models(run_cfg, seed)]
     out = Path(cfg.data.save_dir)
     scores = UniversalScores(cfg, known, out)
-    found: list[Found] = []
+    results: list[Found] = []
     for on in attacked_by(cfg, known):
-        attacks = [learned(cfg, on, one, out) for one in recipes(cfg)]
+        attacks = [learned(cfg, on, recipe, out) for recipe in recipes(cfg)]
         means = _means(outcomes(attacks, known, scores))
-        found += readings(means, on.model, seed)
-        found += cases_of(claims(means, on), seed)
-    return found
+        results += readings(means, on.model, seed)
+        results += cases_of(claims(means, on), seed)
+    return results
 
 
 def readings(means: Means, model: str, seed: int) -> list[Reading]:
-    """Return the table of one attacked network: ways by scenarios."""
+    """Return the table of one attacked network: attacks by scenarios."""
     title = f"mAP, learned against {model}"
     return [Reading(title, *place, seed, value) for place, value in means.items()]
 
 
 def claims(means: Means, on: SourceModel) -> Iterator[Line]:
-    """Yield the claims with their values; a scenario that nobody tested is passed over."""
-    names = {way for way, _ in means}
+    """Yield the claims with their values; scenarios without a test are skipped."""
+    names = {recipe for recipe, _ in means}
     for whole in (WHOLE, META.format(WHOLE)):
         if whole in names:
             case = f"{on.model}: {whole}"
             yield TAKES, case, means[whole, SOURCE], KEPT * means[CLEAN, SOURCE]
             for part, claim in TOGETHER.items():
-                one = whole.replace(WHOLE, part)
-                if one in names:
-                    yield claim, case, means[whole, SOURCE], means[one, SOURCE]
+                alone = whole.replace(WHOLE, part)
+                if alone in names:
+                    yield claim, case, means[whole, SOURCE], means[alone, SOURCE]
     ways = ((GAINS, META, "{}"), (STEPS, KEPT_STEP, AS_MANY))
     for scenario in SCENARIOS:
         for kind in KINDS:
             for claims_of, *pair in ways:
-                smaller, larger = (means.get((way.format(kind), scenario)) for way in pair)
+                smaller, larger = (
+                    means.get((template.format(kind), scenario)) for template in pair
+                )
                 if smaller is not None and larger is not None:
                     yield claims_of[scenario], f"{on.model}: {kind}", smaller, larger
 
 
-def _means(found: list[ScenarioCell]) -> Means:
-    """Return the mean mAP of each way in each scenario, over the networks and sets tested."""
+def _means(cells: list[ScenarioCell]) -> Means:
+    """Return the mean mAP of each attack in each scenario, over the tested networks and sets."""
     means: Means = {}
     for scenario in SCENARIOS:
-        own = [one for one in found if one.scenario == scenario]
-        if own:
-            means[CLEAN, scenario] = statistics.fmean(one.clean["mAP"] for one in own)
-    for way in dict.fromkeys(one.way for one in found):
+        scenario_cells = [cell for cell in cells if cell.scenario == scenario]
+        if scenario_cells:
+            means[CLEAN, scenario] = statistics.fmean(cell.clean["mAP"] for cell in scenario_cells)
+    for recipe in dict.fromkeys(cell.way for cell in cells):
         for scenario in SCENARIOS:
             values = [
-                one.adversarial["mAP"]
-                for one in found
-                if (one.way, one.scenario) == (way, scenario)
+                cell.adversarial["mAP"]
+                for cell in cells
+                if (cell.way, cell.scenario) == (recipe, scenario)
             ]
             if values:
-                means[way, scenario] = statistics.fmean(values)
+                means[recipe, scenario] = statistics.fmean(values)
     return means
 
 
@@ -175,8 +177,8 @@ def _data(cfg: AdvConfig, specs: list[ModelSpec]) -> tuple[str, list[str]]:
         )
     if cfg.adv.meta.virtual in {source, *unseen}:
         raise ConfigError(
-            f"adv.meta.virtual '{cfg.adv.meta.virtual}' is the meta-test set and must be neither "
-            "learned nor tested on; name another data set"
+            f"adv.meta.virtual '{cfg.adv.meta.virtual}' is the meta-test set and must not be "
+            "learned or tested on; name another data set"
         )
     return source, unseen
 

@@ -1,4 +1,4 @@
-"""What each part of the video network is claimed to give: the rows of the paper's table 1."""
+"""Claims about each part of the video network: the rows of the paper's table 1."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ROWS_OF = {  # claim -> the row that should have less mAP, the other one
     "FH-G-SR adds mAP to FR-E-TI": ("asam_adm_te", "asam_adm_stig"),
     "LSTM_spa adds mAP to the rest": ("asam_adm_stig_no_spatial", "asam_adm_stig"),
 }
-FLOOR = 0.4  # of mAP; the paper's baseline has more in both directions
+FLOOR = 0.4  # mAP; the paper's baseline has more in both directions
 TABLE, DIRECTIONS = "vi_video.table1", ("vcm_i2v", "vcm_v2i")
 
 
@@ -54,7 +54,7 @@ def _added(less: str, more: str) -> Printed:
 
 
 FINDS = Claim("The baseline ranks better than a random order", ())
-ADDS = {  # no calibration asks about tracklets, so the claims rest on what the rows reach
+ADDS = {  # there is no calibration of tracklets, so the claims require a minimum mAP instead
     rows: Claim(sentence, (), _added(*rows), floor=FLOOR) for sentence, rows in ROWS_OF.items()
 }
 PRINTED_BEST = tuple(
@@ -64,7 +64,7 @@ PRINTED_BEST = tuple(
 
 
 def setting(cfg: AdvConfig) -> str:
-    """Say what a study of the video network was made on."""
+    """Return sentences on the data and networks of a study of the video network."""
     seeds, people = len(cfg.adv.study.seeds), cfg.adv.virtual.train_identities
     where = f"{people} virtual people" if "virtual" in cfg.data.sources[0] else "all people"
     return (
@@ -86,21 +86,21 @@ def video(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Train every row equally long, and search in every direction of ``data.targets``.
 
     Args:
-        cfg: of the whole network; ``adv.video.*`` but for the parts holds for all rows.
+        cfg: of the whole network; all rows share ``adv.video.*`` except the parts.
         seed: of the training.
-        specs: the networks with the config's own parts.
+        specs: the networks with the config's parts.
     """
-    found: dict[str, dict[str, Scores]] = {spec.label: {} for spec in specs}
+    scores_of: dict[str, dict[str, Scores]] = {spec.label: {} for spec in specs}
     apart: dict[str, list[Reading]] = {spec.label: [] for spec in specs}
     for key, row in ROWS.items():
-        own = with_row(cfg, row)
-        for spec in trained_models(own, seed):
+        run_cfg = with_row(cfg, row)
+        for spec in trained_models(run_cfg, seed):
             folder = Path(cfg.data.save_dir) / spec.label / key
-            found[spec.label][key] = video_scores(own, spec, folder)
+            scores_of[spec.label][key] = video_scores(run_cfg, spec, folder)
             prefix = f"{spec.label}: " if len(specs) > 1 else ""
-            apart[spec.label] += parts_apart(own, row, spec, folder, seed, prefix)
+            apart[spec.label] += parts_apart(run_cfg, row, spec, folder, seed, prefix)
     results: list[Found] = []
-    for label, scores in found.items():
+    for label, scores in scores_of.items():
         prefix = f"{label}: " if len(specs) > 1 else ""
         results += [*readings(scores, seed, prefix), *apart[label], *claims(scores, seed, prefix)]
     return results
@@ -109,42 +109,42 @@ def video(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
 def parts_apart(
     cfg: AdvConfig, row: Row, spec: ModelSpec, folder: Path, seed: int, prefix: str = ""
 ) -> list[Reading]:
-    """Search by the parts of a network's descriptor alone.
+    """Search with single parts of a network's descriptor.
 
     Args:
         cfg: of the network.
         row: its parts; without guidance the defender's feature is the whole descriptor.
         spec: the network with its weights.
-        folder: of the search by the whole descriptor.
+        folder: of the search with the whole descriptor.
         seed: of the training.
         prefix: of the table's title.
     """
-    found: list[Reading] = []
+    results: list[Reading] = []
     for part, words in PARTS_APART.items():
         if part == "defender" and row.guidance == "none":
             continue
-        own = cfg.clone()
-        own.adv.video.descriptor = part
-        for target, measures in video_scores(own, spec, folder / part).items():
+        run_cfg = cfg.clone()
+        run_cfg.adv.video.descriptor = part
+        for target, measures in video_scores(run_cfg, spec, folder / part).items():
             title, name = f"{prefix}mAP by parts of the descriptor", f"{row.title}: {words}"
-            found.append(Reading(title, name, target, seed, measures["mAP"]))
-    return found
+            results.append(Reading(title, name, target, seed, measures["mAP"]))
+    return results
 
 
 def readings(scores: dict[str, Scores], seed: int, prefix: str = "") -> Iterator[Reading]:
     """Yield mAP and Rank-1 of each row and direction, and the mAP of a random order."""
     for target, measures in next(iter(scores.values())).items():
         yield Reading(f"{prefix}mAP", CHANCE, target, seed, measures["chance"])
-    for key, found in scores.items():
-        for target, measures in found.items():
+    for key, row_scores in scores.items():
+        for target, measures in row_scores.items():
             yield Reading(f"{prefix}mAP", ROWS[key].title, target, seed, measures["mAP"])
             yield Reading(f"{prefix}Rank-1", ROWS[key].title, target, seed, measures["cmc"]["1"])
 
 
 def claims(scores: dict[str, Scores], seed: int, prefix: str = "") -> Iterator[Case]:
-    """Yield what the paper says of the parts, in mAP of each direction."""
-    for target, found in scores["baseline"].items():
-        yield Case(FINDS, f"{prefix}{target}", seed, found["chance"], found["mAP"])
+    """Yield the paper's claims about the parts, in mAP of each direction."""
+    for target, measures in scores["baseline"].items():
+        yield Case(FINDS, f"{prefix}{target}", seed, measures["chance"], measures["mAP"])
         for (less, more), claim in ADDS.items():
             pair = (scores[row][target]["mAP"] for row in (less, more))
             yield Case(claim, f"{prefix}{target}", seed, *pair)
@@ -167,29 +167,29 @@ def video_weights(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Fou
     """Train the network with other weights, one changed at a time.
 
     Args:
-        cfg: of the network; ``adv.study.weights`` are the values, ``adv.video.weights`` is what
-            the others stay at, and what is claimed to be best.
+        cfg: of the network; ``adv.study.weights`` are the values, ``adv.video.weights`` the
+            values of the other weights, which are claimed to be best.
         seed: of the training.
-        specs: the networks with the config's own weights.
+        specs: the networks with the config's weights.
 
     Raises:
         ConfigError: values that are not three lists of positive numbers.
     """
-    found: list[Found] = []
+    results: list[Found] = []
     for place, values in enumerate(_values(cfg)):
         base = float(cfg.adv.video.weights[place])
         scores: dict[str, dict[float, Scores]] = {spec.label: {} for spec in specs}
         for value in sorted({base, *values}):
-            own = cfg.clone()
-            own.adv.video.weights[place] = value
+            run_cfg = cfg.clone()
+            run_cfg.adv.video.weights[place] = value
             name = f"lambda{place + 1}_{value:g}"
-            for spec in specs if value == base else trained_models(own, seed):
+            for spec in specs if value == base else trained_models(run_cfg, seed):
                 folder = Path(cfg.data.save_dir) / spec.label / name
-                scores[spec.label][value] = video_scores(own, spec, folder)
+                scores[spec.label][value] = video_scores(run_cfg, spec, folder)
         for label, own_scores in scores.items():
             prefix = f"{label}: " if len(specs) > 1 else ""
-            found += of_factor(place, base, own_scores, seed, prefix)
-    return found
+            results += of_factor(place, base, own_scores, seed, prefix)
+    return results
 
 
 def of_factor(
@@ -199,23 +199,23 @@ def of_factor(
 
     Args:
         place: 0, 1 or 2 for lambda 1, 2 or 3.
-        base: what it is claimed to be best at.
+        base: the value that is claimed to be best.
         scores: value -> data set -> measures.
         seed: of the training.
         prefix: of the tables' titles.
     """
     factor, claim = f"{prefix}lambda {place + 1}", PRINTED_BEST[place]
-    found: list[Found] = []
+    results: list[Found] = []
     for value, sets in scores.items():
         for target, measures in sets.items():
             best = scores[base][target]["mAP"]
             row = f"{value:g}"
-            found.append(Reading(f"{factor}: mAP", row, target, seed, measures["mAP"]))
-            found.append(Reading(f"{factor}: Rank-1", row, target, seed, measures["cmc"]["1"]))
+            results.append(Reading(f"{factor}: mAP", row, target, seed, measures["mAP"]))
+            results.append(Reading(f"{factor}: Rank-1", row, target, seed, measures["cmc"]["1"]))
             if value != base:
                 case = f"{prefix}{row}, {target}"
-                found.append(Case(claim, case, seed, measures["mAP"], best))
-    return found
+                results.append(Case(claim, case, seed, measures["mAP"], best))
+    return results
 
 
 def _values(cfg: AdvConfig) -> list[list[float]]:

@@ -1,0 +1,1 @@
+"""Methods of robust training: one published method per file."""

@@ -1,0 +1,71 @@
+"""The picture of cheap training: robust mAP against the cost of a weight update."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from torchreid_adv.report.style import CLEAN, INK, MUTED, SERIES, tidy
+
+Point = tuple[float, float]  # cost in plain steps, robust mAP in [0, 1]
+
+
+def front(points: Mapping[str, Point]) -> list[str]:
+    """Return the labels that nothing is both cheaper and more robust than, from the cheapest on."""
+    ordered = sorted(points, key=lambda label: (points[label][0], -points[label][1]))
+    best, labels = float("-inf"), []
+    for label in ordered:
+        if points[label][1] > best:
+            best = points[label][1]
+            labels.append(label)
+    return labels
+
+
+def frontier_figure(
+    groups: Mapping[str, Mapping[str, Sequence[Point]]], goals: Sequence[Point] = ()
+) -> Figure:
+    """Draw robust mAP against cost, and the line that no way is beyond.
+
+    Args:
+        groups: start -> way -> one point per run; each start has a color.
+        goals: cost and robust mAP that are asked for, drawn as corners.
+    """
+    figure = Figure(figsize=(7.2, 4.6), layout="constrained")
+    axes = figure.subplots()
+    tidy(axes)
+    everything: dict[str, Point] = {}
+    for number, (start, ways) in enumerate(groups.items()):
+        means = {way: _mean(points) for way, points in ways.items()}
+        everything |= {f"{start}/{way}": point for way, point in means.items()}
+        _draw(axes, means, SERIES[number % len(SERIES)], start)
+    line = [everything[label] for label in front(everything)]
+    axes.step(
+        [cost for cost, _ in line], [100 * mAP for _, mAP in line],
+        where="post", color=CLEAN, linewidth=1.2, zorder=1, label="best at this cost",
+    )  # fmt: skip
+    for cost, mAP in goals:
+        axes.plot([0, cost, cost], [100 * mAP, 100 * mAP, 0], "--", color=MUTED, linewidth=1)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("cost of a weight update [plain steps]", color=INK)
+    axes.set_ylabel("mAP under PGD-20 through the network itself [%]", color=INK)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def _draw(axes: object, means: Mapping[str, Point], color: str, label: str) -> None:
+    plot = axes.plot  # type: ignore[attr-defined]
+    costs, values = zip(*((cost, 100 * mAP) for cost, mAP in means.values()), strict=True)
+    plot(costs, values, "o", color=color, markersize=5.5, label=label, zorder=3)
+    for way, (cost, mAP) in means.items():
+        axes.annotate(  # type: ignore[attr-defined]
+            way, (cost, 100 * mAP), xytext=(5, 3), textcoords="offset points",
+            fontsize=8, color=INK,
+        )  # fmt: skip
+
+
+def _mean(points: Sequence[Point]) -> Point:
+    costs, values = zip(*points, strict=True)
+    return statistics.fmean(costs), statistics.fmean(values)
