@@ -99,7 +99,7 @@ def make_parser(
         flags: flags that set a key; ``--config-file``, ``--dry-run`` and ``--all`` are added.
         models: the models that come first; None = the command takes none.
         epilog: last paragraphs of the help text.
-        recipes: ``--recipe`` stands beside ``--config-file``.
+        recipes: the command also takes ``--recipe``.
     """
     words = [prog, *([models.metavar] if models else []), "[FLAGS] [KEY VALUE ...]"]
     parser = Parser(
@@ -202,10 +202,10 @@ def merged_config(arguments: argparse.Namespace) -> AdvConfig:
 
 
 def _config_file(arguments: argparse.Namespace) -> str:
-    """Return the config file that is named, by its place or as a recipe; "" = none.
+    """Return the named config file, by its path or as a recipe; "" = none.
 
     Raises:
-        ConfigError: an unknown recipe, or one beside a file.
+        ConfigError: an unknown recipe, or a recipe and a file.
     """
     if not arguments.recipe:
         return str(arguments.config_file)

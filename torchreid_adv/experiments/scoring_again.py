@@ -116,7 +116,7 @@ def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
 
 
 def _verified_card(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
-    """Return what was found right of a card and of the standard evaluation that it is of."""
+    """Return the verified statements on a card and on its standard evaluation."""
     result = read_result(folder / RESULT)
     scorer = None if cfg is None else configured_scorer(result, cfg, originals)
     said = [files_checked(folder, result, originals)]

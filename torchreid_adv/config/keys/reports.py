@@ -62,8 +62,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "card.reference",
         "",
-        "card.json of another model, or its folder, that stands beside the others; '' = none. It "
-        "has to be of the same data set and version",
+        "card.json of another model, or its folder, shown next to the others, with the same data "
+        "set and version; '' = none",
         path=True,
     ),
     Key(

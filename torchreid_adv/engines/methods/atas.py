@@ -156,5 +156,5 @@ class ATAS(OneStep):
         return {"values": dict(self.memory.values)}
 
     def take_state(self, state: dict[str, Any]) -> None:
-        """Go on with the memory of a checkpoint."""
+        """Continue with the memory of a checkpoint."""
         self.memory.values = dict(state["values"])

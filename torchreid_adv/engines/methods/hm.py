@@ -109,5 +109,5 @@ class HM(TripletMethod):
         return {"previous": self.previous}
 
     def take_state(self, state: dict[str, Any]) -> None:
-        """Go on with the loss of a checkpoint."""
+        """Continue with the loss of a checkpoint."""
         self.previous = float(state["previous"])

@@ -86,7 +86,7 @@ def apart(a: Tensor, b: Tensor) -> Tensor:
 
 
 class GivenTriplets:
-    """``mean max(0, margin + d(a, p) - d(a, n))`` of triplets that stand one behind the other.
+    """``mean max(0, margin + d(a, p) - d(a, n))`` of triplets that follow one another.
 
     Takes the place of an engine's triplet loss.
 
@@ -181,7 +181,7 @@ class TripletMethod(Method):
 
     @property
     def probe(self) -> InnerAttack:
-        """PGD of the same steps away from the clean feature: the guard's images are no triplets."""
+        """PGD of the same steps away from the clean feature: the guard has no triplets."""
         fields = ("distance", "eps", "step_size", "steps", "seed", "precision")
         facts = {name: getattr(self.inner, name) for name in fields}
         return InnerAttack(objective="self", start="random", **facts)
@@ -213,7 +213,7 @@ def perturbed(sample: Sample, rows: Tensor, inner: TripletAttack) -> Tensor:
 
     Args:
         sample: the batch.
-        rows: (R,), the roles one behind the other; an image may stand in several.
+        rows: (R,), the roles one after the other; an image may have several.
         inner: attacks them together.
     """
     images = sample.images[rows]
