@@ -15,7 +15,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python tools/attack_gallery.py --config-file configs/quickstart.yaml $(OPTIONS)
 
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(OPTIONS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(OPTIONS)
 
 # the acceptance table of models from other projects; REID_SOURCES names a folder of their
 # checkouts, each called OWNER+REPOSITORY

@@ -26,6 +26,14 @@ WAYS: dict[str, dict[str, Any]] = {
     "self, consistency": {"mix": "clean", "consistency": 1.0},
     "FGSM-RS": {"method": "fgsm_rs", "steps": None, "mix": "adversarial"},
     "N-FGSM": {"method": "n_fgsm", "steps": None, "mix": "adversarial"},
+    "ATAS": {"method": "atas", "steps": None, "mix": "adversarial"},
+    "GradAlign": {
+        "method": "gradalign",
+        "steps": None,
+        "mix": "adversarial",
+        "objective": "classification",
+    },
+    "EST": {"method": "est", "mix": "adversarial"},
     "Free-AT": {"method": "free", "steps": None, "replays": 4},
     "fast universal": {"method": "universal_free", "steps": None},
 }

@@ -23,6 +23,24 @@ def pytest_configure(config):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+# files with few, long tests; started last, they would keep one process busy alone
+LONG = (
+    "docs_runs/",
+    "test_docs",
+    "golden/",
+    "cli/test_run_script",
+    "python/",
+    "test_house",
+    "gpu/",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Put files with long tests first; the order within a file stays."""
+    tests = os.path.dirname(__file__)
+    items.sort(key=lambda item: not os.path.relpath(item.path, tests).startswith(LONG))
+
+
 @pytest.fixture(autouse=True)
 def fresh_config():
     """No test sees another one's config."""

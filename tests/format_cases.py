@@ -80,6 +80,10 @@ class Case:
         other: options of another resize, whose features differ.
         fixed: names of tensors that are kept as the source builds them.
         drop: a tensor that features depend on.
+        machine: how far recorded features may be from those of another machine, of unit features;
+            instance norms of a deep network of random weights amplify the order of sums.
+        near: how far features of pixels may be from those of files, of the distance of two images;
+            the same norms, and means over all pixels, amplify the rounding to whole levels.
         wrap: of the source's state before it is drawn.
     """
 
@@ -90,6 +94,8 @@ class Case:
     other: str = "resize=pillow"
     needs: tuple[str, ...] = ()
     slow: bool = True
+    machine: float = 1e-5
+    near: float = 0.05
 
     def shapes(self) -> dict[str, list[int]]:
         """Return the recorded layout."""

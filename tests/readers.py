@@ -11,6 +11,7 @@ USUAL = "model.pth.tar-60"
 VICTIM = f"log/osnet_x1_0/model/{USUAL}"
 CHECKPOINTS = {  # page -> checkpoint -> its network
     "README": {USUAL: "osnet_x1_0"},
+    "card": {"mine.pth": "osnet_x1_0", "theirs.pth": "resnet50"},
     "commands": {VICTIM: "osnet_x1_0"},
     "meta_defense": {USUAL: "ide_resnet50"},
     "ranking_robustness": {f"PATH/{USUAL}": "osnet_x1_0"},

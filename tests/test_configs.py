@@ -81,6 +81,7 @@ def test_every_registered_name_has_a_config():
         "sampler": {cfg.sampler.train_sampler for cfg in configs},
         "defense": {cfg.adv.defense.name for cfg in configs},
         "engine": {cfg.adv.engine for cfg in configs},
+        "training method": {cfg.adv.training.method for cfg in configs},
         "format": {spec.name for cfg in configs for spec in parse_models(cfg.adv.attack.models)},
         "distance": {m for cfg in configs for m in (cfg.test.dist_metric, cfg.adv.attack.metric)},
     }
@@ -105,7 +106,8 @@ def data_root(tmp_path_factory):
 
 RECIPES = [
     pytest.param(path, marks=pytest.mark.slow if path.stem in SLOW else (), id=path.stem)
-    for path in sorted((CONFIGS / "train").glob("*.yaml"))
+    for folder in ("train", "recipe")
+    for path in sorted((CONFIGS / folder).glob("*.yaml"))
 ]
 
 

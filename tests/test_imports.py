@@ -16,7 +16,7 @@ from torchreid_adv.registry import COMMANDS
 ROOT = Path(torchreid_adv.__file__).parent
 BENCHMARKS = ROOT.parent / "benchmarks"
 STAGES = [
-    {"version", "errors"},
+    {"version", "errors", "foreign_names"},
     {"registry"},
     {"core"},
     {"config"},
@@ -167,7 +167,7 @@ def test_a_path_of_before_is_answered_with_a_warning(before, now):
         assert all(hasattr(module, one) for one in there if not one.startswith("__"))
 
 
-NEW = {"attack", "compare", "corrupt", "corruption-report"}  # no earlier release had them
+NEW = {"attack", "card", "compare", "corrupt", "corruption-report"}  # no earlier release had them
 
 
 @pytest.mark.parametrize("name", sorted({*COMMANDS} - NEW))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from torchreid_adv import cli, config
-from torchreid_adv.experiments.zoo import COLUMNS, FIGURES
+from torchreid_adv.experiments.zoo_table import COLUMNS, FIGURES
 from torchreid_adv.registry import ATTACKS
 from torchreid_adv.version import __version__
 

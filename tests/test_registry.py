@@ -10,9 +10,10 @@ from torchreid_adv.cli.listing import describe
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.data.datasets import load_dataset
 from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.foreign_names import ELSEWHERE
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.loading import build_network
-from torchreid_adv.registry import ELSEWHERE, ENGINES, TABLES, TRANSFORMS, Registry
+from torchreid_adv.registry import ENGINES, TABLES, TRANSFORMS, Registry
 from torchreid_adv.runs.torchreid_checks import check, check_names
 
 

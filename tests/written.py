@@ -66,6 +66,10 @@ def train(command, printed):
         assert read_checkpoint(command.out / "model" / "model.pth.tar-1")["epoch"] == 1
     if cfg.adv.engine == "adversarial_training" and cfg.adv.training.mode == "offline":
         assert list((command.out / "adversarial_train").rglob("*.png"))
+    if cfg.adv.training.clean_epochs:
+        page = (command.out / "robustness" / "robustness.md").read_text()
+        assert "**clean** on " in page and "**trained** on " in page  # noqa: PT018
+        assert page.strip() in printed
 
 
 def corrupt(command, printed):
@@ -159,6 +163,15 @@ def standard(command, printed):
             assert f"Result: {folder / 'standard.json'}" in printed
 
 
+def card(command, printed):
+    cfg = command.config
+    for spec in parse_models(cfg.adv.standard.models, trained=None):
+        folder = command.out / cfg.data.targets[0] / spec.label
+        assert content(folder / "card.json")["numbers"]["cross"].keys() == {*cfg.data.targets[1:]}
+        is_page(folder / "card.html")
+        assert f"Card: {folder / 'card.json'}" in printed
+
+
 def pictures(command, printed):
     is_page(command.out / "report.html")
     assert len(content(command.out / "pictures.json")["models"]) == 2
@@ -183,6 +196,7 @@ def compare(command, printed):
 CHECKS = {
     "attack": attack_gallery,
     "attack-gallery": attack_gallery,
+    "card": card,
     "compare": compare,
     "corrupt": corrupt,
     "corruption-report": corruption_report,

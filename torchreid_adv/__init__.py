@@ -75,6 +75,7 @@ _HOME = {
     "standard": "python.evaluating",
     "card": "python.cards",
     "compare": "python.results",
+    "benchmark": "python.benchmarking",
     "load_result": "python.results",
     "logging_to": "core.loggers",
     "Logger": "core.loggers",

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+import torchreid_adv as adv
 from torchreid_adv import cli
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import TRANSFORMS
 
 
@@ -118,7 +120,24 @@ def test_the_peak_of_a_second_order_step_is_above_a_plain_ones(capsys):
 
 def test_an_unknown_section_is_refused(capsys):
     assert cli.main(["benchmark", "jbos"]) == 2
-    assert "choose from attack, retrieval" in capsys.readouterr().err
+    assert "unknown section 'jbos'; did you mean 'jobs'?" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="unknown device 'gpu'"):
+        adv.benchmark("retrieval", device="gpu")
+
+
+def test_python_measures_what_the_command_does_and_has_rows(figures, capsys):
+    sizes = {"queries": 40, "gallery": 600}
+    found = adv.benchmark("retrieval", **sizes, quiet=True)
+    assert capsys.readouterr().out == ""
+    assert (
+        found["retrieval"].keys()
+        == figures("retrieval", "--queries", "40", "--gallery", "600")["retrieval"].keys()
+    )
+    assert {name: found["retrieval"][name] for name in sizes} == sizes
+    rows = {row["measurement"]: row["value"] for row in found.rows()}
+    assert rows["ours"] == found["retrieval"]["ours"] > 0
+    assert found.to_csv().startswith("section,measurement,value\nretrieval,")
+    assert repr(found) == f"BenchmarkResult(retrieval: {len(rows)} measurements)"
 
 
 def test_attacks_counts_what_goes_through_the_network(capsys):

@@ -1,13 +1,17 @@
 """The study of cheap training: every method, its cost, its claims and its picture."""
 
+import itertools
 import json
 
 import pytest
 from toys import study
 
+from torchreid_adv import config
+from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.experiments import frontier
 from torchreid_adv.experiments.studies import cheap_training as cheap
 from torchreid_adv.experiments.training_cost import update_seconds
+from torchreid_adv.integration.hooks import installed
 from torchreid_adv.registry import TRAININGS
 
 TOY = ["adv.study.models", "['toy=tiny_classifier']", "adv.study.robust_epochs", "1"]
@@ -30,6 +34,7 @@ def content(place):
     return json.loads((place / "out" / "study.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_study_has_values_costs_claims_and_a_picture(content, place):
     readings = content["readings"]
     rows = {reading["row"] for reading in readings if reading["table"] == cheap.MAP}
@@ -53,6 +58,7 @@ def test_the_study_has_values_costs_claims_and_a_picture(content, place):
     assert (place / "out" / "cheap_training_frontier.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_the_same_command_finds_everything_again(content, place, monkeypatch):
     def never(*_, **__):
         raise AssertionError
@@ -90,5 +96,15 @@ def test_the_front_is_what_nothing_is_beyond():
 
 
 def test_the_cost_is_of_an_update():
-    ticks = iter(range(0, 1000, 3))
-    assert update_seconds({}, clock=lambda: next(ticks)) == {}
+    cfg = default_config()
+    words = ["model.name", "tiny_classifier", "data.height", "32", "data.width", "16"]
+    cfg.merge_from_list([*words, "train.batch_size", "4", "model.pretrained", "False"])
+    free = cfg.clone()
+    free.adv.engine, free.adv.training.method = "adversarial_training", "free"
+    cfg.adv.plugins = free.adv.plugins = ["scripts.tiny_model"]
+    ticks = itertools.count(0, 3)  # every pass takes 3 seconds
+    with installed():
+        config.setup(cfg)
+        computed = update_seconds({"plain": cfg, "free": free}, clock=lambda: float(next(ticks)))
+    config.forget()
+    assert computed == {"plain": 3.0, "free": 3.0 / 4}

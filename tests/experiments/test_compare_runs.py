@@ -68,7 +68,7 @@ def test_every_data_set_and_every_bound_has_a_column(tmp_path):
     found = rows(table)
     assert found["queries attacked, robust mAP"] == (None, None, 0.2, 0.2)
     assert found["data set"] == ("people", "others", "market1501", "market1501")
-    assert "do not compare" in table.notes[-1]
+    assert "are not comparable" in table.notes[-1]
 
 
 def test_columns_that_do_not_fit_stand_below(tmp_path):

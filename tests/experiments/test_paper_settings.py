@@ -14,10 +14,11 @@ from torchreid_adv.config import lookup
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.config.yaml_files import found as shipped
 from torchreid_adv.engines.meta_attack import MOMENTUM, STEPS_TO_BOUND
-from torchreid_adv.experiments.learned import LearnedAttack, UniversalScores, learning_settings
+from torchreid_adv.experiments.learned import LearnedAttack, learning_settings
 from torchreid_adv.experiments.papers import bai2019_text, meta, meta_runs, vi_video
 from torchreid_adv.experiments.papers.joint_defense import ATTACK as JOINT
 from torchreid_adv.experiments.reproduce import reproduce
+from torchreid_adv.experiments.universal_scores import UniversalScores
 from torchreid_adv.integration.hooks import installed
 from torchreid_adv.registry import REPRODUCTIONS
 from torchreid_adv.report.matrix import Cell

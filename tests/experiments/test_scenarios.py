@@ -143,7 +143,7 @@ def test_queries_that_fail_are_counted_and_listed(place, done):
         before = first_matches(adv.extract(network, data.query), gallery)
         after = first_matches(adv.extract(network, stored), gallery)
         right, failed = int(before.sum()), int((before & ~after).sum())
-        told = f"Of {right} queries of {name} that {model} ranks right, {failed} are wrong under"
+        told = f"Of {right} queries of {name} that {model} ranks correctly, {failed} fail under"
         assert (told in page) == (failed > 0)
         seen += failed
     assert seen

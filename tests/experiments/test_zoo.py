@@ -11,7 +11,7 @@ from torchreid_adv.core.manifest import read_manifest
 from torchreid_adv.data.datasets import load_dataset
 from torchreid_adv.data.virtual.folder import VirtualOptions
 from torchreid_adv.evaluation.of_models import evaluate
-from torchreid_adv.experiments.zoo import Described, Row, page
+from torchreid_adv.experiments.zoo_table import Described, Row, page
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.loading import build_network, load_model
 from torchreid_adv.report.units import DASH

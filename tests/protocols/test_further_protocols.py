@@ -102,7 +102,7 @@ def check(name, tmp_path):
         assert torchreid_scores(sides)["mAP"] == pytest.approx(wanted["mAP"])
     for path, scores in PATHS.items():
         if name == "vehicleid" and path == "standard":
-            with config.using(cfg), pytest.raises(ConfigError, match="counts every query alike"):
+            with config.using(cfg), pytest.raises(ConfigError, match="counts every query equally"):
                 scores(cfg, tmp_path / "out")
             continue
         with config.using(cfg):

@@ -21,6 +21,7 @@ from paths import (
 import torchreid_adv as adv
 from torchreid_adv import config
 from torchreid_adv.cli import main
+from torchreid_adv.data.own.entries import forget_all
 from torchreid_adv.errors import DataError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.standard.versions import VERSIONS
@@ -106,6 +107,18 @@ def test_the_command_line_takes_a_list_and_its_adversarial_version(tmp_path, mon
     common = ["--root", "data", *flags(keys)]
     assert main(["attack-gallery", "-t", path.name, *common]) == 0
     assert main(["verify", "out", "-t", path.name, *common]) == 0
+    assert "Scored again" in capfd.readouterr().out
+    config.forget()
+    forget_all()
+    assert main(["verify", "out", "--root", "data"]) == 6
+    said = capfd.readouterr().err
+    assert "outside of the data root 'data'" in said
+    assert said.rstrip().endswith("give it as the run had it, such as -t people.csv")
+    assert main(["verify", "out", "-t", path.name, "--root", "data"]) == 0  # without its model
+    said = capfd.readouterr().out
+    assert "Files checked" in said
+    assert "were not checked" not in said
+    assert main(["verify", "out/shop/adversarial", "-t", path.name, "--root", "data"]) == 0
     stored = "out/shop/adversarial/shop_adversarial.csv"
     keys["test.evaluate"] = True
     keys["data.save_dir"] = "again"

@@ -9,7 +9,7 @@ from standard.results import flag, result
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.experiments.pictures import gallery_page
 from torchreid_adv.experiments.scenario_tables import ScenarioCell, scenarios_page, tables
-from torchreid_adv.experiments.zoo import Described, Row, zoo_page
+from torchreid_adv.experiments.zoo_table import Described, Row, zoo_page
 from torchreid_adv.report.curves import sweep_figures
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.report.page import PageFigure, write_page

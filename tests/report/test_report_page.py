@@ -236,8 +236,8 @@ def test_queries_attacked_under_another_distance(tmp_path, make_target, make_res
     target = make_target(side="query", distance=distance)
     page = read(write_report(tmp_path, make_results(target), [target]))
     assert "query attacked" in page.said
-    assert ("longer is more alike" in page.said) == normalize
-    assert ("shorter is more alike" in page.said) != normalize
+    assert ("longer is more similar" in page.said) == normalize
+    assert ("shorter is more similar" in page.said) != normalize
 
 
 def test_a_partial_run_and_a_targeted_one_say_so(tmp_path, make_target, make_results):
@@ -426,7 +426,7 @@ def test_without_a_bound_the_largest_change_is_white(tmp_path, make_target, make
     assert amplify(noise, 1.0).tolist() == pytest.approx([0, 0.5, 0.75, 1])
     target = make_target(eps=1.0)
     page = read(write_report(tmp_path, make_results(target), [target]))
-    assert "images without a bound" in page.said
+    assert "images changed without a bound" in page.said
     assert "the largest change is black or white" in page.said
 
 

@@ -58,9 +58,9 @@ def test_a_reproduced_table_says_which_options_are_not_the_papers(place, capsys)
     pairs = ("adv.attack.options.lta.legacy", "True")
     assert run(place, "table", name, *pairs) == 0
     printed = capsys.readouterr().out
-    assert "not the paper's: {'lta': {'legacy': True}}." in printed
+    assert "differ from the paper's: {'lta': {'legacy': True}}." in printed
     results = json.loads((place / "table/attacks/N/lta-eps5/results.json").read_text())
     attack = results["targets"]["market1501"]["attack"]
     assert attack["steps"] == 15
     assert run(place, "plain", name) == 0
-    assert "not the paper's" not in capsys.readouterr().out
+    assert "differ from the paper's" not in capsys.readouterr().out

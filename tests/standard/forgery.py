@@ -207,7 +207,7 @@ class Court:
         self._remember(patch, verify_standard, "check_variant", self._files)
         self._remember(patch, verify_results, "check_variant", self._files)
         self._remember(patch, replay, "_content", self._told)
-        self._remember(patch, verify, "_image_faults", self._image)
+        self._remember(patch, verify, "faults_of_image", self._image)
         self.standard = self._config(self.place.flags())
         self.originals = configured_originals(self.standard)
         self._stack.enter_context(ready(self.standard))

@@ -11,6 +11,8 @@ from results import digest, flag, result, write
 
 from torchreid_adv import cli
 from torchreid_adv.errors import DataError, printable
+from torchreid_adv.report.units import DASH
+from torchreid_adv.standard.board_columns import CardMeasure
 from torchreid_adv.standard.leaderboard import Result, groups, markdown, write_leaderboard
 from torchreid_adv.standard.reading import RESULT, read_result, sealed
 
@@ -58,6 +60,19 @@ def test_a_red_flag_or_a_fault_takes_the_rank_and_amber_does_not():
     assert [line.content["model"]["name"] for line in first.voided] == ["red", "false"]
     assert first.voided[0].flags == "RED ZERO; AMBER PERQ"
     assert "does not match the stored files: other bytes" in first.voided[1].remarks[-1]
+
+
+def test_lines_are_ranked_by_a_column_of_cards_and_without_one_not_at_all():
+    def carded(name, value, **facts):
+        measure = CardMeasure(value, (0.0, 1.0))
+        return Result(result(name, **facts), name, card={"corrupted": measure})
+
+    results = [carded("a", 0.3, robust=0.7), carded("b", 0.5), carded("c", 0.5, robust=0.1)]
+    (first, _) = groups([*results, Result(result("d", robust=0.8), "d")], "corrupted")
+    assert ranks(first) == [(1, "b"), (2, "c"), (3, "a"), (0, "d")]
+    text = markdown([first])
+    assert "| corrupted | worst kind | occluded |" in text
+    assert f"| 50.0% (0.0 {DASH} 100.0) | {DASH} | {DASH} |" in text
 
 
 @pytest.fixture

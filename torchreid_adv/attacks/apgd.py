@@ -70,17 +70,6 @@ class AutoStep(StepRule):
                     self._move(parameter, project)
         self.steps_done += 1
 
-    @torch.no_grad()
-    def preview(self) -> list[tuple[Tensor, Tensor]]:
-        """Return (parameter, a plain sign step of its current size), changing nothing."""
-        previews = []
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    size = self.state[parameter].get("size", group["lr"])
-                    previews.append((parameter, parameter + parameter.grad.sign() * size))
-        return previews
-
     def _look_back(self, parameter: Tensor, losses: Tensor, lr: float) -> None:
         state, gradient = self.state[parameter], parameter.grad
         assert gradient is not None

@@ -100,13 +100,13 @@ def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0 if arguments else ConfigError.exit_code
-    name, *rest = arguments
+    name, *command_arguments = arguments
     if name not in COMMANDS:
         raise ConfigError(
             f"unknown command '{name}'{suggest(name, COMMANDS)} (torchreid-adv --help lists them)"
         )
     with called(shlex.join(["torchreid-adv", *arguments])):
-        code: int = COMMANDS.get(name)(rest)
+        code: int = COMMANDS.get(name)(command_arguments)
     return code
 
 

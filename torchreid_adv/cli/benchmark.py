@@ -1,29 +1,17 @@
-"""``torchreid-adv benchmark``: ours, a peer and the floor, measured in one run."""
+"""``torchreid-adv benchmark``: this package, others and the unavoidable work, in one run."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 from torchreid_adv.cli.help_text import Usage, plain_parser
+from torchreid_adv.core.files import write_text
+from torchreid_adv.python.benchmarking import SECTIONS, benchmark
 from torchreid_adv.registry import COMMANDS
 
-SECTIONS = {  # section -> module of benchmarks/
-    "attack": "attacks",
-    "retrieval": "retrieval",
-    "rerank": "rerank",
-    "neighbors": "neighbors",
-    "jobs": "storing",
-    "transforms": "transforms",
-    "corruptions": "corruptions",
-    "training": "training",
-    "meta": "meta",
-}
 SIZES = ("queries", "gallery", "images")
-DEVICES = ("cpu", "cuda")
 
 
 USAGE = Usage(
@@ -44,28 +32,9 @@ def benchmark_command(arguments: list[str]) -> int:
             f"--{size}", type=int, metavar="N", help=f"number of {size}, where used"
         )
     parser.add_argument("--device", default="cpu", help="cpu or cuda, where sections use it")
-    chosen = parser.parse_args(arguments)
-    if chosen.device not in DEVICES:
-        parser.error(f"unknown device '{chosen.device}'; choose from {', '.join(DEVICES)}")
-    import torch
-
-    from torchreid_adv.core.files import write_text
-
-    if chosen.device == "cuda" and not torch.cuda.is_available():
-        parser.error("PyTorch finds no GPU here; leave --device out")
-    for name in chosen.sections:
-        if name not in SECTIONS:
-            parser.error(f"unknown section '{name}'; choose from {', '.join(SECTIONS)}")
-    given = {name: getattr(chosen, name) for name in (*SIZES, "device") if getattr(chosen, name)}
-    figures = {name: _run(name, given) for name in chosen.sections or SECTIONS}
-    if chosen.json:
-        write_text(Path(chosen.json), json.dumps(figures, indent=1) + "\n")
+    options = parser.parse_args(arguments)
+    sizes: dict[str, Any] = {size: getattr(options, size) or None for size in SIZES}
+    measured = benchmark(options.sections or None, device=options.device, **sizes)
+    if options.json:
+        write_text(Path(options.json), json.dumps(measured.content, indent=1) + "\n")
     return 0
-
-
-def _run(name: str, given: dict[str, Any]) -> dict[str, Any]:
-    module = importlib.import_module(f"torchreid_adv.benchmarks.{SECTIONS[name]}")
-    run = module.run
-    known = inspect.signature(run).parameters
-    figures: dict[str, Any] = run(**{key: one for key, one in given.items() if key in known})
-    return figures

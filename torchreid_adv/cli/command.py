@@ -144,13 +144,13 @@ class Command:
             ConfigError: a flag, key or name that cannot be used.
             DataError: a data set or an image that cannot be used.
         """
-        chosen = self.parse(arguments)
-        check_dry(chosen)
-        cfg = merged_config(chosen)
+        options = self.parse(arguments)
+        check_dry(options)
+        cfg = merged_config(options)
         if self.check is not None:
             self.check(cfg)
-        if chosen.dry_run:
-            return print_config(cfg, chosen.models, everything=chosen.all)
+        if options.dry_run:
+            return print_config(cfg, options.models, everything=options.all)
         self._refuse(cfg)
         with self._ready(cfg) as team, _typed(["torchreid-adv", self.name, *arguments]):
             ended = self.work(cfg, team)

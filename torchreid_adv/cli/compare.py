@@ -43,13 +43,13 @@ def compare_command(arguments: list[str]) -> int:
         "standard.json",
     )
     parser.add_argument("--out", default="", metavar="FILE|DIR", help="where to write the table")
-    chosen = parser.parse_args(arguments)
-    if len(chosen.runs) < 2:
+    options = parser.parse_args(arguments)
+    if len(options.runs) < 2:
         parser.error("compare takes two runs or more: compare log/one log/two")
     from torchreid_adv.experiments.compare_runs import compare_runs
 
-    table = compare_runs(chosen.runs)
-    written = table.write(Path(chosen.out).expanduser(), "compare") if chosen.out else []
+    table = compare_runs(options.runs)
+    written = table.write(Path(options.out).expanduser(), "compare") if options.out else []
     print(table.console(shutil.get_terminal_size().columns))
     print("\n".join(["", *(f"Table: {path}" for path in written)]), end="\n" if written else "")
     return 0

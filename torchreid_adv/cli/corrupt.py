@@ -27,16 +27,18 @@ def _corrupt(cfg: AdvConfig, team: Team) -> Ended:
 
     names = list(dict.fromkeys(cfg.data.targets))
     targets = team.first(lambda: [configured_dataset(cfg, name, tracklets=True) for name in names])
-    stored = [one for one in corrupt_targets(cfg, targets, team) if one is not None]
-    if len(stored) < len(targets):
+    written = [data for data in corrupt_targets(cfg, targets, team) if data is not None]
+    if len(written) < len(targets):
         return Ended("This shard is done; the last one to end writes the manifest.")
-    lines = [
-        f"{one.data.name}: {sum(e.attacked for e in one.manifest.stored)} images corrupted, "
-        f"{sum(not e.attacked for e in one.manifest.stored)} copied; root {one.manifest.root}\n"
-        f"Corrupted data set: {one.folder}"
-        for one in stored
-    ]
-    left_out = any(len(one.manifest.entries) > len(one.manifest.stored) for one in stored)
+    lines = []
+    for corrupted in written:
+        changed = sum(entry.attacked for entry in corrupted.manifest.stored)
+        lines.append(
+            f"{corrupted.data.name}: {changed} images corrupted, "
+            f"{len(corrupted.manifest.stored) - changed} copied; root {corrupted.manifest.root}\n"
+            f"Corrupted data set: {corrupted.folder}"
+        )
+    left_out = any(len(data.manifest.entries) > len(data.manifest.stored) for data in written)
     return Ended("\n".join(["", *lines]), PARTIAL if left_out else 0)
 
 

@@ -194,9 +194,9 @@ class Models:
             ConfigError: no model, and none to train.
         """
         if self.needed and not any(lookup(cfg, key) for key in (self.key, *self.enough)):
-            name, what = example.split(" ")[0], "a model" if self.one else "models"
+            name, needed_models = example.split(" ")[0], "a model" if self.one else "models"
             raise ConfigError(
-                f"'{name}' needs {what}, for example: torchreid-adv {example} ({self.key})"
+                f"'{name}' needs {needed_models}, for example: torchreid-adv {example} ({self.key})"
             )
 
 
@@ -226,7 +226,7 @@ def given_by(arguments: argparse.Namespace) -> Iterator[Given]:
         yield Given(arguments.takes.key, list(arguments.models), _shown(arguments.models))
 
 
-def check_once(cfg: AdvConfig, given: Sequence[Given], pairs: Sequence[str]) -> None:
+def check_once(cfg: AdvConfig, by_flag: Sequence[Given], pairs: Sequence[str]) -> None:
     """Refuse a key that a flag of ours and a pair ``KEY VALUE`` set to different values.
 
     A pair overrides torchreid's own flags, as in torchreid's scripts.
@@ -236,7 +236,7 @@ def check_once(cfg: AdvConfig, given: Sequence[Given], pairs: Sequence[str]) -> 
     """
     typed = dict(zip(pairs[::2], pairs[1::2], strict=True))
     overridden = {flag.key for flag in STOCK}
-    for key, value, spelled in given:
+    for key, value, spelled in by_flag:
         if key in typed and key not in overridden and not _same(cfg, key, value, typed[key]):
             raise ConfigError(
                 f"{key} is given twice: by '{spelled}' and by '{key} {typed[key]}'; leave one of "
@@ -244,9 +244,9 @@ def check_once(cfg: AdvConfig, given: Sequence[Given], pairs: Sequence[str]) -> 
             )
 
 
-def _same(cfg: AdvConfig, key: str, one: Any, other: Any) -> bool:
+def _same(cfg: AdvConfig, key: str, first: Any, second: Any) -> bool:
     present = lookup(cfg, key)
-    return bool(coerce(one, present, key) == coerce(other, present, key))
+    return bool(coerce(first, present, key) == coerce(second, present, key))
 
 
 def _shown(typed: str | Sequence[str]) -> str:
@@ -269,9 +269,9 @@ def is_key(cfg: AdvConfig, word: str) -> bool:
     """Tell a config key, alone or as ``KEY=VALUE``, from a model or its file."""
     name, _, value = word.partition("=")
     top, dot, _ = name.partition(".")
-    found = lookup(cfg, name, _ABSENT)
-    if found is not _ABSENT:
-        return not isinstance(found, CfgNode) or value.startswith("{")  # 'train=x:w' is a model
+    present = lookup(cfg, name, _ABSENT)
+    if present is not _ABSENT:
+        return not isinstance(present, CfgNode) or value.startswith("{")  # 'train=x:w' is a model
     if dot and lookup(cfg.adv, name, _ABSENT) is not _ABSENT:
         return True  # without its "adv.", which the error then says
     exists = os.path.exists(word)  # False for a name that is too long for a file, too

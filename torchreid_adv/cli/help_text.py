@@ -59,19 +59,19 @@ class Usage:
         return "\n".join([*_paragraph("writes", self.writes), "", *_paragraph("time", self.time)])
 
 
-def plain_parser(name: str, said: Usage, about: str | None, **options: Any) -> Any:
+def plain_parser(name: str, texts: Usage, about: str | None, **options: Any) -> Any:
     """Return the parser of a command that takes no config.
 
     Args:
         name: of the command.
-        said: what its help says besides its flags.
+        texts: further parts of its help.
         about: first sentences of the help text.
         options: of :class:`argparse.ArgumentParser`.
     """
     return PlainParser(
         prog=f"{PROGRAM} {name}",
-        description=said.opening(about or ""),
-        epilog=said.closing(),
+        description=texts.opening(about or ""),
+        epilog=texts.closing(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         **options,
@@ -178,13 +178,13 @@ def keys_text(usage: Usage, defaults: Sequence[tuple[str, str]] = ()) -> str:
         usage: of the command.
         defaults: keys for which the command has its own default.
     """
-    found = {**keys_of(usage.reads), **{key: _typed(value) for key, value in defaults}}
-    if not found:
+    values = {**keys_of(usage.reads), **{key: _typed(value) for key, value in defaults}}
+    if not values:
         return ""
-    ours = {key for key in found if key.startswith("adv.")}
-    stock = ", ".join(f"{k}{_JOINED}{_shown(v)}" for k, v in found.items() if k not in ours)
+    ours = {key for key in values if key.startswith("adv.")}
+    stock = ", ".join(f"{k}{_JOINED}{_shown(v)}" for k, v in values.items() if k not in ours)
     lines = ["", "", "config keys it reads, with defaults (all keys: torchreid-adv list --keys):"]
-    lines += [line for key in KEYS if f"adv.{key.name}" in ours for line in _key_lines(key, found)]
+    lines += [line for key in KEYS if f"adv.{key.name}" in ours for line in _key_lines(key, values)]
     for section in usage.further:
         lines += _entry(f"  adv.{section}.*", SECTIONS[section])
     return "\n".join([*lines, "", *_paragraph("keys of torchreid it reads", stock)])
@@ -194,9 +194,9 @@ def _typed(value: str) -> Any:
     return {"True": True, "False": False}.get(value, value)
 
 
-def _key_lines(key: Any, found: Mapping[str, Any]) -> list[str]:
+def _key_lines(key: Any, values: Mapping[str, Any]) -> list[str]:
     """Return the lines of a key: name and default on the left, its meaning on the right."""
-    head = f"  adv.{key.name} {_shown(found[f'adv.{key.name}'])}"
+    head = f"  adv.{key.name} {_shown(values[f'adv.{key.name}'])}"
     return _entry(head, _first_clause(key.meaning))
 
 

@@ -41,7 +41,7 @@ def leaderboard_command(arguments: list[str]) -> int:
         USAGE,
         "Read every standard.json below a folder; write leaderboard.html and .md. "
         "Three columns show how far a result was checked. "
-        + " ".join(f"{word.capitalize()}: {said}." for word, said in WORDS.items())
+        + " ".join(f"{word.capitalize()}: {meaning}." for word, meaning in WORDS.items())
         + f" {UNSEEN}",
         usage=f"{_PROG} FOLDER [FLAGS] [FLAGS AND KEYS OF THE RUNS]",
     )
@@ -71,19 +71,19 @@ def leaderboard_command(arguments: list[str]) -> int:
         help="column that models are ranked by (robust); corrupted, worst-kind and occluded are of "
         "robustness cards",
     )
-    chosen, flags = parser.parse_known_args(arguments)
-    if flags and not (chosen.verify or chosen.score_again):
+    options, flags = parser.parse_known_args(arguments)
+    if flags and not (options.verify or options.score_again):
         raise ConfigError(f"{flags} are flags of runs, for --verify or --score-again; add one")
-    if chosen.score_again and not flags:
+    if options.score_again and not flags:
         raise ConfigError(
             "--score-again needs the models: give the flags of the runs (adv.standard.models, -t)"
         )
     from torchreid_adv.experiments.leaderboards import finish, read_results, verified
 
-    results, refused = read_results(chosen.folder)
-    if chosen.verify or chosen.score_again:
-        with originals_of(chosen.root, flags, _PROG) as (originals, cfg):
-            cfg = cfg if chosen.score_again else None
-            results = [*verified(results, chosen.folder, originals, cfg)]
-    out = chosen.out or chosen.folder
-    return finish(out, results, refused, quarantine=chosen.quarantine, by=chosen.sort)
+    results, refused = read_results(options.folder)
+    if options.verify or options.score_again:
+        with originals_of(options.root, flags, _PROG) as (originals, cfg):
+            cfg = cfg if options.score_again else None
+            results = [*verified(results, options.folder, originals, cfg)]
+    out = options.out or options.folder
+    return finish(out, results, refused, quarantine=options.quarantine, by=options.sort)

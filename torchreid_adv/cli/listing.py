@@ -33,11 +33,11 @@ def list_command(arguments: list[str]) -> int:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"one of {', '.join(KINDS)}")
     parser.add_argument("--configs", action="store_true", help=f"the same as the kind {FOLDER}")
     parser.add_argument("--keys", action="store_true", help="print every config key, as Markdown")
-    chosen = parser.parse_args(arguments)
-    if chosen.keys:
+    options = parser.parse_args(arguments)
+    if options.keys:
         print(reference(), end="")
         return 0
-    for kind in [*chosen.kinds, *([FOLDER] if chosen.configs else [])] or KINDS:
+    for kind in [*options.kinds, *([FOLDER] if options.configs else [])] or KINDS:
         if kind not in KINDS:
             raise ConfigError(f"unknown kind '{kind}'{suggest(kind, KINDS)}")
         lines = _examples() if kind == FOLDER else describe(TABLES[kind])

@@ -70,7 +70,7 @@ def study_command(arguments: list[str]) -> int:
         raise ConfigError(f"name a study: {', '.join(entries_of(STUDIES))}")
     else:
         _known(STUDIES, arguments[0])
-    name, *rest = arguments
+    name, *flags = arguments
 
     def work(cfg: AdvConfig, team: Team) -> Ended:
         from torchreid_adv.experiments.study import run_study
@@ -86,7 +86,7 @@ def study_command(arguments: list[str]) -> int:
         work=work,
         usage=STUDY,
         defense=True,  # refused by the study itself, which sets its own
-    )(rest)
+    )(flags)
 
 
 @COMMANDS.register(
@@ -102,9 +102,9 @@ def reproduce_command(arguments: list[str]) -> int:
     if not arguments or arguments[0] in _LIST:
         print(listed())
         return 0
-    name, *rest = current_name(arguments[0]), *arguments[1:]
+    name, *flags = current_name(arguments[0]), *arguments[1:]
     if name in ("-h", "--help"):
-        name, rest = "NAME", [name]
+        name, flags = "NAME", [name]
     elif name.startswith("-"):
         raise ConfigError(
             "the name of a table comes first: torchreid-adv reproduce NAME [FLAGS] "
@@ -124,7 +124,7 @@ def reproduce_command(arguments: list[str]) -> int:
         about="Run the attacks of a paper's table on your data and models (--list: the tables).",
         work=work,
         usage=REPRODUCTION,
-    )(rest)
+    )(flags)
 
 
 def _known(registry: Registry, name: str) -> None:

@@ -34,21 +34,21 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Return the parsed arguments: models may come before, between and after the flags."""
         words, models = [*map(str, args or ())], []
-        found = namespace or argparse.Namespace()
+        parsed = namespace or argparse.Namespace()
         takes, tree = self.get_default("takes"), default_config(use_gpu=False)
         while True:
             if takes is not None:
                 more, words = split_models(tree, words)
                 models += more
             flags_next = bool(words) and words[0].startswith("-")
-            super().parse_args(words if flags_next else [], found)
+            super().parse_args(words if flags_next else [], parsed)
             if not flags_next:
                 break
-            words = list(found.opts)
+            words = list(parsed.opts)
             if takes is None:
                 break
-        found.opts, found.models = words, models
-        return found
+        parsed.opts, parsed.models = words, models
+        return parsed
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2 and a sentence: a flag that does not exist may be meant as a key."""
@@ -64,7 +64,7 @@ def _not_a_flag(flag: str, known: Sequence[str] = (), command: str = "") -> str:
     near = near_flag(flag, known)
     if near:
         return f"there is no flag {flag}{near}"
-    if command and any(flag in (one.name, one.short) for one in ALL_FLAGS):
+    if command and any(flag in (known_flag.name, known_flag.short) for known_flag in ALL_FLAGS):
         return f"'{command}' has no flag {flag}"
     name = flag.strip("-").replace("-", "_").lower()
     keys = [key for key, _ in config.leaves(default_config(use_gpu=False))]
@@ -99,7 +99,7 @@ def make_parser(
         flags: flags that set a key; ``--config-file``, ``--dry-run`` and ``--all`` are added.
         models: the models that come first; None = the command takes none.
         epilog: last paragraphs of the help text.
-        recipes: the command also takes ``--recipe``.
+        recipes: add the flag ``--recipe``.
     """
     words = [prog, *([models.metavar] if models else []), "[FLAGS] [KEY VALUE ...]"]
     parser = Parser(
@@ -183,12 +183,12 @@ def merged_config(arguments: argparse.Namespace) -> AdvConfig:
     if config_file:
         cfg.merge_from_file(config_file)
     words = _take_names(cfg, arguments) + list(arguments.opts)
-    pairs, given = pairs_of(words, arguments.declared), [*given_by(arguments)]
+    pairs, by_flag = pairs_of(words, arguments.declared), [*given_by(arguments)]
     if arguments.takes is not None:
         named = dict(zip(pairs[::2], pairs[1::2], strict=True))
         arguments.takes.check(arguments.name, arguments.models, named)
-    check_once(cfg, given, pairs)
-    for key, value, _ in given:
+    check_once(cfg, by_flag, pairs)
+    for key, value, _ in by_flag:
         cfg.merge_from_list([key, value])
     cfg.merge_from_list(pairs)
     if arguments.takes is not None:
@@ -268,15 +268,15 @@ def pairs_of(words: Sequence[str], flags: Sequence[Flag] = ()) -> list[str]:
         ConfigError: a flag among them, or a key without a value.
     """
     pairs: list[str] = []
-    rest = list(words)
-    while rest:
-        key, assigned, value = rest.pop(0).partition("=")
+    remaining = list(words)
+    while remaining:
+        key, assigned, value = remaining.pop(0).partition("=")
         if key.startswith("-"):
             raise ConfigError(_late(key, pairs, flags))
         if not assigned:
-            if not rest:
+            if not remaining:
                 raise ConfigError(f"config options come in pairs 'KEY VALUE'; '{key}' has no value")
-            value = rest.pop(0)
+            value = remaining.pop(0)
         pairs += [key, value]
     return pairs
 

@@ -73,8 +73,8 @@ def _call(path: Path, arguments: list[str]) -> int:
             _add_keys([module, sys.modules.get(SIBLING)], arguments)
             module.main()
         else:
-            found = importlib.util.find_spec(SIBLING)
-            _add_keys([importlib.import_module(SIBLING)] if found else [], arguments)
+            sibling = importlib.util.find_spec(SIBLING)
+            _add_keys([importlib.import_module(SIBLING)] if sibling else [], arguments)
             runpy.run_path(str(path), run_name="__main__")
     except SystemExit as stop:
         if isinstance(stop.code, str):

@@ -94,35 +94,35 @@ def contact_sheet_command(arguments: list[str]) -> int:
         metavar="N",
         help="seed of the people and of the random draws",
     )
-    chosen = parser.parse_args(arguments)
-    if not 1 <= chosen.draws <= _MOST or chosen.seed < 0:
+    options = parser.parse_args(arguments)
+    if not 1 <= options.draws <= _MOST or options.seed < 0:
         parser.error(f"--draws is from 1 to {_MOST}, and --seed at least 0")
     from torchreid_adv.core.files import write_bytes
     from torchreid_adv.report.style import to_png
 
-    figure = _corruptions(chosen) if _is_of_corruptions(chosen) else _transforms(chosen)
-    write_bytes(Path(chosen.out), to_png(figure))
-    print(f"drawn: {chosen.out}")
+    figure = _corruptions(options) if _is_of_corruptions(options) else _transforms(options)
+    write_bytes(Path(options.out), to_png(figure))
+    print(f"drawn: {options.out}")
     return 0
 
 
-def _is_of_corruptions(chosen: argparse.Namespace) -> bool:
-    return chosen.corruptions or any(name in entries_of(CORRUPTIONS) for name in chosen.names)
+def _is_of_corruptions(options: argparse.Namespace) -> bool:
+    return options.corruptions or any(name in entries_of(CORRUPTIONS) for name in options.names)
 
 
-def _transforms(chosen: argparse.Namespace) -> Figure:
+def _transforms(options: argparse.Namespace) -> Figure:
     from torchreid_adv.report.transform_sheet import transform_sheet
 
-    for name in chosen.names:
+    for name in options.names:
         TRANSFORMS.get(name)
-    names = chosen.names or [n for n in TRANSFORMS if not TRANSFORMS.facts(n).get("learned")]
-    return transform_sheet(names, draws=chosen.draws, seed=chosen.seed)
+    names = options.names or [n for n in TRANSFORMS if not TRANSFORMS.facts(n).get("learned")]
+    return transform_sheet(names, draws=options.draws, seed=options.seed)
 
 
-def _corruptions(chosen: argparse.Namespace) -> Figure:
+def _corruptions(options: argparse.Namespace) -> Figure:
     from torchreid_adv.corruptions import published_kinds
     from torchreid_adv.report.corruption_sheet import corruption_sheet
 
     further = [name for name in CORRUPTIONS if CORRUPTIONS.facts(name)["further"]]
-    names = list(map(CORRUPTIONS.name_of, chosen.names)) or [*published_kinds(), *further]
-    return corruption_sheet(names, seed=chosen.seed)
+    names = list(map(CORRUPTIONS.name_of, options.names)) or [*published_kinds(), *further]
+    return corruption_sheet(names, seed=options.seed)

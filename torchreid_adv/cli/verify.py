@@ -22,6 +22,7 @@ _PROG = "torchreid-adv verify"
 USAGE = Usage(
     examples=(
         "verify log/attack --root reid-data",
+        "verify log/people -t people.csv",
         "verify log/standard/market1501/mine --root reid-data -t market1501 "
         "adv.standard.models ['mine=osnet_x1_0:model.pth.tar-60']",
     ),
@@ -52,18 +53,19 @@ def verify_command(arguments: list[str]) -> int:
         "Files checked: compare every stored image with its original, its bound and "
         "the manifest, and recompute every number that depends on files alone. Scored again: with "
         "the flags of the run, compute its numbers once more from the stored images with its "
-        "model. " + UNSEEN,
+        "model. Flags that name a data set and no model, such as -t people.csv, only set which "
+        "images the files are compared with. " + UNSEEN,
         usage=f"{_PROG} FOLDER [--root ROOT] [FLAGS AND KEYS OF THE RUN]",
     )
     parser.add_argument(
         "folder", type=Path, help="folder with standard.json, results.json or manifest.jsonl"
     )
     parser.add_argument("--root", default="", help="data root of the originals (reid-data)")
-    chosen, flags = parser.parse_known_args(arguments)
-    with originals_of(chosen.root, flags) as (originals, cfg):
+    options, flags = parser.parse_known_args(arguments)
+    with originals_of(options.root, flags) as (originals, cfg):
         from torchreid_adv.experiments.scoring_again import verified
 
-        print(verified(chosen.folder, originals, cfg))
+        print(verified(options.folder, originals, cfg))
     return 0
 
 

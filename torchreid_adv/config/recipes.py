@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torchreid_adv.config.yaml_files import FOLDER, described
+from torchreid_adv.config.yaml_files import FOLDER, described, examples
 from torchreid_adv.errors import ConfigError, nearest
 
 RECIPES = f"{FOLDER}/recipe"
@@ -19,14 +19,14 @@ def recipes() -> dict[str, str]:
 
 
 def recipe_file(name: str) -> str:
-    """Return the config file of a recipe, as ``--config-file`` takes it.
+    """Return the config file of a recipe, which comes with the package.
 
     Raises:
         ConfigError: there is none of that name; the message lists all.
     """
-    known = recipes()
-    if name in known:
-        return f"{RECIPES}/{name}.yaml"
+    known, folder = recipes(), examples()
+    if name in known and folder is not None:
+        return str(folder / "recipe" / f"{name}.yaml")
     if not known:
         raise ConfigError(
             f"there is no recipe '{name}': the package came without its example configs; name a "

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from torchreid_adv import config
 from torchreid_adv.core.files import near_path
 from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.data.records import Record, image_records, tracklet_records
@@ -110,22 +111,44 @@ def _counted(records: Sequence[Record]) -> str:
     return f"{len(records):,} {unit} of {len({r.pid for r in records}):,} identities"
 
 
-def load_dataset(name: str, root: str | Path = "reid-data", **options: Any) -> ReIDData:
+def load_dataset(
+    name: str,
+    root: str | Path = "reid-data",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> ReIDData:
     """Load a data set by a name of torchreid or this package.
 
     Args:
         name: ``market1501``, ``dukemtmcreid``..., ``virtual_a``..., ``adversarial``; or your own
             data: ``people.csv``, ``folder:DIR``, ``mot:DIR``.
         root: data root; sets are below it in torchreid's layout.
+        settings: config keys, such as ``{"adv.virtual.test_identities": 30}``. Pass those that a
+            model was trained with, so that virtual people are the same ones.
         options: further keywords of torchreid's data set classes (``split_id``; ``seq_len`` and
             ``sample_method`` of tracklets, as ``video.*`` in a config...).
 
     Raises:
-        ConfigError: the name is unknown.
+        ConfigError: the name or a key is unknown, or a value is wrong.
         DataError: the root or a folder is missing, or a split is empty.
     """
     root, (name, _) = Path(os.path.expanduser(root)), _factory(name)
-    return from_torchreid(name, root, open_dataset(name, root, **options))
+    with _configured(settings):
+        return from_torchreid(name, root, open_dataset(name, root, **options))
+
+
+@contextlib.contextmanager
+def _configured(settings: Mapping[str, Any] | None) -> Iterator[None]:
+    """Inside the block the current config has further values, which are checked."""
+    cfg = config.current()
+    if settings:
+        cfg = cfg.clone()
+        for key, value in settings.items():
+            cfg.merge_from_list([key, value])
+        config.setup(cfg)
+    with config.using(cfg):
+        yield
 
 
 def open_dataset(name: str, root: str | Path, **options: Any) -> Any:

@@ -129,7 +129,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         elif self.method.replays is not None:
             summary = self._replayed(data, self.method.replays)
         else:
-            summary = self._online(data, self.method)
+            summary = self._online(data)
         for name, value in summary.items():
             self.check_finite(name, value)
         return summary
@@ -258,22 +258,30 @@ class AdversarialTrainingMixin(ResumableMixin):
                 delta = replays.step(pixels - clean, inputs.grad / deviations, eps)
         return summary
 
-    def _online(self, data: Any, method: Method) -> dict[str, float]:
+    def _online(self, data: Any) -> dict[str, float]:
         images, pids = self.parse_data_for_train(data)
         if self.use_gpu:
             images, pids = images.cuda(), pids.cuda()
-        settings, count = self.training_config.adv.training, len(images)
-        draws = tuple(self._image_id(row, count) for row in range(count))
-        names = tuple(self._names) if len(self._names) == count else draws
-        sample = Sample(pixel_model(self), images, pids, names, draws, self._bound())
-        batch = method.mixed(sample)
+        assert self.method is not None
+        settings, batch = self.training_config.adv.training, self._mixed(images, pids)
         attacked_data = {**data, "img": batch.images, "pid": batch.pids}
         policy = batch_norm(unwrap(self.model), settings.batchnorm, batch.adversarial)
         counted = passing(self.model, len(batch.pids), settings.precision)
-        consistent, around = self._consistent(batch), method.around(self, sample, batch)
-        with policy, counted, consistent as term, around as further:
+        around = self.method.around(self, self._sample(images, pids), batch)
+        with policy, counted, self._consistent(batch) as term, around as further:
             summary: dict[str, float] = super().forward_backward(attacked_data)
         return {**summary, **term, **further}
+
+    def _mixed(self, images: Tensor, pids: Tensor) -> Mixture:
+        """Return the images that pass through the network in a step."""
+        assert self.method is not None
+        return self.method.mixed(self._sample(images, pids))
+
+    def _sample(self, images: Tensor, pids: Tensor) -> Sample:
+        count = len(images)
+        draws = tuple(self._image_id(row, count) for row in range(count))
+        names = tuple(self._names) if len(self._names) == count else draws
+        return Sample(pixel_model(self), images, pids, names, draws, self._bound())
 
     def _image_id(self, row: int, count: int) -> str:
         """Return the name that an image's random draws depend on: step and image."""

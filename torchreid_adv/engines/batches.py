@@ -115,7 +115,6 @@ def moved(model: PixelModel, images: Tensor, clean: Tensor, adversarial: Tensor)
     return images + (adversarial - clean) / model.moments(images)[1]
 
 
-MIXES = ("both", "adversarial", "clean")
 FORMATS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 

@@ -131,7 +131,7 @@ class InnerAttack:
         Args:
             cfg: the whole config.
             seed: of the random start.
-            start: that of a method which sets it; "" = that of the config.
+            start: the start that the method prescribes; "" = that of the config.
             fields: further ones of a subclass.
 
         Raises:

@@ -23,7 +23,6 @@ from torchreid_adv.engines.meta_gradient import (
     VirtualHead,
     meta_gradient,
 )
-from torchreid_adv.engines.methods.base import Method
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import unwrap
 from torchreid_adv.integration.layout import torchreid_module
@@ -204,9 +203,9 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
                 seed=int(lookup(cfg, "train.seed", 0)),
             )
 
-    def _online(self, data: Any, method: Method) -> dict[str, float]:
+    def _online(self, data: Any) -> dict[str, float]:
         if self.virtual is None:
-            return super()._online(data, method)
+            return super()._online(data)
         policy = self.training_config.adv.training.batchnorm
         network, sides = unwrap(self.model), (data, self.virtual.next())
         batches = [self._mixed(*self._loaded(side)) for side in sides]
@@ -236,7 +235,7 @@ class MetaDefenseMixin(AdversarialTrainingMixin):
             order=settings.defense_order,
         )
         if gradient.second is not None:
-            self._check_finite("second", gradient.second)
+            self.check_finite("second", gradient.second)
         gradient = gradient.clipped(settings.clip) if settings.clip else gradient
         self.optimizer.zero_grad()
         for name, parameter in parameters.items():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from torchreid_adv.report.style import CLEAN, INK, MUTED, SERIES, tidy
@@ -55,15 +57,17 @@ def frontier_figure(
     return figure
 
 
-def _draw(axes: object, means: Mapping[str, Point], color: str, label: str) -> None:
-    plot = axes.plot  # type: ignore[attr-defined]
+def _draw(axes: Axes, means: Mapping[str, Point], color: str, label: str) -> None:
     costs, values = zip(*((cost, 100 * mAP) for cost, mAP in means.values()), strict=True)
-    plot(costs, values, "o", color=color, markersize=5.5, label=label, zorder=3)
+    axes.plot(costs, values, "o", color=color, markersize=5.5, label=label, zorder=3)
+    place: dict[str, Any] = {
+        "xytext": (5, 3),
+        "textcoords": "offset points",
+        "fontsize": 8,
+        "color": INK,
+    }
     for way, (cost, mAP) in means.items():
-        axes.annotate(  # type: ignore[attr-defined]
-            way, (cost, 100 * mAP), xytext=(5, 3), textcoords="offset points",
-            fontsize=8, color=INK,
-        )  # fmt: skip
+        axes.annotate(way, (cost, 100 * mAP), **place)
 
 
 def _mean(points: Sequence[Point]) -> Point:

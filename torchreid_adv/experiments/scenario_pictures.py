@@ -16,10 +16,10 @@ from torchreid_adv.data.images import read_image
 from torchreid_adv.experiments.learned import (
     LearnedAttack,
     SourceModel,
-    UniversalScores,
     last_recipe,
 )
 from torchreid_adv.experiments.scenario_tables import Picture
+from torchreid_adv.experiments.universal_scores import UniversalScores
 from torchreid_adv.report.choice import choose_images, choose_worst, turned
 from torchreid_adv.report.noise import compared
 from torchreid_adv.report.panels import LINE, Sheet, ranking_figure

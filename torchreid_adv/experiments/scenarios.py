@@ -13,7 +13,6 @@ from torchreid_adv.experiments.learned import (
     LearnedAttack,
     Recipe,
     SourceModel,
-    UniversalScores,
     given,
     last_recipe,
     learned,
@@ -29,6 +28,7 @@ from torchreid_adv.experiments.scenario_tables import (
     tables,
 )
 from torchreid_adv.experiments.study import trained_models
+from torchreid_adv.experiments.universal_scores import UniversalScores
 from torchreid_adv.report.page import write_page
 from torchreid_adv.runs.grid_attack import labeled
 from torchreid_adv.version import __version__

@@ -101,24 +101,40 @@ def _surrogates(cfg: AdvConfig) -> list[dict[str, Any]] | None:
     return facts or None
 
 
+def _names_model(cfg: AdvConfig) -> bool:
+    """Return whether a config names the model of a run of attack-gallery."""
+    return bool(cfg.adv.attack.models or cfg.model.load_weights or cfg.adv.virtual.train_model)
+
+
 def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
-    """Verify a folder and return the result in sentences; with a config, score it again."""
+    """Verify a folder and return the result in sentences; score it again if a model is named.
+
+    A config without a model only names the data sets that the files are compared with.
+    """
     if (folder / CARD).is_file():
         return _verified_card(folder, originals, cfg)
     if (folder / RESULT).is_file():
         result = read_result(folder / RESULT)
-        scorer = None if cfg is None else configured_scorer(result, cfg, originals)
+        scorer = _scorer(result, cfg, originals)
         return verify_run(folder, originals.root, scorer, originals=originals)
     if (folder / RESULTS).is_file():
-        scored = None if cfg is None else configured_replay(cfg, originals, weights_of)
+        named = cfg is not None and _names_model(cfg)
+        scored = configured_replay(cfg, originals, weights_of) if cfg and named else None
         return verify_results(folder, originals, scored)
     return verify(folder, originals.root, originals)
+
+
+def _scorer(result: dict[str, Any], cfg: AdvConfig | None, originals: Originals) -> Scorer | None:
+    """Return what scores a result of the standard evaluation; None if no model is named."""
+    if cfg is None or not cfg.adv.standard.models:
+        return None
+    return configured_scorer(result, cfg, originals)
 
 
 def _verified_card(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
     """Return the verified statements on a card and on its standard evaluation."""
     result = read_result(folder / RESULT)
-    scorer = None if cfg is None else configured_scorer(result, cfg, originals)
+    scorer = _scorer(result, cfg, originals)
     said = [files_checked(folder, result, originals)]
     checked = verify_card(folder, result, originals)
     said.append(said_of(checked))

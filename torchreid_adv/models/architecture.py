@@ -21,7 +21,7 @@ def architecture(model: PixelModel) -> str:
     compared.
 
     Args:
-        model: the loaded network; its flags and gradients do not change.
+        model: the loaded network; its flags and gradients are restored.
     """
     weights = {n: p for n, p in model.named_parameters() if n.endswith("weight")}
     if not weights or black_box(model):

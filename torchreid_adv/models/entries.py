@@ -86,18 +86,18 @@ def parse_entry(text: str) -> Entry:
 
 def _options(parts: Sequence[str], text: str) -> dict[str, Any]:
     """Return size, normalization and further options of an entry."""
-    found: dict[str, Any] = {}
+    preparation: dict[str, Any] = {}
     further: dict[str, Any] = {}
     for part in parts:
         name, value = _option(part, text)
-        table = found if name in ("size", "normalization") else further
+        table = preparation if name in ("size", "normalization") else further
         if name == "set":
             further[name] = (*further.get(name, ()), value)
         elif name in table:
             raise ConfigError(f"'{text}' says {name} twice; leave one of them out")
         else:
             table[name] = value
-    return {**found, "options": further}
+    return {**preparation, "options": further}
 
 
 def _option(part: str, text: str) -> tuple[str, Any]:
@@ -128,14 +128,14 @@ def sources(text: str) -> list[str]:
 
     The colon behind a drive's letter (``C:\w.pth``) and behind ``hf_hub`` belongs to its part.
     """
-    found: list[str] = []
+    parts: list[str] = []
     for piece in text.split(":") if text else []:
-        drive = found and re.fullmatch(r"[A-Za-z]", found[-1]) and piece[:1] in ("/", "\\")
-        if found and (drive or found[-1] in _WHOLE):
-            found[-1] = f"{found[-1]}:{piece}"
+        drive = parts and re.fullmatch(r"[A-Za-z]", parts[-1]) and piece[:1] in ("/", "\\")
+        if parts and (drive or parts[-1] in _WHOLE):
+            parts[-1] = f"{parts[-1]}:{piece}"
         else:
-            found.append(piece)
-    return found
+            parts.append(piece)
+    return parts
 
 
 def three(numbers: Sequence[float]) -> tuple[float, ...]:
@@ -157,5 +157,5 @@ def written(name: str, entry: Entry) -> str:
         parts.append("/".join(",".join(map(repr, part)) for part in entry.normalization))
     for key, value in entry.options.items():
         values = value if isinstance(value, tuple) else (value,)
-        parts += [f"{key}={one}" for one in values]
+        parts += [f"{key}={item}" for item in values]
     return "@".join(parts)

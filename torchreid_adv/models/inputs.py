@@ -49,13 +49,13 @@ def _floats(answer: Any, images: Tensor) -> Any:
     return answer.to(images) if isinstance(answer, Tensor) else answer
 
 
-def taken_as(network: nn.Module, entry: Entry, said: Mapping[str, Any]) -> nn.Module:
+def taken_as(network: nn.Module, entry: Entry, settings: Mapping[str, Any]) -> nn.Module:
     """Return a network that takes floats, of one that takes what ``@input=`` says.
 
     Args:
         network: as its format builds it.
         entry: that says it.
-        said: settings that the entry or the caller says.
+        settings: of the entry or the caller.
 
     Raises:
         ConfigError: mean or std are given, which levels do not have.
@@ -63,7 +63,7 @@ def taken_as(network: nn.Module, entry: Entry, said: Mapping[str, Any]) -> nn.Mo
     kind = entry.options.get("input", FLOAT)
     if kind == FLOAT:
         return network
-    if any(name in said for name in ("mean", "std", "range")):
+    if any(name in settings for name in ("mean", "std", "range")):
         raise ConfigError(
             f"'{entry.name}' takes whole levels with input={kind}, which are not normalized; leave "
             "@MEAN/STD and range out"

@@ -72,8 +72,10 @@ class Request:
         """
         file = local_file(path)
         tensors = weights_in(read_checkpoint(file, inert=True), file, key=self.key)
-        kept = {n: v for n, v in tensors.items() if without is None or not without(plain(n))}
-        return State(file, kept)
+        feature_tensors = {
+            n: v for n, v in tensors.items() if without is None or not without(plain(n))
+        }
+        return State(file, feature_tensors)
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ class State:
 
     def find(self, ending: str) -> Tensor | None:
         """Return the first tensor whose name ends so, None where there is none."""
-        found = (v for n, v in self.tensors.items() if f".{plain(n)}".endswith(f".{ending}"))
-        return next(found, None)
+        matches = (v for n, v in self.tensors.items() if f".{plain(n)}".endswith(f".{ending}"))
+        return next(matches, None)
 
     def has(self, start: str) -> bool:
         """Return whether a tensor's name has these parts in a row, such as ``base.NL_2``."""
@@ -99,8 +101,8 @@ class State:
 
     def rows(self, ending: str) -> int:
         """Return the number of rows of a tensor, 1 where there is none."""
-        found = self.find(ending)
-        return 1 if found is None else len(found)
+        tensor = self.find(ending)
+        return 1 if tensor is None else len(tensor)
 
     def into(self, network: nn.Module) -> nn.Module:
         """Put the tensors into a network, or refuse them: all that features depend on must fit."""
@@ -158,21 +160,21 @@ def needed(module: str, *, of: str, pip: str) -> Any:
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
     """Keep what others print while they build networks; an error shows the end of it."""
-    said = io.StringIO()
+    output = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said):
+        with contextlib.redirect_stdout(output):
             yield
     except AdvError:
         raise
     except Exception as error:
-        lines = said.getvalue().strip().splitlines()[-3:]
+        lines = output.getvalue().strip().splitlines()[-3:]
         if lines:
             error.add_note(printable("; ".join(lines))) if hasattr(error, "add_note") else None
         raise
 
 
 @contextlib.contextmanager
-def built(what: str) -> Iterator[None]:
+def built(description: str) -> Iterator[None]:
     """Inside the block a network is built by another project, in silence, without a trace in RNGs.
 
     Raises:
@@ -187,8 +189,10 @@ def built(what: str) -> Iterator[None]:
     except Exception as error:  # whatever its code raises
         if type(error).__name__ in _NOT_CACHED:
             raise ConfigError(
-                f"the files of {what} are not in the cache of huggingface_hub and cannot be "
+                f"the files of {description} are not in the cache of huggingface_hub and cannot be "
                 "fetched now; give a local folder, or fetch them while the hub can be reached"
             ) from error
         reason = printable(" ".join(str(error).split())[:300]) or type(error).__name__
-        raise ConfigError(f"{what} cannot be built: {type(error).__name__}: {reason}") from error
+        raise ConfigError(
+            f"{description} cannot be built: {type(error).__name__}: {reason}"
+        ) from error

@@ -90,7 +90,7 @@ class CardResult(Tabular):
         return ("mAP", "from", "to", "rank-1")
 
     def pictures(self) -> Mapping[str, bytes]:
-        """Return the figure of the card, if the file still exists."""
+        """Return the figure of the card, if its file is still there."""
         path = self.path.with_name(PICTURE)
         return {"Robustness card": path.read_bytes()} if path.is_file() else {}
 
@@ -149,18 +149,18 @@ def card(
 ) -> CardResults:
     """Make the robustness card of each model: attacked, corrupted, occluded, by person, by camera.
 
-    Does the same as ``torchreid-adv card`` and writes the same files. The same call continues an
-    interrupted card.
+    It is what ``torchreid-adv card`` does, and writes the same files. A card that was stopped
+    continues with the same call.
 
     Args:
         models: entries such as ``osnet_x1_0:model.pth``, or modules; a mapping says their labels.
         data: name, path, data set or records by side; of several, the first is the cards', and the
             clean models are also tested on the others.
         version: ``full`` or ``lite``; None = ``full``.
-        reference: ``card.json`` of another model, or its folder, shown next to each card.
+        reference: ``card.json`` of another model, or its folder, for comparison with each card.
         surrogates: two other models or more, on which transferred attacks are made.
-        distance: ranks galleries, by normalized features; None = Euclidean, unless
-            ``config_file`` or ``settings`` set another one.
+        distance: that ranks galleries, of normalized features; None = Euclidean, unless
+            ``config_file`` or ``settings`` say another one.
         out: folder, below which each card has its own: ``out/DATA/LABEL``.
         root: data root; None = ``reid-data``.
         size: height and width for models that do not say theirs.

@@ -88,7 +88,7 @@ def projected_maps(
     """Return Grad-CAM's maps (B, H, W) in [0, 1], each scaled to its own range, of n inputs.
 
     Args:
-        network: (B, 3, H, W) -> features; only the first counts. The network is not changed.
+        network: (B, 3, H, W) -> features; only the first output counts. It is not changed.
         inputs: n batches.
         toward: (n, D), the directions that the features are projected on.
 

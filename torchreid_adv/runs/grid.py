@@ -180,7 +180,7 @@ class Grid:
         """
         learned = isinstance(attack, Fitted)
         if learned and not grid_attack.weights:
-            return ""  # the file does not say on which network it was learned
+            return ""  # the file may have been learned against any network
         attacked = [self._facts((other,)) for other in grid_attack.attacked]
         if spec is None or self._facts((spec,)) in attacked:
             if self.behind is not None:

@@ -92,7 +92,11 @@ class Originals:
             with nothing_rendered():
                 data = (self.load or self._default)(name)
         except AdvError as error:
-            return f"the data set '{name[:80]}' is not known here: {error}"
+            reason = str(error).partition("; known: ")[0]
+            return (
+                f"the data set '{name[:80]}' is not known here: {reason}. If it is your own, give "
+                "it as the run had it, such as -t people.csv"
+            )
         return DataFiles(dataclasses.replace(data, name=name))
 
     def _default(self, name: str) -> ReIDData:

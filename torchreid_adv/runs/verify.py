@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 import os
 import unicodedata
@@ -11,9 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from torchreid_adv import config
 from torchreid_adv.core.files import inside, name_fault
@@ -26,16 +22,11 @@ from torchreid_adv.core.manifest import (
     is_count,
     is_number,
     read_manifest,
-    sha256,
 )
 from torchreid_adv.core.pixels import LEVELS, from_levels, whole_levels
 from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.core.untrusted import read_regular
-from torchreid_adv.data.containers import PNG, png_size
 from torchreid_adv.data.images import (
-    BYTES_PER_PIXEL,
-    FORMATS,
-    decode_image,
     read_image,
 )
 from torchreid_adv.data.own.written import list_name, list_text
@@ -43,30 +34,18 @@ from torchreid_adv.data.records import Record
 from torchreid_adv.errors import ConfigError, DataError, VerificationError, printable
 from torchreid_adv.models.preprocessing import Preprocessing
 from torchreid_adv.models.resizing import FileResize
+from torchreid_adv.runs.image_faults import (
+    Bound,
+    attack_of,
+    faults_of_entry,
+    faults_of_image,
+    has_copies,
+)
 from torchreid_adv.runs.originals import DataFiles, Originals
 from torchreid_adv.runs.promises import UNSEEN
 from torchreid_adv.runs.verify_corruption import SAME, CorruptedAgain
 
 _SHOWN = 20
-_OVERHEAD = 2**16  # bytes of a PNG in addition to its pixels
-
-
-@dataclass(frozen=True)
-class Bound:
-    """How far the images of a manifest may be from their originals.
-
-    Args:
-        eps: of the attack, gray levels.
-        levels: largest allowed difference of a pixel, whole gray levels.
-        mean_square: eps bounds the root mean square of an image's change, not its pixels.
-    """
-
-    eps: float
-    levels: int
-    mean_square: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.eps:g} (root mean square)" if self.mean_square else str(self.levels)
 
 
 @dataclass(frozen=True)
@@ -133,11 +112,19 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
 
     Raises:
         DataError: the manifest is missing or incomplete.
-        VerificationError: the manifest does not state the bound of its attack.
+        VerificationError: the manifest does not state how far its images may be from their
+            originals, or these are outside the data root, in an unknown data set.
     """
     manifest = read_manifest(folder)
     bound, data = _bound(folder, manifest), originals.files(manifest.header.get("data"))
     known = data if isinstance(data, DataFiles) else None
+    outside = next((e.source for e in manifest.stored if os.path.isabs(e.source)), "")
+    if outside and not known:
+        raise VerificationError(
+            f"'{folder}' is of images outside of the data root '{originals.root}', such as "
+            f"'{printable(outside[:200])}', which are read only where you name their data set; "
+            "give it as the run had it, such as -t people.csv"
+        )
     faults, good = [*_file_faults(folder, manifest)], []
     faults += _listing_faults(manifest, known)
     again = CorruptedAgain.of(manifest, known)
@@ -145,7 +132,7 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
         fault = _left_out_fault(entry, known) if entry.status != OK else ""
         faults += [f"{printable(entry.image_id)}: {fault}"] if fault else []
     for entry in _once(manifest.stored):
-        entry_faults = [*_entry_faults(manifest, entry, known)]
+        entry_faults = [*faults_of_entry(manifest, entry, known)]
         faults += [f"{entry.output}: {fault}" for fault in entry_faults]
         good += [] if entry_faults else [entry]
     with progress_bar("verifying", total=len(good)) as bar:
@@ -153,7 +140,7 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
             try:
                 path = known.path(entry) if known else originals.path(entry)
                 resize = _resize(manifest, entry)
-                entry_faults = [*_image_faults(folder, path, entry, bound, resize)]
+                entry_faults = [*faults_of_image(folder, path, entry, bound, resize)]
                 if again and entry.corruption and not entry_faults:
                     entry_faults = [*filter(None, [again.fault(folder, entry)])]
             except DataError as error:
@@ -164,11 +151,6 @@ def check_variant(folder: Path, originals: Originals) -> CheckedImages:
     return CheckedImages(manifest, bound, tuple(map(printable, faults)), unknown)
 
 
-def _attack(manifest: Manifest) -> dict[str, Any]:
-    attack = manifest.header.get("attack")
-    return attack if isinstance(attack, dict) else {}
-
-
 def _bound(folder: Path, manifest: Manifest) -> Bound:
     """Return the bound of the attack, whose eps the manifest states in gray levels.
 
@@ -176,7 +158,7 @@ def _bound(folder: Path, manifest: Manifest) -> Bound:
     """
     if "corruption" in manifest.header:
         return Bound(LEVELS, LEVELS)
-    attack = _attack(manifest)
+    attack = attack_of(manifest)
     eps, linf = attack.get("eps"), attack.get("linf", attack.get("eps"))
     both = attack.get("perturbation") == "both" and attack.get("budget") == "sum"
     if not is_number(eps) or not 0 <= eps <= LEVELS:
@@ -228,7 +210,7 @@ def _listing_faults(manifest: Manifest, known: DataFiles | None) -> Iterator[str
             if folded in seen:
                 yield f"{name}: named twice in the manifest ({kind})"
             seen.add(folded)
-    if known and _has_copies(manifest):
+    if known and has_copies(manifest):
         listed = {entry.image_id for entry in manifest.entries}
         missing = [name for name in known.files if name not in listed]
         yield from (f"{name}: missing in the manifest" for name in missing)
@@ -265,25 +247,9 @@ def _once(entries: Sequence[Entry]) -> list[Entry]:
     return list({_folded(entry.output): entry for entry in reversed(entries)}.values())[::-1]
 
 
-def _entry_faults(manifest: Manifest, entry: Entry, known: DataFiles | None) -> Iterator[str]:
-    """Yield the faults of an entry that are visible without opening a file."""
-    fault = known.fault(entry) if known else ""
-    if fault:
-        yield fault
-    if os.path.splitext(entry.image_id)[0] + ".png" != entry.output:
-        yield f"is the file of another image than '{entry.image_id}'"
-    side = _attack(manifest).get("side")
-    if entry.attacked and side is not None and entry.side != side:
-        yield f"is a {entry.side} image, and the attack is on the {side} side"
-    if bool(entry.corruption) != (entry.attacked and "corruption" in manifest.header):
-        yield "is corrupted and does not say how, or says how and is not corrupted"
-    if not entry.attacked and not _has_copies(manifest):
-        yield "was not attacked, and the manifest lists only attacked images"
-
-
 def _resize(manifest: Manifest, entry: Entry) -> FileResize | None:
     """Return the resize of an image before its attack, None if it kept its size."""
-    if _attack(manifest).get("space") != "network" or not entry.attacked:
+    if attack_of(manifest).get("space") != "network" or not entry.attacked:
         return None
     sizes = network_sizes(manifest.header.get("network"))
     if sizes != {entry.size}:
@@ -325,62 +291,3 @@ def network_sizes(facts: Any) -> set[tuple[int, int]]:
     if isinstance(size, list) and len(size) == 2 and all(map(is_count, size)):
         return {(size[0], size[1])}
     return set().union(*map(network_sizes, facts.values()))
-
-
-def _has_copies(manifest: Manifest) -> bool:
-    """Return whether images that are not attacked are stored, too."""
-    job = manifest.header.get("job")
-    return isinstance(job, dict) and job.get("copies") is True
-
-
-def _image_faults(
-    folder: Path,
-    path: Path,
-    entry: Entry,
-    bound: Bound,
-    resize: FileResize | None,
-) -> Iterator[str]:
-    """Yield the faults in the bytes and pixels of one image.
-
-    Args:
-        folder: of the variant.
-        path: of the original.
-        entry: of the manifest.
-        bound: how far it may be from its original.
-        resize: of the original; None = it has its own size.
-    """
-    limit = config.current().adv.data.max_pixels * BYTES_PER_PIXEL + _OVERHEAD
-    source = read_regular(path, limit)
-    if sha256(source) != entry.source_sha256:
-        yield f"its original {entry.source} has changed"
-    original = np.array(decode_image(source, path))
-    with Image.open(io.BytesIO(source), formats=FORMATS) as header:
-        if header.mode != entry.source_mode:
-            yield f"its original is of mode {header.mode}, the manifest says {entry.source_mode}"
-    original = original if resize is None else resize.levels(original)
-    output = inside(folder, entry.output)
-    content = read_regular(output, math.prod(original.shape) * BYTES_PER_PIXEL + _OVERHEAD)
-    if sha256(content) != entry.sha256:
-        yield "its bytes have changed"
-    size = png_size(content) if content.startswith(PNG) else None
-    if size is None:
-        yield "is not a PNG file"
-    elif size != original.shape[:2] or size != entry.size:
-        yield f"is {size} pixels, its original {original.shape[:2]}, the manifest says {entry.size}"
-    else:
-        yield from _pixel_faults(np.array(decode_image(content, output)), original, entry, bound)
-
-
-def _pixel_faults(
-    stored: np.ndarray, original: np.ndarray, entry: Entry, bound: Bound
-) -> Iterator[str]:
-    differences = np.abs(stored.astype(np.int16) - original.astype(np.int16))
-    largest = int(differences.max())
-    if largest != entry.linf or entry.changed != (largest > 0):
-        yield f"differs by {largest} levels from its original, the manifest says {entry.linf}"
-    if largest > (bound.levels if entry.attacked else 0):
-        yield f"differs by {largest} levels from its original, more than the bound allows"
-    if bound.mean_square and entry.attacked:
-        root = float(np.sqrt(np.square(differences, dtype=np.float64).mean()))
-        if root > bound.eps + 0.5:  # half a level, for rounding
-            yield f"differs by {root:.2f} levels (root mean square), more than the bound allows"

@@ -1,9 +1,9 @@
 """Prints the acceptance table after the tests of this folder."""
 
-COLUMNS = ("features", "other resize", "forward", "gradient", "attack", "images")
+COLUMNS = ("source", "features", "other resize", "forward", "gradient", "attack", "images")
 HEADS = (
-    "family", "|file - source|", "other resize", "|pixels - file|", "gradient", "attack/noise",
-    "two images",
+    "family", "|file - source|", "|file - recorded|", "other resize", "|pixels - file|", "gradient",
+    "attack/noise", "two images",
 )  # fmt: skip
 
 

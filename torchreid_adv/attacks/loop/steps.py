@@ -27,10 +27,6 @@ class StepRule(Optimizer, ABC):
             project: moves the parameters back into their bounds.
         """
 
-    @abstractmethod
-    def preview(self) -> list[tuple[Tensor, Tensor]]:
-        """Return (parameter, its value after the next step, not projected), changing nothing."""
-
 
 class SignStep(StepRule):
     """Sign steps with momentum: FGSM, I-FGSM (momentum 0) and MI-FGSM.
@@ -55,11 +51,6 @@ class SignStep(StepRule):
             self.state[parameter]["memory"] = direction
             parameter.add_(direction.sign(), alpha=group["lr"])
         project()
-
-    @torch.no_grad()
-    def preview(self) -> list[tuple[Tensor, Tensor]]:
-        """Return (parameter, its value after the next step, not projected), changing nothing."""
-        return [(p, p + d.sign() * group["lr"]) for group, p, d in self._directions()]
 
     def _directions(self) -> Iterator[tuple[dict[str, Any], Tensor, Tensor]]:
         for group in self.param_groups:

@@ -62,8 +62,8 @@ KEYS: tuple[Key, ...] = (
     Key(
         "card.reference",
         "",
-        "card.json of another model, or its folder, shown next to the others, with the same data "
-        "set and version; '' = none",
+        "card.json of another model for comparison, or its folder; '' = none. It has to be of the "
+        "same data set and version",
         path=True,
     ),
     Key(

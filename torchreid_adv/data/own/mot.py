@@ -188,7 +188,7 @@ class _Frames:
 
 
 def _frames_of(place: Path, layout: Layout) -> tuple[Path, str]:
-    """Return the folder of a sequence's frames and their suffix, "" where none is given."""
+    """Return the folder of a sequence's frames and their suffix, "" where none is named."""
     path, parser = place / "seqinfo.ini", configparser.ConfigParser(interpolation=None)
     try:
         if path.is_file():

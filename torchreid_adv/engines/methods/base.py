@@ -100,7 +100,7 @@ class Method:
 
     @contextlib.contextmanager
     def around(self, engine: Any, sample: Sample, batch: Mixture) -> Iterator[dict[str, float]]:
-        """Surround the engine's own pass; the yielded dict joins its summary afterward."""
+        """Surround the engine's own pass; the yielded dict is added to its summary."""
         yield {}
 
     def epoch_ended(self) -> None:
@@ -111,7 +111,7 @@ class Method:
         return {}
 
     def take_state(self, state: dict[str, Any]) -> None:
-        """Continue from a state that :meth:`state` returned."""
+        """Continue from what :meth:`state` gave."""
 
     def _check(self, cfg: AdvConfig) -> None:
         settings = cfg.adv.training

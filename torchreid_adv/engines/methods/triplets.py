@@ -60,7 +60,7 @@ def softhard(distances: Tensor, pids: Tensor, draws: torch.Generator) -> Triplet
     anchors = ((earlier % 2 == 0) & positive.any(1) & negative.any(1)).nonzero()[:, 0]
     if not len(anchors):
         raise ConfigError(
-            "this method trains on triplets, and a batch has no two images of an identity beside "
+            "this method trains on triplets, and a batch has no two images of an identity next to "
             "another identity; set sampler.train_sampler RandomIdentitySampler"
         )
     rows = distances.detach().float().cpu()[anchors]
@@ -86,7 +86,7 @@ def apart(a: Tensor, b: Tensor) -> Tensor:
 
 
 class GivenTriplets:
-    """``mean max(0, margin + d(a, p) - d(a, n))`` of triplets that follow one another.
+    """``mean max(0, margin + d(a, p) - d(a, n))`` of triplets that are listed one after the other.
 
     Takes the place of an engine's triplet loss.
 
@@ -116,8 +116,8 @@ class GivenTriplets:
         if not self.structure:
             return loss
         clean, clean_positive = parts[3:]
-        shift = (apart(clean, anchor) - apart(clean, clean_positive)).clamp_min(0).mean()
-        return loss + self.structure * shift
+        structure_loss = (apart(clean, anchor) - apart(clean, clean_positive)).clamp_min(0).mean()
+        return loss + self.structure * structure_loss
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class TripletMethod(Method):
             )
         if cfg.adv.loss.triplet:
             raise ConfigError(
-                f"adv.training.method '{name}' has a triplet loss of its own; leave "
+                f"adv.training.method '{name}' brings its own triplet loss; leave "
                 "adv.loss.triplet ''"
             )
         margin = float(getattr(engine.criterion_t, "margin", 0.3))

@@ -1,4 +1,4 @@
-"""What a leaderboard reads of the cards that lie beside results."""
+"""What a leaderboard reads of the cards next to results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_columns(folder: Path, result: dict[str, Any]) -> dict[str, CardMeasure]
         raise DataError(f"'{path}' is a symbolic link; put the file itself there")
     card = read_card(path)
     if card["standard"] != standard_facts(result):
-        raise DataError(f"'{path}' is of another standard.json than the one beside it")
+        raise DataError(f"'{path}' is of another standard.json than the one next to it")
     numbers = card["numbers"]
     parts = (numbers["corrupted"], numbers["grid"]["worst_kind"], numbers["occluded"])
     return {
@@ -43,7 +43,7 @@ def read_columns(folder: Path, result: dict[str, Any]) -> dict[str, CardMeasure]
 
 
 def card_faults(folder: Path, result: Result, originals: Originals) -> tuple[str, ...]:
-    """Return what does not fit in the card beside a result; nothing where there is none.
+    """Return what does not fit in the card next to a result; nothing where there is none.
 
     Raises:
         DataError: the card cannot be read.

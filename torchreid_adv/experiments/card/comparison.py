@@ -20,7 +20,7 @@ from torchreid_adv.experiments.card.page import provenance_of
 from torchreid_adv.experiments.card.tables import points, points_interval
 from torchreid_adv.report.page import Page, PageFigure, Section, write_page
 from torchreid_adv.report.style import to_png
-from torchreid_adv.report.table import Cell, ResultTable, TableRow, Value, rate
+from torchreid_adv.report.table import Cell, ResultTable, TableRow, rate
 from torchreid_adv.report.text import number
 from torchreid_adv.standard.page_tables import span
 from torchreid_adv.version import __version__
@@ -118,63 +118,60 @@ def comparison_page(cards: Sequence[Content], command: str = "") -> Page:
 
 
 def measure_table(cards: Sequence[Content]) -> ResultTable:
-    """Return a row for each model, a column for each measure."""
-    found = [measures_of(card["numbers"]) for card in cards]
-    names = [measure.name for measure in found[0]]
-    others = list(cards[0]["numbers"]["cross"])
-    rows = []
-    for card, measures in zip(cards, found, strict=True):
-        known = {measure.name: measure for measure in measures}
-        cells: list[Value] = [
-            rate(known[name].value, span(known[name].interval)) if name in known else rate(None)
-            for name in names
+    """Return a row for each measure, a column for each model."""
+    measures = [{m.name: m for m in measures_of(card["numbers"])} for card in cards]
+    rows = [
+        TableRow(
+            name,
+            [
+                rate(known[name].value, span(known[name].interval)) if name in known else rate(None)
+                for known in measures
+            ],
+        )
+        for name in measures[0]
+    ]
+    for name in cards[0]["numbers"]["cross"]:
+        crosses = [card["numbers"]["cross"].get(name) for card in cards]
+        cells = [
+            rate(None) if cross is None else rate(cross["mAP"], span(cross["interval"]))
+            for cross in crosses
         ]
-        for name in others:
-            cross = card["numbers"]["cross"].get(name)
-            cells.append(
-                rate(None) if cross is None else rate(cross["mAP"], span(cross["interval"]))
-            )
-        rows.append(TableRow(label_of(card), cells))
-    columns = [*names, *(f"clean on {name}" for name in others)]
+        rows.append(TableRow(f"clean on {name}", cells))
     note = "Small numbers are 95 % intervals over identities."
-    return ResultTable("mAP", columns, rows, head="model", note=note, sortable=True)
+    return ResultTable("mAP", [*map(label_of, cards)], rows, note=note, sortable=True)
 
 
 def difference_table(cards: Sequence[Content]) -> ResultTable:
-    """Return how much each further model has above the first one."""
+    """Return how much each further model has above the first one, a column for each."""
     first, *others = cards
-    rows = []
-    for card in others:
-        between = differences_between(first, card)
-        cells: list[Value] = []
-        for found in between.values():
-            shown = points(found["mAP"])
-            note = points_interval(found["interval"]).text
-            cells.append(Cell(shown.text, shown.value, note))
-        rows.append(TableRow(label_of(card), cells))
-    columns = list(differences_between(first, first))
-    return ResultTable(
-        f"Points above {label_of(first)}", columns, rows, head="model", sortable=True
-    )
+    between = [differences_between(first, card) for card in others]
+    rows = [
+        TableRow(name, [_difference(differences.get(name)) for differences in between])
+        for name in between[0]
+    ]
+    title = f"Points above {label_of(first)}"
+    return ResultTable(title, [*map(label_of, others)], rows, sortable=True)
+
+
+def _difference(difference: Mapping[str, Any] | None) -> Cell:
+    if difference is None:
+        return points(None)
+    shown = points(difference["mAP"])
+    return Cell(shown.text, shown.value, points_interval(difference["interval"]).text)
 
 
 def people_table(cards: Sequence[Content]) -> ResultTable:
-    """Return the worst tenth and the spread of each model."""
-    conditions = ("clean", "corrupted", "robust")
-    rows = [
-        TableRow(
-            label_of(card),
-            [
-                rate(found["worst_tenth"], span(found["worst_tenth_interval"]))
-                for found in (card["numbers"]["people"][name] for name in conditions)
+    """Return the worst tenth and the spread of identities, a column for each model."""
+    people_of_cards = [card["numbers"]["people"] for card in cards]
+    rows = []
+    for part, said in (("worst_tenth", "mean of the worst tenth"), ("deviation", "deviation")):
+        for name in ("clean", "corrupted", "robust"):
+            cells = [
+                rate(people[name][part], span(people[name][f"{part}_interval"]))
+                for people in people_of_cards
             ]
-            + [rate(card["numbers"]["people"][name]["deviation"]) for name in conditions],
-        )
-        for card in cards
-    ]
-    bands = [("", 1), ("Mean of the worst tenth", 3), ("Deviation over identities", 3)]
-    columns = [*conditions, *conditions]
-    return ResultTable("Identities", columns, rows, head="model", bands=bands, sortable=True)
+            rows.append(TableRow(f"{said}, {name}", cells))
+    return ResultTable("Identities", [*map(label_of, cards)], rows, sortable=True)
 
 
 def _order_sentences(cards: Sequence[Content]) -> list[str]:

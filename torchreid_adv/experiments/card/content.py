@@ -45,21 +45,21 @@ def read_card(path: Path) -> dict[str, Any]:
         DataError: it cannot be read, is no card, one of a newer version, says what cannot be, or
             was changed by hand.
     """
-    found, shown = read_json(path, LARGEST), printable(str(path))
-    if not isinstance(found, dict) or type(found.get("schema")) is not int:
+    content, shown = read_json(path, LARGEST), printable(str(path))
+    if not isinstance(content, dict) or type(content.get("schema")) is not int:
         raise DataError(f"'{shown}' is no robustness card: it lacks its schema")
-    if found["schema"] > SCHEMA:
+    if content["schema"] > SCHEMA:
         raise DataError(
-            f"'{shown}' was written by a newer version (schema {found['schema']}, this one reads "
+            f"'{shown}' was written by a newer version (schema {content['schema']}, this one reads "
             f"{SCHEMA}); update torchreid_adv"
         )
-    fault = next(_faults(found), "")
+    fault = next(_faults(content), "")
     if fault:
         raise DataError(
             f"'{shown}' is no card of torchreid-adv card, or was changed by hand: "
             f"{printable(fault)}; run the same torchreid-adv card once more to write it again"
         )
-    return found
+    return content
 
 
 def version_in(content: Mapping[str, Any]) -> CardVersion:
@@ -72,30 +72,31 @@ def label_of(content: Mapping[str, Any]) -> str:
     return str(content["model"]["name"])
 
 
-def _faults(found: dict[str, Any]) -> Iterator[str]:
+def _faults(content: dict[str, Any]) -> Iterator[str]:
     """Yield what keeps a tree from being a card; nothing is computed before its form is right."""
     try:
-        wrong = [name for name, test in _TESTS.items() if not test(_at(found, name))]
+        wrong = [name for name, test in _TESTS.items() if not test(_at(content, name))]
     except FAILURES as error:
         yield f"it lacks {error}"
         return
+    wrong += [name for name in content if name not in _TESTS]
     if wrong:
         yield f"'{wrong[0]}' is not what it has to be"
         return
-    if found["card"] != CARDS[found["card"]["name"]].facts():
-        yield f"its budgets are not those of the version '{found['card']['name']}'"
+    if content["card"] != CARDS[content["card"]["name"]].facts():
+        yield f"its budgets are not those of the version '{content['card']['name']}'"
         return
-    yield from _query_faults(found["queries"], version_in(found))
+    yield from _query_faults(content["queries"], version_in(content))
     try:
-        numbers = card_numbers(found["queries"], version_in(found))
+        numbers = card_numbers(content["queries"], version_in(content))
     except (*FAILURES, DataError) as error:
         yield f"its numbers do not follow from its queries: {error}"
         return
-    computed, count = json.loads(json.dumps(numbers)), len(found["queries"]["pids"])
+    computed, count = json.loads(json.dumps(numbers)), len(content["queries"]["pids"])
     yield from (
-        f"numbers: {one}" for one in differences(found["numbers"], computed, ROUNDING, count)
+        f"numbers: {fault}" for fault in differences(content["numbers"], computed, ROUNDING, count)
     )
-    if sealed(found)[SEAL] != found[SEAL]:
+    if sealed(content)[SEAL] != content[SEAL]:
         yield "its content does not fit its own hash"
 
 
@@ -171,10 +172,17 @@ _TESTS: dict[str, Test] = {
     "schema": lambda value: value == SCHEMA,
     "version": _text,
     "card": lambda value: _table(value) and value.get("name") in CARDS,
-    "model": lambda value: _table(value) and _text(value.get("name")),
-    "data": lambda value: _table(value) and _text(value.get("name")),
+    "model": _table,
+    "model.name": _text,
+    "model.sha256": is_digest,
+    "data": _table,
+    "data.name": _text,
+    "data.listing": is_digest,
+    "data.gallery": is_count,
     "metric": _table,
     "protocol": _table,
+    "protocol.name": _text,
+    "protocol.ap_rule": _text,
     "standard": _fields(
         name=_text,
         called_standard=lambda v: isinstance(v, bool),
@@ -203,6 +211,6 @@ _TESTS: dict[str, Test] = {
         images_per_second=_seconds,
         seconds=_table_of(_seconds),
     ),
-    "environment": _table,
+    "environment": _table_of(lambda value: isinstance(value, str) or is_count(value)),
     SEAL: is_digest,
 }

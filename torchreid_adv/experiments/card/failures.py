@@ -42,7 +42,7 @@ class Failure:
 def worst_people(queries: Mapping[str, Any]) -> list[tuple[int, int, dict[str, float]]]:
     """Return the identities with the lowest clean average precision, worst first.
 
-    Equal ones are ordered by what corruptions leave, then by what attacks leave.
+    Equal ones are ordered by corrupted, then by robust average precision.
 
     Args:
         queries: per-query part of a card.
@@ -54,13 +54,13 @@ def worst_people(queries: Mapping[str, Any]) -> list[tuple[int, int, dict[str, f
     robust = floats(queries["robust"][main_place(queries["robust"])]["ap"])
     drawn = np.mean([floats(row) for row in queries["draws"]], axis=0)
     held = ~np.isnan(clean)
-    found = []
+    people = []
     for pid in np.unique(pids[held]).tolist():
         rows = np.flatnonzero(held & (pids == pid))
         conditions = {"clean": clean, "corrupted": drawn, "robust": robust}
         means = {name: float(values[rows].mean()) for name, values in conditions.items()}
-        found.append((int(rows[clean[rows].argmin()]), pid, means))
-    return sorted(found, key=lambda one: (*one[2].values(), one[1]))[:SHOWN]
+        people.append((int(rows[clean[rows].argmin()]), pid, means))
+    return sorted(people, key=lambda person: (*person[2].values(), person[1]))[:SHOWN]
 
 
 def failures(

@@ -39,9 +39,9 @@ def draw_strip(axes: Axes, cards: Sequence[Content]) -> None:
     tidy(axes)
     axes.grid(axis="x", linewidth=0.8, alpha=0.4)
     axes.grid(axis="y", visible=False)
-    found = [measures_of(card["numbers"]) for card in cards]
-    names = [measure.name for measure in found[0]]
-    for place, (card, measures) in enumerate(zip(cards, found, strict=True)):
+    all_measures = [measures_of(card["numbers"]) for card in cards]
+    names = [measure.name for measure in all_measures[0]]
+    for place, (card, measures) in enumerate(zip(cards, all_measures, strict=True)):
         shift = 0.6 * ((place + 0.5) / len(cards) - 0.5)
         _dots(axes, measures, names, shift, place, label_of(card) if len(cards) > 1 else "")
     axes.set(xlim=(-1, 101), yticks=range(len(names)))
@@ -49,7 +49,13 @@ def draw_strip(axes: Axes, cards: Sequence[Content]) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("mAP [%], 95 % interval over identities", color=INK)
     if len(cards) > 1:
-        axes.legend(frameon=False, fontsize=_SMALL, loc="lower right")
+        axes.legend(
+            frameon=False,
+            fontsize=_SMALL,
+            loc="lower left",
+            bbox_to_anchor=(0, 1),
+            ncols=len(cards),
+        )
 
 
 def _dots(
@@ -157,7 +163,7 @@ def _sweeps(cards: Sequence[Content]) -> dict[str, dict[int, float]]:
         numbers = cards[0]["numbers"]
         return {
             kind.removeprefix("occlusion_"): {0: numbers["clean"]["mAP"]}
-            | {int(share): found["mAP"] for share, found in shares.items()}
+            | {int(share): cell["mAP"] for share, cell in shares.items()}
             for kind, shares in numbers["occluded"]["sweep"].items()
         }
     return {label_of(card): _mean_sweep(card["numbers"]) for card in cards}
@@ -229,7 +235,7 @@ def draw_scatter(axes: Axes, card: Content) -> None:
 
 
 def card_figure(card: Content) -> Figure:
-    """Draw a card as one figure for a paper."""
+    """Draw a card as a single picture for a paper."""
     figure = Figure(figsize=(11, 7.2), layout="constrained")
     grid = figure.add_gridspec(2, 4, height_ratios=(1.15, 1))
     draw_strip(figure.add_subplot(grid[0, :3]), [card])
@@ -246,10 +252,10 @@ def card_figure(card: Content) -> Figure:
 
 
 def comparison_figure(cards: Sequence[Content]) -> Figure:
-    """Draw several cards as one figure for a paper: every measure, and occlusion."""
+    """Draw several cards as a picture for a paper: every measure, and occlusion."""
     figure = Figure(figsize=(11, 4.6 + 0.4 * len(cards)), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.7, 1))
-    draw_strip(left, cards)
-    draw_occlusion(right, cards)
+    strip_axes, occlusion_axes = figure.subplots(1, 2, width_ratios=(1.7, 1))
+    draw_strip(strip_axes, cards)
+    draw_occlusion(occlusion_axes, cards)
     figure.suptitle(f"Robustness cards on {cards[0]['data']['name']}", color=INK, parse_math=False)
     return figure

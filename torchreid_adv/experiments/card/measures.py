@@ -51,16 +51,16 @@ def measures_of(numbers: Mapping[str, Any]) -> list[Measure]:
         _measure("worst kind", "corrupted", kind, kind["kind"].replace("_", " ")),
         _measure("occluded", "occluded", numbers["occluded"], "queries, mean of the sweep"),
     ]
-    for place, found in numbers["robust"].items():
+    for place, robust in numbers["robust"].items():
         track, eps = place.split("-eps")
         rows.append(
-            _measure(f"{TRACKS[track]}, eps {eps}", "robust", found, "worst of the ensemble")
+            _measure(f"{TRACKS[track]}, eps {eps}", "robust", robust, "worst of the ensemble")
         )
     return rows
 
 
-def _measure(name: str, kind: str, found: Mapping[str, Any], note: str) -> Measure:
-    return Measure(name, kind, found["mAP"], found["interval"], found.get("rank1"), note)
+def _measure(name: str, kind: str, facts: Mapping[str, Any], note: str) -> Measure:
+    return Measure(name, kind, facts["mAP"], facts["interval"], facts.get("rank1"), note)
 
 
 def query_values(queries: Mapping[str, Any]) -> dict[str, Floats]:
@@ -71,7 +71,7 @@ def query_values(queries: Mapping[str, Any]) -> dict[str, Floats]:
     Args:
         queries: per-query part of a card.
     """
-    found = {
+    values = {
         "clean": floats(queries["clean"]["ap"]),
         "corrupted, drawn": _mean(queries["draws"]),
         "corrupted, by kind": _mean(queries["grid"].values()),
@@ -79,8 +79,8 @@ def query_values(queries: Mapping[str, Any]) -> dict[str, Floats]:
     }
     for place, facts in queries["robust"].items():
         track, eps = place.split("-eps")
-        found[f"{TRACKS[track]}, eps {eps}"] = floats(facts["ap"])
-    return found
+        values[f"{TRACKS[track]}, eps {eps}"] = floats(facts["ap"])
+    return values
 
 
 def _mean(rows: Any) -> Floats:

@@ -1,7 +1,7 @@
 """Every number of a card, from the average precision of single queries and nothing else.
 
 The card that is written and the card that is verified go through :func:`card_numbers`, so a number
-that does not follow from the queries cannot stand in a card.
+that does not follow from the queries is never part of a card.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torchreid_adv.experiments.card.people import People, rank_correlation
 from torchreid_adv.registry import CORRUPTIONS
 from torchreid_adv.standard.scores import Floats
 
-CONDITIONS = ("clean", "corrupted", "occluded", "robust")  # by which people and cameras are shown
+CONDITIONS = ("clean", "corrupted", "occluded", "robust")  # shown for people and cameras
 
 
 def floats(values: Sequence[float | None]) -> Floats:
@@ -92,8 +92,8 @@ def _mean(rows: Any) -> Floats:
 
 def _first(people: People, hits: Sequence[float | None]) -> dict[str, Any]:
     """Return Rank-1 and its interval."""
-    found = people.mean(floats(hits))
-    return {"rank1": found["mAP"], "rank1_interval": found["interval"]}
+    share = people.mean(floats(hits))
+    return {"rank1": share["mAP"], "rank1_interval": share["interval"]}
 
 
 def _between(people: People, draws: Floats) -> dict[str, Any]:
@@ -124,19 +124,19 @@ def grid_numbers(
         for family, members in families.items()
         if members
     }
-    found_kinds = {kind: people.mean(values) for kind, values in rows.items()}
-    found_families = {family: people.mean(values) for family, values in of_families.items()}
+    kind_means = {kind: people.mean(values) for kind, values in rows.items()}
+    family_means = {family: people.mean(values) for family, values in of_families.items()}
     least = np.min([cells[f"{kind} {version.middle}"] for kind in kinds], axis=0)
     lowest = [
-        min(found, key=lambda name: found[name]["mAP"]) for found in (found_kinds, found_families)
+        min(found, key=lambda name: found[name]["mAP"]) for found in (kind_means, family_means)
     ]
     return {
         **people.mean(_mean(rows.values())),
         "cells": {name: float(values[people.held].mean()) for name, values in cells.items()},
-        "kinds": found_kinds,
-        "families": found_families,
-        "worst_kind": {"kind": lowest[0], **found_kinds[lowest[0]]},
-        "worst_family": {"family": lowest[1], **found_families[lowest[1]]},
+        "kinds": kind_means,
+        "families": family_means,
+        "worst_kind": {"kind": lowest[0], **kind_means[lowest[0]]},
+        "worst_family": {"family": lowest[1], **family_means[lowest[1]]},
         "worst_per_query": people.mean(least),
     }
 
@@ -164,16 +164,16 @@ def _cameras(
     people: People, cameras: np.ndarray, conditions: Mapping[str, Floats]
 ) -> dict[str, Any]:
     """Return the conditions by the camera of the query; cameras without a match are left out."""
-    found = {}
+    cameras_numbers = {}
     for camera in np.unique(cameras[people.held]).tolist():
         held = people.held & (cameras == camera)
         there = People(people.pids, held, people.bootstrap)
-        found[str(camera)] = {
+        cameras_numbers[str(camera)] = {
             "queries": int(held.sum()),
             "identities": len(there.known),
             **{name: there.mean(values) for name, values in conditions.items()},
         }
-    return found
+    return cameras_numbers
 
 
 def _cross(facts: Mapping[str, Any], version: CardVersion) -> dict[str, Any]:
@@ -188,12 +188,12 @@ def _cross(facts: Mapping[str, Any], version: CardVersion) -> dict[str, Any]:
 
 
 def corruption_errors(
-    found: Mapping[str, Any], reference: Mapping[str, Any], version: CardVersion
+    numbers: Mapping[str, Any], reference: Mapping[str, Any], version: CardVersion
 ) -> dict[str, Any]:
     """Return the corruption error relative to a reference model (Hendrycks, Dietterich, 2019).
 
     Args:
-        found: numbers of a card.
+        numbers: numbers of a card.
         reference: numbers of the reference's card.
         version: budgets of both.
 
@@ -204,10 +204,10 @@ def corruption_errors(
         None where no kind is left.
     """
     errors, relative, left_out = [], [], []
-    for kind in found["grid"]["kinds"]:
+    for kind in numbers["grid"]["kinds"]:
         names = [f"{kind} {severity}" for severity in version.severities]
         ours, theirs = (
-            np.array([f["grid"]["cells"][n] for n in names]) for f in (found, reference)
+            np.array([f["grid"]["cells"][n] for n in names]) for f in (numbers, reference)
         )
         if (1 - theirs).sum() > 0:
             errors.append(float((1 - ours).sum() / (1 - theirs).sum()))
@@ -215,7 +215,7 @@ def corruption_errors(
         if lost < 0.01:
             left_out.append(kind)
         else:
-            relative.append(float((found["clean"]["mAP"] - ours).sum() / lost))
+            relative.append(float((numbers["clean"]["mAP"] - ours).sum() / lost))
     return {
         "mCE": float(np.mean(errors)) if errors else None,
         "relative_mCE": float(np.mean(relative)) if relative else None,

@@ -10,6 +10,7 @@ from torchreid_adv.experiments.card.content import label_of, version_in
 from torchreid_adv.experiments.card.failures import Failure, failures_figure
 from torchreid_adv.experiments.card.numbers import CONDITIONS, corruption_errors
 from torchreid_adv.experiments.card.tables import interval_cell, overview_table, people_table
+from torchreid_adv.registry import CORRUPTIONS
 from torchreid_adv.report.page import Page, PageFigure, Section
 from torchreid_adv.report.table import Cell, ResultTable, TableRow, rate
 from torchreid_adv.report.text import number, percent
@@ -49,7 +50,7 @@ def card_page(
     Args:
         card: content of ``card.json``.
         people: who fails, in pictures; none = the section has none.
-        reference: another model's card on the same data by the same budgets.
+        reference: another model's card of the same data and version.
         command: that made it, "" where it was none.
         verify: command that checks it.
         settings: the config.
@@ -100,8 +101,8 @@ def summary(numbers: Content) -> str:
         f"Of {percent(numbers['clean']['mAP'])} clean mAP, drawn corruptions leave "
         f"{percent(numbers['corrupted']['mAP'])}, the worst kind ({_name(worst['kind'])}) leaves "
         f"{percent(worst['mAP'])}, occlusion {percent(numbers['occluded']['mAP'])}, and the worst "
-        f"attacks on {attacked} at {eps} gray levels {percent(robust['mAP'])}. On clean images "
-        f"the worst tenth of the identities has {percent(tenth['worst_tenth'])}."
+        f"attacks on {attacked} at {eps} gray levels {percent(robust['mAP'])}. Even on clean "
+        f"images the worst tenth of the identities has {percent(tenth['worst_tenth'])}."
     )
 
 
@@ -145,18 +146,28 @@ def _corruptions(card: Content, reference: Content | None) -> Section:
         "mAP by kind and severity",
         "The stronger the color, the more mAP is left.",
     )
-    clean = numbers["clean"]["mAP"]
-    rows = [
-        TableRow(
-            _name(name),
-            [rate(found["mAP"]), interval_cell(found["interval"]), rate(clean - found["mAP"])],
-            group=group,
-        )
-        for group, part in (("By family", grid["families"]), ("By kind", grid["kinds"]))
-        for name, found in part.items()
-    ]
-    table = ResultTable("Families and kinds", ["mAP", "95 % interval", "lost of clean mAP"], rows)
-    return Section("Corruptions", said, [table], {"grid": figure})
+    return Section("Corruptions", said, [_kind_table(numbers)], {"grid": figure})
+
+
+def _kind_table(numbers: Content) -> ResultTable:
+    """Return the mean of each family, followed by its kinds."""
+    grid, clean = numbers["grid"], numbers["clean"]["mAP"]
+    rows = []
+    for family, mean in grid["families"].items():
+        members = {kind: cell for kind, cell in grid["kinds"].items() if _family(kind) == family}
+        rows += [
+            TableRow(
+                _name(name),
+                [rate(cell["mAP"]), interval_cell(cell["interval"]), rate(clean - cell["mAP"])],
+                group=family,
+            )
+            for name, cell in {"mean": mean, **members}.items()
+        ]
+    return ResultTable("Families and kinds", ["mAP", "95 % interval", "lost of clean mAP"], rows)
+
+
+def _family(kind: str) -> str:
+    return str(CORRUPTIONS.facts(kind)["family"])
 
 
 def errors_sentence(card: Content, reference: Content) -> str:
@@ -185,12 +196,12 @@ def _occlusion(card: Content) -> Section:
     rows = [
         TableRow(
             kind.removeprefix("occlusion_"),
-            [rate(found[share]["mAP"], span(found[share]["interval"])) for share in shares],
+            [rate(cells[share]["mAP"], span(cells[share]["interval"])) for share in shares],
         )
-        for kind, found in sweep.items()
+        for kind, cells in sweep.items()
     ]
     table = ResultTable(
-        "mAP by what hides the query",
+        "mAP of occluded queries",
         [f"{share} % hidden" for share in shares],
         rows,
         note="Small numbers are 95 % intervals.",
@@ -202,7 +213,7 @@ def _occlusion(card: Content) -> Section:
         wide=False,
     )
     said = (
-        "Part of every query is hidden by its mean color, by what is beside the person, or by "
+        "Part of every query is hidden: by its mean color, the scene next to the person, or "
         "another person of the same camera. A model trained with random erasing has seen the first."
     )
     return Section("Occlusion", [said], [table], {"occlusion": figure})
@@ -215,14 +226,14 @@ def _cross(numbers: Content) -> list[Section]:
         TableRow(
             name,
             [
-                rate(found["mAP"], strong=True),
-                interval_cell(found["interval"]),
-                rate(found["rank1"]),
-                interval_cell(found["rank1_interval"]),
-                Cell(number(found["queries"]), found["queries"]),
+                rate(scores["mAP"], strong=True),
+                interval_cell(scores["interval"]),
+                rate(scores["rank1"]),
+                interval_cell(scores["rank1_interval"]),
+                Cell(number(scores["queries"]), scores["queries"]),
             ],
         )
-        for name, found in numbers["cross"].items()
+        for name, scores in numbers["cross"].items()
     ]
     columns = ["mAP", "95 % interval", "Rank-1", "95 % interval", "queries"]
     table = ResultTable("Clean images of other data sets", columns, rows)
@@ -256,7 +267,6 @@ def _people(card: Content, people: Sequence[Failure]) -> Section:
             failures_figure(people),
             "Worst queries of the worst identities",
             _FAIL,
-            wide=True,
             photo=True,
         )
     return Section("By person", said, [people_table(numbers)], drawn)
@@ -267,12 +277,15 @@ def _cameras(numbers: Content) -> Section:
         TableRow(
             camera,
             [
-                Cell(number(found["queries"]), found["queries"]),
-                Cell(number(found["identities"]), found["identities"]),
-                *(rate(found[name]["mAP"], span(found[name]["interval"])) for name in CONDITIONS),
+                Cell(number(camera_numbers["queries"]), camera_numbers["queries"]),
+                Cell(number(camera_numbers["identities"]), camera_numbers["identities"]),
+                *(
+                    rate(camera_numbers[name]["mAP"], span(camera_numbers[name]["interval"]))
+                    for name in CONDITIONS
+                ),
             ],
         )
-        for camera, found in numbers["cameras"].items()
+        for camera, camera_numbers in numbers["cameras"].items()
     ]
     table = ResultTable(
         "mAP by the camera of the query",
@@ -288,7 +301,8 @@ def _flags(card: Content) -> Section:
     standard = card["standard"]
     called = "may be called" if standard["called_standard"] else "may not be called"
     said = [
-        f"The robust numbers {called} {standard['name']}; report.html beside this page says why."
+        f"The robust numbers {called} {standard['name']}; standard.json in the same folder "
+        "lists the reasons."
     ]
     for flag in standard["flags"]:
         where = f" ({flag['where']})" if flag["where"] else ""

@@ -75,12 +75,12 @@ class People:
         def lowest(drawn: Floats) -> Floats:
             return np.asarray(np.sort(drawn, axis=1)[:, :count].mean(axis=1))
 
-        found: dict[str, Any] = {"deviation": None, "deviation_interval": None}
+        statistics: dict[str, Any] = {"deviation": None, "deviation_interval": None}
         if len(means) > 1:
-            found = self._drawn("deviation", means, lambda drawn: drawn.std(axis=1, ddof=1))
-        found |= self._drawn("worst_tenth", means, lowest)
-        found["worst_count"] = count
-        return found | self._drawn("lost", lost, lambda drawn: drawn.mean(axis=1))
+            statistics = self._drawn("deviation", means, lambda drawn: drawn.std(axis=1, ddof=1))
+        statistics |= self._drawn("worst_tenth", means, lowest)
+        statistics["worst_count"] = count
+        return statistics | self._drawn("lost", lost, lambda drawn: drawn.mean(axis=1))
 
     def _drawn(self, name: str, values: Floats, statistic: Statistic) -> dict[str, Any]:
         """Return a statistic of the identities and its interval, identities drawn anew.

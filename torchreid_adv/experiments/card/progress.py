@@ -1,10 +1,11 @@
-"""What is said while a card is made: one line a stage, with the rate and the time that is left."""
+"""The progress of a card: one line per stage, with the rate and the time that is left."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.speaking import progress_bar
@@ -18,7 +19,7 @@ class Stages(Progress):
 
     Args:
         total: scores of all stages.
-        cache: where seconds are kept, so that a card that was stopped and goes on knows them.
+        cache: where seconds are kept, so that a resumed card knows them.
         key: of the card.
     """
 
@@ -26,8 +27,9 @@ class Stages(Progress):
         super().__init__(total)
         self._cache, self._key = cache, key
         self.seconds: dict[str, float] = dict(cache.find(_FILE, key) or {})
-        self._stage, self._last, self._values = "", self.started, [0.0][:0]
-        self._bar = progress_bar("", total=0)
+        self._stage, self._last = "", self.started
+        self._values: list[float] = []
+        self._bar: Any = None  # of the stage
 
     @contextlib.contextmanager
     def stage(self, name: str, total: int) -> Iterator[None]:
@@ -67,5 +69,5 @@ class Stages(Progress):
         if not made:
             return f"{line}, read back"
         each = (time.perf_counter() - self.started) / self.computed
-        left = each * (self.total - self.done)
-        return f"{line}, {seconds / made:.2f} s each, {left / 60:.0f} min left"
+        remaining = each * (self.total - self.done)
+        return f"{line}, {seconds / made:.2f} s each, {remaining / 60:.0f} min left"

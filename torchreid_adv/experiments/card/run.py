@@ -54,14 +54,14 @@ from torchreid_adv.version import __version__
 PAGE = "card.html"
 PICTURE = "card.png"
 ATTACKS = "attacks"  # the stage of the standard evaluation
-_DEFAULT = "standard"  # adv.standard.version, where nobody says one
+_DEFAULT = "standard"  # adv.standard.version, unless it is set
 
 
 @on_configured_threads
 def cards(cfg: AdvConfig, command: str = "", *, given: Given = NOTHING) -> list[Path]:
     """Make the card of every model on the first target, and of several models a comparison.
 
-    What is done already is read back, so the same command goes on where it was stopped.
+    What is done already is read back, so the same command continues where it was stopped.
 
     Args:
         cfg: for the models (``adv.standard.models``), the targets and ``adv.card.*``; the clean
@@ -78,7 +78,7 @@ def cards(cfg: AdvConfig, command: str = "", *, given: Given = NOTHING) -> list[
     """
     version, specs = card_version(cfg.adv.card.version), configured_models(cfg)
     _check_version(cfg, version)
-    for spec in specs:  # one that cannot be loaded is said now, not after the attacks
+    for spec in specs:  # a model that cannot be loaded is reported before the attacks
         given.model(cfg, spec)
     first, *further = dict.fromkeys(cfg.data.targets)
     data = given.dataset(cfg, first)
@@ -87,11 +87,11 @@ def cards(cfg: AdvConfig, command: str = "", *, given: Given = NOTHING) -> list[
     folders = [_made(cfg, spec, data, others, version, reference, command, given) for spec in specs]
     paths = [folder / CARD for folder in folders]
     if len(specs) > 1:
-        found = [read_card(path) for path in paths]
-        known = {label_of(card) for card in found}
+        contents = [read_card(path) for path in paths]
+        known = {label_of(card) for card in contents}
         if reference is not None and label_of(reference) not in known:
-            found.append(reference)
-        paths.append(write_comparison(Path(cfg.data.save_dir) / data.name, found, command))
+            contents.append(reference)
+        paths.append(write_comparison(Path(cfg.data.save_dir) / data.name, contents, command))
     return paths
 
 
@@ -107,7 +107,7 @@ def _check_version(cfg: AdvConfig, version: CardVersion) -> None:
 def configured_reference(
     cfg: AdvConfig, version: CardVersion, data: ReIDData
 ) -> dict[str, Any] | None:
-    """Return the card that stands beside the others, None where ``adv.card.reference`` is empty.
+    """Return the card of the reference model, None where ``adv.card.reference`` is empty.
 
     Raises:
         ConfigError: it is of another version or data set.
@@ -116,13 +116,13 @@ def configured_reference(
     if not cfg.adv.card.reference:
         return None
     path = Path(cfg.adv.card.reference)
-    found = read_card(path / CARD if path.is_dir() else path)
+    card = read_card(path / CARD if path.is_dir() else path)
     same = {
-        f"of the version '{found['card']['name']}'": found["card"] == version.facts(),
-        f"of the data set '{found['data']['name']}'": found["data"]["name"] == data.name,
-        "of other images": found["data"]["listing"] == listing(data, Contents()),
+        f"of the version '{card['card']['name']}'": card["card"] == version.facts(),
+        f"of the data set '{card['data']['name']}'": card["data"]["name"] == data.name,
+        "of other images": card["data"]["listing"] == listing(data, Contents()),
         "by other rules of the scores": (
-            found["protocol"] == json.loads(json.dumps(Protocol.configured(cfg, data).facts()))
+            card["protocol"] == json.loads(json.dumps(Protocol.configured(cfg, data).facts()))
         ),
     }
     for what, fits in same.items():
@@ -131,7 +131,7 @@ def configured_reference(
                 f"the reference card '{path}' is {what}; make it by the version '{version.name}' "
                 f"on '{data.name}', or leave adv.card.reference empty"
             )
-    return found
+    return card
 
 
 def _made(
@@ -251,7 +251,7 @@ def _write_pages(
         verify=shlex.join(["torchreid-adv", "verify", str(out), "--root", str(data.root)]),
         settings=config.plain(cfg),
     )
-    drawn = {name: one for section in page.sections for name, one in section.figures.items()}
+    drawn = {name: figure for section in page.sections for name, figure in section.figures.items()}
     write_figures(out / "card_figures", drawn)
     write_bytes(out / PICTURE, to_png(card_figure(card)))
     write_page(out / PAGE, page)

@@ -17,7 +17,7 @@ Content = Mapping[str, Any]
 
 
 def overview_table(card: Content, reference: Content | None) -> ResultTable:
-    """Return every measure with interval, Rank-1 and loss; beside it a reference model."""
+    """Return every measure with interval, Rank-1 and loss; with a reference, its values, too."""
     clean = card["numbers"]["clean"]["mAP"]
     columns = ["mAP", "95 % interval", "Rank-1", "lost of clean mAP"]
     beside: dict[str, tuple[Measure, Mapping[str, Any] | None]] = {}
@@ -87,10 +87,10 @@ def people_table(numbers: Content) -> ResultTable:
     """Return how identities differ in each condition."""
     rows = []
     for name in CONDITIONS:
-        found = numbers["people"][name]
+        spread = numbers["people"][name]
         cells: list[Value] = []
         for measure in ("worst_tenth", "deviation", "lost"):
-            cells += [rate(found[measure]), interval_cell(found[f"{measure}_interval"])]
+            cells += [rate(spread[measure]), interval_cell(spread[f"{measure}_interval"])]
         rows.append(TableRow(name, cells))
     bands = (("Worst tenth", 2), ("Deviation over identities", 2), ("Not found", 2))
     columns = ["mean", "95 % interval", "points", "95 % interval", "share", "95 % interval"]

@@ -16,7 +16,7 @@ from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import build_distance
-from torchreid_adv.errors import ConfigError, VerificationError, printable
+from torchreid_adv.errors import AdvError, ConfigError, VerificationError, printable
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.experiments.card.content import CARD, COPIED, read_card, version_in
 from torchreid_adv.experiments.card.numbers import floats
@@ -56,7 +56,7 @@ class CheckedCard:
 
 
 def check_card(folder: Path, result: dict[str, Any], originals: Originals) -> CheckedCard:
-    """Compare a card with the ``standard.json`` beside it and with the data sets.
+    """Compare a card with the ``standard.json`` next to it and with the data sets.
 
     Args:
         folder: of the model.
@@ -81,18 +81,18 @@ def check_card(folder: Path, result: dict[str, Any], originals: Originals) -> Ch
 
 
 def _standard_faults(card: dict[str, Any], result: dict[str, Any]) -> Iterator[str]:
-    """Yield where a card is not of the ``standard.json`` beside it."""
+    """Yield where a card is not of the ``standard.json`` next to it."""
     yield from (
         f"its {name} is not that of standard.json" for name in COPIED if card[name] != result[name]
     )
     if card["standard"] != standard_facts(result):
-        yield "its robust numbers are of another standard.json than the one beside it"
+        yield "its robust numbers are of another standard.json than the one next to it"
     for name in ("parameters", "size"):
         if card["cost"][name] != result["model"][name]:
             yield f"its cost names other {name} than standard.json"
     wanted = version_in(card).standard
     definition = Version.of(result["standard"]["definition"])
-    if definition.name != wanted and not result["standard"]["escalated"]:
+    if definition.name != wanted:
         yield f"its robust numbers are of the version '{definition.name}', not of '{wanted}'"
     places = {
         f"{track}-eps{eps}": facts
@@ -104,41 +104,29 @@ def _standard_faults(card: dict[str, Any], result: dict[str, Any]) -> Iterator[s
         return
     pids = np.array(card["queries"]["pids"], np.int64)
     for name, facts in places.items():
-        own = card["queries"]["robust"][name]
-        yield from _place_faults(name, own, facts, pids, definition.bootstrap)
-        told = {
-            "mAP": _mean(card["queries"]["clean"]["ap"]),
-            "first": _mean(card["queries"]["clean"]["first"]),
-        }
-        if not _fit(told, facts["clean"]):
+        scores = card["queries"]["robust"][name]
+        yield from _place_faults(name, scores, facts, pids, definition.bootstrap)
+        if not _fits(card["queries"]["clean"], facts["clean"]):
             yield f"{name}: its clean queries do not give the clean mAP and Rank-1 of standard.json"
 
 
 def _place_faults(
-    name: str, own: dict[str, Any], facts: dict[str, Any], pids: np.ndarray, bootstrap: int
+    name: str, scores: dict[str, Any], facts: dict[str, Any], pids: np.ndarray, bootstrap: int
 ) -> Iterator[str]:
     """Yield where the queries of a track and bound do not give its numbers in standard.json."""
-    if not _fit(
-        {part: _mean(own[part]) for part in ("ap", "first")} | {"mAP": _mean(own["ap"])},
-        facts["robust"],
-    ):
+    if not _fits(scores, facts["robust"]):
         yield f"{name}: its queries do not give the robust mAP and Rank-1 of standard.json"
     pairs = {"interval": "ap", "rank1_interval": "first"}
-    for told, part in pairs.items():
-        ends = interval(floats(own[part]), pids, bootstrap)
-        if any(abs(a - b) > ROUNDING for a, b in zip(ends, facts[told], strict=True)):
-            yield f"{name}: its queries do not give the {told} of standard.json"
+    for measure, part in pairs.items():
+        ends = interval(floats(scores[part]), pids, bootstrap)
+        if any(abs(a - b) > ROUNDING for a, b in zip(ends, facts[measure], strict=True)):
+            yield f"{name}: its queries do not give the {measure} of standard.json"
 
 
-def _mean(values: Any) -> float:
-    return float(np.nanmean(floats(values)))
-
-
-def _fit(told: dict[str, float], facts: dict[str, Any]) -> bool:
-    return (
-        abs(told["mAP"] - facts["mAP"]) <= ROUNDING
-        and abs(told["first"] - facts["cmc"]["1"]) <= ROUNDING
-    )
+def _fits(scores: dict[str, Any], facts: dict[str, Any]) -> bool:
+    """Tell whether queries give the mAP and the Rank-1 of a part of standard.json."""
+    pairs = ((scores["ap"], facts["mAP"]), (scores["first"], facts["cmc"]["1"]))
+    return all(abs(np.nanmean(floats(values)) - value) <= ROUNDING for values, value in pairs)
 
 
 def _label_faults(card: dict[str, Any], data: ReIDData) -> Iterator[str]:
@@ -149,12 +137,14 @@ def _label_faults(card: dict[str, Any], data: ReIDData) -> Iterator[str]:
         if queries[name] != [getattr(record, field) for record in data.query]:
             yield f"its {name} are not those of the queries of '{data.name}'"
             return
-    told = card["protocol"]
-    rules = Protocol(
-        distance=build_distance("euclidean"), name=told["name"], ap_rule=told["ap_rule"]
-    )
-    own, chance = floats(queries["chance"]), floats(chances(data, rules))
-    if not np.allclose(own, chance, rtol=0, atol=ROUNDING, equal_nan=True):
+    protocol, distance = card["protocol"], build_distance("euclidean")
+    try:
+        rules = Protocol(distance=distance, name=protocol["name"], ap_rule=protocol["ap_rule"])
+    except AdvError as error:
+        yield f"its protocol cannot be used: {error}"
+        return
+    stated, chance = floats(queries["chance"]), floats(chances(data, rules))
+    if not np.allclose(stated, chance, rtol=0, atol=ROUNDING, equal_nan=True):
         yield "its chances are not those of a random order"
 
 
@@ -181,7 +171,7 @@ def verify_card(folder: Path, result: dict[str, Any], originals: Originals) -> C
 
 
 def said_of(checked: CheckedCard) -> str:
-    """Return what was found right of the files of a card."""
+    """Return sentences on the files of a card that were checked."""
     lines = [
         "Card: its numbers follow from its queries, and these fit standard.json"
         + (" and the data set." if not checked.unknown else ".")
@@ -199,7 +189,7 @@ def score_card_again(
     replayed: Replayed,
     originals: Originals,
 ) -> str:
-    """Score every condition of a card again and return in a sentence what was found right.
+    """Score every condition of a card again and return a sentence on it.
 
     Args:
         folder: of the model.
@@ -220,12 +210,12 @@ def score_card_again(
         place = Path(scratch)
         scoring = Scoring(cfg, scorer.model, scorer.data, others, version_in(card), place)
         stages = Stages(scoring.total, Cache(place), Key.of(card="verified"))
-        found = scoring.queries(replayed.worst, stages)
+        computed = scoring.queries(replayed.worst, stages)
         feature = scoring.speed(Key.of(card="verified"))["feature"]
-    told = {"feature": card["cost"]["feature"], **card["queries"]}
+    stated = {"feature": card["cost"]["feature"], **card["queries"]}
     count = len(card["queries"]["pids"])
-    plain = json.loads(json.dumps({"feature": feature, **found}))
-    faults = [*differences(told, plain, tolerance, count)]
+    plain = json.loads(json.dumps({"feature": feature, **computed}))
+    faults = [*differences(stated, plain, tolerance, count)]
     if faults:
         raise _failed(folder, [f"queries.{fault}" for fault in faults[:20]])
     how = "exactly" if exact else f"to {TOLERANCE} (another machine or version wrote it)"

@@ -12,13 +12,13 @@ from torchreid_adv.experiments.learned import (
     LearnedAttack,
     Recipe,
     SourceModel,
-    UniversalScores,
     given,
     learned,
     way,
 )
 from torchreid_adv.experiments.reproduce import Reproduction, finding, rule_note, settle
 from torchreid_adv.experiments.scenarios import models_of
+from torchreid_adv.experiments.universal_scores import UniversalScores
 from torchreid_adv.report.paper_table import paper_table
 
 EPS = 8.0  # gray levels, in all tables except those on bounds

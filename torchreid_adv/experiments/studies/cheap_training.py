@@ -158,14 +158,14 @@ def cheap_training(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Fo
         ConfigError: a method that the study does not have, or several data sets.
     """
     _check(cfg)
-    found: list[Found] = []
+    outcomes: list[Found] = []
     for spec in specs:
         values = dict(_measured(cfg, spec, seed))
         costs = _costs(cfg, spec)
         prefix = f"{spec.label}: " if len(specs) > 1 else ""
-        found += _readings(values, costs, seed, prefix)
-        found += cases_of(lines(values, costs), seed, prefix)
-    return found
+        outcomes += _readings(values, costs, seed, prefix)
+        outcomes += cases_of(lines(values, costs), seed, prefix)
+    return outcomes
 
 
 def _check(cfg: AdvConfig) -> None:
@@ -231,16 +231,16 @@ def _measured(
 
 def _attacked(cfg: AdvConfig, folder: str, spec: ModelSpec) -> dict[str, float]:
     """Return mAP and spread of a network, clean and attacked through itself."""
-    own: AdvConfig = cfg.clone()
+    test_cfg: AdvConfig = cfg.clone()
     out = Path(cfg.data.save_dir) / folder
-    own.data.save_dir = str(out)
+    test_cfg.data.save_dir = str(out)
     if spec.size:
-        own.data.height, own.data.width = spec.size
-    own.adv.transfer.models, own.adv.transfer.attacked = [spec.entry], []
-    own.adv.transfer.attacks = list(MEASURES)
-    table, values = _IdentityGrid(own), {}
-    data = table.data(own.data.targets[0])
-    for grid_attack in grid_attacks(own, [spec]):
+        test_cfg.data.height, test_cfg.data.width = spec.size
+    test_cfg.adv.transfer.models, test_cfg.adv.transfer.attacked = [spec.entry], []
+    test_cfg.adv.transfer.attacks = list(MEASURES)
+    table, values = _IdentityGrid(test_cfg), {}
+    data = table.data(test_cfg.data.targets[0])
+    for grid_attack in grid_attacks(test_cfg, [spec]):
         table.attack(grid_attack, [data], out)
         cell = table.cell(grid_attack, spec, data, out)
         for name, scores in (
@@ -317,10 +317,10 @@ def lines(values: Values, costs: Mapping[str, float]) -> Iterator[Line]:
     """
     searched, pgd = MEASURES["pgd"], values.get((CLEAN_START, PGD))
     for way, (share, price) in GOALS.items():
-        own = values.get((CLEAN_START, way))
-        if own and pgd:
-            yield ROBUST[way], NAMES[way], share * pgd[searched], own[searched]
-            yield ACCURATE[way], NAMES[way], pgd["clean"] - LOSS, own["clean"]
+        tested = values.get((CLEAN_START, way))
+        if tested and pgd:
+            yield ROBUST[way], NAMES[way], share * pgd[searched], tested[searched]
+            yield ACCURATE[way], NAMES[way], pgd["clean"] - LOSS, tested["clean"]
         if way in costs:
             yield CHEAP[way], NAMES[way], costs[way] / costs[PLAIN], price
     pairs = (

@@ -14,11 +14,11 @@ from torchreid_adv.experiments.claims import Case, Claim, Printed, Reading
 from torchreid_adv.experiments.learned import (
     LearnedAttack,
     SourceModel,
-    UniversalScores,
     learned,
     way,
 )
 from torchreid_adv.experiments.study import Found
+from torchreid_adv.experiments.universal_scores import UniversalScores
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
 from torchreid_adv.runs.attack_dataset import run_or_read

@@ -9,10 +9,11 @@ from pathlib import Path
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.experiments.claims import Claim, Line, Printed, PrintedCells, Reading, cases_of
-from torchreid_adv.experiments.learned import SourceModel, UniversalScores, learned, recipes
+from torchreid_adv.experiments.learned import SourceModel, learned, recipes
 from torchreid_adv.experiments.scenario_tables import SCENARIOS, ScenarioCell
 from torchreid_adv.experiments.scenarios import attacked_by, outcomes
 from torchreid_adv.experiments.study import Found, trained_models
+from torchreid_adv.experiments.universal_scores import UniversalScores
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
 

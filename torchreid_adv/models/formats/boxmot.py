@@ -43,8 +43,8 @@ def boxmot(request: Request) -> Loaded:
     name = parts[0] if parts[1] else str(content.get("model_name", "")) or _named(path)
     state = State(path, request.state(str(path)).tensors)
     if "state_dict" in content and "model_name" in content:  # its "model" does not hold weights
-        kept = {n: v for n, v in state.tensors.items() if n.startswith("state_dict/")}
-        state = State(path, kept)
+        weights = {n: v for n, v in state.tensors.items() if n.startswith("state_dict/")}
+        state = State(path, weights)
     network = _shared(name, state) if name in SHARED else _own(name, state, content)
     settings = {"size": _size(name, path.name), "resize": "cv2", "pad": _PAD}
     return Loaded(network, settings)
@@ -86,9 +86,9 @@ def _own(name: str, state: State, content: Mapping[str, Any]) -> nn.Module:
 
 
 def _classes(state: State, content: Mapping[str, Any]) -> int:
-    said = content.get("num_classes")
-    if isinstance(said, int) and said > 0:
-        return said
+    classes = content.get("num_classes")
+    if isinstance(classes, int) and classes > 0:
+        return classes
     heads = (v for n, v in state.tensors.items() if re.search(r"classifier[^/]*\.weight$", n))
     return max((len(weight) for weight in heads if weight.ndim == 2), default=1)
 

@@ -56,10 +56,10 @@ class Checkout(nn.Module):
 
     def forward(self, images: Tensor, *labels: Tensor) -> Any:
         """Return what the network gives for images (N, 3, H, W) and the labels (N,) it takes."""
-        given = dict(zip(self.record_labels, labels, strict=True))
+        label_values = dict(zip(self.record_labels, labels, strict=True))
         for name, number in self.fixed.items():
-            given[name] = torch.full((len(images),), number, device=images.device)
-        for name, values in given.items():
+            label_values[name] = torch.full((len(images),), number, device=images.device)
+        for name, values in label_values.items():
             if int(values.min()) < 0 or int(values.max()) >= self.known[name]:
                 raise ConfigError(
                     f"the checkpoint knows {self.known[name]} {name}s, and an image is of {name} "
@@ -67,18 +67,18 @@ class Checkout(nn.Module):
                     "all images, and report that with the result"
                 )
         words = {"camera": "cam_label", "view": "view_label"}
-        return self.network(images, **{words[name]: value for name, value in given.items()})
+        return self.network(images, **{words[name]: value for name, value in label_values.items()})
 
 
-def _register(name: str, what: str) -> None:
+def _register(name: str, title: str) -> None:
     @LOADERS.register(
-        name, weights=True, options=_OPTIONS, title=what,
+        name, weights=True, options=_OPTIONS, title=title,
         example=f"{name}@camera=data:CHECKOUT:CFG.yml:FILE",
     )  # fmt: skip
     def load(request: Request) -> Loaded:
         return _load(name, request)
 
-    load.__doc__ = f"Read {what}: ``{name}:CHECKOUT:CFG.yml:FILE``, built by the user's checkout."
+    load.__doc__ = f"Read {title}: ``{name}:CHECKOUT:CFG.yml:FILE``, built by the user's checkout."
 
 
 _register("transreid", "TransReID, TransReID-SSL and PersonViT")
@@ -145,13 +145,13 @@ def _is_checkout(folder: Path) -> bool:
 
 def _on_path(name: str) -> str:
     """Return the first checkout on the path of modules."""
-    found = next((place for place in sys.path if place and _is_checkout(Path(place))), "")
-    if not found:
+    checkout = next((place for place in sys.path if place and _is_checkout(Path(place))), "")
+    if not checkout:
         raise ConfigError(
             f"no checkout of {name} is on PYTHONPATH; put it there, or write "
             f"{name}:CHECKOUT:CFG.yml:FILE"
         )
-    return found
+    return checkout
 
 
 def _configured(cfg: Any, source: str, request: Request, state: State) -> Any:
@@ -165,12 +165,14 @@ def _configured(cfg: Any, source: str, request: Request, state: State) -> Any:
         raise ConfigError(f"there is no config file '{source}'")
     content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     pairs = [pair.partition(",")[::2] for pair in request.entry.options.get("set", ())]
-    said = {key for key, _ in pairs} | {
+    stated = {key for key, _ in pairs} | {
         f"{top}.{key}" for top, part in content.items() if isinstance(part, dict) for key in part
     }
-    kept = {top: part for top, part in content.items() if part is not None}  # yacs takes no None
+    sections = {
+        top: part for top, part in content.items() if part is not None
+    }  # yacs takes no None
     node = type(cfg)
-    cfg.merge_from_other_cfg(node(kept))
+    cfg.merge_from_other_cfg(node(sections))
     cfg.merge_from_list([word for pair in pairs for word in pair])
     cfg.merge_from_list(["MODEL.PRETRAIN_CHOICE", "none", "MODEL.PRETRAIN_PATH", ""])
     decisive = []
@@ -179,7 +181,7 @@ def _configured(cfg: Any, source: str, request: Request, state: State) -> Any:
     if any(state.find(name) is not None for name in _EMBEDDINGS):
         decisive.append("MODEL.SIE_COE")
     for key in decisive:
-        if key not in said:
+        if key not in stated:
             raise ConfigError(
                 f"neither '{source}' nor the checkpoint says {key}, and the features depend on it; "
                 f"write @set={key},VALUE as the model was trained with"
@@ -196,23 +198,23 @@ def _labels(
         ConfigError: the checkpoint has embeddings of cameras or views, and the entry does not say
             which; or the other way round.
     """
-    found = next((state.find(key) for key in _EMBEDDINGS if state.find(key) is not None), None)
-    asked = [one for one in ("camera", "view") if request.option(one, "none") != "none"]
-    if found is None:
+    embedding = next((state.find(key) for key in _EMBEDDINGS if state.find(key) is not None), None)
+    asked = [label for label in ("camera", "view") if request.option(label, "none") != "none"]
+    if embedding is None:
         if asked:
             raise ConfigError(f"this checkpoint has no embedding of {asked[0]}s; leave it out")
-        wanted = [key for key in ("SIE_CAMERA", "SIE_VIEW") if cfg.MODEL[key]]
-        if wanted:
+        enabled = [key for key in ("SIE_CAMERA", "SIE_VIEW") if cfg.MODEL[key]]
+        if enabled:
             raise ConfigError(
-                f"MODEL.{wanted[0]} is True, and the checkpoint has no embedding of it; is it of "
-                f"another training? Write @set=MODEL.{wanted[0]},False if not"
+                f"MODEL.{enabled[0]} is True, and the checkpoint has no embedding of it; is it of "
+                f"another training? Write @set=MODEL.{enabled[0]},False if not"
             )
         cfg.merge_from_list(["MODEL.SIE_CAMERA", False, "MODEL.SIE_VIEW", False])
         return (), {}, {}
     both = bool(cfg.MODEL.SIE_CAMERA) and bool(cfg.MODEL.SIE_VIEW)
     needs = ["camera"] * (bool(cfg.MODEL.SIE_CAMERA) or not cfg.MODEL.SIE_VIEW)
     needs += ["view"] * bool(cfg.MODEL.SIE_VIEW)
-    rows = len(found)
+    rows = len(embedding)
     if both and ("veri" not in str(cfg.DATASETS.NAMES) or rows % _VERI_VIEWS):
         raise ConfigError(f"{rows} embeddings of cameras and views are known of VeRi-776 only")
     known = dict.fromkeys(needs, rows)
@@ -246,11 +248,11 @@ def _made(name: str, cfg: Any, state: State, known: dict[str, int]) -> nn.Module
         "view_num": known.get("view", 1),
     }
     if name == "clipreid":
-        made = _clip(importlib.import_module("model.make_model_clipreid"), cfg, state, counts)
+        network = _clip(importlib.import_module("model.make_model_clipreid"), cfg, state, counts)
     else:
         further = {"semantic_weight": float(cfg.MODEL.SEMANTIC_WEIGHT)} if name == "solider" else {}
-        made = importlib.import_module("model").make_model(cfg, **counts, **further)
-    return made.eval()
+        network = importlib.import_module("model").make_model(cfg, **counts, **further)
+    return network.eval()
 
 
 def _clip(theirs: Any, cfg: Any, state: State, counts: dict[str, int]) -> nn.Module:
@@ -258,8 +260,8 @@ def _clip(theirs: Any, cfg: Any, state: State, counts: dict[str, int]) -> nn.Mod
     visual = functools.partial(_visual, importlib.import_module("model.clip.model"), state)
     theirs.load_clip_to_cpu = lambda name, height, width, stride: visual(height, width, stride)
     theirs.PromptLearner = theirs.TextEncoder = lambda *_, **__: nn.Identity()
-    made: nn.Module = theirs.make_model(cfg, **counts)
-    return made
+    network: nn.Module = theirs.make_model(cfg, **counts)
+    return network
 
 
 def _visual(clip: Any, state: State, height: int, width: int, stride: int) -> Any:
@@ -270,7 +272,7 @@ def _visual(clip: Any, state: State, height: int, width: int, stride: int) -> An
         layers = [n for n in state.tensors if plain(n).endswith("attn.in_proj_weight")]
         assert patches is not None
         wide = len(patches)
-        made = clip.VisionTransformer(
+        encoder = clip.VisionTransformer(
             height, width, patches.shape[-1], stride, wide, len(layers), wide // 64,
             projection.shape[1],
         )  # fmt: skip
@@ -284,11 +286,11 @@ def _visual(clip: Any, state: State, height: int, width: int, stride: int) -> An
         assert first is not None
         assert out is not None
         wide = len(first)
-        made = clip.ModifiedResNet(
+        encoder = clip.ModifiedResNet(
             counts, len(out), wide * 32 // 64, height * width, wide
         )  # its positions form the grid of the input
     return types.SimpleNamespace(
-        visual=made.float(), dtype=torch.float32, token_embedding=None, to=lambda *_: None
+        visual=encoder.float(), dtype=torch.float32, token_embedding=None, to=lambda *_: None
     )
 
 
@@ -315,8 +317,8 @@ def _code(folder: Path) -> str:
 @contextlib.contextmanager
 def _importing(folder: Path) -> Iterator[None]:
     """Inside the block the modules of a checkout are found first; they are forgotten after it."""
-    kept = {n: m for n, m in sys.modules.items() if n.partition(".")[0] in _SHARED}
-    for name in kept:
+    set_aside = {n: m for n, m in sys.modules.items() if n.partition(".")[0] in _SHARED}
+    for name in set_aside:
         del sys.modules[name]
     absent = {n: m for n, m in _replacements().items() if n not in sys.modules}
     sys.modules.update(absent)
@@ -329,7 +331,7 @@ def _importing(folder: Path) -> Iterator[None]:
             del sys.modules[name]
         for name in absent:
             sys.modules.pop(name, None)
-        sys.modules.update(kept)
+        sys.modules.update(set_aside)
 
 
 def _replacements() -> dict[str, types.ModuleType]:
@@ -338,12 +340,12 @@ def _replacements() -> dict[str, types.ModuleType]:
 
     six = types.ModuleType("torch._six")
     vars(six)["container_abcs"] = collections.abc
-    found = {"torch._six": six}
+    modules = {"torch._six": six}
     if importlib.util.find_spec("mmcv") is None:
         runner = types.ModuleType("mmcv.runner")
         vars(runner)["load_checkpoint"] = _not_at_test
-        found |= {"mmcv": types.ModuleType("mmcv"), "mmcv.runner": runner}
-    return found
+        modules |= {"mmcv": types.ModuleType("mmcv"), "mmcv.runner": runner}
+    return modules
 
 
 def _not_at_test(*arguments: Any, **keywords: Any) -> Callable[..., Any]:

@@ -71,8 +71,8 @@ def _configured(cfg: Any, source: str, request: Request, state: State) -> Any:
     classes = max(1, state.rows("heads.weight"), state.rows("b1_head.weight"))
     fixed = ["MODEL.DEVICE", "cpu", "MODEL.BACKBONE.PRETRAIN", False]
     fixed += ["MODEL.HEADS.NUM_CLASSES", classes]
-    chosen = [word for pair in request.entry.options.get("set", ()) for word in pair.split(",", 1)]
-    cfg.merge_from_list([*chosen, *fixed])
+    pairs = [word for pair in request.entry.options.get("set", ()) for word in pair.split(",", 1)]
+    cfg.merge_from_list([*pairs, *fixed])
     return cfg
 
 

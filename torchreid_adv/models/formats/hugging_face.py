@@ -37,8 +37,8 @@ class HuggingFace(nn.Module):
         output = self.network(pixel_values=images)
         if not self.pooled:
             return output
-        found = getattr(output, "pooler_output", None)
-        return found if found is not None else output.last_hidden_state[:, 0]
+        pooler_output = getattr(output, "pooler_output", None)
+        return pooler_output if pooler_output is not None else output.last_hidden_state[:, 0]
 
 
 @LOADERS.register("hf", weights=True, example="hf@take=pooler_output:FOLDER")
@@ -65,14 +65,14 @@ def hugging_face(request: Request) -> Loaded:
     if folder.is_dir():
         options["local_files_only"] = True
     with built(f"the network of '{source}'"):
-        network, found = library.AutoModel.from_pretrained(
+        network, loading_info = library.AutoModel.from_pretrained(
             place, trust_remote_code=False, output_loading_info=True, **options
         )
         described = library.image_processing_utils.ImageProcessingMixin.get_image_processor_dict(
             place, **options
         )[0]
     network = getattr(network, "vision_model", network)  # of a CLIP
-    _check(source, found, request.option("take"))
+    _check(source, loading_info, request.option("take"))
     wrapped = HuggingFace(network, pooled="take" not in request.entry.options)
     return Loaded(wrapped, _settings(described))
 
@@ -87,13 +87,15 @@ def _of_file(request: Request) -> Loaded:
     return Loaded(state.into(build_network(name, classes=state.rows("classifier.weight"))))
 
 
-def _check(source: str, found: Mapping[str, Any], take: str) -> None:
+def _check(source: str, loading_info: Mapping[str, Any], take: str) -> None:
     """Refuse a folder that lacks weights: transformers would draw them at random.
 
     Raises:
         ConfigError: with the first of them.
     """
-    missing = sorted(found["missing_keys"]) + sorted(map(str, found.get("mismatched_keys", ())))
+    missing = sorted(loading_info["missing_keys"]) + sorted(
+        map(str, loading_info.get("mismatched_keys", ()))
+    )
     if take and not take.startswith("pooler_output"):
         missing = [name for name in missing if not name.startswith("pooler.")]
     if not missing:

@@ -100,13 +100,13 @@ def layumi(request: Request) -> Loaded:
 def _options(folder: Path) -> dict[str, Any]:
     path = folder / OPTIONS
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
             f"'{path}' cannot be read, which has the options of the training; keep the training's "
             f"{OPTIONS} next to its weights"
         ) from error
-    return found if isinstance(found, dict) else {}
+    return options if isinstance(options, dict) else {}
 
 
 def _is_head(name: str) -> bool:

@@ -50,13 +50,13 @@ def openclip(request: Request) -> Loaded:
     network = ImageEncoder(model.visual)
     if local:
         request.state(weights, without=_is_text).into(network)
-    found = library.get_model_preprocess_cfg(model)
-    size = found["size"]
-    interpolation = str(found.get("interpolation", "bicubic"))
+    preprocessing = library.get_model_preprocess_cfg(model)
+    size = preprocessing["size"]
+    interpolation = str(preprocessing.get("interpolation", "bicubic"))
     settings = {
         "size": (size, size) if isinstance(size, int) else tuple(size),
-        "mean": tuple(found["mean"]),
-        "std": tuple(found["std"]),
+        "mean": tuple(preprocessing["mean"]),
+        "std": tuple(preprocessing["std"]),
         "resize": INTERPOLATIONS.get(interpolation, "bicubic"),
     }
     return Loaded(network, settings)

@@ -78,17 +78,17 @@ def _read(path: str) -> dict[str, Any]:
         ConfigError: it cannot be read, or is none of OpenUnReID.
     """
     try:
-        found = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
+        config = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
             f"'{path}' cannot be read, which says how images come to the network; give the "
             "config.yaml of the training"
         ) from error
-    if not isinstance(found, dict) or not all(
-        isinstance(found.get(part), dict) for part in ("MODEL", "DATA")
+    if not isinstance(config, dict) or not all(
+        isinstance(config.get(part), dict) for part in ("MODEL", "DATA")
     ):
         raise ConfigError(f"'{path}' has no MODEL and DATA, which a config of OpenUnReID has")
-    return found
+    return config
 
 
 def _settings(path: str, cfg: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,8 +119,8 @@ def _domain(cfg: Mapping[str, Any]) -> int:
     """Return the place of the validation set among the training sets; -1 = the last."""
     train = cfg.get("TRAIN") if isinstance(cfg.get("TRAIN"), dict) else {}
     sets = list((train or {}).get("datasets") or ())
-    chosen = (train or {}).get("val_dataset")
-    return sets.index(chosen) if chosen in sets else -1
+    validation_set = (train or {}).get("val_dataset")
+    return sets.index(validation_set) if validation_set in sets else -1
 
 
 def _tested(tensors: Mapping[str, Tensor], domain: int) -> dict[str, Tensor]:
@@ -128,14 +128,14 @@ def _tested(tensors: Mapping[str, Tensor], domain: int) -> dict[str, Tensor]:
     named = {plain(name): value for name, value in tensors.items()}
     parts = ((f".{name}".partition(_TEACHER)[2], value) for name, value in named.items())
     named = {name: value for name, value in parts if name} or named
-    found = [match for match in map(_DOMAIN.fullmatch, named) if match]
-    last = max((int(match[2]) for match in found), default=0)
-    chosen = last if domain < 0 else domain
-    kept = {name: value for name, value in named.items() if not _DOMAIN.fullmatch(name)}
-    for match in found:
-        if int(match[2]) == chosen:
-            kept[f"{match[1]}.{match[3]}"] = named[match[0]]
-    return kept
+    domain_norms = [match for match in map(_DOMAIN.fullmatch, named) if match]
+    last = max((int(match[2]) for match in domain_norms), default=0)
+    tested_domain = last if domain < 0 else domain
+    tested = {name: value for name, value in named.items() if not _DOMAIN.fullmatch(name)}
+    for match in domain_norms:
+        if int(match[2]) == tested_domain:
+            tested[f"{match[1]}.{match[3]}"] = named[match[0]]
+    return tested
 
 
 def _is_head(name: str) -> bool:

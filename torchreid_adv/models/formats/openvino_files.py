@@ -41,11 +41,11 @@ class OpenVinoNetwork(BlackBox):
         """Return what the file answers, on the device of the images: one tensor, or by name."""
         pixels = images.detach().to("cpu", torch.float32).contiguous().numpy()
         answers = self.compiled([pixels])
-        found = {
+        outputs = {
             name: torch.from_numpy(answers[place].copy()).to(images.device)
             for place, name in enumerate(self.names)
         }
-        return found if len(found) > 1 else next(iter(found.values()))
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
 
 @LOADERS.register("openvino", file=True, example="openvino@256x128@order=bgr@range=255:net.xml")
@@ -107,8 +107,8 @@ def _size(path: Path, model: Any) -> tuple[int, int] | None:
 def _any_batch(model: Any, size: tuple[int, int] | None) -> int:
     """Let a file take any number of images, where it can; return the number else, 0 for any."""
     (entry,) = model.inputs
-    own = _length(entry.get_partial_shape()[0])
-    if not own:
+    fixed = _length(entry.get_partial_shape()[0])
+    if not fixed:
         return 0
     with contextlib.suppress(Exception):  # a constant shape inside, which is OpenVINO's to find
         height, width = size or (-1, -1)
@@ -116,8 +116,8 @@ def _any_batch(model: Any, size: tuple[int, int] | None) -> int:
         shapes = [output.get_partial_shape() for output in model.outputs]
         if all(not _length(shape[0]) for shape in shapes):
             return 0
-    model.reshape([own, 3, *(size or (-1, -1))])
-    return own
+    model.reshape([fixed, 3, *(size or (-1, -1))])
+    return fixed
 
 
 def _length(dimension: Any) -> int:

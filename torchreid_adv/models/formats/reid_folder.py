@@ -52,8 +52,8 @@ def _network(name: str, state: State, request: Request) -> nn.Module:
     if name.startswith("timm:"):
         library = needed("timm", of="reid", pip="timm")
         with built(f"timm's network '{name}'"):
-            own = name.removeprefix("timm:")
-            network = create(library, own, request.entry.size, pretrained=False)
+            timm_name = name.removeprefix("timm:")
+            network = create(library, timm_name, request.entry.size, pretrained=False)
         return state.into(network)
     if name != _SBS:
         raise ConfigError(
@@ -68,29 +68,29 @@ def _network(name: str, state: State, request: Request) -> nn.Module:
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"'{path}' cannot be read: {error}") from error
-    if not isinstance(found, dict) or not isinstance(found.get("architecture"), str):
+    if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
         raise ConfigError(f"'{path}' names no architecture")
-    return found
+    return config
 
 
-def _settings(found: dict[str, Any]) -> dict[str, Any]:
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
     """Return what the folder says of preprocessing.
 
     Raises:
         ConfigError: an interpolation that is not known here.
     """
-    interpolation = found.get("interpolation", "bilinear")
+    interpolation = config.get("interpolation", "bilinear")
     if interpolation not in INTERPOLATIONS:
         raise ConfigError(
             f"{CONFIG} says the interpolation '{interpolation}', which is not one of "
             f"{', '.join(INTERPOLATIONS)}"
         )
     settings: dict[str, Any] = {"resize": INTERPOLATIONS[interpolation]}
-    settings["size"] = tuple(found.get("input_size", (256, 128)))
-    settings |= {name: tuple(found[name]) for name in ("mean", "std") if name in found}
-    if found.get("resize_mode") == "letterbox":
-        settings |= {"letterbox": "corner", "pad": (int(found.get("pad_value", 114)),) * 3}
+    settings["size"] = tuple(config.get("input_size", (256, 128)))
+    settings |= {name: tuple(config[name]) for name in ("mean", "std") if name in config}
+    if config.get("resize_mode") == "letterbox":
+        settings |= {"letterbox": "corner", "pad": (int(config.get("pad_value", 114)),) * 3}
     return settings

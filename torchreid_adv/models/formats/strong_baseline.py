@@ -66,8 +66,10 @@ def _baseline(state: State, *, after: bool) -> Loaded:
     pool = Pooled() if state.find("global_pool.p") is not None else nn.AdaptiveAvgPool2d(1)
     network = Baseline(base, pool, after=after)
     if not after:  # the norm is in the file, and the features do not depend on it
-        kept = {n: v for n, v in state.tensors.items() if "bottleneck" not in plain(n).split(".")}
-        state = State(state.path, kept)
+        tensors = {
+            n: v for n, v in state.tensors.items() if "bottleneck" not in plain(n).split(".")
+        }
+        state = State(state.path, tensors)
     return Loaded(state.into(network), {"resize": "pillow"})
 
 

@@ -31,10 +31,10 @@ def timm(request: Request) -> Loaded:
     folder = Path(name).expanduser()
     if folder.is_dir():
         name = f"local-dir:{folder}"
-    own = not weights
-    state = None if own else request.state(weights, without=_is_head)
+    published = not weights
+    state = None if published else request.state(weights, without=_is_head)
     with built(f"timm's network '{name}'"):
-        network = create(library, name, request.entry.size, pretrained=own)
+        network = create(library, name, request.entry.size, pretrained=published)
     if state is not None:
         state.into(network)
     settings = known_settings(network)
@@ -52,10 +52,10 @@ def create(library: Any, name: str, size: tuple[int, int] | None, *, pretrained:
     name = f"hf-hub:{name.partition(':')[2]}" if name.startswith(_HUB) else name
     if size is not None:
         try:
-            made: nn.Module = library.create_model(
+            sized: nn.Module = library.create_model(
                 name, pretrained=pretrained, num_classes=0, img_size=size
             )
-            return made
+            return sized
         except TypeError as error:  # a convolutional network, which takes any
             if "img_size" not in str(error):
                 raise

@@ -34,8 +34,8 @@ def torchvision(request: Request) -> Loaded:
     with built(f"torchvision's network '{name}'"):
         head = _head(models.get_model(name, weights=None))
         classes = state.rows(f"{head}.weight")
-        own = {"num_classes": classes} if classes > 1 else {}
-        network = models.get_model(name, weights=None, **own)
+        options = {"num_classes": classes} if classes > 1 else {}
+        network = models.get_model(name, weights=None, **options)
     state.into(network)
     parent, _, last = head.rpartition(".")
     setattr(network.get_submodule(parent), last, nn.Identity())
