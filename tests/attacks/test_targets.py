@@ -78,7 +78,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path, content, sentence):
 
 
 def test_bad_images_may_be_in_the_file(tmp_path):
-    with pytest.raises(ConfigError, match=r"no gallery image"):
+    with pytest.raises(ConfigError, match=r"no such gallery image"):
         mapped({A: 2, "gallery/bad.jpg": 2}, tmp_path)
     found = mapped({A: 2, "gallery/bad.jpg": 2}, tmp_path, left_out={"gallery/bad.jpg"})
     assert found == {A: 2}

@@ -182,11 +182,11 @@ NONE = torch.zeros_like(PIDS)
 @pytest.mark.parametrize(
     ("kind", "features", "pids", "camids", "sentence"),
     [
-        (XQDA, FEATURES, PIDS, NONE, "one camera only"),
+        (XQDA, FEATURES, PIDS, NONE, "XQDA compares cameras"),
         (XQDA, FEATURES, NONE, CAMIDS, "different identities seen by different cameras"),
         (XQDA, FEATURES, ALONE, CAMIDS, "identities that several cameras saw"),
         (XQDA, FEATURES, CAMIDS, CAMIDS, "identities that several cameras saw"),
-        (KISSME, FEATURES, NONE, CAMIDS, "of one only"),
+        (KISSME, FEATURES, NONE, CAMIDS, "KISSME compares identities"),
         (KISSME, FEATURES, ALONE, CAMIDS, "identities with several images"),
         (KISSME, FEATURES * 0 + PIDS[:, None], PIDS, CAMIDS, "cannot invert"),
         (XQDA, FEATURES * 0 + 3, PIDS, CAMIDS, "features that differ"),

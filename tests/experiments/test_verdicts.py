@@ -228,9 +228,9 @@ OLD = {"study": "attacks", "config": {}, "comparisons": [{"claim": "c", "smaller
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (json.dumps(OLD), "is of an earlier version, whose comparisons have no separate runs"),
+        (json.dumps(OLD), "whose comparisons have no separate runs"),
         (json.dumps({"format": 2, **OLD, "cases": [{"claim": "d"}]}), 'claimed that "d"'),
-        (json.dumps({"format": 3, **OLD}), "is of a later version of this package"),
+        (json.dumps({"format": 3, **OLD}), "a later version of this package wrote"),
         ("{}", "is not a study.json"),
         ("[", "cannot read"),
     ],

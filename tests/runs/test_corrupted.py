@@ -145,7 +145,7 @@ def test_bad_images_are_refused_or_left_out(tmp_path):
 
 def test_verification_makes_every_corrupted_image_again(root, data, tmp_path):
     stored = corrupt_dataset(data, FileCorruption(), side="query", out=tmp_path)
-    assert "made again" in verify(stored.folder, root, Originals.of(root, data))
+    assert "computed again" in verify(stored.folder, root, Originals.of(root, data))
     header = {**stored.manifest.header}
     header["corruption"] = {**header["corruption"], "draw": 1}
     dataclasses.replace(stored.manifest, header=header).write(stored.folder)

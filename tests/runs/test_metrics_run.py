@@ -135,7 +135,7 @@ def test_one_camera_is_a_sentence_and_nothing_is_written(weights, tmp_path, caps
     out = tmp_path / "out"
     assert run("attack-gallery", market, weights, out, "adv.attack.metric", "xqda") == 3
     error = capsys.readouterr().err
-    assert "one camera only" in error
+    assert "XQDA compares cameras" in error
     assert error.count("\n") == 1
     assert not out.exists()
 

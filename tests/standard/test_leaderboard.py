@@ -153,7 +153,7 @@ def broken(path):
 
 def foreign(path):
     path.write_text(json.dumps({"model": "x", "mAP": 0.9}))
-    return "is no result of torchreid-adv standard: it lacks its schema"
+    return "is not a result of torchreid-adv standard: it lacks its schema"
 
 
 def lacking(path):

@@ -122,7 +122,7 @@ def swapped(data, folder):
     """Another track's images, whole in themselves."""
     shutil.rmtree(folder / "Q-eps14" / "composed")
     shutil.copytree(folder / "G-eps14" / "composed", folder / "Q-eps14" / "composed")
-    return "other images than the result is of"
+    return "other images than those of the result"
 
 
 def wider(data, folder):
@@ -131,7 +131,7 @@ def wider(data, folder):
     manifest = read_manifest(place)
     header = {**manifest.header, "attack": {**manifest.header["attack"], "eps": 255.0}}
     Manifest(header, manifest.entries).write(place)
-    return "of another run, track, bound or attack"
+    return "belongs to another run, track, bound or attack"
 
 
 def other_model(data, folder):

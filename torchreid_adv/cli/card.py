@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _card(cfg: AdvConfig, team: Team) -> Ended:
-    """Make the card of each model that is named; what comes out is no error."""
+    """Make the card of each named model; no result counts as an error."""
     from torchreid_adv.experiments.card.content import CARD
     from torchreid_adv.experiments.card.run import cards
 

@@ -202,7 +202,7 @@ def merged_config(arguments: argparse.Namespace) -> AdvConfig:
 
 
 def _config_file(arguments: argparse.Namespace) -> str:
-    """Return the config file that is named, by its place or as a recipe; "" = none.
+    """Return the named config file, by its path or as a recipe; "" = none.
 
     Raises:
         ConfigError: an unknown recipe, or a recipe and a file.

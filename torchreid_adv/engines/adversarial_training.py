@@ -322,7 +322,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         """Refuse a value of a loss that is not finite.
 
         Raises:
-            DataError: it is so; the error names the images of the batch.
+            DataError: the value is not finite; the error names the images of the batch.
         """
         if not math.isfinite(value):
             files = ", ".join(self._names) or "of a video loader, which does not name them"

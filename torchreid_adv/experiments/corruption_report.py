@@ -163,7 +163,7 @@ class CorruptionTest:
         return [(kind, severity) for kind in kinds for severity in severities]
 
     def clean(self, progress: Progress) -> dict[str, Any]:
-        """Return the scores of the images as they are."""
+        """Return the scores of the clean images."""
         clean: dict[str, Any] = self._kept(
             "clean", {}, lambda: {"clean": self._score({})}, progress
         )["clean"]

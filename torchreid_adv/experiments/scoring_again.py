@@ -132,7 +132,7 @@ def _scorer(result: dict[str, Any], cfg: AdvConfig | None, originals: Originals)
 
 
 def _verified_card(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
-    """Return what was found right of a card and of the standard evaluation that it is of."""
+    """Return the verified statements on a card and on its standard evaluation."""
     result = read_result(folder / RESULT)
     scorer = _scorer(result, cfg, originals)
     said = [files_checked(folder, result, originals)]

@@ -76,15 +76,15 @@ def read_study(path: Path, claims: Sequence[Claim] = ()) -> StudyFile:
         claims: of the study; cases of other claims are refused. Without any, cases are left out.
 
     Raises:
-        ConfigError: it cannot be read, or is of another version.
+        ConfigError: it cannot be read, or another version wrote it.
     """
     content = _content(path)
     written = content.get("format", 1)
     if written > FORMAT:
-        raise ConfigError(f"'{path}' is of a later version of this package; update it to read it")
+        raise ConfigError(f"a later version of this package wrote '{path}'; update it to read this")
     if written < FORMAT and content.get("comparisons"):
         raise ConfigError(
-            f"'{path}' is of an earlier version, whose comparisons have no separate runs for an "
+            f"an earlier version wrote '{path}', whose comparisons have no separate runs for an "
             f"interval; {_AGAIN}"
         )
     return StudyFile(
@@ -121,7 +121,7 @@ def _cases(
     for content in contents:
         if content["claim"] not in known:
             raise ConfigError(
-                f"'{path}' is of an earlier version, which claimed that \"{content['claim']}\"; "
+                f"an earlier version wrote '{path}', which claimed that \"{content['claim']}\"; "
                 f"{_AGAIN}"
             )
         values = {

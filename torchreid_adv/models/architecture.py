@@ -14,10 +14,11 @@ from torchreid_adv.models.prepare import frozen
 def architecture(model: PixelModel) -> str:
     """Return a hash of the layers that a network's features depend on, "" where it is unknown.
 
-    It is of the shapes of all weights through which the features have a gradient, so the classifier
-    of the training identities does not count, nor do names of layers, biases, and embeddings of
-    positions and cameras, whose number depends on the images. Networks of the same hash have the
-    same layers and differ in the values of their weights at most; strides are not seen.
+    The hash covers the shapes of all weights through which the features have a gradient. The
+    classifier of the training identities does not count, nor do names of layers, biases, and
+    embeddings of positions and cameras, whose number depends on the images. Networks with the same
+    hash have the same layers and differ at most in the values of their weights; strides are not
+    compared.
 
     Args:
         model: the loaded network; its flags and gradients are restored.

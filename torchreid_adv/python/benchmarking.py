@@ -29,7 +29,7 @@ DEVICES = ("cpu", "cuda")
 
 @dataclass(frozen=True)
 class BenchmarkResult(Tabular):
-    """What was measured.
+    """The measured numbers.
 
     Args:
         content: section -> names and numbers, nested; as ``benchmark --json`` writes it.

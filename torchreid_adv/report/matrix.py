@@ -56,7 +56,7 @@ class Cell:
         tested: label; ``ensemble`` = the attacked models together.
         kind: what the attack knew of the tested model: ``white`` (its gradients), ``gray`` (another
             network of the same architecture), ``black`` (a network of another architecture),
-            ``oblivious`` (its gradients, without the defense that stands before it in the test) or
+            ``oblivious`` (its gradients, without the defense in front of it in the test) or
             ``queries`` (its answers); "" where nothing is attacked, or nothing is known, such as of
             the architecture of an ONNX file.
         clean: measures as in results.json.

@@ -102,7 +102,7 @@ class MixedTable:
         """
         if out.suffix and out.suffix not in SUFFIXES and not out.is_dir():
             raise ConfigError(
-                f"'{out}' is no file of a table; give a name that ends with "
+                f"'{out}' is not a file of a table; give a name that ends with "
                 f"{' or '.join(SUFFIXES)}, or a folder"
             )
         files = [out] if out.suffix in SUFFIXES else [out / f"{name}{end}" for end in SUFFIXES]

@@ -173,7 +173,7 @@ def threat_model(
 
 
 def is_learned(attack: Mapping[str, Any]) -> bool:
-    """Return whether an attack applies what was learned before, by its description in a result."""
+    """Return whether an attack is a learned one, by its description in a result."""
     return "sha256" in attack
 
 

@@ -100,7 +100,7 @@ class UnitWriter:
         if numbers:
             print(
                 f"The images of {len(numbers)} recorded units are missing or changed in "
-                f"'{self.folder}'; they will be made again"
+                f"'{self.folder}'; they will be attacked again"
             )
 
     def _require(self, missing: Sequence[WorkUnit]) -> None:

@@ -84,8 +84,8 @@ def say_targets(side: str, count: int, total: int) -> None:
     """Print how many images have no target and stay unchanged."""
     if count < total:
         print(
-            f"=> {total - count} of {total} {side} images have no target, or are of the target "
-            "identity; they stay unchanged and are not counted"
+            f"=> {total - count} of {total} {side} images have no target, or already have the "
+            "target identity; they stay unchanged and are not counted"
         )
 
 

@@ -274,7 +274,7 @@ def told_resize(size: tuple[int, int], facts: Any) -> FileResize:
     if isinstance(pad, list) and all(map(is_count, pad)):
         with contextlib.suppress(ConfigError):
             return Preprocessing(size, **facts).of_files
-    raise DataError(f"is of a run that resized images by {facts!r}, which is unknown here")
+    raise DataError(f"comes from a run that resized images by {facts!r}, which is unknown here")
 
 
 def network_sizes(facts: Any) -> set[tuple[int, int]]:

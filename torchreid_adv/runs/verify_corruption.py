@@ -1,4 +1,4 @@
-"""Corrupted images, made again from their originals and compared byte for byte."""
+"""Corrupted images, computed again from their originals and compared byte for byte."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.runs.file_corruption import FileCorruption, people_of
 from torchreid_adv.runs.originals import DataFiles
 
-SAME = "Every corrupted image was made again from its original and is identical."
+SAME = "Every corrupted image was computed again from its original and is identical."
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,6 @@ def told_corruption(facts: Any, others: tuple[Record, ...]) -> FileCorruption:
     if {name: facts.get(name) for name in told.facts()} != told.facts():
         raise DataError(
             f"the manifest names corruptions of another version ({facts.get('version')!r}), "
-            "which cannot be made again here; write the data set again"
+            "which cannot be computed here; write the data set again"
         )
     return told

@@ -48,7 +48,7 @@ class Result:
         scored: ``yes`` with the precision, ``no`` or ``not scored``.
         fault: the first mismatch.
         note: why a requested check or scoring was not done.
-        card: further measures, of the robustness card beside it; empty without a card.
+        card: further measures, from the robustness card in the same folder; empty without a card.
     """
 
     content: dict[str, Any]

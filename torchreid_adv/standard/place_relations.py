@@ -237,7 +237,7 @@ GALLERY_RELATIONS: tuple[Relation, ...] = (
         ),
     ),
     (
-        "the share of attacked gallery images is of the data set",
+        "the share of attacked gallery images fits the data set",
         lambda p: (
             share(p.facts["attacked"])
             and _whole(p.facts["attacked"] * p.told.content["data"]["gallery"])

@@ -36,12 +36,12 @@ def read_result(path: Path) -> dict[str, Any]:
     """Read a ``standard.json``.
 
     Raises:
-        DataError: it cannot be read, is no result, is of a newer version, is inconsistent, or was
-            changed by hand.
+        DataError: it cannot be read, is not a result, comes from a newer version, is inconsistent,
+            or was changed by hand.
     """
     result, shown = read_json(path, LARGEST), printable(str(path))
     if not isinstance(result, dict) or type(result.get("schema")) is not int:
-        raise DataError(f"'{shown}' is no result of torchreid-adv standard: it lacks its schema")
+        raise DataError(f"'{shown}' is not a result of torchreid-adv standard: it lacks its schema")
     if result["schema"] > SCHEMA:
         raise DataError(
             f"'{shown}' was written by a newer version (schema {result['schema']}, this one reads "
@@ -49,7 +49,7 @@ def read_result(path: Path) -> dict[str, Any]:
         )
     fault = next(_faults(result), "")
     if fault:
-        raise DataError(f"'{shown}' is no result of torchreid-adv standard: {printable(fault)}")
+        raise DataError(f"'{shown}' is not a result of torchreid-adv standard: {printable(fault)}")
     fault = next(broken(result), "")
     if not fault and sealed(result)[SEAL] != result[SEAL]:
         fault = "its content does not match its own hash"

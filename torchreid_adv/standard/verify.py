@@ -238,11 +238,11 @@ class _Run:
         name = WORST if folder.name == COMPOSED else folder.name
         told = (attack.get("name"), attack.get("eps")) if isinstance(attack, dict) else ()
         if protocol not in ("", self.result["protocol"]["name"]):
-            yield f"'{folder}' is of a data set that is scored by '{protocol}'"
+            yield f"'{folder}' belongs to a data set that is scored by '{protocol}'"
         if header != expected or told != (name, float(place.eps)):
-            yield f"'{folder}' is of another run, track, bound or attack"
+            yield f"'{folder}' belongs to another run, track, bound or attack"
         if folder.name == COMPOSED and manifest.root != place.facts["manifest"]:
-            yield f"'{folder}' holds other images than the result is of"
+            yield f"'{folder}' holds other images than those of the result"
         if any(entry.side != SIDES[place.track] for entry in manifest.entries):
             yield f"'{folder}' holds images of another side than track {place.track} attacks"
         if len(manifest.stored) < len(manifest.entries):
@@ -252,11 +252,11 @@ class _Run:
 def _folder_faults(folder: Path, expected: set[str]) -> Iterator[str]:
     """Yield everything in a place except the folders of its attacks."""
     if folder.is_symlink() or not folder.is_dir():
-        yield f"'{folder}' is no folder"
+        yield f"'{folder}' is not a folder"
         return
     names = {path.name for path in folder.iterdir()}
     yield from (
-        f"'{folder / name}' is of no attack that was run" for name in sorted(names - expected)
+        f"'{folder / name}' belongs to no attack of the run" for name in sorted(names - expected)
     )
 
 

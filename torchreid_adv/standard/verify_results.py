@@ -208,7 +208,7 @@ def _target_faults(
         header.pop("protocol", None)
         header.pop("names", None)  # names of the identities and cameras
         if header.pop("data", None) != name or header != run:
-            yield f"'{stored_images.folder}' is of another run than {RUN} says"
+            yield f"'{stored_images.folder}' belongs to another run than {RUN} says"
     broken = [sentence for sentence, test in RELATIONS if not _holds(test, facts, manifest)]
     yield from (f"it does not hold that {sentence}" for sentence in broken)
     if isinstance(data, DataFiles) and not broken:

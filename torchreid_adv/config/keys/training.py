@@ -15,7 +15,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "training.method",
         "pgd",
-        "online: what is done with a batch; torchreid-adv list methods says what each does",
+        "online: way to train on a batch; torchreid-adv list methods describes each",
         table="methods",
     ),
     Key(

@@ -31,10 +31,10 @@ from torchreid_adv.registry import TRAININGS
 class GradAlign(OneStep):
     """FGSM, and ``lambda (1 - cos(gradient at x, gradient at x + U(-eps, eps)))`` (eq. 4).
 
-    Both gradients are of the engine's own losses, and are differentiated again; about six plain
-    steps. The term's gradient is added to that of the losses before the optimizer steps. Departure:
-    the network is in eval mode for the term, as for every attack here; the published code uses
-    batch statistics. Images without a gradient do not count, as there.
+    Both gradients are those of the engine's own losses, and are differentiated again; about six
+    plain steps. The term's gradient is added to that of the losses before the optimizer steps.
+    Departure: the network is in eval mode for the term, as for every attack here; the published
+    code uses batch statistics. Images without a gradient do not count, as there.
     """
 
     unread = ("steps", "step_size", "start")

@@ -181,7 +181,7 @@ class TripletMethod(Method):
 
     @property
     def probe(self) -> InnerAttack:
-        """PGD of the same steps away from the clean feature: the guard's images are no triplets."""
+        """PGD of the same steps away from the clean feature: the guard has no triplets."""
         fields = ("distance", "eps", "step_size", "steps", "seed", "precision")
         facts = {name: getattr(self.inner, name) for name in fields}
         return InnerAttack(objective="self", start="random", **facts)
