@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.core.files import write_text
