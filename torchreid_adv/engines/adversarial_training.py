@@ -302,7 +302,7 @@ class AdversarialTrainingMixin(ResumableMixin):
         self.train_loader = self.datamanager.train_loader = merged_loader(self, cfg)
         if settings.init == "clean" and not lookup(cfg, "model.resume", ""):
             load_weights(self.model, settings.weights, strict=False)
-            print(f"=> Going on from the clean network's weights '{settings.weights}'")
+            print(f"=> Continuing from the clean network's weights '{settings.weights}'")
         self._merged = True
 
     def _evaluation_attack(self, cfg: AdvConfig) -> SideAttack:

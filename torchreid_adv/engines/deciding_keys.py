@@ -50,10 +50,13 @@ PLACES = (
         ("data.root", "adv.data.adversarial_dir", "adv.data.lists"),
         "a place; the images there count",
     ),
-    LeftOut(("adv.data.camera", "adv.mot"), "which images a set of one's own has, and those count"),
+    LeftOut(
+        ("adv.data.camera", "adv.mot"),
+        "they select the images of a user's own set, and the images count",
+    ),
     LeftOut(
         ("adv.study", "adv.scenarios", "adv.transfer", "adv.pictures", "adv.standard", "adv.zoo"),
-        "what is done with models once they are trained",
+        "they apply to models that are already trained",
     ),
 )
 _SHOWN = (
@@ -105,10 +108,10 @@ LEARNING = (
     *PLACES,
     *_SHOWN,
     LeftOut(("adv.start",), "the network's weights count"),
-    LeftOut(("adv.data.interpolation",), "torchreid's loaders resize what is learned from"),
+    LeftOut(("adv.data.interpolation",), "torchreid's loaders resize the training images"),
     LeftOut(
         ("adv.training", "adv.video", "adv.mis_ranking", "adv.job", "adv.defense"),
-        "other engines and the runs that apply what was learned read them",
+        "other engines and the runs that apply the noise read them",
     ),
     LeftOut(
         ("adv.meta.virtual", "adv.meta.inner", "adv.meta.order", "adv.meta.inner_step_size"),

@@ -85,7 +85,7 @@ def failures(look: Look, before: Sequence[Look]) -> list[str]:
     if look.distance < COLLAPSED:
         warnings.append(
             f"collapse: features of different images are {look.distance:.2f} apart. The attack is "
-            "too strong for the network as it is; raise adv.training.warmup, start from a trained "
+            "too strong for the network; raise adv.training.warmup, start from a trained "
             "clean network (model.load_weights), or use adv.training.mix 'both'"
         )
     return warnings

@@ -233,9 +233,9 @@ class LearnedInner:
         settings = cfg.adv.training
         if not settings.universal:
             raise ConfigError(
-                "adv.training.objective 'universal' perturbs by what was learned before; name its "
-                "file in adv.training.universal, and learn one with adv.engine meta_attack or "
-                "mis_ranking"
+                "adv.training.objective 'universal' adds noise that was learned in an earlier run; "
+                "learn it with adv.engine meta_attack or mis_ranking, and name its file in "
+                "adv.training.universal"
             )
         if settings.steps is not None or settings.step_size is not None:
             raise ConfigError(

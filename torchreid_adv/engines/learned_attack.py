@@ -183,8 +183,8 @@ def check_learning(cfg: AdvConfig) -> None:
     engine = f"adv.engine {cfg.adv.engine}"
     if lookup(cfg, "test.evaluate", False):
         raise ConfigError(
-            f"{engine} learns in training; set test.evaluate False, or apply what was learned "
-            "before with torchreid-adv attack-gallery and adv.attack.weights"
+            f"{engine} learns in training; set test.evaluate False, or apply the noise of an "
+            "earlier training with torchreid-adv attack-gallery and adv.attack.weights"
         )
     if lookup(cfg, "model.load_weights") == "" and not lookup(cfg, "model.resume", ""):
         raise ConfigError(

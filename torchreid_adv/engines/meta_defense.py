@@ -96,7 +96,7 @@ def _check_meta(engine: Any, cfg: AdvConfig) -> None:
     if not known:
         raise ConfigError(
             "adv.meta.learning meta takes the losses of torchreid's softmax and triplet engines "
-            f"for images, and {type(engine).__name__} has a step of its own; set adv.meta.learning "
+            f"for images, and {type(engine).__name__} replaces their step; set adv.meta.learning "
             "source, which leaves that to the engine"
         )
     sampler = lookup(cfg, "sampler.train_sampler", "")

@@ -94,7 +94,7 @@ class VirtualHead:
                     self.parameters[part] = nn.Parameter(_fresh(part, value, count, seed))
         if not self.parameters:
             raise ConfigError(
-                "MetaDefense gives the virtual set identity layers of its own in the places of the "
+                "MetaDefense gives the virtual set separate identity layers in the places of the "
                 f"network's 'classifier', and {type(network).__name__} has none of {identities} "
                 "identities; train with the triplet loss alone: loss.triplet.weight_x 0"
             )

@@ -72,8 +72,8 @@ def check_start(cfg: AdvConfig) -> None:
     shared = _shared(start.sources, [*cfg.data.sources, *cfg.data.targets])
     if shared:
         raise ConfigError(
-            f"adv.start.sources names '{shared}', which the networks are trained or tested on "
-            "afterwards; name sets of other people"
+            f"adv.start.sources names '{shared}', which the networks are later trained or tested "
+            "on; name sets of other people"
         )
     if start.warmup >= start.epochs:
         raise ConfigError(

@@ -106,7 +106,7 @@ def _train(settings: AdvConfig, folder: Path) -> None:
     run_cfg.data.save_dir = str(folder)
     unfinished = unfinished_file(folder)
     if run_cfg.adv.engine == KEPT and unfinished.is_file():
-        print(f"=> Going on after the last whole epoch: {unfinished}")
+        print(f"=> Continuing after the last complete epoch: {unfinished}")
         run_cfg.model.resume = str(unfinished)
     train_quietly(run_cfg)
     assert weights_path(run_cfg).is_file()

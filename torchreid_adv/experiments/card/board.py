@@ -17,14 +17,14 @@ from torchreid_adv.standard.leaderboard import Result
 
 
 def read_columns(folder: Path, result: dict[str, Any]) -> dict[str, CardMeasure]:
-    """Return the columns of the card in a folder; nothing where there is none.
+    """Return the columns of the card in a folder; empty without a card.
 
     Args:
         folder: of a model.
         result: content of its ``standard.json``.
 
     Raises:
-        DataError: it is no card, was changed by hand, or is of another ``standard.json``.
+        DataError: it is not a card, was changed by hand, or was made for another ``standard.json``.
     """
     path = folder / CARD
     if not os.path.lexists(path):
@@ -33,7 +33,7 @@ def read_columns(folder: Path, result: dict[str, Any]) -> dict[str, CardMeasure]
         raise DataError(f"'{path}' is a symbolic link; put the file itself there")
     card = read_card(path)
     if card["standard"] != standard_facts(result):
-        raise DataError(f"'{path}' is of another standard.json than the one next to it")
+        raise DataError(f"'{path}' was not made for the standard.json next to it")
     numbers = card["numbers"]
     parts = (numbers["corrupted"], numbers["grid"]["worst_kind"], numbers["occluded"])
     return {
@@ -43,7 +43,7 @@ def read_columns(folder: Path, result: dict[str, Any]) -> dict[str, CardMeasure]
 
 
 def card_faults(folder: Path, result: Result, originals: Originals) -> tuple[str, ...]:
-    """Return what does not fit in the card next to a result; nothing where there is none.
+    """Return what does not fit in the card next to a result; empty without a card.
 
     Raises:
         DataError: the card cannot be read.

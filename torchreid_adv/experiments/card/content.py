@@ -42,12 +42,12 @@ def read_card(path: Path) -> dict[str, Any]:
     """Read a ``card.json`` whose numbers follow from its queries.
 
     Raises:
-        DataError: it cannot be read, is no card, one of a newer version, says what cannot be, or
-            was changed by hand.
+        DataError: it cannot be read, is not a card, was written by a newer version, contradicts
+            itself, or was changed by hand.
     """
     content, shown = read_json(path, LARGEST), printable(str(path))
     if not isinstance(content, dict) or type(content.get("schema")) is not int:
-        raise DataError(f"'{shown}' is no robustness card: it lacks its schema")
+        raise DataError(f"'{shown}' is not a robustness card: it lacks its schema")
     if content["schema"] > SCHEMA:
         raise DataError(
             f"'{shown}' was written by a newer version (schema {content['schema']}, this one reads "
@@ -56,7 +56,7 @@ def read_card(path: Path) -> dict[str, Any]:
     fault = next(_faults(content), "")
     if fault:
         raise DataError(
-            f"'{shown}' is no card of torchreid-adv card, or was changed by hand: "
+            f"'{shown}' is not a card of torchreid-adv card, or was changed by hand: "
             f"{printable(fault)}; run the same torchreid-adv card once more to write it again"
         )
     return content

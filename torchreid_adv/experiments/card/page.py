@@ -329,4 +329,4 @@ def _cost(card: Content) -> Section:
     table = ResultTable(
         "Cost", ["value"], [TableRow(name, [Cell(text, "")]) for name, text in rows]
     )
-    return Section("Cost", ["Times are of the machine that made the card."], [table])
+    return Section("Cost", ["Times were measured on the machine that made the card."], [table])

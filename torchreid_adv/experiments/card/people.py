@@ -83,7 +83,7 @@ class People:
         return statistics | self._drawn("lost", lost, lambda drawn: drawn.mean(axis=1))
 
     def _drawn(self, name: str, values: Floats, statistic: Statistic) -> dict[str, Any]:
-        """Return a statistic of the identities and its interval, identities drawn anew.
+        """Return a statistic of the identities and its interval, from redrawn identities.
 
         Args:
             name: of the statistic.

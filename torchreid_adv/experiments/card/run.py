@@ -61,7 +61,7 @@ _DEFAULT = "standard"  # adv.standard.version, unless it is set
 def cards(cfg: AdvConfig, command: str = "", *, given: Given = NOTHING) -> list[Path]:
     """Make the card of every model on the first target, and of several models a comparison.
 
-    What is done already is read back, so the same command continues where it was stopped.
+    Finished parts are read back, so the same command continues where it was stopped.
 
     Args:
         cfg: for the models (``adv.standard.models``), the targets and ``adv.card.*``; the clean
@@ -98,8 +98,8 @@ def cards(cfg: AdvConfig, command: str = "", *, given: Given = NOTHING) -> list[
 def _check_version(cfg: AdvConfig, version: CardVersion) -> None:
     if cfg.adv.standard.version not in (_DEFAULT, version.standard):
         raise ConfigError(
-            f"the card '{version.name}' is of the standard evaluation's version "
-            f"'{version.standard}', and adv.standard.version is '{cfg.adv.standard.version}'; "
+            f"the card '{version.name}' uses the standard evaluation's version "
+            f"'{version.standard}', but adv.standard.version is '{cfg.adv.standard.version}'; "
             "leave it out, and set adv.card.version"
         )
 
@@ -107,11 +107,11 @@ def _check_version(cfg: AdvConfig, version: CardVersion) -> None:
 def configured_reference(
     cfg: AdvConfig, version: CardVersion, data: ReIDData
 ) -> dict[str, Any] | None:
-    """Return the card of the reference model, None where ``adv.card.reference`` is empty.
+    """Return the card of the reference model, None if ``adv.card.reference`` is empty.
 
     Raises:
-        ConfigError: it is of another version or data set.
-        DataError: it is no card, or was changed by hand.
+        ConfigError: it was made by another version or on another data set.
+        DataError: it is not a card, or was changed by hand.
     """
     if not cfg.adv.card.reference:
         return None

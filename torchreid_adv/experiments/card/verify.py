@@ -86,14 +86,14 @@ def _standard_faults(card: dict[str, Any], result: dict[str, Any]) -> Iterator[s
         f"its {name} is not that of standard.json" for name in COPIED if card[name] != result[name]
     )
     if card["standard"] != standard_facts(result):
-        yield "its robust numbers are of another standard.json than the one next to it"
+        yield "its robust numbers do not come from the standard.json next to it"
     for name in ("parameters", "size"):
         if card["cost"][name] != result["model"][name]:
             yield f"its cost names other {name} than standard.json"
     wanted = version_in(card).standard
     definition = Version.of(result["standard"]["definition"])
     if definition.name != wanted:
-        yield f"its robust numbers are of the version '{definition.name}', not of '{wanted}'"
+        yield f"its robust numbers were made by version '{definition.name}', not by '{wanted}'"
     places = {
         f"{track}-eps{eps}": facts
         for track, bounds in result["tracks"].items()
