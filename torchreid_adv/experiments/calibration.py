@@ -190,9 +190,8 @@ def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
         range(len(answered)), [a.fact.question for a in answered], color=INK, fontsize=8
     )
     axes.invert_yaxis()
-    axes.set_xlabel(
-        "percent; bars: ranges of real weights, widened by 2 points; dots: seeds", color=INK
-    )
+    bars = f"bars: real weights, widened by {100 * MARGIN:.0f} points"
+    axes.set_xlabel(f"percent ({bars}; dots: seeds)", color=INK, fontsize=8)
     return {"ranges": figure}
 
 
