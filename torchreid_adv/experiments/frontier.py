@@ -8,10 +8,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from torchreid_adv.report.style import INK, MUTED, SERIES, tidy
 
 Point = tuple[float, float]  # cost in plain steps, robust mAP in [0, 1]
+# of a name from its point, in points: above, below, further below, further above
+_OFFSETS = ((6, 4), (6, -11), (6, -21), (6, 14), (6, -31))
 
 
 def front(points: Mapping[str, Point]) -> list[str]:
@@ -53,6 +56,8 @@ def frontier_figure(
     axes.set_ylim(bottom=0)
     axes.set_xlabel("cost of a weight update [plain steps]", color=INK)
     axes.set_ylabel("mAP under PGD-20 through the network itself [%]", color=INK)
+    figure.draw_without_rendering()  # sizes of names depend on the layout
+    _label(axes, everything)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     return figure
 
@@ -60,10 +65,20 @@ def frontier_figure(
 def _draw(axes: Axes, means: Mapping[str, Point], color: str, label: str) -> None:
     costs, values = zip(*((cost, 100 * mAP) for cost, mAP in means.values()), strict=True)
     axes.plot(costs, values, "o", color=color, markersize=5.5, label=label, zorder=3)
+
+
+def _label(axes: Axes, points: Mapping[str, Point]) -> None:
+    """Write each name next to its point, at the first place where no other name is."""
     look: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "color": INK}
-    ordered = sorted(means.items(), key=lambda item: item[1])
-    for number, (way, (cost, mAP)) in enumerate(ordered):  # neighbors above and below by turns
-        axes.annotate(way, (cost, 100 * mAP), xytext=(5, -11 if number % 2 else 4), **look)
+    taken: list[Bbox] = []
+    for name, (cost, mAP) in sorted(points.items(), key=lambda item: item[1]):
+        for offset in _OFFSETS:
+            text = axes.annotate(name.partition("/")[2], (cost, 100 * mAP), xytext=offset, **look)
+            box = text.get_window_extent()
+            if offset == _OFFSETS[-1] or not any(box.overlaps(other) for other in taken):
+                break
+            text.remove()
+        taken.append(box)
 
 
 def _mean(points: Sequence[Point]) -> Point:
