@@ -102,8 +102,9 @@ def _surrogates(cfg: AdvConfig) -> list[dict[str, Any]] | None:
 
 
 def _names_model(cfg: AdvConfig) -> bool:
-    """Return whether a config names the model of a run of attack-gallery."""
-    return bool(cfg.adv.attack.models or cfg.model.load_weights or cfg.adv.virtual.train_model)
+    """Return whether a config names a model, and not only the data sets to compare with."""
+    named = cfg.adv.attack.models or cfg.adv.standard.models or cfg.model.load_weights
+    return bool(named or cfg.adv.virtual.train_model)
 
 
 def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
@@ -126,7 +127,7 @@ def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
 
 def _scorer(result: dict[str, Any], cfg: AdvConfig | None, originals: Originals) -> Scorer | None:
     """Return what scores a result of the standard evaluation; None if no model is named."""
-    if cfg is None or not cfg.adv.standard.models:
+    if cfg is None or not _names_model(cfg):
         return None
     return configured_scorer(result, cfg, originals)
 
