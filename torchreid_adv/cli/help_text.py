@@ -212,8 +212,12 @@ def _first_clause(meaning: str) -> str:
     return meaning.partition(";")[0]
 
 
+_LONGEST = 50  # characters of a default
+
+
 def _shown(value: Any) -> str:
-    """Return a default as it is typed."""
+    """Return a default as it is typed; of a list that is too long for a line, its start."""
     if value == "" or isinstance(value, (list, dict)):
-        return repr(value).replace(" ", "")
+        typed = repr(value).replace(" ", "")
+        return typed if len(typed) <= _LONGEST else f"{typed[:_LONGEST].rpartition(',')[0]},...]"
     return str(plain(value))

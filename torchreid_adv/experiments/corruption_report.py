@@ -164,10 +164,8 @@ class CorruptionTest:
 
     def clean(self, progress: Progress) -> dict[str, Any]:
         """Return the scores of the clean images."""
-        clean: dict[str, Any] = self._kept(
-            "clean", {}, lambda: {"clean": self._score({})}, progress
-        )["clean"]
-        return clean
+        scores = self._kept("clean", {}, lambda: {"clean": self._score({})}, progress)
+        return dict(scores["clean"])
 
     def draw(self, number: int, progress: Progress) -> dict[str, Any]:
         """Return the scores of one draw: both sides, queries alone, gallery alone."""
@@ -290,9 +288,8 @@ def _summary(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
     names = ("mAP", "mINP", "Rank-1")
     summary: dict[str, Any] = {n: float(np.mean([draw[n] for draw in scores])) for n in names}
     if len(scores) > 1:
-        summary["deviation"] = {
-            n: float(np.std([draw[n] for draw in scores], ddof=1)) for n in names
-        }
+        spread = {n: np.std([draw[n] for draw in scores], ddof=1) for n in names}
+        summary["deviation"] = {n: float(value) for n, value in spread.items()}
     values = np.array([draw["average_precision"] for draw in scores], np.float64).mean(axis=0)
     summary["interval"] = list(interval(values, np.array(scores[0]["pids"]), _RESAMPLINGS))
     return summary

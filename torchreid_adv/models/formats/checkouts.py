@@ -168,11 +168,8 @@ def _configured(cfg: Any, source: str, request: Request, state: State) -> Any:
     stated = {key for key, _ in pairs} | {
         f"{top}.{key}" for top, part in content.items() if isinstance(part, dict) for key in part
     }
-    sections = {
-        top: part for top, part in content.items() if part is not None
-    }  # yacs takes no None
-    node = type(cfg)
-    cfg.merge_from_other_cfg(node(sections))
+    sections = {top: part for top, part in content.items() if part is not None}
+    cfg.merge_from_other_cfg(type(cfg)(sections))  # yacs takes no None
     cfg.merge_from_list([word for pair in pairs for word in pair])
     cfg.merge_from_list(["MODEL.PRETRAIN_CHOICE", "none", "MODEL.PRETRAIN_PATH", ""])
     decisive = []
