@@ -214,7 +214,7 @@ def two_by_two(query_pids=(1, 2), gallery_pids=(1, 2), query_camids=(0, 0), gall
             two_by_two(gallery_pids=(3, 4)),
             "do not appear in the gallery .2 queries of 2 ",
         ),
-        (two_by_two(gallery_camids=(0, 0)), "of one camera .0."),
+        (two_by_two(gallery_camids=(0, 0)), "have one camera .0."),
         (two_by_two(gallery_pids=(1, 3), gallery_camids=(0, 1)), "under another camera .*1 shared"),
         (two_by_two(query_pids=(1, 2, 3)), "one pid and one camid"),
         (two_by_two(query_pids=(1,), query_camids=(0,)), "1 queries and 2 gallery images"),
