@@ -29,7 +29,6 @@ SHOWN = ("claim", "paper", "here", "visible from", "verdict")
 IMAGES = ROOT / "docs" / "images"
 ANSWERS = "Answers next to the ranges of real weights"
 NO_RESULT = "No result is kept for this version."
-CONTROL = {"ifgsm": "I-FGSM", "mifgsm": "MI-FGSM"}
 
 
 def claims_of(study):
@@ -64,18 +63,6 @@ def all_verdicts():
             cells = dict(zip(COLUMNS, verdict_cells(verdict), strict=True))
             rows.append([page, *(cells[column] for column in SHOWN)])
     return markdown_table(("study", *SHOWN), rows)
-
-
-def control(stem):
-    """Networks with a common start beside one without: percent of clean mAP that is kept."""
-    cells = json.loads((RESULTS / f"{stem}.json").read_text())["cells"]
-    kept = {}
-    for cell in cells:
-        shares = kept.setdefault((cell["attacked"], CONTROL[cell["attack"]]), {})
-        shares[cell["tested"]] = f"{100 * cell['adversarial'] / cell['clean']:.1f}"
-    networks = list(dict.fromkeys(cell["tested"] for cell in cells))
-    rows = [[*where, *(shares[name] for name in networks)] for where, shares in kept.items()]
-    return markdown_table(("noise made on", "attack", *networks), rows)
 
 
 def readings(stem):
@@ -150,7 +137,6 @@ PARTS = {
     "verdicts": lambda stem: verdict_table(decided(stem)),
     "readings": readings,
     "calibration": beside_real_weights,
-    "control": control,
 }
 
 
