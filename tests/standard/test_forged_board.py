@@ -65,9 +65,9 @@ def shown(monkeypatch):
     kept = {}
     write = leaderboards.write_leaderboard
 
-    def remembered(out, results, refused=()):
+    def remembered(out, results, refused=(), *further):
         kept.update(results=list(results), refused=list(refused))
-        return write(out, results, refused)
+        return write(out, results, refused, *further)
 
     monkeypatch.setattr(leaderboards, "write_leaderboard", remembered)
     return kept

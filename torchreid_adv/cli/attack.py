@@ -75,7 +75,7 @@ ATTACK_GALLERY = Command(
 ATTACK = replace(
     ATTACK_GALLERY,
     name="attack",
-    help="attack one model and write a report (I-FGSM, eps 5, on the gallery)",
+    help="attack one model, I-FGSM with eps 5, and write a report",
     about="Attack a model on a data set: write an adversarial version, score it, write a report.",
     usage=replace(
         ATTACK_GALLERY.usage,
@@ -92,7 +92,7 @@ ATTACK = replace(
 DEMO = replace(
     ATTACK_GALLERY,
     name="demo",
-    help="quick start: render people, train a model, attack it, write a report",
+    help="quick start: render people, train, attack, write a report",
     about="Render virtual people, train a model, attack its gallery and write a report.",
     usage=replace(
         ATTACK_GALLERY.usage,

@@ -68,7 +68,7 @@ SHEET = Usage(
 
 @COMMANDS.register(
     "contact-sheet",
-    help="draw images before and after transforms or corruptions, as PNG",
+    help="draw images before and after transforms or corruptions",
     usage=SHEET,
 )
 def contact_sheet_command(arguments: list[str]) -> int:

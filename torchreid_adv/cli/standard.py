@@ -37,7 +37,7 @@ def _standard(cfg: AdvConfig, team: Team) -> Ended:
 
 STANDARD = Command(
     name="standard",
-    help="measure robustness with a fixed ensemble of attacks: one number",
+    help="measure robustness with a fixed ensemble of attacks",
     about="Evaluate models with the standard ensemble of attacks.",
     work=_standard,
     usage=Usage(

@@ -90,7 +90,7 @@ def _sweep(cfg: AdvConfig, team: Team) -> Ended:
 
 SWEEP = Command(
     name="sweep",
-    help="attack one model with several bounds and metrics; draw a curve",
+    help="attack one model with several bounds; draw a curve",
     about="Attack one model with several bounds and metrics, and draw the curve.",
     work=_sweep,
     usage=Usage(
@@ -203,7 +203,7 @@ def _scenarios(cfg: AdvConfig, team: Team) -> Ended:
 
 SCENARIOS = Command(
     name="scenarios",
-    help="learn universal attacks and test them on models and data sets",
+    help="learn universal attacks; test them on models and data sets",
     about="Learn universal attacks and test them on other models and data sets.",
     work=_scenarios,
     usage=Usage(

@@ -67,7 +67,7 @@ KEYS: tuple[Key, ...] = (
     Key(
         "attack.space",
         "stored",
-        "size at which images are attacked and stored: 'stored' = the size of each file, 'network' "
+        "size at which images are attacked and stored: 'stored' = that of each image, 'network' "
         "= the network's input size, as in much of the literature",
         one_of("stored", "network"),
     ),
