@@ -101,6 +101,7 @@ def test_names_that_differ_by_case_alone_are_refused(shapes):
 NAMED = {
     "adv.attack.name": "IFGSM",
     "adv.training.attack": "MIFGSM",
+    "adv.training.method": "FGSM_RS",
     "adv.training.report": ["Fgsm", "SMA"],
     "adv.transfer.attacks": ["FGSM"],
     "adv.engine": "Adversarial_Training",

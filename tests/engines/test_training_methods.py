@@ -7,10 +7,11 @@ import pytest
 import torch
 from test_adversarial_training import EUCLIDEAN, same, settings, trained, weights  # noqa: F401
 from test_cheap_training import EPS, ONE_STEP
-from torch import nn
+from torch import distributed, nn
 from torch.nn import functional as F
 
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.engines.distributed import gathered_values
 from torchreid_adv.engines.inner_attack import InnerAttack
 from torchreid_adv.engines.methods import atas, gradalign, triplets
 from torchreid_adv.engines.methods.act import Collapse
@@ -131,13 +132,22 @@ def test_step_sizes_are_exchanged_between_processes(monkeypatch):
         memory.steps(tuple(names), torch.ones(2), EPS)
     changed = [{name: m.values[name] for name in m.changed} for m in parts]
     monkeypatch.setattr(atas.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(atas.distributed, "get_world_size", lambda: 2)
-    gather = lambda into, mine: into.__setitem__(slice(None), changed)  # noqa: E731
-    monkeypatch.setattr(atas.distributed, "all_gather_object", gather)
+    monkeypatch.setattr(atas, "gathered_values", lambda mine: changed)
     for memory in parts:
         memory.share()
     assert parts[0].values == parts[1].values == {"a": 5.0, "b": 1.0, "c": 4.0, "d": 1.0}
     assert not parts[0].changed
+
+
+def test_values_are_gathered_unchanged(tmp_path):
+    store = f"file://{tmp_path / 'store'}"
+    distributed.init_process_group("gloo", init_method=store, rank=0, world_size=1)
+    try:
+        value = {"a.jpg": 0.1 + 0.2, "ä": 1e-300}
+        assert gathered_values(value) == [value]
+        assert gathered_values({}) == [{}]
+    finally:
+        distributed.destroy_process_group()
 
 
 # GradAlign

@@ -14,6 +14,7 @@ from torchreid_adv.attacks.loop.objectives import Objective
 from torchreid_adv.attacks.loop.steps import Project, SignStep
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.batch import Batch
+from torchreid_adv.engines.distributed import gathered_values
 from torchreid_adv.engines.inner_attack import InnerAttack
 from torchreid_adv.engines.methods.base import Sample
 from torchreid_adv.engines.methods.usual import OneStep
@@ -59,8 +60,7 @@ class StepMemory:
         """Exchange what has changed between the processes of a training."""
         changed = {name: self.values[name] for name in sorted(self.changed)}
         if distributed.is_available() and distributed.is_initialized():
-            parts: list[Any] = [None] * distributed.get_world_size()
-            distributed.all_gather_object(parts, changed)
+            parts = gathered_values(changed)
             merged = {name: value for part in parts for name, value in part.items()}
             self.values = dict(sorted({**self.values, **merged}.items()))
         self.changed.clear()
