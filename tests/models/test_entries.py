@@ -390,7 +390,15 @@ def saved(name, path, classes=7):
     return network
 
 
-@pytest.mark.parametrize("name", ["osnet_x0_25", "osnet_ain_x0_25", "shufflenet", "squeezenet1_0"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "osnet_x0_25",
+        "shufflenet",
+        pytest.param("osnet_ain_x0_25", marks=pytest.mark.slow),
+        pytest.param("squeezenet1_0", marks=pytest.mark.slow),
+    ],
+)
 def test_a_checkpoint_alone_is_told_by_its_tensors(name, tmp_path, caplog):
     path = tmp_path / "best run.pth"
     network = saved(name, path)
