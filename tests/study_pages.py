@@ -74,13 +74,18 @@ def beside_real_weights(stem):
     return calibration.ranges_table(result_of(stem).readings)
 
 
-def differences(content, pairs):
-    """Return the pairs by which a result's config differs from its file's with some pairs."""
+def _config_file(content, pairs=()):
+    """Return the values of a result's config file with some pairs."""
     cfg = default_config()
     cfg.merge_from_file(str(ROOT / "configs" / "study" / f"{content['config_file']}.yaml"))
-    cfg.merge_from_list(pairs)
-    now, then = (dict(leaves(one)) for one in (config.plain(cfg), content["config"]))
+    cfg.merge_from_list(list(pairs))
     config.forget()
+    return config.plain(cfg)
+
+
+def differences(content, pairs):
+    """Return the pairs by which a result's config differs from its file's with some pairs."""
+    now, then = (dict(leaves(one)) for one in (_config_file(content, pairs), content["config"]))
     found = []
     for key, value in then.items():
         decides = any(f"{key}.".startswith(f"{name}.") for name in COMPARED)
@@ -96,7 +101,10 @@ def command(stem):
         return ""
     content = json.loads(path.read_text())
     words = [content["study"], "--config-file", f"configs/study/{content['config_file']}.yaml"]
-    words += [f'"{word}"' if " " in word else word for word in map(str, content["pairs"])]
+    stored, file = (dict(leaves(one)) for one in (content["config"], _config_file(content)))
+    places = ("adv.study.calibration", "data.save_dir")
+    pairs = [w for key in places if stored[key] != file[key] for w in (key, stored[key])]
+    words += [f'"{w}"' if " " in w else w for w in map(str, [*content["pairs"], *pairs])]
     return f"Made by `torchreid-adv study {' '.join(words)}`."
 
 
