@@ -24,7 +24,6 @@ LEFT = {  # part of the package -> such names in it; lower a number when you ren
     "core": 5,
     "corruptions": 9,
     "errors.py": 2,
-    "experiments": 32,
     "moved.py": 1,
     "python": 11,
     "registry.py": 1,

@@ -11,7 +11,7 @@ from torch import distributed, nn
 from torch.nn import functional as F
 
 from torchreid_adv.core.batch import Batch
-from torchreid_adv.engines.distributed import gathered_values
+from torchreid_adv.core.processes import gathered_values
 from torchreid_adv.engines.inner_attack import InnerAttack
 from torchreid_adv.engines.methods import atas, gradalign, triplets
 from torchreid_adv.engines.methods.act import Collapse

@@ -13,7 +13,7 @@ from torchreid_adv import cli
 from torchreid_adv.errors import DataError, printable
 from torchreid_adv.report.units import DASH
 from torchreid_adv.standard.board_columns import CardMeasure
-from torchreid_adv.standard.called import EARLIER_GOAL
+from torchreid_adv.standard.called import REWORDED, THREAT
 from torchreid_adv.standard.leaderboard import Result, groups, markdown, write_leaderboard
 from torchreid_adv.standard.reading import RESULT, read_result, sealed
 
@@ -232,11 +232,21 @@ def test_what_is_no_result_is_refused_in_a_sentence(spoil, tmp_path, capsys):
         read_result(bad)
 
 
-def test_the_goal_may_be_written_as_before_and_no_other_way(tmp_path):
-    path = write(tmp_path, result(threat__goal=EARLIER_GOAL))
-    assert read_result(path)["threat"]["goal"] == EARLIER_GOAL
-    write(tmp_path, result(threat__goal="something else"))
-    with pytest.raises(DataError, match="threat model"):
+def test_texts_of_earlier_results_are_read_in_current_words(tmp_path):
+    now = result(black_box="an ONNX file")
+    texts = json.dumps({key: now[key] for key in ("standard", "threat")})
+    for earlier, current in REWORDED.items():
+        assert current in texts
+        texts = texts.replace(current, earlier)
+    read = read_result(write(tmp_path, sealed({**now, **json.loads(texts)})))
+    assert read["threat"] == THREAT
+    assert read["standard"] == now["standard"]
+
+
+@pytest.mark.parametrize("place", ["threat__goal", "standard__headline"])
+def test_texts_may_not_be_other_ones(place, tmp_path):
+    path = write(tmp_path, result(**{place: "something else"}))
+    with pytest.raises(DataError, match=r"threat model|headline"):
         read_result(path)
 
 

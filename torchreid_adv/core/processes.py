@@ -182,3 +182,20 @@ def parse_shard(shard: str) -> Team:
     if max(map(len, numbers)) > len(str(MOST)):
         raise ConfigError(f"a job has at most {MOST} shards, got '{shard[:60]}'")
     return Team(int(numbers[0]), int(numbers[1]))
+
+
+def gathered_values(value: Any) -> list[Any]:
+    """Return the plain values of all connected processes, by rank, exchanged as JSON."""
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    text = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8, device=device)
+    size = torch.tensor([len(text)], device=device)
+    sizes = [torch.zeros_like(size) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(sizes, size)
+    longest = int(torch.cat(sizes).max())
+    padded = torch.nn.functional.pad(text, (0, longest - len(text)))
+    texts = [torch.zeros_like(padded) for _ in sizes]
+    distributed.all_gather(texts, padded)
+    return [
+        json.loads(bytes(text[: int(size)].tolist()))
+        for text, size in zip(texts, sizes, strict=True)
+    ]

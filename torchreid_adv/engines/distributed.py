@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
@@ -15,23 +14,6 @@ from torchreid_adv.core.processes import Team
 from torchreid_adv.engines.evaluation import Base
 from torchreid_adv.engines.loaders import planned_loader
 from torchreid_adv.integration.checkpoints import unwrap
-
-
-def gathered_values(value: Any) -> list[Any]:
-    """Return the plain values of all connected processes, by rank, exchanged as JSON."""
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    text = torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8, device=device)
-    size = torch.tensor([len(text)], device=device)
-    sizes = [torch.zeros_like(size) for _ in range(distributed.get_world_size())]
-    distributed.all_gather(sizes, size)
-    longest = int(torch.cat(sizes).max())
-    padded = torch.nn.functional.pad(text, (0, longest - len(text)))
-    texts = [torch.zeros_like(padded) for _ in sizes]
-    distributed.all_gather(texts, padded)
-    return [
-        json.loads(bytes(text[: int(size)].tolist()))
-        for text, size in zip(texts, sizes, strict=True)
-    ]
 
 
 class _Silent:

@@ -31,19 +31,19 @@ def front(points: Mapping[str, Point]) -> list[str]:
 def frontier_figure(
     groups: Mapping[str, Mapping[str, Sequence[Point]]], goals: Sequence[Point] = ()
 ) -> Figure:
-    """Draw robust mAP against cost, and the line that no way is beyond.
+    """Draw robust mAP against cost, and the line that no method is beyond.
 
     Args:
-        groups: start -> way -> one point per run; each start has a color.
+        groups: start -> method -> one point per run; each start has a color.
         goals: cost and robust mAP that are asked for, drawn as corners.
     """
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     axes = figure.subplots()
     tidy(axes)
     everything: dict[str, Point] = {}
-    for number, (start, ways) in enumerate(groups.items()):
-        means = {way: _mean(points) for way, points in ways.items()}
-        everything |= {f"{start}/{way}": point for way, point in means.items()}
+    for number, (start, methods) in enumerate(groups.items()):
+        means = {method: _mean(points) for method, points in methods.items()}
+        everything |= {f"{start}/{method}": point for method, point in means.items()}
         _draw(axes, means, SERIES[number % len(SERIES)], start)
     line = [everything[label] for label in front(everything)]
     axes.step(

@@ -136,12 +136,12 @@ def _verified_card(folder: Path, originals: Originals, cfg: AdvConfig | None) ->
     """Return the verified statements on a card and on its standard evaluation."""
     result = read_result(folder / RESULT)
     scorer = _scorer(result, cfg, originals)
-    said = [files_checked(folder, result, originals)]
+    sentences = [files_checked(folder, result, originals)]
     checked = verify_card(folder, result, originals)
-    said.append(said_of(checked))
+    sentences.append(said_of(checked))
     if cfg is None or scorer is None:
-        return "\n".join([*said, UNSCORED, UNSEEN])
+        return "\n".join([*sentences, UNSCORED, UNSEEN])
     replayed = score_again(folder, result, scorer)
-    said += [scored(replayed), NOT_SCORED]
-    said.append(score_card_again(folder, checked.content, cfg, scorer, replayed, originals))
-    return "\n".join([*said, NOT_COMPARED, UNSEEN])
+    sentences += [scored(replayed), NOT_SCORED]
+    sentences.append(score_card_again(folder, checked.content, cfg, scorer, replayed, originals))
+    return "\n".join([*sentences, NOT_COMPARED, UNSEEN])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,7 @@ def guessed(path: Path, factory: Mapping[str, Any]) -> str:
     )
 
 
+@functools.cache
 def _shapes(build: Any) -> Shapes:
     """Return the shapes of a network's tensors; {} if it cannot be built without memory."""
     try:

@@ -202,5 +202,5 @@ def card(
             device=device,
         )
         with prepared(cfg, inputs):
-            paths = run_cards(cfg, call(), given=inputs.given)
+            paths = run_cards(cfg, call(), loaded=inputs.given)
     return CardResults(tuple(CardResult.read(path) for path in paths if path.name == CARD))

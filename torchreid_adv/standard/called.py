@@ -19,13 +19,27 @@ THREAT = {
     "knowledge": "weights, metric, defense and the clean features of the other side",
     "scored": "stored PNG files, through the test transform",
 }
-EARLIER_GOAL = "no right match near the top of the list"  # the same goal in results of before
+REWORDED = {  # parts of texts in earlier results -> the same in current words
+    "no right match near": "no correct match near",
+    "that ask for answers and transferred ones": "by queries and transferred attacks",
+    "Who holds the network itself": "An attacker who has the network itself",
+}
 
 
-def is_threat_model(texts: dict[str, str]) -> bool:
-    """Return whether the texts of a result are the threat model, also as written before."""
-    goal = texts.get("goal")
-    return {**texts, "goal": THREAT["goal"] if goal == EARLIER_GOAL else goal} == THREAT
+def in_current_words(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a result with its threat model and headline in the words of this version."""
+    standard, threat = content["standard"], content["threat"]
+    return {
+        **content,
+        "standard": {**standard, "headline": _reworded(standard["headline"])},
+        "threat": {name: _reworded(text) for name, text in threat.items()},
+    }
+
+
+def _reworded(text: str) -> str:
+    for earlier, current in REWORDED.items():
+        text = text.replace(earlier, current)
+    return text
 
 
 def name_of(version: Version, black_box: str) -> str:

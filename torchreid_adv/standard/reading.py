@@ -12,6 +12,7 @@ from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.core.provenance import FIELD, is_provenance
 from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import DataError, printable
+from torchreid_adv.standard.called import in_current_words
 from torchreid_adv.standard.relations import broken, share
 from torchreid_adv.standard.told import manifest_hash
 
@@ -33,7 +34,7 @@ def sealed(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """Read a ``standard.json``.
+    """Read a ``standard.json``; texts of earlier versions are returned in current words.
 
     Raises:
         DataError: it cannot be read, is not a result, comes from a newer version, is inconsistent,
@@ -50,9 +51,9 @@ def read_result(path: Path) -> dict[str, Any]:
     fault = next(_faults(result), "")
     if fault:
         raise DataError(f"'{shown}' is not a result of torchreid-adv standard: {printable(fault)}")
-    fault = next(broken(result), "")
-    if not fault and sealed(result)[SEAL] != result[SEAL]:
-        fault = "its content does not match its own hash"
+    fits = sealed(result)[SEAL] == result[SEAL]
+    result = in_current_words(result)
+    fault = next(broken(result), "" if fits else "its content does not match its own hash")
     if fault:
         raise DataError(
             f"'{shown}' was changed by hand, or by another program: {printable(fault)}; run the "

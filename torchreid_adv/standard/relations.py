@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torchreid_adv.core.manifest import is_count
-from torchreid_adv.standard.called import headline, is_threat_model, name_of, other_models, why_not
+from torchreid_adv.standard.called import THREAT, headline, name_of, other_models, why_not
 from torchreid_adv.standard.ensemble import BLACK_BOX
 from torchreid_adv.standard.flags import AMBER, RED
 from torchreid_adv.standard.place_relations import (
@@ -88,10 +88,7 @@ def _first(curve: dict[str, float]) -> list[float]:
 
 
 RESULT_RELATIONS: tuple[Relation, ...] = (
-    (
-        "its threat model is the one of this evaluation",
-        lambda t: is_threat_model(t.content["threat"]),
-    ),
+    ("its threat model is the one of this evaluation", lambda t: t.content["threat"] == THREAT),
     (
         "every budget of its definition is an integer, 0 or more, that can be spent",
         lambda t: all(

@@ -175,7 +175,7 @@ def replay(folder: Path, told: dict[str, Any], scorer: Scorer) -> Replayed:
     with repeatable(), tempfile.TemporaryDirectory() as scratch:
         content = _content(folder, told, scorer, Path(scratch), tolerance)
         worst = kept_scores(Path(scratch), {}, content)
-    content |= {name: told[name] for name in (*CLAIMED, "threat") if name in told}
+    content |= {name: told[name] for name in CLAIMED if name in told}
     faults = tuple(differences(told, content, tolerance, told["data"]["query"]))
     return Replayed(content, faults, exact, sum(1 for _ in leaves(content)), worst)
 

@@ -14,7 +14,7 @@ from torchreid_adv.attacks.loop.objectives import Objective
 from torchreid_adv.attacks.loop.steps import Project, SignStep
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.batch import Batch
-from torchreid_adv.engines.distributed import gathered_values
+from torchreid_adv.core.processes import gathered_values
 from torchreid_adv.engines.inner_attack import InnerAttack
 from torchreid_adv.engines.methods.base import Sample
 from torchreid_adv.engines.methods.usual import OneStep

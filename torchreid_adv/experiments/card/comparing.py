@@ -27,11 +27,11 @@ def check_comparable(card: Content, reference: Content) -> None:
     Raises:
         ConfigError: they differ in the version, the data set or the rules of the scores.
     """
-    for what, part in _SAME.items():
+    for aspect, part in _SAME.items():
         if part(card) != part(reference):
             raise ConfigError(
                 f"the cards of '{label_of(card)}' and '{label_of(reference)}' differ in their "
-                f"{what}, so their numbers do not belong in one table; make both by the same "
+                f"{aspect}, so their numbers do not belong in one table; make both by the same "
                 "torchreid-adv card command"
             )
 

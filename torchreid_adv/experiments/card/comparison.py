@@ -167,13 +167,13 @@ def people_table(cards: Sequence[Content]) -> ResultTable:
     """Return the worst tenth and the spread of identities, a column for each model."""
     people_of_cards = [card["numbers"]["people"] for card in cards]
     rows = []
-    for part, said in (("worst_tenth", "mean of the worst tenth"), ("deviation", "deviation")):
+    for part, title in (("worst_tenth", "mean of the worst tenth"), ("deviation", "deviation")):
         for name in ("clean", "corrupted", "robust"):
             cells = [
                 rate(people[name][part], span(people[name][f"{part}_interval"]))
                 for people in people_of_cards
             ]
-            rows.append(TableRow(f"{said}, {name}", cells))
+            rows.append(TableRow(f"{title}, {name}", cells))
     columns = [*map(label_of, cards)]
     return ResultTable("Identities", columns, rows, head="measure", sortable=True)
 
@@ -192,5 +192,5 @@ def _order_sentences(cards: Sequence[Content]) -> list[str]:
 
 def _flag_sentence(card: Content) -> str:
     flags = [f"{flag['level']} {flag['name']}" for flag in card["standard"]["flags"]]
-    said = ", ".join(dict.fromkeys(flags)) or "none"
-    return f"{label_of(card)}: {said}."
+    names = ", ".join(dict.fromkeys(flags)) or "none"
+    return f"{label_of(card)}: {names}."

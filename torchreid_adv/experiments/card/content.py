@@ -116,8 +116,8 @@ def _query_faults(queries: dict[str, Any], version: CardVersion) -> Iterator[str
         yield "a query occurs twice, or there is none"
     if any(len(queries[name]) != count for name in ("pids", "camids")):
         yield "identities and cameras are not one for each query"
-    wanted = {"grid": version.grid, "occluded": version.sweep}
-    for part, cells in wanted.items():
+    cells_of = {"grid": version.grid, "occluded": version.sweep}
+    for part, cells in cells_of.items():
         if list(queries[part]) != [f"{kind} {severity}" for kind, severity in cells]:
             yield f"'{part}' has other kinds or severities than the version '{version.name}'"
     if len(queries["draws"]) != version.draws:

@@ -128,7 +128,7 @@ def grid_numbers(
     family_means = {family: people.mean(values) for family, values in of_families.items()}
     least = np.min([cells[f"{kind} {version.middle}"] for kind in kinds], axis=0)
     lowest = [
-        min(found, key=lambda name: found[name]["mAP"]) for found in (kind_means, family_means)
+        min(means, key=lambda name: means[name]["mAP"]) for means in (kind_means, family_means)
     ]
     return {
         **people.mean(_mean(rows.values())),
@@ -167,11 +167,11 @@ def _cameras(
     cameras_numbers = {}
     for camera in np.unique(cameras[people.held]).tolist():
         held = people.held & (cameras == camera)
-        there = People(people.pids, held, people.bootstrap)
+        seen = People(people.pids, held, people.bootstrap)
         cameras_numbers[str(camera)] = {
             "queries": int(held.sum()),
-            "identities": len(there.known),
-            **{name: there.mean(values) for name, values in conditions.items()},
+            "identities": len(seen.known),
+            **{name: seen.mean(values) for name, values in conditions.items()},
         }
     return cameras_numbers
 

@@ -129,7 +129,7 @@ def _corruptions(card: Content, reference: Content | None) -> Section:
     grid, drawn = numbers["grid"], numbers["corrupted"]
     spread = "" if drawn["deviation"] is None else f", deviation {percent(drawn['deviation'])}"
     severities = ", ".join(map(str, version.severities))
-    said = [
+    sentences = [
         f"Drawn: every image of both sides gets one of 20 kinds and one of 5 severities; mean of "
         f"{version.draws} draws{spread}. By kind: the queries get each kind at severity "
         f"{severities}, the gallery is clean.",
@@ -140,13 +140,13 @@ def _corruptions(card: Content, reference: Content | None) -> Section:
         "over 20 kinds and cannot lie above any of them.",
     ]
     if reference is not None:
-        said.append(errors_sentence(card, reference))
+        sentences.append(errors_sentence(card, reference))
     figure = PageFigure(
         figures.grid_figure(card),
         "mAP by kind and severity",
         "The stronger the color, the more mAP is left.",
     )
-    return Section("Corruptions", said, [_kind_table(numbers)], {"grid": figure})
+    return Section("Corruptions", sentences, [_kind_table(numbers)], {"grid": figure})
 
 
 def _kind_table(numbers: Content) -> ResultTable:
@@ -212,11 +212,11 @@ def _occlusion(card: Content) -> Section:
         "",
         wide=False,
     )
-    said = (
+    sentence = (
         "Part of every query is hidden: by its mean color, the scene next to the person, or "
         "another person of the same camera. A model trained with random erasing has seen the first."
     )
-    return Section("Occlusion", [said], [table], {"occlusion": figure})
+    return Section("Occlusion", [sentence], [table], {"occlusion": figure})
 
 
 def _cross(numbers: Content) -> list[Section]:
@@ -237,16 +237,16 @@ def _cross(numbers: Content) -> list[Section]:
     ]
     columns = ["mAP", "95 % interval", "Rank-1", "95 % interval", "queries"]
     table = ResultTable("Clean images of other data sets", columns, rows)
-    said = "The same model on data sets that this card is not of, without attack or corruption."
-    return [Section("Other data sets", [said], [table])]
+    sentence = "The same model on data sets that this card is not of, without attack or corruption."
+    return [Section("Other data sets", [sentence], [table])]
 
 
 def _people(card: Content, people: Sequence[Failure]) -> Section:
     numbers = card["numbers"]
     rho, count = numbers["people"]["rho"], numbers["people"]["clean"]["worst_count"]
-    said = [_PEOPLE, f"Here the worst tenth is {count} of {numbers['identities']} identities."]
+    sentences = [_PEOPLE, f"Here the worst tenth is {count} of {numbers['identities']} identities."]
     if rho is not None:
-        said.append(
+        sentences.append(
             f"Rank correlation of identities between corrupted and robust: {rho:.2f} (Spearman). "
             "Near 1 the same people fail under both, near 0 different ones."
         )
@@ -269,7 +269,7 @@ def _people(card: Content, people: Sequence[Failure]) -> Section:
             _FAIL,
             photo=True,
         )
-    return Section("By person", said, [people_table(numbers)], drawn)
+    return Section("By person", sentences, [people_table(numbers)], drawn)
 
 
 def _cameras(numbers: Content) -> Section:
@@ -300,16 +300,16 @@ def _cameras(numbers: Content) -> Section:
 def _flags(card: Content) -> Section:
     standard = card["standard"]
     called = "may be called" if standard["called_standard"] else "may not be called"
-    said = [
+    sentences = [
         f"The robust numbers {called} {standard['name']}; standard.json in the same folder "
         "lists the reasons."
     ]
     for flag in standard["flags"]:
         where = f" ({flag['where']})" if flag["where"] else ""
-        said.append(f"{flag['level']} {flag['name']}{where}.")
+        sentences.append(f"{flag['level']} {flag['name']}{where}.")
     if not standard["flags"]:
-        said.append("No check of the standard evaluation raised a flag.")
-    return Section("Flags", said)
+        sentences.append("No check of the standard evaluation raised a flag.")
+    return Section("Flags", sentences)
 
 
 def _cost(card: Content) -> Section:

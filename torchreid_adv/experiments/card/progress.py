@@ -63,11 +63,11 @@ class Stages(Progress):
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         self._cache.put(_FILE, self._key, self.seconds)
 
-    def _line(self, name: str, total: int, made: int, seconds: float) -> str:
+    def _line(self, name: str, total: int, computed: int, seconds: float) -> str:
         mean = sum(self._values) / max(1, len(self._values))
         line = f"{name:<28} {total} of {total}, mean mAP {100 * mean:.1f}"
-        if not made:
+        if not computed:
             return f"{line}, read back"
         each = (time.perf_counter() - self.started) / self.computed
         remaining = each * (self.total - self.done)
-        return f"{line}, {seconds / made:.2f} s each, {remaining / 60:.0f} min left"
+        return f"{line}, {seconds / computed:.2f} s each, {remaining / 60:.0f} min left"

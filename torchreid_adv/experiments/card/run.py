@@ -58,7 +58,7 @@ _DEFAULT = "standard"  # adv.standard.version, unless it is set
 
 
 @on_configured_threads
-def cards(cfg: AdvConfig, command: str = "", *, given: Given = NOTHING) -> list[Path]:
+def cards(cfg: AdvConfig, command: str = "", *, loaded: Given = NOTHING) -> list[Path]:
     """Make the card of every model on the first target, and of several models a comparison.
 
     Finished parts are read back, so the same command continues where it was stopped.
@@ -67,7 +67,7 @@ def cards(cfg: AdvConfig, command: str = "", *, given: Given = NOTHING) -> list[
         cfg: for the models (``adv.standard.models``), the targets and ``adv.card.*``; the clean
             models are also tested on further targets.
         command: that is run, for the pages.
-        given: models and data sets that are loaded already.
+        loaded: models and data sets that are loaded already.
 
     Returns:
         the ``card.json`` of each model, and of several models ``cards.json`` last.
@@ -79,12 +79,14 @@ def cards(cfg: AdvConfig, command: str = "", *, given: Given = NOTHING) -> list[
     version, specs = card_version(cfg.adv.card.version), configured_models(cfg)
     _check_version(cfg, version)
     for spec in specs:  # a model that cannot be loaded is reported before the attacks
-        given.model(cfg, spec)
+        loaded.model(cfg, spec)
     first, *further = dict.fromkeys(cfg.data.targets)
-    data = given.dataset(cfg, first)
-    others = [given.dataset(cfg, name) for name in further]
+    data = loaded.dataset(cfg, first)
+    others = [loaded.dataset(cfg, name) for name in further]
     reference = configured_reference(cfg, version, data)
-    folders = [_made(cfg, spec, data, others, version, reference, command, given) for spec in specs]
+    folders = [
+        _made(cfg, spec, data, others, version, reference, command, loaded) for spec in specs
+    ]
     paths = [folder / CARD for folder in folders]
     if len(specs) > 1:
         contents = [read_card(path) for path in paths]
@@ -125,11 +127,11 @@ def configured_reference(
             card["protocol"] == json.loads(json.dumps(Protocol.configured(cfg, data).facts()))
         ),
     }
-    for what, fits in same.items():
+    for difference, fits in same.items():
         if not fits:
             raise ConfigError(
-                f"the reference card '{path}' is {what}; make it by the version '{version.name}' "
-                f"on '{data.name}', or leave adv.card.reference empty"
+                f"the reference card '{path}' is {difference}; make it by the version "
+                f"'{version.name}' on '{data.name}', or leave adv.card.reference empty"
             )
     return card
 
@@ -142,15 +144,15 @@ def _made(
     version: CardVersion,
     reference: dict[str, Any] | None,
     command: str,
-    given: Given,
+    loaded: Given,
 ) -> Path:
     """Make the card of one model and return its folder."""
     out = Path(cfg.data.save_dir) / data.name / spec.label
     began, attacked = time.perf_counter(), (out / RESULT).is_file()
-    standard(_of_standard(cfg, spec, version), command, loaded=given)
+    standard(_of_standard(cfg, spec, version), command, loaded=loaded)
     seconds = 0.0 if attacked else time.perf_counter() - began
     test = configured_test(cfg)
-    plain = given.model(cfg, spec)
+    plain = loaded.model(cfg, spec)
     model: ImageModel = plain if test is None else test.of(plain)
     with working_in(out), repeatable():
         scoring = Scoring(cfg, model, data, others, version, out / KEPT)

@@ -56,8 +56,8 @@ class Scoring:
 
     def test(self, data: ReIDData) -> CorruptionTest:
         """Return the test of the model on a data set, whose scores are kept."""
-        made = test_of(self.cfg, self.model, data, FileCorruption(), self.folder)
-        return replace(made, cache=Cache(self.folder / "card" / data.name))
+        test = test_of(self.cfg, self.model, data, FileCorruption(), self.folder)
+        return replace(test, cache=Cache(self.folder / "card" / data.name))
 
     def queries(self, robust: Mapping[str, QueryScores], stages: Stages) -> dict[str, Any]:
         """Return the per-query part of the card.

@@ -90,10 +90,10 @@ def _standard_faults(card: dict[str, Any], result: dict[str, Any]) -> Iterator[s
     for name in ("parameters", "size"):
         if card["cost"][name] != result["model"][name]:
             yield f"its cost names other {name} than standard.json"
-    wanted = version_in(card).standard
+    expected = version_in(card).standard
     definition = Version.of(result["standard"]["definition"])
-    if definition.name != wanted:
-        yield f"its robust numbers were made by version '{definition.name}', not by '{wanted}'"
+    if definition.name != expected:
+        yield f"its robust numbers were made by version '{definition.name}', not by '{expected}'"
     places = {
         f"{track}-eps{eps}": facts
         for track, bounds in result["tracks"].items()

@@ -33,7 +33,7 @@ from torchreid_adv.runs.grid_attack import grid_attacks
 PLAIN, PGD = "plain", "pgd"
 FEW = 2  # steps of the defenses of metric learning, at the cheap end
 TRIPLETS = ("act", "hm")  # which add a triplet loss
-WAYS: dict[str, dict[str, Any]] = {  # method -> keys of adv.training
+METHODS: dict[str, dict[str, Any]] = {  # method -> keys of adv.training
     PLAIN: {},
     "universal_free": {},
     "free": {},
@@ -75,36 +75,36 @@ GOALS = {  # method -> share of PGD-7's robust mAP, plain steps
     "free": (CHEAP_SHARE, CHEAP_PRICE),
 }
 ROBUST = {
-    way: Claim(
-        f"{NAMES[way]} from a clean network keeps at least {100 * share:g} % of PGD-7's mAP under "
-        "PGD-20",
+    method: Claim(
+        f"{NAMES[method]} from a clean network keeps at least {100 * share:g} % of PGD-7's mAP "
+        "under PGD-20",
         RESTS,
     )
-    for way, (share, _) in GOALS.items()
+    for method, (share, _) in GOALS.items()
 }
 ACCURATE = {
-    way: Claim(
-        f"{NAMES[way]} from a clean network has at most {100 * LOSS:g} points less clean mAP than "
-        "PGD-7",
+    method: Claim(
+        f"{NAMES[method]} from a clean network has at most {100 * LOSS:g} points less clean mAP "
+        "than PGD-7",
         ("clean",),
     )
-    for way in GOALS
+    for method in GOALS
 }
 CHEAP = {
-    way: Claim(
-        f"A weight update of {NAMES[way]} costs at most {price:g} plain steps (difference in steps "
-        "times 100)",
+    method: Claim(
+        f"A weight update of {NAMES[method]} costs at most {price:g} plain steps (difference in "
+        "steps times 100)",
         (),
         margin=0.05,
     )
-    for way, (_, price) in GOALS.items()
+    for method, (_, price) in GOALS.items()
 }
 START = Claim(
     "FGSM-RS keeps more mAP under PGD-20 from a clean network than from random weights", RESTS
 )
 UNIVERSAL = Claim("Fast universal training keeps more mAP under PGD-20 than plain training", RESTS)
 CLAIMS = (*ROBUST.values(), *ACCURATE.values(), *CHEAP.values(), START, UNIVERSAL)
-Values = Mapping[tuple[str, str], Mapping[str, float]]  # (start, way) -> measure -> value
+Values = Mapping[tuple[str, str], Mapping[str, float]]  # (start, method) -> measure -> value
 
 
 def setting(cfg: AdvConfig) -> str:
@@ -170,10 +170,10 @@ def cheap_training(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Fo
 
 def _check(cfg: AdvConfig) -> None:
     for name in cfg.adv.study.methods:
-        if name not in WAYS:
+        if name not in METHODS:
             raise ConfigError(
                 f"adv.study.methods names '{name}', which the study does not train"
-                f"{suggest(name, WAYS)}"
+                f"{suggest(name, METHODS)}"
             )
     if len(set(cfg.data.targets)) > 1:
         raise ConfigError(
@@ -182,13 +182,15 @@ def _check(cfg: AdvConfig) -> None:
         )
 
 
-def way_config(cfg: AdvConfig, spec: ModelSpec, way: str, *, random: bool = False) -> AdvConfig:
+def method_config(
+    cfg: AdvConfig, spec: ModelSpec, method: str, *, random: bool = False
+) -> AdvConfig:
     """Return the config of one training.
 
     Args:
         cfg: of the study.
         spec: the clean network.
-        way: a key of :data:`WAYS`.
+        method: a key of :data:`METHODS`.
         random: train from random weights, for all epochs, under a rising bound.
     """
     run_cfg: AdvConfig = cfg.clone()
@@ -198,13 +200,13 @@ def way_config(cfg: AdvConfig, spec: ModelSpec, way: str, *, random: bool = Fals
     run_cfg.model.load_weights = "" if random else spec.weights
     epochs = _random_epochs(cfg) if random else cfg.adv.study.robust_epochs
     run_cfg.train.lr = cfg.train.lr if random else cfg.adv.study.robust_lr
-    run_cfg.adv.engine = "" if way == PLAIN else "adversarial_training"
-    run_cfg.adv.training.method = PGD if way == PLAIN else way
-    for key, value in WAYS[way].items():
+    run_cfg.adv.engine = "" if method == PLAIN else "adversarial_training"
+    run_cfg.adv.training.method = PGD if method == PLAIN else method
+    for key, value in METHODS[method].items():
         run_cfg.adv.training[key] = value
-    if way in TRIPLETS:
+    if method in TRIPLETS:
         run_cfg.loss.name, run_cfg.sampler.train_sampler = "triplet", "RandomIdentitySampler"
-    if WAYS[way].get("steps") == FEW:
+    if METHODS[method].get("steps") == FEW:
         run_cfg.adv.training.step_size = cfg.adv.training.eps / FEW
     run_cfg.train.max_epoch = max(1, math.ceil(epochs / updates_of(run_cfg)))
     if random:
@@ -221,12 +223,12 @@ def _measured(
 ) -> Iterator[tuple[tuple[str, str], dict[str, float]]]:
     starts = {CLEAN_START: False} | ({RANDOM_START: True} if cfg.adv.study.from_random else {})
     for start, random in starts.items():
-        for way in cfg.adv.study.methods:
-            run_cfg = way_config(cfg, spec, way, random=random)
+        for method in cfg.adv.study.methods:
+            run_cfg = method_config(cfg, spec, method, random=random)
             run_cfg.train.seed = seed
             weights = str(trained_weights(run_cfg))
-            trained = replace(spec, label=f"{way}{'_random' * random}", weights=weights)
-            yield (start, way), _attacked(cfg, spec.label, trained)
+            trained = replace(spec, label=f"{method}{'_random' * random}", weights=weights)
+            yield (start, method), _attacked(cfg, spec.label, trained)
 
 
 def _attacked(cfg: AdvConfig, folder: str, spec: ModelSpec) -> dict[str, float]:
@@ -280,30 +282,35 @@ def identity_spread(result: RetrievalResult) -> float:
 
 
 def _costs(cfg: AdvConfig, spec: ModelSpec) -> dict[str, float]:
-    """Return the processor seconds of a weight update of each way, measured once and kept."""
-    ways = {way: way_config(cfg, spec, way) for way in (PLAIN, *cfg.adv.study.methods)}
-    facts = {way: config.plain(run_cfg.adv.training) for way, run_cfg in ways.items()}
+    """Return the processor seconds of a weight update of each method, measured once and kept."""
+    configs = {
+        method: method_config(cfg, spec, method) for method in (PLAIN, *cfg.adv.study.methods)
+    }
+    facts = {method: config.plain(run_cfg.adv.training) for method, run_cfg in configs.items()}
     key = Key.of(
         machinery=machinery(),
         network=[spec.name, cfg.data.height, cfg.data.width, cfg.train.batch_size],
         loss=config.plain(cfg.loss),
         instances=cfg.sampler.num_instances,
-        ways=facts,
+        configs=facts,
     )
     cache = Cache(Path(cfg.data.save_dir) / "cost")
-    return {way: float(v) for way, v in cache.json("", key, lambda: update_seconds(ways)).items()}
+    return {
+        method: float(v)
+        for method, v in cache.json("", key, lambda: update_seconds(configs)).items()
+    }
 
 
 def _readings(
     values: Values, costs: Mapping[str, float], seed: int, prefix: str
 ) -> Iterator[Reading]:
-    for (start, way), measures in values.items():
-        row = f"{prefix}{NAMES[way]}, {start}"
+    for (start, method), measures in values.items():
+        row = f"{prefix}{NAMES[method]}, {start}"
         for column in ("clean", *MEASURES.values()):
             yield Reading(MAP, row, column, seed, measures[column])
             yield Reading(SPREAD, row, column, seed, measures[f"{column}, spread"])
-    for way, seconds in costs.items():
-        row = f"{prefix}{NAMES[way]}"
+    for method, seconds in costs.items():
+        row = f"{prefix}{NAMES[method]}"
         yield Reading(COST, row, "processor seconds", seed, seconds, "number")
         yield Reading(COST, row, STEPS_COLUMN, seed, seconds / costs[PLAIN], "number")
 
@@ -312,17 +319,17 @@ def lines(values: Values, costs: Mapping[str, float]) -> Iterator[Line]:
     """Yield the claims with the value that should be smaller and the other one.
 
     Args:
-        values: (start, way) -> ``clean``, ``I-FGSM`` and ``PGD-20`` mAP, in [0, 1].
-        costs: way -> seconds of a weight update.
+        values: (start, method) -> ``clean``, ``I-FGSM`` and ``PGD-20`` mAP, in [0, 1].
+        costs: method -> seconds of a weight update.
     """
     searched, pgd = MEASURES["pgd"], values.get((CLEAN_START, PGD))
-    for way, (share, price) in GOALS.items():
-        tested = values.get((CLEAN_START, way))
+    for method, (share, price) in GOALS.items():
+        tested = values.get((CLEAN_START, method))
         if tested and pgd:
-            yield ROBUST[way], NAMES[way], share * pgd[searched], tested[searched]
-            yield ACCURATE[way], NAMES[way], pgd["clean"] - LOSS, tested["clean"]
-        if way in costs:
-            yield CHEAP[way], NAMES[way], costs[way] / costs[PLAIN], price
+            yield ROBUST[method], NAMES[method], share * pgd[searched], tested[searched]
+            yield ACCURATE[method], NAMES[method], pgd["clean"] - LOSS, tested["clean"]
+        if method in costs:
+            yield CHEAP[method], NAMES[method], costs[method] / costs[PLAIN], price
     pairs = (
         (START, (RANDOM_START, "fgsm_rs"), (CLEAN_START, "fgsm_rs")),
         (UNIVERSAL, (CLEAN_START, PLAIN), (CLEAN_START, "universal_free")),
