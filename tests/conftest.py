@@ -6,6 +6,7 @@ from markets import write_market
 
 from torchreid_adv import config
 from torchreid_adv.data.own import entries
+from torchreid_adv.report.style import FORMATS
 
 COMPUTING = (
     "engines.trained._train",
@@ -47,6 +48,15 @@ def fresh_config():
     config.forget()
     yield
     config.forget()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_pdf_files(request):
+    """Only tests in report/ write figures as PDF, whose fonts take a third of a page's time."""
+    formats = FORMATS if request.path.parent.name == "report" else FORMATS[:1] + FORMATS[2:]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torchreid_adv.report.style.FORMATS", formats)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")
