@@ -19,7 +19,7 @@ TOY += ["train.batch_size", "8", "sampler.num_instances", "2"]
 
 
 def test_every_method_is_in_the_study():
-    assert set(cheap.WAYS) == {cheap.PLAIN, *TRAININGS.public} == set(cheap.NAMES)
+    assert set(cheap.METHODS) == {cheap.PLAIN, *TRAININGS.public} == set(cheap.NAMES)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from torchreid_adv.core.files import write_text
 from torchreid_adv.errors import ConfigError, printable, suggest
@@ -156,6 +156,42 @@ class Rows(Tabular):
     def shares(self) -> tuple[str, ...]:
         """Return the columns that are shares of [0, 1]."""
         return self.rates
+
+
+R = TypeVar("R", bound=Tabular)
+
+
+@dataclass(frozen=True)
+class ResultList(Tabular, Sequence[R]):
+    """Results of several models or data sets, in the order in which they were computed."""
+
+    results: tuple[R, ...]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'; '.join(map(repr, self.results))})"
+
+    @overload
+    def __getitem__(self, place: int) -> R: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[R]: ...
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.results[place]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self.results)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of all results."""
+        return [row for result in self.results for row in result.rows()]
+
+    def shares(self) -> tuple[str, ...]:
+        """Return the columns that are shares of [0, 1]; () without a result."""
+        return self.results[0].shares() if self.results else ()
 
 
 def _is_number(value: Any) -> bool:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import torch
 
 from torchreid_adv.core.provenance import call
 from torchreid_adv.core.speaking import Listener
-from torchreid_adv.core.tabular import Tabular
+from torchreid_adv.core.tabular import ResultList, Tabular
 from torchreid_adv.experiments.card.content import CARD, label_of, read_card
 from torchreid_adv.experiments.card.measures import measures_of
 from torchreid_adv.experiments.card.run import PAGE, PICTURE
@@ -95,37 +95,8 @@ class CardResult(Tabular):
         return {"Robustness card": path.read_bytes()} if path.is_file() else {}
 
 
-@dataclass(frozen=True)
-class CardResults(Tabular, Sequence[CardResult]):
+class CardResults(ResultList[CardResult]):
     """Cards of several models, in their order."""
-
-    results: tuple[CardResult, ...]
-
-    def __repr__(self) -> str:
-        return f"CardResults({'; '.join(map(repr, self.results))})"
-
-    @overload
-    def __getitem__(self, place: int) -> CardResult: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[CardResult]: ...
-
-    def __getitem__(self, place: Any) -> Any:
-        return self.results[place]
-
-    def __len__(self) -> int:
-        return len(self.results)
-
-    def __iter__(self) -> Iterator[CardResult]:
-        return iter(self.results)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of all cards."""
-        return [row for result in self.results for row in result.rows()]
-
-    def shares(self) -> tuple[str, ...]:
-        """Return the measures."""
-        return self.results[0].shares()
 
 
 def card(

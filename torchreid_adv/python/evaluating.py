@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import torch
 
 from torchreid_adv.core.processes import joined
 from torchreid_adv.core.provenance import call
 from torchreid_adv.core.speaking import Listener
-from torchreid_adv.core.tabular import Tabular
+from torchreid_adv.core.tabular import ResultList, Tabular
 from torchreid_adv.experiments.standard_runs import standard as run_standard
 from torchreid_adv.python.configured import (
     UNIT_FEATURES,
@@ -101,37 +101,8 @@ def _measures(facts: Mapping[str, Any], interval: Sequence[float] | None) -> dic
     return {"mAP": facts["mAP"], "from": low, "to": high, **ranks}
 
 
-@dataclass(frozen=True)
-class StandardResults(Tabular, Sequence[StandardResult]):
+class StandardResults(ResultList[StandardResult]):
     """Results of several models or data sets, in the order in which they were evaluated."""
-
-    results: tuple[StandardResult, ...]
-
-    def __repr__(self) -> str:
-        return f"StandardResults({'; '.join(map(repr, self.results))})"
-
-    @overload
-    def __getitem__(self, place: int) -> StandardResult: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[StandardResult]: ...
-
-    def __getitem__(self, place: Any) -> Any:
-        return self.results[place]
-
-    def __len__(self) -> int:
-        return len(self.results)
-
-    def __iter__(self) -> Iterator[StandardResult]:
-        return iter(self.results)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of all results."""
-        return [row for result in self.results for row in result.rows()]
-
-    def shares(self) -> tuple[str, ...]:
-        """Return the measures."""
-        return self.results[0].shares()
 
 
 def standard(

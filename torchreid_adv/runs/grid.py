@@ -25,6 +25,7 @@ from torchreid_adv.defenses import Defended, Defense
 from torchreid_adv.distances import Distance, FittedDistance, load_distance, save_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import Protocol
+from torchreid_adv.evaluation.result import Scores
 from torchreid_adv.models import Ensemble, Features, PixelModel, extract
 from torchreid_adv.models.architecture import architecture
 from torchreid_adv.models.specs import ModelSpec, parse_models
@@ -113,6 +114,8 @@ class Grid:
         behind: the same.
         loaded: the same.
     """
+
+    further: tuple[str, ...] = ()  # measures that a subclass adds to its cells
 
     def __init__(
         self, cfg: AdvConfig, behind: Defense | None = None, loaded: Given = NOTHING
@@ -235,6 +238,7 @@ class Grid:
             data=self.data_facts(data, out),
             tested=self.tested_facts(specs),
             scores=replace(job, protocol=protocol).score_facts(),
+            **({"measures": self.further} if self.further else {}),
         )
 
         def ranked() -> dict[str, Any]:
@@ -259,11 +263,15 @@ class Grid:
         attacked: Sequence[Record],
     ) -> dict[str, Any]:
         clean = self.clean(specs, data.name)
-        before = protocol.score(clean).to_dict()
+        before = self.measures(protocol.score(clean))
         if not attacked:
             return {"clean": before, "adversarial": before}
         after = protocol.score(self.after(specs, data, attacked))
-        return {"clean": before, "adversarial": after.to_dict()}
+        return {"clean": before, "adversarial": self.measures(after)}
+
+    def measures(self, scores: Scores) -> dict[str, Any]:
+        """Return the plain values that a cell keeps of scores; those of ``further``, too."""
+        return scores.to_dict()
 
     def _distance(
         self, specs: tuple[ModelSpec, ...], data: ReIDData, job: AttackRun, out: Path

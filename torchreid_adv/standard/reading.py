@@ -40,14 +40,7 @@ def read_result(path: Path) -> dict[str, Any]:
         DataError: it cannot be read, is not a result, comes from a newer version, is inconsistent,
             or was changed by hand.
     """
-    result, shown = read_json(path, LARGEST), printable(str(path))
-    if not isinstance(result, dict) or type(result.get("schema")) is not int:
-        raise DataError(f"'{shown}' is not a result of torchreid-adv standard: it lacks its schema")
-    if result["schema"] > SCHEMA:
-        raise DataError(
-            f"'{shown}' was written by a newer version (schema {result['schema']}, this one reads "
-            f"{SCHEMA}); update torchreid_adv"
-        )
+    result, shown = read_tree(path, SCHEMA, "result of torchreid-adv standard")
     fault = next(_faults(result), "")
     if fault:
         raise DataError(f"'{shown}' is not a result of torchreid-adv standard: {printable(fault)}")
@@ -60,6 +53,31 @@ def read_result(path: Path) -> dict[str, Any]:
             "same torchreid-adv standard command again to rewrite it"
         )
     return result
+
+
+def read_tree(
+    path: Path, newest: int, kind: str, largest: int = LARGEST
+) -> tuple[dict[str, Any], str]:
+    """Return the content of a file with a schema, and the path as messages show it.
+
+    Args:
+        path: a JSON file.
+        newest: schema that this version reads.
+        kind: what the file should be, in the words of an error message.
+        largest: bytes that are read at most.
+
+    Raises:
+        DataError: it cannot be read, has no schema, or was written by a newer version.
+    """
+    content, shown = read_json(path, largest), printable(str(path))
+    if not isinstance(content, dict) or type(content.get("schema")) is not int:
+        raise DataError(f"'{shown}' is not a {kind}: it lacks its schema")
+    if content["schema"] > newest:
+        raise DataError(
+            f"'{shown}' was written by a newer version (schema {content['schema']}, this one reads "
+            f"{newest}); update torchreid_adv"
+        )
+    return content, shown
 
 
 def _text(value: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.config.keys import KEYS
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.engines.batches import Mixture, evenly, mixture, moved, to_pixels
 from torchreid_adv.engines.inner_attack import InnerAttack, LearnedInner, configured_inner
@@ -114,21 +115,10 @@ class Method:
         """Continue from what :meth:`state` gave."""
 
     def _check(self, cfg: AdvConfig) -> None:
-        settings = cfg.adv.training
+        settings, defaults = cfg.adv.training, {key.name: key.default for key in KEYS}
         for key in self.unread:
-            if settings[key] != _DEFAULTS[key]:
+            if settings[key] != defaults[f"training.{key}"]:
                 raise ConfigError(
                     f"adv.training.method '{settings.method}' does not read adv.training.{key}; "
                     "leave it out"
                 )
-
-
-_DEFAULTS: dict[str, Any] = {
-    "objective": "self",
-    "start": "random",
-    "ratio": 1.0,
-    "consistency": 0.0,
-    "universal": "",
-    "steps": None,
-    "step_size": None,
-}

@@ -15,11 +15,10 @@ from typing import Any
 
 from torchreid_adv.core.files import write_text
 from torchreid_adv.core.manifest import is_count, is_digest, is_number
-from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import DataError, printable
 from torchreid_adv.experiments.card.budgets import CARDS, CardVersion
 from torchreid_adv.experiments.card.numbers import card_numbers
-from torchreid_adv.standard.reading import SEAL, sealed
+from torchreid_adv.standard.reading import SEAL, read_tree, sealed
 from torchreid_adv.standard.relations import FAILURES, ROUNDING, share
 from torchreid_adv.standard.replay import differences
 
@@ -45,14 +44,7 @@ def read_card(path: Path) -> dict[str, Any]:
         DataError: it cannot be read, is not a card, was written by a newer version, contradicts
             itself, or was changed by hand.
     """
-    content, shown = read_json(path, LARGEST), printable(str(path))
-    if not isinstance(content, dict) or type(content.get("schema")) is not int:
-        raise DataError(f"'{shown}' is not a robustness card: it lacks its schema")
-    if content["schema"] > SCHEMA:
-        raise DataError(
-            f"'{shown}' was written by a newer version (schema {content['schema']}, this one reads "
-            f"{SCHEMA}); update torchreid_adv"
-        )
+    content, shown = read_tree(path, SCHEMA, "robustness card", LARGEST)
     fault = next(_faults(content), "")
     if fault:
         raise DataError(

@@ -15,11 +15,10 @@ from matplotlib.figure import Figure
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.cache import Cache, Key
-from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.engines.trained import trained_weights
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.evaluation import RetrievalResult
-from torchreid_adv.evaluation.protocol import Protocol
+from torchreid_adv.evaluation.result import Scores
 from torchreid_adv.experiments.claims import Claim, Line, Reading, cases_of
 from torchreid_adv.experiments.frontier import Point, frontier_figure
 from torchreid_adv.experiments.study import Found
@@ -257,20 +256,11 @@ def _attacked(cfg: AdvConfig, folder: str, spec: ModelSpec) -> dict[str, float]:
 class _IdentityGrid(Grid):
     """Cells that also hold the spread over identities."""
 
-    def _ranked(
-        self,
-        specs: tuple[ModelSpec, ...],
-        data: ReIDData,
-        protocol: Protocol,
-        attacked: Sequence[Record],
-    ) -> dict[str, Any]:
-        clean = self.clean(specs, data.name)
-        before = protocol.score(clean)
-        after = protocol.score(self.after(specs, data, attacked)) if attacked else before
-        return {
-            name: {**scores.to_dict(), "identity_spread": identity_spread(scores.plain)}
-            for name, scores in (("clean", before), ("adversarial", after))
-        }
+    further = ("identity_spread",)
+
+    def measures(self, scores: Scores) -> dict[str, Any]:
+        """Return the measures and the spread over identities."""
+        return {**scores.to_dict(), "identity_spread": identity_spread(scores.plain)}
 
 
 def identity_spread(result: RetrievalResult) -> float:
