@@ -9,7 +9,9 @@ import threading
 import time
 from collections.abc import Iterator
 
-EVERY = 300.0  # seconds
+from torchreid_adv.core.speaking import status
+
+EVERY = 60.0  # seconds
 
 
 def cores() -> int:
@@ -21,9 +23,10 @@ def cores() -> int:
 
 @contextlib.contextmanager
 def heartbeat(name: str, *, every: float = EVERY) -> Iterator[None]:
-    """Inside the block, print a line to stderr from time to time: the work continues.
+    """Inside the block, print a line to stderr from time to time: how far the work is.
 
-    Nothing is printed on a terminal, where stages have progress bars.
+    The line has count, rate and time left of what has a progress bar. Nothing is printed on a
+    terminal, which shows the bar itself.
 
     Args:
         name: name of the work.
@@ -38,7 +41,7 @@ def heartbeat(name: str, *, every: float = EVERY) -> Iterator[None]:
         while not done.wait(every):
             minutes = (time.monotonic() - began) / 60
             with contextlib.suppress(ValueError):  # the stream is closed
-                print(f"{name}: still working after {minutes:.0f} min", file=stream, flush=True)
+                print(_line(name, minutes, status()), file=stream, flush=True)
 
     speaker = threading.Thread(target=speak, daemon=True)
     speaker.start()
@@ -47,3 +50,10 @@ def heartbeat(name: str, *, every: float = EVERY) -> Iterator[None]:
     finally:
         done.set()
         speaker.join()
+
+
+def _line(name: str, minutes: float, stage: str) -> str:
+    """Return the line of a job after some minutes; the stage is "" where it has no bar."""
+    if not stage:
+        return f"{name}: still working after {minutes:.0f} min"
+    return f"{name}, {minutes:.0f} min: {stage}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 from tqdm import tqdm
 
@@ -48,12 +49,16 @@ def tell(description: str, done: int, total: int) -> None:
 
 
 class _Bar(tqdm):
-    """A bar that passes its updates on to the listener."""
+    """A bar that passes its updates on to the listener, and can say in words how far it is."""
+
+    open: ClassVar[list[_Bar]] = []  # the innermost is last
 
     def __init__(self, *, listener: Listener | None, total: int, desc: str, **look: Any) -> None:
         super().__init__(total=total, desc=desc, **look)
         self._told = (listener, desc, total)
-        self._done = 0
+        self._units = _plural(str(look.get("unit", "image")))
+        self._done, self._began = 0, time.monotonic()
+        self.open.append(self)
 
     def update(self, n: float | None = 1) -> bool | None:
         """Advance by ``n``."""
@@ -62,6 +67,34 @@ class _Bar(tqdm):
         if listener is not None:
             listener(description, self._done, total)
         return super().update(n)
+
+    def close(self) -> None:
+        """End the bar."""
+        with contextlib.suppress(ValueError):  # closed before
+            self.open.remove(self)
+        super().close()
+
+    def said(self) -> str:
+        """Return description, count, rate and time left as words."""
+        _, description, total = self._told
+        line = f"{description}: {self._done:,} of {total:,} {self._units}"
+        seconds = time.monotonic() - self._began
+        if not self._done or seconds <= 0:
+            return line
+        left = (total - self._done) * seconds / self._done
+        return f"{line}, {self._done / seconds:.3g} per second, {left / 60:.0f} min left"
+
+
+def _plural(unit: str) -> str:
+    if unit.endswith("y"):
+        return f"{unit[:-1]}ies"
+    return f"{unit}es" if unit.endswith("ch") else f"{unit}s"
+
+
+def status() -> str:
+    """Return how far the innermost work with a bar is, in words; "" if there is none."""
+    bars = _Bar.open[-1:]
+    return bars[0].said() if bars else ""
 
 
 def progress_bar(description: str, *, total: int, unit: str = "image") -> Any:

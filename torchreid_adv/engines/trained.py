@@ -131,6 +131,4 @@ def weights_of(cfg: AdvConfig) -> str:
     """
     if cfg.model.load_weights or not cfg.adv.virtual.train_model:
         return given_weights(cfg)
-    pass
-
     return str(trained_weights(cfg))
