@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
 from torchreid_adv.models.cuda import Graphed
 from torchreid_adv.models.prepare import Ready, frozen
+from torchreid_adv.models.twin import Twin
 
 
 class GuidedDistance(Objective):
@@ -91,6 +92,20 @@ STEPS, STEP_SIZE = 7, 1.0  # of adversarial training by Bouniot et al.; gray lev
 ONE_STEP = {"fgsm_rs": 1.25, "n_fgsm": 1.0, "atas": 1.0, "gradalign": 1.0}
 
 
+class Lasting(NamedTuple):
+    """What an attack makes once for the network in training.
+
+    Args:
+        objective: of the attack.
+        graphed: the network itself, replayed as CUDA graphs.
+        twin: its prepared copy.
+    """
+
+    objective: Objective
+    graphed: Graphed
+    twin: Twin
+
+
 @dataclass(frozen=True)
 class InnerAttack:
     """PGD on the current network: frozen, in eval mode, with gradients of the images only.
@@ -106,7 +121,7 @@ class InnerAttack:
         seed: seed of the random start.
         precision: ``fp32`` or ``bf16``, number format of the network during the attack.
         noise: k of N-FGSM, whose start is noise of k times eps; 0 = noise within eps.
-        cache: objective and CUDA graphs of the trained network.
+        cache: what is made once for the trained network.
     """
 
     objective: str
@@ -118,9 +133,7 @@ class InnerAttack:
     seed: int
     precision: str = "fp32"
     noise: float = 0.0
-    cache: dict[nn.Module, tuple[Objective, Graphed]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    cache: dict[nn.Module, Lasting] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def configured(
@@ -179,12 +192,13 @@ class InnerAttack:
         Raises:
             ConfigError: ``classification`` needs a network with a single linear classifier.
         """
-        objective, graphed = self._cached(model)
-        loop = self._loop(objective)
+        lasting = self._lasting(model)
+        loop = self._loop(lasting.objective)
         if not batch.images.is_cuda or self.precision != "fp32" or type(model) is not PixelModel:
-            return loop(model, batch).images  # on a copy with folded BatchNorm
-        graphed.refresh()
-        live = PixelModel(graphed, **model.settings())
+            with lasting.twin.prepared(model, batch.images) as ready:
+                return loop(ready, batch).images
+        lasting.graphed.refresh()
+        live = PixelModel(lasting.graphed, **model.settings())
         with frozen(model):  # on a GPU, Python is the bottleneck; graphs serve the whole training
             return loop(Ready(live), batch).images
 
@@ -201,10 +215,11 @@ class InnerAttack:
             loop.perturbation = NoisyDelta(self.eps, self.noise)
         return loop
 
-    def _cached(self, model: PixelModel) -> tuple[Objective, Graphed]:
+    def _lasting(self, model: PixelModel) -> Lasting:
         if model.network not in self.cache:
             self.cache.clear()
-            self.cache[model.network] = self._objective(model), Graphed(model.network)
+            objective, graphed = self._objective(model), Graphed(model.network)
+            self.cache[model.network] = Lasting(objective, graphed, Twin(self.precision))
         return self.cache[model.network]
 
     def _objective(self, model: PixelModel) -> Objective:

@@ -63,7 +63,10 @@ class Prepared(Ready):
         self.model.zero_grad(set_to_none=True)
         pair = torch.cat([images[:1], images[:1]])  # a single image hides incompatible layouts
         labels = {k: v.to(images.device) for k, v in any_labels(self.model, 2).items()}
-        fold_batchnorm(self.model, pair, **labels)
+        names = {module: name for name, module in self.model.named_modules()}
+        folds = fold_batchnorm(self.model, pair, **labels)
+        self.folds = {names[layer]: names[norm] for layer, norm in folds}  # before InFormat
+        self.modules_by_name = dict(self.model.named_modules())
         formats, layout = [], _layout(images, precision)
         for part in list(self.model.modules()):
             if isinstance(part, PixelModel):
@@ -187,7 +190,9 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
             weight.requires_grad_(needed)
 
 
-def fold_batchnorm(model: nn.Module, images: Tensor, **labels: Tensor) -> int:
+def fold_batchnorm(
+    model: nn.Module, images: Tensor, **labels: Tensor
+) -> list[tuple[nn.Module, nn.Module]]:
     """Fold eval-mode BatchNorm into the layer before it, in place, if that changes nothing.
 
     The pairs are found in one forward pass: a BatchNorm whose input is exactly the output of a
@@ -195,7 +200,7 @@ def fold_batchnorm(model: nn.Module, images: Tensor, **labels: Tensor) -> int:
     was also used elsewhere), the model is restored.
 
     Returns:
-        number of folded BatchNorms.
+        the folded pairs: a layer and the BatchNorm after it, as they were.
     """
     before, pairs = _watch(model, images, labels)
     homes = {
@@ -212,10 +217,10 @@ def fold_batchnorm(model: nn.Module, images: Tensor, **labels: Tensor) -> int:
     with torch.no_grad():
         after = model(images, **labels)
     if torch.allclose(before, after, rtol=1e-3, atol=1e-4 * float(before.abs().max())):
-        return len(pairs)
+        return pairs
     for parent, name, module in undo:
         setattr(parent, name, module)
-    return 0
+    return []
 
 
 def _watch(

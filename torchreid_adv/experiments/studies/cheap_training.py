@@ -32,6 +32,8 @@ from torchreid_adv.runs.grid_attack import grid_attacks
 PLAIN, PGD = "plain", "pgd"
 FEW = 2  # steps of the defenses of metric learning, at the cheap end
 TRIPLETS = ("act", "hm")  # which add a triplet loss
+TRIPLET_LOSS = ["loss.triplet.margin", 0.2, "loss.triplet.weight_t", 1.0]
+TRIPLET_LOSS += ["loss.triplet.weight_x", 1.0]
 METHODS: dict[str, dict[str, Any]] = {  # method -> keys of adv.training
     PLAIN: {},
     "universal_free": {},
@@ -205,9 +207,11 @@ def method_config(
         run_cfg.adv.training[key] = value
     if method in TRIPLETS:
         run_cfg.loss.name, run_cfg.sampler.train_sampler = "triplet", "RandomIdentitySampler"
+        run_cfg.merge_from_list(TRIPLET_LOSS)
     if METHODS[method].get("steps") == FEW:
         run_cfg.adv.training.step_size = cfg.adv.training.eps / FEW
     run_cfg.train.max_epoch = max(1, math.ceil(epochs / updates_of(run_cfg)))
+    run_cfg.adv.schedule.warmup = 0  # of the clean network's rate
     if random:
         run_cfg.adv.training.warmup = max(1, run_cfg.train.max_epoch // 3)
     return run_cfg
