@@ -1,5 +1,6 @@
 """The study of the joint defense in a toy form, and its arithmetic by hand."""
 
+import itertools
 import json
 
 import pytest
@@ -148,17 +149,31 @@ def test_claims_by_hand():
         effects.setdefault(claim, set()).add(round(larger - smaller, 9))
     assert set(effects) == set(defense.CLAIMS)
     by_sentence = {claim.sentence: values for claim, values in effects.items()}
-    assert by_sentence == {
-        "JAD costs at most 3 points of clean mAP": {0.01},
-        "CF keeps more mAP under attack than N": {0.1},
-        "DL keeps more mAP under attack than CF": {0.1},
-        "JAD keeps more mAP under attack than DL": {0.2},
-        "JAD keeps more mAP under attack than CS": {0.09},
+    assert by_sentence.pop("JAD costs at most 3 points of clean mAP") == {0.01}
+    by_hand_too = {
+        "CF keeps more mAP than N": {0.1},
+        "DL keeps more mAP than CF": {0.1},
+        "JAD keeps more mAP than DL": {0.2},
+        "JAD keeps more mAP than CS": {0.09},
         "CS recovers more than half of what N loses": {0.01},
         "JAD recovers more than half of what N loses": {0.1},
-        "An attack through JAD leaves less mAP than one that ignores it": {0.35},
-        "More than half of what JAD recovers remains under an attack through it": {-0.15},
+        "an attack through JAD leaves less mAP than one that ignores it": {0.35},
+        "more than half of what JAD recovers remains under an attack through it": {-0.15},
     }
+    assert by_sentence == {
+        f"{group}: {sentence}": effects
+        for group in ("I-FGSM and SMA", "LTA")
+        for sentence, effects in by_hand_too.items()
+    }
+
+
+def test_a_group_of_attacks_rests_on_its_own_questions():
+    groups = {claim.rests_on: claim.sentence.partition(":")[0] for claim in defense.CLAIMS[1:]}
+    assert {group: any("LTA" in name for name in rests) for rests, group in groups.items()} == {
+        "I-FGSM and SMA": False,
+        "LTA": True,
+    }
+    assert sorted(itertools.chain(*defense.GROUPS.values())) == ["ifgsm", "lta", "sma"]
 
 
 def test_a_defense_in_the_config_is_refused(tmp_path, capsys):

@@ -121,7 +121,7 @@ class InnerAttack:
         seed: seed of the random start.
         precision: ``fp32`` or ``bf16``, number format of the network during the attack.
         noise: k of N-FGSM, whose start is noise of k times eps; 0 = noise within eps.
-        cache: what is made once for the trained network.
+        cache: objective, CUDA graphs and copy of the trained network.
     """
 
     objective: str

@@ -200,7 +200,7 @@ def fold_batchnorm(
     was also used elsewhere), the model is restored.
 
     Returns:
-        the folded pairs: a layer and the BatchNorm after it, as they were.
+        the folded pairs: each layer with the BatchNorm after it.
     """
     before, pairs = _watch(model, images, labels)
     homes = {

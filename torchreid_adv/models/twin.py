@@ -38,7 +38,7 @@ class Twin:
         A model that cannot be copied is used itself, as :func:`prepare.prepared` does.
 
         Args:
-            model: the same one each time; a changed structure or setting is copied anew.
+            model: the same one each time; copied again after a change of structure.
             images: (N, [T,] 3, H, W) in [0, 1].
 
         Raises:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +25,32 @@ CLEAN = "clean"
 COST = 0.03  # mAP that a defense may cost and still count as free
 Means = dict[tuple[str, str], float]  # (row, "clean" or attack) -> mAP
 
-WHITE = ("clean", "white-box I-FGSM, queries", "white-box SMA", "white-box LTA")
 PARTS = "joint_defence.table5"
+GROUPS = {  # claims on attacks rest on their own questions of the calibration
+    "I-FGSM and SMA": ("ifgsm", "sma"),
+    "LTA": ("lta",),
+}
+RESTS = {
+    "I-FGSM and SMA": ("clean", "white-box I-FGSM, queries", "white-box SMA"),
+    "LTA": ("clean", "white-box LTA"),
+}
 
 
-def _won(better: str, worse: str) -> Printed:
+def _won(better: str, worse: str, attacks: Sequence[str]) -> Printed:
     """Return how much more mAP one row of table 5 keeps than another."""
     return Printed(
         (PARTS,),
-        lambda mAP: mAP(tested=better, attack=ATTACKS) - mAP(tested=worse, attack=ATTACKS),
+        lambda mAP: mAP(tested=better, attack=attacks) - mAP(tested=worse, attack=attacks),
         "re-ranked",
     )
 
 
-def _half(row: str) -> Printed:
+def _half(row: str, attacks: Sequence[str]) -> Printed:
     """Return how much mAP a row of table 5 recovers beyond half of N's loss."""
 
     def over(mAP: PrintedCells) -> float:
-        under = mAP(tested="N", attack=ATTACKS)
-        return mAP(tested=row, attack=ATTACKS) - (mAP(tested="N", attack="") + under) / 2
+        under = mAP(tested="N", attack=attacks)
+        return mAP(tested=row, attack=attacks) - (mAP(tested="N", attack="") + under) / 2
 
     return Printed((PARTS,), over, "re-ranked")
 
@@ -55,19 +63,58 @@ COSTS = Claim(
         lambda mAP: COST - mAP(tested="N", rerank=False) + mAP(tested="JAD", rerank=False),
     ),
 )
-KEEPS = {
-    ("CF", "N"): Claim("CF keeps more mAP under attack than N", WHITE, _won("CF", "N")),
-    ("DL", "CF"): Claim("DL keeps more mAP under attack than CF", WHITE, _won("DL", "CF")),
-    ("JAD", "DL"): Claim("JAD keeps more mAP under attack than DL", WHITE, _won("JAD", "DL")),
-    ("JAD", "CS"): Claim("JAD keeps more mAP under attack than CS", WHITE),
-}
-HALF = {
-    "CS": Claim("CS recovers more than half of what N loses", WHITE),
-    "JAD": Claim("JAD recovers more than half of what N loses", WHITE, _half("JAD")),
-}
-THROUGH = Claim("An attack through JAD leaves less mAP than one that ignores it", WHITE)
-OUTLIVES = Claim("More than half of what JAD recovers remains under an attack through it", WHITE)
-CLAIMS = (COSTS, *KEEPS.values(), *HALF.values(), THROUGH, OUTLIVES)
+PRINTED = (("CF", "N"), ("DL", "CF"), ("JAD", "DL"))  # pairs of rows that the paper prints
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What is claimed under a group of attacks.
+
+    Args:
+        attacks: the group.
+        keeps: (better row, worse row) -> claim.
+        half: row -> that it recovers more than half of what N loses.
+        through: that attacks through JAD are stronger.
+        outlives: that JAD still helps under them.
+    """
+
+    attacks: tuple[str, ...]
+    keeps: Mapping[tuple[str, str], Claim]
+    half: Mapping[str, Claim]
+    through: Claim
+    outlives: Claim
+
+    @classmethod
+    def under(cls, group: str) -> Claims:
+        """Return the claims of a group of attacks."""
+        attacks, rests = GROUPS[group], RESTS[group]
+
+        def claim(sentence: str, printed: Printed | None = None) -> Claim:
+            return Claim(f"{group}: {sentence}", rests, printed)
+
+        keeps = {
+            pair: claim(f"{pair[0]} keeps more mAP than {pair[1]}", _won(*pair, attacks))
+            for pair in PRINTED
+        }
+        recovers = "recovers more than half of what N loses"
+        return cls(
+            attacks,
+            keeps | {("JAD", "CS"): claim("JAD keeps more mAP than CS")},
+            {
+                "CS": claim(f"CS {recovers}"),
+                "JAD": claim(f"JAD {recovers}", _half("JAD", attacks)),
+            },
+            claim("an attack through JAD leaves less mAP than one that ignores it"),
+            claim("more than half of what JAD recovers remains under an attack through it"),
+        )
+
+    def all(self) -> tuple[Claim, ...]:
+        """Return them in the order of the page."""
+        return (*self.keeps.values(), *self.half.values(), self.through, self.outlives)
+
+
+UNDER = tuple(map(Claims.under, GROUPS))
+CLAIMS = (COSTS, *(claim for group in UNDER for claim in group.all()))
 
 
 @STUDIES.register("defense", title="The joint defense", claims=CLAIMS)
@@ -182,20 +229,21 @@ def claims(means: Means) -> Iterator[Line]:
     """Yield the paper's claims about the parts, and further claims about any defense."""
     cost = means["N", CLEAN] - means["JAD", CLEAN]
     yield COSTS, "JAD", cost, COST
-    for attack in ATTACKS:
-        for (better, worse), claim in KEEPS.items():
-            yield claim, attack, means[worse, attack], means[better, attack]
-        yield from _defended(means, attack)
+    for group in UNDER:
+        for attack in (name for name in ATTACKS if name in group.attacks):
+            for (better, worse), claim in group.keeps.items():
+                yield claim, attack, means[worse, attack], means[better, attack]
+            yield from _defended(means, group, attack)
 
 
-def _defended(means: Means, attack: str) -> Iterator[Line]:
+def _defended(means: Means, group: Claims, attack: str) -> Iterator[Line]:
     under = means["N", attack]
     oblivious, adaptive = means["JAD", attack], means["JAD, adaptive", attack]
     lost = _gain(means["N", CLEAN] - under)
-    for row, claim in HALF.items():
+    for row, claim in group.half.items():
         yield claim, attack, lost / 2, means[row, attack] - under
-    yield THROUGH, attack, adaptive, oblivious
-    yield OUTLIVES, attack, _gain(oblivious - under) / 2, adaptive - under
+    yield group.through, attack, adaptive, oblivious
+    yield group.outlives, attack, _gain(oblivious - under) / 2, adaptive - under
 
 
 def _gain(difference: float) -> float:
