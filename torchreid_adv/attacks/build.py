@@ -15,8 +15,7 @@ from torchreid_adv.config import PER_ATTACK, AdvConfig, lookup, split_options
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import configured_metric
-from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box
-from torchreid_adv.models.prepare import frozen
+from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box, frozen
 from torchreid_adv.registry import ATTACKS
 
 TRACKLETS = ("frames", "shared")

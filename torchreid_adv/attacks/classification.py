@@ -21,8 +21,8 @@ from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import from_levels, to_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.pixel_model import PixelModel
-from torchreid_adv.models.prepare import InFormat, frozen
+from torchreid_adv.models.pixel_model import PixelModel, frozen
+from torchreid_adv.models.prepare import InFormat
 
 
 def identity_scores(model: nn.Module, images: Tensor) -> list[Tensor]:

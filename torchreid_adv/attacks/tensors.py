@@ -13,10 +13,9 @@ from torchreid_adv.attacks.references import References
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import LEVELS, quantize
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.loading import scorable
-from torchreid_adv.models.prepare import frozen
+from torchreid_adv.models.pixel_model import ImageModel, frozen
 
 _AT_REST = 1e-10  # a squared distance between features that differ by rounding is below
 _ON_LEVELS = 1e-3  # of a gray level: floats that came from 8-bit images are nearer to one
