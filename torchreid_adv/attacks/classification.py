@@ -12,10 +12,9 @@ from torch.nn import functional as F
 
 from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.fgsm import PAPER, iteration_rule, sign_attack
-from torchreid_adv.attacks.loop.gradient_attack import Adversarial
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial, takes_tensors
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import from_levels, to_levels
