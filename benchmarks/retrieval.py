@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from torchreid_adv.evaluation import RetrievalResult, evaluate
-from torchreid_adv.evaluation.blocks import GALLERY_BLOCK
+from torchreid_adv.evaluation.ranking import GALLERY_BLOCK
 from torchreid_adv.experiments.timing import least, place
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.features import Features

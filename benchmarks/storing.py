@@ -17,7 +17,7 @@ from torchreid_adv.data.datasets import Record
 from torchreid_adv.data.images import encode_png, write_png
 from torchreid_adv.experiments.timing import least
 from torchreid_adv.runs.plan import Ledger, WorkUnit
-from torchreid_adv.runs.stored import StoredUnit
+from torchreid_adv.runs.unit_writer import StoredUnit
 
 _CHUNK = 16
 _FEATURE = 2048  # bytes

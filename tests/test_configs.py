@@ -9,6 +9,7 @@ from markets import write_market
 
 from torchreid_adv import config, registry
 from torchreid_adv.attacks import configured_attack
+from torchreid_adv.attacks.build import metric_of
 from torchreid_adv.attacks.learned.generator import GeneratedNoise, save_generator
 from torchreid_adv.attacks.learned.universal import UniversalPerturbation, save_universal
 from torchreid_adv.config.torchreid_keys import default_config
@@ -18,7 +19,6 @@ from torchreid_adv.integration.hooks import installed
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.specs import parse_models
 from torchreid_adv.runs.attack_dataset import configured_job
-from torchreid_adv.runs.folder import metric_of
 from torchreid_adv.runs.torchreid_checks import check
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from torchreid_adv import cli, config, errors
-from torchreid_adv.config import yaml_files
+from torchreid_adv.config import examples
 
-ROOT = Path(yaml_files.__file__).parents[2]
+ROOT = Path(examples.__file__).parents[2]
 NAME = "configs/attack/ifgsm.yaml"
 
 
@@ -31,7 +31,7 @@ def merged(name):
 
 
 def test_an_example_is_found_from_any_folder_and_named(capsys):
-    assert yaml_files.found(NAME) == ROOT / NAME
+    assert examples.found(NAME) == ROOT / NAME
     assert str(ROOT / NAME) in capsys.readouterr().err
 
 
@@ -45,7 +45,7 @@ def test_an_installed_package_has_its_own(tmp_path, monkeypatch, capsys):
     installed = tmp_path / "site-packages" / "torchreid_adv"
     write(installed / NAME, 7)
     write(tmp_path / "site-packages" / NAME, 9)  # of somebody else
-    monkeypatch.setattr(yaml_files, "__file__", str(installed / "config" / "yaml_files.py"))
+    monkeypatch.setattr(examples, "__file__", str(installed / "config" / "examples.py"))
     assert merged(NAME) == 7
     assert str(installed / NAME) in capsys.readouterr().err
 
@@ -53,19 +53,19 @@ def test_an_installed_package_has_its_own(tmp_path, monkeypatch, capsys):
 def test_a_folder_beside_an_installed_package_is_not_ours(tmp_path, monkeypatch):
     write(tmp_path / "site-packages" / NAME, 9)
     monkeypatch.setattr(
-        yaml_files,
+        examples,
         "__file__",
-        str(tmp_path / "site-packages" / "torchreid_adv" / "config" / "yaml_files.py"),
+        str(tmp_path / "site-packages" / "torchreid_adv" / "config" / "examples.py"),
     )
-    assert yaml_files.found(NAME) == Path(NAME)
+    assert examples.found(NAME) == Path(NAME)
     with pytest.raises(errors.ConfigError, match="cannot read config file"):
         merged(NAME)
-    assert yaml_files.described() == []
+    assert examples.described() == []
 
 
 @pytest.mark.parametrize("name", ["configs/no.yaml", "other/ifgsm.yaml", "configs/../setup.py"])
 def test_other_names_stay_as_they_are(name, capsys):
-    assert yaml_files.found(name) == Path(name)
+    assert examples.found(name) == Path(name)
     assert capsys.readouterr().err == ""
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from torchreid_adv.attacks import References, build_attack
+from torchreid_adv.attacks.build import check_target
 from torchreid_adv.attacks.references import target_map
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import Features
-from torchreid_adv.runs.settings import check_target
 
 KNOWN = torch.tensor([1, 2, 3, 3])
 RECORDS = [

@@ -14,8 +14,8 @@ from scripts.tiny_model import TinyClassifier
 from torchreid_adv import cli, config
 from torchreid_adv.cli.command import Command, Ended, typed
 from torchreid_adv.cli.flags import is_key
+from torchreid_adv.config.examples import described
 from torchreid_adv.config.torchreid_keys import default_config
-from torchreid_adv.config.yaml_files import described
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.standard.versions import VERSIONS
 

@@ -5,7 +5,7 @@ import yaml
 from pages import ROOT
 
 from torchreid_adv import cli, config
-from torchreid_adv.config.recipes import recipe_file, recipes
+from torchreid_adv.config.examples import recipe_file, recipes
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.engines.clean_start import clean_config, start_clean
 from torchreid_adv.errors import ConfigError

@@ -8,6 +8,7 @@ from datetime import datetime
 import pytest
 
 from torchreid_adv.core import cache as caches
+from torchreid_adv.core import facts
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.provenance import FIELD, called, without
 from torchreid_adv.errors import ConfigError
@@ -30,7 +31,7 @@ def test_a_result_is_computed_once(tmp_path):
     assert len(count) == 1
     assert json.dumps(first) == json.dumps(again)
     (path,) = tmp_path.iterdir()
-    assert json.loads(path.read_text())["key"] == {"format": caches.FORMAT, **FACTS}
+    assert json.loads(path.read_text())["key"] == {"format": facts.FORMAT, **FACTS}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_each_fact_decides(tmp_path, changed):
 def test_another_format_is_never_found(tmp_path, monkeypatch):
     count, cache = [], Cache(tmp_path)
     cache.json("cell", Key.of(**FACTS), computed(count))
-    monkeypatch.setattr(caches, "FORMAT", caches.FORMAT + 1)
+    monkeypatch.setattr(facts, "FORMAT", facts.FORMAT + 1)
     cache.json("cell", Key.of(**FACTS), computed(count))
     assert len(count) == 2
     assert len(list(tmp_path.iterdir())) == 2  # the old one stays

@@ -3,7 +3,6 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 
 from torchreid_adv.core.files import require_space
 from torchreid_adv.core.manifest import hash_tree, sha256
@@ -34,8 +33,6 @@ def test_alone_everything_is_known_already():
     counts = np.arange(3)
     assert ALONE.total(counts) is counts
     assert ALONE.shared({"a": 1}) == {"a": 1}
-    rows = {0: torch.ones(2, 3), 2: torch.zeros(1, 3)}
-    assert torch.equal(ALONE.gathered(rows, 3), torch.cat([rows[0], rows[2]]))
     assert (ALONE.leads, ALONE.whole, parse_shard("1/3").whole) == (True, True, False)
 
 

@@ -8,7 +8,7 @@ import torch
 
 from torchreid_adv.distances import build_distance
 from torchreid_adv.evaluation import Protocol, evaluate
-from torchreid_adv.evaluation.chance import expected_precision
+from torchreid_adv.evaluation.metrics import expected_precision
 from torchreid_adv.models import Features
 
 

@@ -7,8 +7,8 @@ from retrieval_reference import features, random_labels, slow_scores
 
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.evaluation import blocks, evaluate, evaluate_matrix, ranking
-from torchreid_adv.evaluation.ranking import Labels
+from torchreid_adv.evaluation import evaluate, evaluate_matrix, ranking
+from torchreid_adv.evaluation.labels import Labels
 from torchreid_adv.integration.layout import torchreid_module
 
 
@@ -86,7 +86,7 @@ def test_ties_rank_in_gallery_order(levels, ap_rule):
 @pytest.mark.parametrize("block", [1, 2, 7, 64, 69, 70, 1000])
 def test_block_sizes_change_nothing_where_products_are_exact(block, monkeypatch):
     # small integers: squares and products are exact in float32; copied rows tie in any block
-    monkeypatch.setattr(blocks, "_MOST_ROWS", 9)
+    monkeypatch.setattr(ranking, "_MOST_ROWS", 9)
     generator = np.random.default_rng(5)
     labels = random_labels(generator, 30, 70)
     values = [generator.integers(-2, 3, (n, 4)).astype(np.float32) for n in (30, 70)]
@@ -97,15 +97,15 @@ def test_block_sizes_change_nothing_where_products_are_exact(block, monkeypatch)
 
 
 def test_several_blocks_rank_as_the_matrix_of_the_same_products(monkeypatch):
-    monkeypatch.setattr(blocks, "_MOST_ROWS", 16)
+    monkeypatch.setattr(ranking, "_MOST_ROWS", 16)
     generator = torch.Generator().manual_seed(0)
     labels = random_labels(np.random.default_rng(0), 50, 130)
     values = [torch.randn(n, 33, generator=generator) for n in (50, 130)]
     query, gallery = (features(v, labels[i], labels[i + 2]) for i, v in enumerate(values))
-    rows, columns = blocks.plan(50, 130, 60)
+    rows, columns = ranking.plan(50, 130, 60)
     assert len(rows) > 1
     assert len(columns) > 1
-    block = blocks.feature_blocks(query, gallery, build_distance("euclidean"))
+    block = ranking.feature_blocks(query, gallery, build_distance("euclidean"))
     matrix = np.concatenate([np.concatenate([block(r, c) for c in columns], 1) for r in rows])
     whole, parts = evaluate_matrix(matrix, *labels), evaluate(query, gallery, block=60)
     for name in ("average_precision", "first_match_rank", "inverse_penalty", "cmc"):
@@ -119,7 +119,7 @@ def test_a_positive_is_never_ranked_behind_itself(kept, monkeypatch):
     generator = np.random.default_rng(6)
     distances = generator.permutation(20 * 60).reshape(20, 60).astype(np.float64)
     labels = Labels(*random_labels(generator, 20, 60))
-    rows, columns = blocks.spans(20, 7), blocks.spans(60, 25)
+    rows, columns = ranking.spans(20, 7), ranking.spans(60, 25)
 
     def shaky(queries, images):
         part = distances[queries, images]
@@ -147,7 +147,7 @@ def test_blocks_that_are_kept_and_blocks_that_are_made_again_rank_alike(kept, le
         asked.append((queries.start, images.start))
         return distances[queries, images].copy()
 
-    rows, columns = blocks.spans(40, 20), blocks.spans(120, 25)
+    rows, columns = ranking.spans(40, 20), ranking.spans(120, 25)
     ranks, starts = ranking.positive_ranks(block, Labels(*labels), rows, columns)
     blocks_kept = {0: 1, 10**9: 5}.get(kept, 2)  # the first one always is
     assert len(asked) == len(rows) * (2 * len(columns) - blocks_kept)

@@ -3,7 +3,7 @@ import pytest
 from retrieval_reference import features, order_of, random_labels
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation import blocks, topk
+from torchreid_adv.evaluation import ranking, topk
 
 
 def sides(seed=0, queries=25, gallery=60):
@@ -18,7 +18,7 @@ def sides(seed=0, queries=25, gallery=60):
 @pytest.mark.parametrize("k", [1, 4, 55, 60, 80])
 @pytest.mark.parametrize("block", [1, 13, 60, 100])
 def test_lists_equal_a_stable_sort_without_junk(k, block, monkeypatch):
-    monkeypatch.setattr(blocks, "_MOST_ROWS", 7)
+    monkeypatch.setattr(ranking, "_MOST_ROWS", 7)
     (query, gallery), distances, labels = sides()
     lists = topk(query, gallery, k, block=block)
     assert lists.shape == (25, k)

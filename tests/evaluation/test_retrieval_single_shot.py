@@ -4,7 +4,7 @@ from retrieval_reference import features, random_labels
 
 from torchreid_adv.evaluation import evaluate, evaluate_matrix
 from torchreid_adv.evaluation.galleries import REPEATS, draw_galleries
-from torchreid_adv.evaluation.ranking import Labels
+from torchreid_adv.evaluation.labels import Labels
 
 
 def cuhk(seed=0, queries=20, gallery=50):

@@ -11,8 +11,8 @@ from torchreid_adv import config
 from torchreid_adv.attacks.learned.generator import GeneratedNoise, save_generator
 from torchreid_adv.attacks.learned.universal import UniversalPerturbation, save_universal
 from torchreid_adv.config import lookup
+from torchreid_adv.config.examples import found as shipped
 from torchreid_adv.config.torchreid_keys import default_config
-from torchreid_adv.config.yaml_files import found as shipped
 from torchreid_adv.engines.meta_attack import MOMENTUM, STEPS_TO_BOUND
 from torchreid_adv.experiments.learned import LearnedAttack, learning_settings
 from torchreid_adv.experiments.papers import bai2019_text, meta, meta_runs, vi_video

@@ -350,7 +350,7 @@ def test_a_full_disk_is_its_own_exit_code(market, weights, tmp_path, capsys, mon
     def full(contents, top, scratch):
         raise OSError(errno.ENOSPC, "No space left on device", str(scratch))
 
-    monkeypatch.setattr("torchreid_adv.runs.stored.write_together", full)
+    monkeypatch.setattr("torchreid_adv.runs.unit_writer.write_together", full)
     assert attack(market, weights, tmp_path / "out") == 5
     assert "No space left on device" in capsys.readouterr().err
     folder = tmp_path / "out" / "market1501" / "adversarial"

@@ -9,8 +9,8 @@ from markets import write_market
 import torchreid_adv as adv
 from torchreid_adv import cli, config
 from torchreid_adv.core.manifest import read_manifest
-from torchreid_adv.models.base import BlackBox
 from torchreid_adv.models.loading import build_network
+from torchreid_adv.models.pixel_model import BlackBox
 
 SIZE = {"osnet_x0_25": (64, 32), "shufflenet": (48, 24)}
 pytestmark = pytest.mark.usefixtures("no_pages")

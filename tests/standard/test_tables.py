@@ -9,7 +9,7 @@ import torch
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation import Protocol
-from torchreid_adv.evaluation.chance import expected_precision
+from torchreid_adv.evaluation.metrics import expected_precision
 from torchreid_adv.models import Features
 from torchreid_adv.standard.scores import (
     QueryScores,

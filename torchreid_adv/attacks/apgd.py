@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchreid_adv.attacks.loop.gradient_attack import Adversarial, GradientAttack
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial, GradientAttack, takes_tensors
 from torchreid_adv.attacks.loop.steps import Project, StepRule
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.described import Described
 from torchreid_adv.distances import Distance

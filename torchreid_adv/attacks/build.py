@@ -1,4 +1,4 @@
-"""Attacks by name, from Python (pixel units) or from a config (gray levels)."""
+"""Attacks by name, from Python (pixel units) or from a config (gray levels), and what they suit."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import torch
 from torch import nn
 
 from torchreid_adv.attacks.budget import FIELDS, Budget
-from torchreid_adv.attacks.loop.gradient_attack import Attack
+from torchreid_adv.attacks.loop.gradient_attack import Attack, GradientAttack
 from torchreid_adv.attacks.shared_noise import with_shared_noise
 from torchreid_adv.config import PER_ATTACK, AdvConfig, lookup, split_options
+from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import configured_metric
-from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box
-from torchreid_adv.models.prepare import frozen
+from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box, frozen
+from torchreid_adv.models.tracklet_model import TrackletModel
 from torchreid_adv.registry import ATTACKS
 
 TRACKLETS = ("frames", "shared")
@@ -105,6 +106,61 @@ def configured_attack(cfg: AdvConfig) -> Attack:
 def configured_distance(cfg: AdvConfig) -> Distance:
     """Return the attacked distance: ``adv.attack.metric``, or that of the evaluation."""
     return configured_metric(cfg, cfg.adv.attack.metric)
+
+
+def metric_of(attack: Attack) -> Distance | None:
+    """Return the distance of an attack, of its objective, or of that objective's objective."""
+    part: Any = attack
+    while part is not None:
+        distance = getattr(part, "distance", None)
+        if isinstance(distance, Distance):
+            return distance
+        part = getattr(part, "objective", None)
+    return None
+
+
+def check_target(attack: Attack, target: str) -> None:
+    """Refuse a targeted attack without targets, and an untargeted attack with targets.
+
+    Args:
+        attack: to check; one that does not say whether it is targeted passes.
+        target: the target map, see :func:`target_map`; "" = none.
+
+    Raises:
+        ConfigError: the attack and the target map do not match.
+    """
+    targeted = attack.describe().get("targeted")
+    if targeted and not target:
+        raise ConfigError(
+            f"the attack '{attack.name}' pulls images to other identities, and none are named; set "
+            "adv.attack.target_map (from Python: target) to 'random', a pid or a JSON file"
+        )
+    if targeted is False and target:
+        raise ConfigError(
+            f"a target map is given and the attack '{attack.name}' pushes away from an image's own "
+            "identity; set adv.attack.targeted True (from Python: build_attack(..., targeted=True))"
+        )
+
+
+def check_tracklets(attack: Attack, model: nn.Module, data: ReIDData) -> None:
+    """Refuse tracklets for a model or an attack of single images.
+
+    Raises:
+        ConfigError: the data set has tracklets, and the model or the attack takes images.
+    """
+    if not data.tracklets:
+        return
+    if not isinstance(attack, GradientAttack):
+        raise ConfigError(
+            f"the attack '{attack.name}' is for single images and '{data.name}' has "
+            "tracklets; choose a gradient attack, such as ifgsm, mifgsm or sma"
+        )
+    models = [part for part in model.modules() if isinstance(part, PixelModel)]
+    if not all(isinstance(part, TrackletModel) for part in models):
+        raise ConfigError(
+            f"'{data.name}' has tracklets and the model takes images; set data.type video, "
+            "or from Python make it a TrackletModel"
+        )
 
 
 def check_gradient(model: nn.Module, attack: Attack | None = None) -> None:

@@ -12,17 +12,16 @@ from torch.nn import functional as F
 
 from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.fgsm import PAPER, iteration_rule, sign_attack
-from torchreid_adv.attacks.loop.gradient_attack import Adversarial
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial, takes_tensors
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import from_levels, to_levels
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.pixel_model import PixelModel
-from torchreid_adv.models.prepare import InFormat, frozen
+from torchreid_adv.models.pixel_model import PixelModel, frozen
+from torchreid_adv.models.prepare import InFormat
 
 
 def identity_scores(model: nn.Module, images: Tensor) -> list[Tensor]:

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from torchreid_adv.attacks.average_precision import RankLoss
-from torchreid_adv.attacks.loop.gradient_attack import Adversarial, Attack
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial, Attack, takes_tensors
 from torchreid_adv.attacks.loop.objectives import Losses
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import quantize

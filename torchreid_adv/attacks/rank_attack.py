@@ -18,13 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from torchreid_adv.attacks.budget import Budget
-from torchreid_adv.attacks.loop.gradient_attack import Adversarial, GradientAttack
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial, GradientAttack, takes_tensors
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
 from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.loop.steps import SignStep
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError

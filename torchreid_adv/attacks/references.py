@@ -307,3 +307,12 @@ def _pid(key: str, value: Any) -> int:
     if type(value) is int or (isinstance(value, str) and _PID.fullmatch(value)):
         return int(value)
     raise ValueError(f"the target of '{printable(key)}' is {value!r}, and a pid is a whole number")
+
+
+def say_targets(side: str, count: int, total: int) -> None:
+    """Print how many images have no target and stay unchanged."""
+    if count < total:
+        print(
+            f"=> {total - count} of {total} {side} images have no target, or already have the "
+            "target identity; they stay unchanged and are not counted"
+        )

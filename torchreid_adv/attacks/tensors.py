@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,10 +12,9 @@ from torchreid_adv.attacks.references import References
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import LEVELS, quantize
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.features import Features
 from torchreid_adv.models.loading import scorable
-from torchreid_adv.models.prepare import frozen
+from torchreid_adv.models.pixel_model import ImageModel, frozen
 
 _AT_REST = 1e-10  # a squared distance between features that differ by rounding is below
 _ON_LEVELS = 1e-3  # of a gray level: floats that came from 8-bit images are nearer to one
@@ -26,48 +24,48 @@ _LATER = "gallery/"  # before the numbers of gallery images: another name than a
 Labels = Tensor | Sequence[int] | None
 
 
-def takes_tensors(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Let the ``__call__`` of an attack take plain images (N, 3, H, W) as well as a batch.
-
-    A call with a :class:`Batch` does not change. A call with a tensor returns a tensor on the same
-    device and of the same dtype, and has these further keywords:
-
-    - ``pids`` (N,): identities; images of one identity are each other's references.
-    - ``camids`` (N,): cameras, for models that take them.
-    - ``gallery``: images (M, 3, H, W) or :class:`Features`, the references instead.
-    - ``gallery_pids`` (M,): identities of gallery images.
+def on_tensors(
+    call: Callable[..., Any],
+    attack: Any,
+    model: Any,
+    given: Any,
+    references: References | None = None,
+    *,
+    pids: Labels = None,
+    camids: Labels = None,
+    gallery: Tensor | Features | None = None,
+    gallery_pids: Labels = None,
+) -> Tensor:
+    """Call an attack on plain images (N, 3, H, W).
 
     Images are uint8 levels, or floats in [0, 1]. Floats on whole gray levels (8-bit images over
     255) come back on whole levels within ``floor(eps)`` of them, as stored runs have them, so that
     nothing changes when they are saved as PNG. An image without another of its identity is its own
     reference, from which only attacks with a random start, or without a distance, can leave.
+
+    Args:
+        call: the attack's ``__call__`` on a batch.
+        attack: the attack.
+        model: to attack; an entry and a module are loaded.
+        given: the images.
+        references: references for the objective; None = of the images, or of the gallery.
+        pids: (N,) identities; images of one identity are each other's references.
+        camids: (N,) cameras, for models that take them.
+        gallery: images (M, 3, H, W) or :class:`Features`, the references instead.
+        gallery_pids: (M,) identities of gallery images.
+
+    Returns:
+        adversarial images on the same device and of the same dtype.
     """
-
-    @functools.wraps(call)
-    def attack(
-        self: Any,
-        model: Any,
-        batch: Any,
-        references: References | None = None,
-        *,
-        pids: Labels = None,
-        camids: Labels = None,
-        gallery: Tensor | Features | None = None,
-        gallery_pids: Labels = None,
-    ) -> Any:
-        if isinstance(batch, Batch):
-            return call(self, model, batch, references)
-        model, clean = scorable(model), _floats(batch)
-        labels = _numbers(pids, len(clean), "pids")
-        cameras = None if camids is None else _numbers(camids, len(clean), "camids")
-        whole = Batch(clean, pids=labels, camids=cameras)
-        if references is None:
-            references = _references(model, whole, gallery, gallery_pids, named=pids is not None)
-        found = call(self, model, whole, references)
-        _require_moved(self, whole, references, found)
-        return _as_given(found.images, clean, batch, self.linf)
-
-    return attack
+    model, clean = scorable(model), _floats(given)
+    labels = _numbers(pids, len(clean), "pids")
+    cameras = None if camids is None else _numbers(camids, len(clean), "camids")
+    batch = Batch(clean, pids=labels, camids=cameras)
+    if references is None:
+        references = _references(model, batch, gallery, gallery_pids, named=pids is not None)
+    adversarial = call(attack, model, batch, references)
+    _require_moved(attack, batch, references, adversarial)
+    return _as_given(adversarial.images, clean, given, attack.linf)
 
 
 def _floats(images: Any) -> Tensor:

@@ -13,11 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from torchreid_adv.attacks.budget import Budget, attack
-from torchreid_adv.attacks.loop.gradient_attack import Adversarial
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial, takes_tensors
 from torchreid_adv.attacks.loop.objectives import Losses, MetricDistance
 from torchreid_adv.attacks.loop.randomness import PerImageDraws, same_size, seeded
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.attacks.torchattacks_methods import FIXED, TwoLogits, method
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.described import Described

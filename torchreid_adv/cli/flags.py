@@ -12,7 +12,6 @@ from yacs.config import CfgNode
 
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.config.own_sets import place_in
-from torchreid_adv.config.tree import coerce
 from torchreid_adv.errors import ConfigError, nearest
 
 
@@ -224,29 +223,6 @@ def given_by(arguments: argparse.Namespace) -> Iterator[Given]:
             yield Given(flag.key, flag.value_of(typed), spelled)
     if arguments.models:
         yield Given(arguments.takes.key, list(arguments.models), _shown(arguments.models))
-
-
-def check_once(cfg: AdvConfig, by_flag: Sequence[Given], pairs: Sequence[str]) -> None:
-    """Refuse a key that a flag of ours and a pair ``KEY VALUE`` set to different values.
-
-    A pair overrides torchreid's own flags, as in torchreid's scripts.
-
-    Raises:
-        ConfigError: two values for a key.
-    """
-    typed = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    overridden = {flag.key for flag in STOCK}
-    for key, value, spelled in by_flag:
-        if key in typed and key not in overridden and not _same(cfg, key, value, typed[key]):
-            raise ConfigError(
-                f"{key} is given twice: by '{spelled}' and by '{key} {typed[key]}'; leave one of "
-                "them out"
-            )
-
-
-def _same(cfg: AdvConfig, key: str, first: Any, second: Any) -> bool:
-    present = lookup(cfg, key)
-    return bool(coerce(first, present, key) == coerce(second, present, key))
 
 
 def _shown(typed: str | Sequence[str]) -> str:

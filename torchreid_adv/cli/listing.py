@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.cli.index import entries_of
+from torchreid_adv.config.examples import FOLDER, described, examples
 from torchreid_adv.config.reference import reference
-from torchreid_adv.config.yaml_files import FOLDER, described, examples
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.registry import COMMANDS, TABLES, Registry
 

@@ -11,9 +11,10 @@ from torchreid_adv import config
 from torchreid_adv.cli.flags import (
     ALL_FLAGS,
     ONE_ATTACK,
+    STOCK,
     Flag,
+    Given,
     Models,
-    check_once,
     given_by,
     is_file,
     near_flag,
@@ -21,10 +22,10 @@ from torchreid_adv.cli.flags import (
     split_names,
 )
 from torchreid_adv.cli.help_text import models_text
-from torchreid_adv.config import AdvConfig
-from torchreid_adv.config.recipes import recipe_file
+from torchreid_adv.config import AdvConfig, lookup
+from torchreid_adv.config.examples import recipe_file
 from torchreid_adv.config.torchreid_keys import default_config, gpu_is_there
-from torchreid_adv.config.values import shown
+from torchreid_adv.config.values import coerce, shown
 from torchreid_adv.errors import ConfigError, nearest
 
 
@@ -187,7 +188,7 @@ def merged_config(arguments: argparse.Namespace) -> AdvConfig:
     if arguments.takes is not None:
         named = dict(zip(pairs[::2], pairs[1::2], strict=True))
         arguments.takes.check(arguments.name, arguments.models, named)
-    check_once(cfg, by_flag, pairs)
+    _check_once(cfg, by_flag, pairs)
     for key, value, _ in by_flag:
         cfg.merge_from_list([key, value])
     cfg.merge_from_list(pairs)
@@ -199,6 +200,29 @@ def merged_config(arguments: argparse.Namespace) -> AdvConfig:
 
     check(cfg)
     return cfg
+
+
+def _check_once(cfg: AdvConfig, by_flag: Sequence[Given], pairs: Sequence[str]) -> None:
+    """Refuse a key that a flag of ours and a pair ``KEY VALUE`` set to different values.
+
+    A pair overrides torchreid's own flags, as in torchreid's scripts.
+
+    Raises:
+        ConfigError: two values for a key.
+    """
+    typed = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    overridden = {flag.key for flag in STOCK}
+    for key, value, spelled in by_flag:
+        if key in typed and key not in overridden and not _same(cfg, key, value, typed[key]):
+            raise ConfigError(
+                f"{key} is given twice: by '{spelled}' and by '{key} {typed[key]}'; leave one of "
+                "them out"
+            )
+
+
+def _same(cfg: AdvConfig, key: str, first: Any, second: Any) -> bool:
+    present = lookup(cfg, key)
+    return bool(coerce(first, present, key) == coerce(second, present, key))
 
 
 def _config_file(arguments: argparse.Namespace) -> str:

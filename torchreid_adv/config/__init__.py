@@ -34,9 +34,8 @@ from torchreid_adv.config.tree import (
     lookup,
     plain,
 )
-from torchreid_adv.config.values import expanded
+from torchreid_adv.config.values import expanded, read_yaml
 from torchreid_adv.config.written import as_file
-from torchreid_adv.config.yaml_files import read_yaml
 from torchreid_adv.errors import ConfigError
 
 __all__ = [

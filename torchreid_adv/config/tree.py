@@ -8,9 +8,9 @@ from typing import Any
 
 from yacs.config import CfgNode
 
+from torchreid_adv.config.examples import found
 from torchreid_adv.config.keys import KEYS
-from torchreid_adv.config.values import DECLARED, coerce, shown, unquoted
-from torchreid_adv.config.yaml_files import found, read_scalars
+from torchreid_adv.config.values import DECLARED, coerce, read_scalars, shown, unquoted
 from torchreid_adv.errors import ConfigError, suggest
 
 MAX_DEPTH = 16  # sections within sections
@@ -21,7 +21,7 @@ class AdvConfig(CfgNode):
     """A yacs tree whose merges name the nearest known key and accept an int for a float."""
 
     def merge_from_file(self, cfg_filename: str) -> None:
-        """Merge a YAML file, or the example of that name (``yaml_files.found``).
+        """Merge a YAML file, or the example of that name (``examples.found``).
 
         Raises:
             ConfigError: no such file, no YAML mapping, an unknown key or a value of a wrong type.

@@ -2,70 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.core.facts import facts_of
+from torchreid_adv.core.facts import Key, as_json
 from torchreid_adv.core.files import flush_folder, removed_after, sweep, unfinished_name, write_text
 from torchreid_adv.core.lock import making
-from torchreid_adv.core.provenance import FIELD, provenance, without
+from torchreid_adv.core.manifest import RUN
+from torchreid_adv.core.provenance import FIELD, provenance
 from torchreid_adv.errors import ConfigError
 
-FORMAT = 1  # version of stored results; other versions are ignored
 KEY = "key.json"  # in a cached folder, next to its content
-RUN = "run.json"  # in the folder of a run
 _SHORT = 16  # hex digits of a key's hash in a name; the facts are compared in full
-_SHOWN = 3  # facts shown in an error
-_LONG = 48  # characters of a value in an error
-
-
-@dataclass(frozen=True)
-class Key:
-    """Everything that decides a result, as plain values of the objects involved.
-
-    Args:
-        facts: name -> plain value; see :meth:`of`.
-    """
-
-    facts: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, **objects: Any) -> Key:
-        """Return the key of some objects, each described by :func:`facts_of`."""
-        return cls(_plain({"format": FORMAT, **{k: facts_of(v) for k, v in objects.items()}}))
-
-    @functools.cached_property
-    def digest(self) -> str:
-        """SHA-256 of the facts, hex."""
-        return hashlib.sha256(_text(self.facts).encode()).hexdigest()
-
-    @property
-    def text(self) -> str:
-        """The facts as readable JSON."""
-        return json.dumps(self.facts, indent=1, sort_keys=True) + "\n"
-
-    def difference(self, stored: Any) -> str:
-        """Say which facts differ from stored ones, the first few with both values; "" for none."""
-        if not isinstance(stored, dict) or not stored:
-            return "it cannot be read"
-        stored = without(stored)
-        if _text(stored) == _text(self.facts):
-            return ""
-        if stored.get("format") != FORMAT:
-            return "an earlier version wrote it, which did not record all that decides a result"
-        old, new = dict(_leaves(stored)), dict(_leaves(self.facts))
-        names = [name for name in sorted({*old, *new}) if _shown(name, old) != _shown(name, new)]
-        differences = [
-            f"{n} {_cut(_shown(n, old))} there, {_cut(_shown(n, new))} here" for n in names[:_SHOWN]
-        ]
-        more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        return "; ".join(differences) + more
 
 
 class Cache:
@@ -94,7 +45,7 @@ class Cache:
 
     def put(self, name: str, key: Key, value: dict[str, Any]) -> dict[str, Any]:
         """Store a result, replacing one with the same key, and return it."""
-        plain: dict[str, Any] = _plain(value)
+        plain: dict[str, Any] = as_json(value)
         content = {"key": key.facts, "value": plain}
         write_text(self._path(name, key, ".json"), json.dumps(content, indent=1) + "\n")
         return plain
@@ -137,7 +88,7 @@ class Cache:
         with removed_after(unfinished):
             unfinished.mkdir()
             make(unfinished)
-            write_text(unfinished / KEY, key.text)
+            write_text(unfinished / KEY, key.record())
             _flush(unfinished)
             _into_place(unfinished, path)
 
@@ -170,8 +121,7 @@ class Cache:
         """
         if not self.check(key):
             origin = provenance(key.facts.get("device"))
-            content = {**key.facts, FIELD: origin.facts()}
-            write_text(self.root / RUN, json.dumps(content, indent=1, sort_keys=True) + "\n")
+            write_text(self.root / RUN, key.record(**{FIELD: origin.facts()}))
 
     def _checked(self, path: Path, key: Key) -> Path:
         _same(path, key, read_json(path / KEY))
@@ -196,15 +146,6 @@ def _same(path: Path, key: Key, stored: Any) -> None:
         raise ConfigError(f"'{path}' is not what its name says ({difference}); remove it")
 
 
-def _text(facts: Any) -> str:
-    return json.dumps(facts, sort_keys=True)
-
-
-def _plain(value: Any) -> Any:
-    """Return values as JSON returns them."""
-    return json.loads(json.dumps(value))
-
-
 def _into_place(unfinished: Path, path: Path) -> None:
     try:
         os.replace(unfinished, path)
@@ -223,22 +164,3 @@ def _flush(folder: Path) -> None:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-
-
-def _leaves(value: Any, name: str = "") -> Any:
-    """Yield dotted names and values of nested facts."""
-    if isinstance(value, dict) and value:
-        for key, item in value.items():
-            yield from _leaves(item, f"{name}.{key}" if name else key)
-    else:
-        yield name, value
-
-
-def _shown(name: str, facts: dict[str, Any]) -> str:
-    if name not in facts:
-        return "not set"
-    return repr(facts[name])
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONG else f"{text[:_LONG]}..."

@@ -1,4 +1,4 @@
-"""Objects as plain values: everything that decides what an object does."""
+"""Objects as plain values, everything that decides what an object does; and keys made of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -20,12 +21,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from torchreid_adv.core.provenance import without
+
 # code of these packages is identified by their versions
 KNOWN_CODE = ("torchreid_adv", "torch", "torchvision", "numpy", "builtins", "functools", "operator")
 CACHES = "caches"  # class attribute: names of attributes that hold only cached work
 _BASE = frozenset({*vars(nn.Module()), "training"})  # attributes that every module has
 _OWN = f"{__name__.partition('.')[0]}."
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+FORMAT = 1  # version of stored results; other versions are ignored
+_SHOWN = 3  # facts shown in an error
+_LONG = 48  # characters of a value in an error
 
 
 def facts_of(value: Any) -> Any:
@@ -38,6 +44,48 @@ def facts_of(value: Any) -> Any:
     recorded, by their source.
     """
     return _facts(value, ())
+
+
+@dataclass(frozen=True)
+class Key:
+    """Everything that decides a result, as plain values of the objects involved.
+
+    Args:
+        facts: name -> plain value; see :meth:`of`.
+    """
+
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, **objects: Any) -> Key:
+        """Return the key of some objects, each described by :func:`facts_of`."""
+        return cls(as_json({"format": FORMAT, **{k: facts_of(v) for k, v in objects.items()}}))
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the facts, hex."""
+        return hashlib.sha256(_text(self.facts).encode()).hexdigest()
+
+    def record(self, **further: Any) -> str:
+        """Return the facts, and further plain values, as readable JSON."""
+        return json.dumps({**self.facts, **further}, indent=1, sort_keys=True) + "\n"
+
+    def difference(self, stored: Any) -> str:
+        """Say which facts differ from stored ones, the first few with both values; "" for none."""
+        if not isinstance(stored, dict) or not stored:
+            return "it cannot be read"
+        stored = without(stored)
+        if _text(stored) == _text(self.facts):
+            return ""
+        if stored.get("format") != FORMAT:
+            return "an earlier version wrote it, which did not record all that decides a result"
+        old, new = dict(_leaves(stored)), dict(_leaves(self.facts))
+        names = [name for name in sorted({*old, *new}) if _shown(name, old) != _shown(name, new)]
+        differences = [
+            f"{n} {_cut(_shown(n, old))} there, {_cut(_shown(n, new))} here" for n in names[:_SHOWN]
+        ]
+        more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        return "; ".join(differences) + more
 
 
 def tensors_digest(module: nn.Module) -> str:
@@ -226,3 +274,31 @@ _KINDS: tuple[tuple[Any, Any], ...] = (
     ((type,), lambda value, _: code_of(value)),
     ((BuiltinFunctionType, ModuleType), lambda value, _: value.__name__),
 )
+
+
+def _text(facts: Any) -> str:
+    return json.dumps(facts, sort_keys=True)
+
+
+def as_json(value: Any) -> Any:
+    """Return values as JSON returns them."""
+    return json.loads(json.dumps(value))
+
+
+def _leaves(value: Any, name: str = "") -> Any:
+    """Yield dotted names and values of nested facts."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _leaves(item, f"{name}.{key}" if name else key)
+    else:
+        yield name, value
+
+
+def _shown(name: str, facts: dict[str, Any]) -> str:
+    if name not in facts:
+        return "not set"
+    return repr(facts[name])
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONG else f"{text[:_LONG]}..."

@@ -97,19 +97,18 @@ class Team:
         return self.total(rows.view(np.int64)).view(np.float64)
 
     def gathered(self, rows: dict[int, Tensor], count: int) -> Tensor:
-        """Return ``count`` rows (count, D) of float32, each known to one process.
+        """Return ``count`` rows (count, D) of float32, each known to one connected process.
 
         Args:
             rows: number of the first row -> consecutive rows (n, D).
             count: number of all rows.
         """
-        width = np.zeros(self.world if self.connected else 1, np.int64)
-        width[self.rank if self.connected else 0] = next((p.shape[1] for p in rows.values()), 0)
+        width = np.zeros(self.world, np.int64)
+        width[self.rank] = next((part.shape[1] for part in rows.values()), 0)
         values = torch.zeros(count, int(self.total(width).max()))
         for start, part in rows.items():
             values[start : start + len(part)] = part
-        if self.connected:
-            distributed.all_reduce(values.view(torch.int32))
+        distributed.all_reduce(values.view(torch.int32))
         return values
 
     def shared(self, facts: dict[str, Any]) -> dict[str, Any]:

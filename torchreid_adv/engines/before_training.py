@@ -10,7 +10,7 @@ import torch
 from torchreid_adv.distances import build_distance
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import Protocol
-from torchreid_adv.evaluation.ranking import Labels
+from torchreid_adv.evaluation.labels import Labels
 from torchreid_adv.models.features import Features
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torchreid_adv.core.batch import Batch, generator
 from torchreid_adv.engines.inner_attack import InnerAttack
 from torchreid_adv.models import PixelModel
-from torchreid_adv.models.prepare import frozen
+from torchreid_adv.models.pixel_model import frozen
 
 IMAGES = 64
 STEPS = 20  # of PGD

@@ -25,7 +25,8 @@ from torchreid_adv.distances import Distance, FittedDistance
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
 from torchreid_adv.models.cuda import Graphed
-from torchreid_adv.models.prepare import Ready, frozen
+from torchreid_adv.models.pixel_model import frozen
+from torchreid_adv.models.prepare import Ready
 from torchreid_adv.models.twin import Twin
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchreid_adv.errors import DataError
-from torchreid_adv.evaluation.blocks import Block, spans
+from torchreid_adv.evaluation.labels import Clothes, Ints, Labels
 from torchreid_adv.evaluation.metrics import match_curve, scores
-from torchreid_adv.evaluation.ranking import Clothes, Ints, Labels
+from torchreid_adv.evaluation.ranking import Block, spans
 from torchreid_adv.evaluation.result import REPORTED_RANKS, RetrievalResult
 from torchreid_adv.registry import PROTOCOLS
 

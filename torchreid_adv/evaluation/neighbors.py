@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from torchreid_adv.errors import ConfigError, DataError, suggest
-from torchreid_adv.evaluation.blocks import spans
-from torchreid_adv.evaluation.ranking import Ints
+from torchreid_adv.evaluation.labels import Ints
+from torchreid_adv.evaluation.ranking import spans
 
 BACKENDS = ("torch", "faiss")
 

@@ -15,14 +15,6 @@ from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.distances import Distance, build_distance, distance_of
 from torchreid_adv.errors import ConfigError, DataError, suggest
-from torchreid_adv.evaluation.blocks import (
-    GALLERY_BLOCK,
-    Block,
-    feature_blocks,
-    matrix_blocks,
-    plan,
-)
-from torchreid_adv.evaluation.chance import chances
 from torchreid_adv.evaluation.galleries import (
     Blocks,
     GalleryRules,
@@ -30,8 +22,16 @@ from torchreid_adv.evaluation.galleries import (
     evaluate_drawn,
     single_shot_curve,
 )
-from torchreid_adv.evaluation.metrics import check_ap_rule, match_curve, scores
-from torchreid_adv.evaluation.ranking import Clothes, Ints, Labels, positive_ranks
+from torchreid_adv.evaluation.labels import Clothes, Ints, Labels
+from torchreid_adv.evaluation.metrics import chances, check_ap_rule, match_curve, scores
+from torchreid_adv.evaluation.ranking import (
+    GALLERY_BLOCK,
+    Block,
+    feature_blocks,
+    matrix_blocks,
+    plan,
+    positive_ranks,
+)
 from torchreid_adv.evaluation.rerank import Reranking
 from torchreid_adv.evaluation.result import REPORTED_RANKS, RetrievalResult, Scores
 from torchreid_adv.models.features import Features
@@ -208,8 +208,6 @@ class Protocol:
         Raises:
             DataError: no query has a positive, or the features of the two sides do not match.
         """
-        labels = self.labels(query, gallery)
-        labels.require_a_positive()  # before the work, not after it
 
         def blocks(columns: Ints | None) -> Block:
             images = gallery if columns is None else gallery.taken(columns.tolist())
@@ -217,7 +215,7 @@ class Protocol:
                 return self.rerank.blocks(query, images, self.distance)
             return feature_blocks(query, images, self.distance)
 
-        return self.score_blocks(blocks, labels, query.image_ids, team)
+        return self.score_blocks(blocks, self.labels(query, gallery), query.image_ids, team)
 
     def score(self, sides: Sides, *, team: Team = ALONE) -> Scores:
         """Score the ranking and, if configured, also the re-ranked one.
@@ -228,9 +226,7 @@ class Protocol:
         """
         query, gallery = sides["query"], sides["gallery"]
         plain = self.plain.evaluate(query, gallery, team=team)
-        if self.rerank is None:
-            return Scores(plain)
-        return Scores(plain, self.evaluate(query, gallery, team=team))
+        return Scores(plain, self.evaluate(query, gallery, team=team) if self.rerank else None)
 
     def score_blocks(
         self, blocks: Blocks, labels: Labels, image_ids: Sequence[str], team: Team = ALONE
@@ -243,13 +239,13 @@ class Protocol:
             image_ids: names of the queries.
             team: as in :meth:`evaluate`.
         """
+        labels.require_a_positive()  # before the work, not after it
         length, rules = max(self.max_rank, *REPORTED_RANKS), self.galleries
         if rules.drawn:
             return evaluate_drawn(
                 blocks, labels, image_ids, rules, ap_rule=self.ap_rule, length=length
             )
         rows, columns = plan(len(labels.query_pids), len(labels.gallery_pids), self.block)
-        labels.require_a_positive()
         distances = blocks(None)
         ranks, starts = positive_ranks(distances, labels, rows, columns, team)
         precision, first, penalty = scores(ranks, starts, ap_rule=self.ap_rule)
@@ -282,9 +278,8 @@ def configured_metric(cfg: AdvConfig, metric: str = "") -> Distance:
     Raises:
         ConfigError: the name or an option is unknown.
     """
-    metric = metric or lookup(cfg, *_KEYWORDS["dist_metric"])
     normalize = bool(lookup(cfg, *_KEYWORDS["normalize_feature"]))
-    return distance_of(cfg, metric, normalize=normalize)
+    return distance_of(cfg, metric or lookup(cfg, *_KEYWORDS["dist_metric"]), normalize=normalize)
 
 
 def evaluate_matrix(
@@ -320,16 +315,17 @@ def evaluate_matrix(
         ConfigError: ap_rule or protocol is unknown, or max_rank is below 1.
         DataError: no query has a positive, or the matrix and the labels do not match.
     """
+    sides = (query_pids, gallery_pids, query_camids, gallery_camids)
+    numbers = [np.asarray(s.cpu() if isinstance(s, Tensor) else s) for s in sides]
     rules = Protocol(
         distance=build_distance("euclidean"),
         name=protocol,
         ap_rule=ap_rule,
         max_rank=max_rank,
         seed=seed,
+        block=max(1, numbers[1].size),
     )
-    sides = (query_pids, gallery_pids, query_camids, gallery_camids)
-    pids = [np.asarray(s.cpu() if isinstance(s, Tensor) else s) for s in sides]
-    labels = rules.galleries.labels(*pids, clothes=clothes)
+    labels = rules.galleries.labels(*numbers, clothes=clothes)
     shape = (len(labels.query_pids), len(labels.gallery_pids))
     if tuple(distances.shape) != shape:
         raise DataError(
@@ -337,7 +333,6 @@ def evaluate_matrix(
             f"distances has shape {tuple(distances.shape)}"
         )
     names = tuple(str(row) for row in range(shape[0])) if image_ids is None else tuple(image_ids)
-    rules = dataclasses.replace(rules, block=shape[1])
     return rules.score_blocks(
         lambda columns: matrix_blocks(distances if columns is None else distances[:, columns]),
         labels,

@@ -1,4 +1,4 @@
-"""Which gallery images count for a query, and the exact ranks of its positives.
+"""Distances between queries and gallery, block by block, and the exact ranks of the positives.
 
 The rank of a positive is the number of gallery images that are not junk and are nearer to the
 query; among ties, images that come first in the gallery count as nearer. Counts of blocks add up,
@@ -8,199 +8,117 @@ distances.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+from torch import Tensor
 
 from torchreid_adv.core.processes import ALONE, Team
-from torchreid_adv.errors import DataError
-from torchreid_adv.evaluation.blocks import Block, spans
+from torchreid_adv.distances import Distance
+from torchreid_adv.errors import ConfigError, DataError
+from torchreid_adv.evaluation.labels import Ints, Labels, Matches
+from torchreid_adv.models.features import Features
 
-Ints = NDArray[np.int64]
-Clothes = tuple[Sequence[str] | None, Sequence[str] | None]  # of queries and gallery
+# (queries, gallery images) -> their distances, a new array that the caller may change
+Block = Callable[[slice, slice], NDArray[Any]]
 
-
-@dataclass(frozen=True, eq=False)
-class Matches:
-    """Gallery images of the same identities as some queries, as pairs ordered by (row, column).
-
-    A pair that counts is a positive. A pair that does not count is junk, usually because the
-    cameras are the same; it is removed from the ranking. All other gallery images are negatives.
-
-    Args:
-        count: number of queries.
-        rows: (P,) int64, query of each positive, counted from the first of these queries.
-        columns: (P,) int64, gallery image of each positive.
-        junk_rows: (J,) int64, query of each junk image.
-        junk_columns: (J,) int64, gallery image of each junk image.
-    """
-
-    count: int
-    rows: Ints
-    columns: Ints
-    junk_rows: Ints
-    junk_columns: Ints
-
-    @property
-    def starts(self) -> Ints:
-        """(count + 1,) start of the positives of each query, and the end of the last ones."""
-        return np.searchsorted(self.rows, np.arange(self.count + 1)).astype(np.int64)
+GALLERY_BLOCK = 32768
+# distances in a block. glibc's allocator reuses up to 32 MB for the next block; larger blocks are
+# returned to the system, and page faults then cost as much time as the matrix product itself
+_DISTANCES = 8_000_000
+_FEWEST_ROWS, _MOST_ROWS = 64, 512
+_PIECE = 4096  # features squared at a time
 
 
-class Labels:
-    """Identities and cameras of queries and gallery, checked.
+def spans(total: int, size: int) -> list[slice]:
+    """Split a range into the fewest slices of at most ``size``, as equal as possible."""
+    edges = np.linspace(0, total, -(-total // size) + 1).astype(int)
+    return [slice(int(a), int(b)) for a, b in itertools.pairwise(edges)]
+
+
+def plan(queries: int, gallery: int, block: int) -> tuple[list[slice], list[slice]]:
+    """Return the slices of queries and of gallery images that form the blocks.
 
     Args:
-        query_pids: (Q,) identities of the queries.
-        gallery_pids: (G,) identities of the gallery.
-        query_camids: (Q,) cameras of the queries.
-        gallery_camids: (G,) cameras of the gallery.
-        same_camera: gallery images of the query's identity and camera do not count.
-        same_place: pairs (query camid, gallery camid) of cameras that show the same place: such
-            gallery images do not count, of any identity.
-        same_clothes: "" = clothes do not matter; "ignored" = gallery images of the query's
-            identity in the query's clothes do not count; "required" = those in other clothes do not
-            count.
-        clothes: clothes on the Q query and G gallery images, if they matter.
+        queries: number of queries.
+        gallery: number of gallery images.
+        block: largest number of gallery images in a block.
 
     Raises:
-        DataError: a side is empty, its pids and camids differ in number, or clothes matter and are
-            unknown.
+        ConfigError: ``block`` is below 1.
     """
-
-    def __init__(
-        self,
-        query_pids: ArrayLike,
-        gallery_pids: ArrayLike,
-        query_camids: ArrayLike,
-        gallery_camids: ArrayLike,
-        *,
-        same_camera: bool = True,
-        same_place: tuple[tuple[int, int], ...] = (),
-        same_clothes: str = "",
-        clothes: Clothes = (None, None),
-    ) -> None:
-        self.query_pids, self.query_camids = _side("query", query_pids, query_camids)
-        self.gallery_pids, self.gallery_camids = _side("gallery", gallery_pids, gallery_camids)
-        # stable: the images of an identity stay in the order of the gallery
-        self.by_pid: Ints = np.argsort(self.gallery_pids, kind="stable").astype(np.int64)
-        self._sorted_pids = self.gallery_pids[self.by_pid]
-        self.same_camera, self.same_place = same_camera, same_place
-        self.same_clothes = same_clothes
-        counts = len(self.query_pids), len(self.gallery_pids)
-        self._clothes = _worn(clothes, counts) if same_clothes else None
-
-    def matches(self, queries: slice) -> Matches:
-        """Return the positives and the junk of some queries."""
-        pids, camids = self.query_pids[queries], self.query_camids[queries]
-        first = np.searchsorted(self._sorted_pids, pids, side="left")
-        totals = np.searchsorted(self._sorted_pids, pids, side="right") - first
-        rows = np.repeat(np.arange(len(pids)), totals)
-        within = np.arange(len(rows)) - np.repeat(np.cumsum(totals) - totals, totals)
-        columns = self.by_pid[first[rows] + within]
-        junk = np.zeros(len(rows), bool)
-        if self.same_camera:
-            junk = camids[rows] == self.gallery_camids[columns]
-        if self._clothes is not None:
-            worn, others = self._clothes
-            alike = worn[queries][rows] == others[columns]
-            junk |= alike if self.same_clothes == "ignored" else ~alike
-        if not self.same_place:
-            return Matches(len(pids), rows[~junk], columns[~junk], rows[junk], columns[junk])
-        barred = self._of_one_place(camids)
-        barred[rows[junk], columns[junk]] = True
-        counts = ~barred[rows, columns]
-        junk_rows, junk_columns = (side.astype(np.int64) for side in np.nonzero(barred))
-        return Matches(len(pids), rows[counts], columns[counts], junk_rows, junk_columns)
-
-    def counts(self, queries: slice) -> NDArray[np.bool_]:
-        """Return (R, G) whether a gallery image counts for each of R queries."""
-        matches = self.matches(queries)
-        counts = np.ones((matches.count, len(self.gallery_pids)), bool)
-        counts[matches.junk_rows, matches.junk_columns] = False
-        return counts
-
-    def _of_one_place(self, camids: Ints) -> NDArray[np.bool_]:
-        """Return (R, G) the pairs of cameras that show the same place."""
-        pairs = np.zeros((len(camids), len(self.gallery_camids)), bool)
-        for query, gallery in self.same_place:
-            pairs |= (camids[:, None] == query) & (self.gallery_camids == gallery)
-        return pairs
-
-    def _any_positive(self, shared: NDArray[np.bool_]) -> bool:
-        """Tell whether any of some queries has a positive."""
-        rows = np.flatnonzero(shared)
-        return any(len(self.matches(slice(row, row + 1)).rows) for row in rows)
-
-    def require_a_positive(self) -> None:
-        """Refuse labels that leave nothing to score.
-
-        Raises:
-            DataError: no query has a gallery image of its identity that counts.
-        """
-        shared = np.isin(self.query_pids, self.gallery_pids)
-        camids = np.unique(np.concatenate([self.query_camids, self.gallery_camids]))
-        counts = (
-            f"{len(self.query_pids)} queries of {len(np.unique(self.query_pids))} identities, "
-            f"{len(self.gallery_pids)} gallery images of {len(np.unique(self.gallery_pids))}"
-        )
-        if not shared.any():
-            raise DataError(
-                f"all query identities do not appear in the gallery ({counts}, none shared); the "
-                "gallery must hold the identities of the queries, seen by other cameras"
-            )
-        if len(camids) == 1 and self.same_camera:
-            raise DataError(
-                f"all query and gallery images have one camera ({camids[0]}), but matches from the "
-                "query's camera do not count; give each image the camid of its camera"
-            )
-        if self.same_clothes and not self._any_positive(shared):
-            worn = "other" if self.same_clothes == "ignored" else "the same"
-            raise DataError(
-                f"no query identity appears in the gallery in {worn} clothes ({counts}, "
-                f"{len(np.unique(self.query_pids[shared]))} shared), as the protocol asks for; is "
-                "this the right protocol for the data set?"
-            )
-        if not self._any_positive(shared):
-            raise DataError(
-                f"no query identity appears in the gallery under another camera ({counts}, "
-                f"{len(np.unique(self.query_pids[shared]))} shared); the gallery must hold the "
-                "identities of the queries, seen by other cameras"
-            )
+    if block < 1:
+        raise ConfigError(f"block is a number of gallery images, 1 or more; got {block}")
+    columns = spans(gallery, block)
+    widest = -(-gallery // len(columns))
+    rows = min(max(_DISTANCES // widest, _FEWEST_ROWS), _MOST_ROWS)
+    return spans(queries, rows), columns
 
 
-def _worn(clothes: Clothes, counts: tuple[int, int]) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-    """Return the clothes on the images of both sides.
+def feature_blocks(query: Features, gallery: Features, distance: Distance) -> Block:
+    """Return the blocks of distances between two sets of features, computed on demand.
 
     Raises:
-        DataError: they are not known for all images.
+        DataError: the features of the two sides differ in length, or their squares overflow.
     """
-    sides = []
-    for side, worn, count in zip(("query", "gallery"), clothes, counts, strict=True):
-        known = [] if worn is None else [text for text in worn if text]
-        if len(known) != count:
-            raise DataError(
-                f"the protocol asks what people wear, and that is known of {len(known)} of {count} "
-                f"{side} images; give each image its clothes (column 'clothes' of a list), or "
-                "choose another protocol"
-            )
-        sides.append(np.asarray(known))
-    return sides[0], sides[1]
-
-
-def _side(name: str, pids: ArrayLike, camids: ArrayLike) -> tuple[Ints, Ints]:
-    pid_array, camid_array = np.asarray(pids), np.asarray(camids)
-    if pid_array.ndim != 1 or pid_array.shape != camid_array.shape or not len(pid_array):
+    if query.values.shape[1] != gallery.values.shape[1]:
         raise DataError(
-            f"each {name} image has one pid and one camid and there is at least one, "
-            f"got pids of shape {pid_array.shape} and camids of shape {camid_array.shape}"
+            f"query features have {query.values.shape[1]} numbers and gallery features "
+            f"{gallery.values.shape[1]}; extract both with the same model"
         )
-    return pid_array.astype(np.int64), camid_array.astype(np.int64)
+    device = query.values.device
+    dtype = torch.promote_types(query.values.dtype, gallery.values.dtype)
+    dtype = torch.promote_types(dtype, torch.float32)
+    with torch.no_grad():
+        mapped_query = distance.map(query.values.to(dtype))
+        mapped_gallery = distance.map(gallery.values.to(device, dtype))
+        squares = _squares(mapped_gallery)
+        if not (torch.isfinite(squares).all() and torch.isfinite(_squares(mapped_query)).all()):
+            raise DataError(
+                f"the squares of the features are not finite; they are too large for {dtype}: "
+                "normalize the features, or pass them as float64"
+            )
+
+    @torch.no_grad()
+    def block(rows: slice, columns: slice) -> NDArray[Any]:
+        between = distance.between(
+            mapped_query[rows], mapped_gallery[columns], squares=squares[columns]
+        )
+        return between.cpu().numpy()
+
+    return block
+
+
+def matrix_blocks(distances: Tensor | NDArray[Any]) -> Block:
+    """Return the blocks of a matrix of distances (Q, G); the matrix is not changed.
+
+    Raises:
+        DataError: it is not a matrix of finite numbers.
+    """
+    if isinstance(distances, Tensor):
+        distances = distances.detach().cpu()
+        if distances.dtype == torch.bfloat16:  # not available in numpy
+            distances = distances.float()
+    matrix = np.asarray(distances)
+    if matrix.ndim != 2 or not np.issubdtype(matrix.dtype, np.number):
+        raise DataError(f"distances are a (Q, G) matrix of numbers, got shape {matrix.shape}")
+    if not np.isfinite(matrix).all():
+        raise DataError("the matrix of distances holds NaN or infinity")
+    dtype = np.promote_types(matrix.dtype, np.float32)
+
+    def block(rows: slice, columns: slice) -> NDArray[Any]:
+        return np.array(matrix[rows, columns], dtype=dtype, order="C")
+
+    return block
+
+
+def _squares(features: Tensor) -> Tensor:
+    return torch.cat([piece.pow(2).sum(1) for piece in features.split(_PIECE)])
 
 
 # rows that a thread processes together: their distances to a gallery block fit into its cache

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError, DataError
-from torchreid_adv.evaluation.blocks import Block, feature_blocks, plan, spans
+from torchreid_adv.evaluation.labels import Ints
 from torchreid_adv.evaluation.neighbors import Neighbors, check_backend, nearest, pair_distances
-from torchreid_adv.evaluation.ranking import Ints
+from torchreid_adv.evaluation.ranking import Block, feature_blocks, plan, spans
 from torchreid_adv.models.features import Features
 
 _MARKS = 16_000_000  # bytes of the marks of neighbors of a block's images

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from torchreid_adv.evaluation.blocks import feature_blocks, plan
 from torchreid_adv.evaluation.galleries import GalleryRules
+from torchreid_adv.evaluation.labels import Ints, Labels, Matches
 from torchreid_adv.evaluation.protocol import Protocol
-from torchreid_adv.evaluation.ranking import Ints, Labels, Matches, positive_ranks
+from torchreid_adv.evaluation.ranking import feature_blocks, plan, positive_ranks
 from torchreid_adv.evaluation.result import REPORTED_RANKS
 from torchreid_adv.models.features import Features
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from torchreid_adv.distances import Distance, build_distance
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.evaluation.blocks import GALLERY_BLOCK, feature_blocks, plan
+from torchreid_adv.evaluation.labels import Ints, Labels
 from torchreid_adv.evaluation.neighbors import nearest
-from torchreid_adv.evaluation.ranking import Ints, Labels
+from torchreid_adv.evaluation.ranking import GALLERY_BLOCK, feature_blocks, plan
 from torchreid_adv.models.features import Features
 
 

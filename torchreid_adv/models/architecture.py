@@ -6,9 +6,7 @@ import hashlib
 
 import torch
 
-from torchreid_adv.models.base import any_labels, black_box
-from torchreid_adv.models.pixel_model import PixelModel
-from torchreid_adv.models.prepare import frozen
+from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box, frozen
 
 
 def architecture(model: PixelModel) -> str:

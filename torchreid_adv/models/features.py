@@ -18,8 +18,7 @@ from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.loading import Change, read_groups
 from torchreid_adv.data.records import Record, camera_labels, clothes_of, modalities
 from torchreid_adv.errors import DataError
-from torchreid_adv.models.pixel_model import ImageModel, labels_of
-from torchreid_adv.models.prepare import frozen
+from torchreid_adv.models.pixel_model import ImageModel, frozen, labels_of
 
 _PIECE = 4096
 # lengths of features for which squared float32 distances neither overflow nor vanish; below the
@@ -193,4 +192,5 @@ def extract(
                 **camera_labels(whole, labels_of(model)),
             )
             rows[number * chunk] = features[: len(images)].float().cpu()
-    return Features.of(records, team.gathered(rows, len(records)))
+    values = team.gathered(rows, len(records)) if team.connected else torch.cat([*rows.values()])
+    return Features.of(records, values)

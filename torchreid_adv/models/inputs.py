@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.base import BlackBox
 from torchreid_adv.models.entries import Entry
 from torchreid_adv.models.foreign import FileNetwork
+from torchreid_adv.models.pixel_model import BlackBox
 
 FLOAT, UINT8, NUMPY = "float", "uint8", "numpy"
 DTYPES = {"float32": torch.float32, "half": torch.float16, "bf16": torch.bfloat16}

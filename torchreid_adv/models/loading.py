@@ -17,7 +17,6 @@ from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.matching import identities, weights_in
 from torchreid_adv.integration.models import check_size
 from torchreid_adv.integration.weight_names import spelled
-from torchreid_adv.models.base import ImageModel
 from torchreid_adv.models.entries import Entry, parse_entry, text_of
 from torchreid_adv.models.foreign import OneByOne, try_model
 from torchreid_adv.models.guessing import guessed
@@ -25,7 +24,7 @@ from torchreid_adv.models.hub import local_file
 from torchreid_adv.models.inputs import in_dtype, settings_of_input, taken_as
 from torchreid_adv.models.loaders import Loaded, Request
 from torchreid_adv.models.output import LOG, Output
-from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, PixelModel
+from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, ImageModel, PixelModel
 from torchreid_adv.models.stated import check_options, known_settings, settings_of_entry
 from torchreid_adv.models.tracklet_model import TrackletModel, takes_tracklets
 from torchreid_adv.registry import LOADERS, MODELS, same_name, unknown

@@ -1,8 +1,10 @@
-"""PixelModel: a network that takes pixels; attacks need not know sizes or normalization."""
+"""Models of images, and PixelModel: attacks need not know its size or normalization."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,16 +12,69 @@ from torch import Tensor, nn
 from torchvision import transforms as T
 
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.base import BlackBox, ImageModel, any_labels, black_box, labels_of
 from torchreid_adv.models.output import Output, asked, features_in, joined_parts
 from torchreid_adv.models.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
-__all__ = [
-    "IMAGENET_MEAN", "IMAGENET_STD", "BlackBox", "ImageModel", "PixelModel", "any_labels",
-    "black_box", "checked", "labels_of",
-]  # fmt: skip
-
 FLIPS, PARTS = ("none", "sum"), ("none", "unit")
+
+
+class ImageModel(nn.Module, ABC):
+    """Images in [0, 1] of any size -> features; and the same for files, as in torchreid."""
+
+    @abstractmethod
+    def file_transform(self) -> Callable[[Any], Any]:
+        """Return the transform of a PIL image for the processes that read files; picklable.
+
+        For a model of tracklets, it takes the list of a clip's images.
+        """
+
+    @abstractmethod
+    def of_files(
+        self, inputs: Sequence[Any], *, modality: Tensor | None = None, **labels: Tensor
+    ) -> Tensor:
+        """Return the features (N, D) of outputs of the file transform for N images or tracklets.
+
+        Args:
+            inputs: N outputs of the file transform.
+            modality: (N,) modalities; None = unknown.
+            labels: ``camera`` and ``view`` (N,), for a model whose ``record_labels`` name them.
+        """
+
+
+def labels_of(model: nn.Module) -> tuple[str, ...]:
+    """Return which of ``camera`` and ``view`` a model, or a model inside it, needs."""
+    labels = [name for part in model.modules() for name in getattr(part, "record_labels", ())]
+    return tuple(dict.fromkeys(labels))
+
+
+def any_labels(model: nn.Module, count: int) -> dict[str, Tensor]:
+    """Return labels for images that belong to no data set: the first of each kind."""
+    return {name: torch.zeros(count, dtype=torch.int64) for name in labels_of(model)}
+
+
+class BlackBox(nn.Module):
+    """A network without a gradient; only attacks by queries work on it."""
+
+    what = "a black box"  # description of the network in a sentence
+
+
+def black_box(model: nn.Module) -> str:
+    """Return why a model has no gradient, "" if no reason is known."""
+    return next((part.what for part in model.modules() if isinstance(part, BlackBox)), "")
+
+
+@contextlib.contextmanager
+def frozen(model: nn.Module) -> Iterator[nn.Module]:
+    """Freeze a model's weights and set eval mode; restore every flag afterward."""
+    training = [(module, module.training) for module in model.modules()]
+    needing = [(weight, weight.requires_grad) for weight in model.parameters()]
+    try:
+        yield model.eval().requires_grad_(False)
+    finally:
+        for module, flag in training:
+            module.training = flag
+        for weight, needed in needing:
+            weight.requires_grad_(needed)
 
 
 class PixelModel(ImageModel):

@@ -15,7 +15,7 @@ from torchreid_adv.core.faults import out_of_memory
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.cuda import Graphed
 from torchreid_adv.models.output import NetworkError, in_format
-from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box
+from torchreid_adv.models.pixel_model import PixelModel, any_labels, black_box, frozen
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 FUSE: dict[type[nn.Module], Any] = {
@@ -174,20 +174,6 @@ def _copied(model: nn.Module) -> nn.Module:
             "attacks need; set adv.attack.precision fp32, or make it a module that copy.deepcopy "
             "copies"
         ) from error
-
-
-@contextlib.contextmanager
-def frozen(model: nn.Module) -> Iterator[nn.Module]:
-    """Freeze a model's weights and set eval mode; restore every flag afterward."""
-    training = [(module, module.training) for module in model.modules()]
-    needing = [(weight, weight.requires_grad) for weight in model.parameters()]
-    try:
-        yield model.eval().requires_grad_(False)
-    finally:
-        for module, flag in training:
-            module.training = flag
-        for weight, needed in needing:
-            weight.requires_grad_(needed)
 
 
 def fold_batchnorm(

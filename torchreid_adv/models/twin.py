@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from torchreid_adv.models.prepare import CopyError, Prepared, frozen
+from torchreid_adv.models.pixel_model import frozen
+from torchreid_adv.models.prepare import CopyError, Prepared
 
 Copies = list[tuple[Tensor, Tensor]]  # tensor of the copy, its present value
 

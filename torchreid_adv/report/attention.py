@@ -21,8 +21,7 @@ from torchreid_adv.defenses import Defended
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.attacked import AttackedData
 from torchreid_adv.models import PixelModel
-from torchreid_adv.models.pixel_model import ImageModel
-from torchreid_adv.models.prepare import frozen
+from torchreid_adv.models.pixel_model import ImageModel, frozen
 from torchreid_adv.report.cards import load
 from torchreid_adv.report.panels import LINE, Sheet
 from torchreid_adv.report.style import ATTACKED, CLEAN, INK

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.evaluation.attacked import AttackedData
-from torchreid_adv.evaluation.blocks import Block, feature_blocks, plan
+from torchreid_adv.evaluation.labels import Matches
 from torchreid_adv.evaluation.metrics import scores
 from torchreid_adv.evaluation.protocol import Protocol
-from torchreid_adv.evaluation.ranking import Matches, positive_ranks
+from torchreid_adv.evaluation.ranking import Block, feature_blocks, plan, positive_ranks
 from torchreid_adv.models.features import Features
 
 SURVEY_PAIRS = 100_000_000  # at most this many distances; Market-1501 and Duke fit entirely

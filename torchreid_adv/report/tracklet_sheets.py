@@ -16,7 +16,7 @@ from torchreid_adv.data.cross_modality.modality import WORDS
 from torchreid_adv.data.images import read_image
 from torchreid_adv.data.records import Record
 from torchreid_adv.evaluation.attacked import AttackedData
-from torchreid_adv.models.prepare import frozen
+from torchreid_adv.models.pixel_model import frozen
 from torchreid_adv.models.tracklet_model import TrackletModel
 from torchreid_adv.report.attention import overlay, projected_maps
 from torchreid_adv.report.choice import choose_queries

@@ -155,25 +155,18 @@ def attack_targets(
     job = configured_job(cfg)
     for data in targets:
         job.of(data)  # a wrong protocol for the last set is reported before work on the first
-    identity = identity_of(job, model, facts, network)
+    key = job.key(model, facts["name"], network)
     for data in targets:  # another run's folder is refused now, not waited for
-        job.folder(out, data.name, identity, team).check_free()
+        RunFolder(out, data.name, key, team).check_free()
     loggers = cfg.adv.report.loggers if team.leads else []
     with working_in(out, team), logging_to(*loggers, folder=out):
-        attacked = [job.run(model, data, out, identity, team) for data in targets]
+        attacked = [job.run(model, data, out, key, team) for data in targets]
         reports = [pair[0] for pair in attacked if pair is not None]
         if len(reports) < len(attacked):
             return None
         results = {"config": config.plain(cfg), "model": facts}
         device, page = device_of(model), cfg.adv.report.page
         return finish(out, results, reports, team, device=device, page=page)
-
-
-def identity_of(
-    job: AttackRun, model: PixelModel | Ensemble, facts: dict[str, Any], network: Any = None
-) -> dict[str, Any]:
-    """Return the facts that identify a run; the network's are computed if not given."""
-    return {"model": facts["name"], **job.facts(model, network)}
 
 
 def configured_job(cfg: AdvConfig) -> AttackRun:
@@ -236,7 +229,7 @@ def attack_dataset(
     facts = {"name": type(model.network).__name__, "weights": "", "size": list(model.size)}
     facts |= unusual(model)
     with joined() as team, working_in(folder, team):
-        attacked = job.run(model, data, folder, {"model": "", **job.facts(model)}, team)
+        attacked = job.run(model, data, folder, job.key(model), team)
         assert attacked is not None  # only a shard has nothing to return
         results = {"config": {}, "model": facts}
         finish(folder, results, [attacked[0]], team, device=device_of(model), page=page)
@@ -278,15 +271,15 @@ def run_or_read(
         DataError: the images are not those that the run began with.
     """
     job = configured_job(cfg)
-    identity = identity_of(job, model, facts, network)
-    stores = [_ResultStore.of(job, data, folder, identity) for data in targets]
+    key = job.key(model, facts["name"], network)
+    stores = [_ResultStore.of(job, data, folder, key) for data in targets]
     with working_in(folder):
         results_of = {
             store.place.name: store.find(RESULTS if scores else STORED) for store in stores
         }
         if not all(results_of.values()):
             print(f"\n##### {title} #####")
-            attack_targets(cfg, model, facts, targets, folder, network=identity["network"])
+            attack_targets(cfg, model, facts, targets, folder, network=key.facts["network"])
             results = read_json(folder / "results.json")["targets"]
             results_of = {
                 store.place.name: store.keep(results[store.place.name]) for store in stores
@@ -309,11 +302,9 @@ class _ResultStore:
     rules: dict[str, Any]
 
     @classmethod
-    def of(
-        cls, job: AttackRun, data: ReIDData, folder: Path, identity: dict[str, Any]
-    ) -> _ResultStore:
+    def of(cls, job: AttackRun, data: ReIDData, folder: Path, key: Key) -> _ResultStore:
         """Refuse the folder of another run, or of other images."""
-        place = job.folder(folder, data.name, identity)
+        place = RunFolder(folder, data.name, key, ALONE)
         place.check_free()
         noted, rules = place.same_images(data), job.of(data).score_facts()
         return cls(place, noted["data"] if noted else place.data_facts(data), rules)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from torchreid_adv.attacks import Attack, References
-from torchreid_adv.attacks.build import check_gradient
-from torchreid_adv.attacks.references import SIDE_RULES, map_facts, target_map
-from torchreid_adv.core.facts import facts_of
+from torchreid_adv.attacks.build import check_gradient, check_target, check_tracklets, metric_of
+from torchreid_adv.attacks.references import SIDE_RULES, map_facts, say_targets, target_map
+from torchreid_adv.core.facts import Key, facts_of
 from torchreid_adv.core.manifest import Entry
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import Record, ReIDData
@@ -31,21 +31,13 @@ from torchreid_adv.runs.folder import (
     RunFolder,
     Scorable,
     metric_facts,
-    metric_of,
     surroundings,
     to_fit,
 )
 from torchreid_adv.runs.result import RunResult, Scoring, own_figure, query_curve, target_report
-from torchreid_adv.runs.settings import (
-    attacked_resize,
-    check_target,
-    check_tracklets,
-    resize_facts,
-    say_targets,
-    warn,
-)
-from torchreid_adv.runs.stored import StoredImages, without_bad
-from torchreid_adv.runs.writer import ImageWriter
+from torchreid_adv.runs.stored import StoredImages
+from torchreid_adv.runs.unit_writer import without_bad
+from torchreid_adv.runs.writer import ImageWriter, attacked_resize, resize_facts
 
 SCORED = ("protocol",)  # decides scores alone
 SPEED = ("workers",)  # decides no result: each image is read and attacked separately
@@ -118,20 +110,21 @@ class AttackRun:
         facts |= metric_facts("metric", metric_of(self.attack))
         return facts | (map_facts(self.target) if self.target else {})
 
-    def facts(self, model: Scorable, network: Any = None) -> dict[str, Any]:
-        """Return the facts that decide the bytes of a run: attack, network, defense, versions...
+    def key(self, model: Scorable, name: str = "", network: Any = None) -> Key:
+        """Return everything that decides the bytes of a run: attack, network, defense, versions...
 
         Every field counts except those of :data:`SCORED` and :data:`SPEED`.
 
         Args:
             model: to attack.
+            name: of the model.
             network: ``facts_of(model)`` where they are known.
         """
         defended = [self.defense.describe(model)] if self.defense else []
         defended += [model.describe()] if isinstance(model, Defended) else []
         facts = {"attack": self.describe(), "defense": defended, **resize_facts(self.space, model)}
         facts |= {"job": self._fields(lambda name: name not in SCORED + SPEED)}
-        return {**surroundings(model, self.chunk, network), **facts}
+        return Key.of(model=name, **surroundings(model, self.chunk, network), **facts)
 
     def score_facts(self) -> dict[str, Any]:
         """Return the facts that decide the scores of stored images."""
@@ -141,29 +134,23 @@ class AttackRun:
         names = [field.name for field in fields(self) if counts(field.name)]
         return {name: facts_of(getattr(self, name)) for name in names}
 
-    def folder(
-        self, out: Path, name: str, identity: dict[str, Any], team: Team = ALONE
-    ) -> RunFolder:
-        """Return the folder of one data set's cached values."""
-        return RunFolder(out, name, identity, team)
-
     def run(
         self,
         model: Scorable,
         data: ReIDData,
         out: Path,
-        identity: dict[str, Any],
+        key: Key,
         team: Team = ALONE,
     ) -> tuple[AttackedData, StoredImages] | None:
         """Attack one data set and write its variant below ``out/<name>/adversarial``.
 
-        Units that an earlier run with the same identity finished in the folder are reused.
+        Units that an earlier run with the same key finished in the folder are reused.
 
         Args:
             model: to attack.
             data: the data set.
             out: folder of the run.
-            identity: facts that identify the run; stored in the folder.
+            key: see :meth:`key`; stored in the folder.
             team: this process and those it shares the work with.
 
         Returns:
@@ -176,7 +163,7 @@ class AttackRun:
                 positive; then nothing is written.
             DiskError: there is not enough room.
         """
-        data_run, folder = self.of(data), self.folder(out, data.name, identity, team)
+        data_run, folder = self.of(data), RunFolder(out, data.name, key, team)
         folder.check_free()
         attacked_resize(self.space, model)  # an impossible size is reported now
         check_tracklets(self.attack, model, data)
@@ -209,13 +196,13 @@ class AttackRun:
         missing: Sequence[Entry],
         pixels: int,
     ) -> tuple[AttackedData, StoredImages] | None:
-        team, scoring = folder.team, self.scoring(folder.team)
+        team, scoring = folder.team, Scoring(self.protocol, folder.team)
         clean = self._clean(model, data, folder)
         scores = {"clean": scoring.score(clean, "Clean")} if team.whole else {}
         writer = self._writer(model, data, clean[self.other], folder)
         writer.require_room(data, pixels)  # errors are raised before anything is written
         folder.begin()
-        stored_images = writer.write(data, {"data": data.name, **folder.identity}, missing)
+        stored_images = writer.write(data, {"data": data.name, **folder.key.facts}, missing)
         if stored_images is None or not team.whole:
             return None
         folder.require_unchanged(stored_images.manifest.stored)
@@ -228,7 +215,7 @@ class AttackRun:
         scores["adversarial"] = scoring.score(after, "Adversarial, from the stored files")
         unrounded = {**clean, self.side: clean[self.side].replace(stored_images.float_features)}
         scores["adversarial_float"] = scoring.score(unrounded)
-        warn(stored_images, missing)
+        stored_images.warn(missing)
         pulled = self._pulled(writer.references, attacked)
         scored = self._scored(scoring, stored_images, clean, after, scores, pulled)
         return target_report(
@@ -240,7 +227,7 @@ class AttackRun:
         sides = tuple(SIDE_RULES) if folder.team.whole else (self.other,)
         clean = {}
         for side in sides:
-            extraction = self._extraction(model, data, side, folder.team)
+            extraction = self._extraction(model, data.side(side), side, folder.team)
             clean[side] = folder.features(side, data.side(side), extraction)
         for distance in self._distances():
             distance.map(clean[self.other].values[:1])  # a mismatch is reported now
@@ -254,13 +241,7 @@ class AttackRun:
         team: Team,
     ) -> dict[str, Features]:
         """Return the features of both sides with the stored images instead of their originals."""
-        stored = extract(
-            model,
-            attacked,
-            workers=self.workers,
-            team=team,
-            description="features of adversarial images",
-        )
+        stored = self._extraction(model, attacked, "adversarial", team)()
         return {**clean, self.side: clean[self.side].replace(stored)}
 
     def _scored(
@@ -296,7 +277,7 @@ class AttackRun:
             side=self.side,
             attack=self.attack,
             writer=lambda defended, other: self._writer(defended, data, other, folder),
-            score=self.scoring(folder.team).score,
+            score=Scoring(self.protocol, folder.team).score,
             workers=self.workers,
         )
 
@@ -308,7 +289,7 @@ class AttackRun:
         """Return the job with distances fitted to the data set's training images."""
         if not any(to_fit(distance) for distance in self._distances()):
             return self
-        extraction = self._extraction(model, data, "train", folder.team)
+        extraction = self._extraction(model, data.side("train"), "train", folder.team)
         records = data.training(f"fit the distance '{self.distance.name}' to")
         train = functools.partial(folder.features, "train", records, extraction)
         attack, distance = copy.deepcopy((self.attack, self.distance))  # other sets fit their own
@@ -319,24 +300,12 @@ class AttackRun:
         return job
 
     def _extraction(
-        self, model: Scorable, data: ReIDData, side: str, team: Team
+        self, model: Scorable, records: Sequence[Record], kind: str, team: Team
     ) -> Callable[[], Features]:
+        about = f"features of {kind} images"
         return functools.partial(
-            extract,
-            model,
-            data.side(side),
-            workers=self.workers,
-            description=f"features of {side} images",
-            team=team,
+            extract, model, records, workers=self.workers, description=about, team=team
         )
-
-    def scoring(self, team: Team = ALONE) -> Scoring:
-        """Return the scoring by the job's protocol.
-
-        Args:
-            team: this process and those it shares the work with.
-        """
-        return Scoring(self.protocol, team)
 
     def _pulled(self, references: References, attacked: Sequence[Record]) -> dict[str, int]:
         """Return image_id -> the identity it was pulled to; empty for an untargeted attack."""

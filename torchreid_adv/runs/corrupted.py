@@ -14,6 +14,7 @@ import PIL
 
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.batch import chunks
+from torchreid_adv.core.facts import Key
 from torchreid_adv.core.files import require_space
 from torchreid_adv.core.lock import working_in
 from torchreid_adv.core.manifest import SIDES, Entry, Manifest
@@ -22,9 +23,8 @@ from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.runs.file_corruption import FileCorruption, people_of
 from torchreid_adv.runs.folder import LEDGER, RunFolder
-from torchreid_adv.runs.image_writer import UnitWriter, header_of
 from torchreid_adv.runs.plan import COPIES, WorkUnit
-from torchreid_adv.runs.stored import StoredUnit, without_bad
+from torchreid_adv.runs.unit_writer import StoredUnit, UnitWriter, header_of, without_bad
 
 CORRUPTED = {"query": ("query",), "gallery": ("gallery",), "both": ("query", "gallery")}
 FOLDER = "corrupted"  # of a data set's images, in the folder of a run
@@ -128,7 +128,7 @@ def corrupt_dataset(
     if side not in CORRUPTED:
         raise ConfigError(f"the corrupted side is one of {', '.join(CORRUPTED)}, got '{side}'")
     corruption = replace(corruption, others=people_of(data.gallery))
-    folder = RunFolder(Path(out), data.name, _identity(corruption, side), team, stored=FOLDER)
+    folder = RunFolder(Path(out), data.name, _key(corruption, side), team, stored=FOLDER)
     folder.check_free()
     with working_in(folder.out, team):
         print(f"##### Corrupting {data.name} ({side}) #####")
@@ -153,7 +153,7 @@ def _written(
     finished = writer.stored(units, data.root)
     if finished is None:
         return None
-    header = header_of(data, {"data": data.name, **folder.identity, "made_with": _versions()})
+    header = header_of(data, {"data": data.name, **folder.key.facts, "made_with": _versions()})
     manifest = writer.sealed(finished, header, missing)
     folder.require_unchanged(manifest.stored)
     outputs = {entry.image_id: entry.output for entry in manifest.stored}
@@ -163,13 +163,10 @@ def _written(
     return CorruptedData(replace(data, root=writer.folder, **sides), writer.folder, manifest)
 
 
-def _identity(corruption: FileCorruption, side: str) -> dict[str, Any]:
-    """Return the facts that decide the bytes of a run."""
-    return {
-        "corruption": {**corruption.facts(), "side": side},
-        "ledger": LEDGER,
-        "job": {"copies": True},
-    }
+def _key(corruption: FileCorruption, side: str) -> Key:
+    """Return everything that decides the bytes of a run."""
+    facts = {**corruption.facts(), "side": side}
+    return Key.of(corruption=facts, ledger=LEDGER, job={"copies": True})
 
 
 def _versions() -> dict[str, str]:

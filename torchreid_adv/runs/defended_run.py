@@ -132,7 +132,7 @@ class DefendedRun:
         )
         writer.require_room(self.data, pixels)
         print(f"##### Attacking {self.data.name} ({self.side}) through {self.test.name} #####")
-        return writer.write(self.data, {"data": self.data.name, **folder.identity}, missing)
+        return writer.write(self.data, {"data": self.data.name, **folder.key.facts}, missing)
 
     def facts(self, oblivious: StoredImages, adaptive: StoredImages | None) -> dict[str, Any]:
         """Score clean, oblivious and adaptive images, over several seeds for a random defense.

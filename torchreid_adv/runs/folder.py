@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from torchreid_adv.attacks import Attack
 from torchreid_adv.core.cache import RUN, Cache, Key
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.facts import facts_of
@@ -63,17 +62,6 @@ def surroundings(model: Scorable, chunk: int, network: Any = None) -> dict[str, 
     }
 
 
-def metric_of(attack: Attack) -> Distance | None:
-    """Return the distance of an attack, of its objective, or of that objective's objective."""
-    part: Any = attack
-    while part is not None:
-        distance = getattr(part, "distance", None)
-        if isinstance(distance, Distance):
-            return distance
-        part = getattr(part, "objective", None)
-    return None
-
-
 def to_fit(distance: Distance) -> bool:
     """Return whether a distance must be fitted before use."""
     return isinstance(distance, FittedDistance) and not distance.fitted
@@ -109,7 +97,7 @@ class RunFolder:
     Args:
         out: folder of the run.
         name: of the data set.
-        identity: facts that identify the run; plain values or objects, see :meth:`Key.of`.
+        key: everything that decides the bytes of the run.
         team: this process and those that share the run.
         stored: name of the folder of its images.
     """
@@ -118,7 +106,7 @@ class RunFolder:
         self,
         out: Path,
         name: str,
-        identity: dict[str, Any],
+        key: Key,
         team: Team,
         *,
         stored: str = "adversarial",
@@ -127,8 +115,7 @@ class RunFolder:
         self.name = name
         self.stored_images = out / name / stored
         self.path = out / name / ".job"
-        self.key = Key.of(**identity)
-        self.identity = dict(self.key.facts)
+        self.key = key
         self.team = team
         self.contents = Contents(self.path)
         self._new: dict[str, Features] = {}

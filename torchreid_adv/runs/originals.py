@@ -13,7 +13,7 @@ from torchreid_adv.core.manifest import SIDES, Entry
 from torchreid_adv.data.datasets import Record, ReIDData, load_dataset
 from torchreid_adv.data.virtual.folder import nothing_rendered
 from torchreid_adv.errors import AdvError, DataError
-from torchreid_adv.runs.stored import source_of
+from torchreid_adv.runs.unit_writer import source_of
 
 _LABELS = ("pid", "camid", "modality", "tracklet")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from torchreid_adv.core.facts import Key
 from torchreid_adv.core.manifest import OK, Manifest
 from torchreid_adv.core.processes import ALONE
 from torchreid_adv.data.datasets import ReIDData
@@ -19,7 +20,7 @@ from torchreid_adv.models import Features
 from torchreid_adv.models.cuda import repeatable
 from torchreid_adv.runs.attack_run import AttackRun
 from torchreid_adv.runs.folder import RunFolder, Scorable, metric_facts
-from torchreid_adv.runs.result import RunResult, measured
+from torchreid_adv.runs.result import RunResult, Scoring, measured
 from torchreid_adv.runs.stored import StoredImages
 
 
@@ -59,7 +60,7 @@ class StoredRun(AttackRun):
             contextlib.redirect_stdout(io.StringIO()),  # the scores of a run are printed
             repeatable(),
         ):
-            folder = RunFolder(Path(scratch), data.name, {}, ALONE)
+            folder = RunFolder(Path(scratch), data.name, Key.of(), ALONE)
             job = self.of(data)._fitted(model, data, folder)
             assert isinstance(job, StoredRun)
             return job._rescored(model, data, folder, stored_images, adaptive)
@@ -82,7 +83,7 @@ class StoredRun(AttackRun):
                 f"{len(to_attack ^ stored_images.attacked)} differ"
             )
         attacked = [r for r in stored_images.data(data).side(self.side) if r.image_id in to_attack]
-        after, scoring = self._after(model, attacked, clean, ALONE), self.scoring()
+        after, scoring = self._after(model, attacked, clean, ALONE), Scoring(self.protocol)
         scores = {
             "clean": scoring.score(clean, "clean"),
             "adversarial": scoring.score(after, "adversarial"),

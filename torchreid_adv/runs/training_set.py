@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from torchreid_adv.attacks import Attack, GradientAttack, References, configured_attack
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.batch import generator
+from torchreid_adv.core.facts import Key
 from torchreid_adv.core.lock import working_in
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import Record, ReIDData
@@ -25,9 +25,8 @@ from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import ATTACKS
 from torchreid_adv.runs.folder import RunFolder, surroundings
 from torchreid_adv.runs.inputs import load_spec
-from torchreid_adv.runs.settings import attacked_resize, resize_facts
 from torchreid_adv.runs.stored import StoredImages
-from torchreid_adv.runs.writer import ImageWriter
+from torchreid_adv.runs.writer import ImageWriter, attacked_resize, resize_facts
 
 RULE = "leave_one_out_or_self"
 
@@ -56,7 +55,7 @@ def attack_training(cfg: AdvConfig, data: ReIDData, team: Team = ALONE) -> Store
     if isinstance(attack, GradientAttack) and attack.start == "zero" and _lonely(data.train):
         attack.start = "if_stuck"
     attacked_records = share(data.train, cfg.adv.training.ratio, cfg.adv.attack.seed)
-    folder = RunFolder(training_folder(cfg), data.name, _identity(cfg, model, attack), team)
+    folder = RunFolder(training_folder(cfg), data.name, _key(cfg, model, attack), team)
     folder.check_free()  # another run's folder is refused now, not waited for
     with working_in(folder.out, team):
         return _stored(cfg, data, attacked_records, folder, model, attack)
@@ -94,7 +93,7 @@ def _stored(
         attacked_data = replace(data, train=attacked_records)
         writer.require_room(attacked_data, round(pixels * len(attacked_records) / len(data.train)))
         folder.begin()
-        stored_images = writer.write(attacked_data, {"data": data.name, **folder.identity})
+        stored_images = writer.write(attacked_data, {"data": data.name, **folder.key.facts})
         if stored_images is not None:
             folder.require_unchanged(stored_images.manifest.stored)
         return stored_images
@@ -149,15 +148,15 @@ def _lonely(records: Sequence[Record]) -> bool:
     return 1 in Counter(record.pid for record in records).values()
 
 
-def _identity(cfg: AdvConfig, model: PixelModel, attack: Attack) -> dict[str, Any]:
-    """Return the facts that identify a run."""
+def _key(cfg: AdvConfig, model: PixelModel, attack: Attack) -> Key:
+    """Return everything that decides the bytes of a run."""
     space = {"space": cfg.adv.attack.space} if cfg.adv.attack.space != "stored" else {}
-    return {
+    return Key.of(
         **surroundings(model, cfg.adv.job.chunk),
         **space,
         **resize_facts(cfg.adv.attack.space, model),
-        "attack": {"name": attack.name, **attack.describe(), "side": "train", "reference": RULE},
-        "parts": attack,
-        "ratio": [cfg.adv.training.ratio, cfg.adv.attack.seed],
-        "model": lookup(cfg, "model.name", ""),
-    }
+        attack={"name": attack.name, **attack.describe(), "side": "train", "reference": RULE},
+        parts=attack,
+        ratio=[cfg.adv.training.ratio, cfg.adv.attack.seed],
+        model=lookup(cfg, "model.name", ""),
+    )

@@ -23,16 +23,14 @@ from torchreid_adv.core.manifest import Entry
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.loading import batches
-from torchreid_adv.errors import DataError
+from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.models.features import device_of
-from torchreid_adv.models.pixel_model import ImageModel
+from torchreid_adv.models.pixel_model import ImageModel, PixelModel
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.models.resizing import FileResize
-from torchreid_adv.runs.image_writer import UnitWriter, header_of
 from torchreid_adv.runs.plan import Done, WorkUnit, plan
 from torchreid_adv.runs.stored import (
     StoredImages,
-    StoredUnit,
     joined_facts,
     read_facts,
     read_features,
@@ -41,6 +39,7 @@ from torchreid_adv.runs.stored import (
     stored_facts,
     stored_features,
 )
+from torchreid_adv.runs.unit_writer import StoredUnit, UnitWriter, header_of
 
 Pixels = np.ndarray | list[np.ndarray]  # of an image, or of a tracklet's frames
 
@@ -237,6 +236,46 @@ def _joined(unit: WorkUnit, parts: Sequence[_Part]) -> StoredUnit:
         joined_facts([part.facts for part in parts]),
         stored_features(features),
     )
+
+
+def attacked_resize(space: str, model: ImageModel) -> FileResize | None:
+    """Return the resize before an attack, None if images keep their stored size.
+
+    Args:
+        space: ``stored`` or ``network``.
+        model: to attack.
+
+    Raises:
+        ConfigError: ``network`` with models of several input sizes or that resize differently.
+    """
+    if space == "stored":
+        return None
+    size: Any = model.size
+    sizes = {tuple(shape) for shape in (size if isinstance(size, list) else [size])}
+    if len(sizes) > 1:
+        raise ConfigError(
+            f"adv.attack.space network is one size, and the attacked models have inputs of "
+            f"{', '.join(f'{h}x{w}' for h, w in sorted(sizes))}; use space stored"
+        )
+    parts = [part for part in model.modules() if isinstance(part, PixelModel)]
+    resizes = [part.preprocessing.of_files for part in parts]
+    if any(resize.facts() != resizes[0].facts() for resize in resizes):
+        raise ConfigError(
+            "adv.attack.space network resizes images once, and the attacked models resize by "
+            f"{', '.join(sorted({part.resize_name for part in parts}))}; use space stored"
+        )
+    return resizes[0]
+
+
+def resize_facts(space: str, model: ImageModel) -> dict[str, Any]:
+    """Return a manifest's entry on :func:`attacked_resize`, empty for Pillow's bilinear resize.
+
+    Raises:
+        ConfigError: see :func:`attacked_resize`.
+    """
+    resize = attacked_resize(space, model)
+    facts = {} if resize is None else resize.facts()
+    return {"resize": facts} if facts else {}
 
 
 def _resized(image: Pixels, resize: FileResize) -> Pixels:

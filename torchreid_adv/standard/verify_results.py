@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from torchreid_adv.config import AdvConfig
-from torchreid_adv.core.cache import Key
 from torchreid_adv.core.files import inside
 from torchreid_adv.core.manifest import RUN, Manifest, is_count, is_number
 from torchreid_adv.core.provenance import FIELD, without
@@ -19,7 +18,7 @@ from torchreid_adv.core.untrusted import read_json
 from torchreid_adv.errors import AdvError, ConfigError, DataError, VerificationError, printable
 from torchreid_adv.evaluation.protocol import Protocol
 from torchreid_adv.evaluation.result import REPORTED_RANKS
-from torchreid_adv.runs.attack_dataset import SCHEMA, configured_job, identity_of
+from torchreid_adv.runs.attack_dataset import SCHEMA, configured_job
 from torchreid_adv.runs.defended_run import ADAPTIVE
 from torchreid_adv.runs.inputs import configured_model, given_weights
 from torchreid_adv.runs.originals import DataFiles, Originals
@@ -109,7 +108,7 @@ def configured_replay(
     def replay(
         run: dict[str, Any], name: str, stored_images: StoredImages, adaptive: StoredImages | None
     ) -> dict[str, Any]:
-        identity = Key.of(**identity_of(job, model, facts)).facts
+        identity = job.key(model, facts["name"]).facts
         wrong = [key for key in identity if key not in _MACHINE and identity[key] != run.get(key)]
         if wrong:
             raise ConfigError(

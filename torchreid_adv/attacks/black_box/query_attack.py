@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from torchreid_adv.attacks.budget import Budget
-from torchreid_adv.attacks.loop.gradient_attack import Adversarial
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial, takes_tensors
 from torchreid_adv.attacks.loop.objectives import Losses, Objective
 from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import to_levels

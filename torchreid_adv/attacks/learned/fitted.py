@@ -12,10 +12,9 @@ from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.learned.generator import KIND as GENERATOR
 from torchreid_adv.attacks.learned.generator import GeneratedNoise, load_generator
 from torchreid_adv.attacks.learned.universal import UniversalPerturbation, load_universal
-from torchreid_adv.attacks.loop.gradient_attack import Adversarial
+from torchreid_adv.attacks.loop.gradient_attack import Adversarial, takes_tensors
 from torchreid_adv.attacks.loop.randomness import same_size
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.tensors import takes_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import to_levels

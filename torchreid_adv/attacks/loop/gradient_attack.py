@@ -11,13 +11,12 @@ from typing import Any, Protocol, overload
 import torch
 from torch import Tensor, nn
 
-from torchreid_adv.attacks.loop.gradients import Gradient, exact, expectation
 from torchreid_adv.attacks.loop.objectives import Losses, Objective
-from torchreid_adv.attacks.loop.perturbations import Perturbation
+from torchreid_adv.attacks.loop.perturbations import Gradient, Perturbation, exact, expectation
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.loop.steps import StepRule
 from torchreid_adv.attacks.references import References
-from torchreid_adv.attacks.tensors import Labels, takes_tensors
+from torchreid_adv.attacks.tensors import Labels, on_tensors
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.described import Described
 from torchreid_adv.core.pixels import to_levels
@@ -94,6 +93,23 @@ class Attack(Protocol):
     def __call__(self, model: Any, batch: Any, references: Any = None, **labels: Any) -> Any:
         """Return the adversarial form of a batch, or of images, see :func:`takes_tensors`."""
         ...
+
+
+def takes_tensors(call: Callable[..., Adversarial]) -> Callable[..., Any]:
+    """Let the ``__call__`` of an attack take plain images (N, 3, H, W) as well as a batch.
+
+    A call with a tensor returns a tensor and has further keywords, see :func:`on_tensors`.
+    """
+
+    @functools.wraps(call)
+    def attack(
+        self: Attack, model: Any, batch: Any, references: References | None = None, **labels: Any
+    ) -> Any:
+        if isinstance(batch, Batch):
+            return call(self, model, batch, references, **labels)
+        return on_tensors(call, self, model, batch, references, **labels)
+
+    return attack
 
 
 class GradientAttack(Described):

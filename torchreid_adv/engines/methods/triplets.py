@@ -20,7 +20,7 @@ from torchreid_adv.engines.inner_attack import InnerAttack
 from torchreid_adv.engines.methods.base import Method, Sample
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel
-from torchreid_adv.models.prepare import frozen
+from torchreid_adv.models.pixel_model import frozen
 
 _TINY = 1e-12  # below a squared distance, whose root has no gradient at 0
 

@@ -6,23 +6,31 @@ A unit's images are on disk before the ledger records it; unrecorded units are d
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import itertools
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.core.files import removed_after, sweep, unfinished_name
-from torchreid_adv.core.manifest import SIDES, Entry, Manifest, sha256
+import numpy as np
+from PIL import Image
+
+from torchreid_adv.core.files import removed_after, sweep, unfinished_name, write_together
+from torchreid_adv.core.manifest import LEFT_OUT, SIDES, Entry, Manifest, sha256
 from torchreid_adv.core.owner import require_held
 from torchreid_adv.core.processes import Team
-from torchreid_adv.data.datasets import ReIDData
-from torchreid_adv.data.loading import Change, read_groups
+from torchreid_adv.data.datasets import Record, ReIDData
+from torchreid_adv.data.images import FORMATS, encode_png
+from torchreid_adv.data.loading import Change, read_groups, refuse
 from torchreid_adv.data.own.written import write_list
 from torchreid_adv.errors import DiskError
-from torchreid_adv.runs.plan import Done, Ledger, WorkUnit
-from torchreid_adv.runs.stored import StoredUnit
+from torchreid_adv.runs.plan import Done, Ledger, WorkUnit, output_of
+
+BAD_FRAME = "a bad frame in its tracklet"
 
 
 class UnitWriter:
@@ -172,3 +180,124 @@ def header_of(data: ReIDData, header: dict[str, Any]) -> dict[str, Any]:
     """Return the header of a manifest with the data set's protocol and names."""
     names = {kind: list(words) for kind, words in data.names.items()}
     return {**header, "protocol": data.protocol, **({"names": names} if names else {})}
+
+
+@dataclass(frozen=True)
+class StoredUnit:
+    """A computed unit.
+
+    Args:
+        unit: the unit.
+        clean: original pixels of its image files, uint8 arrays (h, w, 3).
+        images: pixels to store, the same.
+        facts: for the ledger.
+        features: of the images before they were rounded to whole levels, see ``stored_features``.
+        corruptions: kind and severity of each image, if images are corrupted.
+    """
+
+    unit: WorkUnit
+    clean: Sequence[np.ndarray]
+    images: Sequence[np.ndarray]
+    facts: dict[str, Any]
+    features: bytes = b""
+    corruptions: Sequence[str] = ()
+
+    def store(self, root: Path, folder: Path, scratch: Path, ledger: Ledger) -> None:
+        """Write the images to disk, then record them.
+
+        Args:
+            root: data root, which sources are named relative to.
+            folder: of the variant.
+            scratch: folder for unfinished files.
+            ledger: that records it.
+        """
+        images = zip(self.unit.files, self.clean, self.images, strict=True)
+        encoded = [_stored(self.unit, record, root, *pair) for record, *pair in images]
+        if self.corruptions:
+            pairs = zip(encoded, self.corruptions, strict=True)
+            encoded = [(dataclasses.replace(e, corruption=label), png) for (e, png), label in pairs]
+        write_together(
+            {folder / entry.output: content for entry, content in encoded}, folder, scratch
+        )
+        facts = {**self.facts, "entries": [vars(entry) for entry, _ in encoded]}
+        ledger.append(self.unit.number, facts, self.features)
+
+
+def _stored(
+    unit: WorkUnit, record: Record, root: Path, clean: np.ndarray, image: np.ndarray
+) -> tuple[Entry, bytes]:
+    """Return the entry of an image and the PNG file that is stored."""
+    linf = int((np.maximum(image, clean) - np.minimum(image, clean)).max())
+    content, source = encode_png(image), record.path.read_bytes()
+    with Image.open(io.BytesIO(source), formats=FORMATS) as header:
+        mode = header.mode
+    entry = _entry(
+        record,
+        unit.side,
+        root,
+        source_sha256=sha256(source),
+        source_mode=mode,
+        size=(image.shape[0], image.shape[1]),
+        attacked=unit.attacked,
+        linf=linf,
+        changed=linf > 0,
+        sha256=sha256(content),
+    )
+    return entry, content
+
+
+def _entry(record: Record, side: str, root: Path, **stored: Any) -> Entry:
+    """Return the entry of an image; ``stored`` has the fields of its file, if it is stored."""
+    nothing: dict[str, Any] = {"source_sha256": "", "source_mode": "", "size": (0, 0)}
+    nothing |= {"attacked": False, "linf": 0, "changed": False, "sha256": ""}
+    return Entry(
+        image_id=record.image_id,
+        source=source_of(record.path, root),
+        output=str(output_of(record.image_id)),
+        side=side,
+        pid=record.pid,
+        camid=record.camid,
+        modality=record.modality,
+        tracklet=record.tracklet,
+        frame=record.number,
+        clothes=record.clothes,
+        view=record.view,
+        **{**nothing, **stored},
+    )
+
+
+def without_bad(
+    data: ReIDData, bad: Mapping[str, str], *, quarantine: bool
+) -> tuple[ReIDData, list[Entry]]:
+    """Return a data set without its bad images, and the manifest's entries of these.
+
+    Args:
+        data: the data set.
+        bad: image_id -> what is wrong with it.
+        quarantine: continue without them instead of refusing the data set.
+
+    Raises:
+        DataError: there are bad images and no ``quarantine``, or all images are bad.
+    """
+    if not quarantine:
+        refuse(dict(bad), len(data.files()))
+    missing = [
+        _entry(file, side, data.root, status=LEFT_OUT + bad.get(file.image_id, BAD_FRAME))
+        for side in SIDES
+        for record in data.side(side)
+        if record.is_of(bad)
+        for file in record.files
+    ]
+    return data.without(bad), missing
+
+
+def source_of(path: Path, root: Path) -> str:
+    """Return a source file's name, relative to the data root if it is below that.
+
+    Folders below the root may be symbolic links: the name is the one that the data set uses.
+    """
+    pairs = (root.absolute(), path.absolute()), (root.resolve(), path.resolve())
+    for base, file in pairs:
+        if file.is_relative_to(base):
+            return file.relative_to(base).as_posix()
+    return path.as_posix()
