@@ -29,15 +29,15 @@ def as_file(cfg: CfgNode, default: CfgNode | None = None) -> str:
 
 def differing(cfg: CfgNode, default: CfgNode) -> dict[str, Any]:
     """Return the part of a tree that is not the same in another one; sections are dicts."""
-    found: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     for name, value in cfg.items():
         other = default.get(name)
         if isinstance(value, dict) and isinstance(other, dict) and value:
             inside = differing(value, other)
-            found |= {name: inside} if inside else {}
+            changed |= {name: inside} if inside else {}
         elif name not in default or value != other or type(value) is not type(other):
-            found[name] = value
-    return found
+            changed[name] = value
+    return changed
 
 
 def _lines(tree: dict[str, Any], path: str = "", indent: str = "") -> Iterator[str]:

@@ -32,10 +32,10 @@ def heartbeat(name: str, *, every: float = EVERY) -> Iterator[None]:
     if sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
         yield
         return
-    done, began, stream = threading.Event(), time.monotonic(), sys.stderr
+    ended, began, stream = threading.Event(), time.monotonic(), sys.stderr
 
     def speak() -> None:
-        while not done.wait(every):
+        while not ended.wait(every):
             minutes = (time.monotonic() - began) / 60
             with contextlib.suppress(ValueError):  # the stream is closed
                 print(f"{name}: still working after {minutes:.0f} min", file=stream, flush=True)
@@ -45,5 +45,5 @@ def heartbeat(name: str, *, every: float = EVERY) -> Iterator[None]:
     try:
         yield
     finally:
-        done.set()
+        ended.set()
         speaker.join()

@@ -40,11 +40,11 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def tell(description: str, done: int, total: int) -> None:
+def tell(description: str, count: int, total: int) -> None:
     """Report work that has no bar to the caller's callback, if there is one."""
     listener = _LISTENER.get()
     if listener is not None:
-        listener(description, done, total)
+        listener(description, count, total)
 
 
 class _Bar(tqdm):

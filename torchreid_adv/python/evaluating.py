@@ -76,15 +76,15 @@ class StandardResult(Tabular):
     def rows(self) -> list[dict[str, Any]]:
         """Return the clean row, then one for each track and bound; shares in [0, 1]."""
         about = {"model": self.content["model"]["name"], "data": self.content["data"]["name"]}
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         for track, bounds in self.content["tracks"].items():
             for eps, facts in bounds.items():
-                if not found:
+                if not rows:
                     clean = _measures(facts["clean"], None)
-                    found.append({**about, "track": "clean", "eps": 0.0, **clean})
+                    rows.append({**about, "track": "clean", "eps": 0.0, **clean})
                 robust = _measures(facts["robust"], facts["interval"])
-                found.append({**about, "track": track, "eps": float(eps), **robust})
-        return found
+                rows.append({**about, "track": track, "eps": float(eps), **robust})
+        return rows
 
     def shares(self) -> tuple[str, ...]:
         """Return the measures."""

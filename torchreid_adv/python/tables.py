@@ -80,8 +80,8 @@ class TransferResult(Tabular):
     def pictures(self) -> Mapping[str, bytes]:
         """Return the matrix or the curve of the first data set."""
         name = self.cells[0].target
-        found = thumbnails(self.folder, (f"sweep_{name}",))
-        return found or thumbnails(self.folder, (f"transfer_{name}",))
+        curves = thumbnails(self.folder, (f"sweep_{name}",))
+        return curves or thumbnails(self.folder, (f"transfer_{name}",))
 
     def markdown(self) -> str:
         """Return the tables as the command prints them."""
@@ -156,7 +156,7 @@ def transfer(
         keys = attack_keys(None, step_size, steps, options) | {
             "adv.transfer.models": inputs.entries(models),
             "adv.transfer.attacks": [attacks] if isinstance(attacks, str) else attacks,
-            "adv.transfer.eps": None if bounds is None else [levels(one) for one in bounds],
+            "adv.transfer.eps": None if bounds is None else [levels(bound) for bound in bounds],
             "adv.transfer.attacked": attacked,
             "adv.transfer.tested": tested,
             "adv.transfer.metrics": metrics,
