@@ -1,10 +1,15 @@
-"""How work in progress is reported: bars on a terminal, a callback of the caller, or not at all."""
+"""How work in progress is reported: bars on a terminal, a callback of the caller, or not at all.
+
+Where no bar is shown, a long job prints a line from time to time.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any
@@ -80,3 +85,36 @@ def progress_bar(description: str, *, total: int, unit: str = "image") -> Any:
         dynamic_ncols=True,
         smoothing=0.1,
     )
+
+
+EVERY = 300.0  # seconds
+
+
+@contextlib.contextmanager
+def heartbeat(name: str, *, every: float = EVERY) -> Iterator[None]:
+    """Inside the block, print a line to stderr from time to time: the work continues.
+
+    Nothing is printed on a terminal, where stages have progress bars.
+
+    Args:
+        name: name of the work.
+        every: seconds from one line to the next.
+    """
+    if sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    ended, began, stream = threading.Event(), time.monotonic(), sys.stderr
+
+    def speak() -> None:
+        while not ended.wait(every):
+            minutes = (time.monotonic() - began) / 60
+            with contextlib.suppress(ValueError):  # the stream is closed
+                print(f"{name}: still working after {minutes:.0f} min", file=stream, flush=True)
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        speaker.join()
