@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torchreid_adv.core.faults import out_of_memory
 from torchreid_adv.errors import ConfigError, printable
 from torchreid_adv.integration.console import limited_memory
-from torchreid_adv.integration.families import family
 from torchreid_adv.integration.inert import read_inert
 from torchreid_adv.integration.matching import SHOWN, Match, match_weights, unwrap, weights_in
 from torchreid_adv.integration.weight_files import (
@@ -30,6 +29,7 @@ from torchreid_adv.integration.weight_files import (
     is_safetensors,
     read_shards,
 )
+from torchreid_adv.integration.weight_names import family
 
 __all__ = [
     "check_match",

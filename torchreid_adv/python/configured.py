@@ -243,8 +243,15 @@ def _plain(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def prepared(cfg: AdvConfig, inputs: Inputs) -> Iterator[AdvConfig]:
-    """Inside the block a config is the current one, checked, with all data sets as targets."""
+def configured(keys: Settings, inputs: Inputs, **further: Any) -> Iterator[AdvConfig]:
+    """Inside the block the config of a call on models is the current one, checked.
+
+    Args:
+        keys: config keys by keywords; those that are None keep the default.
+        inputs: whose data sets are all targets.
+        further: other keywords of :func:`config_of`.
+    """
+    cfg = config_of(keys, inputs, defaults=UNIT_FEATURES, **further)
     with config.using(cfg), ready(cfg):
         cfg.data.targets = list(inputs.targets)
         yield cfg

@@ -15,7 +15,6 @@ from torchreid_adv.core.speaking import Listener
 from torchreid_adv.core.tabular import Tabular
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.python.configured import (
-    UNIT_FEATURES,
     Datas,
     Inputs,
     Model,
@@ -23,11 +22,10 @@ from torchreid_adv.python.configured import (
     Settings,
     attack_keys,
     calling,
-    config_of,
+    configured,
     distance_keys,
     levels,
     place_keys,
-    prepared,
 )
 from torchreid_adv.python.thumbnails import thumbnails
 from torchreid_adv.report.curves import sweep_figures
@@ -165,15 +163,9 @@ def transfer(
             **place_keys(out, root, workers, size),
         }
         inputs.add_data(data)
-        cfg = config_of(
-            keys,
-            inputs,
-            defaults=UNIT_FEATURES,
-            config_file=config_file,
-            settings=settings,
-            device=device,
-        )
-        with prepared(cfg, inputs):
+        with configured(
+            keys, inputs, config_file=config_file, settings=settings, device=device
+        ) as cfg:
             return _table(cfg, inputs)
 
 
