@@ -192,9 +192,9 @@ def _some(names: Sequence[str]) -> str:
     return printable(", ".join(f"'{name[:60]}'" for name in names[:3])) or "nothing"
 
 
-MOST = 5_000  # largest number of integers of at least LARGE bytes
-LARGE = 6
-SEEN = 16 * 2**20  # bytes of an older file that are searched for its pickles
+MOST_NUMBERS = 5_000  # of more than _LARGE bits in a pickle
+_LARGE = 40  # bits; a larger number takes six bytes or more
+SEARCHED = 16 * 2**20  # bytes of an older file that are searched for its pickles
 _PICKLES = 5  # written by torch.save before PyTorch 1.6: the fourth is the content
 _MAYBE = re.compile(rb"\x8a[\x06-\xff]")  # LONG1 and its length
 
@@ -206,18 +206,19 @@ def numbers_fault(file: BinaryIO) -> str:
         file: open at the start of the first pickle; its position changes.
     """
     start = file.tell()
-    if len(_MAYBE.findall(file.read(SEEN))) <= MOST:  # true for nearly all files, in one fast pass
+    # true for nearly all files, in one fast pass
+    if len(_MAYBE.findall(file.read(SEARCHED))) <= MOST_NUMBERS:
         return ""
     file.seek(start)
     count = 0
     try:
         for _ in range(_PICKLES):
             for opcode, value, _ in pickletools.genops(file):
-                large = opcode.name == "LONG1" and int(value or 0).bit_length() > 8 * (LARGE - 1)
+                large = opcode.name == "LONG1" and int(value or 0).bit_length() > _LARGE
                 count += large
-                if count > MOST:
+                if count > MOST_NUMBERS:
                     return (
-                        f"it holds more than {MOST:,} whole numbers of over {8 * (LARGE - 1)} bits "
+                        f"it holds more than {MOST_NUMBERS:,} whole numbers of over {_LARGE} bits "
                         "besides weights; save its weights alone with "
                         "torch.save(model.state_dict(), path)"
                     )
