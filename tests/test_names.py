@@ -1,12 +1,8 @@
-"""Variables are named after what they hold: no ``found``, ``own`` or ``one`` in any room.
-
-The rooms still to do are listed with their counts, which may only fall.
-"""
+"""Variables are named after what they hold: no ``found``, ``own`` or ``one`` in any room."""
 
 from __future__ import annotations
 
 import ast
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,17 +13,6 @@ import torchreid_adv
 ROOT = Path(torchreid_adv.__file__).parent
 EMPTY = {"own", "found", "chosen", "one", "there", "here", "said", "made"} | {
     *("wanted", "given", "kept", "way", "what", "rest", "done"),
-}
-LEFT = {  # part of the package -> such names in it; lower a number when you rename some
-    "attacks": 7,
-    "config": 7,
-    "core": 5,
-    "corruptions": 9,
-    "errors.py": 2,
-    "moved.py": 1,
-    "python": 11,
-    "registry.py": 1,
-    "testing.py": 9,
 }
 
 
@@ -60,33 +45,13 @@ def empty_names(source: str) -> Iterator[tuple[str, int]]:
             yield name, node.lineno
 
 
-def part_of(path: Path) -> str:
-    """Return the listed part that a file belongs to, its room where none is listed."""
-    name = path.relative_to(ROOT).as_posix()
-    listed = [part for part in LEFT if name == part or name.startswith(f"{part}/")]
-    return max(listed, key=len, default=name.partition("/")[0])
-
-
-def counted() -> tuple[Counter[str], dict[str, list[str]]]:
-    """Return the number of such names of each part, and where they are."""
-    counts: Counter[str] = Counter()
-    places: dict[str, list[str]] = {}
-    for path in sorted(ROOT.rglob("*.py")):
-        part = part_of(path)
-        for name, line in empty_names(path.read_text(encoding="utf-8")):
-            counts[part] += 1
-            places.setdefault(part, []).append(f"{path.relative_to(ROOT)}:{line} {name}")
-    return counts, places
-
-
 def test_names_say_what_they_hold():
-    counts, places = counted()
-    over = {part: places[part] for part, count in counts.items() if count > LEFT.get(part, 0)}
-    assert not over, f"name these variables after what they hold: {over}"
-
-
-def test_each_part_to_do_is_there():
-    assert not [part for part in LEFT if not (ROOT / part).exists()]
+    places = [
+        f"{path.relative_to(ROOT)}:{line} {name}"
+        for path in sorted(ROOT.rglob("*.py"))
+        for name, line in empty_names(path.read_text(encoding="utf-8"))
+    ]
+    assert not places, f"name these variables after what they hold: {places}"
 
 
 @pytest.mark.parametrize(

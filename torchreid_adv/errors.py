@@ -88,29 +88,29 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _difference(name: str, other: str) -> float:
     """Return how far two names are apart: 0 = the same letters, up to 1 = near."""
-    one, two = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (name, other))
-    short, long = sorted((one, two), key=len)
-    if one == two:
+    first, second = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (name, other))
+    short, long = sorted((first, second), key=len)
+    if first == second:
         return 0
     begins = len(short) >= _STEM and long.startswith(short)  # 'market' and 'market1501'
-    if not begins and (not short or (len(long) <= _SHORT and one[0] != two[0])):
+    if not begins and (not short or (len(long) <= _SHORT and first[0] != second[0])):
         return 2  # in a short name the first letter is rarely mistyped: 'grid' is not 'prid'
     allowed = 1 + len(long) // 7
-    return min(_edits(one, two) / (allowed + 1 / 8), 1 if begins else math.inf)
+    return min(_edits(first, second) / (allowed + 1 / 8), 1 if begins else math.inf)
 
 
 _STEM, _SHORT = 4, 5  # letters that are enough to know a name by; letters of a short name
 
 
-def _edits(one: str, two: str) -> int:
+def _edits(first: str, second: str) -> int:
     """Return how many letters are missing, added, replaced or swapped with their neighbor."""
     before: list[int] = []
-    row = list(range(len(two) + 1))
-    for i, letter in enumerate(one, 1):
+    row = list(range(len(second) + 1))
+    for i, letter in enumerate(first, 1):
         last, before, row = before, row, [i]
-        for j, other in enumerate(two, 1):
+        for j, other in enumerate(second, 1):
             cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
-            if i > 1 and j > 1 and letter == two[j - 2] and one[i - 2] == other:
+            if i > 1 and j > 1 and letter == second[j - 2] and first[i - 2] == other:
                 cost = min(cost, last[j - 2] + 1)
             row.append(cost)
     return row[-1]

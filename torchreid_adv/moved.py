@@ -32,8 +32,8 @@ def moved() -> dict[str, tuple[str, ...]]:
     table = {before: now for before, now in _table().items() if not before.startswith(":")}
     packages = {name.rpartition(".")[0] for name in table}
     packages |= {name.partition(".")[0] for name in table if "." in name}
-    here = Path(__file__).parent
-    gone = {name for name in packages if name and not (here / name.replace(".", "/")).is_dir()}
+    package = Path(__file__).parent
+    gone = {name for name in packages if name and not (package / name.replace(".", "/")).is_dir()}
     return {**dict.fromkeys(gone, ()), **table}
 
 

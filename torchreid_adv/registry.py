@@ -215,13 +215,13 @@ def resolve(name: str, *, kind: str, example: str) -> Callable[..., Any]:
             f"the {kind} '{name}' names the module '{module_name}', which cannot be imported: "
             f"{error}; is its folder on PYTHONPATH?"
         ) from error
-    found = vars(module).get(attribute)
-    if not callable(found):
+    function = vars(module).get(attribute)
+    if not callable(function):
         known = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
         raise ConfigError(
             f"the module '{module_name}' has no function '{attribute}'{suggest(attribute, known)}"
         )
-    return found
+    return function
 
 
 SHOWN = 80  # characters of a name in an error

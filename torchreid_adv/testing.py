@@ -47,23 +47,23 @@ def _check_attack(attack: Attack, model: PixelModel, device: str) -> None:
     references, batch = _toy_references(), _toy_batch(range(len(SIZES)), device)
     clean, flags = batch.images.clone(), [module.training for module in model.modules()]
     random_state = _random_state(device)
-    found = attack(model, batch, references)
+    adversarial = attack(model, batch, references)
     _require(_random_state(device) == random_state, "the random state has changed")
     _require(torch.equal(batch.images, clean), "the clean images were changed in place")
     _require([m.training for m in model.modules()] == flags, "a train flag has changed")
     _require(all(p.grad is None for p in model.parameters()), "a weight was given a gradient")
-    _check_images(attack, found, clean)
+    _check_images(attack, adversarial, clean)
     again = attack(model, batch, references)
-    _require(torch.equal(again.images, found.images), "the same call gave other images")
+    _require(torch.equal(again.images, adversarial.images), "the same call gave other images")
     for row, (height, width) in enumerate(SIZES):
         alone = attack(model, _toy_batch([row], device), references).images[0]
-        together = found.images[row, :, :height, :width]
+        together = adversarial.images[row, :, :height, :width]
         same = torch.allclose(alone, together, rtol=0, atol=ROUNDING / 1000)
         _require(same, f"image {row} depends on its neighbors")
 
 
-def _check_images(attack: Attack, found: Adversarial, clean: Tensor) -> None:
-    images = found.images
+def _check_images(attack: Attack, adversarial: Adversarial, clean: Tensor) -> None:
+    images = adversarial.images
     _require(images.shape == clean.shape, f"images of shape {tuple(images.shape)} came back")
     inside = float(images.min()) >= 0 and float(images.max()) <= 1
     _require(inside, "images leave [0, 1]")
@@ -71,11 +71,11 @@ def _check_images(attack: Attack, found: Adversarial, clean: Tensor) -> None:
     bound = float("inf") if attack.linf is None else attack.linf
     _require(moved <= bound + ROUNDING, f"pixels moved by {moved:.6f}, more than linf {bound:.6f}")
     for row, (height, width) in enumerate(SIZES):
-        rest = images[row].clone()
-        rest[:, :height, :width] = 0
-        _require(not rest.any(), "pixels outside of an image's size were changed")
-    _require(bool((found.after >= found.before).all()), "an image's objective fell")
-    _require(bool((found.after > found.before).any()), "no image's objective rose")
+        padding = images[row].clone()
+        padding[:, :height, :width] = 0
+        _require(not padding.any(), "pixels outside of an image's size were changed")
+    _require(bool((adversarial.after >= adversarial.before).all()), "an image's objective fell")
+    _require(bool((adversarial.after > adversarial.before).any()), "no image's objective rose")
 
 
 def check_transform(transform: Any, *, stage: str = "pil") -> None:
@@ -96,10 +96,10 @@ def check_transform(transform: Any, *, stage: str = "pil") -> None:
     if stage == "pil":
         levels = torch.randint(256, (32, 16, 3), generator=generator, dtype=torch.uint8)
         pixels = Image.fromarray(levels.numpy())
-    kept = pixels.copy() if stage == "pil" else pixels.clone()
+    original = pixels.copy() if stage == "pil" else pixels.clone()
     for seed in range(20):
         first, second = (_seeded(transform, pixels, seed) for _ in range(2))
-        _require(_same(pixels, kept), "the input was changed in place")
+        _require(_same(pixels, original), "the input was changed in place")
         _require(_same(first, second), "the same seed of torch gave another image")
         same_size = first.size == pixels.size if stage == "pil" else first.shape == pixels.shape
         _require(same_size, "the image has another size")
@@ -129,21 +129,27 @@ def check_defense(defense: Defense, *, device: str = "cpu") -> None:
 
 def _check_defense(defense: Defense, device: str) -> None:
     images = _levels(3, *SIZES[0]).to(device)
-    kept, random_state = images.clone(), _random_state(device)
+    original, random_state = images.clone(), _random_state(device)
     flags = [module.training for module in defense.modules()]
-    found = defense(images)
+    defended = defense(images)
     _require(_random_state(device) == random_state, "the random state has changed")
-    _require(torch.equal(images, kept), "the images were changed in place")
+    _require(torch.equal(images, original), "the images were changed in place")
     _require([m.training for m in defense.modules()] == flags, "a train flag has changed")
-    _require(found.shape[:2] == (3, 3) and found.ndim == 4, f"{tuple(found.shape)} came back")
-    _require(found.dtype == images.dtype, f"{found.dtype} came back for {images.dtype}")
-    inside = bool(found.isfinite().all()) and float(found.min()) >= 0 and float(found.max()) <= 1
+    _require(
+        defended.shape[:2] == (3, 3) and defended.ndim == 4, f"{tuple(defended.shape)} came back"
+    )
+    _require(defended.dtype == images.dtype, f"{defended.dtype} came back for {images.dtype}")
+    inside = (
+        bool(defended.isfinite().all())
+        and float(defended.min()) >= 0
+        and float(defended.max()) <= 1
+    )
     _require(inside, "images leave [0, 1]")
-    _require(torch.equal(defense(images), found), "the same call gave other images")
-    others = [not torch.equal(defense.reseeded(seed)(images), found) for seed in range(1, 6)]
+    _require(torch.equal(defense(images), defended), "the same call gave other images")
+    others = [not torch.equal(defense.reseeded(seed)(images), defended) for seed in range(1, 6)]
     _require(any(others) == defense.random, f"it says random={defense.random}, which is not so")
     alone = torch.cat([defense(image) for image in images.split(1)])
-    _require(torch.equal(alone, found), "an image depends on its neighbors")
+    _require(torch.equal(alone, defended), "an image depends on its neighbors")
     several = defense.random and defense.draws > 1
     _require(several == defense.aggregates, "aggregates means that several draws are averaged")
     _check_gradient(defense, images)
@@ -156,20 +162,20 @@ def _check_gradient(defense: Defense, images: Tensor) -> None:
         return
     generator = torch.Generator().manual_seed(3)
     pixels = images.clone().requires_grad_()
-    found = defense(pixels)
-    weights = torch.randn(found.shape, generator=generator, dtype=found.dtype).to(found)
-    (gradient,) = torch.autograd.grad((found * weights).sum(), pixels)
+    defended = defense(pixels)
+    weights = torch.randn(defended.shape, generator=generator, dtype=defended.dtype).to(defended)
+    (gradient,) = torch.autograd.grad((defended * weights).sum(), pixels)
     _require(bool(gradient.isfinite().all()), "a gradient is not finite")
     _require(bool(gradient.any()), "the gradient is zero")
     with torch.no_grad():
-        _require(torch.equal(found, defense(images)), "a gradient changes what comes out")
+        _require(torch.equal(defended, defense(images)), "a gradient changes what comes out")
     if not defense.differentiable:
         return
-    way = torch.randn(images.shape, generator=generator, dtype=images.dtype).to(images)
+    direction = torch.randn(images.shape, generator=generator, dtype=images.dtype).to(images)
     with torch.no_grad():
-        after, before = (defense(images + step * way) for step in (ROUNDING, -ROUNDING))
+        after, before = (defense(images + step * direction) for step in (ROUNDING, -ROUNDING))
     slope = float(((after - before) * weights).sum()) / (2 * ROUNDING)
-    expected = float((gradient * way).sum())
+    expected = float((gradient * direction).sum())
     near = abs(slope - expected) <= 1e-3 * (abs(expected) + float(gradient.norm()))
     _require(near, f"the gradient says {expected:.6g}, differences say {slope:.6g}")
 
@@ -214,8 +220,8 @@ def _same(a: Any, b: Any) -> bool:
     return a.mode == b.mode and a.size == b.size and not ImageChops.difference(a, b).getbbox()
 
 
-def _require(kept: bool, sentence: str) -> None:
-    if not kept:
+def _require(is_kept: bool, sentence: str) -> None:
+    if not is_kept:
         raise AssertionError(sentence)
 
 

@@ -7,7 +7,7 @@ from pages import ROOT
 from torchreid_adv import cli, config
 from torchreid_adv.config.examples import recipe_file, recipes
 from torchreid_adv.config.torchreid_keys import default_config
-from torchreid_adv.engines.clean_start import clean_config, start_clean
+from torchreid_adv.engines.start import clean_config, start_clean
 from torchreid_adv.errors import ConfigError
 
 
@@ -62,7 +62,7 @@ def test_the_clean_network_is_trained_without_an_attack(cfg):
 def test_training_starts_from_the_clean_network(cfg, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "torchreid_adv.engines.clean_start.trained_weights",
+        "torchreid_adv.engines.start.trained_weights",
         lambda clean: asked.append(clean) or "clean.pth",
     )
     start_clean(cfg)

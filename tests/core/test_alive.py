@@ -7,7 +7,7 @@ import time
 import pytest
 
 from torchreid_adv.config.torchreid_keys import default_config
-from torchreid_adv.core import alive, speaking
+from torchreid_adv.core import speaking
 from torchreid_adv.runs import torchreid_checks
 
 
@@ -19,7 +19,7 @@ class Terminal(io.StringIO):
 @pytest.mark.parametrize(("stream", "speaks"), [(io.StringIO(), True), (Terminal(), False)])
 def test_a_long_job_says_that_it_goes_on(monkeypatch, stream, speaks):
     monkeypatch.setattr(sys, "stderr", stream)
-    with alive.heartbeat("transfer", every=0.02):
+    with speaking.heartbeat("transfer", every=0.02):
         end = time.monotonic() + 10
         while speaks and "still working" not in stream.getvalue() and time.monotonic() < end:
             time.sleep(0.01)
@@ -31,7 +31,7 @@ def test_a_long_job_says_that_it_goes_on(monkeypatch, stream, speaks):
 
 def said_by(monkeypatch, ended):
     monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
-    with alive.heartbeat("study", every=0.02):
+    with speaking.heartbeat("study", every=0.02):
         end = time.monotonic() + 10
         while ended not in stream.getvalue() and time.monotonic() < end:
             time.sleep(0.01)
@@ -70,7 +70,7 @@ def test_a_rate_is_one_of_the_whole_work(monkeypatch):
 
 def test_a_short_job_says_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
-    with alive.heartbeat("transfer", every=60):
+    with speaking.heartbeat("transfer", every=60):
         pass
     assert stream.getvalue() == ""
 

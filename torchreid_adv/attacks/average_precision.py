@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.loop.objectives import DistanceObjective, Embed, Losses
 from torchreid_adv.attacks.references import References
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError, DataError
 
 
-class RankScore(Objective):
+class RankScore(DistanceObjective):
     """One minus the average precision of an image's search for its identity on the other side.
 
     The image ranks all reference features by distance. Its references are the matches; other
@@ -39,15 +39,15 @@ class RankScore(Objective):
     ) -> None:
         if temperature < 0:
             raise ConfigError(f"the temperature of a rank score is 0 or more, got {temperature}")
-        self.distance, self.temperature, self.targeted = distance, temperature, targeted
+        super().__init__(distance)
+        self.temperature, self.targeted = temperature, targeted
 
     def describe(self) -> dict[str, Any]:
         """Return the score, the metric that ranks, and the direction."""
         return {
             "score": "smooth average precision" if self.temperature else "average precision",
             "temperature": self.temperature,
-            "metric": self.distance.name,
-            "normalized": self.distance.normalize,
+            **super().describe(),
             "targeted": self.targeted,
         }
 
@@ -133,7 +133,7 @@ TIE = 0.01  # of an average precision: the weight of a margin where that is cons
 _TINY = 1e-6
 
 
-class RankMargin(Objective):
+class RankMargin(DistanceObjective):
     """Mean distance to correct matches minus that to the nearest incorrect ones, without a unit.
 
     ``(mean d(f, p_i) - mean of the 3 smallest d(f, n_j)) / spread``. Matches are correct or
@@ -146,14 +146,10 @@ class RankMargin(Objective):
         distance: the metric that ranks.
     """
 
-    def __init__(self, distance: Distance) -> None:
-        self.distance = distance
-
     def describe(self) -> dict[str, Any]:
         """Return the metric and the margin."""
         return {
-            "metric": self.distance.name,
-            "normalized": self.distance.normalize,
+            **super().describe(),
             "margin": f"right matches against the {HARDEST} nearest wrong ones",
         }
 

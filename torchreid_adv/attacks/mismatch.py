@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import replace
 
 import torch
@@ -38,11 +39,10 @@ class TargetedMismatch(RankingObjective):
         return lambda features: cosine(features) - 1, cosine
 
 
-class LearningToMisrank(RankingObjective):
-    """LTM: the furthest other identity gets nearer than the nearest image of the same identity.
+class TopMisranking(RankingObjective):
+    """The base of LTM and GTM, measured by the images whose nearest image is of their identity.
 
-    Lowers ``relu(max over others d - min over own d)``. Own images are the references of the image,
-    without the image itself.
+    An image's own identity is shown by its references, without the image itself.
     """
 
     figure_name = "rank-1"
@@ -54,45 +54,42 @@ class LearningToMisrank(RankingObjective):
     ) -> tuple[Figure, Figure]:
         positives, others = _labels(references, batch, database)
 
-        def extremes(features: Tensor, far: float) -> tuple[Tensor, Tensor]:
-            between = self.distance.between(features, database.mapped)
-            nearest = between.masked_fill(~positives, math.inf).amin(1)
-            negatives = between.masked_fill(~others, -far)
-            return (negatives.amax(1) if far > 0 else negatives.amin(1)), nearest
-
-        def losses(features: Tensor) -> Tensor:
-            furthest, nearest = extremes(features, math.inf)
-            return -F.relu(furthest - nearest)
-
         def figure(features: Tensor) -> Tensor:
-            other, nearest = extremes(features, -math.inf)
-            return (nearest < other).to(features)
+            between = self.distance.between(features, database.mapped)
+            return (_nearest(between, positives) < _nearest(between, others)).to(features)
 
-        return losses, figure
+        return self._losses(database, positives, others), figure
+
+    @abstractmethod
+    def _losses(self, database: Database, positives: Tensor, others: Tensor) -> Figure:
+        """Return features -> losses (N,); the masks (N, R) are of the database's images."""
 
 
-class GreedyTopMisranking(RankingObjective):
+class LearningToMisrank(TopMisranking):
+    """LTM: the furthest other identity gets nearer than the nearest image of the same identity.
+
+    Lowers ``relu(max over others d - min over own d)``.
+    """
+
+    def _losses(self, database: Database, positives: Tensor, others: Tensor) -> Figure:
+        def losses(features: Tensor) -> Tensor:
+            between = self.distance.between(features, database.mapped)
+            furthest = between.masked_fill(~others, -math.inf).amax(1)
+            return -F.relu(furthest - _nearest(between, positives))
+
+        return losses
+
+
+class GreedyTopMisranking(TopMisranking):
     """GTM: moves toward the nearest image of another identity, fixed at the clean image."""
 
-    figure_name = "rank-1"
-    figure_of = "the images' own lists"
-    figure_unit = "share of images, 0 to 1"
-
-    def _functions(
-        self, database: Database, batch: Batch, references: References
-    ) -> tuple[Figure, Figure]:
-        positives, others = _labels(references, batch, database)
+    def _losses(self, database: Database, positives: Tensor, others: Tensor) -> Figure:
         target = database.mapped[database.nearest(1, others)[:, 0]]
 
         def losses(features: Tensor) -> Tensor:
             return -self._between(features, target[:, None])[:, 0]
 
-        def figure(features: Tensor) -> Tensor:
-            between = self.distance.between(features, database.mapped)
-            nearest = between.masked_fill(~positives, math.inf).amin(1)
-            return (nearest < between.masked_fill(~others, math.inf).amin(1)).to(features)
-
-        return losses, figure
+        return losses
 
 
 class GreedyTopTranslocation(RankingObjective):
@@ -125,6 +122,11 @@ class GreedyTopTranslocation(RankingObjective):
             return (((others < first_distance) & valid).sum(1) < KEPT).to(features)
 
         return losses, figure
+
+
+def _nearest(between: Tensor, mask: Tensor) -> Tensor:
+    """Return the least of the distances (N, R) that a mask selects, for each image."""
+    return between.masked_fill(~mask, math.inf).amin(1)
 
 
 def _labels(references: References, batch: Batch, database: Database) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.fgsm import iteration_rule, sign_attack
 from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
-from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.loop.objectives import DistanceObjective, Embed, Losses
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.sma import VULNERABILITY, SelfDistance
 from torchreid_adv.core.batch import Batch
@@ -21,7 +21,7 @@ from torchreid_adv.distances import Distance
 from torchreid_adv.errors import ConfigError
 
 
-class FurthestNegative(Objective):
+class FurthestNegative(DistanceObjective):
     """Away from all features of the image's identity, toward the furthest other identity (FNA).
 
     ``sum_i |f - p_i|^2 - |f - c|^2`` (Bouniot et al., Vulnerability of Person Re-Identification
@@ -31,16 +31,6 @@ class FurthestNegative(Objective):
     Args:
         distance: the distance to attack.
     """
-
-    def __init__(self, distance: Distance) -> None:
-        self.distance = distance
-
-    def describe(self) -> dict[str, Any]:
-        """Return the name of the metric."""
-        return {
-            "metric": self.distance.name,
-            "normalized": self.distance.normalize,
-        }
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
         """Return images -> distance to their identity minus that to the furthest other identity.

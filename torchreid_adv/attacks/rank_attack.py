@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from torchreid_adv.attacks.budget import Budget
 from torchreid_adv.attacks.loop.gradient_attack import Adversarial, GradientAttack, takes_tensors
-from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.loop.objectives import DistanceObjective, Embed, Losses
 from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.loop.steps import SignStep
@@ -111,7 +111,7 @@ class Database:
         return torch.stack(rows)
 
 
-class RankingObjective(Objective):
+class RankingObjective(DistanceObjective):
     """The base of the objectives on ranks.
 
     Args:
@@ -124,13 +124,13 @@ class RankingObjective(Objective):
     figure_unit = ""
 
     def __init__(self, distance: Distance, *, seed: int = 0) -> None:
-        self.distance, self.seed = distance, seed
+        super().__init__(distance)
+        self.seed = seed
 
     def describe(self) -> dict[str, Any]:
         """Return the metric, and the attack's measure."""
         return {
-            "metric": self.distance.name,
-            "normalized": self.distance.normalize,
+            **super().describe(),
             "figure": self.figure_name,
             "figure_of": self.figure_of,
             "figure_unit": self.figure_unit,

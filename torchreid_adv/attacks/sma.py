@@ -11,7 +11,7 @@ from torch import Tensor
 from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.fgsm import sign_attack
 from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
-from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.loop.objectives import DistanceObjective, Embed, Losses
 from torchreid_adv.attacks.references import References
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import from_levels
@@ -21,7 +21,7 @@ from torchreid_adv.transforms.boxes import Box
 from torchreid_adv.transforms.grayscale import LocalGrayscale, RandomGray
 
 
-class SelfDistance(Objective):
+class SelfDistance(DistanceObjective):
     """Distance to the image's clean feature: the self metric attack.
 
     Its gradient at the clean image is exactly zero, so the attack needs a random start.
@@ -30,16 +30,9 @@ class SelfDistance(Objective):
         distance: the distance to attack.
     """
 
-    def __init__(self, distance: Distance) -> None:
-        self.distance = distance
-
     def describe(self) -> dict[str, Any]:
-        """Return the name of the metric."""
-        return {
-            "metric": self.distance.name,
-            "normalized": self.distance.normalize,
-            "reference": "itself",
-        }
+        """Return the name of the metric, and the reference."""
+        return {**super().describe(), "reference": "itself"}
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
         """Return images -> distance to the clean feature of each image."""

@@ -28,7 +28,7 @@ def on_tensors(
     call: Callable[..., Any],
     attack: Any,
     model: Any,
-    given: Any,
+    images: Any,
     references: References | None = None,
     *,
     pids: Labels = None,
@@ -47,7 +47,7 @@ def on_tensors(
         call: the attack's ``__call__`` on a batch.
         attack: the attack.
         model: to attack; an entry and a module are loaded.
-        given: the images.
+        images: the images.
         references: references for the objective; None = of the images, or of the gallery.
         pids: (N,) identities; images of one identity are each other's references.
         camids: (N,) cameras, for models that take them.
@@ -57,7 +57,7 @@ def on_tensors(
     Returns:
         adversarial images on the same device and of the same dtype.
     """
-    model, clean = scorable(model), _floats(given)
+    model, clean = scorable(model), _floats(images)
     labels = _numbers(pids, len(clean), "pids")
     cameras = None if camids is None else _numbers(camids, len(clean), "camids")
     batch = Batch(clean, pids=labels, camids=cameras)
@@ -65,7 +65,7 @@ def on_tensors(
         references = _references(model, batch, gallery, gallery_pids, named=pids is not None)
     adversarial = call(attack, model, batch, references)
     _require_moved(attack, batch, references, adversarial)
-    return _as_given(adversarial.images, clean, given, attack.linf)
+    return _as_given(adversarial.images, clean, images, attack.linf)
 
 
 def _floats(images: Any) -> Tensor:
@@ -75,10 +75,10 @@ def _floats(images: Any) -> Tensor:
         ConfigError: no tensor of images.
     """
     if not isinstance(images, Tensor) or images.ndim != 4:
-        what = f"{tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+        kind = f"{tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
         raise ConfigError(
             f"an attack takes a Batch or a tensor (N, 3, H, W) of uint8 levels or floats in "
-            f"[0, 1], got {what}; for tracklets make a Batch"
+            f"[0, 1], got {kind}; for tracklets make a Batch"
         )
     if images.dtype == torch.uint8:
         return images.detach().float() / LEVELS
@@ -128,7 +128,7 @@ def _part(batch: Batch, rows: slice) -> Batch:
     return Batch(batch.images[rows], camids=cameras, image_ids=batch.image_ids[rows])
 
 
-def _require_moved(attack: Any, batch: Batch, references: References, found: Any) -> None:
+def _require_moved(attack: Any, batch: Batch, references: References, adversarial: Any) -> None:
     """Refuse what an attack left at rest because an image is its only reference.
 
     Raises:
@@ -137,14 +137,14 @@ def _require_moved(attack: Any, batch: Batch, references: References, found: Any
     if references.rule != "leave_one_out_or_self":
         return
     alone = references.positives(batch).sum(1) == 1
-    rest = found.zero_gradient.cpu()
+    at_rest = adversarial.zero_gradient.cpu()
     if getattr(attack, "start", "") == "zero":
-        rest = rest | (found.before.cpu().abs() < _AT_REST)
-    own = alone & rest & _is_own(references, batch)
-    if bool(own.any()):
-        first = ", ".join(str(row) for row in own.nonzero().flatten()[:3].tolist())
+        at_rest = at_rest | (adversarial.before.cpu().abs() < _AT_REST)
+    unmoved = alone & at_rest & _is_own(references, batch)
+    if bool(unmoved.any()):
+        first = ", ".join(str(row) for row in unmoved.nonzero().flatten()[:3].tolist())
         raise ConfigError(
-            f"{int(own.sum())} of {len(batch)} images (first: {first}) have no reference but "
+            f"{int(unmoved.sum())} of {len(batch)} images (first: {first}) have no reference but "
             f"themselves, and {attack.name} starts where the distance to that is least; give pids= "
             "with two images or more of each identity, or gallery= with gallery_pids=, or take an "
             "attack that starts at random, such as pgd or sma"
@@ -159,12 +159,12 @@ def _is_own(references: References, batch: Batch) -> Tensor:
     return torch.tensor([p >= 0 and bool(mask[n, p]) for n, p in enumerate(places)])
 
 
-def _as_given(moved: Tensor, clean: Tensor, given: Tensor, linf: float | None) -> Tensor:
-    """Return adversarial images in the dtype and on the device of the given ones."""
+def _as_given(moved: Tensor, clean: Tensor, images: Tensor, linf: float | None) -> Tensor:
+    """Return adversarial images in the dtype and on the device of the given images."""
     levels = clean * LEVELS
     if float((levels - levels.round()).abs().max()) > _ON_LEVELS:
-        return moved.to(given)
+        return moved.to(images)
     levels = (quantize(moved, clean, linf) * LEVELS).round()
-    if given.dtype == torch.uint8:
-        return levels.to(given)
-    return levels.to(given.device, given.dtype) / LEVELS
+    if images.dtype == torch.uint8:
+        return levels.to(images)
+    return levels.to(images.device, images.dtype) / LEVELS

@@ -175,9 +175,9 @@ class Command:
     @contextlib.contextmanager
     def _ready(self, cfg: AdvConfig) -> Iterator[Team]:
         """Inside the block the config's names are known, and other processes are met."""
-        from torchreid_adv.core.alive import heartbeat
         from torchreid_adv.core.lock import working_in
         from torchreid_adv.core.processes import ALONE, joined
+        from torchreid_adv.core.speaking import heartbeat
         from torchreid_adv.integration.console import only_leader_speaks
         from torchreid_adv.models.specs import check_entries
         from torchreid_adv.runs.torchreid_checks import ready

@@ -26,7 +26,7 @@ def _check_train(cfg: AdvConfig) -> None:
 
 def _train(cfg: AdvConfig, team: Team) -> Ended:
     """Train, or test with ``test.evaluate True``; under torchrun, by several processes."""
-    from torchreid_adv.engines.clean_start import start_clean
+    from torchreid_adv.engines.start import start_clean
     from torchreid_adv.engines.train import train
 
     start_clean(cfg, team)

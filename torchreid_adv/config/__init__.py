@@ -28,6 +28,7 @@ from torchreid_adv.config.checks import (
 from torchreid_adv.config.keys import PATHS
 from torchreid_adv.config.tree import (
     AdvConfig,
+    as_file,
     convert,
     default_tree,
     leaves,
@@ -35,7 +36,6 @@ from torchreid_adv.config.tree import (
     plain,
 )
 from torchreid_adv.config.values import expanded, read_yaml
-from torchreid_adv.config.written import as_file
 from torchreid_adv.errors import ConfigError
 
 __all__ = [

@@ -239,22 +239,22 @@ def defense_options(cfg: AdvConfig) -> dict[str, Any]:
     Raises:
         ConfigError: a preset is given twice, or to a defense that has none.
     """
-    chosen = cfg.adv.defense
-    options, known = dict(plain(chosen.options)), DEFENSES.options(chosen.name)
-    if chosen.preset:
+    settings = cfg.adv.defense
+    options, known = dict(plain(settings.options)), DEFENSES.options(settings.name)
+    if settings.preset:
         if "preset" in options:
             raise ConfigError("adv.defense.options.preset stands for adv.defense.preset; set that")
         if "preset" not in known:
-            raise ConfigError(f"the defense '{chosen.name}' has no presets; leave it empty")
-        options["preset"] = chosen.preset
+            raise ConfigError(f"the defense '{settings.name}' has no presets; leave it empty")
+        options["preset"] = settings.preset
     size = [lookup(cfg, f"data.{side}") for side in ("height", "width")]
     if "final" in known and all(size):
         options.setdefault("final", size)
     return options
 
 
-def _check_no_defense(chosen: CfgNode) -> None:
-    idle = [key for key in ("preset", "options", "draws", "eot_samples") if chosen[key]]
+def _check_no_defense(settings: CfgNode) -> None:
+    idle = [key for key in ("preset", "options", "draws", "eot_samples") if settings[key]]
     if idle:
         raise ConfigError(
             f"adv.defense.{idle[0]} is set, but no defense; name one with adv.defense.name"

@@ -13,10 +13,10 @@ FOLDER = "configs"
 
 def examples() -> Path | None:
     """Return the folder of the example configs; None where the package came without them."""
-    here = Path(__file__).parents[1]
-    if (here / FOLDER).is_dir():  # installed
-        return here / FOLDER
-    clone = here.parent
+    package = Path(__file__).parents[1]
+    if (package / FOLDER).is_dir():  # installed
+        return package / FOLDER
+    clone = package.parent
     return clone / FOLDER if (clone / "pyproject.toml").is_file() else None
 
 

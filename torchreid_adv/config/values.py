@@ -185,7 +185,7 @@ def expanded(key: str, value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return type(value)(expanded(key, item) for item in value)
-    return _HOME.sub(lambda found: _home(found[0], key), value) if isinstance(value, str) else value
+    return _HOME.sub(lambda match: _home(match[0], key), value) if isinstance(value, str) else value
 
 
 def _home(name: str, key: str) -> str:
@@ -274,10 +274,10 @@ def read_list(text: str) -> list[Any] | None:
         text: of a config value, such as a command line has.
     """
     try:
-        found = values(_parse(text)) if text[:1] == "[" and len(text) < MAX_YAML_BYTES else None
+        content = values(_parse(text)) if text[:1] == "[" and len(text) < MAX_YAML_BYTES else None
     except Exception:  # see read_scalars
         return None
-    return found if isinstance(found, list) else None
+    return content if isinstance(content, list) else None
 
 
 class _Loader(yaml.SafeLoader):

@@ -300,9 +300,9 @@ def near_path(path: str | Path) -> str:
     The first missing part of it is compared with the names in the folder above.
     """
     missing = Path(path).expanduser()
-    rest: list[str] = []
+    below: list[str] = []
     while not missing.parent.is_dir() and missing.parent != missing:
-        rest.insert(0, missing.name)
+        below.insert(0, missing.name)
         missing = missing.parent
     try:
         with os.scandir(missing.parent) as entries:
@@ -312,6 +312,6 @@ def near_path(path: str | Path) -> str:
     near = nearest(missing.name, [name for name in names if not name.startswith(".")])
     if not near or near == missing.name:
         return ""
-    found = missing.with_name(near)
-    whole = found.joinpath(*rest)
-    return f"; did you mean '{whole if whole.exists() else found}'?"
+    near_place = missing.with_name(near)
+    whole = near_place.joinpath(*below)
+    return f"; did you mean '{whole if whole.exists() else near_place}'?"

@@ -1,10 +1,14 @@
-"""How work in progress is reported: bars on a terminal, a callback of the caller, or not at all."""
+"""How work in progress is reported: bars on a terminal, a callback of the caller, or not at all.
+
+Where no bar is shown, a long job prints a line from time to time.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -41,11 +45,11 @@ def _silence() -> Iterator[None]:
         yield
 
 
-def tell(description: str, done: int, total: int) -> None:
+def tell(description: str, count: int, total: int) -> None:
     """Report work that has no bar to the caller's callback, if there is one."""
     listener = _LISTENER.get()
     if listener is not None:
-        listener(description, done, total)
+        listener(description, count, total)
 
 
 class _Bar(tqdm):
@@ -113,3 +117,44 @@ def progress_bar(description: str, *, total: int, unit: str = "image") -> Any:
         dynamic_ncols=True,
         smoothing=0.1,
     )
+
+
+EVERY = 60.0  # seconds
+
+
+@contextlib.contextmanager
+def heartbeat(name: str, *, every: float = EVERY) -> Iterator[None]:
+    """Inside the block, print a line to stderr from time to time: how far the work is.
+
+    The line has count, rate and time left of what has a progress bar. Nothing is printed on a
+    terminal, which shows the bar itself.
+
+    Args:
+        name: name of the work.
+        every: seconds from one line to the next.
+    """
+    if sys.stderr.isatty() or os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    ended, began, stream = threading.Event(), time.monotonic(), sys.stderr
+
+    def speak() -> None:
+        while not ended.wait(every):
+            minutes = (time.monotonic() - began) / 60
+            with contextlib.suppress(ValueError):  # the stream is closed
+                print(_line(name, minutes, status()), file=stream, flush=True)
+
+    speaker = threading.Thread(target=speak, daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        speaker.join()
+
+
+def _line(name: str, minutes: float, stage: str) -> str:
+    """Return the line of a job after some minutes; the stage is "" where it has no bar."""
+    if not stage:
+        return f"{name}: still working after {minutes:.0f} min"
+    return f"{name}, {minutes:.0f} min: {stage}"

@@ -90,7 +90,9 @@ class Tabular(ABC):
                 )
         rows = self.rows()
         numeric = [all(_is_number(row.get(name)) for row in rows) for name in shown]
-        lines = [f"\\begin{{tabular}}{{{''.join('r' if one else 'l' for one in numeric)}}}"]
+        lines = [
+            f"\\begin{{tabular}}{{{''.join('r' if is_number else 'l' for is_number in numeric)}}}"
+        ]
         lines += ["\\toprule", self._line(map(str, shown)), "\\midrule"]
         lines += [self._line(self._text(row, name) for name in shown) for row in rows]
         text = "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])

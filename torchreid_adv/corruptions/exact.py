@@ -48,10 +48,10 @@ def bell(distance: int, sigma: Fraction) -> Decimal:
 
 
 @functools.lru_cache(512)
-def gaussian_weights(sigma: Fraction, truncate: int = 4, one: int = ONE) -> np.ndarray:
+def gaussian_weights(sigma: Fraction, truncate: int = 4, unit: int = ONE) -> np.ndarray:
     """Return the weights (2 r + 1,) of a Gaussian, cut off after r = ``truncate`` sigma."""
     radius = int(truncate * sigma + Fraction(1, 2))
-    return whole_weights([bell(place, sigma) for place in range(-radius, radius + 1)], one)
+    return whole_weights([bell(place, sigma) for place in range(-radius, radius + 1)], unit)
 
 
 def smoothed(
@@ -184,8 +184,10 @@ def correlated(values: np.ndarray, tiles: Tiles, border: int) -> np.ndarray:
         down, across = up + row, left + column
         part = padded[down : down + height + len(tile) - 1]
         part = part[:, across : across + width + tile.shape[1] - 1]
-        done = cv2.filter2D(part, cv2.CV_32F, tile, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
-        done = done[:height, :width]
-        total = done if total is None else cv2.add(total, done)
+        filtered = cv2.filter2D(
+            part, cv2.CV_32F, tile, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT
+        )
+        filtered = filtered[:height, :width]
+        total = filtered if total is None else cv2.add(total, filtered)
     assert total is not None  # a kernel has a weight
     return total

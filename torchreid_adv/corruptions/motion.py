@@ -17,28 +17,28 @@ _HALF_PI = Decimal("1.5707963267948966192313216916397514420985846996876")
 
 
 def motion_blurred(
-    values: np.ndarray, radius: int, sigma: Fraction, angle: int, one: int = ONE
+    values: np.ndarray, radius: int, sigma: Fraction, angle: int, unit: int = ONE
 ) -> np.ndarray:
     """Return values blurred along a line, float32.
 
     Args:
-        values: whole numbers (H, W) or (H, W, 3); times ``one`` below 2^24.
+        values: whole numbers (H, W) or (H, W, 3); times ``unit`` below 2^24.
         radius: half the number of taps, without the first.
         sigma: of the one-sided Gaussian, pixels.
         angle: of the line, in 1 / :data:`ANGLES` of a quarter turn.
-        one: sum of the weights.
+        unit: sum of the weights.
     """
     height, width = (min(side, 2 * radius + 1) for side in values.shape[:2])
-    tiles = _tiles(radius, sigma, angle, height, width, one)
+    tiles = _tiles(radius, sigma, angle, height, width, unit)
     moved = correlated(values, tiles, cv2.BORDER_REPLICATE)
-    moved *= np.float32(1.0 / one)
+    moved *= np.float32(1.0 / unit)
     return moved
 
 
 @functools.lru_cache(4096)
-def _tiles(radius: int, sigma: Fraction, angle: int, height: int, width: int, one: int) -> Tiles:
+def _tiles(radius: int, sigma: Fraction, angle: int, height: int, width: int, unit: int) -> Tiles:
     """Return the weights along a line that ends where it leaves an image."""
-    weights = motion_weights(radius, sigma, one)
+    weights = motion_weights(radius, sigma, unit)
     rows, columns = line(len(weights), angle)
     outside = np.flatnonzero((abs(rows) >= height) | (abs(columns) >= width))
     count = int(outside[0]) if len(outside) else len(weights)
@@ -50,9 +50,9 @@ def _tiles(radius: int, sigma: Fraction, angle: int, height: int, width: int, on
 
 
 @functools.lru_cache(512)
-def motion_weights(radius: int, sigma: Fraction, one: int = ONE) -> np.ndarray:
+def motion_weights(radius: int, sigma: Fraction, unit: int = ONE) -> np.ndarray:
     """Return the weights (2 r + 1,) of a one-sided Gaussian."""
-    return whole_weights([bell(place, sigma) for place in range(2 * radius + 1)], one)
+    return whole_weights([bell(place, sigma) for place in range(2 * radius + 1)], unit)
 
 
 def line(count: int, angle: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,8 +72,8 @@ def line(count: int, angle: int) -> tuple[np.ndarray, np.ndarray]:
 def sine(angle: int) -> int:
     """Return the sine of an angle, in 1 / :data:`ANGLES` of a quarter turn, in units of 2^-30."""
     turn = angle % (4 * ANGLES)
-    quarter, rest = divmod(turn, ANGLES)
-    x = _HALF_PI * (ANGLES - rest if quarter % 2 else rest) / ANGLES
+    quarter, within = divmod(turn, ANGLES)
+    x = _HALF_PI * (ANGLES - within if quarter % 2 else within) / ANGLES
     term, total, power = x, x, 1
     while abs(term) > Decimal("1e-20"):
         term = -term * x * x / ((power + 1) * (power + 2))

@@ -107,10 +107,10 @@ def _thresholds(events: int) -> tuple[np.ndarray, np.ndarray]:
 def _cumulative(mean: Decimal) -> list[int]:
     """Return the cumulative Poisson distribution in units of 2^-32, up to the last below one."""
     share = (-mean).exp()
-    total, count, found = share, 0, []
+    total, count, thresholds = share, 0, []
     while (threshold := int(total * _WORD + Decimal("0.5"))) < _WORD:
-        found.append(threshold)
+        thresholds.append(threshold)
         count += 1
         share = share * mean / count
         total += share
-    return found
+    return thresholds

@@ -100,7 +100,7 @@ def _flakes(shape: tuple[int, ...], how: Conditions) -> np.ndarray:
     layer[layer < threshold * UNIT] = 0
     shown = np.clip(layer * _WHITE // (100 * UNIT), 0, _WHITE).astype(np.float32)
     angle = how.draws.integer(ANGLES) - ANGLES - ANGLES // 2
-    moved = motion_blurred(shown, how.whole_pixels(radius), how.pixels(sigma), angle, one=UNIT)
+    moved = motion_blurred(shown, how.whole_pixels(radius), how.pixels(sigma), angle, unit=UNIT)
     return np.rint(moved * np.float32(1 / 16))[: shape[0], : shape[1]]
 
 

@@ -86,8 +86,8 @@ def _zoomed(words: np.ndarray, factor: float) -> np.ndarray:
     mixed = words[rows] * (whole - low) + words[rows + (down > 0)] * low
     mixed = ((mixed + _HALF) >> np.uint64(8)) & _LEVELS
     near, far = np.take(mixed, columns, axis=1), np.take(mixed, columns + (across > 0), axis=1)
-    done = near * (whole - right) + far * right
-    return ((done + _HALF_SIXTEENTH) >> np.uint64(4)) & _SIXTEENTHS
+    blended = near * (whole - right) + far * right
+    return ((blended + _HALF_SIXTEENTH) >> np.uint64(4)) & _SIXTEENTHS
 
 
 def zoomed_layer(layer: np.ndarray, factor: float) -> np.ndarray:

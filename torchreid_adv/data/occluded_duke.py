@@ -40,10 +40,7 @@ class OccludedDuke(ImageDataset):
         folder = home_of("occluded_duke", root, places, _LAYOUT.text)
         self.dataset_dir = str(folder)
         train, query, gallery = (
-            [
-                (image.path, image.pid, image.camera - 1)
-                for image in named_images(folder / side, _NAME, _LAYOUT)
-            ]
+            [image.item for image in named_images(folder / side, _NAME, _LAYOUT)]
             for side in ("bounding_box_train", "query", "bounding_box_test")
         )
         super().__init__(from_0(train), query, gallery, **kwargs)

@@ -33,6 +33,11 @@ class Named(NamedTuple):
     pid: int
     camera: int
 
+    @property
+    def item(self) -> Item:
+        """The image as torchreid lists it, for cameras that count from 1."""
+        return self.path, self.pid, self.camera - 1
+
 
 def home_of(name: str, root: str | Path, places: Iterable[str], layout: str) -> Path:
     """Return the first existing one of some folders below the data root.

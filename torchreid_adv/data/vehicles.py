@@ -59,10 +59,7 @@ class VeRi776(ImageDataset):
         folder = home_of("veri776", root, ("VeRi", "veri", "VeRi-776"), _VERI.text)
         self.dataset_dir = str(folder)
         train, query, gallery = (
-            [
-                (image.path, image.pid, image.camera - 1)
-                for image in named_images(folder / f"image_{side}", _VERI_NAME, _VERI)
-            ]
+            [image.item for image in named_images(folder / f"image_{side}", _VERI_NAME, _VERI)]
             for side in ("train", "query", "test")
         )
         super().__init__(from_0(train), query, gallery, **kwargs)

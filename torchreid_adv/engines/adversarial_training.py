@@ -37,10 +37,10 @@ from torchreid_adv.engines.offline_training import (
     merged_loader,
     without_training_file,
 )
-from torchreid_adv.engines.randomness import kept_random_state
 from torchreid_adv.engines.replays import Replayed, slower_statistics
 from torchreid_adv.engines.resume import ResumableMixin
 from torchreid_adv.engines.robust_report import report_after_training
+from torchreid_adv.engines.saving import kept_random_state
 from torchreid_adv.engines.side_attack import SideAttack
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.evaluation import Protocol, RetrievalResult

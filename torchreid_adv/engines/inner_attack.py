@@ -14,7 +14,7 @@ from torchreid_adv.attacks.classification import IdentityLogits, identity_classi
 from torchreid_adv.attacks.fgsm import sign_attack
 from torchreid_adv.attacks.learned.fitted import Learned, load_learned
 from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
-from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.loop.objectives import DistanceObjective, Embed, Losses, Objective
 from torchreid_adv.attacks.loop.perturbations import NoisyDelta
 from torchreid_adv.attacks.references import References
 from torchreid_adv.attacks.sma import SelfDistance
@@ -30,7 +30,7 @@ from torchreid_adv.models.prepare import Ready
 from torchreid_adv.models.twin import Twin
 
 
-class GuidedDistance(Objective):
+class GuidedDistance(DistanceObjective):
     """Moves away from other images of the identity, toward the furthest other identity (GOAT).
 
     ``sum_i |f - p_i|^2 - |f - n|^2`` (Bouniot et al., Vulnerability of Person Re-Identification
@@ -45,16 +45,9 @@ class GuidedDistance(Objective):
 
     scope = "batch"
 
-    def __init__(self, distance: Distance) -> None:
-        self.distance = distance
-
     def describe(self) -> dict[str, Any]:
         """Return the name of the metric, and the references."""
-        return {
-            "metric": self.distance.name,
-            "normalized": self.distance.normalize,
-            "reference": "guides of the batch",
-        }
+        return {**super().describe(), "reference": "guides of the batch"}
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
         """Return images -> distances to their guides minus that to the furthest other image.

@@ -15,7 +15,7 @@ from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.core.batch import generator
 from torchreid_adv.core.processes import Team
 from torchreid_adv.data.datasets import reading
-from torchreid_adv.engines.randomness import kept_random_state
+from torchreid_adv.engines.saving import kept_random_state
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.samplers import check_identities

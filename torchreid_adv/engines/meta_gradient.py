@@ -16,7 +16,7 @@ from torch.func import functional_call
 from torchreid_adv.core.batch import generator
 from torchreid_adv.engines.batches import Mixture, batch_norm
 from torchreid_adv.engines.losses import ReidLoss
-from torchreid_adv.engines.randomness import kept_random_state, random_state, set_random_state
+from torchreid_adv.engines.saving import kept_random_state, random_state, set_random_state
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.integration.heads import identity_layers
 

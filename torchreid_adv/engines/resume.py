@@ -11,8 +11,12 @@ import torch
 
 from torchreid_adv.config import AdvConfig, lookup
 from torchreid_adv.engines.evaluation import Base
-from torchreid_adv.engines.randomness import kept_random_state, random_state, set_random_state
-from torchreid_adv.engines.saving import whole_checkpoints
+from torchreid_adv.engines.saving import (
+    kept_random_state,
+    random_state,
+    set_random_state,
+    whole_checkpoints,
+)
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import read_checkpoint
 

@@ -22,7 +22,7 @@ from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.data.datasets import reading
 from torchreid_adv.engines.before_training import check_batches
 from torchreid_adv.engines.distributed import distribute
-from torchreid_adv.engines.randomness import kept_random_state
+from torchreid_adv.engines.saving import kept_random_state
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration import engine, hooks
 from torchreid_adv.integration.console import RecordingStream, kept_console

@@ -17,18 +17,19 @@ from torch import Tensor, nn
 from torchreid_adv.core.faults import out_of_memory
 from torchreid_adv.errors import ConfigError, printable
 from torchreid_adv.integration.console import limited_memory
-from torchreid_adv.integration.families import family
 from torchreid_adv.integration.inert import read_inert
 from torchreid_adv.integration.matching import SHOWN, Match, match_weights, unwrap, weights_in
-from torchreid_adv.integration.shards import index_of, read_shards
 from torchreid_adv.integration.weight_files import (
     HEAD,
     WEIGHTS,
     fault_of,
     folder_fault,
+    index_of,
     is_archive,
     is_safetensors,
+    read_shards,
 )
+from torchreid_adv.integration.weight_names import family
 
 __all__ = [
     "check_match",

@@ -1,18 +1,25 @@
-"""The kind of a weights file, detected from its content, never its suffix."""
+"""Files of weights: their kind, detected from content and never the suffix, and several as one.
+
+A pickle is checked before it is read. Python's dictionaries take quadratic time for keys with the
+same hash. Hashes of strings are randomized in each process, but those of large integers can be
+computed, so a file of 500 KB can take a minute. Weights contain no large integers.
+"""
 
 from __future__ import annotations
 
 import io
+import json
+import pickletools
+import re
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from torchreid_adv.errors import printable
-from torchreid_adv.integration.pickles import numbers_fault
+from torchreid_adv.errors import ConfigError, printable
 
 HEAD = 1024  # bytes that identify most kinds of files
 UNFOLDS = 16  # largest ratio of unpacked to packed size; torch.save does not compress
@@ -183,3 +190,79 @@ def _archive_kind(names: Sequence[str]) -> str:
 
 def _some(names: Sequence[str]) -> str:
     return printable(", ".join(f"'{name[:60]}'" for name in names[:3])) or "nothing"
+
+
+MOST_NUMBERS = 5_000  # of more than _LARGE bits in a pickle
+_LARGE = 40  # bits; a larger number takes six bytes or more
+SEARCHED = 16 * 2**20  # bytes of an older file that are searched for its pickles
+_PICKLES = 5  # written by torch.save before PyTorch 1.6: the fourth is the content
+_MAYBE = re.compile(rb"\x8a[\x06-\xff]")  # LONG1 and its length
+
+
+def numbers_fault(file: BinaryIO) -> str:
+    """Return what is wrong with the numbers in consecutive pickles, "" for nothing.
+
+    Args:
+        file: open at the start of the first pickle; its position changes.
+    """
+    start = file.tell()
+    # true for nearly all files, in one fast pass
+    if len(_MAYBE.findall(file.read(SEARCHED))) <= MOST_NUMBERS:
+        return ""
+    file.seek(start)
+    count = 0
+    try:
+        for _ in range(_PICKLES):
+            for opcode, value, _ in pickletools.genops(file):
+                large = opcode.name == "LONG1" and int(value or 0).bit_length() > _LARGE
+                count += large
+                if count > MOST_NUMBERS:
+                    return (
+                        f"it holds more than {MOST_NUMBERS:,} whole numbers of over {_LARGE} bits "
+                        "besides weights; save its weights alone with "
+                        "torch.save(model.state_dict(), path)"
+                    )
+    except Exception:  # a broken pickle may raise anything; its reader reports what is wrong
+        return ""
+    return ""
+
+
+INDEX = ".safetensors.index.json"
+
+
+def index_of(path: Path) -> Path | None:
+    """Return the index at a path or in a folder; None if there is none."""
+    if path.name.endswith(INDEX) and path.is_file():
+        return path
+    indexes = sorted(path.glob(f"*{INDEX}")) if path.is_dir() else []
+    return indexes[0] if len(indexes) == 1 else None
+
+
+def read_shards(index: Path, read: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return all tensors listed in an index.
+
+    Args:
+        index: ``model.safetensors.index.json``, as written by accelerate and transformers.
+        read: reads one file.
+
+    Raises:
+        ConfigError: the index cannot be read, or lists a file outside its folder, or a tensor that
+            its file does not have.
+    """
+    try:
+        content = json.loads(index.read_text(encoding="utf-8"))
+        places = {str(name): str(file) for name, file in content["weight_map"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"'{index}' is not an index of weights: {printable(str(error))[:120]}"
+        ) from error
+    away = [file for file in places.values() if Path(file).name != file or file in ("", "..", ".")]
+    if away:
+        raise ConfigError(
+            f"'{index}' names the file '{printable(away[0])[:80]}', which is not in the same folder"
+        )
+    shards = {file: read(index.parent / file) for file in sorted(set(places.values()))}
+    lost = [name for name, file in places.items() if name not in shards[file]]
+    if lost:
+        raise ConfigError(f"'{index}' names '{printable(lost[0])[:80]}', and its file has none")
+    return {name: shards[file][name] for name, file in places.items()}

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import read_checkpoint
-from torchreid_adv.integration.families import family
 from torchreid_adv.integration.matching import weights_in
-from torchreid_adv.integration.weight_names import spelled
+from torchreid_adv.integration.weight_names import family, spelled
 from torchreid_adv.models.output import LOG
 
 Shapes = dict[str, tuple[int, ...]]

@@ -85,7 +85,7 @@ class AttackResult(Tabular):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each data set and condition, shares in [0, 1], eps in gray levels."""
-        found = []
+        rows = []
         for name, facts in self.targets.items():
             conditions = [(kind, facts.get(kind)) for kind in _KINDS]
             defense = facts.get("defense") or {}
@@ -97,8 +97,8 @@ class AttackResult(Tabular):
             for condition, measures in conditions:
                 if measures:
                     row = {"data": name, "attack": attack["name"], "eps": attack.get("eps")}
-                    found.append({**row, "condition": condition, **_measures(measures)})
-        return found
+                    rows.append({**row, "condition": condition, **_measures(measures)})
+        return rows
 
     def shares(self) -> tuple[str, ...]:
         """Return the measures."""

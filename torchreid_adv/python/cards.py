@@ -17,16 +17,14 @@ from torchreid_adv.experiments.card.measures import measures_of
 from torchreid_adv.experiments.card.run import PAGE, PICTURE
 from torchreid_adv.experiments.card.run import cards as run_cards
 from torchreid_adv.python.configured import (
-    UNIT_FEATURES,
     Datas,
     Inputs,
     Models,
     Settings,
     calling,
-    config_of,
+    configured,
     distance_keys,
     place_keys,
-    prepared,
 )
 
 
@@ -164,14 +162,8 @@ def card(
             **place_keys(out, root, workers, size),
         }
         inputs.add_data(data)
-        cfg = config_of(
-            keys,
-            inputs,
-            defaults=UNIT_FEATURES,
-            config_file=config_file,
-            settings=settings,
-            device=device,
-        )
-        with prepared(cfg, inputs):
+        with configured(
+            keys, inputs, config_file=config_file, settings=settings, device=device
+        ) as cfg:
             paths = run_cards(cfg, call(), loaded=inputs.given)
     return CardResults(tuple(CardResult.read(path) for path in paths if path.name == CARD))

@@ -89,13 +89,13 @@ class Inputs:
         """
         single = isinstance(data, (str, Path, ReIDData, Mapping))
         several: Any = [data] if single else data
-        for one in several:
-            if isinstance(one, (str, Path)):
-                self.targets.append(str(one))
+        for item in several:
+            if isinstance(item, (str, Path)):
+                self.targets.append(str(item))
                 continue
-            chosen = data_of(one)
-            self.data[chosen.name] = chosen
-            self.targets.append(chosen.name)
+            dataset = data_of(item)
+            self.data[dataset.name] = dataset
+            self.targets.append(dataset.name)
 
     @property
     def given(self) -> Given:
@@ -183,12 +183,12 @@ def attack_keys(
         steps: how many.
         options: further ones of the attack.
     """
-    given = {f"adv.attack.options.{name}": value for name, value in options.items()}
+    option_keys = {f"adv.attack.options.{name}": value for name, value in options.items()}
     return {
         "adv.attack.eps": None if eps is None else levels(eps),
         "adv.attack.step_size": None if step_size is None else levels(step_size, "step_size"),
         "adv.attack.steps": steps,
-        **given,
+        **option_keys,
     }
 
 
@@ -243,8 +243,15 @@ def _plain(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def prepared(cfg: AdvConfig, inputs: Inputs) -> Iterator[AdvConfig]:
-    """Inside the block a config is the current one, checked, with all data sets as targets."""
+def configured(keys: Settings, inputs: Inputs, **further: Any) -> Iterator[AdvConfig]:
+    """Inside the block the config of a call on models is the current one, checked.
+
+    Args:
+        keys: config keys by keywords; those that are None keep the default.
+        inputs: whose data sets are all targets.
+        further: other keywords of :func:`config_of`.
+    """
+    cfg = config_of(keys, inputs, defaults=UNIT_FEATURES, **further)
     with config.using(cfg), ready(cfg):
         cfg.data.targets = list(inputs.targets)
         yield cfg

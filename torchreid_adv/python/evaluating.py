@@ -15,16 +15,14 @@ from torchreid_adv.core.speaking import Listener
 from torchreid_adv.core.tabular import ResultList, Tabular
 from torchreid_adv.experiments.standard_runs import standard as run_standard
 from torchreid_adv.python.configured import (
-    UNIT_FEATURES,
     Datas,
     Inputs,
     Models,
     Settings,
     calling,
-    config_of,
+    configured,
     distance_keys,
     place_keys,
-    prepared,
 )
 from torchreid_adv.standard.page import PAGE
 from torchreid_adv.standard.reading import read_result
@@ -76,15 +74,15 @@ class StandardResult(Tabular):
     def rows(self) -> list[dict[str, Any]]:
         """Return the clean row, then one for each track and bound; shares in [0, 1]."""
         about = {"model": self.content["model"]["name"], "data": self.content["data"]["name"]}
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         for track, bounds in self.content["tracks"].items():
             for eps, facts in bounds.items():
-                if not found:
+                if not rows:
                     clean = _measures(facts["clean"], None)
-                    found.append({**about, "track": "clean", "eps": 0.0, **clean})
+                    rows.append({**about, "track": "clean", "eps": 0.0, **clean})
                 robust = _measures(facts["robust"], facts["interval"])
-                found.append({**about, "track": track, "eps": float(eps), **robust})
-        return found
+                rows.append({**about, "track": track, "eps": float(eps), **robust})
+        return rows
 
     def shares(self) -> tuple[str, ...]:
         """Return the measures."""
@@ -169,14 +167,11 @@ def standard(
             **place_keys(out, root, workers, size),
         }
         inputs.add_data(data)
-        cfg = config_of(
-            keys,
-            inputs,
-            defaults=UNIT_FEATURES,
-            config_file=config_file,
-            settings=settings,
-            device=device,
-        )
-        with prepared(cfg, inputs), joined() as team:
+        with (
+            configured(
+                keys, inputs, config_file=config_file, settings=settings, device=device
+            ) as cfg,
+            joined() as team,
+        ):
             paths = run_standard(cfg, call(), team, loaded=inputs.given)
     return StandardResults(tuple(StandardResult.read(path) for path in paths))

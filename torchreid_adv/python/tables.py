@@ -15,7 +15,6 @@ from torchreid_adv.core.speaking import Listener
 from torchreid_adv.core.tabular import Tabular
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.python.configured import (
-    UNIT_FEATURES,
     Datas,
     Inputs,
     Model,
@@ -23,11 +22,10 @@ from torchreid_adv.python.configured import (
     Settings,
     attack_keys,
     calling,
-    config_of,
+    configured,
     distance_keys,
     levels,
     place_keys,
-    prepared,
 )
 from torchreid_adv.python.thumbnails import thumbnails
 from torchreid_adv.report.curves import sweep_figures
@@ -80,8 +78,8 @@ class TransferResult(Tabular):
     def pictures(self) -> Mapping[str, bytes]:
         """Return the matrix or the curve of the first data set."""
         name = self.cells[0].target
-        found = thumbnails(self.folder, (f"sweep_{name}",))
-        return found or thumbnails(self.folder, (f"transfer_{name}",))
+        curves = thumbnails(self.folder, (f"sweep_{name}",))
+        return curves or thumbnails(self.folder, (f"transfer_{name}",))
 
     def markdown(self) -> str:
         """Return the tables as the command prints them."""
@@ -156,7 +154,7 @@ def transfer(
         keys = attack_keys(None, step_size, steps, options) | {
             "adv.transfer.models": inputs.entries(models),
             "adv.transfer.attacks": [attacks] if isinstance(attacks, str) else attacks,
-            "adv.transfer.eps": None if bounds is None else [levels(one) for one in bounds],
+            "adv.transfer.eps": None if bounds is None else [levels(bound) for bound in bounds],
             "adv.transfer.attacked": attacked,
             "adv.transfer.tested": tested,
             "adv.transfer.metrics": metrics,
@@ -165,15 +163,9 @@ def transfer(
             **place_keys(out, root, workers, size),
         }
         inputs.add_data(data)
-        cfg = config_of(
-            keys,
-            inputs,
-            defaults=UNIT_FEATURES,
-            config_file=config_file,
-            settings=settings,
-            device=device,
-        )
-        with prepared(cfg, inputs):
+        with configured(
+            keys, inputs, config_file=config_file, settings=settings, device=device
+        ) as cfg:
             return _table(cfg, inputs)
 
 

@@ -21,7 +21,7 @@ def thumbnails(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
         folder: that holds them.
         names: ends of their names, without ``.png``; the first file of each end is taken.
     """
-    found: dict[str, bytes] = {}
+    pictures: dict[str, bytes] = {}
     for name in names:
         for path in sorted(folder.glob(f"*{name}.png"))[:1]:
             try:
@@ -31,5 +31,5 @@ def thumbnails(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
             picture.thumbnail((WIDTH, 10 * WIDTH), Image.Resampling.LANCZOS)
             buffer = io.BytesIO()
             picture.quantize(128).save(buffer, format="PNG", optimize=True)
-            found[path.stem.replace("_", " ")] = buffer.getvalue()
-    return found
+            pictures[path.stem.replace("_", " ")] = buffer.getvalue()
+    return pictures

@@ -39,8 +39,8 @@ class TrainResult(Tabular):
     results: Mapping[str, RetrievalResult] = field(repr=False)
 
     def __repr__(self) -> str:
-        scores = ", ".join(f"{name} mAP {one.mAP:.1%}" for name, one in self.results.items())
-        return f"TrainResult({self.entry}{f', {scores}' if scores else ''})"
+        listed = [f"{name} mAP {scores.mAP:.1%}" for name, scores in self.results.items()]
+        return f"TrainResult({', '.join([self.entry, *listed])})"
 
     @property
     def entry(self) -> str:
@@ -54,11 +54,13 @@ class TrainResult(Tabular):
     def rows(self) -> list[dict[str, Any]]:
         """Return a row of scores for each data set."""
         about = {"model": self.name}
-        return [{**about, "data": name, **one.rows()[0]} for name, one in self.results.items()]
+        return [
+            {**about, "data": name, **scores.rows()[0]} for name, scores in self.results.items()
+        ]
 
     def shares(self) -> tuple[str, ...]:
         """Return the measures."""
-        return next((one.shares() for one in self.results.values()), ())
+        return next((scores.shares() for scores in self.results.values()), ())
 
 
 def train(

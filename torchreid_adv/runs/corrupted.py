@@ -6,7 +6,6 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +23,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.runs.file_corruption import FileCorruption, people_of
 from torchreid_adv.runs.folder import LEDGER, RunFolder
 from torchreid_adv.runs.plan import COPIES, WorkUnit
+from torchreid_adv.runs.stored import stored_data
 from torchreid_adv.runs.unit_writer import StoredUnit, UnitWriter, header_of, without_bad
 
 CORRUPTED = {"query": ("query",), "gallery": ("gallery",), "both": ("query", "gallery")}
@@ -156,11 +156,7 @@ def _written(
     header = header_of(data, {"data": data.name, **folder.key.facts, "made_with": _versions()})
     manifest = writer.sealed(finished, header, missing)
     folder.require_unchanged(manifest.stored)
-    outputs = {entry.image_id: entry.output for entry in manifest.stored}
-    sides: dict[str, Any] = {
-        side: tuple(r.moved(writer.folder, outputs) for r in data.side(side)) for side in SIDES
-    }
-    return CorruptedData(replace(data, root=writer.folder, **sides), writer.folder, manifest)
+    return CorruptedData(stored_data(data, writer.folder, manifest), writer.folder, manifest)
 
 
 def _key(corruption: FileCorruption, side: str) -> Key:

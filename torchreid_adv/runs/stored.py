@@ -146,13 +146,16 @@ class StoredImages:
 
     def data(self, source: ReIDData) -> ReIDData:
         """Return the variant as a data set with the image_ids of its source."""
-        outputs = {entry.image_id: entry.output for entry in self.manifest.stored}
-        sides: dict[str, Any] = {
-            side: tuple(
-                record.moved(self.folder, outputs)
-                for record in source.side(side)
-                if record.is_of(outputs)
-            )
-            for side in SIDES
-        }
-        return dataclasses.replace(source, root=self.folder, **sides)
+        return stored_data(source, self.folder, self.manifest)
+
+
+def stored_data(source: ReIDData, folder: Path, manifest: Manifest) -> ReIDData:
+    """Return a stored version of a data set, with the image_ids of its source."""
+    outputs = {entry.image_id: entry.output for entry in manifest.stored}
+    sides: dict[str, Any] = {
+        side: tuple(
+            record.moved(folder, outputs) for record in source.side(side) if record.is_of(outputs)
+        )
+        for side in SIDES
+    }
+    return dataclasses.replace(source, root=folder, **sides)

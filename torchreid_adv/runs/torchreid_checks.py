@@ -14,7 +14,6 @@ from torchreid_adv import config
 from torchreid_adv.config import engine_names, lookup
 from torchreid_adv.config.keys import Check, between, one_of
 from torchreid_adv.config.torchreid_keys import DEFAULTS
-from torchreid_adv.core.alive import cores
 from torchreid_adv.data.cross_modality.frames import METHODS, WHOLE
 from torchreid_adv.data.cross_modality.frames import STOCK as STOCK_METHODS
 from torchreid_adv.data.own import resolve
@@ -282,3 +281,10 @@ def _names_of(cfg: CfgNode) -> dict[str, tuple[str, list[str]]]:
         "sampler.train_sampler_t": ("sampler", samplers),
         "data.transforms": ("transform", [*STOCK, *TRANSFORMS]),
     }
+
+
+def cores() -> int:
+    """Return how many cores this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1  # not on Linux

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.loop.objectives import DistanceObjective, Embed, Losses
 from torchreid_adv.attacks.references import References
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import Distance
@@ -17,7 +17,7 @@ from torchreid_adv.errors import ConfigError
 _TINY = 1e-12  # lower limit of a square root, whose slope at 0 is infinite
 
 
-class ReversedTriplet(Objective):
+class ReversedTriplet(DistanceObjective):
     """``-[|f(x_n) - f(x~)| - |f(x_p) - f(x~)| + margin]_+`` with unsquared distances.
 
     Args:
@@ -30,16 +30,12 @@ class ReversedTriplet(Objective):
 
     def __init__(self, distance: Distance, *, margin: float = 0.5) -> None:
         single_features(distance)
-        self.distance = distance
+        super().__init__(distance)
         self.margin = margin
 
     def describe(self) -> dict[str, Any]:
         """Return the metric and the margin."""
-        return {
-            "metric": self.distance.name,
-            "normalized": self.distance.normalize,
-            "margin": self.margin,
-        }
+        return {**super().describe(), "margin": self.margin}
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
         """Return images -> negated triplet losses; x_p and x_n are fixed by the clean images."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from torchreid_adv.attacks.learned.triplets import single_features
-from torchreid_adv.attacks.loop.objectives import Embed, Losses, Objective
+from torchreid_adv.attacks.loop.objectives import DistanceObjective, Embed, Losses, Objective
 from torchreid_adv.attacks.references import References
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.distances import Distance
@@ -24,7 +24,7 @@ from torchreid_adv.errors import ConfigError
 LISTED = 64
 
 
-class ClusterLoss(Objective):
+class ClusterLoss(DistanceObjective):
     """A loss on an image's feature among cluster centers, relative to the clean image's.
 
     Args:
@@ -39,15 +39,12 @@ class ClusterLoss(Objective):
         single_features(distance)
         if len(centers) < 2:
             raise ConfigError(f"a cluster loss needs two centers or more, got {len(centers)}")
-        self.distance, self.centers = distance, centers
+        super().__init__(distance)
+        self.centers = centers
 
     def describe(self) -> dict[str, Any]:
         """Return the metric and the number of centers."""
-        return {
-            "metric": self.distance.name,
-            "normalized": self.distance.normalize,
-            "centroids": len(self.centers),
-        }
+        return {**super().describe(), "centroids": len(self.centers)}
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
         """Return images -> losses (N,)."""

@@ -31,7 +31,22 @@ class Objective(ABC):
         """Return the function from images to losses (N,) for one batch."""
 
 
-class MetricDistance(Objective):
+class DistanceObjective(Objective):
+    """The base of objectives on a distance of features, which their description names.
+
+    Args:
+        distance: the distance to attack.
+    """
+
+    def __init__(self, distance: Distance) -> None:
+        self.distance = distance
+
+    def describe(self) -> dict[str, Any]:
+        """Return the name of the metric."""
+        return {"metric": self.distance.name, "normalized": self.distance.normalize}
+
+
+class MetricDistance(DistanceObjective):
     """Mean distance to the reference features (Bai et al., eqs. 3-8).
 
     Args:
@@ -43,16 +58,12 @@ class MetricDistance(Objective):
     """
 
     def __init__(self, distance: Distance, *, targeted: bool = False) -> None:
-        self.distance = distance
+        super().__init__(distance)
         self.targeted = targeted
 
     def describe(self) -> dict[str, Any]:
         """Return the name of the metric and the direction."""
-        return {
-            "metric": self.distance.name,
-            "normalized": self.distance.normalize,
-            "targeted": self.targeted,
-        }
+        return {**super().describe(), "targeted": self.targeted}
 
     def bind(self, embed: Embed, batch: Batch, references: References | None = None) -> Losses:
         """Return images -> mean distance to each image's references, negated if targeted.

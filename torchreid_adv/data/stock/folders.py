@@ -11,7 +11,6 @@ from torchreid_adv.data.listing import Layout, images_at
 from torchreid_adv.data.lists import number_of
 from torchreid_adv.data.public_sets import (
     Item,
-    Named,
     Sides,
     from_0,
     home_of,
@@ -59,7 +58,9 @@ def market1501(root: str, market1501_500k: bool = False, **_: Any) -> Sides:
 
 
 def _market_images(folder: Path) -> list[Item]:
-    items = [_item(i) for i in named_images(folder, _MARKET_NAME, MARKET) if i.pid != JUNK]
+    items = [
+        image.item for image in named_images(folder, _MARKET_NAME, MARKET) if image.pid != JUNK
+    ]
     if not items:
         raise MARKET.error(f"there is an empty split, all images in '{folder}' are junk (-1)")
     return items
@@ -70,14 +71,10 @@ def dukemtmcreid(root: str, **_: Any) -> Sides:
     """Read DukeMTMC-reID, with any number of identities and cameras."""
     home = home_of("dukemtmcreid", root, ("dukemtmc-reid/DukeMTMC-reID",), DUKE.text)
     train, query, gallery = (
-        [_item(image) for image in named_images(home / side, _DUKE_NAME, DUKE)]
+        [image.item for image in named_images(home / side, _DUKE_NAME, DUKE)]
         for side in ("bounding_box_train", "query", "bounding_box_test")
     )
     return Sides(labeled_as_torchreid(train), query, gallery)
-
-
-def _item(image: Named) -> Item:
-    return image.path, image.pid, image.camera - 1
 
 
 @LAYOUTS.register("cuhk02")

@@ -102,4 +102,4 @@ def _items(folder: Path) -> list[Item]:
             f"'{folder}' holds {len(images)} images, and {rendered} were rendered; remove "
             f"'{folder.parent}', and it is rendered again"
         )
-    return [(image.path, image.pid, image.camera - 1) for image in images]
+    return [image.item for image in images]
