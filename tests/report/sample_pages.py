@@ -23,6 +23,7 @@ from torchreid_adv.report.page import PageFigure, write_page
 from torchreid_adv.report.paper_table import paper_table
 from torchreid_adv.runs.grid_page import sweep_page, transfer_page
 from torchreid_adv.runs.page import write_report
+from torchreid_adv.standard.board_columns import CardMeasure
 from torchreid_adv.standard.leaderboard import Result, write_leaderboard
 
 
@@ -54,8 +55,10 @@ def zoo_rows():
 
 def boards():
     red = {"flags": [flag()], "standard__called_standard": False}
+    columns = ("corrupted", "worst kind", "occluded")
+    card = {name: CardMeasure(0.456, (0.412, 0.501)) for name in columns}
     return [
-        Result(result("osnet_x1_0", robust=0.1), "runs/osnet"),
+        Result(result("osnet_x1_0", robust=0.1), "runs/osnet", card=card),
         Result(result("a_network_with_a_long_name_of_its_own", defended=True), "runs/long"),
         Result(result("resnet50", robust=0.7, **red), "runs/resnet"),
     ]

@@ -197,9 +197,14 @@ def markdown(comparison: Comparison) -> str:
     return "\n\n".join([*parts, sentences])
 
 
-def explanation(comparison: Comparison) -> list[str]:
-    """Return the sentences below the tables: how they are read, and what is missing."""
-    return [_legend(comparison.table), *comparison.notes]
+def explanation(comparison: Comparison, pair: str = "Ours [the paper's]") -> list[str]:
+    """Return the sentences below the tables: how they are read, and what is missing.
+
+    Args:
+        comparison: of the tables.
+        pair: how a cell shows the two numbers.
+    """
+    return [f"{pair}, {_legend(comparison.table)}", *comparison.notes]
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -233,7 +238,7 @@ def _plain(entry: ComparedCell, table: PaperTable) -> dict[str, Any]:
 def _legend(table: PaperTable) -> str:
     unit = _UNITS[table.unit]
     return (
-        f"Ours [the paper's], {unit}; {DASH} = only in the paper. w, in bold: white-box; "
+        f"{unit}; {DASH} = only in the paper. w, in bold: white-box; "
         f"{_SAME[table.same_network]}; o: oblivious, made on the tested weights without their "
         "defense."
     )

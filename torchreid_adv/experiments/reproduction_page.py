@@ -43,7 +43,7 @@ def reproduction_page(
         sections=[
             *(Section(shown.title, tables=[shown]) for shown in result_tables(comparison)),
             *([Section("Figures", figures=drawn)] if drawn else []),
-            Section("How to read it", explanation(comparison)),
+            Section("How to read it", explanation(comparison, "Ours, below it the paper's")),
         ],
         config=dict(settings),
         provenance=provenance().facts(),
@@ -56,10 +56,7 @@ def _counts(comparison: Comparison) -> str:
     printed = sum(bool(entry.paper) for entry in entries)
     ours = [entry for entry in entries if entry.ours is not None]
     both = sum(bool(entry.paper) for entry in ours)
-    return (
-        f"{len(ours)} cells are ours, the paper prints {printed}, and {both} are in both. Small "
-        "numbers are the paper's."
-    )
+    return f"{len(ours)} cells are ours, the paper prints {printed}, and {both} are in both."
 
 
 def result_tables(comparison: Comparison) -> list[ResultTable]:

@@ -28,6 +28,7 @@ UNCHECKED, UNSCORED = "not checked", "not scored"
 UNKNOWN = "yes, identities unknown"  # the files match, but the data set is not known here
 EXACTLY, CLOSELY = "yes, exactly", "yes, to 0.001"
 BANDS = {"Q": "Queries attacked", "G": "Gallery attacked"}  # track -> heading of its columns
+RANK_1 = "Rank\N{NON-BREAKING HYPHEN}1"  # a heading that stays on a line
 _ROWS = ("undefended", "oblivious", "adaptive")
 _HEADS = (
     *("rank", "model", "clean mAP", "clean Rank-1", "queries attacked, mAP", "95 % interval"),
@@ -335,12 +336,12 @@ def board_table(title: str, lines: Sequence[Line]) -> ResultTable:
     """
     tracks = [name for name in BANDS if any(line.track(name) for line in lines)]
     bands = [("", 2), ("Clean", 2), *((BANDS[name], 2) for name in tracks)]
-    columns = ["Model", "mAP", "Rank-1"] + ["mAP", "Rank-1"] * len(tracks)
+    columns = ["Model", "mAP", RANK_1] + ["mAP", RANK_1] * len(tracks)
     if defended := any(line.defense for line in lines):
-        bands.append(("Without its defense", 1))
-        columns.append("Queries, mAP")
+        bands.append(("Queries, no defense", 1))
+        columns.append("mAP")
     if carded := any(line.result.card for line in lines):
-        bands.append(("Robustness card, mAP", len(COLUMNS)))
+        bands.append(("Corrupted or occluded, mAP", len(COLUMNS)))
         columns += COLUMNS
     rows = [
         TableRow(str(line.rank or DASH), _board_row(line, tracks, defended=defended, carded=carded))
