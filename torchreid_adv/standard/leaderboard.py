@@ -13,6 +13,7 @@ from typing import Any
 
 from torchreid_adv.core.files import write_text
 from torchreid_adv.core.manifest import sha256
+from torchreid_adv.core.provenance import provenance
 from torchreid_adv.errors import printable
 from torchreid_adv.report.page import Page, write_page
 from torchreid_adv.report.table import ResultTable, TableRow, Value, rate
@@ -292,6 +293,7 @@ def write_leaderboard(
             "words": WORDS,
             "unseen": UNSEEN,
         },
+        provenance={**provenance().facts(), "device": "that of each result"},
     )
     write_text(out / "leaderboard.md", markdown(all_groups, refused))
     return write_page(out / "leaderboard.html", page)
