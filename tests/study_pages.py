@@ -71,7 +71,7 @@ def readings(stem):
 
 
 def beside_real_weights(stem):
-    return calibration.ranges_table(result_of(stem).readings)
+    return calibration.ranges(result_of(stem).readings).markdown(level=0)
 
 
 def _config_file(content, pairs=()):
@@ -116,13 +116,15 @@ def picture_of(stem):
         return path, None
     if claims_of(result.study):
         return path, effects_figure(decided(stem))
-    return path, calibration.figures(result.readings)["ranges"]
+    return path, calibration.ranges_figure(result.readings)
 
 
 def frontier_of(stem):
     """Return where the frontier of a result lies, and the figure; (path, None) without a result."""
     path, result = IMAGES / f"study_{stem}_frontier.png", result_of(stem)
-    return path, result and STUDIES.facts(result.study)["figures"](result.readings)["frontier"]
+    return path, result and STUDIES.facts(result.study)["figures"](result.readings)[
+        "frontier"
+    ].content
 
 
 def frontier(stem):

@@ -187,7 +187,7 @@ def test_the_leaderboard_has_its_columns_and_ranks_by_them(place, capsys):
     folder, out = place.root / "card", place.root / "board"
     words = ("leaderboard", folder, "--out", out)
     assert call(*words) == 0
-    assert "Robustness card, mAP" in read(out / "leaderboard.html").said
+    assert "Corrupted or occluded, mAP" in read(out / "leaderboard.html").said
     capsys.readouterr()
     cards = {name: read_card(place.mine.parent / name / CARD)["numbers"]
              for name in ("mine", "other")}  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 from browser import MISSING, browser
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
+from report.attacked_samples import results_of, target_maker
 from report.page_checks import faults_of
 from report.sample_pages import write_pages
 
@@ -28,9 +29,13 @@ return [...document.querySelectorAll(".scroll")].filter((box) => box.scrollWidth
 BROKEN = "return [...document.images].filter((i) => !i.complete || !i.naturalWidth).length"
 
 
-@pytest.fixture
-def pages(tmp_path, make_target, make_results):
-    return write_pages(tmp_path, make_target, make_results)
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """All kinds of pages, written once, with coarse pictures."""
+    folder = tmp_path_factory.mktemp("pages")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "DPI", 30)
+        return write_pages(folder, target_maker(folder), results_of)
 
 
 def test_every_page_can_be_read_by_everybody(pages):

@@ -32,8 +32,8 @@ STUDY = Usage(
         "study attacks --config-file configs/study/attacks.yaml",
         "study selection --config-file configs/study/selection.yaml adv.study.seeds [1]",
     ),
-    writes="Below --out: study.md, study.json and pictures; models are stored below the data root "
-    "and reused.",
+    writes="Below --out, after every seed: study.html, study.md, study.json and pictures; models "
+    "are stored below the data root and reused.",
     time="Hours on a CPU: for each seed of adv.study.seeds every network is trained and attacked. "
     "docs/studies.md says how long each study took.",
     reads=(*RUN, *TRAINING, *DEFENSE, "adv.study.*"),
@@ -44,8 +44,8 @@ REPRODUCTION = Usage(
         "reproduce --list",
         "reproduce bai2019.table2 --config-file configs/reproduce.yaml",
     ),
-    writes="Below --out: NAME.md and NAME.json, with our numbers next to the paper's, and each "
-    "attack's images.",
+    writes="Below --out: NAME.html, NAME.md and NAME.json, with our numbers next to the paper's, "
+    "and each attack's images.",
     time="The time of the table's attacks; docs/reproduction.md lists these for each table.",
     reads=(*RUN, "model.*", *DEFENSE, "adv.transfer.models"),
     further=ENGINES[1:],
@@ -76,7 +76,9 @@ def study_command(arguments: list[str]) -> int:
         from torchreid_adv.experiments.study import run_study
 
         path = run_study(cfg, name, STUDIES.get(name))
-        return Ended(f"\n{path.read_text(encoding='utf-8')}\nStudy: {path}")
+        words = f"\n{path.read_text(encoding='utf-8')}\nTable: {path}"
+        page = f"\nReport: {path.with_suffix('.html')}" if cfg.adv.report.page else ""
+        return Ended(words + page)
 
     return Command(
         name=f"study {name}",

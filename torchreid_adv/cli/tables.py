@@ -53,8 +53,8 @@ TRANSFER = Command(
             "--attack ifgsm --eps 5",
             "transfer a=osnet_x1_0:a.pth b=resnet50:b.pth -t people.csv adv.transfer.attacked a",
         ),
-        writes="Below --out: transfer.md and transfer.json, a picture for each data set, and each "
-        "attack's images.",
+        writes="Below --out: transfer.html, transfer.md and transfer.json, a picture for each data "
+        "set, and each attack's images.",
         time=_GRID_TIME,
         reads=(*RUN, "model.name", "adv.transfer.*"),
         further=VIRTUAL,
@@ -99,8 +99,8 @@ SWEEP = Command(
             "sweep osnet_x1_0:model.pth.tar-60 -t people.csv --attack ifgsm --eps 2 4 8 "
             "adv.transfer.metrics ['euclidean','cosine']",
         ),
-        writes="Below --out: the curve as a picture and as JSON, transfer.md and transfer.json, "
-        "and each attack's images.",
+        writes="Below --out: sweep.html, the curve as a picture and as JSON, transfer.md and "
+        "transfer.json, and each attack's images.",
         time=_GRID_TIME,
         reads=(*RUN, "model.*", "adv.transfer.*"),
         further=VIRTUAL,
@@ -180,8 +180,8 @@ ZOO = Command(
             "zoo --config-file configs/zoo.yaml --device cpu --out log/short "
             "train.max_epoch 2 adv.virtual.train_identities 40",
         ),
-        writes="Below --out: zoo.md and zoo.json, and the images of each attack; the models are "
-        "kept below the data root.",
+        writes="Below --out: zoo.html, zoo.md and zoo.json, and the images of each attack; the "
+        "models are kept below the data root.",
         time="configs/zoo.yaml trains and attacks five networks on virtual people in 14 minutes "
         "of one CPU core.",
         reads=(*RUN, *TRAINING, *DEFENSE, "adv.zoo"),

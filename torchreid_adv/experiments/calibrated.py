@@ -125,6 +125,8 @@ def calibrated(cfg: AdvConfig) -> Calibrated:
 
 def of_result(result: StudyFile, cfg: AdvConfig) -> Calibrated:
     """Return the calibration of the networks that a config trains."""
+    if result.unfinished:
+        return Calibrated(problem=f"the calibration is incomplete: {result.unfinished}")
     change = next(_changes(result.config, cfg), "")
     if change:
         return Calibrated(problem=f"the calibration has other settings: {change}")

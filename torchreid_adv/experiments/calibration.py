@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from torchreid_adv.experiments.claims import Reading, spread
+from torchreid_adv.report.page import PageFigure, Section
 from torchreid_adv.report.style import GRID, INK, RIGHT, WRONG, tidy
-from torchreid_adv.report.table import markdown_table
+from torchreid_adv.report.table import Cell, ResultTable, TableRow
 
 CROPS = "real crops"
 PEOPLE = "real crops and virtual_a"
@@ -173,7 +174,23 @@ def answers(readings: Sequence[Reading]) -> list[Answer]:
     return answered
 
 
-def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
+def figures(readings: Sequence[Reading]) -> dict[str, PageFigure]:
+    """Return the picture of the answers."""
+    caption = (
+        f"Dots: seeds. Bars: the ranges of real weights, widened by {100 * MARGIN:g} points. Green "
+        "is inside, red outside."
+    )
+    return {
+        "ranges": PageFigure(
+            ranges_figure(readings),
+            "Answers next to the ranges of real weights",
+            caption,
+            wide=True,
+        )
+    }
+
+
+def ranges_figure(readings: Sequence[Reading]) -> Figure:
     """Draw each answer and the range of real weights, in percent."""
     answered = answers(readings)
     figure = Figure(figsize=(7.2, 0.6 + 0.36 * len(answered)), layout="constrained")
@@ -192,37 +209,49 @@ def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
     axes.invert_yaxis()
     bars = f"bars: real weights, widened by {100 * MARGIN:.0f} points"
     axes.set_xlabel(f"percent ({bars}; dots: seeds)", color=INK, fontsize=8)
-    return {"ranges": figure}
+    return figure
 
 
-def summary(readings: Sequence[Reading]) -> str:
-    """Return the table of all facts and the conclusion, as Markdown."""
-    table, answered = ranges_table(readings), answers(readings)
-    return "\n".join(["### Compared with real weights", "", table, "", *_conclusion(answered)])
+def summary(readings: Sequence[Reading]) -> Section:
+    """Return the table of all facts, and the conclusion."""
+    table, answered = ranges(readings), answers(readings)
+    return Section(table.title, list(_conclusion(answered)), [table])
 
 
-def ranges_table(readings: Sequence[Reading]) -> str:
-    """Return the table of all facts, as Markdown."""
-    columns = ("question", "here", "cases", "real weights", "seen on", "verdict")
-    return markdown_table(columns, map(_cells, answers(readings)))
+def headline(readings: Sequence[Reading]) -> str:
+    """Say how many answers are in the ranges of real weights."""
+    answered = answers(readings)
+    inside = sum(answer.inside for answer in answered)
+    return f"Of {len(answered)} answers, {inside} are in the range of real weights."
 
 
-def _cells(answer: Answer) -> list[str]:
-    fact, verdict = answer.fact, "inside" if answer.inside else "**outside**"
-    value, count = spread(answer.seeds), str(answer.cases)
-    return [fact.question, value, count, _range(fact), fact.source, verdict]
+def ranges(readings: Sequence[Reading]) -> ResultTable:
+    """Return the table of all facts."""
+    columns = ("here", "cases", "real weights", "seen on", "verdict")
+    rows = [TableRow(answer.fact.question, _cells(answer)) for answer in answers(readings)]
+    return ResultTable("Compared with real weights", columns, rows, head="question")
 
 
-def _range(fact: Fact) -> str:
+def _cells(answer: Answer) -> list[Cell]:
+    fact = answer.fact
+    return [
+        Cell(spread(answer.seeds), answer.value),
+        Cell(str(answer.cases), answer.cases),
+        Cell(range_text(fact.low, fact.high), fact.low),
+        Cell(fact.source),
+        Cell("inside") if answer.inside else Cell("outside", strong=True),
+    ]
+
+
+def range_text(low: float, high: float) -> str:
     """Return a range in percent, a single number if only one was measured."""
-    ends = dict.fromkeys(f"{100 * end:.1f}" for end in (fact.low, fact.high))
+    ends = dict.fromkeys(f"{100 * end:.1f}" for end in (low, high))
     return " to ".join(ends)
 
 
 def _conclusion(answered: Sequence[Answer]) -> Iterator[str]:
     outside = [answer for answer in answered if not answer.inside]
     yield SOURCES
-    yield ""
     yield (
         f"All numbers are percent. A value counts as inside up to {100 * MARGIN:g} points beyond "
         "the range, because each range comes from few networks. "
@@ -235,11 +264,10 @@ def _conclusion(answered: Sequence[Answer]) -> Iterator[str]:
         "These networks do not behave like real weights in the following questions. A study that "
         "rests on one of them says nothing about a paper:"
     )
-    yield ""
     for answer in outside:
         gap = answer.fact.low - answer.value
         side, by = ("below", gap) if gap > 0 else ("above", answer.value - answer.fact.high)
         yield (
-            f"- {answer.fact.question}: {100 * answer.value:.1f}, {100 * by:.1f} points {side} "
+            f"{answer.fact.question}: {100 * answer.value:.1f}, {100 * by:.1f} points {side} "
             f"the range ({answer.fact.source})."
         )

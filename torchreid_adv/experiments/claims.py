@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchreid_adv.report.paper_table import PaperTable, paper_table
-from torchreid_adv.report.table import markdown_table
+from torchreid_adv.report.table import Cell, ResultTable, TableRow
 
 MARGIN = 0.01  # one point of mAP
 
@@ -185,25 +185,38 @@ def spread(values: Sequence[float], *, factor: float = 100, digits: int = 1) -> 
     return f"{mean} ± {factor * statistics.stdev(values):.{digits}f}"
 
 
-def readings_table(readings: Sequence[Reading]) -> str:
+def readings_tables(readings: Sequence[Reading]) -> list[ResultTable]:
     """Return the tables in order of appearance; cells are mean ± standard deviation over runs."""
     titles = dict.fromkeys(reading.table for reading in readings)
-    return "\n\n".join(
+    return [
         _table(title, [reading for reading in readings if reading.table == title])
         for title in titles
-    )
+    ]
 
 
-def _table(title: str, readings: Sequence[Reading]) -> str:
+def readings_table(readings: Sequence[Reading]) -> str:
+    """Return the tables of :func:`readings_tables` as Markdown."""
+    return "\n\n".join(table.markdown() for table in readings_tables(readings))
+
+
+def _table(title: str, readings: Sequence[Reading]) -> ResultTable:
     rows = dict.fromkeys(reading.row for reading in readings)
-    columns = dict.fromkeys(reading.column for reading in readings)
-    factor, digits = FACTORS[readings[0].unit]
+    columns = list(dict.fromkeys(reading.column for reading in readings))
     unit = ", percent" if readings[0].unit == "percent" else ""
     lines = []
     for row in rows:
-        cells = []
-        for column in columns:
-            values = [r.value for r in readings if (r.row, r.column) == (row, column)]
-            cells.append(spread(values, factor=factor, digits=digits) if values else "")
-        lines.append([row, *cells])
-    return f"### {title}{unit}\n\n{markdown_table(['', *columns], lines)}"
+        in_row = [reading for reading in readings if reading.row == row]
+        lines.append(
+            TableRow(row, [_cell([r for r in in_row if r.column == name]) for name in columns])
+        )
+    return ResultTable(f"{title}{unit}", columns, lines)
+
+
+def _cell(readings: Sequence[Reading]) -> Cell:
+    if not readings:
+        return Cell("", "")
+    values = [reading.value for reading in readings if math.isfinite(reading.value)]
+    factor, digits = FACTORS[readings[0].unit]
+    return Cell(
+        spread(values, factor=factor, digits=digits), statistics.fmean(values) if values else ""
+    )

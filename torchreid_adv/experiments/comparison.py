@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torchreid_adv.report.matrix import KINDS
 from torchreid_adv.report.paper_table import PaperTable
+from torchreid_adv.report.table import markdown_table
 from torchreid_adv.report.units import DASH
 
 _RANKS = {f"rank{rank}": str(rank) for rank in (1, 5, 10, 20)}
@@ -190,12 +191,20 @@ _FLAGS = {"rerank": ("plain", "re-ranked")}
 def markdown(comparison: Comparison) -> str:
     """Return title, tables, legend and sentences as Markdown."""
     table = comparison.table
+    sentences = "\n".join(f"- {sentence}" for sentence in explanation(comparison))
     parts = [f"## {table.name}: {table.title}", table.paper]
     parts += [_table(comparison.of(target), target, table) for target in comparison.targets]
-    parts += [
-        "\n".join(["", *(f"- {note}" for note in (_legend(table), *comparison.notes))]).strip()
-    ]
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, sentences])
+
+
+def explanation(comparison: Comparison, pair: str = "Ours [the paper's]") -> list[str]:
+    """Return the sentences below the tables: how they are read, and what is missing.
+
+    Args:
+        comparison: of the tables.
+        pair: how a cell shows the two numbers.
+    """
+    return [f"{pair}, {_legend(comparison.table)}", *comparison.notes]
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
@@ -229,31 +238,55 @@ def _plain(entry: ComparedCell, table: PaperTable) -> dict[str, Any]:
 def _legend(table: PaperTable) -> str:
     unit = _UNITS[table.unit]
     return (
-        f"Ours [the paper's], {unit}; {DASH} = only in the paper. w, in bold: white-box; "
+        f"{unit}; {DASH} = only in the paper. w, in bold: white-box; "
         f"{_SAME[table.same_network]}; o: oblivious, made on the tested weights without their "
         "defense."
     )
 
 
 def _table(entries: Sequence[ComparedCell], target: str, table: PaperTable) -> str:
-    rows = list(dict.fromkeys(cell_label(entry.where, table.rows) for entry in entries))
-    columns = _ordered(entries, table)
-    entry_at = {
-        (cell_label(entry.where, table.rows), cell_label(entry.where, table.columns)): entry
-        for entry in entries
-    }
-    several = len(table.measures) > 1 or not table.columns
-    heads = [_head(column, name, several) for column in columns for name in table.measures]
-    lines = [f"| {target}: {', '.join(table.rows)} | " + " | ".join(heads) + " |"]
-    lines.append("|---" * (len(heads) + 1) + "|")
-    for row in rows:
-        shown = [
-            _cell(entry_at.get((row, column)), name, table.unit)
-            for column in columns
-            for name in table.measures
-        ]
-        lines.append(f"| {row} | " + " | ".join(shown) + " |")
-    return "\n".join(lines)
+    layout = TableLayout.of(entries, table)
+    lines = [
+        [row, *(_cell(entry, name, table.unit) for entry, name in layout.cells(row, table))]
+        for row in layout.rows
+    ]
+    return markdown_table([f"{target}: {', '.join(table.rows)}", *layout.heads(table)], lines)
+
+
+@dataclass(frozen=True)
+class TableLayout:
+    """The rows and columns of one data set's table.
+
+    Args:
+        rows: labels.
+        columns: labels, without the measures.
+        entries: (row, column) -> entry.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    entries: Mapping[tuple[str, str], ComparedCell]
+
+    @classmethod
+    def of(cls, entries: Sequence[ComparedCell], table: PaperTable) -> TableLayout:
+        """Lay out the entries of one data set."""
+        entry_at = {
+            (cell_label(entry.where, table.rows), cell_label(entry.where, table.columns)): entry
+            for entry in entries
+        }
+        rows = dict.fromkeys(row for row, _ in entry_at)
+        return cls(tuple(rows), tuple(_ordered(entries, table)), entry_at)
+
+    def heads(self, table: PaperTable) -> list[str]:
+        """Return the headings, one for each column and measure."""
+        several = len(table.measures) > 1 or not table.columns
+        return [_head(column, name, several) for column in self.columns for name in table.measures]
+
+    def cells(self, row: str, table: PaperTable) -> Iterator[tuple[ComparedCell | None, str]]:
+        """Yield the entry and the measure of each cell of a row."""
+        for column in self.columns:
+            for name in table.measures:
+                yield self.entries.get((row, column)), name
 
 
 def cell_label(where: Mapping[str, Any], fields: Sequence[str]) -> str:
@@ -287,16 +320,21 @@ def _head(column: str, measure: str, several: bool) -> str:
 def _cell(entry: ComparedCell | None, measure: str, unit: str) -> str:
     if entry is None:
         return ""
+    ours, kind, printed = shown_numbers(entry, measure, unit)
+    shown = f"**{ours}**" if kind == "white" else ours
+    shown = f"{shown} {KINDS[kind]}" if kind else shown
+    return f"{shown} [{printed}]" if printed else shown
+
+
+def shown_numbers(entry: ComparedCell, measure: str, unit: str) -> tuple[str, str, str]:
+    """Return our number, its kind of attack, and the paper's number; "" for what is missing."""
     percent = unit == "percent" and measure not in _NUMBERS
     digits, factor = (2, 100) if percent else (3, 1)
     ours = entry.ours.measures.get(measure) if entry.ours else None
     our_text = DASH if ours is None else f"{factor * ours:.{digits}f}"
     kind = entry.ours.kind_of(measure) if entry.ours and ours is not None else ""
-    if kind:
-        our_text = f"**{our_text}**" if kind == "white" else our_text
-        our_text = f"{our_text} {KINDS[kind]}"
     printed = entry.paper.get(measure)
     if printed is None:
-        return our_text
-    shown = f"{printed:g}" if printed >= 10 ** (digits + 2) else f"{printed:.{digits + 2}g}"
-    return f"{our_text} [{shown}]"
+        return our_text, kind, ""
+    large = printed >= 10 ** (digits + 2)
+    return our_text, kind, f"{printed:g}" if large else f"{printed:.{digits + 2}g}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +18,18 @@ from torchreid_adv.experiments.claims import Reading
 from torchreid_adv.experiments.comparison import Comparison, OurCell, cell_label
 from torchreid_adv.experiments.verdicts import HOLDS, NONE, OPEN, OPPOSITE, Verdict
 from torchreid_adv.report.curves import MARKS
-from torchreid_adv.report.style import ATTACKED, CLEAN, GRID, INK, MUTED, RIGHT, SERIES, WRONG, tidy
+from torchreid_adv.report.style import (
+    ATTACKED,
+    CARD,
+    CLEAN,
+    GRID,
+    INK,
+    MUTED,
+    RIGHT,
+    SERIES,
+    WRONG,
+    tidy,
+)
 
 _STEP = 0.11  # between the models of a row
 
@@ -199,41 +212,50 @@ def _draw(axes: Axes, lines: dict[str, list[Reading]]) -> None:
 
 
 _INKS = {HOLDS: RIGHT, OPPOSITE: WRONG, NONE: CLEAN, OPEN: MUTED}  # of the verdicts
-_WIDTH = 46  # characters of a claim per line
+_WIDTH = 52  # characters of a claim per line
+_LINE, _BAR, _GAP = 0.17, 0.17, 0.13  # heights in inches: a line of a claim, a bar, below it
 
 
 def effects_figure(decided: Sequence[Verdict]) -> Figure:
     """Draw each claim's effect with its interval, the paper's effect and the margin, in points.
 
+    Each claim is written over its effect, so that the figure is narrow enough for a phone.
+
     Args:
         decided: a study's verdicts, one row each.
     """
-    claims = ["\n".join(textwrap.wrap(v.claim.sentence, _WIDTH)) for v in decided]
-    lines = sum(max(2, claim.count("\n") + 1) for claim in claims)
-    figure = Figure(figsize=(8.6, 1.1 + 0.2 * lines), layout="constrained")
+    claims = [textwrap.wrap(verdict.claim.sentence, _WIDTH) for verdict in decided]
+    bottoms = list(itertools.accumulate(_LINE * len(lines) + _BAR + _GAP for lines in claims))
+    figure = Figure(figsize=(4.8, 1.25 + bottoms[-1]), layout="constrained")
     axes = figure.subplots()
     tidy(axes)
     axes.axvline(0, color=MUTED, linewidth=1, zorder=1)
-    for place, verdict in enumerate(decided):
+    for lines, verdict, bottom in zip(claims, decided, bottoms, strict=True):
+        place = bottom - _GAP - _BAR / 2
         _draw_effect(axes, place, verdict)
-    axes.set_yticks(range(len(decided)), claims, color=INK, fontsize=8)
-    axes.set_ylim(len(decided) - 0.4, -0.6)
-    axes.set_xlabel("effect [points], positive as claimed", color=INK)
-    words = axes.twinx()
-    words.set_ylim(axes.get_ylim())
-    words.set_yticks(range(len(decided)), [verdict.word for verdict in decided], fontsize=8)
-    for label, verdict in zip(words.get_yticklabels(), decided, strict=True):
-        label.set_color(_INKS[verdict.word])
-    words.spines[:].set_visible(False)
-    words.tick_params(length=0)
-    _explain(figure)
+        _name_effect(axes, place - _BAR / 2 - _LINE * len(lines), lines, verdict)
+    axes.set_ylim(bottoms[-1], 0)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("effect [points], positive as claimed", color=INK, fontsize=9)
+    _explain(figure, paper=any(verdict.claim.paper for verdict in decided))
     return figure
 
 
-def _draw_effect(axes: Axes, place: int, verdict: Verdict) -> None:
+def _name_effect(axes: Axes, top: float, lines: Sequence[str], verdict: Verdict) -> None:
+    """Write the lines of a claim above its effect, and the verdict at the right of the first."""
+    look: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "fontsize": 9}
+    look |= {"va": "center", "zorder": 5}
+    look["bbox"] = {"facecolor": CARD, "edgecolor": "none", "pad": 0.5}  # over the line of 0
+    for number, line in enumerate(lines):
+        axes.text(0, top + _LINE * (number + 0.5), line, color=INK, **look)
+    axes.text(1, top + _LINE / 2, verdict.word, color=_INKS[verdict.word], ha="right", **look)
+
+
+def _draw_effect(axes: Axes, place: float, verdict: Verdict) -> None:
     claim, effect, color = verdict.claim, verdict.effect, _INKS[verdict.word]
     margin = 100 * claim.margin
-    axes.barh(place, 2 * margin, left=-margin, height=0.8, color=GRID, zorder=0)
+    axes.barh(place, 2 * margin, left=-margin, height=_BAR, color=GRID, zorder=0)
     if claim.paper:
         axes.plot(100 * claim.paper.effect, place, "D", color=ATTACKED, fillstyle="none", zorder=2)
     low, high = (100 * end for end in effect.interval)
@@ -243,10 +265,8 @@ def _draw_effect(axes: Axes, place: int, verdict: Verdict) -> None:
         axes.plot(100 * effect.mean, place, "o", color=color, markersize=5.5, zorder=4)
 
 
-def _explain(figure: Figure) -> None:
-    marks = [
-        Line2D([], [], color=INK, marker="o", markersize=5.5, label="here, 95 % interval"),
-        Line2D([], [], color=ATTACKED, marker="D", ls="", fillstyle="none", label="the paper"),
-        Patch(color=GRID, label="margin: counts as none"),
-    ]
+def _explain(figure: Figure, *, paper: bool) -> None:
+    here = Line2D([], [], color=INK, marker="o", markersize=5.5, label="here, 95 % interval")
+    theirs = Line2D([], [], color=ATTACKED, marker="D", ls="", fillstyle="none", label="the paper")
+    marks = [here, *([theirs] if paper else []), Patch(color=GRID, label="margin")]
     figure.legend(handles=marks, loc="outside upper center", ncols=3, frameon=False, fontsize=9)

@@ -16,10 +16,18 @@ from torchreid_adv.config.torchreid_keys import DEFAULTS
 from torchreid_adv.core.files import write_bytes, write_text
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.evaluation.protocol import Protocol
-from torchreid_adv.experiments.comparison import Comparison, OurCell, markdown, measured, to_json
+from torchreid_adv.experiments.comparison import (
+    Comparison,
+    OurCell,
+    markdown,
+    measured,
+    to_json,
+)
+from torchreid_adv.experiments.reproduction_page import reproduction_page
 from torchreid_adv.models.specs import parse_models
 from torchreid_adv.registry import REPRODUCTIONS, current_name
 from torchreid_adv.report.matrix import Cell
+from torchreid_adv.report.page import write_page
 from torchreid_adv.report.paper_table import PaperTable
 from torchreid_adv.report.style import to_png
 from torchreid_adv.version import __version__
@@ -39,7 +47,7 @@ def reproduce(cfg: AdvConfig, name: str) -> Reproduction:
 
 
 def write_reproduction(cfg: AdvConfig, name: str) -> str:
-    """Reproduce a table, write it with the paper's numbers, and return a line with its path."""
+    """Reproduce a table, write it with the paper's numbers, and return lines with its paths."""
     reproduction, out = reproduce(cfg, name), Path(cfg.data.save_dir)
     text = markdown(reproduction.comparison)
     print(f"\n{text}")
@@ -49,7 +57,11 @@ def write_reproduction(cfg: AdvConfig, name: str) -> str:
     for end, figure in reproduction.figures.items():
         write_bytes(out / f"{name}_{end}.png", to_png(figure))
     write_text(out / f"{name}.md", f"{text}\n")
-    return f"Table: {out / f'{name}.md'}"
+    words = f"Table: {out / f'{name}.md'}"
+    if cfg.adv.report.page:
+        page = reproduction_page(reproduction.comparison, reproduction.figures, plain(cfg))
+        words += f"\nReport: {write_page(out / f'{name}.html', page)}"
+    return words
 
 
 _DEFAULTS = {f"adv.{key.name}": key.default for key in KEYS}

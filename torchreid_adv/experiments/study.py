@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
 
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
@@ -18,37 +15,50 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.experiments.calibrated import Calibrated, calibrated
 from torchreid_adv.experiments.claims import Case, Claim, Reading, readings_table
 from torchreid_adv.experiments.figures import effects_figure
-from torchreid_adv.experiments.study_file import StudyFile, write_study
+from torchreid_adv.experiments.study_file import StudyFile, finished_runs, write_study
+from torchreid_adv.experiments.study_page import lead, study_page
 from torchreid_adv.experiments.verdicts import NOTE, Verdict, verdict_table, verdicts
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import STUDIES
+from torchreid_adv.report.page import Section, write_page
 from torchreid_adv.report.style import to_png
 
 Found = Case | Reading
 Study = Callable[[AdvConfig, int, list[ModelSpec]], Sequence[Found]]
+MARKDOWN, PAGE = "study.md", "study.html"
 ORDER_STEP = 1000  # between the seeds of a seed's batch orders
 
 
 def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
-    """Run a study for every seed and batch order; return the page with the results.
+    """Run a study for every seed and batch order; return ``study.md`` with the results.
+
+    The results so far are written after every run, so that an interrupted study has a page.
 
     Args:
-        cfg: ``adv.study.*`` names networks, seeds and orders.
+        cfg: ``adv.study.*`` names networks, seeds and orders; it is not changed.
         name: of the entry of STUDIES, whose facts describe it: ``claims``; ``orders``, whether
             it learns anything in addition to networks; ``prepare``, called once before all seeds;
-            ``setting``, ``summary`` and ``figures`` for its page.
+            ``setting`` (sentences), ``headline`` (a sentence), ``summary`` (a section) and
+            ``figures`` for its page.
         study: makes one run.
 
     Raises:
         ConfigError: nothing to train, a defense, or a calibration that cannot be read.
     """
     _check(cfg, name)
-    known = calibrated(cfg)
-    cfg.adv.report.page = cfg.adv.job.copies = False
+    known, run_cfg, page = calibrated(cfg), cfg.clone(), cfg.adv.report.page
+    run_cfg.adv.report.page = run_cfg.adv.job.copies = False
     if "prepare" in STUDIES.facts(name):
-        STUDIES.facts(name)["prepare"](cfg)
-    results = [result for run in _runs(cfg, name, study) for result in run]
-    return _write(cfg, name, results, known)
+        STUDIES.facts(name)["prepare"](run_cfg)
+    folder, planned = Path(cfg.data.save_dir), _runs_of(cfg, name)
+    before, results = finished_runs(folder), list[Found]()
+    for number, run in enumerate(_runs(run_cfg, name, study), start=1):
+        results += run
+        if number == planned or number > before:  # never less than an earlier command has written
+            path = _write(run_cfg, name, results, known, (number, planned), page=page)
+            if number < planned:
+                print(f"{number} of {planned} runs are finished. Values so far: {path}")
+    return folder / MARKDOWN
 
 
 def _check(cfg: AdvConfig, name: str) -> None:
@@ -68,12 +78,20 @@ def _check(cfg: AdvConfig, name: str) -> None:
     check_start(cfg)
 
 
+def _orders_of(cfg: AdvConfig, name: str) -> int:
+    """Return the batch orders per seed; a study without claims, like the calibration, has one."""
+    return int(cfg.adv.study.orders) if STUDIES.facts(name).get("orders") else 1
+
+
+def _runs_of(cfg: AdvConfig, name: str) -> int:
+    return len(set(cfg.adv.study.seeds)) * _orders_of(cfg, name)
+
+
 def _runs(cfg: AdvConfig, name: str, study: Study) -> Iterator[list[Found]]:
-    """Yield each run's results; a study without claims, like the calibration, has one order."""
-    orders = cfg.adv.study.orders if STUDIES.facts(name).get("orders") else 1
+    """Yield each run's results."""
     for seed in dict.fromkeys(cfg.adv.study.seeds):
         specs = trained_models(cfg, seed)
-        for order in range(orders):
+        for order in range(_orders_of(cfg, name)):
             print(f"\n##### {name}: seed {seed}{f', batch order {order + 1}' * (order > 0)} #####")
             run_cfg = cfg.clone()
             folder = f"seed{seed}" + (f"_order{order + 1}" if order else "")
@@ -84,32 +102,54 @@ def _runs(cfg: AdvConfig, name: str, study: Study) -> Iterator[list[Found]]:
             yield [replace(result, order=order) for result in study(run_cfg, seed, specs)]
 
 
-def _write(cfg: AdvConfig, name: str, results: Sequence[Found], known: Calibrated) -> Path:
-    """Write ``study.json``, ``study.md`` and the figures; return the second."""
+def _write(
+    cfg: AdvConfig,
+    name: str,
+    results: Sequence[Found],
+    known: Calibrated,
+    runs: tuple[int, int],
+    *,
+    page: bool,
+) -> Path:
+    """Write the files of a study; return the one to read: its page, or ``study.md`` without one."""
     folder, facts = Path(cfg.data.save_dir), STUDIES.facts(name)
     cases = [case for case in results if isinstance(case, Case)]
     readings = [reading for reading in results if isinstance(reading, Reading)]
     claims: list[Claim] = list(dict.fromkeys([*facts.get("claims", ()), *(c.claim for c in cases)]))
-    decided = verdicts(claims, cases, known)
     calibration_facts = known.to_dict() if claims else {}
-    result = StudyFile(name, config.plain(cfg), readings, cases, calibration_facts)
+    result = StudyFile(name, config.plain(cfg), readings, cases, calibration_facts, *runs)
+    decided = verdicts(claims, cases, known, result.unfinished)
     write_study(folder, result, [verdict.to_dict() for verdict in decided])
-    for end, figure in _figures(facts, readings, decided).items():
-        write_bytes(folder / f"{name}_{end}.png", to_png(figure))
-    parts = [f"# {facts['title']}", facts.get("setting", _setting)(cfg)]
-    parts += [readings_table(readings)] if readings else []
-    parts += [facts["summary"](readings)] if "summary" in facts else []
-    parts += [verdict_table(decided), NOTE] if decided else []
-    write_text(folder / "study.md", "\n\n".join(parts) + "\n")
-    return folder / "study.md"
-
-
-def _figures(
-    facts: Mapping[str, Any], readings: Sequence[Reading], decided: Sequence[Verdict]
-) -> dict[str, Figure]:
-    """Return a study's pictures: end of the file's name -> figure."""
+    setting = facts.get("setting", _setting)(cfg)
+    write_text(folder / MARKDOWN, markdown(result, decided, setting))
     figures = facts["figures"](readings) if "figures" in facts else {}
-    return {**figures, "effects": effects_figure(decided)} if decided else dict(figures)
+    drawn = {end: figure.content for end, figure in figures.items()}
+    if decided:
+        drawn["effects"] = effects_figure(decided)
+    for end, content in drawn.items():
+        write_bytes(folder / f"{name}_{end}.png", to_png(content))
+    if not page:
+        return folder / MARKDOWN
+    content = study_page(result, decided=decided, known=known, setting=setting, figures=figures)
+    return write_page(folder / PAGE, content)
+
+
+def markdown(result: StudyFile, decided: Sequence[Verdict], setting: str) -> str:
+    """Return a study as Markdown: what came out, the setting, values and verdicts.
+
+    Args:
+        result: of the study.
+        decided: its verdicts.
+        setting: sentences on its networks and runs.
+    """
+    facts = STUDIES.facts(result.study)
+    parts = [f"# {facts['title']}", *lead(result, decided), setting]
+    parts += [readings_table(result.readings)] if result.readings else []
+    if "summary" in facts:
+        summary: Section = facts["summary"](result.readings)
+        parts += [table.markdown() for table in summary.tables] + list(summary.text)
+    parts += [verdict_table(decided), NOTE] if decided else []
+    return "\n\n".join(parts) + "\n"
 
 
 def trained_models(cfg: AdvConfig, seed: int, start: AdvConfig | None = None) -> list[ModelSpec]:

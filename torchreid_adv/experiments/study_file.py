@@ -28,6 +28,8 @@ class StudyFile:
         readings: its values.
         cases: of its claims.
         calibrated: the calibration of its networks, as plain data; {} without claims.
+        finished: number of its runs that are finished.
+        planned: number of its runs; 0 = not recorded, all of them are finished.
     """
 
     study: str
@@ -35,6 +37,15 @@ class StudyFile:
     readings: Sequence[Reading] = ()
     cases: Sequence[Case] = ()
     calibrated: Mapping[str, Any] = field(default_factory=dict)
+    finished: int = 0
+    planned: int = 0
+
+    @property
+    def unfinished(self) -> str:
+        """How many of its runs are finished, in words; "" if all are."""
+        if self.finished >= self.planned:
+            return ""
+        return f"only {self.finished} of {self.planned} runs are finished"
 
 
 def write_study(folder: Path, result: StudyFile, verdicts: Sequence[Mapping[str, Any]]) -> None:
@@ -49,6 +60,7 @@ def write_study(folder: Path, result: StudyFile, verdicts: Sequence[Mapping[str,
         "format": FORMAT,
         "study": result.study,
         "config": result.config,
+        "runs": {"finished": result.finished, "planned": result.planned},
         "calibrated": result.calibrated,
         "verdicts": verdicts,
         "cases": [{**asdict(case), "claim": case.claim.sentence} for case in result.cases],
@@ -93,7 +105,17 @@ def read_study(path: Path, claims: Sequence[Claim] = ()) -> StudyFile:
         [_reading(reading) for reading in content.get("readings", ())],
         _cases(content.get("cases", ()), claims, path) if claims else (),
         content.get("calibrated", {}),
+        **content.get("runs", {}),
     )
+
+
+def finished_runs(folder: Path) -> float:
+    """Return how many runs the ``study.json`` of a folder has; infinity for all, 0 without one."""
+    try:
+        content = _content(folder / NAME)
+    except ConfigError:
+        return 0
+    return float(content.get("runs", {}).get("finished", math.inf))
 
 
 def _content(path: Path) -> dict[str, Any]:

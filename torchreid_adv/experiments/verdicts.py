@@ -10,7 +10,7 @@ from typing import Any
 
 from torchreid_adv.experiments.calibrated import NOT_CALIBRATED, Calibrated
 from torchreid_adv.experiments.claims import Case, Claim
-from torchreid_adv.report.table import markdown_table
+from torchreid_adv.report.table import Cell, ResultTable, TableRow, markdown_table
 
 HOLDS, OPPOSITE, NONE, OPEN = "holds", "opposite", "no effect", "cannot tell"
 RUNS = 5  # needed to decide a claim
@@ -98,16 +98,19 @@ class Verdict:
     orders: int = 0
 
     @classmethod
-    def of(cls, claim: Claim, cases: Sequence[Case], calibrated: Calibrated) -> Verdict:
+    def of(
+        cls, claim: Claim, cases: Sequence[Case], calibrated: Calibrated, unfinished: str = ""
+    ) -> Verdict:
         """Decide a claim.
 
         Args:
             claim: to decide.
             cases: of this claim.
             calibrated: calibration of the networks.
+            unfinished: why the study's runs are not complete, else "".
         """
         effect = Effect.of(cases)
-        reason = _objection(claim, cases, effect, calibrated)
+        reason = unfinished or _objection(claim, cases, effect, calibrated)
         word = OPEN if reason else _word(effect.interval, claim.margin)
         if word == OPEN and not reason:
             reason = "the interval includes 0 and more than the margin"
@@ -168,7 +171,10 @@ def _word(interval: tuple[float, float], margin: float) -> str:
 
 
 def verdicts(
-    claims: Sequence[Claim], cases: Sequence[Case], calibrated: Calibrated = NOT_CALIBRATED
+    claims: Sequence[Claim],
+    cases: Sequence[Case],
+    calibrated: Calibrated = NOT_CALIBRATED,
+    unfinished: str = "",
 ) -> list[Verdict]:
     """Return a verdict for each claim, in the order of the claims.
 
@@ -176,13 +182,15 @@ def verdicts(
         claims: of a study.
         cases: of the study; a claim without a case was not run.
         calibrated: calibration of the networks.
+        unfinished: why the study's runs are not complete, else ""; then nothing is decided.
     """
     return [
-        Verdict.of(claim, [case for case in cases if case.claim == claim], calibrated)
+        Verdict.of(claim, [case for case in cases if case.claim == claim], calibrated, unfinished)
         for claim in claims
     ]
 
 
+_NOTHING = "-"  # a value that does not exist
 COLUMNS = ("claim", "paper", "here", "visible from", "margin", "runs", "verdict")
 
 
@@ -193,16 +201,62 @@ def verdict_table(decided: Sequence[Verdict]) -> str:
 
 def verdict_cells(verdict: Verdict) -> list[str]:
     """Return the texts of :data:`COLUMNS` for a verdict."""
+    paper, measured = _paper(verdict), _points(verdict.effect.mean)
+    return [
+        verdict.claim.sentence,
+        f"{paper} ({verdict.claim.paper.place})" if verdict.claim.paper else paper,
+        f"{measured} ({_interval(verdict)})" if _interval(verdict) else measured,
+        _visible(verdict),
+        f"{100 * verdict.claim.margin:g}",
+        verdict.runs,
+        verdict.text,
+    ]
+
+
+def verdict_result(decided: Sequence[Verdict]) -> ResultTable:
+    """Return the table of verdicts for a page, the verdict first."""
+    columns = ("verdict", "effect here", "in the paper", "visible from", "margin", "runs")
+    rows = [_row(verdict) for verdict in decided]
+    return ResultTable("Verdicts", columns, rows, head="claim", note=NOTE)
+
+
+def _row(verdict: Verdict) -> TableRow:
     claim, effect = verdict.claim, verdict.effect
-    paper = f"{_points(claim.paper.effect)} ({claim.paper.place})" if claim.paper else "-"
-    low, high = effect.interval
-    measured = _points(effect.mean)
-    if math.isfinite(low):
-        measured += f" ({_points(low)} to {_points(high)})"
-    visible = f"{100 * effect.visible:.1f}" if math.isfinite(effect.visible) else "-"
-    margin = f"{100 * claim.margin:g}"
-    return [claim.sentence, paper, measured, visible, margin, verdict.runs, verdict.text]
+    return TableRow(
+        claim.sentence,
+        [
+            Cell(verdict.word, note=verdict.reason, strong=verdict.word != OPEN),
+            Cell(_points(effect.mean), _key(effect.mean), _interval(verdict)),
+            Cell(
+                _paper(verdict),
+                claim.paper.effect if claim.paper else "",
+                claim.paper.place if claim.paper else "",
+            ),
+            Cell(_visible(verdict), _key(effect.visible)),
+            Cell(f"{100 * claim.margin:g}", claim.margin),
+            Cell(verdict.runs, len(effect.runs)),
+        ],
+    )
+
+
+def _paper(verdict: Verdict) -> str:
+    return _points(verdict.claim.paper.effect) if verdict.claim.paper else _NOTHING
+
+
+def _interval(verdict: Verdict) -> str:
+    """Return the interval in points, "" without one."""
+    low, high = verdict.effect.interval
+    return f"{_points(low)} to {_points(high)}" if math.isfinite(low) else ""
+
+
+def _visible(verdict: Verdict) -> str:
+    visible = verdict.effect.visible
+    return f"{100 * visible:.1f}" if math.isfinite(visible) else _NOTHING
+
+
+def _key(value: float) -> float | str:
+    return value if math.isfinite(value) else ""
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:+.1f}" if math.isfinite(value) else "-"
+    return f"{100 * value:+.1f}" if math.isfinite(value) else _NOTHING

@@ -34,8 +34,8 @@ LEGEND = (
     "mAP of the tested model on the adversarial images (of its clean mAP): "
     "w white-box, g the same network with other weights, b another network, "
     "o the same weights without their defense; "
-    "[the paper's mAP, where it is compared with one]. Rank-1 is below; "
-    "other ranks are in transfer.json."
+    "[the paper's mAP, where it is compared with one]. "
+    "Other ranks are in transfer.json."
 )
 _FURTHER = {
     "queries": "q: made by the answers of the tested model, without its gradients.",

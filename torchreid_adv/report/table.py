@@ -131,15 +131,19 @@ class ResultTable:
         return [(name, list(rows)) for name, rows in pairs]
 
     def markdown(self, level: int = 3) -> str:
-        """Return it as Markdown.
+        """Return it as Markdown, with strong cells in bold.
 
         Args:
-            level: of its heading.
+            level: of its heading; 0 = none.
         """
-        rows = [[row.name, *(cell.text for cell in self.cells(row))] for row in self.rows]
+        rows = [[row.name, *map(_bold, self.cells(row))] for row in self.rows]
         table = markdown_table([self.head, *self.columns], rows)
-        parts = [f"{'#' * level} {self.title}", table, self.note]
+        parts = [f"{'#' * level} {self.title}" if level else "", table, self.note]
         return "\n\n".join(part for part in parts if part)
+
+
+def _bold(cell: Cell) -> str:
+    return f"**{cell.text}**" if cell.strong else cell.text
 
 
 def measures(results: dict[str, Any]) -> ResultTable:

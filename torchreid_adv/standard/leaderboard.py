@@ -13,6 +13,7 @@ from typing import Any
 
 from torchreid_adv.core.files import write_text
 from torchreid_adv.core.manifest import sha256
+from torchreid_adv.core.provenance import provenance
 from torchreid_adv.errors import printable
 from torchreid_adv.report.page import Page, write_page
 from torchreid_adv.report.table import ResultTable, TableRow, Value, rate
@@ -28,6 +29,7 @@ UNCHECKED, UNSCORED = "not checked", "not scored"
 UNKNOWN = "yes, identities unknown"  # the files match, but the data set is not known here
 EXACTLY, CLOSELY = "yes, exactly", "yes, to 0.001"
 BANDS = {"Q": "Queries attacked", "G": "Gallery attacked"}  # track -> heading of its columns
+RANK_1 = "Rank\N{NON-BREAKING HYPHEN}1"  # a heading that stays on a line
 _ROWS = ("undefended", "oblivious", "adaptive")
 _HEADS = (
     *("rank", "model", "clean mAP", "clean Rank-1", "queries attacked, mAP", "95 % interval"),
@@ -291,6 +293,7 @@ def write_leaderboard(
             "words": WORDS,
             "unseen": UNSEEN,
         },
+        provenance={**provenance().facts(), "device": "that of each result"},
     )
     write_text(out / "leaderboard.md", markdown(all_groups, refused))
     return write_page(out / "leaderboard.html", page)
@@ -335,12 +338,12 @@ def board_table(title: str, lines: Sequence[Line]) -> ResultTable:
     """
     tracks = [name for name in BANDS if any(line.track(name) for line in lines)]
     bands = [("", 2), ("Clean", 2), *((BANDS[name], 2) for name in tracks)]
-    columns = ["Model", "mAP", "Rank-1"] + ["mAP", "Rank-1"] * len(tracks)
+    columns = ["Model", "mAP", RANK_1] + ["mAP", RANK_1] * len(tracks)
     if defended := any(line.defense for line in lines):
-        bands.append(("Without its defense", 1))
-        columns.append("Queries, mAP")
+        bands.append(("Queries, no defense", 1))
+        columns.append("mAP")
     if carded := any(line.result.card for line in lines):
-        bands.append(("Robustness card, mAP", len(COLUMNS)))
+        bands.append(("Corrupted or occluded, mAP", len(COLUMNS)))
         columns += COLUMNS
     rows = [
         TableRow(str(line.rank or DASH), _board_row(line, tracks, defended=defended, carded=carded))

@@ -48,6 +48,7 @@ def setting(cfg: AdvConfig) -> str:
     "calibration",
     title="Calibration: do these networks behave as real ones?",
     setting=setting,
+    headline=facts.headline,
     summary=facts.summary,
     figures=facts.figures,
 )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
@@ -25,6 +24,7 @@ from torchreid_adv.experiments.study import Found
 from torchreid_adv.experiments.training_cost import update_seconds, updates_of
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
+from torchreid_adv.report.page import PageFigure
 from torchreid_adv.runs.folder import machinery
 from torchreid_adv.runs.grid import Grid
 from torchreid_adv.runs.grid_attack import grid_attacks
@@ -121,7 +121,7 @@ def setting(cfg: AdvConfig) -> str:
     )
 
 
-def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
+def figures(readings: Sequence[Reading]) -> dict[str, PageFigure]:
     """Return the frontier: robust mAP against cost."""
     costs = {(r.row, r.seed): r.value for r in readings if r.column == STEPS_COLUMN}
     robust = [r for r in readings if (r.table, r.column) == (MAP, MEASURES["pgd"])]
@@ -136,7 +136,13 @@ def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
     pgd = [r.value for r in robust if r.row == f"{NAMES[PGD]}, {CLEAN_START}"]
     shares = ((PRICE, SHARE), (CHEAP_PRICE, CHEAP_SHARE))
     goals = [(price, share * statistics.fmean(pgd)) for price, share in shares] if pgd else []
-    return {"frontier": frontier_figure(groups, goals)}
+    drawn = frontier_figure(groups, goals)
+    caption = (
+        "Each dot is a method, mean over runs. The line joins the methods that no other method "
+        "beats at their cost; dashed corners are the goals of the claims."
+    )
+    alt = "Robust mAP against the cost of a weight update"
+    return {"frontier": PageFigure(drawn, alt, caption, wide=True)}
 
 
 @STUDIES.register(

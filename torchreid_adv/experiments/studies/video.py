@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.experiments.claims import Case, Claim, Printed, Reading
@@ -22,6 +20,7 @@ from torchreid_adv.experiments.papers.vi_video import (
 from torchreid_adv.experiments.study import Found, trained_models
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
+from torchreid_adv.report.page import PageFigure
 
 CHANCE = "random order"
 PARTS_APART = {"defender": "the defender's f_d alone", "stripes": "stripes of its maps, unguided"}
@@ -150,9 +149,11 @@ def claims(scores: dict[str, Scores], seed: int, prefix: str = "") -> Iterator[C
             yield Case(claim, f"{prefix}{target}", seed, *pair)
 
 
-def figures(readings: Sequence[Reading]) -> Mapping[str, Figure]:
+def figures(readings: Sequence[Reading]) -> Mapping[str, PageFigure]:
     """Return the picture of figure 8."""
-    return {"curves": factors_figure(readings)}
+    alt = "mAP and Rank-1 against each weight of the loss"
+    caption = "Bars are standard deviations over seeds."
+    return {"curves": PageFigure(factors_figure(readings), alt, caption, wide=True)}
 
 
 @STUDIES.register(
