@@ -18,7 +18,7 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.pixels import from_levels, to_levels
 
 LONG_FILES = 1
-CROSSED = {"eps -> stored PNG": 20, "a batch -> meta-defense step": 8, "features -> mAP": 9}
+CROSSED = {"eps -> stored PNG": 21, "a batch -> meta-defense step": 8, "features -> mAP": 9}
 
 
 def test_nothing_is_in_a_circle():

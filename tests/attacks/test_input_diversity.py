@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from torchreid_adv.attacks import References, build_attack
 from torchreid_adv.attacks.input_diversity import InputDiversity, Placement
-from torchreid_adv.attacks.loop.perturbations import Smoothed
+from torchreid_adv.attacks.loop.gradients import Smoothed
 from torchreid_adv.core.batch import generator
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models import PixelModel

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from torchreid_adv.attacks import build_attack
-from torchreid_adv.attacks.loop.perturbations import Expectation, LinfDelta, exact, expectation
+from torchreid_adv.attacks.loop.gradients import Expectation, exact, expectation
+from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.core.batch import Batch, pad
 from torchreid_adv.defenses import Defended, Defense, build_defense
 from torchreid_adv.defenses.base import other_draws

@@ -71,7 +71,7 @@ def test_the_rate_rises_and_then_follows_torchreids_own(name, warmup):
 
 def test_a_start_that_was_killed_ends_in_the_same_weights(cfg, monkeypatch):
     whole = weights(start_weights(cfg, SPEC))
-    (folder,) = (tmp for tmp in _models(cfg).iterdir())
+    (folder,) = (path for path in _models(cfg).iterdir() if path.is_dir())
     folder.rename(folder.with_name("whole"))
     train, sizes = KeptProgressMixin.train, []
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
+from torchreid_adv.attacks.loop.gradients import Gradient, exact
 from torchreid_adv.attacks.loop.objectives import MetricDistance, Objective
-from torchreid_adv.attacks.loop.perturbations import Gradient, LinfDelta, exact
+from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.attacks.loop.steps import SignStep
 from torchreid_adv.core.pixels import from_levels, to_levels
 from torchreid_adv.distances import Distance

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from torchreid_adv.attacks.budget import Budget, attack
 from torchreid_adv.attacks.fgsm import sign_attack
 from torchreid_adv.attacks.loop.gradient_attack import GradientAttack
+from torchreid_adv.attacks.loop.gradients import Smoothed
 from torchreid_adv.attacks.loop.objectives import Embed, Losses, MetricDistance, Objective
-from torchreid_adv.attacks.loop.perturbations import Smoothed
 from torchreid_adv.attacks.references import References
 from torchreid_adv.core.batch import Batch
 from torchreid_adv.core.pixels import from_levels

@@ -40,7 +40,7 @@ class TargetedMismatch(RankingObjective):
 
 
 class TopMisranking(RankingObjective):
-    """The base of LTM and GTM, measured by the images whose nearest image is of their identity.
+    """The base of LTM and GTM, measured by the images whose nearest image shows their identity.
 
     An image's own identity is shown by its references, without the image itself.
     """

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from torchreid_adv.attacks.loop.gradient_attack import Attack, GradientAttack
+from torchreid_adv.attacks.loop.gradients import exact
 from torchreid_adv.attacks.loop.perturbations import (
     LinfDelta,
     Perturbation,
-    exact,
     inside,
     largest,
     uniform,

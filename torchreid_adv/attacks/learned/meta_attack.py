@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from torchreid_adv.attacks.learned.universal import UniversalPerturbation
+from torchreid_adv.attacks.loop.gradients import Gradient, exact, expectation
 from torchreid_adv.attacks.loop.objectives import Losses, Objective
-from torchreid_adv.attacks.loop.perturbations import Gradient, Perturbation, exact, expectation
+from torchreid_adv.attacks.loop.perturbations import Perturbation
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.loop.steps import StepRule, running
 from torchreid_adv.core.batch import Batch, generator

@@ -11,8 +11,9 @@ from typing import Any, Protocol, overload
 import torch
 from torch import Tensor, nn
 
+from torchreid_adv.attacks.loop.gradients import Gradient, exact, expectation
 from torchreid_adv.attacks.loop.objectives import Losses, Objective
-from torchreid_adv.attacks.loop.perturbations import Gradient, Perturbation, exact, expectation
+from torchreid_adv.attacks.loop.perturbations import Perturbation
 from torchreid_adv.attacks.loop.randomness import seeded
 from torchreid_adv.attacks.loop.steps import StepRule
 from torchreid_adv.attacks.references import References
