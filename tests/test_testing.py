@@ -246,3 +246,11 @@ def test_a_transform_of_a_local_class_is_found():
 
     with pytest.raises(AssertionError, match="imported"):
         check_transform(Local())
+
+
+def test_each_check_says_what_it_has_checked():
+    attacked = check_attack(build_attack("fgsm", eps=4 / 255))
+    assert "images of 20x9, 17x12, 24x8: the attack " in attacked
+    assert "within linf" in attacked
+    assert "the defense " in check_defense(build_defense("jpeg", quality=50))
+    assert "the transform " in check_transform(registry.TRANSFORMS.build("channel_fusion", p=0.5))

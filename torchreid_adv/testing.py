@@ -1,6 +1,7 @@
 """The contracts as assertions, for our tests and for those of third parties.
 
-Each function raises AssertionError with a sentence that says which promise is broken.
+Each function raises AssertionError with a sentence that says which promise is broken, and returns
+a sentence on what it has checked.
 """
 
 from __future__ import annotations
@@ -20,9 +21,23 @@ from torchreid_adv.models.cuda import repeatable
 
 SIZES = ((20, 9), (17, 12), (24, 8))
 ROUNDING = 1e-6
+_ATTACK = (
+    "the attack keeps the images' shapes, stays in [0, 1] and within linf, leaves padding alone, "
+    "and raises its objective; the same call gives the same images, and a batch those of its "
+    "images one by one; model, input and random state are unchanged"
+)
+_TRANSFORM = (
+    "the transform can be imported by a worker, keeps kind and size of the image, leaves its input "
+    "alone, and gives the same image for the same seed"
+)
+_DEFENSE = (
+    "the defense stays in [0, 1], gives the same images for the same call, and others for another "
+    "seed only if it is random; it treats each image by itself, and has the gradient that it "
+    "declares; input, weights, their names and the random state are unchanged"
+)
 
 
-def check_attack(attack: Attack, *, device: str = "cpu") -> None:
+def check_attack(attack: Attack, *, device: str = "cpu") -> str:
     """Check what every attack promises, on a small model and images of several sizes.
 
     Same shape, in [0, 1], within ``linf``, padding untouched; the objective rises; the same call
@@ -33,14 +48,18 @@ def check_attack(attack: Attack, *, device: str = "cpu") -> None:
         attack: what is checked.
         device: where the model and the images lie; references stay in main memory, as in a job.
 
+    Returns:
+        what was checked, in a sentence.
+
     Raises:
         AssertionError: a promise is broken.
 
     Example:
-        >>> check_attack(build_attack("ifgsm", eps=8 / 255))
+        >>> print(check_attack(build_attack("ifgsm", eps=8 / 255)))
     """
     with repeatable():
         _check_attack(attack, _toy_model(device), device)
+    return _checked(_ATTACK)
 
 
 def _check_attack(attack: Attack, model: PixelModel, device: str) -> None:
@@ -78,12 +97,15 @@ def _check_images(attack: Attack, adversarial: Adversarial, clean: Tensor) -> No
     _require(bool((adversarial.after > adversarial.before).any()), "no image's objective rose")
 
 
-def check_transform(transform: Any, *, stage: str = "pil") -> None:
+def check_transform(transform: Any, *, stage: str = "pil") -> str:
     """Check what every transform promises: same kind and size out, input untouched, seeded.
 
     Args:
         transform: an instance.
         stage: ``pil``, ``tensor`` or ``normalized``, as it was registered.
+
+    Returns:
+        what was checked, in a sentence.
 
     Raises:
         AssertionError: a promise is broken.
@@ -103,9 +125,10 @@ def check_transform(transform: Any, *, stage: str = "pil") -> None:
         _require(_same(first, second), "the same seed of torch gave another image")
         same_size = first.size == pixels.size if stage == "pil" else first.shape == pixels.shape
         _require(same_size, "the image has another size")
+    return f"Checked with 20 seeds: {_TRANSFORM}."
 
 
-def check_defense(defense: Defense, *, device: str = "cpu") -> None:
+def check_defense(defense: Defense, *, device: str = "cpu") -> str:
     """Check what every defense promises, and what this one declares of itself.
 
     Images in [0, 1] of one size out, each what it is alone; the same call gives the same images,
@@ -117,14 +140,18 @@ def check_defense(defense: Defense, *, device: str = "cpu") -> None:
         defense: what is checked.
         device: where it and the images lie.
 
+    Returns:
+        what was checked, in a sentence.
+
     Raises:
         AssertionError: a promise is broken.
 
     Example:
-        >>> check_defense(build_defense("jpeg", quality=50))
+        >>> print(check_defense(build_defense("jpeg", quality=50)))
     """
     with repeatable():
         _check_defense(defense.to(device), device)
+    return _checked(_DEFENSE)
 
 
 def _check_defense(defense: Defense, device: str) -> None:
@@ -218,6 +245,11 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, Tensor):
         return torch.equal(a, b)
     return a.mode == b.mode and a.size == b.size and not ImageChops.difference(a, b).getbbox()
+
+
+def _checked(promises: str) -> str:
+    sizes = ", ".join(f"{height}x{width}" for height, width in SIZES)
+    return f"Checked on a small model and images of {sizes}: {promises}."
 
 
 def _require(is_kept: bool, sentence: str) -> None:

@@ -266,7 +266,7 @@ def _draw_effect(axes: Axes, place: float, verdict: Verdict) -> None:
 
 
 def _explain(figure: Figure, *, paper: bool) -> None:
-    here = Line2D([], [], color=INK, marker="o", markersize=5.5, label="here, 95 % interval")
-    theirs = Line2D([], [], color=ATTACKED, marker="D", ls="", fillstyle="none", label="the paper")
-    marks = [here, *([theirs] if paper else []), Patch(color=GRID, label="margin")]
+    effect = Line2D([], [], color=INK, marker="o", markersize=5.5, label="here, 95 % interval")
+    printed = Line2D([], [], color=ATTACKED, marker="D", ls="", fillstyle="none", label="the paper")
+    marks = [effect, *([printed] if paper else []), Patch(color=GRID, label="margin")]
     figure.legend(handles=marks, loc="outside upper center", ncols=3, frameon=False, fontsize=9)

@@ -56,7 +56,9 @@ def _counts(comparison: Comparison) -> str:
     printed = sum(bool(entry.paper) for entry in entries)
     ours = [entry for entry in entries if entry.ours is not None]
     both = sum(bool(entry.paper) for entry in ours)
-    return f"{len(ours)} cells are ours, the paper prints {printed}, and {both} are in both."
+    cells = "1 cell is" if len(ours) == 1 else f"{len(ours)} cells are"
+    is_or_are = "is" if both == 1 else "are"
+    return f"{cells} ours, the paper prints {printed}, and {both} {is_or_are} in both."
 
 
 def result_tables(comparison: Comparison) -> list[ResultTable]:
