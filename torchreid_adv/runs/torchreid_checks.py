@@ -275,7 +275,8 @@ def spell_stock_names(cfg: CfgNode) -> None:
 
 def _names_of(cfg: CfgNode) -> dict[str, tuple[str, list[str]]]:
     """Return for each key what it names, and the names that torchreid and this package know."""
-    sets = [*stock_names("data.datasets", f"__{cfg.data.type}_datasets"), *DATASETS]
+    stock = stock_names("data.datasets", f"__{cfg.data.type}_datasets")
+    sets = list(dict.fromkeys((*stock, *DATASETS)))  # hooks have added ours to torchreid's
     samplers = [*stock_names("data.sampler", "AVAI_SAMPLERS"), *SAMPLERS]
     return {
         "model.name": ("model", [*stock_names("models", NETWORKS), *MODELS, *LOADERS]),
