@@ -164,7 +164,7 @@ def print_config(cfg: AdvConfig, models: Sequence[str] = (), *, everything: bool
     check_entries(models)
     default = default_config(use_gpu=cfg.use_gpu)
     if cfg.says("use_gpu"):
-        del default["use_gpu"]  # True on some machines: printed as it is said
+        del default["use_gpu"]  # True on some machines: printed as it is set
     print(config.as_file(cfg, None if everything else default))
     return 0
 

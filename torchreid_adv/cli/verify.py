@@ -76,7 +76,7 @@ def verify_command(arguments: list[str]) -> int:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse what is no folder: a file of a run, a model, a name.
+    """Refuse what is not a folder: a file of a run, a model, a name.
 
     Raises:
         ConfigError: it says what stands first.

@@ -187,7 +187,7 @@ class _Frames:
         if 0 in self.names and frame > 0:
             warnings.warn(
                 f"the frames of '{self.place.name}' start at {self.names[0]}, and gt.txt at frame "
-                f"{frame}: if gt.txt counts from 1, all boxes are of the frame before; rename the "
+                f"{frame}: if gt.txt counts from 1, all boxes belong to the frame before; rename the "
                 "frames from 000001",
                 stacklevel=2,
             )

@@ -29,7 +29,7 @@ _SHARED = ("config", "model", "utils", "datasets", "loss", "processor", "solver"
 _EMBEDDINGS = ("base.sie_embed", "cv_embed")
 _VERI_VIEWS = 8
 _OPTIONS = ("set", "camera", "view")
-# without weights of their own, and given to the projects' scripts: SOLIDER's, PersonViT's
+# settings without weights, given to the projects' scripts: SOLIDER's, PersonViT's
 _DECISIVE = ("SEMANTIC_WEIGHT", "POOLING")
 
 
