@@ -187,8 +187,8 @@ class _Frames:
         if 0 in self.names and frame > 0:
             warnings.warn(
                 f"the frames of '{self.place.name}' start at {self.names[0]}, and gt.txt at frame "
-                f"{frame}: if gt.txt counts from 1, all boxes belong to the frame before; rename the "
-                "frames from 000001",
+                f"{frame}: if gt.txt counts from 1, all boxes belong to the frame before; rename "
+                "the frames from 000001",
                 stacklevel=2,
             )
         if self.size and frame in self.names:
