@@ -468,6 +468,21 @@ def transreid():
     return network.state_dict(), extractor(network, bilinear([256, 128], HALF), of)
 
 
+def _relative(place, yml, *pairs):
+    """Return the source of a relative of TransReID, in a folder of its checkout."""
+
+    def source():
+        folder = checkout(place)
+        with _old_modules(), Importing(folder):
+            from model import make_model
+
+            cfg = _config(folder, yml, *pairs)
+            network = filled(make_model(cfg, num_class=7, camera_num=6, view_num=1))
+        return network.state_dict(), extractor(network, bilinear([256, 128], HALF))
+
+    return source
+
+
 def solider():
     folder = checkout("tinyvision+SOLIDER-REID")
     with _old_modules(), Importing(folder):
@@ -531,6 +546,15 @@ TRANSREID = (
     "deit_small_patch16_224_TransReID, STRIDE_SIZE: [16, 16], SIE_CAMERA: true, SIE_COE: 3.0}\n"
     + INPUT % ("256, 128", "256, 128") + TEST
 )  # fmt: skip
+RELATIVE = (
+    "MODEL: {NAME: transformer, TRANSFORMER_TYPE: vit_small_patch16_224_TransReID, "
+    "STRIDE_SIZE: [16, 16]%s}\n" + INPUT % ("256, 128", "256, 128") + TEST
+)  # fmt: skip
+SSL, PERSONVIT, PASS = (
+    "damo-cv+TransReID-SSL/transreid_pytorch",
+    "hustvl+PersonViT/transreid_pytorch",
+    "CASIA-IVA-Lab+PASS-reID/PASS_transreid",
+)
 SOLIDER = (
     "MODEL: {NAME: transformer, TRANSFORMER_TYPE: swin_tiny_patch4_window7_224}\n"
     + INPUT % ("384, 128", "384, 128") + TEST
@@ -620,6 +644,23 @@ CASES = [
         "transreid",
         _checkout_entry("transreid", "damo-cv+TransReID", TRANSREID, "camera=data"),
         transreid, "base.pos_embed", other="resize=cv2", needs=("yacs",),
+    ),
+    Case(
+        "transreid_ssl", _checkout_entry("transreid", SSL, RELATIVE % ", STEM_CONV: true"),
+        _relative(SSL, "configs/market/vit_small_ics.yml"), "base.patch_embed.conv.3.weight",
+        other="resize=cv2", needs=("yacs",),
+    ),
+    Case(
+        "personvit",
+        _checkout_entry("transreid", PERSONVIT, RELATIVE % "", "set=MODEL.POOLING,avg_max"),
+        _relative(PERSONVIT, "configs/market/vit_small.yml", "MODEL.POOLING", "avg_max"),
+        "base.pos_embed",
+        other="resize=cv2", needs=("yacs",),
+    ),
+    Case(
+        "passreid", _checkout_entry("passreid", PASS, RELATIVE % ""),
+        _relative(PASS, "configs/market/vit_small.yml"), "base.part_token2",
+        other="resize=cv2", needs=("yacs",),
     ),
     Case(
         "solider",

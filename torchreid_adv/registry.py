@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from torchreid_adv.errors import ConfigError, suggest
@@ -33,6 +34,7 @@ class Registry:
         self._entries: dict[str, Callable[..., Any]] = {}
         self._facts: dict[str, dict[str, Any]] = {}
         self._loaded = False
+        self._written: Mapping[str, Mapping[str, str]] = {}  # see as_written
 
     def register(self, name: str, *, force: bool = False, **facts: Any) -> Callable[[T], T]:
         """Return a decorator that files its target under ``name``.
@@ -76,7 +78,10 @@ class Registry:
         Raises:
             ConfigError: no such entry; the message names the nearest one.
         """
-        return self._entries[self.name_of(name)]
+        registered = self.name_of(name)
+        if registered not in self._entries:  # so far known as written
+            self._load()
+        return self._entries[registered]
 
     def name_of(self, name: str, *, further: Iterable[str] = ()) -> str:
         """Return a name as it is registered, whatever its case here.
@@ -88,9 +93,8 @@ class Registry:
         Raises:
             ConfigError: no such entry; the message names the nearest one that a config can name.
         """
-        self._load()
         further = tuple(further)
-        registered = same_name(name, (*self._entries, *further))
+        registered = same_name(name, (*self._names(), *further))
         if registered is None:
             raise unknown(self.kind, name, (*self.public, *further))
         return registered
@@ -98,7 +102,7 @@ class Registry:
     @property
     def public(self) -> tuple[str, ...]:
         """The names that a config can use: all but those of entries that are internal."""
-        return tuple(name for name in self if not self._facts[name].get("internal"))
+        return tuple(name for name in self if not self.facts(name).get("internal"))
 
     @property
     def is_loaded(self) -> bool:
@@ -107,7 +111,10 @@ class Registry:
 
     def facts(self, name: str) -> dict[str, Any]:
         """Return the facts that were registered with the entry."""
-        return self._facts[self.name_of(name)]
+        registered = self.name_of(name)
+        if registered in self._entries:
+            return self._facts[registered]
+        return dict.fromkeys(self._written[registered].get("flags", "").split(), True)
 
     def build(self, name: str, **options: Any) -> Any:
         """Call the entry with keyword options, after checking them against its signature.
@@ -124,17 +131,30 @@ class Registry:
         kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         return {p.name: p for p in parameters if p.kind in kinds}
 
+    def keywords(self, name: str) -> tuple[str, ...] | None:
+        """Return the names of the keyword parameters of the entry; None = it takes any."""
+        registered = self.name_of(name)
+        if registered not in self._entries:
+            written = self._written[registered].get("keywords")
+            return None if written is None else (*written.split(),)
+        signature = inspect.signature(self._entries[registered]).parameters.values()
+        return None if any(p.kind is p.VAR_KEYWORD for p in signature) else (*self.options(name),)
+
     def check_options(self, name: str, options: dict[str, Any]) -> None:
         """Refuse an option that the entry's constructor does not take, naming the nearest one."""
-        signature = inspect.signature(self.get(name)).parameters.values()
-        if any(p.kind is p.VAR_KEYWORD for p in signature):
-            return
-        known = self.options(name)
+        known = self.keywords(name)
         for option in options:
-            if option not in known:
+            if known is not None and option not in known:
                 raise ConfigError(
                     f"the {self.kind} '{name}' takes no option '{option}'{suggest(option, known)}"
                 )
+
+    def _names(self) -> tuple[str, ...]:
+        """Return all names; as written, if modules are not imported and names are written."""
+        if self._loaded or not self._written:
+            self._load()
+            return tuple(self._entries)
+        return tuple(dict.fromkeys((*self._written, *self._entries)))
 
     def _load(self) -> None:
         if self._loaded:
@@ -149,16 +169,33 @@ class Registry:
             raise
 
     def __contains__(self, name: object) -> bool:
-        self._load()
-        return isinstance(name, str) and same_name(name, self._entries) is not None
+        return isinstance(name, str) and same_name(name, self._names()) is not None
 
     def __iter__(self) -> Iterator[str]:
-        self._load()
-        return iter(sorted(self._entries))
+        return iter(sorted(self._names()))
 
     def __len__(self) -> int:
-        self._load()
-        return len(self._entries)
+        return len(self._names())
+
+
+@contextlib.contextmanager
+def as_written(index: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Iterator[None]:
+    """Inside the block tables answer from an index until something of theirs is needed itself.
+
+    Names, keywords and facts that are True are known so, and no module is imported.
+
+    Args:
+        index: name of a table, as in :data:`TABLES` -> name of an entry -> ``keywords``, its
+            parameters, left out where it takes any, and ``flags``, the facts that are True; both
+            are words with blanks between them.
+    """
+    for kind, table in TABLES.items():
+        table._written = index.get(kind, {})
+    try:
+        yield
+    finally:
+        for table in TABLES.values():
+            table._written = {}
 
 
 def current_name(name: str) -> str:

@@ -227,6 +227,8 @@ MOT_FAULTS = {
     "a person twice": ("31,2,10", "31,1,10", "line 92.*person 1 in frame 31 again"),
     "an empty box": (",8,16,1,1,0.9", ",8,0,1,1,0.9", "line 1 .*8 x 0 pixels"),
     "too many fields": ("31,2,10", "31,2,1,1,1,10", "line 92.*has 12 fields"),
+    "a confidence": (",8,16,1,1,0.9", ",8,16,0.4,1,0.9", "line 1 .*flag 0.4.*confidences"),
+    "a box in shares": (",8,16,1,1,0.9", ",0.8,0.6,1,1,0.9", "line 1 .*0.8 x 0.6 pixels.*multiply"),
     "a box outside": ("1,2,10,2,", "1,2,900,2,", "line 2 of.*lies outside"),
 }
 
@@ -245,6 +247,32 @@ def test_a_line_of_a_sequence_is_refused_with_its_number(tmp_path, fault):
         path.write_text((text[:place] + new + text[place + len(old) :])[1:])
     with pytest.raises(DataError, match=said):
         sequence(tmp_path / "S1", tmp_path / "root")
+
+
+def test_frames_of_another_size_than_the_boxes_are_refused(tmp_path):
+    folder = tmp_path / "S1"
+    write_mot(folder)
+    with Image.open(folder / "img1" / "000001.jpg") as frame:
+        width, height = frame.size
+    for stated in ((width, height), (2 * width, 2 * height)):
+        info = "[Sequence]\nimWidth={}\nimHeight={}\n".format(*stated)
+        (folder / "seqinfo.ini").write_text(info)
+        if stated == (width, height):
+            assert sequence(folder, tmp_path / "root")[0].query
+            continue
+        with pytest.raises(
+            DataError, match=f"have {width} x {height} pixels, and seqinfo.ini says"
+        ):
+            sequence(folder, tmp_path / "root")
+
+
+def test_frames_from_0_under_boxes_from_1_are_warned_of(tmp_path):
+    folder = tmp_path / "S1"
+    write_mot(folder)
+    for path in sorted((folder / "img1").iterdir()):
+        path.rename(path.with_name(f"{int(path.stem) - 1:06d}.jpg"))
+    with pytest.warns(UserWarning, match=r"start at 000000.jpg, and gt.txt at frame 1: .* rename"):
+        sequence(folder, tmp_path / "root")
 
 
 def test_a_test_set_without_ground_truth_is_named(tmp_path):

@@ -251,6 +251,8 @@ REFUSED = {
     "half a tracklet": (column("tracklet", *"1234", ""), "line 6.*tracklet is empty"),
     "a frame in words": (column("frame", *"1234", "x"), "line 6.*frame is 'x'"),
     "an empty box": (box("1", "1", "0", "5"), "line 5.*0 x 5 pixels"),
+    "a box in shares": (box("0.1", "0.1", "0.8", "0.9"), "line 5.*0.8 x 0.9 pixels.*multiply"),
+    "a box of shares below a half": (box("0", "0", "0.4", "1"), "line 5.*0.4 x 1 pixels.*multiply"),
     "a box outside": (box("900", "1", "5", "5"), "line 5.*lies outside.*60 x 40"),
     "a box of NaN": (box("nan", "1", "5", "5"), "line 5.*'nan' is not a number of pixels"),
     "a huge box": (box("1", "1", "1e300", "5"), "line 5.*not a number of pixels"),
@@ -349,6 +351,29 @@ def test_what_is_not_read_may_be_anything(tmp_path):
     path.write_text(lines[0].replace('"7"', "[7, 1]") + "\n")
     with pytest.raises(DataError, match=r"line 1 of .*: pid is \[7, 1\]"):
         adv.load_dataset(str(path), root=tmp_path)
+
+
+@pytest.mark.parametrize("column", ["pid", "camid"])
+def test_names_that_differ_by_case_alone_are_warned_of_once(tmp_path, column):
+    one = List(tmp_path)
+    for row, word in zip((2, 3, 4), ("Ann", "ann", "Ann"), strict=True):
+        one.cell(row, column, word)
+    with pytest.warns(
+        UserWarning, match=f"line 5 .*{column} 'ann' differs from 'Ann' by case"
+    ) as said:
+        data = one.load()
+    assert sum("by case" in str(warning.message) for warning in said) == 1
+    gallery = {record.path.name: getattr(record, column) for record in data.gallery}
+    assert gallery["4.jpg"] != gallery["5.jpg"] == getattr(data.query[0], column)
+
+
+def test_a_whole_image_among_boxes_is_warned_of(tmp_path):
+    one = List(tmp_path)
+    for name, values in zip("xywh", ("1111 ", "1111 ", "5555 ", "8888 "), strict=True):
+        one.column(name, map(str.strip, values))
+    with pytest.warns(UserWarning, match="line 6 of .* has no box, and 4 of 5 rows have one"):
+        data = one.load()
+    assert sorted(record.path.name for record in data.gallery) == ["4_x1y1w5h8.png", "5.jpg"]
 
 
 def test_boxes_in_a_turned_image_are_warned_of(tmp_path):

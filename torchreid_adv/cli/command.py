@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from torchreid_adv import config
 from torchreid_adv.cli.flags import SHARD, USUAL, Flag, Models
 from torchreid_adv.cli.help_text import Usage, keys_text
+from torchreid_adv.cli.index import index
 from torchreid_adv.cli.parser import (
     check_dry,
     make_parser,
@@ -28,7 +29,7 @@ from torchreid_adv.cli.parser import (
 )
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.registry import COMMANDS
+from torchreid_adv.registry import COMMANDS, as_written
 
 if TYPE_CHECKING:
     from torchreid_adv.core.processes import Team
@@ -146,17 +147,23 @@ class Command:
         """
         options = self.parse(arguments)
         check_dry(options)
-        cfg = merged_config(options)
-        if self.check is not None:
-            self.check(cfg)
         if options.dry_run:
-            return print_config(cfg, options.models, everything=options.all)
+            with as_written(index()):
+                cfg = self._checked(options)
+                return print_config(cfg, options.models, everything=options.all)
+        cfg = self._checked(options)
         self._refuse(cfg)
         with self._ready(cfg) as team, _typed(["torchreid-adv", self.name, *arguments]):
             ended = self.work(cfg, team)
             if ended.words:
                 print(ended.words)
         return ended.code
+
+    def _checked(self, options: argparse.Namespace) -> AdvConfig:
+        cfg = merged_config(options)
+        if self.check is not None:
+            self.check(cfg)
+        return cfg
 
     def _refuse(self, cfg: AdvConfig) -> None:
         if cfg.adv.job.shard and not self.shards:
@@ -179,7 +186,7 @@ class Command:
         from torchreid_adv.core.processes import ALONE, joined
         from torchreid_adv.core.speaking import heartbeat
         from torchreid_adv.integration.console import only_leader_speaks
-        from torchreid_adv.models.specs import check_entries
+        from torchreid_adv.models.specs import check_entries, parse_models
         from torchreid_adv.runs.torchreid_checks import ready
 
         with contextlib.ExitStack() as stack:
@@ -187,7 +194,9 @@ class Command:
             stack.enter_context(only_leader_speaks(team))
             stack.enter_context(ready(cfg))
             if self.models is not None:
-                check_entries(config.lookup(cfg, self.models.key))
+                models = config.lookup(cfg, self.models.key)
+                check_entries(models)
+                parse_models(models, trained=None)
             if self.holds:
                 stack.enter_context(working_in(cfg.data.save_dir))
             stack.enter_context(heartbeat(self.name))

@@ -16,7 +16,7 @@ from torchreid_adv.registry import TABLES, Registry
 
 INDEX = Path(__file__).with_name("index.json")
 _MANY = 12  # options, from which on none are listed
-Entry = dict[str, str]  # about, and where there are any: paper, options
+Entry = dict[str, str]  # about, and where there are any: paper, options, keywords, flags
 
 
 def entries_of(registry: Registry) -> dict[str, Entry]:
@@ -25,35 +25,38 @@ def entries_of(registry: Registry) -> dict[str, Entry]:
     A registry whose modules are imported is read directly: it may hold entries of plugins.
     """
     kind = next((kind for kind, table in TABLES.items() if table is registry), "")
-    known = _index().get(kind, {})
-    if known and not registry.is_loaded:
-        return known
-    now = entries_now(registry)  # in the index's order, whatever was imported first
-    return {name: now[name] for name in [*known, *now] if name in now}
+    known = index().get(kind, {})
+    now = known if known and not registry.is_loaded else entries_now(registry)
+    ordered = [*known, *now]  # as the index, whatever was imported first
+    return {n: now[n] for n in ordered if n in now and "internal" not in now[n].get("flags", "")}
 
 
 def entries_now(registry: Registry) -> dict[str, Entry]:
-    """Return the description of each entry that a config can name, from the entries themselves."""
-    return {name: _entry(registry, name) for name in registry.public}
+    """Return the description of each entry, from the entries themselves."""
+    return {name: _entry(registry, name) for name in registry}
 
 
 def written() -> str:
     """Return what ``index.json`` has to hold."""
-    index = {kind: entries_now(registry) for kind, registry in TABLES.items()}
-    return json.dumps(index, indent=1) + "\n"
+    described = {kind: entries_now(registry) for kind, registry in TABLES.items()}
+    return json.dumps(described, indent=1) + "\n"
 
 
 @functools.cache
-def _index() -> dict[str, dict[str, Entry]]:
-    index: dict[str, dict[str, Entry]] = json.loads(INDEX.read_text(encoding="utf-8"))
-    return index
+def index() -> dict[str, dict[str, Entry]]:
+    """Return what is written of each table of the registry, see ``registry.as_written``."""
+    tables: dict[str, dict[str, Entry]] = json.loads(INDEX.read_text(encoding="utf-8"))
+    return tables
 
 
 def _entry(registry: Registry, name: str) -> Entry:
     facts = registry.facts(name)
     about = facts.get("title") or facts.get("help") or _first_line(registry.get(name))
     entry = {"about": about, "paper": facts.get("paper", ""), "options": _options(registry, name)}
-    return {part: text for part, text in entry.items() if text}
+    keywords = registry.keywords(name)
+    entry |= {"flags": " ".join(flag for flag, value in facts.items() if value is True)}
+    entry = {part: text for part, text in entry.items() if text}
+    return entry if keywords is None else entry | {"keywords": " ".join(keywords)}
 
 
 def _first_line(entry: object) -> str:

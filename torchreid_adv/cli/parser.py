@@ -163,7 +163,9 @@ def print_config(cfg: AdvConfig, models: Sequence[str] = (), *, everything: bool
     config.setup(cfg)
     check_names(cfg)
     check_entries(models)
-    default = default_config(use_gpu=gpu_is_there())
+    default = default_config(use_gpu=cfg.use_gpu)
+    if cfg.says("use_gpu"):
+        del default["use_gpu"]  # True on some machines: printed as it is set
     print(config.as_file(cfg, None if everything else default))
     return 0
 
@@ -194,7 +196,7 @@ def merged_config(arguments: argparse.Namespace) -> AdvConfig:
     cfg.merge_from_list(pairs)
     if arguments.takes is not None:
         arguments.takes.require(arguments.example, cfg)
-    if not cfg.says("use_gpu"):
+    if not cfg.says("use_gpu") and (arguments.all or not arguments.dry_run):
         cfg.use_gpu = gpu_is_there()  # what cannot be merged is refused before PyTorch is imported
     from torchreid_adv.runs.torchreid_checks import check
 

@@ -151,16 +151,17 @@ ROBUST_REPORT = Command(
 
 
 def _check_zoo(cfg: AdvConfig) -> None:
-    from torchreid_adv.experiments.zoo import configured_zoo
-    from torchreid_adv.runs.torchreid_checks import ready
+    from torchreid_adv import config
+    from torchreid_adv.experiments.zoo_models import configured_zoo
 
-    with ready(cfg):
-        configured_zoo(cfg)
+    config.setup(cfg)
+    configured_zoo(cfg)
 
 
 def _zoo(cfg: AdvConfig, team: Team) -> Ended:
     """Train and attack the models of ``adv.zoo``; no result counts as an error."""
-    from torchreid_adv.experiments.zoo import configured_zoo, zoo
+    from torchreid_adv.experiments.zoo import zoo
+    from torchreid_adv.experiments.zoo_models import configured_zoo
 
     path = zoo(cfg, configured_zoo(cfg))
     words = f"\n{path.read_text(encoding='utf-8')}\nTable: {path}"

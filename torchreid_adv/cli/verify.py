@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchreid_adv.cli.command import make_parser, merged_config
+from torchreid_adv.cli.flags import is_file, split_models
 from torchreid_adv.cli.help_text import Usage, plain_parser
 from torchreid_adv.config import AdvConfig
+from torchreid_adv.config.torchreid_keys import default_config
+from torchreid_adv.core.files import near_path
+from torchreid_adv.errors import ConfigError
 from torchreid_adv.registry import COMMANDS
 from torchreid_adv.runs.promises import UNSEEN
 
@@ -62,11 +66,50 @@ def verify_command(arguments: list[str]) -> int:
     )
     parser.add_argument("--root", default="", help="data root of the originals (reid-data)")
     options, flags = parser.parse_known_args(arguments)
+    _check_folder(options.folder)
+    _check_flags(options.folder, flags)
     with originals_of(options.root, flags) as (originals, cfg):
         from torchreid_adv.experiments.scoring_again import verified
 
         print(verified(options.folder, originals, cfg))
     return 0
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse what is not a folder: a file of a run, a model, a name.
+
+    Raises:
+        ConfigError: it says what stands first.
+    """
+    first = "verify takes the folder of a run first, then the flags of the run"
+    if folder.is_file():
+        raise ConfigError(f"'{folder}' is a file; {first}, as in: verify {folder.parent}")
+    if not folder.exists() and (":" in str(folder) or is_file(str(folder))):
+        raise ConfigError(f"'{folder}' is a model; {first}, among them {_as_key(str(folder))}")
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder '{folder}'{near_path(str(folder))}; {first}")
+
+
+def _check_flags(folder: Path, flags: Sequence[str]) -> None:
+    """Refuse words that are neither flags nor keys, and a dry run of what writes nothing.
+
+    Raises:
+        ConfigError: a second folder, a model, or ``--dry-run``.
+    """
+    if "--dry-run" in flags:
+        raise ConfigError("verify writes nothing and has no dry run; leave --dry-run out")
+    words, _ = split_models(default_config(use_gpu=False), flags)
+    if words and Path(words[0]).is_dir():
+        raise ConfigError(f"verify takes one folder, got '{folder}' and '{words[0]}'")
+    if words:
+        raise ConfigError(
+            f"'{words[0]}' is neither a flag nor a key; a model is named as in the run, by "
+            f"{_as_key(words[0])}"
+        )
+
+
+def _as_key(model: str) -> str:
+    return f"adv.attack.models \"['{model}']\", or adv.standard.models for a standard result"
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ def check_engine_name(cfg: AdvConfig) -> None:
     name = cfg.adv.engine
     if cfg.__dict__.get(_INSIDE) == name:
         for part in engine_names(cfg):
-            ENGINES.get(part)
+            ENGINES.name_of(part)
     elif ENGINES.facts(name).get("internal"):
         raise unknown(ENGINES.kind, name, ENGINES.public)
 
@@ -133,8 +133,8 @@ def check_names(cfg: AdvConfig) -> None:
     _check_attack_options(adv.attack.name, adv.attack.options, "adv.attack.options")
     _check_attack_options(adv.training.attack, adv.training.options, "adv.training.options")
     for name in adv.training.report:
-        ATTACKS.get(name)
-    TRAININGS.get(adv.training.method)
+        ATTACKS.name_of(name)
+    TRAININGS.name_of(adv.training.method)
     if adv.engine:
         check_engine_name(cfg)
     for option in split_options(adv.attack.options)[0]:
@@ -149,7 +149,7 @@ def check_names(cfg: AdvConfig) -> None:
     check_selection(adv.selection.data, *names)
     for metric in filter(None, (adv.attack.metric, lookup(cfg, "test.dist_metric", ""))):
         if ":" not in metric:  # a module:function is found when the distance is built
-            DISTANCES.get(metric)
+            DISTANCES.name_of(metric)
     for section, table in _SECTIONS.items():
         for name, options in adv[section].items():
             if not isinstance(options, dict):

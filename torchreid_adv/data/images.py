@@ -81,6 +81,15 @@ def is_turned(path: str | Path) -> bool:
         return False
 
 
+def size_of(path: str | Path) -> tuple[int, int] | None:
+    """Return width and height that an image's header states; None where it cannot be read."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.size
+    except Exception:  # reading it says what is wrong
+        return None
+
+
 def _content(path: str | Path) -> bytes:
     limit = config.current().adv.data.max_pixels * BYTES_PER_PIXEL + 2**20
     try:

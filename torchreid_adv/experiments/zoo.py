@@ -9,75 +9,19 @@ from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.files import write_text
 from torchreid_adv.engines.trained import trained_weights
-from torchreid_adv.errors import ConfigError
+from torchreid_adv.experiments.zoo_models import ROBUST, defense_of
 from torchreid_adv.experiments.zoo_table import Described, Row, page, zoo_page
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.models.loading import build_network
-from torchreid_adv.models.specs import ModelSpec, parse_models
+from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.report.matrix import Cell
 from torchreid_adv.report.page import write_page
 from torchreid_adv.runs.attack_dataset import run_or_read
 from torchreid_adv.runs.grid import transfer
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
-from torchreid_adv.runs.torchreid_checks import check, check_names
 from torchreid_adv.version import __version__
 
 SCHEMA = 1
-ROBUST = "adversarial_training"
-OF_A_MODEL = (
-    *("model", "train", "loss", "sampler", "sgd", "adam", "rmsprop"),
-    *(f"data.{name}" for name in ("sources", "height", "width", "transforms", "combineall")),
-    *(f"adv.{name}" for name in ("engine", "training", "defense", "transforms", "loss")),
-    "adv.selection",
-)
-
-
-def configured_zoo(cfg: AdvConfig) -> dict[str, AdvConfig]:
-    """Return the config of each model of ``adv.zoo``, checked before anything is trained.
-
-    Raises:
-        ConfigError: no model, a key that a model may not set, or a defense of the first model.
-    """
-    if not cfg.adv.zoo:
-        raise ConfigError(
-            "adv.zoo names no model; write {normal: {}, triplet: {loss.name: triplet}, ...}, each "
-            "with the keys in which it differs, or take configs/zoo.yaml"
-        )
-    if cfg.adv.defense.name or cfg.adv.engine:
-        raise ConfigError("each model of a zoo has its own defense: set it in adv.zoo.<name>")
-    models = {label: _own(cfg, label) for label in cfg.adv.zoo}
-    first, *_ = models
-    if _defense(models[first]):
-        raise ConfigError(
-            f"the first model of adv.zoo, '{first}', is what adversarial training is compared "
-            "with; put one without adv.engine and adv.defense.name there"
-        )
-    return models
-
-
-def _own(cfg: AdvConfig, label: str) -> AdvConfig:
-    """Return the config of one model."""
-    parse_models([f"{label}={cfg.model.name}"], trained=False)  # a label names a folder
-    differs = cfg.adv.zoo[label]
-    if not isinstance(differs, dict):
-        raise ConfigError(f"adv.zoo.{label} is a section of keys, got {differs!r}")
-    for key, _ in config.leaves(differs):
-        if not any(f"{key}.".startswith(f"{allowed}.") for allowed in OF_A_MODEL):
-            raise ConfigError(
-                f"adv.zoo.{label} sets '{key}', but all models of a zoo are attacked and tested in "
-                f"the same way; set it for all. A model may set: {', '.join(OF_A_MODEL)}"
-            )
-    run_cfg: AdvConfig = cfg.clone()
-    run_cfg.adv.zoo.clear()
-    run_cfg.merge_from_list([part for pair in differs.items() for part in pair])
-    check(run_cfg)
-    if run_cfg.adv.engine not in ("", ROBUST):
-        raise ConfigError(
-            f"adv.zoo.{label}: adv.engine is '' or '{ROBUST}', got {run_cfg.adv.engine}"
-        )
-    config.setup(run_cfg)
-    check_names(run_cfg)
-    return run_cfg
 
 
 def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
@@ -136,7 +80,7 @@ def _described(run_cfg: AdvConfig, spec: ModelSpec) -> Described:
         loss=_loss(run_cfg),
         size=size,
         transforms=tuple(run_cfg.data.transforms),
-        defense=_defense(run_cfg),
+        defense=defense_of(run_cfg),
         weights=spec.weights,
     )
 
@@ -144,12 +88,6 @@ def _described(run_cfg: AdvConfig, spec: ModelSpec) -> Described:
 def _loss(run_cfg: AdvConfig) -> str:
     both = run_cfg.loss.name == "triplet" and run_cfg.loss.triplet.weight_x > 0
     return "softmax + triplet" if both else str(run_cfg.loss.name)
-
-
-def _defense(run_cfg: AdvConfig) -> str:
-    """Return the name of a model's defense, "" without one."""
-    training = f"{run_cfg.adv.training.mode} adversarial training" if run_cfg.adv.engine else ""
-    return " + ".join(filter(None, (training, str(run_cfg.adv.defense.name))))
 
 
 def _undefended(

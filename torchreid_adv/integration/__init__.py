@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from torchreid_adv.core.lazily import attributes
 
 _HOME = {
-    "adapt_engine": "engine",
-    "install": "hooks",
-    "installed": "hooks",
-    "is_installed": "hooks",
-    "uninstall": "hooks",
+    "adapt_engine": "torchreid_adv.integration.engine",
+    "install": "torchreid_adv.integration.hooks",
+    "installed": "torchreid_adv.integration.hooks",
+    "is_installed": "torchreid_adv.integration.hooks",
+    "uninstall": "torchreid_adv.integration.hooks",
 }
 __all__ = [*_HOME]
-
-
-def __getattr__(name: str) -> Any:
-    """Import attributes on access, so scripts that only need the layout do not import PyTorch."""
-    if name not in _HOME:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__ = attributes(__name__, _HOME)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 
 from torchreid_adv.errors import ConfigError
@@ -19,14 +20,44 @@ ALIAS_VARIABLE = "TORCHREID_ADV_ALIAS"  # set while running a script whose worke
 _ROOT, _NESTED = "torchreid", "torchreid.reid"
 
 
+def _installed() -> ModuleSpec:
+    """Return the spec of torchreid, which is not imported for it."""
+    spec = importlib.util.find_spec(_ROOT)
+    if spec is None:
+        raise ConfigError("torchreid is not installed; run `pip install torchreid`")
+    return spec
+
+
+def source_of(name: str) -> Path | None:
+    """Return the file of one of torchreid's modules, which is not imported; None = not known.
+
+    Args:
+        name: as :func:`torchreid_module`.
+
+    Raises:
+        ConfigError: torchreid is not installed.
+    """
+    for folder in map(Path, _installed().submodule_search_locations or ()):
+        top = folder / "reid" if (folder / "reid").is_dir() else folder
+        path = top.joinpath(*name.split("."))
+        files = (path / "__init__.py", path.with_name(f"{path.name}.py"))
+        if any(file.is_file() for file in files):
+            return next(file for file in files if file.is_file())
+    return None
+
+
+def imported_module(name: str) -> ModuleType | None:
+    """Return one of torchreid's modules if it is imported already."""
+    return sys.modules.get(f"{_NESTED}.{name}") or sys.modules.get(f"{_ROOT}.{name}")
+
+
 def torchreid_prefix() -> str:
     """Return the prefix of torchreid's modules: "torchreid.reid" or "torchreid".
 
     Raises:
         ConfigError: torchreid or one of its dependencies is not installed.
     """
-    if importlib.util.find_spec(_ROOT) is None:
-        raise ConfigError("torchreid is not installed; run `pip install torchreid`")
+    _installed()
     try:
         with _without_advice():  # find_spec imports the package
             return _NESTED if importlib.util.find_spec(_NESTED) else _ROOT

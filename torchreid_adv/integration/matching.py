@@ -200,8 +200,8 @@ def _heads(
 ) -> tuple[frozenset[str], str]:
     """Return the tensors that features do not need: batch counters, and layers of identities.
 
-    A layer of identities is one that no feature depends on, and that is linear or differs only in
-    its number of rows.
+    A layer of identities is one that no feature depends on, and that is missing and linear, or
+    differs only in its number of rows: another number of columns is another size of features.
     """
     needless = counters(model)
     if not (mismatched.keys() | absent) - needless:
@@ -218,7 +218,7 @@ def _heads(
         for name, (model_shape, file_shape) in mismatched.items()
         if model_shape and model_shape[1:] == file_shape[1:]
     }
-    return needless | (unused & (linear | rows)), reason
+    return needless | (unused & ((linear - mismatched.keys()) | rows)), reason
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -21,9 +21,9 @@ from torchreid_adv import config
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.patching import Replace, unknown
 from torchreid_adv.integration.reading import Passenger
+from torchreid_adv.integration.stock_names import TRANSFORMS as STOCK
 from torchreid_adv.registry import TRANSFORMS
 
-STOCK = ("random_flip", "random_crop", "random_patch", "color_jitter", "random_erase")
 STAGES = ("pil", "tensor", "normalized")
 _TRIED = (64, 128)  # width and height of the test image
 

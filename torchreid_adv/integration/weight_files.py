@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from torchreid_adv.errors import ConfigError, printable
 
 HEAD = 1024  # bytes that identify most kinds of files
+LONGEST_HEADER = 100_000_000  # bytes that safetensors allows
 UNFOLDS = 16  # largest ratio of unpacked to packed size; torch.save does not compress
 WEIGHTS = (".pth", ".pt", ".tar", ".safetensors", ".ckpt", ".bin")
 
@@ -76,7 +77,11 @@ def is_safetensors(head: bytes, size: int) -> bool:
     """Tell whether a file starts like safetensors: the length of a JSON header, then the header."""
     if len(head) < 9 or head[8:9] != b"{":
         return False
-    return 2 <= struct.unpack("<Q", head[:8])[0] <= size - 8
+    return 2 <= _header_length(head) <= size - 8
+
+
+def _header_length(head: bytes) -> int:
+    return int(struct.unpack("<Q", head[:8])[0])
 
 
 def is_archive(head: bytes) -> bool:
@@ -96,6 +101,11 @@ def _fault(file: BinaryIO, head: bytes, size: int) -> str:
         return "it is empty (0 bytes); was its download or copy interrupted?"
     if is_safetensors(head, size):
         return ""
+    if head[8:10] == b'{"' and size - 8 < (length := _header_length(head)) <= LONGEST_HEADER:
+        return (
+            f"it is an incomplete safetensors file: its header has {length} bytes, and {size - 8} "
+            "are in the file; get it again"
+        )
     if not any(head):
         return "it begins with zeros; was its download interrupted?"
     description = next((text for start, text in _STARTS if head.startswith(start)), "")

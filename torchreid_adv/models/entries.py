@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torchreid_adv.errors import ConfigError, suggest
@@ -82,6 +83,19 @@ def parse_entry(text: str) -> Entry:
             "label=name:weights"
         )
     return Entry(name, source, label, **_options(options, text))
+
+
+def entry_in(text: str) -> Entry:
+    """Parse an entry, which may be only a checkpoint, as ``[label=]FILE``; its name is "" then.
+
+    Raises:
+        ConfigError: the form is invalid.
+    """
+    label, equals, path = text.partition("=")
+    for name, file in ((label if equals else "", path), ("", text)):
+        if file and Path(file).expanduser().is_file():
+            return Entry("", file, name)
+    return parse_entry(text)
 
 
 def _options(parts: Sequence[str], text: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.matching import identities, weights_in
 from torchreid_adv.integration.models import check_size
 from torchreid_adv.integration.weight_names import spelled
-from torchreid_adv.models.entries import Entry, parse_entry, text_of
+from torchreid_adv.models.entries import Entry, entry_in, text_of
 from torchreid_adv.models.foreign import OneByOne, try_model
 from torchreid_adv.models.guessing import guessed
 from torchreid_adv.models.hub import local_file
@@ -101,7 +101,7 @@ def load_entry(
     file, and these over size, mean, std and resize. The log reports contradictions to the file.
 
     Args:
-        entry: see :func:`parse_entry`.
+        entry: see :func:`entry_in`.
         size: the default size.
         mean: the default mean.
         std: the default std.
@@ -180,16 +180,16 @@ def _kind(network: nn.Module) -> type[PixelModel]:
 
 
 def entry_of(text: str) -> Entry:
-    """Parse an entry, which may be only a checkpoint, as ``[label=]FILE``.
+    """Parse an entry, which may be only a checkpoint, whose network is detected.
 
     Raises:
         ConfigError: the form is invalid, or the file fits no network or several.
     """
-    label, equals, path_text = text.partition("=")
-    for name, path in ((label if equals else "", path_text), ("", text)):
-        if path and Path(path).expanduser().is_file():
-            return Entry(guessed(Path(path).expanduser(), factory_of_networks()), path, name)
-    return parse_entry(text)
+    entry = entry_in(text)
+    if entry.name:
+        return entry
+    name = guessed(Path(entry.source).expanduser(), factory_of_networks())
+    return replace(entry, name=name)
 
 
 def scorable(thing: Any) -> Any:

@@ -1,4 +1,7 @@
-"""Models in a config: ``label=name@HEIGHTxWIDTH@MEAN/STD:weights``."""
+"""Models in a config: ``label=name@HEIGHTxWIDTH@MEAN/STD:weights``.
+
+Names and files are checked without PyTorch; only loading, and a checkpoint alone, need it.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchreid_adv.core.files import near_path
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.entries import Entry, parse_entry, sources, written
-from torchreid_adv.models.loading import entry_of, factory_of_networks, load_entry
-from torchreid_adv.models.pixel_model import PixelModel
-from torchreid_adv.registry import LOADERS, same_name, unknown
+from torchreid_adv.integration.models import TABLE
+from torchreid_adv.integration.stock_names import stock_names
+from torchreid_adv.models.entries import Entry, entry_in, parse_entry, sources, written
+from torchreid_adv.registry import LOADERS, MODELS, same_name, unknown
+
+if TYPE_CHECKING:
+    from torchreid_adv.models.pixel_model import PixelModel
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,8 @@ class ModelSpec:
         resize: str = "pillow",
     ) -> PixelModel:
         """Load it; size, mean, std and resize apply if neither entry nor file sets them."""
+        from torchreid_adv.models.loading import load_entry
+
         settings: dict[str, Any] = {"size": size, "mean": mean, "std": std, "resize": resize}
         return load_entry(self.parts, device=device, **settings)
 
@@ -72,7 +80,10 @@ def parse_models(entries: Sequence[str], *, trained: bool | None = True) -> list
     Raises:
         ConfigError: an entry is invalid, or two have the same label.
     """
-    specs = [_parse(entry, trained) for entry in entries]
+    return _different([_parse(entry, trained) for entry in entries])
+
+
+def _different(specs: list[ModelSpec]) -> list[ModelSpec]:
     labels = [spec.label for spec in specs]
     twice = next((label for label in labels if labels.count(label) > 1), "")
     if twice:
@@ -84,7 +95,7 @@ _FILES = (".pth", ".pt", ".pt2", ".ckpt", ".onnx", ".safetensors", ".bin", ".pkl
 
 
 def check_entries(entries: Sequence[str]) -> None:
-    """Refuse entries of another form, with unknown names, or with missing files.
+    """Refuse entries of another form, with unknown names, or with missing files; no file is read.
 
     Args:
         entries: as :func:`parse_models`; plugins that register names are imported.
@@ -96,10 +107,11 @@ def check_entries(entries: Sequence[str]) -> None:
         missing = _missing_file(text) if ":" not in text else ""
         if missing:
             raise ConfigError(f"there is no file '{missing}'{near_path(missing)}")
-    for text, spec in zip(entries, parse_models(entries, trained=None), strict=True):
-        known = [*factory_of_networks(), *LOADERS]
-        if same_name(spec.name, known) is None:
-            raise unknown("model", spec.name, known)
+    specs = _different([_spec(text, entry_in(text)) for text in entries])
+    for text, spec in zip(entries, specs, strict=True):
+        known = [*stock_names("models", TABLE), *MODELS, *LOADERS]
+        if spec.name and same_name(spec.name, known) is None:
+            raise _unknown(spec, known)
         file = (sources(spec.weights) or [""])[-1]
         missing = "" if file.startswith("hf:") else _missing_file(file)
         if missing:
@@ -107,6 +119,15 @@ def check_entries(entries: Sequence[str]) -> None:
                 f"the model '{text}' names the file '{missing}', which does not exist"
                 f"{near_path(missing)}"
             )
+
+
+def _unknown(spec: ModelSpec, known: Sequence[str]) -> ConfigError:
+    """Return the error for a name that nothing has, which may be a folder."""
+    if spec.weights or not Path(spec.name).is_dir():
+        return unknown("model", spec.name, known)
+    return ConfigError(
+        f"'{spec.name}' is a folder; name the file inside it, or its format, as in hf:{spec.name}"
+    )
 
 
 def _missing_file(text: str) -> str:
@@ -118,17 +139,29 @@ def _missing_file(text: str) -> str:
 
 
 def _parse(text: str, trained: bool | None) -> ModelSpec:
-    entry = parse_entry(str(text)) if trained is False else entry_of(str(text))
-    if trained not in (None, bool(entry.source)):
-        end = "" if trained is False else ":weights"
+    entry = parse_entry(str(text)) if trained is False else _loadable(str(text))
+    if trained and not entry.source:
+        raise ConfigError(f"'{text}' names no model with weights; write {text}:FILE")
+    if trained is False and entry.source:
         raise ConfigError(
-            f"'{text}' names no model; write name{end}, name@HEIGHTxWIDTH{end} or label=name{end}"
+            f"'{text}' names no model without weights, and this list is of networks to train; "
+            "write name, name@HEIGHTxWIDTH or label=name"
         )
     if trained is False and (entry.normalization or entry.options):
         raise ConfigError(
             f"'{text}' names a network that is trained first, with the config's normalization; an "
             "entry of this list says its name and @HEIGHTxWIDTH only"
         )
+    return _spec(text, entry)
+
+
+def _loadable(text: str) -> Entry:
+    from torchreid_adv.models.loading import entry_of
+
+    return entry_of(text)
+
+
+def _spec(text: str, entry: Entry) -> ModelSpec:
     label, options = entry.label or _own_label(text, entry), tuple(entry.options.items())
     return ModelSpec(label, entry.name, entry.source, entry.size, entry.normalization, options)
 

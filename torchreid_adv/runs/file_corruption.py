@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from torchreid_adv.corruptions.base import (
 )
 from torchreid_adv.corruptions.draws import TAG, Draws, content_key
 from torchreid_adv.data.images import read_pixels
-from torchreid_adv.data.records import Record
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.registry import CORRUPTIONS
+
+if TYPE_CHECKING:
+    from torchreid_adv.data.records import Record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""The allowed values of torchreid's keys, and ``ready``: all checks before data is read."""
+"""The allowed values of torchreid's keys, and ``ready``: all checks before data is read.
+
+The checks import neither torchreid nor PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,21 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from yacs.config import CfgNode
 
 from torchreid_adv import config
 from torchreid_adv.config import engine_names, lookup
 from torchreid_adv.config.keys import Check, between, one_of
-from torchreid_adv.config.torchreid_keys import DEFAULTS
+from torchreid_adv.config.torchreid_keys import DEFAULTS, gpu_is_there
 from torchreid_adv.data.cross_modality.frames import METHODS, WHOLE
 from torchreid_adv.data.cross_modality.frames import STOCK as STOCK_METHODS
 from torchreid_adv.data.own import resolve
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.integration.hooks import installed
-from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.datasets import TABLES
+from torchreid_adv.integration.models import TABLE as NETWORKS
 from torchreid_adv.integration.models import check_size
-from torchreid_adv.integration.transforms import STOCK
-from torchreid_adv.models.cuda import threads
+from torchreid_adv.integration.stock_names import TRANSFORMS as STOCK
+from torchreid_adv.integration.stock_names import stock_names
 from torchreid_adv.registry import DATASETS, LOADERS, MODELS, SAMPLERS, TRANSFORMS, unknown
 
 MANY = 10**9  # more than any computer can hold
@@ -133,7 +135,7 @@ def _check_pairs(identities: int) -> None:
 
 def _check_together(cfg: CfgNode) -> None:
     check_size(cfg.model.name, (cfg.data.height, cfg.data.width))
-    if cfg.use_gpu and not torch.cuda.is_available():
+    if cfg.use_gpu and not gpu_is_there():
         raise ConfigError(
             "use_gpu is True, but PyTorch finds no GPU here; set use_gpu False, or --device cpu"
         )
@@ -217,6 +219,9 @@ def ready(cfg: CfgNode) -> Iterator[None]:
     Raises:
         ConfigError: a key, name or plugin that cannot be used.
     """
+    from torchreid_adv.integration.hooks import installed
+    from torchreid_adv.models.cuda import threads
+
     with installed(), threads(cfg.adv.job.threads):
         config.setup(cfg)
         check_names(cfg)
@@ -254,7 +259,7 @@ def check_names(cfg: CfgNode) -> None:
 def _of_other_type(cfg: CfgNode, key: str, name: str) -> ConfigError | None:
     """Return the error for one of torchreid's sets of another ``data.type``, None for others."""
     other = "image" if cfg.data.type == "video" else "video"
-    if name not in vars(torchreid_module("data.datasets")).get(f"__{other}_datasets", ()):
+    if name not in stock_names("data.datasets", TABLES[other]):
         return None
     return ConfigError(
         f"{key} names '{name}', a data set of type {other}, and data.type is '{cfg.data.type}'; "
@@ -269,12 +274,11 @@ def spell_stock_names(cfg: CfgNode) -> None:
 
 def _names_of(cfg: CfgNode) -> dict[str, tuple[str, list[str]]]:
     """Return for each key what it names, and the names that torchreid and this package know."""
-    tables = vars(torchreid_module("data.datasets"))
-    sets = [*tables.get(f"__{cfg.data.type}_datasets", ()), *DATASETS]
-    samplers = [*torchreid_module("data.sampler").AVAI_SAMPLERS, *SAMPLERS]
-    factory = vars(torchreid_module("models"))["__model_factory"]
+    stock = stock_names("data.datasets", f"__{cfg.data.type}_datasets")
+    sets = list(dict.fromkeys((*stock, *DATASETS)))  # hooks have added ours to torchreid's
+    samplers = [*stock_names("data.sampler", "AVAI_SAMPLERS"), *SAMPLERS]
     return {
-        "model.name": ("model", [*factory, *MODELS, *LOADERS]),
+        "model.name": ("model", [*stock_names("models", NETWORKS), *MODELS, *LOADERS]),
         **dict.fromkeys(("data.sources", "data.targets"), ("data set", sets)),
         **dict.fromkeys(("adv.selection.data", "adv.start.sources"), ("data set", sets)),
         "sampler.train_sampler": ("sampler", samplers),

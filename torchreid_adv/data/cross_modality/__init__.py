@@ -13,15 +13,21 @@ Registration does not import torchreid.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torchreid_adv.data.cross_modality.samplers import (
-    CrossModalityIdentitySampler,
-    CrossModalityTrackletSampler,
-)
+from torchreid_adv.core.lazily import attributes
 from torchreid_adv.registry import DATASETS
 
+if TYPE_CHECKING:
+    from torchreid_adv.data.cross_modality.samplers import (
+        CrossModalityIdentitySampler,
+        CrossModalityTrackletSampler,
+    )
+
 __all__ = ["CrossModalityIdentitySampler", "CrossModalityTrackletSampler"]
+__getattr__ = attributes(
+    __name__, dict.fromkeys(__all__, "torchreid_adv.data.cross_modality.samplers")
+)
 
 
 @DATASETS.register("vcm_i2v", video=True)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
-
 from torchreid_adv.errors import ConfigError, suggest
 
 # number of frames, length of a clip -> frames of the clip, or of consecutive clips
@@ -20,7 +18,7 @@ Rule = Callable[[int, int], list[int]]
 def restricted(count: int, length: int) -> list[int]:
     """Draw one frame of each of ``length`` equal chunks; the last frame fills up the last chunk."""
     step = -(-count // length)
-    draws = torch.randint(step, (length,)).tolist()
+    draws = _drawn(step, length)
     return [min(chunk * step + draw, count - 1) for chunk, draw in enumerate(draws)]
 
 
@@ -32,7 +30,7 @@ def grid(count: int, length: int) -> list[int]:
 
 def consecutive(count: int, length: int) -> list[int]:
     """Take ``length`` frames in a row from a drawn start; short tracklets repeat."""
-    start = int(torch.randint(max(0, count - length - 1) + 1, (1,)))
+    (start,) = _drawn(max(0, count - length - 1) + 1, 1)
     return [(start + place) % count for place in range(length)]
 
 
@@ -54,9 +52,19 @@ def evenly(count: int, length: int) -> list[int]:
 
 def random(count: int, length: int) -> list[int]:
     """Draw ``length`` frames in their order, with repetition if there are too few."""
+    import torch
+
     if count < length:
-        return sorted(torch.randint(count, (length,)).tolist())
+        return sorted(_drawn(count, length))
     return sorted(torch.randperm(count)[:length].tolist())
+
+
+def _drawn(below: int, count: int) -> list[int]:
+    """Draw whole numbers from PyTorch's generator, which only those who draw import."""
+    import torch
+
+    numbers: list[int] = torch.randint(below, (count,)).tolist()
+    return numbers
 
 
 def every(count: int, length: int) -> list[int]:

@@ -9,6 +9,7 @@ crops      boxes, cropped once
 sides      rows as train, query and gallery, checked against each other
 classes    these as torchreid's data sets
 entries    how such a set is named and registered
+opened     a set, read
 written    an adversarial data set as a list
 """
 

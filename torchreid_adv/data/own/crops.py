@@ -43,6 +43,13 @@ def with_crops(
     boxed = [row for row in rows if row.box is not None]
     if not boxed:
         return list(rows)
+    whole = next((row for row in rows if row.box is None), None)
+    if whole is not None:
+        warnings.warn(
+            f"{whole.where} has no box, and {len(boxed)} of {len(rows)} rows have one: its whole "
+            "image is taken for a person",
+            stacklevel=2,
+        )
     missing = next((row for row in boxed if not os.path.isfile(row.path)), None)
     if missing is not None:
         raise layout.error(f"{missing.where}: there is no image '{missing.path}' to cut boxes from")

@@ -6,33 +6,28 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torchreid_adv import config
 from torchreid_adv.config.own_sets import place_in
-from torchreid_adv.data.listing import Layout
-from torchreid_adv.data.own.crops import with_crops
-from torchreid_adv.data.own.folder import rows_of_folder
-from torchreid_adv.data.own.listed import Listed, listed
-from torchreid_adv.data.own.mot import rows_of_mot
-from torchreid_adv.data.own.sides import sides_of
-from torchreid_adv.data.own.table import columns_of, layout_of, rows_of, unread
+from torchreid_adv.data.own.table import columns_of, unread
 from torchreid_adv.errors import ConfigError, printable
 from torchreid_adv.integration.datasets import CONFIG_RESOLVERS, RESOLVERS, TABLES
-from torchreid_adv.integration.layout import torchreid_module
+from torchreid_adv.integration.layout import imported_module
+from torchreid_adv.integration.stock_names import stock_names
 from torchreid_adv.registry import DATASETS, same_name
 
 KEYS = ("data.sources", "data.targets", "adv.start.sources")
 _USUAL = ("train", "test", "val", "query", "gallery", "images", "data", "list")
 _LABEL = re.compile(r"[^\w.-]+", re.ASCII)
 _SHOWN = 80
+_STOCK = "data.datasets"  # the module with torchreid's tables
 
 
 @dataclass(frozen=True)
@@ -133,14 +128,9 @@ class Opener:
         Raises:
             DataError: the error names the line or file, and how to fix it.
         """
-        from torchreid_adv.data.own.classes import open_sides
+        from torchreid_adv.data.own.opened import opened
 
-        path = self.entry.path
-        rows, layout = _READERS[self.entry.kind](path)
-        cut = functools.partial(with_crops, root=root or ".", label=self.label, layout=layout)
-        sides = sides_of(rows, layout, cut)
-        folder = path.parent if self.entry.kind == "list" else path
-        return open_sides(str(folder), sides, **kwargs)
+        return opened(self.entry.kind, self.entry.path, self.label, root, **kwargs)
 
 
 _OPENERS: dict[str, Opener] = {}
@@ -211,29 +201,20 @@ def _columns(entry: Entry) -> list[str]:
     return columns
 
 
-def _rows_of_list(path: Path) -> tuple[Sequence[Listed], Layout]:
-    layout = layout_of(path)
-    return list(listed(rows_of(path), path.parent, layout)), layout
-
-
-_READERS = {"list": _rows_of_list, "folder": rows_of_folder, "mot": rows_of_mot}
-
-
 def _of_others() -> Iterable[str]:
     """Return the names of all sets that are not own sets."""
-    tables = vars(torchreid_module("data.datasets"))
-    stock = (name for table in TABLES.values() for name in tables[table])
+    stock = (name for table in TABLES.values() for name in stock_names(_STOCK, table))
     own_names = {name for name in DATASETS if "entry" in DATASETS.facts(name)}
     return [name for name in (*stock, *DATASETS) if name not in own_names]
 
 
 def forget(label: str) -> None:
     """Remove an own set by its label from the registry and torchreid's tables."""
-    entry, tables = DATASETS.get(label), vars(torchreid_module("data.datasets"))
+    entry, module = DATASETS.get(label), imported_module(_STOCK)
     DATASETS.remove(label)
-    for table in TABLES.values():
-        if tables[table].get(label) is entry:
-            del tables[table][label]
+    for table in TABLES.values() if module is not None else ():
+        if vars(module)[table].get(label) is entry:
+            del vars(module)[table][label]
 
 
 def forget_all() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -113,7 +114,15 @@ def _once(words: Iterable[tuple[str, str]], kind: str, layout: Layout) -> list[s
     """Return each name once, after checking for numbers written in two ways."""
     spelled: dict[str, str] = {}
     known: dict[str, None] = {}
+    folded: dict[str, str] = {}
     for word, where in words:
+        twin = folded.setdefault(word.casefold(), word)
+        if twin != word and word not in known:
+            warnings.warn(
+                f"{where}: {kind} '{word[:_SHOWN]}' differs from '{twin[:_SHOWN]}' by case alone, "
+                "and the two count as different; write one name in one way",
+                stacklevel=2,
+            )
         known[word] = None
         if _WHOLE.fullmatch(word):
             first = spelled.setdefault(word.lstrip("0") or "0", word)

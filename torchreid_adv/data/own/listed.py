@@ -244,9 +244,15 @@ def box_of(values: Iterable[float], where: str, layout: Layout) -> Box:
         layout: for errors.
 
     Raises:
-        DataError: it is empty.
+        DataError: it is empty, or its numbers are fractions of the image's size.
     """
-    box = Box(*(math.floor(value + 0.5) for value in values))
+    numbers = tuple(values)
+    if max(numbers[2:]) <= 1 and any(value != math.floor(value) for value in numbers[2:]):
+        raise layout.error(
+            f"{where}: the box is {numbers[2]:g} x {numbers[3]:g} pixels; if these are shares of "
+            "the image's width and height, multiply them, because a box is in pixels"
+        )
+    box = Box(*(math.floor(value + 0.5) for value in numbers))
     if box.width < 1 or box.height < 1:
         raise layout.error(
             f"{where}: the box is {box.width} x {box.height} pixels, so that it holds no image; "

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchreid_adv import config
+from torchreid_adv.data.images import size_of
 from torchreid_adv.data.listing import SUFFIXES, Layout, subfolders
 from torchreid_adv.data.lists import Line, lines_of
 from torchreid_adv.data.own.listed import LARGEST, Box, Listed, box_of
 
+_LONGEST = 10  # digits of a frame's width
 PEOPLE = (1, -1)  # classes: pedestrian, or unspecified
 _FIELDS = "frame, id, left, top, width, height, flag, class, visibility"
 
@@ -99,6 +101,7 @@ def _of_sequence(place: Path, layout: Layout) -> Iterator[Listed]:
     for sight in sorted(seen, key=lambda sight: (sight.person, sight.frame)):
         people.setdefault(sight.person, []).append(sight)
     frames = _Frames(place, layout)
+    frames.check_first(min(sight.frame for sight in seen))
     for person, sights in people.items():
         early = [sight for sight in sights if sight.frame <= middle]
         late = [sight for sight in sights if sight.frame > middle]
@@ -136,6 +139,11 @@ def _read(line: Line, layout: Layout) -> _Seen | None:
     # the oldest sequences have coordinates, all -1, instead of class and visibility
     class_fields = values[6:9]
     flag, kind, visibility = class_fields + [1.0, -1.0, -1.0][len(class_fields) :]
+    if flag not in (0, 1, -1):
+        raise layout.error(
+            f"{line.where} has the flag {flag:g}, and ground truth has 0 or 1; are these the "
+            "confidences of a detector or tracker?"
+        )
     if not flag or kind not in PEOPLE or 0 <= visibility < config.current().adv.mot.visibility:
         return None
     if person < 0:
@@ -157,7 +165,7 @@ class _Frames:
 
     def __init__(self, place: Path, layout: Layout) -> None:
         self.place, self.layout = place, layout
-        self.folder, self.suffix = _frames_of(place, layout)
+        self.folder, self.suffix, self.size = _frames_of(place, layout)
         self.names: dict[int, str] = {}
         for name in sorted(os.listdir(self.folder)) if self.folder.is_dir() else []:
             stem, suffix = os.path.splitext(name)
@@ -166,6 +174,31 @@ class _Frames:
                 other = self.names.setdefault(int(stem), name)
                 if other != name:
                     raise layout.error(f"'{other}' and '{name}' in '{self.folder}' are one frame")
+
+    def check_first(self, frame: int) -> None:
+        """Refuse frames of another size than seqinfo.ini says; warn of frames that start at 0.
+
+        Args:
+            frame: the first one of gt.txt.
+
+        Raises:
+            DataError: boxes were drawn in larger or smaller frames.
+        """
+        if 0 in self.names and frame > 0:
+            warnings.warn(
+                f"the frames of '{self.place.name}' start at {self.names[0]}, and gt.txt at frame "
+                f"{frame}: if gt.txt counts from 1, all boxes belong to the frame before; rename "
+                "the frames from 000001",
+                stacklevel=2,
+            )
+        if self.size and frame in self.names:
+            size = size_of(self.folder / self.names[frame])
+            if size is not None and size != self.size:
+                raise self.layout.error(
+                    f"the frames of '{self.place.name}' have {size[0]} x {size[1]} pixels, and "
+                    f"seqinfo.ini says {self.size[0]} x {self.size[1]}, as the boxes were drawn; "
+                    "take the frames of that size, or correct imWidth and imHeight"
+                )
 
     def listed(self, sight: _Seen, person: int, split: str) -> Listed:
         """Return a person in a frame as a row.
@@ -187,8 +220,8 @@ class _Frames:
         )  # fmt: skip
 
 
-def _frames_of(place: Path, layout: Layout) -> tuple[Path, str]:
-    """Return the folder of a sequence's frames and their suffix, "" where none is named."""
+def _frames_of(place: Path, layout: Layout) -> tuple[Path, str, tuple[int, int] | None]:
+    """Return the folder of a sequence's frames, their suffix and size; "" and None = not said."""
     path, parser = place / "seqinfo.ini", configparser.ConfigParser(interpolation=None)
     try:
         if path.is_file():
@@ -201,7 +234,9 @@ def _frames_of(place: Path, layout: Layout) -> tuple[Path, str]:
     wrong = suffix and not suffix.startswith(".")
     if "/" in folder or "\\" in folder or folder in ("", "..") or wrong:
         raise layout.error(f"'{path}' names imDir '{folder}' and imExt '{suffix}'; correct them")
-    return place / folder, suffix
+    sides = [str(section.get(name, "")).strip() for name in ("imWidth", "imHeight")]
+    known = all(side.isascii() and side.isdecimal() and len(side) < _LONGEST for side in sides)
+    return place / folder, suffix, (int(sides[0]), int(sides[1])) if known else None
 
 
 def _number(text: str, where: str, layout: Layout) -> float:

@@ -29,6 +29,8 @@ _SHARED = ("config", "model", "utils", "datasets", "loss", "processor", "solver"
 _EMBEDDINGS = ("base.sie_embed", "cv_embed")
 _VERI_VIEWS = 8
 _OPTIONS = ("set", "camera", "view")
+# settings without weights, given to the projects' scripts: SOLIDER's, PersonViT's
+_DECISIVE = ("SEMANTIC_WEIGHT", "POOLING")
 
 
 class Checkout(nn.Module):
@@ -172,9 +174,7 @@ def _configured(cfg: Any, source: str, request: Request, state: State) -> Any:
     cfg.merge_from_other_cfg(type(cfg)(sections))  # yacs takes no None
     cfg.merge_from_list([word for pair in pairs for word in pair])
     cfg.merge_from_list(["MODEL.PRETRAIN_CHOICE", "none", "MODEL.PRETRAIN_PATH", ""])
-    decisive = []
-    if hasattr(cfg.MODEL, "SEMANTIC_WEIGHT"):
-        decisive.append("MODEL.SEMANTIC_WEIGHT")
+    decisive = [f"MODEL.{key}" for key in _DECISIVE if key in cfg.MODEL]
     if any(state.find(name) is not None for name in _EMBEDDINGS):
         decisive.append("MODEL.SIE_COE")
     for key in decisive:
