@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from torchreid_adv.registry import MODELS
 
-WIDTHS = (3, 24, 32, 48, 64)
+WIDTHS = (3, 24, 32, 48)
 STRIPES = 4  # rows of the pooled map, as the parts of a body lie above each other
 
 
 class SmallNetwork(nn.Module):
-    """Four convolutions of stride 2, BatchNorm, a row of means for each stripe, a classifier.
+    """Three convolutions of stride 2, BatchNorm, a row of means for each stripe, a classifier.
 
     Args:
         num_classes: identities.
@@ -33,7 +33,7 @@ class SmallNetwork(nn.Module):
         self.classifier, self.loss = nn.Linear(STRIPES * WIDTHS[-1], num_classes), loss
 
     def forward(self, images: Tensor) -> Any:
-        """Return features (N, 256); in train mode what torchreid's losses take."""
+        """Return features (N, 192); in train mode what torchreid's losses take."""
         features = self.layers(images)
         if not self.training:
             return features

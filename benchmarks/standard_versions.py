@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
 import tempfile
 import time
@@ -30,8 +31,8 @@ from torchreid_adv.config import AdvConfig
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.files import write_text
-from torchreid_adv.core.provenance import FIELD, provenance
-from torchreid_adv.data.datasets import Record
+from torchreid_adv.core.provenance import provenance
+from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.defenses import Defended, build_defense
 from torchreid_adv.engines.trained import trained_weights
 from torchreid_adv.evaluation import Protocol
@@ -55,7 +56,10 @@ from .small_networks import RESIDUAL, SMALL
 
 CONFIG = Path(__file__).parents[1] / "configs" / "study" / "ensemble.yaml"
 FILE = "standard_versions.json"
-BUDGETS: dict[str, Any] = {"audit": 0, "eot": 2, "draws": 2, "chunk": 8}
+BUDGETS: dict[str, Any] = {"audit": 0, "eot": 2, "draws": 2}
+CHUNKS = {STANDARD.name: 20, STANDARD_2.name: 5}  # a round attacks few queries at once
+SIZES = ["adv.virtual.height", 64, "adv.virtual.width", 32, "data.height", 32, "data.width", 16]
+EVERY = 2  # of the queries: those of one camera
 RISE, SHARE = 0.005, 0.4  # limits of the second version: mAP above the first, share of its passes
 RESAMPLINGS = 2000
 
@@ -113,19 +117,19 @@ ENTRANTS = (
     Entrant(SMALL),
     Entrant(SMALL, "fgsm_rs"),
     Entrant(SMALL, "n_fgsm"),
+    Entrant(SMALL, defect="waves"),
     Entrant(SMALL, "pgd"),
+    Entrant(SMALL, "fgsm_rs", defense="rrp_paper", options=PADDING),
+    Entrant(SMALL, "fgsm_rs", defect="waves"),
+    Entrant(SMALL, defect="levels"),
+    Entrant(SMALL, defense="circuitous_scaling", options=SCALING),
     Entrant(RESIDUAL),
     Entrant(RESIDUAL, "fgsm_rs"),
     Entrant(RESIDUAL, "n_fgsm"),
-    Entrant(RESIDUAL, "pgd"),
     Entrant(SMALL, seed=2),
     Entrant(SMALL, "fgsm_rs", seed=2),
-    Entrant(SMALL, "fgsm_rs", seed=3),
-    Entrant(SMALL, defense="circuitous_scaling", options=SCALING),
+    Entrant(RESIDUAL, "pgd"),
     Entrant(SMALL, "fgsm_rs", defense="circuitous_scaling", options=SCALING),
-    Entrant(SMALL, "pgd", defense="rrp_paper", options=PADDING),
-    Entrant(SMALL, defect="waves"),
-    Entrant(SMALL, defect="levels"),
     Entrant(SHUFFLENET),
     Entrant(SHUFFLENET, "fgsm_rs"),
     Entrant(OSNET),
@@ -138,7 +142,11 @@ ENTRANTS = (
 
 @dataclass(frozen=True)
 class CountedSession(Session):
-    """White-box attacks; passes and processor seconds are counted, scoring included."""
+    """White-box attacks; passes and processor seconds are counted, scoring included.
+
+    Images that only fill a chunk are no passes here: they would be most of a round of few queries,
+    and are a small part of a whole data set. Seconds include them.
+    """
 
     counter: PassCounter = field(default_factory=PassCounter)
     spent: dict[str, tuple[Passes, float]] = field(default_factory=dict)
@@ -154,8 +162,11 @@ class CountedSession(Session):
         before, started = self.counter.passes, time.process_time()
         stored = super().run(name, track, eps, records)
         scored = Passes(forward=len(records) * len(self.judge.models))
-        passes = self.counter.passes - before + scored
-        self.spent[name] = (passes, time.process_time() - started)
+        made = self.counter.passes - before
+        chunk = self.version.chunk
+        filled = math.ceil(len(records) / chunk) * chunk
+        attacked = (round(n * len(records) / filled) for n in (made.forward, made.backward))
+        self.spent[name] = (Passes(*attacked) + scored, time.process_time() - started)
         return stored
 
 
@@ -178,7 +189,7 @@ def run(out: Path, pairs: Sequence[str] = (), entrants: Sequence[Entrant] = ENTR
             row[version.name] = _evaluated(cfg, entrant, model, version, out)
         rows.append(row)
         write_text(out / FILE, json.dumps(_content(cfg, rows), indent=1) + "\n")
-        print(table({"rows": rows}).splitlines()[-1], flush=True)
+        print(rows_table({"rows": rows}).splitlines()[-1], flush=True)
     return out / FILE
 
 
@@ -186,13 +197,18 @@ def configured(pairs: Sequence[str]) -> AdvConfig:
     """Return the config of the study of the ensemble with some pairs."""
     cfg = default_config()
     cfg.merge_from_file(str(CONFIG))
-    cfg.merge_from_list(list(pairs))
+    cfg.merge_from_list([*SIZES, *pairs])
     config.setup(cfg)
     return cfg
 
 
-def _content(cfg: AdvConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _data(cfg: AdvConfig) -> ReIDData:
     data = configured_dataset(cfg, cfg.data.targets[0])
+    return dataclasses.replace(data, query=data.query[::EVERY])
+
+
+def _content(cfg: AdvConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    data = _data(cfg)
     setting = {
         "eps": cfg.adv.attack.eps,
         "queries": len(data.query),
@@ -201,7 +217,9 @@ def _content(cfg: AdvConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any
         "size": [cfg.data.height, cfg.data.width],
         **BUDGETS,
     }
-    return {"setting": setting, FIELD: provenance("cpu").facts(), "rows": list(rows)}
+    made = provenance("cpu")
+    about = {"date": made.date, "device": made.device, "torch": made.versions["torch"]}
+    return {"setting": setting, **about, "rows": list(rows)}
 
 
 def _model(cfg: AdvConfig, entrant: Entrant) -> ImageModel:
@@ -236,13 +254,16 @@ def _evaluated(
     cfg: AdvConfig, entrant: Entrant, model: ImageModel, version: Version, out: Path
 ) -> dict[str, Any]:
     """Return the results of a model under a version, computed once."""
-    data = configured_dataset(cfg, cfg.data.targets[0])
-    small = dataclasses.replace(version, **BUDGETS, eps=(cfg.adv.attack.eps,))
+    data = _data(cfg)
+    small = dataclasses.replace(
+        version, **BUDGETS, chunk=CHUNKS[version.name], eps=(cfg.adv.attack.eps,)
+    )
     key = Key.of(
         machinery=machinery(),
         entrant=dataclasses.asdict(entrant),
         version=small.facts(),
         data=config.plain(cfg.adv.virtual),
+        every=EVERY,
         size=[cfg.data.height, cfg.data.width],
     )
 
@@ -344,7 +365,20 @@ COLUMNS = (
 
 
 def table(content: Mapping[str, Any]) -> str:
-    """Return the results as Markdown."""
+    """Return the results as Markdown, after a sentence on how they were made."""
+    setting = content["setting"]
+    sentence = (
+        f"{content['date'][:10]}, PyTorch {content['torch']} on one thread of {content['device']}: "
+        f"{len(content['rows'])} models, {setting['queries']} queries of {setting['identities']} "
+        f"people, {setting['gallery']} gallery images, input of "
+        f"{' x '.join(map(str, setting['size']))} pixels, eps {setting['eps']:g}, {setting['eot']} "
+        "draws of a random defense."
+    )
+    return f"{sentence}\n\n{rows_table(content)}"
+
+
+def rows_table(content: Mapping[str, Any]) -> str:
+    """Return a line for each model, as Markdown."""
     return markdown_table(COLUMNS, [_cells(row) for row in content["rows"]])
 
 

@@ -9,6 +9,7 @@ from people import Stripes, pixel_model, write_people
 from torchreid_adv.benchmarks.standard_versions import (
     CountedSession,
     compared,
+    rows_table,
     table,
     white_box_results,
     whole_passes,
@@ -49,10 +50,14 @@ def test_a_row_compares_queries_in_pairs_and_adds_the_audit():
 
 
 def test_the_table_has_a_line_for_each_model():
-    lines = table({"rows": [row(), row(mAP=0.21)]}).splitlines()
+    lines = rows_table({"rows": [row(), row(mAP=0.21)]}).splitlines()
     assert len(lines) == 4
     assert "+0.20" in lines[2]
     assert "mAP" in lines[3].rpartition("|")[0].rpartition("|")[2]
+    setting = {"queries": 2, "identities": 2, "gallery": 3, "size": [64, 32], "eps": 5.0, "eot": 2}
+    about = {"date": "2020-01-02T03:04:05", "torch": "2", "device": "cpu", "setting": setting}
+    whole = table({**about, "rows": [row()]})
+    assert whole.startswith("2020-01-02, PyTorch 2 on one thread of cpu: 1 models, 2 queries")
 
 
 @pytest.mark.parametrize("version", [STANDARD, STANDARD_2], ids=lambda version: version.name)
@@ -62,7 +67,7 @@ def test_white_box_attacks_are_run_and_counted(version, tmp_path):
     rules = Protocol(distance=build_distance("euclidean", normalize=True))
     rounds = ((1, 0), (2, 2), (3, 1)) if version.rounds else ()
     small = dataclasses.replace(
-        version, steps=2, self_steps=2, pulls=1, chunk=2, audit=0, rounds=rounds
+        version, steps=2, self_steps=2, pulls=1, chunk=4, audit=0, rounds=rounds
     )
     model = pixel_model(Stripes())
     setting = make_setting(model, data, tmp_path / "run", small, (), rules, 0)
