@@ -366,11 +366,11 @@ COLUMNS = (
 
 def table(content: Mapping[str, Any]) -> str:
     """Return the results as Markdown, after a sentence on how they were made."""
-    setting = content["setting"]
+    setting, count = content["setting"], len(content["rows"])
     sentence = (
         f"{content['date'][:10]}, PyTorch {content['torch']} on one thread of {content['device']}: "
-        f"{len(content['rows'])} models, {setting['queries']} queries of {setting['identities']} "
-        f"people, {setting['gallery']} gallery images, input of "
+        f"{count} model{'s' * (count != 1)}, {setting['queries']} queries of "
+        f"{setting['identities']} people, {setting['gallery']} gallery images, input of "
         f"{' x '.join(map(str, setting['size']))} pixels, eps {setting['eps']:g}, {setting['eot']} "
         "draws of a random defense."
     )

@@ -129,9 +129,7 @@ def frontier_of(stem):
 def frontier(stem):
     """Return the link to the frontier of a result; "" without a result."""
     path, figure = frontier_of(stem)
-    return (
-        f"![The best result at each cost](images/{path.name})" if figure else ""
-    )
+    return f"![The best result at each cost](images/{path.name})" if figure else ""
 
 
 def versions(stem):

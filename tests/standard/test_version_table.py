@@ -57,7 +57,7 @@ def test_the_table_has_a_line_for_each_model():
     setting = {"queries": 2, "identities": 2, "gallery": 3, "size": [64, 32], "eps": 5.0, "eot": 2}
     about = {"date": "2020-01-02T03:04:05", "torch": "2", "device": "cpu", "setting": setting}
     whole = table({**about, "rows": [row()]})
-    assert whole.startswith("2020-01-02, PyTorch 2 on one thread of cpu: 1 models, 2 queries")
+    assert whole.startswith("2020-01-02, PyTorch 2 on one thread of cpu: 1 model, 2 queries")
 
 
 @pytest.mark.parametrize("version", [STANDARD, STANDARD_2], ids=lambda version: version.name)
