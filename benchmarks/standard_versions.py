@@ -184,7 +184,7 @@ def run(out: Path, pairs: Sequence[str] = (), entrants: Sequence[Entrant] = ENTR
     rows: list[dict[str, Any]] = []
     for entrant in entrants:
         model = _model(cfg, entrant)
-        row = {"model": entrant.label}
+        row: dict[str, Any] = {"model": entrant.label}
         for version in (STANDARD, STANDARD_2):
             row[version.name] = _evaluated(cfg, entrant, model, version, out)
         rows.append(row)

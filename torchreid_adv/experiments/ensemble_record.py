@@ -227,7 +227,9 @@ def record_version() -> Version:
 
 
 def _record(session: Session, eps: float) -> EnsembleRecord:
-    clean, ap, passes = session.clean(), {}, {}
+    clean = session.clean()
+    ap: dict[str, dict[Place, Floats]] = {}
+    passes: dict[str, dict[Place, Passes]] = {}
     for member in session.members():
         if not member.arm:
             continue

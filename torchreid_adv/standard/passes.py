@@ -66,8 +66,8 @@ def counted(model: nn.Module) -> Iterator[PassCounter]:
     Features of stored files are extracted without these hooks and do not count.
     """
     counter = PassCounter()
-    parts = [part for part in model.modules() if isinstance(part, PixelModel)] or [model]
-    handles = [part.register_forward_hook(counter) for part in parts]
+    networks: list[nn.Module] = [part for part in model.modules() if isinstance(part, PixelModel)]
+    handles = [part.register_forward_hook(counter) for part in networks or [model]]
     try:
         yield counter
     finally:
