@@ -16,6 +16,7 @@ from torchreid_adv.models import Features, PixelModel
 from torchreid_adv.models.loading import build_network
 from torchreid_adv.models.prepare import prepared
 from torchreid_adv.registry import ATTACKS
+from torchreid_adv.standard.passes import counted
 
 from . import attack_loop
 from .attack_loop import EPS, STEP, TwoLogits
@@ -35,34 +36,6 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
     "square": ("Square", {"n_queries": QUERIES}),
     "spsa": ("SPSA", {"nb_sample": 20, "nb_iter": 2, "max_batch_size": 16}),
 }
-
-
-class Passes:
-    """Counts the images that go through a network, forward and backward, while it is open."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self.forward = self.backward = 0
-        parts = [part for part in model.modules() if isinstance(part, PixelModel)]
-        self._handle = (parts[0] if parts else model).register_forward_hook(self._see)
-
-    def __enter__(self) -> Passes:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._handle.remove()
-
-    def _see(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        self.forward += len(output)
-        if output.requires_grad:
-            output.register_hook(self._see_gradient)
-
-    def _see_gradient(self, gradient: Tensor) -> None:
-        self.backward += len(gradient)
-
-    @property
-    def total(self) -> int:
-        """Images through the network in either direction."""
-        return self.forward + self.backward
 
 
 def run(
@@ -129,9 +102,9 @@ def _row(
     attack, n = _build(name), len(batch)
     with prepared(model, batch.images) as ready:
         attack(ready, batch, references)  # warm
-        with Passes(ready) as passes:
+        with counted(ready) as counter:
             seconds = _seconds(lambda: attack(ready, batch, references), batch)
-    passed = passes.total / n / 2  # it ran twice
+    passed = counter.passes.total / n / 2  # it ran twice
     row: dict[str, Any] = {"ours": n / seconds, "passes": passed, "floor": 1 / (forward * passed)}
     if name in PEERS:
         row["peer"], row["peer_name"] = _peer(name, model, batch, references), PEERS[name][0]

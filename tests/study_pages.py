@@ -9,6 +9,7 @@ import re
 from pages import ROOT
 
 from torchreid_adv import config
+from torchreid_adv.benchmarks import standard_versions
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.experiments import calibration
 from torchreid_adv.experiments.calibrated import NOT_CALIBRATED, Calibrated, leaves
@@ -130,7 +131,12 @@ def frontier_of(stem):
 def frontier(stem):
     """Return the link to the frontier of a result; "" without a result."""
     path, figure = frontier_of(stem)
-    return f"![Robust mAP against the cost of an update](images/{path.name})" if figure else ""
+    return f"![The best result at each cost](images/{path.name})" if figure else ""
+
+
+def versions(stem):
+    """Return the table of both versions of the standard evaluation."""
+    return standard_versions.table(json.loads((RESULTS / f"{stem}.json").read_text()))
 
 
 def picture(stem):
@@ -147,6 +153,7 @@ PARTS = {
     "verdicts": lambda stem: verdict_table(decided(stem)),
     "readings": readings,
     "calibration": beside_real_weights,
+    "versions": versions,
 }
 
 

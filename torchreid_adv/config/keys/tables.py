@@ -88,20 +88,20 @@ KEYS: tuple[Key, ...] = (
             *("plain", "universal_free", "free", "fgsm_rs", "n_fgsm", "atas", "gradalign"),
             *("est", "act", "hm", "pgd"),
         ],
-        "of the study cheap_training: how the clean network is trained on, 'plain' or an "
-        "adv.training.method",
+        "of the studies cheap_training and ensemble: how the clean network is trained on, 'plain' "
+        "or an adv.training.method",
     ),
     Key(
         "study.robust_epochs",
         4,
-        "of the study cheap_training: epochs of each method from a clean network",
+        "of the studies cheap_training and ensemble: epochs of each method from a clean network",
         between(1, 10**6),
         unit="epochs",
     ),
     Key(
         "study.robust_lr",
         0.001,
-        "of the study cheap_training: learning rate of these epochs",
+        "of the studies cheap_training and ensemble: learning rate of these epochs",
         between(1e-9, 1000),
     ),
     Key(
