@@ -42,7 +42,7 @@ class SmallNetwork(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """A convolution beside the identity.
+    """A convolution added to the identity.
 
     Args:
         width: channels.

@@ -144,8 +144,8 @@ ENTRANTS = (
 class CountedSession(Session):
     """White-box attacks; passes and processor seconds are counted, scoring included.
 
-    Images that only fill a chunk are no passes here: they would be most of a round of few queries,
-    and are a small part of a whole data set. Seconds include them.
+    Images that only fill a chunk do not count: they would be most of a round of few queries, and
+    are a small part of a whole data set. Seconds include them.
     """
 
     counter: PassCounter = field(default_factory=PassCounter)

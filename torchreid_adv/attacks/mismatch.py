@@ -62,7 +62,7 @@ class TopMisranking(RankingObjective):
 
     @abstractmethod
     def _losses(self, database: Database, positives: Tensor, others: Tensor) -> Figure:
-        """Return features -> losses (N,); the masks (N, R) are of the database's images."""
+        """Return features -> losses (N,); the masks (N, R) select images of the database."""
 
 
 class LearningToMisrank(TopMisranking):

@@ -126,7 +126,7 @@ def in_rounds(
         record: to replay on.
         rounds: steps, and how many attacks of the last round each query has (0 = all).
         restart: every round starts over with its own schedule, as ``standard-2`` does; else it
-            goes on along the longest one.
+            continues along the longest one.
     """
     spending, left = Spending(record), dict.fromkeys(record.ap, record.clean)
     reached: dict[str, Mask] = dict.fromkeys(record.ap, record.valid)
@@ -156,7 +156,7 @@ def _best(left: Mapping[str, Floats], reached: Mapping[str, Mask], kept: int) ->
 def budgeted(record: EnsembleRecord, *, share: float, first: int = 5) -> Replay:
     """Spend a share of the whole ensemble's passes where the fall per pass was largest lately.
 
-    All attacks run for ``first`` steps on every query. Then the pair of query and attack goes on
+    All attacks run for ``first`` steps on every query. Then the pair of query and attack continues
     whose last stretch lowered its own average precision most per pass; among equals, the query
     with the highest average precision.
     """
