@@ -69,5 +69,5 @@ def _small_residual(num_classes: int, loss: str = "softmax", **ignored: Any) -> 
 
 
 SMALL, RESIDUAL = "benchmark_small", "benchmark_small_residual"
-MODELS.register(SMALL)(_small)
-MODELS.register(RESIDUAL)(_small_residual)
+MODELS.register(SMALL, internal=True)(_small)
+MODELS.register(RESIDUAL, internal=True)(_small_residual)

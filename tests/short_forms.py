@@ -22,6 +22,11 @@ SHORTER = {  # what a command line has in it -> pairs
         "adv.study.methods": ["plain", "free", "fgsm_rs", "pgd"],
         "adv.study.robust_epochs": 1,
     },
+    "^study ensemble ": {
+        "adv.study.models": ["shufflenet=shufflenet_v2_x0_5"],
+        "adv.study.methods": ["plain", "fgsm_rs"],
+        "adv.study.robust_epochs": 1,
+    },
     "^card ": {"adv.report.page": False},
     "^study ": {"adv.study.seeds": [1], "adv.study.orders": 1},
     "^reproduce ": {"adv.report.page": False},  # of each attack; a table sets its steps itself

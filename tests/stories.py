@@ -16,7 +16,7 @@ from shown import story
 from torchreid_adv import cli, config
 
 STUDY_PAGES = ("attacks", "calibration", "defense", "meta_defense", "selection", "training")
-STUDY_PAGES += ("cheap_training", "references", "starts", "universal", "video")
+STUDY_PAGES += ("cheap_training", "ensemble", "references", "starts", "universal", "video")
 GROUPS = {  # pages whose commands docs_runs/test_run_<group>.py runs
     "attacks": ("card", "corruptions", "ranking_robustness", "reliability", "standard"),
     "first": ("README", "commands", "first_steps", "your_own_data", "your_own_model", "zoo"),

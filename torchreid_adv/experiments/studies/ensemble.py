@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from torchreid_adv.config import AdvConfig
@@ -35,6 +34,7 @@ from torchreid_adv.experiments.studies.cheap_training import METHODS, PLAIN, met
 from torchreid_adv.experiments.study import Found
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import STUDIES
+from torchreid_adv.report.page import PageFigure
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 from torchreid_adv.standard.scores import interval
 from torchreid_adv.standard.versions import STANDARD
@@ -127,7 +127,7 @@ def setting(cfg: AdvConfig) -> str:
     )
 
 
-def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
+def figures(readings: Sequence[Reading]) -> dict[str, PageFigure]:
     """Return the frontier on the models that no policy was chosen on."""
     names = dict.fromkeys(r.column for r in readings if r.table == RISE_TABLE)
     groups: dict[str, dict[str, list[Point]]] = {}
@@ -146,7 +146,13 @@ def figures(readings: Sequence[Reading]) -> dict[str, Figure]:
         lower=True,
         all_names=False,
     )
-    return {"frontier": frontier_figure(groups, [(SHARE, RISE)], axes)}
+    caption = (
+        "Each dot is a policy, on one model. The line joins the policies that no other one beats "
+        "at their number of passes; the dashed corner is the goal of the claims."
+    )
+    alt = "mAP above the whole ensemble against the share of its passes"
+    drawn = frontier_figure(groups, [(SHARE, RISE)], axes)
+    return {"frontier": PageFigure(drawn, alt, caption, wide=True)}
 
 
 @STUDIES.register(
