@@ -53,7 +53,11 @@ def test_the_classifier_and_the_buffers_are_part_of_the_fingerprint(checkpoint):
 
 HEADS = {
     "none": lambda state: {k: v for k, v in state.items() if "classifier" not in k},
-    "of another width": lambda state: {**state, "classifier.weight": torch.zeros(7, 3)},
+    "of other identities": lambda state: {
+        **state,
+        "classifier.weight": torch.zeros(9, state["classifier.weight"].shape[1]),
+        "classifier.bias": torch.zeros(9),
+    },
     "without bias": lambda state: {k: v for k, v in state.items() if k != "classifier.bias"},
 }
 
@@ -73,6 +77,15 @@ def test_a_classifier_that_the_checkpoint_lacks_is_the_same_in_every_load(tmp_pa
         torch.manual_seed(seed)
         assert torch.equal(drawn, torch.rand(3))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("name", ["osnet_x0_25", "shufflenet"])
+def test_a_classifier_for_features_of_another_size_is_refused(tmp_path, name):
+    """Otherwise a network that joins its maps in another way would give other features."""
+    state = build_network(name, classes=7).state_dict()
+    torch.save(state | {"classifier.weight": torch.zeros(7, 3)}, tmp_path / "model.pth")
+    with pytest.raises(ConfigError, match=r"classifier\.weight"):
+        load_model(name, tmp_path / "model.pth", device="cpu")
 
 
 def test_an_unknown_network_is_named():
