@@ -68,8 +68,15 @@ def gone(monkeypatch):
     LOADERS.remove("gone")
 
 
-@pytest.mark.parametrize("entry", WRONG)
-@pytest.mark.parametrize("name", TAKING)
+def pairs():
+    """Every entry with one command and two entries with each command are quick tests."""
+    for name in TAKING:
+        for entry in WRONG:
+            quick = name == "attack" or entry in ("", "absent.pth")
+            yield pytest.param(name, entry, marks=[] if quick else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("name", "entry"), pairs())
 def test_what_is_no_model_is_one_sentence(name, entry, place, gone, capsys):
     if not entry and not COMMANDS.get(name).models.needed:
         pytest.skip("a run without a model is another run")
