@@ -188,7 +188,7 @@ def test_each_field_of_a_job_decides_the_images_or_the_scores(field):
         pulled = {"attack": attack, "target": "random"}
     before, value = job(**pulled), OTHER.get(field, lambda: other(getattr(job(), field)))()
     after = job(**{**pulled, field: value})
-    images = Key.of(**before.facts(model)).digest != Key.of(**after.facts(model)).digest
+    images = before.key(model).digest != after.key(model).digest
     scores = Key.of(**before.score_facts()).digest != Key.of(**after.score_facts()).digest
     assert images == (field not in SCORED + SPEED)
     assert scores == (field in SCORED)
@@ -212,7 +212,7 @@ def test_each_rule_decides_the_scores(field):
 
 def test_machine_chunk_and_network_decide_a_run(monkeypatch):
     def digest(model):
-        return Key.of(**job().facts(model)).digest
+        return job().key(model).digest
 
     model = PixelModel(Tiny().eval(), size=(8, 4))
     before = digest(model)
@@ -304,6 +304,6 @@ def test_each_part_of_the_standard_evaluation_decides(toy):
 
 def test_keys_are_readable(toy):
     _, model = toy
-    content = json.loads(Key.of(**job().facts(model)).text)
+    content = json.loads(job().key(model).record())
     assert content["attack"]["name"] == "fgsm"
     assert content["network"]["preprocessing"]["size"] == [8, 4]

@@ -131,8 +131,8 @@ def in_rounds(
     spending, left = Spending(record), dict.fromkeys(record.ap, record.clean)
     reached: dict[str, Mask] = dict.fromkeys(record.ap, record.valid)
     since: Place | None = None
-    for steps, kept in rounds:
-        going = _best(left, reached, kept) if kept else reached
+    for steps, attacks in rounds:
+        going = _best(left, reached, attacks) if attacks else reached
         place = (steps, steps) if restart else (LONGEST, steps)
         left = {
             attack: spending.reach(attack, place, rows, since=None if restart else since)
@@ -142,11 +142,11 @@ def in_rounds(
     return spending.done()
 
 
-def _best(left: Mapping[str, Floats], reached: Mapping[str, Mask], kept: int) -> dict[str, Mask]:
+def _best(left: Mapping[str, Floats], reached: Mapping[str, Mask], count: int) -> dict[str, Mask]:
     """Return attack -> (Q,) whether it is among a query's best, ties to the first."""
     names = list(left)
     values = np.stack([np.where(reached[name], left[name], np.inf) for name in names])
-    order = np.argsort(np.nan_to_num(values, nan=np.inf), axis=0, kind="stable")[:kept]
+    order = np.argsort(np.nan_to_num(values, nan=np.inf), axis=0, kind="stable")[:count]
     return {
         name: (order == place).any(0) & np.isfinite(values[place])
         for place, name in enumerate(names)
@@ -228,9 +228,9 @@ def policies(attacks: Iterable[str]) -> dict[str, Policy]:
     }
     known[ROUNDS] = in_rounds
     known[f"{ROUNDS}, resumed"] = _of(in_rounds, restart=False)
-    for kept in (1, 3, 4):
-        fewer = ((SCHEDULES[0], 0), (SCHEDULES[1], kept), (SCHEDULES[2], max(1, kept // 2)))
-        known[f"rounds, {kept} then {fewer[2][1]} kept"] = _of(in_rounds, rounds=fewer)
+    for second in (1, 3, 4):
+        fewer = ((SCHEDULES[0], 0), (SCHEDULES[1], second), (SCHEDULES[2], max(1, second // 2)))
+        known[f"rounds, {second} then {fewer[2][1]} kept"] = _of(in_rounds, rounds=fewer)
     for first in (3, 5, 8):
         spec = ((first, 0), (15, 2), (30, 2))
         known[f"rounds {first}, 15, 30, two kept, resumed"] = _of(

@@ -63,30 +63,30 @@ class Twin:
             self._settings = settings
             return self._ready
         with torch.no_grad():
-            for kept, present in copies:
-                kept.copy_(present)
+            for place, value in copies:
+                place.copy_(value)
         return self._ready
 
     def _copies(self, model: nn.Module) -> Copies | None:
         """Return the copy's tensors with their present values; None if the structure changed."""
         if self._ready is None:
             return None
-        present, kept = dict(model.named_modules()), self._ready.modules_by_name
-        if present.keys() != kept.keys():
+        present, copied = dict(model.named_modules()), self._ready.modules_by_name
+        if present.keys() != copied.keys():
             return None
         folded = set(self._ready.folds.values())
         copies: Copies = []
         for name, module in present.items():
             if name in self._ready.folds:
-                copies += _fused(kept[name], module, present[self._ready.folds[name]])
+                copies += _fused(copied[name], module, present[self._ready.folds[name]])
             elif name not in folded:
-                copies += _own(kept[name], module)
+                copies += _own(copied[name], module)
         fits = all(place.shape == value.shape for place, value in copies)
         return copies if fits else None
 
 
 @torch.no_grad()
-def _fused(kept: nn.Module, layer: Any, norm: Any) -> Iterator[tuple[Tensor, Tensor]]:
+def _fused(copied: nn.Module, layer: Any, norm: Any) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield weight and bias of a layer into which a BatchNorm is folded."""
     fuse = fuse_conv_bn_weights if isinstance(layer, nn.Conv2d) else fuse_linear_bn_weights
     weight, bias = fuse(
@@ -98,16 +98,16 @@ def _fused(kept: nn.Module, layer: Any, norm: Any) -> Iterator[tuple[Tensor, Ten
         norm.weight,
         norm.bias,
     )
-    yield kept.weight, weight  # type: ignore[misc]
-    yield kept.bias, bias  # type: ignore[misc]
+    yield copied.weight, weight  # type: ignore[misc]
+    yield copied.bias, bias  # type: ignore[misc]
 
 
-def _own(kept: nn.Module, module: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
+def _own(copied: nn.Module, module: nn.Module) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield a module's own tensors: parameters, buffers, and plain attributes."""
     for places, values in (
-        (kept._parameters, module._parameters),
-        (kept._buffers, module._buffers),
-        (vars(kept), vars(module)),
+        (copied._parameters, module._parameters),
+        (copied._buffers, module._buffers),
+        (vars(copied), vars(module)),
     ):
         for name, value in values.items():
             place = places.get(name)

@@ -293,10 +293,16 @@ def write_leaderboard(
             "words": WORDS,
             "unseen": UNSEEN,
         },
-        provenance={**provenance().facts(), "device": "that of each result"},
+        provenance=_provenance(),
     )
     write_text(out / "leaderboard.md", markdown(all_groups, refused))
     return write_page(out / "leaderboard.html", page)
+
+
+def _provenance() -> dict[str, Any]:
+    """Return date and versions; a published page does not name the folders of its command."""
+    facts = {name: value for name, value in provenance().facts().items() if name != "command"}
+    return {**facts, "device": "that of each result"}
 
 
 @dataclass(frozen=True)

@@ -176,13 +176,13 @@ def ensemble(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """
     _check(cfg)
     models = list(_replayed(cfg, seed, specs))
-    chosen = choose([model for model in models if model.half == CHOICE])
+    policy_chosen = choose([model for model in models if model.half == CHOICE])
     return [
         *_step_readings(models, seed),
         *_policy_readings(models, seed),
         *_frontier_readings(models, seed),
-        *_chosen_readings(models, chosen, seed),
-        *cases_of(lines(models, chosen), seed),
+        *_chosen_readings(models, policy_chosen, seed),
+        *cases_of(lines(models, policy_chosen), seed),
     ]
 
 
@@ -290,9 +290,11 @@ def _frontier_readings(models: Sequence[ModelReplay], seed: int) -> Iterator[Rea
             yield Reading(table, policy, f"{MAP} [%]", seed, -100 * robust, "number")
 
 
-def _chosen_readings(models: Sequence[ModelReplay], chosen: str, seed: int) -> Iterator[Reading]:
+def _chosen_readings(
+    models: Sequence[ModelReplay], policy_chosen: str, seed: int
+) -> Iterator[Reading]:
     for model in models:
-        for policy in dict.fromkeys((ROUNDS, chosen)):
+        for policy in dict.fromkeys((ROUNDS, policy_chosen)):
             row = f"{policy}: {model.name}"
             low, high = interval(model.rises(policy), model.record.pids, RESAMPLINGS)
             values = {
@@ -306,12 +308,12 @@ def _chosen_readings(models: Sequence[ModelReplay], chosen: str, seed: int) -> I
                 yield Reading(CHOSEN_TABLE, row, column, seed, 100 * value, "number")
 
 
-def lines(models: Sequence[ModelReplay], chosen: str) -> Iterator[Line]:
+def lines(models: Sequence[ModelReplay], policy_chosen: str) -> Iterator[Line]:
     """Yield the claims with the value that should be smaller and the other one.
 
     Args:
         models: of one seed.
-        chosen: the policy chosen on one half.
+        policy_chosen: the policy chosen on one half.
     """
     for model in models:
         whole = model.robust(WHOLE)
@@ -320,4 +322,4 @@ def lines(models: Sequence[ModelReplay], chosen: str) -> Iterator[Line]:
         yield AS_LOW, model.label, model.robust(ROUNDS), whole + RISE
         yield STOP_COSTS, model.label, whole, model.robust(SKIP)
         if model.half == REPORT:
-            yield HELD_OUT, model.label, model.robust(chosen), whole + RISE
+            yield HELD_OUT, model.label, model.robust(policy_chosen), whole + RISE
