@@ -145,9 +145,24 @@ def figures(readings: Sequence[Reading]) -> dict[str, PageFigure]:
     return {"frontier": PageFigure(drawn, alt, caption, wide=True)}
 
 
+def _check(cfg: AdvConfig) -> None:
+    for name in cfg.adv.study.methods:
+        if name not in METHODS:
+            raise ConfigError(
+                f"adv.study.methods names '{name}', which the study does not train"
+                f"{suggest(name, METHODS)}"
+            )
+    if len(set(cfg.data.targets)) > 1:
+        raise ConfigError(
+            "cheap_training tests on one data set, data.targets names "
+            f"{', '.join(cfg.data.targets)}; run it once for each"
+        )
+
+
 @STUDIES.register(
     "cheap_training",
     title="Robust training at about the price of normal training",
+    prepare=_check,  # before anything is trained
     claims=CLAIMS,
     setting=setting,
     figures=figures,
@@ -164,7 +179,6 @@ def cheap_training(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Fo
     Raises:
         ConfigError: a method that the study does not have, or several data sets.
     """
-    _check(cfg)
     outcomes: list[Found] = []
     for spec in specs:
         values = dict(_measured(cfg, spec, seed))
@@ -173,20 +187,6 @@ def cheap_training(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Fo
         outcomes += _readings(values, costs, seed, prefix)
         outcomes += cases_of(lines(values, costs), seed, prefix)
     return outcomes
-
-
-def _check(cfg: AdvConfig) -> None:
-    for name in cfg.adv.study.methods:
-        if name not in METHODS:
-            raise ConfigError(
-                f"adv.study.methods names '{name}', which the study does not train"
-                f"{suggest(name, METHODS)}"
-            )
-    if len(set(cfg.data.targets)) > 1:
-        raise ConfigError(
-            "cheap_training tests on one data set, data.targets names "
-            f"{', '.join(cfg.data.targets)}; run it once for each"
-        )
 
 
 def method_config(

@@ -155,9 +155,24 @@ def figures(readings: Sequence[Reading]) -> dict[str, PageFigure]:
     return {"frontier": PageFigure(drawn, alt, caption, wide=True)}
 
 
+def _check(cfg: AdvConfig) -> None:
+    for name in cfg.adv.study.methods:
+        if name not in METHODS:
+            raise ConfigError(
+                f"adv.study.methods names '{name}', which the study does not train"
+                f"{suggest(name, METHODS)}"
+            )
+    if len(set(cfg.data.targets)) > 1:
+        raise ConfigError(
+            "the study of the ensemble tests on one data set, data.targets names "
+            f"{', '.join(cfg.data.targets)}; run it once for each"
+        )
+
+
 @STUDIES.register(
     "ensemble",
     title="The same worst case in fewer passes",
+    prepare=_check,  # before anything is trained
     claims=CLAIMS,
     setting=setting,
     figures=figures,
@@ -174,7 +189,6 @@ def ensemble(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     Raises:
         ConfigError: an unknown method, or several data sets.
     """
-    _check(cfg)
     models = list(_replayed(cfg, seed, specs))
     policy_chosen = choose([model for model in models if model.half == CHOICE])
     return [
@@ -184,20 +198,6 @@ def ensemble(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
         *_chosen_readings(models, policy_chosen, seed),
         *cases_of(lines(models, policy_chosen), seed),
     ]
-
-
-def _check(cfg: AdvConfig) -> None:
-    for name in cfg.adv.study.methods:
-        if name not in METHODS:
-            raise ConfigError(
-                f"adv.study.methods names '{name}', which the study does not train"
-                f"{suggest(name, METHODS)}"
-            )
-    if len(set(cfg.data.targets)) > 1:
-        raise ConfigError(
-            "the study of the ensemble tests on one data set, data.targets names "
-            f"{', '.join(cfg.data.targets)}; run it once for each"
-        )
 
 
 def _replayed(cfg: AdvConfig, seed: int, specs: Sequence[ModelSpec]) -> Iterator[ModelReplay]:
