@@ -71,12 +71,6 @@ def test_the_same_command_finds_everything_again(content, place, monkeypatch):
     assert again["readings"] == content["readings"]
 
 
-def test_an_unknown_method_is_refused_with_the_nearest(tmp_path, capsys):
-    assert study("cheap_training", tmp_path, *TOY, "adv.study.methods", "['fgsmrs']") == 2
-    assert "did you mean 'fgsm_rs'?" in capsys.readouterr().err
-    assert not list(tmp_path.rglob("model.pth*"))  # nothing was trained before
-
-
 def test_claims_compare_with_pgd():
     start = cheap.CLEAN_START
     values = {

@@ -117,7 +117,8 @@ def test_each_seed_has_its_batch_orders(tmp_path, monkeypatch):
         return [Case(universal.TAKES, "a", seed, 0.1, 0.2 + 0.01 * cfg.train.seed / 1000)]
 
     cfg = default_config()
-    cfg.data.save_dir, cfg.adv.study.models = str(tmp_path), ["a=tiny"]
+    cfg.data.save_dir, cfg.adv.study.models = str(tmp_path), ["a=tiny", "b=tiny"]
+    cfg.data.sources, cfg.data.targets = ["virtual_a"], ["virtual_a", "virtual_c"]
     cfg.adv.study.seeds, cfg.adv.study.orders = [1, 2], 3
     study_module.run_study(cfg, "universal", run)
     assert [one[:3] for one in seen] == [
@@ -143,7 +144,7 @@ def test_a_calibration_takes_the_config_of_a_study_with_orders(tmp_path, monkeyp
     seen = []
     cfg = default_config()
     cfg.merge_from_file(str(Path(__file__).parents[2] / "configs/study/universal.yaml"))
-    cfg.data.save_dir = str(tmp_path)
+    cfg.data.save_dir, cfg.data.targets = str(tmp_path), ["virtual_a"]
     assert cfg.adv.study.orders > 1
     study_module.run_study(cfg, "calibration", lambda cfg, seed, specs: seen.append(seed) or [])
     assert seen == cfg.adv.study.seeds

@@ -37,7 +37,8 @@ def run_study(cfg: AdvConfig, name: str, study: Study) -> Path:
     Args:
         cfg: ``adv.study.*`` names networks, seeds and orders; it is not changed.
         name: of the entry of STUDIES, whose facts describe it: ``claims``; ``orders``, whether
-            it learns anything in addition to networks; ``prepare``, called once before all seeds;
+            it learns anything in addition to networks; ``check``, which refuses a config before
+            anything is trained; ``prepare``, called once before all seeds;
             ``setting`` (sentences), ``headline`` (a sentence), ``summary`` (a section) and
             ``figures`` for its page.
         study: makes one run.
@@ -76,6 +77,21 @@ def _check(cfg: AdvConfig, name: str) -> None:
             "adv.study.orders 1 and name more adv.study.seeds"
         )
     check_start(cfg)
+    if "check" in facts:
+        facts["check"](cfg)
+
+
+def check_one_data_set(cfg: AdvConfig) -> None:
+    """Refuse a config that tests on several data sets.
+
+    Raises:
+        ConfigError: ``data.targets`` names more than one.
+    """
+    if len(set(cfg.data.targets)) > 1:
+        raise ConfigError(
+            "this study tests on one data set, data.targets names "
+            f"{', '.join(cfg.data.targets)}; run it once for each"
+        )
 
 
 def _orders_of(cfg: AdvConfig, name: str) -> int:

@@ -14,7 +14,7 @@ from torchreid_adv.experiments import calibration as facts
 from torchreid_adv.experiments.claims import Reading
 from torchreid_adv.experiments.input_views import ColorShift, Crop, Gray
 from torchreid_adv.experiments.studies.defense import scaling
-from torchreid_adv.experiments.study import Found, trained_models
+from torchreid_adv.experiments.study import Found, check_one_data_set, trained_models
 from torchreid_adv.models import Features, extract
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import STUDIES
@@ -44,9 +44,21 @@ def setting(cfg: AdvConfig) -> str:
     )
 
 
+def _check(cfg: AdvConfig) -> None:
+    check_one_data_set(cfg)
+    labels = [spec.label for spec in parse_models(cfg.adv.study.models, trained=False)]
+    unfit = next((label for label in labels if label.endswith(facts.SECOND)), "")
+    if unfit:
+        raise ConfigError(
+            f"adv.study.models calls a network '{unfit}'; labels that end in '{facts.SECOND}' are "
+            "reserved for second networks, choose another one"
+        )
+
+
 @STUDIES.register(
     "calibration",
     title="Calibration: do these networks behave as real ones?",
+    check=_check,
     setting=setting,
     headline=facts.headline,
     summary=facts.summary,
@@ -60,11 +72,7 @@ def calibration(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found
         seed: of the first network of each architecture.
         specs: the first networks; with a single architecture there are no questions on black-box
             attacks and ensembles.
-
-    Raises:
-        ConfigError: several data sets, or a label with the ending of second networks.
     """
-    _check(cfg, specs)
     second = [
         replace(spec, label=spec.label + facts.SECOND)
         for spec in trained_models(cfg, seed + OTHER_SEED)
@@ -74,20 +82,6 @@ def calibration(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found
         *_query(cfg, seed, specs),
         *_inputs(cfg, seed, specs),
     ]
-
-
-def _check(cfg: AdvConfig, specs: Sequence[ModelSpec]) -> None:
-    if len(set(cfg.data.targets)) > 1:
-        raise ConfigError(
-            f"calibration tests on one data set, data.targets names {', '.join(cfg.data.targets)}; "
-            "run it once for each"
-        )
-    unfit = next((spec.label for spec in specs if spec.label.endswith(facts.SECOND)), "")
-    if unfit:
-        raise ConfigError(
-            f"adv.study.models calls a network '{unfit}'; labels that end in '{facts.SECOND}' are "
-            "reserved for second networks, choose another one"
-        )
 
 
 def _gallery(

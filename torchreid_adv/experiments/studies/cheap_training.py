@@ -20,7 +20,7 @@ from torchreid_adv.evaluation import RetrievalResult
 from torchreid_adv.evaluation.result import Scores
 from torchreid_adv.experiments.claims import Claim, Line, Reading, cases_of
 from torchreid_adv.experiments.frontier import Point, frontier_figure
-from torchreid_adv.experiments.study import Found
+from torchreid_adv.experiments.study import Found, check_one_data_set
 from torchreid_adv.experiments.training_cost import update_seconds, updates_of
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.registry import STUDIES
@@ -145,24 +145,25 @@ def figures(readings: Sequence[Reading]) -> dict[str, PageFigure]:
     return {"frontier": PageFigure(drawn, alt, caption, wide=True)}
 
 
-def _check(cfg: AdvConfig) -> None:
+def check(cfg: AdvConfig) -> None:
+    """Refuse methods that are not trained here, and several data sets.
+
+    Raises:
+        ConfigError: one of them.
+    """
     for name in cfg.adv.study.methods:
         if name not in METHODS:
             raise ConfigError(
                 f"adv.study.methods names '{name}', which the study does not train"
                 f"{suggest(name, METHODS)}"
             )
-    if len(set(cfg.data.targets)) > 1:
-        raise ConfigError(
-            "cheap_training tests on one data set, data.targets names "
-            f"{', '.join(cfg.data.targets)}; run it once for each"
-        )
+    check_one_data_set(cfg)
 
 
 @STUDIES.register(
     "cheap_training",
     title="Robust training at about the price of normal training",
-    prepare=_check,  # before anything is trained
+    check=check,
     claims=CLAIMS,
     setting=setting,
     figures=figures,
@@ -175,9 +176,6 @@ def cheap_training(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Fo
             ``adv.attack.*`` bound and side of the test.
         seed: of all trainings.
         specs: the clean models.
-
-    Raises:
-        ConfigError: a method that the study does not have, or several data sets.
     """
     outcomes: list[Found] = []
     for spec in specs:

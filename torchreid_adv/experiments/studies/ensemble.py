@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.engines.trained import trained_weights
-from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.experiments.claims import Claim, Line, Reading, cases_of
 from torchreid_adv.experiments.ensemble_policies import (
@@ -30,7 +29,7 @@ from torchreid_adv.experiments.ensemble_record import (
     recorded_ensemble,
 )
 from torchreid_adv.experiments.frontier import FrontierAxes, Point, front, frontier_figure
-from torchreid_adv.experiments.studies.cheap_training import METHODS, PLAIN, method_config
+from torchreid_adv.experiments.studies.cheap_training import PLAIN, check, method_config
 from torchreid_adv.experiments.study import Found
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.registry import STUDIES
@@ -155,24 +154,10 @@ def figures(readings: Sequence[Reading]) -> dict[str, PageFigure]:
     return {"frontier": PageFigure(drawn, alt, caption, wide=True)}
 
 
-def _check(cfg: AdvConfig) -> None:
-    for name in cfg.adv.study.methods:
-        if name not in METHODS:
-            raise ConfigError(
-                f"adv.study.methods names '{name}', which the study does not train"
-                f"{suggest(name, METHODS)}"
-            )
-    if len(set(cfg.data.targets)) > 1:
-        raise ConfigError(
-            "the study of the ensemble tests on one data set, data.targets names "
-            f"{', '.join(cfg.data.targets)}; run it once for each"
-        )
-
-
 @STUDIES.register(
     "ensemble",
     title="The same worst case in fewer passes",
-    prepare=_check,  # before anything is trained
+    check=check,
     claims=CLAIMS,
     setting=setting,
     figures=figures,
@@ -185,9 +170,6 @@ def ensemble(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
             further models; ``adv.attack.eps`` is the bound.
         seed: of all trainings.
         specs: the clean networks.
-
-    Raises:
-        ConfigError: an unknown method, or several data sets.
     """
     models = list(_replayed(cfg, seed, specs))
     policy_chosen = choose([model for model in models if model.half == CHOICE])

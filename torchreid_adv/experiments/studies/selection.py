@@ -43,10 +43,18 @@ BETTER = Claim(
 ROBUST = Claim("The checkpoint chosen across data sets keeps more mAP than the last", WHITE)
 
 
+def _check(cfg: AdvConfig) -> None:
+    if not cfg.adv.selection.data:
+        raise ConfigError(
+            "the study needs adv.selection.data, a data set that is neither trained nor tested on"
+        )
+
+
 @STUDIES.register(
     "selection",
     title="Choosing checkpoints by another data set",
     claims=(TELLS, BETTER, ROBUST),
+    check=_check,
 )
 def selection(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Attack every checkpoint of N and DL that was evaluated in training.
@@ -56,14 +64,7 @@ def selection(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
             attacked.
         seed: of the training.
         specs: the networks, trained like N.
-
-    Raises:
-        ConfigError: no data set for the choice.
     """
-    if not cfg.adv.selection.data:
-        raise ConfigError(
-            "the study needs adv.selection.data, a data set that is neither trained nor tested on"
-        )
     results: list[Found] = []
     for recipe, extra in RECIPES.items():
         run_cfg = cfg.clone()

@@ -40,7 +40,12 @@ ENSEMBLE = Claim("An ensemble leaves less than the better of its members", RESTS
 CLAIMS = (START, *MOMENTUM.values(), *DIVERSITY.values(), ENSEMBLE)
 
 
-@STUDIES.register("starts", title="Transfer and the start of networks", claims=CLAIMS)
+def _check(cfg: AdvConfig) -> None:
+    if not cfg.adv.start.sources:
+        raise ConfigError("study starts compares starts; name people in adv.start.sources")
+
+
+@STUDIES.register("starts", title="Transfer and the start of networks", claims=CLAIMS, check=_check)
 def starts(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Attack three networks of an architecture, two of them with a common start, and test all.
 
@@ -50,12 +55,7 @@ def starts(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
         cfg: ``adv.attack.*`` gives bound and side.
         seed: of the first network and of the one with another start.
         specs: the first network of each architecture.
-
-    Raises:
-        ConfigError: the networks have no start.
     """
-    if not cfg.adv.start.sources:
-        raise ConfigError("study starts compares starts; name people in adv.start.sources")
     twins = trained_models(cfg, seed + OTHER_SEED)
     apart = trained_models(_other_start(cfg), seed)
     results: list[Found] = []

@@ -90,7 +90,27 @@ STEPS = {
 CLAIMS = (TAKES, *TOGETHER.values(), *GAINS.values(), *STEPS.values())
 
 
-@STUDIES.register("universal", title="Universal attacks", claims=CLAIMS, orders=True)
+def _data(cfg: AdvConfig) -> tuple[str, list[str]]:
+    """Return the source and the unseen data sets."""
+    source = cfg.data.sources[0]
+    return source, [name for name in dict.fromkeys(cfg.data.targets) if name != source]
+
+
+def _check(cfg: AdvConfig) -> None:
+    source, unseen = _data(cfg)
+    if len(cfg.adv.study.models) < 2 or not unseen or len(cfg.data.sources) > 1:
+        raise ConfigError(
+            "the study learns on the one set of data.sources and tests two networks or more of "
+            "adv.study.models on it and on further sets of data.targets; one of these is missing"
+        )
+    if cfg.adv.meta.virtual in {source, *unseen}:
+        raise ConfigError(
+            f"adv.meta.virtual '{cfg.adv.meta.virtual}' is the meta-test set and must not be "
+            "learned or tested on; name another data set"
+        )
+
+
+@STUDIES.register("universal", title="Universal attacks", claims=CLAIMS, orders=True, check=_check)
 def universal(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
     """Learn against a network on the source, test all networks on the source and unseen sets.
 
@@ -100,11 +120,8 @@ def universal(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Found]:
             names the networks that are learned against, by default the first one.
         seed: of the networks.
         specs: two networks or more, trained on the source.
-
-    Raises:
-        ConfigError: a single network, no unseen data set, or the meta-test set among them.
     """
-    source, unseen = _data(cfg, specs)
+    source, unseen = _data(cfg)
     known = [_victim(spec, source) for spec in specs]
     for name in unseen:
         run_cfg = cfg.clone()
@@ -166,22 +183,6 @@ def _means(cells: list[ScenarioCell]) -> Means:
             if values:
                 means[recipe, scenario] = statistics.fmean(values)
     return means
-
-
-def _data(cfg: AdvConfig, specs: list[ModelSpec]) -> tuple[str, list[str]]:
-    source = cfg.data.sources[0]
-    unseen = [name for name in dict.fromkeys(cfg.data.targets) if name != source]
-    if len(specs) < 2 or not unseen or len(cfg.data.sources) > 1:
-        raise ConfigError(
-            "the study learns on the one set of data.sources and tests two networks or more of "
-            "adv.study.models on it and on further sets of data.targets; one of these is missing"
-        )
-    if cfg.adv.meta.virtual in {source, *unseen}:
-        raise ConfigError(
-            f"adv.meta.virtual '{cfg.adv.meta.virtual}' is the meta-test set and must not be "
-            "learned or tested on; name another data set"
-        )
-    return source, unseen
 
 
 def _victim(spec: ModelSpec, data: str) -> SourceModel:

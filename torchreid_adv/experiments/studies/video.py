@@ -156,10 +156,25 @@ def figures(readings: Sequence[Reading]) -> Mapping[str, PageFigure]:
     return {"curves": PageFigure(factors_figure(readings), alt, caption, wide=True)}
 
 
+def _check_weights(cfg: AdvConfig) -> None:
+    lists = cfg.adv.study.weights
+    right = len(lists) == 3 and all(
+        isinstance(values, list)
+        and all(isinstance(value, (int, float)) and value > 0 for value in values)
+        for values in lists
+    )
+    if not right or min(cfg.adv.video.weights) <= 0:
+        raise ConfigError(
+            f"adv.study.weights are three lists of positive numbers, as [[0.1, 1.0], [0.5], []], "
+            f"around positive adv.video.weights; got {lists!r} and {cfg.adv.video.weights!r}"
+        )
+
+
 @STUDIES.register(
     "video_weights",
     title="Lambda 1 to 3 of the video network",
     claims=PRINTED_BEST,
+    check=_check_weights,
     prepare=started,
     setting=setting,
     figures=figures,
@@ -172,15 +187,12 @@ def video_weights(cfg: AdvConfig, seed: int, specs: list[ModelSpec]) -> list[Fou
             values of the other weights, which are claimed to be best.
         seed: of the training.
         specs: the networks with the config's weights.
-
-    Raises:
-        ConfigError: values that are not three lists of positive numbers.
     """
     results: list[Found] = []
-    for place, values in enumerate(_values(cfg)):
+    for place, values in enumerate(cfg.adv.study.weights):
         base = float(cfg.adv.video.weights[place])
         scores: dict[str, dict[float, Scores]] = {spec.label: {} for spec in specs}
-        for value in sorted({base, *values}):
+        for value in sorted({base, *map(float, values)}):
             run_cfg = cfg.clone()
             run_cfg.adv.video.weights[place] = value
             name = f"lambda{place + 1}_{value:g}"
@@ -217,18 +229,3 @@ def of_factor(
                 case = f"{prefix}{row}, {target}"
                 results.append(Case(claim, case, seed, measures["mAP"], best))
     return results
-
-
-def _values(cfg: AdvConfig) -> list[list[float]]:
-    lists = cfg.adv.study.weights
-    right = len(lists) == 3 and all(
-        isinstance(values, list)
-        and all(isinstance(value, (int, float)) and value > 0 for value in values)
-        for values in lists
-    )
-    if not right or min(cfg.adv.video.weights) <= 0:
-        raise ConfigError(
-            f"adv.study.weights are three lists of positive numbers, as [[0.1, 1.0], [0.5], []], "
-            f"around positive adv.video.weights; got {lists!r} and {cfg.adv.video.weights!r}"
-        )
-    return [[float(value) for value in values] for values in lists]
