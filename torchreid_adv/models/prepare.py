@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -146,8 +146,28 @@ def prepared(
     if isinstance(model, Ready):
         yield model
         return
+    with copied_or_frozen(
+        model, lambda: Prepared(model, images, precision=precision, graphs=graphs), precision
+    ) as ready:
+        yield ready
+
+
+@contextlib.contextmanager
+def copied_or_frozen(
+    model: nn.Module, copy_of: Callable[[], nn.Module], precision: str
+) -> Iterator[nn.Module]:
+    """Yield a prepared copy; if there is none in fp32, the model itself, frozen inside the block.
+
+    Args:
+        model: the model that is copied.
+        copy_of: returns the copy.
+        precision: ``fp32``, or another, which only a copy can have.
+
+    Raises:
+        ConfigError: the model cannot be copied and another precision is set, or it fails.
+    """
     try:
-        ready = Prepared(model, images, precision=precision, graphs=graphs)
+        ready = copy_of()
     except CopyError:
         if precision != "fp32":
             raise

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
-from torchreid_adv.models.pixel_model import frozen
-from torchreid_adv.models.prepare import CopyError, Prepared
+from torchreid_adv.models.prepare import Prepared, copied_or_frozen
 
 Copies = list[tuple[Tensor, Tensor]]  # tensor of the copy, its present value
 
@@ -45,15 +44,8 @@ class Twin:
         Raises:
             ConfigError: the model cannot be copied and another precision is set, or it fails.
         """
-        try:
-            ready = self._present(model, images)
-        except CopyError:
-            if self.precision != "fp32":
-                raise
-            with frozen(model):
-                yield model
-            return
-        yield ready
+        with copied_or_frozen(model, lambda: self._present(model, images), self.precision) as ready:
+            yield ready
 
     def _present(self, model: nn.Module, images: Tensor) -> Prepared:
         settings = _settings(model)
