@@ -16,6 +16,7 @@ from torchreid_adv.cli.reads import (
     UNIT_FEATURES,
     VIRTUAL,
 )
+from torchreid_adv.cli.standard import check_zoo
 from torchreid_adv.config import AdvConfig
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ CARD_COMMAND = Command(
     "by camera, with intervals over identities. The first target is the card's data set; the clean "
     "models are also tested on further ones.",
     work=_card,
+    check=check_zoo,
     usage=Usage(
         examples=(
             "card osnet_x1_0:model.pth.tar-60 -t market1501 --root reid-data adv.card.version lite",
@@ -57,11 +59,12 @@ CARD_COMMAND = Command(
         reads=(
             *(*DATA, *ONE_NETWORK, *SCORES, *DEFENSE, *PAGE, "adv.card.*"),
             *("adv.standard.*", "adv.attack.metric", "adv.job.threads"),
+            "adv.zoo",
         ),
-        further=VIRTUAL,
+        further=(*VIRTUAL, "training"),
     ),
     flags=USUAL,
-    models=Models(key="adv.standard.models", needed=True, enough=TRAINED),
+    models=Models(key="adv.standard.models", needed=True, enough=(*TRAINED, "adv.zoo")),
     defaults=(UNIT_FEATURES, ("data.save_dir", "log/card")),
     holds=False,  # each model's folder is held while it is worked in
     defense=True,

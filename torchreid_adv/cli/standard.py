@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from torchreid_adv.core.processes import Team
 
 
+def check_zoo(cfg: AdvConfig) -> None:
+    """Check the models of ``adv.zoo``, if the config has any."""
+    from torchreid_adv.experiments.zoo_models import check_evaluated
+
+    check_evaluated(cfg)
+
+
 def _standard(cfg: AdvConfig, team: Team) -> Ended:
     """Evaluate the named models; no result counts as an error."""
     from torchreid_adv.experiments.standard_runs import standard
@@ -40,6 +47,7 @@ STANDARD = Command(
     help="measure robustness with a fixed ensemble of attacks",
     about="Evaluate models with the standard ensemble of attacks.",
     work=_standard,
+    check=check_zoo,
     usage=Usage(
         examples=(
             "standard osnet_x1_0:model.pth.tar-60 -t market1501 --root reid-data "
@@ -56,11 +64,12 @@ STANDARD = Command(
         reads=(
             *(*DATA, *ONE_NETWORK, *SCORES, *DEFENSE, *PAGE),
             *("adv.standard.*", "adv.attack.metric", "adv.job.threads"),
+            "adv.zoo",
         ),
-        further=VIRTUAL,
+        further=(*VIRTUAL, "training"),
     ),
     flags=USUAL,
-    models=Models(key="adv.standard.models", needed=True, enough=TRAINED),
+    models=Models(key="adv.standard.models", needed=True, enough=(*TRAINED, "adv.zoo")),
     defaults=(UNIT_FEATURES, ("data.save_dir", "log/standard")),
     joins=True,
     holds=False,  # each model's folder is held while it is worked in

@@ -19,9 +19,8 @@ from torchreid_adv.experiments.card.verify import (
     score_card_again,
     verify_card,
 )
-from torchreid_adv.experiments.standard_runs import configured_models, configured_surrogates
+from torchreid_adv.experiments.evaluated_models import configured_surrogates, evaluated_models
 from torchreid_adv.models import fingerprint
-from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.runs.defended_run import configured_test
 from torchreid_adv.runs.inputs import configured_dataset, load_spec
 from torchreid_adv.runs.originals import DataFiles, Originals
@@ -60,24 +59,24 @@ def configured_scorer(result: dict[str, Any], cfg: AdvConfig, originals: Origina
         ConfigError: the config describes another model, data set, metric or defense.
     """
     name, target = result["model"]["name"], result["data"]["name"]
-    specs = [spec for spec in configured_models(cfg) if spec.label == name]
-    if not specs or target not in cfg.data.targets:
+    models = [model for model in evaluated_models(cfg) if model.spec.label == name]
+    if not models or target not in cfg.data.targets:
         raise ConfigError(
             f"the run tested the model '{name}' on '{target}', which the config does not name; "
-            "give the flags of the run (adv.standard.models, -t)"
+            "give the flags of the run (adv.standard.models or adv.zoo, -t)"
         )
-    files, test = originals.files(target), configured_test(cfg)
+    files, tested = originals.files(target), models[0]
     if not isinstance(files, DataFiles):
         raise ConfigError(files)
-    plain = load_spec(cfg, specs[0])
-    model: ImageModel = plain if test is None else test.of(plain)
+    model = tested.load()
+    defended = configured_test(tested.cfg) is not None
     protocol = Protocol.configured(cfg, files.data)
     same = {
         "data set": listing(files.data, Contents()) == result["data"]["listing"],
         "weights": model_digest(model) == result["model"]["sha256"],
         "metric": metric_facts(protocol.distance) == result["metric"],
         "protocol": result["protocol"] == protocol.facts(),
-        "defense": (test is not None) == (result["model"].get("defense") is not None),
+        "defense": defended == (result["model"].get("defense") is not None),
     }
     for aspect, fits in same.items():
         if not fits:
@@ -103,8 +102,8 @@ def _surrogates(cfg: AdvConfig) -> list[dict[str, Any]] | None:
 
 def _names_model(cfg: AdvConfig) -> bool:
     """Return whether a config names a model, and not only the data sets to compare with."""
-    named = cfg.adv.attack.models or cfg.adv.standard.models or cfg.model.load_weights
-    return bool(named or cfg.adv.virtual.train_model)
+    keys = ("adv.attack.models", "adv.standard.models", "adv.zoo", "model.load_weights")
+    return any(lookup(cfg, key) for key in (*keys, "adv.virtual.train_model"))
 
 
 def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:

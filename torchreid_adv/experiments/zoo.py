@@ -8,6 +8,7 @@ from pathlib import Path
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.files import write_text
+from torchreid_adv.engines.start import start_clean
 from torchreid_adv.engines.trained import trained_weights
 from torchreid_adv.experiments.zoo_models import ROBUST, defense_of
 from torchreid_adv.experiments.zoo_table import Described, Row, page, zoo_page
@@ -36,10 +37,7 @@ def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
     """
     with_page = cfg.adv.report.page
     cfg.adv.report.page = cfg.adv.job.copies = False
-    specs: dict[str, ModelSpec] = {}
-    for number, (label, model_cfg) in enumerate(models.items(), start=1):
-        print(f"\n##### {label} ({number} of {len(models)}) #####")
-        specs[label] = _trained(model_cfg, label, next(iter(specs.values()), None))
+    specs = trained_zoo(models)
     described = {label: _described(model_cfg, specs[label]) for label, model_cfg in models.items()}
     rows = _undefended(cfg, models, specs, described)
     for label, model_cfg in models.items():
@@ -57,13 +55,29 @@ def zoo(cfg: AdvConfig, models: dict[str, AdvConfig]) -> Path:
     return out / "zoo.md"
 
 
+def trained_zoo(models: dict[str, AdvConfig]) -> dict[str, ModelSpec]:
+    """Return each model of a zoo with its weights, trained unless they are given or cached.
+
+    Args:
+        models: label -> config of its training; the first is the clean network.
+    """
+    specs: dict[str, ModelSpec] = {}
+    for number, (label, model_cfg) in enumerate(models.items(), start=1):
+        print(f"\n##### {label} ({number} of {len(models)}) #####")
+        specs[label] = _trained(model_cfg, label, next(iter(specs.values()), None))
+    return specs
+
+
 def _trained(run_cfg: AdvConfig, label: str, clean: ModelSpec | None) -> ModelSpec:
     """Return a model with its weights, trained unless they are given or cached."""
     offline = run_cfg.adv.engine == ROBUST and run_cfg.adv.training.mode == "offline"
     if offline and not run_cfg.adv.training.weights and clean is not None:
         run_cfg.adv.training.weights = clean.weights
         run_cfg.adv.training.folder = str(Path(run_cfg.data.save_dir) / "training_sets" / label)
-    weights = run_cfg.model.load_weights or str(trained_weights(run_cfg))
+    weights = run_cfg.model.load_weights
+    if not weights:
+        start_clean(run_cfg)
+        weights = str(trained_weights(run_cfg))
     return ModelSpec(label, run_cfg.model.name, weights, (run_cfg.data.height, run_cfg.data.width))
 
 

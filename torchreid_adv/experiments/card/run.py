@@ -37,13 +37,12 @@ from torchreid_adv.experiments.card.numbers import card_numbers
 from torchreid_adv.experiments.card.page import card_page
 from torchreid_adv.experiments.card.progress import Stages
 from torchreid_adv.experiments.card.scoring import Scoring
-from torchreid_adv.experiments.standard_runs import configured_models, standard
+from torchreid_adv.experiments.evaluated_models import EvaluatedModel, evaluated_models
+from torchreid_adv.experiments.standard_runs import standard
 from torchreid_adv.models.cuda import on_configured_threads, repeatable
-from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.models.specs import ModelSpec
 from torchreid_adv.report.page import write_figures, write_page
 from torchreid_adv.report.style import to_png
-from torchreid_adv.runs.defended_run import configured_test
 from torchreid_adv.runs.inputs import NOTHING, Given
 from torchreid_adv.standard.identity import FILE_NAME, KEPT, environment, listing
 from torchreid_adv.standard.judge import Judge
@@ -64,8 +63,8 @@ def cards(cfg: AdvConfig, command: str = "", *, loaded: Given = NOTHING) -> list
     Finished parts are read back, so the same command continues where it was stopped.
 
     Args:
-        cfg: for the models (``adv.standard.models``), the targets and ``adv.card.*``; the clean
-            models are also tested on further targets.
+        cfg: for the models (``adv.standard.models`` or ``adv.zoo``), the targets and
+            ``adv.card.*``; the clean models are also tested on further targets.
         command: that is run, for the pages.
         loaded: models and data sets that are loaded already.
 
@@ -76,19 +75,18 @@ def cards(cfg: AdvConfig, command: str = "", *, loaded: Given = NOTHING) -> list
         ConfigError: a model, version or reference that cannot be used.
         DataError: a data set or an image that cannot be used.
     """
-    version, specs = card_version(cfg.adv.card.version), configured_models(cfg)
+    version = card_version(cfg.adv.card.version)
     _check_version(cfg, version)
-    for spec in specs:  # a model that cannot be loaded is reported before the attacks
-        loaded.model(cfg, spec)
+    models = evaluated_models(cfg)
+    for model in models:  # one that cannot be loaded is reported before the attacks
+        loaded.model(model.cfg, model.spec)
     first, *further = dict.fromkeys(cfg.data.targets)
     data = loaded.dataset(cfg, first)
     others = [loaded.dataset(cfg, name) for name in further]
     reference = configured_reference(cfg, version, data)
-    folders = [
-        _made(cfg, spec, data, others, version, reference, command, loaded) for spec in specs
-    ]
+    folders = [_made(model, data, others, version, reference, command, loaded) for model in models]
     paths = [folder / CARD for folder in folders]
-    if len(specs) > 1:
+    if len(models) > 1:
         contents = [read_card(path) for path in paths]
         known = {label_of(card) for card in contents}
         if reference is not None and label_of(reference) not in known:
@@ -137,8 +135,7 @@ def configured_reference(
 
 
 def _made(
-    cfg: AdvConfig,
-    spec: ModelSpec,
+    tested: EvaluatedModel,
     data: ReIDData,
     others: Sequence[ReIDData],
     version: CardVersion,
@@ -147,13 +144,12 @@ def _made(
     loaded: Given,
 ) -> Path:
     """Make the card of one model and return its folder."""
+    cfg, spec = tested.cfg, tested.spec
     out = Path(cfg.data.save_dir) / data.name / spec.label
     began, attacked = time.perf_counter(), (out / RESULT).is_file()
     standard(_of_standard(cfg, spec, version), command, loaded=loaded)
     seconds = 0.0 if attacked else time.perf_counter() - began
-    test = configured_test(cfg)
-    plain = loaded.model(cfg, spec)
-    model: ImageModel = plain if test is None else test.of(plain)
+    model = tested.load(loaded)
     with working_in(out), repeatable():
         scoring = Scoring(cfg, model, data, others, version, out / KEPT)
         print(f"##### Robustness card, {version.name}: {spec.label} on {data.name} #####")
