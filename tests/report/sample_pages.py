@@ -24,7 +24,8 @@ from torchreid_adv.report.paper_table import paper_table
 from torchreid_adv.runs.grid_page import sweep_page, transfer_page
 from torchreid_adv.runs.page import write_report
 from torchreid_adv.standard.board_columns import CardMeasure
-from torchreid_adv.standard.leaderboard import Result, write_leaderboard
+from torchreid_adv.standard.board_lines import Result
+from torchreid_adv.standard.leaderboard import write_leaderboard
 
 
 def rates(value):

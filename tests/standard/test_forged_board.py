@@ -12,7 +12,7 @@ from forgery import make, short_lite
 
 from torchreid_adv import cli, config
 from torchreid_adv.experiments import leaderboards
-from torchreid_adv.standard import leaderboard as board
+from torchreid_adv.standard import board_lines as board
 from torchreid_adv.standard.reading import RESULT, read_result
 
 SECONDS = 10  # for one submission; more is a hang

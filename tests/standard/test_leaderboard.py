@@ -13,8 +13,9 @@ from torchreid_adv import cli
 from torchreid_adv.errors import DataError, printable
 from torchreid_adv.report.units import DASH
 from torchreid_adv.standard.board_columns import CardMeasure
+from torchreid_adv.standard.board_lines import Result, groups
 from torchreid_adv.standard.called import REWORDED, THREAT
-from torchreid_adv.standard.leaderboard import Result, groups, markdown, write_leaderboard
+from torchreid_adv.standard.leaderboard import markdown, write_leaderboard
 from torchreid_adv.standard.reading import RESULT, read_result, sealed
 
 

@@ -21,10 +21,11 @@ from torchreid_adv.experiments.card.content import CARD, read_card
 from torchreid_adv.experiments.card.verify import score_card_again
 from torchreid_adv.experiments.scoring_again import configured_scorer
 from torchreid_adv.runs.originals import Originals
-from torchreid_adv.standard import leaderboard
+from torchreid_adv.standard import board_lines
+from torchreid_adv.standard.board_lines import Result
+from torchreid_adv.standard.board_lines import groups as grouped
 from torchreid_adv.standard.board_sorts import ROBUST
-from torchreid_adv.standard.leaderboard import Result, markdown, write_leaderboard
-from torchreid_adv.standard.leaderboard import groups as grouped
+from torchreid_adv.standard.leaderboard import markdown, write_leaderboard
 from torchreid_adv.standard.reading import RESULT, read_result
 from torchreid_adv.standard.verify import check_run, score_again
 
@@ -118,14 +119,14 @@ def _verified(result: Result, folder: Path, originals: Originals, cfg: AdvConfig
         checked = check_run(folder, result.content, originals)
         faults = [*checked.faults, *card_faults(folder, result, originals)]
     except Exception as error:  # whatever one submission holds, the others are shown
-        return replace(result, files=leaderboard.NO, fault=_sentence(error, folder))
+        return replace(result, files=board_lines.NO, fault=_sentence(error, folder))
     if faults:
-        return replace(result, files=leaderboard.NO, fault=_faults(faults, folder))
+        return replace(result, files=board_lines.NO, fault=_faults(faults, folder))
     if checked.unknown:
         note = f"identities, cameras and sides were not checked: {checked.unknown}"
-        result = replace(result, files=leaderboard.UNKNOWN, note=note)
+        result = replace(result, files=board_lines.UNKNOWN, note=note)
     else:
-        result = replace(result, files=leaderboard.YES)
+        result = replace(result, files=board_lines.YES)
     return result if cfg is None else _scored(result, folder, originals, cfg)
 
 
@@ -145,12 +146,12 @@ def _scored(result: Result, folder: Path, originals: Originals, cfg: AdvConfig) 
     try:
         replayed = score_again(folder, result.content, scorer)
     except Exception as error:  # whatever one submission holds, the others are shown
-        return replace(result, scored=leaderboard.NO, fault=_sentence(error, folder))
+        return replace(result, scored=board_lines.NO, fault=_sentence(error, folder))
     if result.card:
         try:
             card = read_card(folder / CARD)
             score_card_again(folder, card, cfg, scorer, replayed, originals)
         except Exception as error:  # the same
-            return replace(result, scored=leaderboard.NO, fault=_sentence(error, folder))
-    how = leaderboard.EXACTLY if replayed.exact else leaderboard.CLOSELY
+            return replace(result, scored=board_lines.NO, fault=_sentence(error, folder))
+    how = board_lines.EXACTLY if replayed.exact else board_lines.CLOSELY
     return replace(result, content=replayed.content, scored=how)

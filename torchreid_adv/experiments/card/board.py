@@ -12,8 +12,8 @@ from torchreid_adv.experiments.card.run import standard_facts
 from torchreid_adv.experiments.card.verify import check_card
 from torchreid_adv.runs.originals import Originals
 from torchreid_adv.standard.board_columns import CardMeasure
+from torchreid_adv.standard.board_lines import Result
 from torchreid_adv.standard.board_sorts import COLUMNS
-from torchreid_adv.standard.leaderboard import Result
 
 
 def read_columns(folder: Path, result: dict[str, Any]) -> dict[str, CardMeasure]:
