@@ -201,7 +201,11 @@ def test_a_sweep_goes_over_bounds_and_metrics(market, models, tmp_path, capsys):
     pairs += ["adv.transfer.metrics", "['euclidean', 'cosine']"]
     flags = ["-s", "market1501", "-t", "market1501", "--root", str(market)]
     assert cli.main(["sweep", *flags, *pairs]) == 0
-    assert "Curve: " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Curve: " in printed
+    assert "CMC curve" not in printed  # of many runs, each score takes a line
+    scores = [line for line in printed.splitlines() if line.startswith("Adversarial, from")]
+    assert scores and all("mAP " in line and "Rank-1 " in line for line in scores)
     cells = json.loads((tmp_path / "transfer.json").read_text())
     assert sorted({(c["eps"], c["metric"]) for c in cells}) == [
         (4.0, "cosine"),

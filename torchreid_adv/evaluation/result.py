@@ -177,6 +177,11 @@ class RetrievalResult(Tabular):
         """
         lines = [f"mAP: {self.mAP:.1%}", f"mINP: {self.mINP:.1%}", "CMC curve"]
         lines += [f"Rank-{k:<3}: {self.rank(k):.1%}" for k in ranks]
+        return [*lines, *self.notes()]
+
+    def notes(self) -> list[str]:
+        """Return console lines on another AP rule and on skipped queries."""
+        lines = []
         if self.ap_rule != "standard":
             lines.append(f"AP rule: {self.ap_rule}")
         if self.skipped and self.galleries > 1:

@@ -41,6 +41,7 @@ from torchreid_adv.runs.inputs import (
     unusual,
 )
 from torchreid_adv.runs.page import write_report
+from torchreid_adv.runs.result import on_one_line
 from torchreid_adv.version import __version__
 
 SCHEMA = 1
@@ -279,7 +280,8 @@ def run_or_read(
         }
         if not all(results_of.values()):
             print(f"\n##### {title} #####")
-            attack_targets(cfg, model, facts, targets, folder, network=key.facts["network"])
+            with on_one_line():
+                attack_targets(cfg, model, facts, targets, folder, network=key.facts["network"])
             results = read_json(folder / "results.json")["targets"]
             results_of = {
                 store.place.name: store.keep(results[store.place.name]) for store in stores

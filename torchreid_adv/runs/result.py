@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +21,8 @@ from torchreid_adv.evaluation.result import Scores
 from torchreid_adv.evaluation.targeted import success, target_ranks
 from torchreid_adv.models import Features
 from torchreid_adv.runs.stored import StoredImages
+
+_ON_ONE_LINE: ContextVar[bool] = ContextVar("on_one_line", default=False)
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,24 @@ class Scoring:
         return successes
 
 
+@contextlib.contextmanager
+def on_one_line() -> Iterator[None]:
+    """Inside the block scores are printed on a line each, as many runs need it."""
+    token = _ON_ONE_LINE.set(True)
+    try:
+        yield
+    finally:
+        _ON_ONE_LINE.reset(token)
+
+
 def _print(title: str, result: RetrievalResult) -> None:
-    if title:
+    if not title:
+        return
+    if _ON_ONE_LINE.get():
+        print(
+            f"{title}: mAP {result.mAP:.1%}, Rank-1 {result.rank(1):.1%}", *result.notes(), sep="; "
+        )
+    else:
         print(f"** {title} **", *result.lines(), sep="\n")
 
 
