@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import pytest
 import written
 from pages import ROOT
 from shown import story
@@ -25,7 +26,15 @@ GROUPS = {  # pages whose commands docs_runs/test_run_<group>.py runs
     "training": ("meta_defense", "robust_training", "universal_attacks", "victims"),
     "video": ("vi_video",),
 }
+LONG = ("ranking_robustness", "reliability", "reproduction", "robust_training")  # half a minute
+LONG += ("study_calibration", "universal_attacks", "vi_video", "victims")  # and more
 PROCESSES = "2"
+
+
+def pages_of(group):
+    """Return the pages of a group for a test each; those of many trainings and runs are slow."""
+    marks = {page: [pytest.mark.slow] if page in LONG else [] for page in GROUPS[group]}
+    return [pytest.param(page, marks=marks[page]) for page in GROUPS[group]]
 
 
 def tell(page, capsys):

@@ -1,9 +1,9 @@
 import pytest
 from pages import ROOT, blocks
-from stories import GROUPS, tell
+from stories import pages_of, tell
 
 
-@pytest.mark.parametrize("page", GROUPS["attacks"])
+@pytest.mark.parametrize("page", pages_of("attacks"))
 def test_every_command_of_a_page_runs(page, place, capsys):
     tell(page, capsys)
     if page == "ranking_robustness":  # whose code reads what the commands wrote

@@ -1,9 +1,9 @@
 import pytest
 import written
-from stories import GROUPS, tell
+from stories import pages_of, tell
 
 
-@pytest.mark.parametrize("page", GROUPS["reproduction"])
+@pytest.mark.parametrize("page", pages_of("reproduction"))
 def test_every_command_of_a_page_runs(page, place, capsys):
     tell(page, capsys)
     cells = written.content(place / "log/reproduce/bai2019.table5.json")["cells"]

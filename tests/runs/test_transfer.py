@@ -205,7 +205,8 @@ def test_a_sweep_goes_over_bounds_and_metrics(market, models, tmp_path, capsys):
     assert "Curve: " in printed
     assert "CMC curve" not in printed  # of many runs, each score takes a line
     scores = [line for line in printed.splitlines() if line.startswith("Adversarial, from")]
-    assert scores and all("mAP " in line and "Rank-1 " in line for line in scores)
+    assert scores
+    assert all("mAP " in line and "Rank-1 " in line for line in scores)
     cells = json.loads((tmp_path / "transfer.json").read_text())
     assert sorted({(c["eps"], c["metric"]) for c in cells}) == [
         (4.0, "cosine"),

@@ -27,7 +27,9 @@ from torchreid_adv.version import __version__
 
 SCHEMA = 1
 FILE = "cards"
+_CONDITIONS = ("clean", "corrupted", "robust")  # of the identities' numbers
 Content = Mapping[str, Any]
+_TENTH_INTERVAL = "worst_tenth_interval"
 _NEVER_MIXED = (
     "Corruptions are drawn and attacks are searched for, so that there is no number that mixes the "
     "two. Click a column heading to sort."
@@ -67,18 +69,25 @@ def comparison_facts(cards: Sequence[Content]) -> dict[str, Any]:
         "version": __version__,
         "card": first["card"],
         "data": first["data"],
-        "models": {
-            label_of(card): {
-                "sha256": card["sha256"],
-                "measures": {
-                    m.name: {"mAP": m.value, "interval": list(m.interval), "note": m.note}
-                    for m in measures_of(card["numbers"])
-                },
-            }
-            for card in cards
-        },
+        "models": {label_of(card): _model_facts(card) for card in cards},
         "differences": {label_of(card): differences_between(first, card) for card in others},
         "agreement_of_draws": draw_agreement(cards),
+    }
+
+
+def _model_facts(card: Content) -> dict[str, Any]:
+    people = card["numbers"]["people"]
+    return {
+        "sha256": card["sha256"],
+        "measures": {
+            m.name: {"mAP": m.value, "interval": list(m.interval), "note": m.note}
+            for m in measures_of(card["numbers"])
+        },
+        "worst_tenth": {
+            name: {"mAP": people[name]["worst_tenth"], "interval": people[name][_TENTH_INTERVAL]}
+            for name in _CONDITIONS
+        },
+        "flags": _flags(card),
     }
 
 
@@ -168,7 +177,7 @@ def people_table(cards: Sequence[Content]) -> ResultTable:
     people_of_cards = [card["numbers"]["people"] for card in cards]
     rows = []
     for part, title in (("worst_tenth", "mean of the worst tenth"), ("deviation", "deviation")):
-        for name in ("clean", "corrupted", "robust"):
+        for name in _CONDITIONS:
             cells = [
                 rate(people[name][part], span(people[name][f"{part}_interval"]))
                 for people in people_of_cards
@@ -190,7 +199,10 @@ def _order_sentences(cards: Sequence[Content]) -> list[str]:
     ]
 
 
-def _flag_sentence(card: Content) -> str:
+def _flags(card: Content) -> list[str]:
     flags = [f"{flag['level']} {flag['name']}" for flag in card["standard"]["flags"]]
-    names = ", ".join(dict.fromkeys(flags)) or "none"
-    return f"{label_of(card)}: {names}."
+    return [*dict.fromkeys(flags)]
+
+
+def _flag_sentence(card: Content) -> str:
+    return f"{label_of(card)}: {', '.join(_flags(card)) or 'none'}."
