@@ -26,7 +26,13 @@ GROUPS = {  # pages whose commands docs_runs/test_run_<group>.py runs
     "training": ("meta_defense", "robust_training", "universal_attacks", "victims"),
     "video": ("vi_video",),
 }
-LONG = ("ranking_robustness", "reliability", "reproduction", "robust_training")  # half a minute
+LONG = (
+    "card",
+    "ranking_robustness",
+    "reliability",
+    "reproduction",
+    "robust_training",
+)  # half a minute
 LONG += ("study_calibration", "universal_attacks", "vi_video", "victims")  # and more
 PROCESSES = "2"
 

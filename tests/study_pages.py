@@ -155,6 +155,34 @@ def cards(stem):
     return markdown_table(heads, [_card_row(name, facts, robust) for name, facts in models.items()])
 
 
+FRONT = {"clean": "clean", "corrupted": "corrupted, by kind", "occluded": "occluded"}
+FRONT |= {
+    "queries attacked": "queries attacked, eps 8",
+    "gallery attacked": "gallery attacked, eps 8",
+}
+TITLES = {  # of the zoo's models
+    "normal": "ShuffleNet v2 x0.5, no defense",
+    "other_network": "OSNet x0.25, no defense",
+    "joint_defense": "joint defense",
+    "offline": "offline adversarial training",
+    "online": "online adversarial training",
+    "cheap": "FGSM-RS from a clean network",
+}
+
+
+def front(stem):
+    """Return a shorter table for the front page."""
+    path = RESULTS / f"{stem}.json"
+    if not path.is_file():
+        return NO_RESULT
+    models = json.loads(path.read_text())["models"]
+    rows = [
+        [TITLES[name], *(f"{100 * facts['measures'][m]['mAP']:.1f}" for m in FRONT.values())]
+        for name, facts in models.items()
+    ]
+    return markdown_table(["model", *FRONT], rows)
+
+
 def _card_row(name, facts, robust):
     measures = [facts["measures"][column] for column in (*CARD_COLUMNS, *robust)]
     tenth = [facts["worst_tenth"][condition] for condition in ("clean", "robust")]
@@ -180,6 +208,7 @@ PARTS = {
     "calibration": beside_real_weights,
     "versions": versions,
     "cards": cards,
+    "front": front,
 }
 
 

@@ -165,8 +165,9 @@ def standard(command, printed):
 
 def card(command, printed):
     cfg = command.config
-    for spec in parse_models(cfg.adv.standard.models, trained=None):
-        folder = command.out / cfg.data.targets[0] / spec.label
+    named = parse_models(cfg.adv.standard.models, trained=None)
+    for label in [*(spec.label for spec in named), *cfg.adv.zoo]:
+        folder = command.out / cfg.data.targets[0] / label
         assert content(folder / "card.json")["numbers"]["cross"].keys() == {*cfg.data.targets[1:]}
         is_page(folder / "card.html")
         assert f"Card: {folder / 'card.json'}" in printed

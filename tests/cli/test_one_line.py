@@ -112,7 +112,8 @@ def test_the_short_attack_is_the_long_one_in_full():
         ("python@64x32:nets.mine:build(depth=50)", False), ("hf:ORG/NAME@HASH/w.pth", False),
         ("model.load_weights", True), ("adv.attack.eps=8", True), ("use_gpu=False", True),
         ("adv.attack.epss", True), ("model.nmae", True), ("attack.eps", True),
-        ("adv.zoo={a: {}}", True), ("train={lr: 1}", True), ("video", False),
+        ("adv.zoo={a: {}}", True), ("adv.zoo", True), ("adv.attack.options", True),
+        ("train={lr: 1}", True), ("video", False),
     ],
 )  # fmt: skip
 def test_a_model_is_told_from_a_key(word, key):

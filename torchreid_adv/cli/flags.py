@@ -247,7 +247,8 @@ def is_key(cfg: AdvConfig, word: str) -> bool:
     top, dot, _ = name.partition(".")
     present = lookup(cfg, name, _ABSENT)
     if present is not _ABSENT:
-        return not isinstance(present, CfgNode) or value.startswith("{")  # 'train=x:w' is a model
+        section = isinstance(present, CfgNode)  # 'train=x:w' is a model, 'adv.zoo {...}' is not
+        return not section or bool(dot) or value.startswith("{")
     if dot and lookup(cfg.adv, name, _ABSENT) is not _ABSENT:
         return True  # without its "adv.", which the error then says
     exists = os.path.exists(word)  # False for a name that is too long for a file, too
