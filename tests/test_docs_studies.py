@@ -29,10 +29,6 @@ from torchreid_adv.report.style import to_png
 PAGES = [ROOT / "docs" / "studies.md", *sorted((ROOT / "docs").glob("study_*.md"))]
 FURTHER = [ROOT / "docs" / "card.md", ROOT / "docs" / "standard.md", ROOT / "README.md"]
 SHOWING = [*PAGES, *FURTHER]  # pages that show results
-    *PAGES,
-    *(ROOT / "docs" / f"{name}.md" for name in ("card", "standard")),
-    ROOT / "README.md",
-]  # pages that show results
 FILES = sorted(RESULTS.glob("*.json"))
 STUDIED = [path for path in FILES if "study" in json.loads(path.read_text())]
 
