@@ -102,7 +102,7 @@ def _surrogates(cfg: AdvConfig) -> list[dict[str, Any]] | None:
 
 def _names_model(cfg: AdvConfig) -> bool:
     """Return whether a config names a model, and not only the data sets to compare with."""
-    keys = ("adv.attack.models", "adv.standard.models", "adv.zoo", "model.load_weights")
+    keys = ("adv.attack.models", "adv.standard.models", "model.load_weights")
     return any(lookup(cfg, key) for key in (*keys, "adv.virtual.train_model"))
 
 
@@ -126,7 +126,7 @@ def verified(folder: Path, originals: Originals, cfg: AdvConfig | None) -> str:
 
 def _scorer(result: dict[str, Any], cfg: AdvConfig | None, originals: Originals) -> Scorer | None:
     """Return what scores a result of the standard evaluation; None if no model is named."""
-    if cfg is None or not _names_model(cfg):
+    if cfg is None or not (cfg.adv.zoo or _names_model(cfg)):
         return None
     return configured_scorer(result, cfg, originals)
 
