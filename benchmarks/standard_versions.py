@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
@@ -33,16 +32,11 @@ from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.files import write_text
 from torchreid_adv.core.provenance import provenance
 from torchreid_adv.data.datasets import Record, ReIDData
-from torchreid_adv.defenses import Defended, build_defense
-from torchreid_adv.engines.trained import trained_weights
 from torchreid_adv.evaluation import Protocol
-from torchreid_adv.experiments.studies.cheap_training import PLAIN, method_config
-from torchreid_adv.experiments.study import trained_models
-from torchreid_adv.models import PixelModel
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.report.table import markdown_table
 from torchreid_adv.runs.folder import machinery
-from torchreid_adv.runs.inputs import configured_dataset, load_spec
+from torchreid_adv.runs.inputs import configured_dataset
 from torchreid_adv.standard import rounds
 from torchreid_adv.standard.ensemble import Member
 from torchreid_adv.standard.passes import PassCounter, Passes, counted
@@ -52,7 +46,7 @@ from torchreid_adv.standard.session import Session, Stored
 from torchreid_adv.standard.tracks import QueryTrack
 from torchreid_adv.standard.versions import STANDARD, STANDARD_2, Version
 
-from .small_networks import RESIDUAL, SMALL
+from .entrants import ENTRANTS, Entrant, trained
 
 CONFIG = Path(__file__).parents[1] / "configs" / "study" / "ensemble.yaml"
 FILE = "standard_versions.json"
@@ -62,82 +56,6 @@ SIZES = ["adv.virtual.height", 64, "adv.virtual.width", 32, "data.height", 32, "
 EVERY = 2  # of the queries: those of one camera
 RISE, SHARE = 0.005, 0.4  # limits of the second version: mAP above the first, share of its passes
 RESAMPLINGS = 2000
-
-
-class Waves(nn.Module):
-    """A planted defect: waves too short for a gradient to see over them."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return images with waves."""
-        return images + 0.02 * torch.sin(600 * images)
-
-
-class Levels(nn.Module):
-    """A planted defect: four levels, which have no gradient."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return rounded images."""
-        return (images * 3).round() / 3
-
-
-DEFECTS = {"waves": Waves, "levels": Levels}
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """A model of the table.
-
-    Args:
-        network: of torchreid.
-        method: of its training, ``plain`` or an ``adv.training.method``.
-        seed: of its training.
-        defense: before it, ``name`` of :func:`build_defense`.
-        options: of the defense.
-        defect: planted before the network, a key of :data:`DEFECTS`.
-    """
-
-    network: str
-    method: str = PLAIN
-    seed: int = 1
-    defense: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    defect: str = ""
-
-    @property
-    def label(self) -> str:
-        """What the table calls it."""
-        parts = [self.network, self.method, f"seed {self.seed}", self.defense, self.defect]
-        return ", ".join(filter(None, parts))
-
-
-SHUFFLENET, OSNET, MOBILENET = "shufflenet_v2_x0_5", "osnet_x0_25", "mobilenetv2_x1_0"
-SCALING = {"preset": "jad", "proportional": True, "randomized": 10}
-PADDING = {"place": "random"}
-ENTRANTS = (
-    Entrant(SMALL),
-    Entrant(SMALL, "fgsm_rs"),
-    Entrant(SMALL, "n_fgsm"),
-    Entrant(SMALL, defect="waves"),
-    Entrant(SMALL, "pgd"),
-    Entrant(SMALL, "fgsm_rs", defense="rrp_paper", options=PADDING),
-    Entrant(SMALL, "fgsm_rs", defect="waves"),
-    Entrant(SMALL, defect="levels"),
-    Entrant(SMALL, defense="circuitous_scaling", options=SCALING),
-    Entrant(RESIDUAL),
-    Entrant(RESIDUAL, "fgsm_rs"),
-    Entrant(RESIDUAL, "n_fgsm"),
-    Entrant(SMALL, seed=2),
-    Entrant(SMALL, "fgsm_rs", seed=2),
-    Entrant(RESIDUAL, "pgd"),
-    Entrant(SMALL, "fgsm_rs", defense="circuitous_scaling", options=SCALING),
-    Entrant(SHUFFLENET),
-    Entrant(SHUFFLENET, "fgsm_rs"),
-    Entrant(OSNET),
-    Entrant(SHUFFLENET, "n_fgsm"),
-    Entrant(SHUFFLENET, "pgd"),
-    Entrant(MOBILENET),
-    Entrant(OSNET, "fgsm_rs"),
-)
 
 
 @dataclass(frozen=True)
@@ -183,7 +101,7 @@ def run(out: Path, pairs: Sequence[str] = (), entrants: Sequence[Entrant] = ENTR
     cfg = configured(pairs)
     rows: list[dict[str, Any]] = []
     for entrant in entrants:
-        model = _model(cfg, entrant)
+        model = trained(cfg, entrant)
         row: dict[str, Any] = {"model": entrant.label}
         for version in (STANDARD, STANDARD_2):
             row[version.name] = _evaluated(cfg, entrant, model, version, out)
@@ -220,34 +138,6 @@ def _content(cfg: AdvConfig, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any
     made = provenance("cpu")
     about = {"date": made.date, "device": made.device, "torch": made.versions["torch"]}
     return {"setting": setting, **about, "rows": list(rows)}
-
-
-def _model(cfg: AdvConfig, entrant: Entrant) -> ImageModel:
-    run_cfg: AdvConfig = cfg.clone()
-    run_cfg.adv.study.models = [f"{entrant.network}={entrant.network}"]
-    (spec,) = trained_models(run_cfg, entrant.seed)
-    if entrant.method != PLAIN:
-        robust_cfg = method_config(run_cfg, spec, entrant.method)
-        robust_cfg.train.seed = entrant.seed
-        spec = dataclasses.replace(spec, weights=str(trained_weights(robust_cfg)))
-    return surrounded(cfg, entrant, load_spec(run_cfg, spec))
-
-
-def surrounded(cfg: AdvConfig, entrant: Entrant, model: PixelModel) -> ImageModel:
-    """Return a model with the defect and behind the defense of an entrant, in eval mode.
-
-    Args:
-        cfg: for the size.
-        entrant: of the table.
-        model: is changed by a defect.
-    """
-    if entrant.defect:
-        model.network = nn.Sequential(DEFECTS[entrant.defect](), model.network)
-    if not entrant.defense:
-        return model.eval()
-    final = [cfg.data.height, cfg.data.width]
-    defense = build_defense(entrant.defense, **entrant.options, final=final)
-    return Defended(defense, model).eval()
 
 
 def _evaluated(

@@ -15,7 +15,7 @@ from torchreid_adv.benchmarks.standard_versions import (
     whole_passes,
 )
 
-from torchreid_adv.benchmarks import standard_versions
+from torchreid_adv.benchmarks import entrants, standard_versions
 from torchreid_adv.distances import build_distance
 from torchreid_adv.evaluation import Protocol
 from torchreid_adv.standard.passes import counted
@@ -84,8 +84,8 @@ def test_white_box_attacks_are_run_and_counted(version, tmp_path):
 
 def test_every_defect_and_defense_of_the_table_can_be_built():
     cfg = standard_versions.configured(())
-    for entrant in standard_versions.ENTRANTS:
-        model = standard_versions.surrounded(cfg, entrant, pixel_model(Stripes()))
+    for entrant in entrants.ENTRANTS:
+        model = entrants.surrounded(cfg, entrant, pixel_model(Stripes()))
         assert model(torch.rand(2, 3, 16, 8)).shape == (2, 32)
-    labels = [entrant.label for entrant in standard_versions.ENTRANTS]
+    labels = [entrant.label for entrant in entrants.ENTRANTS]
     assert len(set(labels)) == len(labels)
