@@ -17,7 +17,7 @@ from torchreid_adv.attacks.loop.perturbations import LinfDelta
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.pixels import from_levels, to_levels
 
-LONG_FILES = 1
+LONG_FILES = 0
 CROSSED = {"eps -> stored PNG": 21, "a batch -> meta-defense step": 8, "features -> mAP": 9}
 
 
