@@ -17,6 +17,7 @@ from torchreid_adv.attacks.average_precision import RankMargin
 from torchreid_adv.core import pixels
 from torchreid_adv.core.batch import Batch, chunks
 from torchreid_adv.core.processes import ALONE
+from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.data.datasets import Record
 from torchreid_adv.data.loading import batches as parts_of
 from torchreid_adv.data.loading import read_groups
@@ -130,11 +131,14 @@ def _share_out(session: Session, records: Sequence[Record], rows: np.ndarray) ->
     points = {(bound, version.steps) for bound in (*version.curve, first)}
     pairs = sorted(points | {(first, 2 * version.steps)})
     alone = dataclasses.replace(session, team=ALONE)  # no process waits for these
-    for number, (bound, steps) in enumerate(pairs):
-        if session.team.does(number):
-            _point(alone, records, rows, bound, steps)
-    if session.team.does(len(pairs)):
-        _single(alone, records, rows, first)
+    with progress_bar("attacks on a sample", total=len(pairs) + 1, unit="attack") as bar:
+        for number, (bound, steps) in enumerate(pairs):
+            if session.team.does(number):
+                _point(alone, records, rows, bound, steps)
+            bar.update(1)
+        if session.team.does(len(pairs)):
+            _single(alone, records, rows, first)
+        bar.update(1)
     session.team.wait()
 
 
