@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -292,6 +292,29 @@ def require_space(folder: Path, *, images: int, pixels: int, other: int = 0) -> 
 
 
 _MANY = 2000  # entries of a folder that are looked at
+
+
+def file_fault(path: str | Path, endings: Collection[str] = ()) -> str:
+    """Return why a path does not name a file, as the end of a sentence; "" if it does.
+
+    Args:
+        path: the path.
+        endings: parts that the names of such files end with, or have before a last part, as
+            ``model.pth.tar-60`` has ``.pth``; they are looked for in a folder, two levels deep.
+    """
+    place = Path(os.path.expanduser(path))
+    if place.is_file():
+        return ""
+    if not place.is_dir():
+        return f"and there is no such file{near_path(place)}"
+    below = itertools.chain(*(place.glob(level) for level in ("*", "*/*", "*/*/*")))
+    names = sorted(
+        str(file.relative_to(place))
+        for file in itertools.islice(below, _MANY)
+        if any(ending in map(str.lower, file.suffixes) for ending in endings) and file.is_file()
+    )
+    shown = f", such as {', '.join(map(repr, names[:3]))}" if names else ""
+    return f"which is a folder; give the file inside{shown}"
 
 
 def near_path(path: str | Path) -> str:

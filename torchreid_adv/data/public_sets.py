@@ -133,7 +133,32 @@ def matched(
         for number in filter(None, match.groups()):
             if number.lstrip("-").isdecimal():
                 number_of(number, f"'{path}'", layout)
+        other = other_camera(match)
+        if other:
+            raise layout.error(two_cameras(path, match["camera"], other))
         yield path, match
+
+
+def other_camera(match: re.Match[str]) -> str:
+    """Return the number of another camera behind the matched one in a name, "" for none.
+
+    Only a number that is marked in the same way counts, as in ``0002_c1s1_c3.jpg``.
+
+    Args:
+        match: of a pattern that may have a group ``camera``.
+    """
+    start = match.start("camera") if match.groupdict().get("camera") else 0
+    marker = match.string[max(start - 2, 0) : start]
+    if marker[-1:] not in ("c", "C"):
+        return ""
+    space = "[0-9]" if marker[:-1].isdecimal() else "[^A-Za-z0-9]"
+    others = re.findall(rf"{space}[cC](\d+)", match.string[match.end("camera") - 1 :], re.ASCII)
+    return next((number for number in others if int(number) != int(match["camera"])), "")
+
+
+def two_cameras(path: str, camera: str, other: str) -> str:
+    """Return what is wrong with a file whose name has two cameras."""
+    return f"'{path}' is of camera {camera} and of camera {other} by its name; rename it"
 
 
 def with_training(sides: dict[str, list[Any]]) -> dict[str, list[Any]]:

@@ -23,11 +23,11 @@ from torchreid_adv.integration.weight_files import (
     HEAD,
     WEIGHTS,
     fault_of,
-    folder_fault,
     index_of,
     is_archive,
     is_safetensors,
     read_shards,
+    weights_fault,
 )
 from torchreid_adv.integration.weight_names import family
 
@@ -76,12 +76,9 @@ def read_checkpoint(path: str | Path, *, inert: bool = False) -> dict[str, Any]:
         index = index_of(path)
         if index is not None:
             return read_shards(index, read_checkpoint)
-        if path.is_dir():
-            raise ConfigError(f"'{path}' {folder_fault(path)}")
-        if not path.is_file():
-            raise ConfigError(
-                f"there is no checkpoint file '{path}'; check the path of the weights"
-            )
+        fault = weights_fault(path)
+        if fault:
+            raise ConfigError(f"the weights are to be read from '{path}', {fault}")
         size = path.stat().st_size
         with limited_memory(size * COPIES + SPARE), path.open("rb") as file:
             content = _read(path, file, size, inert)

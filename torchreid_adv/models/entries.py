@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torchreid_adv.core.files import file_fault
 from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.integration.weight_files import WEIGHTS
 
 _NUMBER = r"\d*\.?\d+(?:[eE][-+]?\d+)?"
 _THREE = rf"{_NUMBER}(?:,{_NUMBER},{_NUMBER})?"  # one for each channel, or one for all
@@ -78,6 +80,12 @@ def parse_entry(text: str) -> Entry:
         label, head = named[1], named[2]
     name, *options = head.split("@")
     if not _NAME.fullmatch(name):
+        fault = file_fault(text, WEIGHTS) if Path(text).expanduser().is_dir() else ""
+        if fault:
+            raise ConfigError(
+                f"the model is to be read from '{text}', {fault}, or write the format of the "
+                f"folder, as in hf:{text}"
+            )
         raise ConfigError(
             f"'{text}' names no model; write name:weights, name@HEIGHTxWIDTH:weights or "
             "label=name:weights"

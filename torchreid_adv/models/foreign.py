@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
+from torchreid_adv.core.files import file_fault
 from torchreid_adv.core.manifest import sha256
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.onnx_file import read_onnx
@@ -23,6 +24,7 @@ FILES: dict[str, Callable[[Path, bytes, torch.device], nn.Module]] = {
     "export": read_exported,
     "onnx": read_onnx,
 }
+ENDINGS = {"torchscript": (".pt", ".pth", ".ts"), "export": (".pt2",), "onnx": (".onnx",)}
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)  # batch sizes to try
 _ALONE = 1e-3  # of unit features: larger differences between alone and in a batch are not rounding
 
@@ -95,8 +97,9 @@ class OneByOne(nn.Module):
 
 def opened(kind: str, path: Path, device: torch.device) -> tuple[nn.Module, str]:
     """Open the network in a file; return it with the hash of all files it is read from."""
-    if not path.is_file():
-        raise ConfigError(f"there is no {kind} file '{path}'")
+    fault = file_fault(path, ENDINGS[kind])
+    if fault:
+        raise ConfigError(f"the {kind} file is to be read from '{path}', {fault}")
     content = path.read_bytes()
     network = FILES[kind](path, content, device)
     return network, sha256(content + getattr(network, "further", b""))

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torchreid_adv.core.files import near_path
+from torchreid_adv.core.files import file_fault, near_path
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.models import TABLE
 from torchreid_adv.integration.stock_names import stock_names
+from torchreid_adv.integration.weight_files import WEIGHTS
 from torchreid_adv.models.entries import Entry, entry_in, parse_entry, sources, written
 from torchreid_adv.registry import LOADERS, MODELS, same_name, unknown
 
@@ -126,7 +127,8 @@ def _unknown(spec: ModelSpec, known: Sequence[str]) -> ConfigError:
     if spec.weights or not Path(spec.name).is_dir():
         return unknown("model", spec.name, known)
     return ConfigError(
-        f"'{spec.name}' is a folder; name the file inside it, or its format, as in hf:{spec.name}"
+        f"the model is to be read from '{spec.name}', {file_fault(spec.name, WEIGHTS)}, or write "
+        f"the format of the folder, as in hf:{spec.name}"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.data.images import is_turned, read_pixels, write_png
 from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.own.listed import Box, Listed
+from torchreid_adv.data.warned import warn
 from torchreid_adv.errors import DataError
 
 FOLDER = "crops"  # below the data root
@@ -45,10 +45,9 @@ def with_crops(
         return list(rows)
     whole = next((row for row in rows if row.box is None), None)
     if whole is not None:
-        warnings.warn(
+        warn(
             f"{whole.where} has no box, and {len(boxed)} of {len(rows)} rows have one: its whole "
             "image is taken for a person",
-            stacklevel=2,
         )
     missing = next((row for row in boxed if not os.path.isfile(row.path)), None)
     if missing is not None:
@@ -94,11 +93,10 @@ def _cut(rows: Sequence[Listed], names: dict[str, str], folder: Path) -> None:
     """Write all crops; each image is read once."""
     turned = next((row for row in rows if is_turned(row.path)), None)
     if turned is not None:
-        warnings.warn(
+        warn(
             f"'{turned.path}' ({turned.where}) has an EXIF orientation, which is not applied: its "
             "box is taken in the image as it is stored. If boxes were drawn in the turned image, "
             "save the images as they are shown",
-            stacklevel=2,
         )
     of_image: dict[str, list[Listed]] = {}
     for row in rows:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.lists import LARGEST
+from torchreid_adv.data.warned import warn
 from torchreid_adv.errors import printable
 
 NOTHING = frozenset(
@@ -118,10 +118,9 @@ def _once(words: Iterable[tuple[str, str]], kind: str, layout: Layout) -> list[s
     for word, where in words:
         twin = folded.setdefault(word.casefold(), word)
         if twin != word and word not in known:
-            warnings.warn(
+            warn(
                 f"{where}: {kind} '{word[:_SHOWN]}' differs from '{twin[:_SHOWN]}' by case alone, "
                 "and the two count as different; write one name in one way",
-                stacklevel=2,
             )
         known[word] = None
         if _WHOLE.fullmatch(word):

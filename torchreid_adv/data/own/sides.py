@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torchreid_adv import config
+from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.manifest import SIDES
+from torchreid_adv.data.copies import SAME_CAMERA, WRONG, Labeled, doubts
 from torchreid_adv.data.cross_modality.modality import VISIBLE
 from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.own.labels import Numbers
 from torchreid_adv.data.own.listed import Listed
+from torchreid_adv.data.warned import warn
 
 NO_CAMERAS = "no_cameras"
-# protocols in which an image that is both query and gallery image does not find itself
-SAME_CAMERA = ("", "market1501", "vehicleid", "clothes_changed", "clothes_same")
 _SHOWN = 5
 
 
@@ -70,6 +71,8 @@ def sides_of(rows: Sequence[Listed], layout: Layout, cut: Cut) -> OwnSides:
     protocol = _protocol(rows, layout)
     _check_files(rows, protocol, layout)
     rows = cut(rows)
+    if config.current().adv.data.copies == "refuse":
+        _check_copies(rows, protocol, layout)
     cameras = Numbers.of(((r.camid, r.where) for r in rows if r.camid), "camid", layout)
     train = Numbers.of(_words(rows, ("train",)), "pid", layout)
     test = Numbers.kept(_words(rows, ("query", "gallery")), "pid", layout)
@@ -126,10 +129,9 @@ def _protocol(rows: Sequence[Listed], layout: Layout) -> str:
     if first.camid:
         return "" if first.protocol == "market1501" else first.protocol
     protocol = first.protocol or NO_CAMERAS
-    warnings.warn(
+    warn(
         f"the list '{layout.name}' does not tell cameras (column camid): it is scored by the "
         f"protocol '{protocol}', and no gallery image is left out for being of the query's camera",
-        stacklevel=2,
     )
     return protocol
 
@@ -170,6 +172,23 @@ def _check_two_sides(row: Listed, other: Listed, protocol: str, layout: Layout) 
         )
 
 
+def _check_copies(rows: Sequence[Listed], protocol: str, layout: Layout) -> None:
+    """Refuse files with equal bytes of which rows say different things."""
+    labeled: dict[str, list[Labeled]] = {}
+    for row in rows:
+        where = row.where if row.path in row.where else f"{row.where}, '{row.path}'"
+        path = os.path.abspath(row.path)
+        labeled.setdefault(path, []).append(Labeled(path, row.split, row.pid, row.camid, where))
+    groups = [
+        [each for path in paths for each in labeled[path]] for paths in Contents().equal(labeled)
+    ]
+    for doubt in doubts(groups, protocol, WRONG):
+        raise layout.error(
+            f"{doubt.sentence(layout.name)}; remove the copies or correct their labels, or set "
+            "adv.data.copies warn to have this recorded with the results"
+        )
+
+
 def _described(row: Listed) -> str:
     return row.path if row.box is None else f"{row.path}, box {' '.join(map(str, row.box))}"
 
@@ -178,10 +197,9 @@ def _warn_of_shared(train: Numbers, test: Numbers, layout: Layout) -> None:
     shared = sorted(train.number.keys() & test.number.keys())
     if shared:
         more = f" and {len(shared) - _SHOWN} more" if len(shared) > _SHOWN else ""
-        warnings.warn(
+        warn(
             f"the list '{layout.name}' has {len(shared)} identities in training and in the test: "
             f"{', '.join(shared[:_SHOWN])}{more}; a model that is trained on it knows them",
-            stacklevel=2,
         )
 
 

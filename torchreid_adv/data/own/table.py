@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from torchreid_adv.core.files import near_path
 from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.lists import is_latin, text_of
+from torchreid_adv.data.warned import warn
 from torchreid_adv.errors import ConfigError, printable, suggest
 
 COLUMNS = (
@@ -92,10 +92,9 @@ def _csv_rows(path: Path, layout: Layout) -> Iterator[Row]:
     columns = next(_csv_columns(path, layout))
     next(lines)
     if is_latin(path):
-        warnings.warn(
+        warn(
             f"the list '{path}' is not in UTF-8 and is read as Latin-1, which spells names wrongly "
             "if it is in neither; save it in UTF-8",
-            stacklevel=2,
         )
     for number, fields in lines:
         where = f"line {number} of '{path}'"
@@ -162,9 +161,10 @@ def _checked(
     return columns
 
 
-def unread(columns: Iterable[str]) -> list[str]:
-    """Return the columns that are not read."""
-    return [column for column in columns if column and column not in COLUMNS]
+def unread(path: Path, columns: Iterable[str]) -> str:
+    """Return a sentence on the columns that are not read, "" if all are."""
+    names = [column for column in columns if column and column not in COLUMNS]
+    return f"the list '{path}' has columns that are not read: {', '.join(names[:8])}" * bool(names)
 
 
 def _named(columns: Iterable[str], values: Iterable[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from torchreid_adv.core.files import file_fault
 from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.loaders import Loaded, Request, State, built, needed
@@ -65,8 +66,9 @@ def fastreid(request: Request) -> Loaded:
 def _configured(cfg: Any, source: str, request: Request, state: State) -> Any:
     """Return the config of a file, for a test on the CPU."""
     path = Path(source).expanduser()
-    if not path.is_file():
-        raise ConfigError(f"there is no config file '{source}'")
+    fault = file_fault(path, (".yml", ".yaml"))
+    if fault:
+        raise ConfigError(f"the config is to be read from '{source}', {fault}")
     cfg.merge_from_file(str(path))
     classes = max(1, state.rows("heads.weight"), state.rows("b1_head.weight"))
     fixed = ["MODEL.DEVICE", "cpu", "MODEL.BACKBONE.PRETRAIN", False]
