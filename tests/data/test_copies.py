@@ -41,6 +41,8 @@ def test_a_run_is_told_of_an_image_under_two_identities(name, tmp_path, own_conf
     own_config.adv.data.copies = "warn"
     tree = MAKERS[name](tmp_path / "data")
     assert told(load(tree)) == ()
+    if name.startswith("virtual"):  # rendered for one identity a side
+        return
     row, other = two_people(tree)
     shutil.copy(tree.root / row.files[0], tree.root / other.files[0])
     data = load(tree)

@@ -268,10 +268,10 @@ def test_the_names_of_classes_say_who_is_a_person(tmp_path):
     with pytest.raises(DataError, match="no visible person: flag 1, class 1"):
         sequence(folder, tmp_path / "root")
     labels.write_text("car\nbus\n")
-    with pytest.raises(DataError, match="labels.txt' names the classes car, bus, and none of them"):
+    with pytest.raises(DataError, match=r"labels.txt. names the classes car, bus, and none"):
         sequence(folder, tmp_path / "root")
     labels.write_text("person\n")
-    with pytest.raises(DataError, match="line 1 .*class 2, and classes are 1 to 1"):
+    with pytest.raises(DataError, match=r"line 1 .*class 2, and classes are 1 to 1"):
         sequence(folder, tmp_path / "root")
 
 
@@ -285,7 +285,7 @@ def test_a_name_of_two_cameras_is_refused(tmp_path, own_config, name):
     put(tmp_path / "shop", "query/ann/c1_1.jpg", f"gallery/ann/{name}", "gallery/bob/c2_c02.jpg")
     with pytest.raises(DataError, match=rf"{name}' is of camera 1 and of camera \d by its name"):
         read(tmp_path / "shop", tmp_path)
-    own_config.adv.data.camera = r"(?:c|cam)0?(\d)[^\d]*$"
+    own_config.adv.data.camera = r".*c0?(\d)"
     if name.startswith("c1"):
         assert read(tmp_path / "shop", tmp_path)[0]["gallery"][0][1:] == (name, 2)
 
