@@ -299,22 +299,33 @@ def file_fault(path: str | Path, endings: Collection[str] = ()) -> str:
 
     Args:
         path: the path.
-        endings: parts that the names of such files end with, or have before a last part, as
-            ``model.pth.tar-60`` has ``.pth``; they are looked for in a folder, two levels deep.
+        endings: as for :func:`folder_fault`.
     """
-    place = Path(os.path.expanduser(path))
-    if place.is_file():
+    if Path(path).expanduser().is_file():
         return ""
+    folder = folder_fault(path, endings)
+    return f"which {folder}" if folder else f"and there is no such file{near_path(path)}"
+
+
+def folder_fault(path: str | Path, endings: Collection[str] = ()) -> str:
+    """Return advice about a folder that is given for a file, "" for anything else.
+
+    Args:
+        path: the path.
+        endings: parts that the names of such files end with, or have before a last part, as
+            ``model.pth.tar-60`` has ``.pth``; they are looked for three levels deep.
+    """
+    place = Path(path).expanduser()
     if not place.is_dir():
-        return f"and there is no such file{near_path(place)}"
+        return ""
     below = itertools.chain(*(place.glob(level) for level in ("*", "*/*", "*/*/*")))
-    names = sorted(
+    names = [
         str(file.relative_to(place))
         for file in itertools.islice(below, _MANY)
         if any(ending in map(str.lower, file.suffixes) for ending in endings) and file.is_file()
-    )
-    shown = f", such as {', '.join(map(repr, names[:3]))}" if names else ""
-    return f"which is a folder; give the file inside{shown}"
+    ]
+    shown = f", such as {', '.join(map(repr, sorted(names)[:3]))}" if names else ""
+    return f"is a folder; give the file inside{shown}"
 
 
 def near_path(path: str | Path) -> str:

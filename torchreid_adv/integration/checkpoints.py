@@ -15,6 +15,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from torchreid_adv.core.faults import out_of_memory
+from torchreid_adv.core.files import folder_fault
 from torchreid_adv.errors import ConfigError, printable
 from torchreid_adv.integration.console import limited_memory
 from torchreid_adv.integration.inert import read_inert
@@ -27,7 +28,6 @@ from torchreid_adv.integration.weight_files import (
     is_archive,
     is_safetensors,
     read_shards,
-    weights_fault,
 )
 from torchreid_adv.integration.weight_names import family
 
@@ -76,9 +76,12 @@ def read_checkpoint(path: str | Path, *, inert: bool = False) -> dict[str, Any]:
         index = index_of(path)
         if index is not None:
             return read_shards(index, read_checkpoint)
-        fault = weights_fault(path)
-        if fault:
-            raise ConfigError(f"the weights are to be read from '{path}', {fault}")
+        if path.is_dir():
+            raise ConfigError(f"'{path}' {folder_fault(path, WEIGHTS)}")
+        if not path.is_file():
+            raise ConfigError(
+                f"there is no checkpoint file '{path}'; check the path of the weights"
+            )
         size = path.stat().st_size
         with limited_memory(size * COPIES + SPARE), path.open("rb") as file:
             content = _read(path, file, size, inert)

@@ -17,7 +17,7 @@ from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.matching import identities, weights_in
 from torchreid_adv.integration.models import check_size
 from torchreid_adv.integration.weight_names import spelled
-from torchreid_adv.models.entries import Entry, entry_in, text_of
+from torchreid_adv.models.entries import Entry, entry_in, text_of, unknown_model
 from torchreid_adv.models.foreign import OneByOne, try_model
 from torchreid_adv.models.guessing import guessed
 from torchreid_adv.models.hub import local_file
@@ -160,7 +160,7 @@ def _of_torchreid(
     if not entry.source:
         factory = factory_of_networks()
         if same_name(entry.name, factory) is None:
-            raise unknown("model", entry.name, [*factory, *LOADERS])
+            raise unknown_model(entry.name, "", [*factory, *LOADERS])
         raise ConfigError(f"'{entry.name}' has no weights; write {entry.name}:model.pth.tar-60")
     check_size(entry.name, settings["size"])
     if same_name(entry.name, factory_of_networks()) is None:

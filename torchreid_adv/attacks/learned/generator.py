@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from torchreid_adv.core.files import file_fault
+from torchreid_adv.core.files import folder_fault
 from torchreid_adv.core.pixels import LEVELS, from_levels, to_levels
 from torchreid_adv.core.tensor_file import TensorFile, read_tensors, unreadable, write_tensors
 from torchreid_adv.errors import ConfigError
@@ -134,11 +134,12 @@ def load_generator(path: str | Path) -> tuple[GeneratedNoise, TensorFile]:
         ConfigError: the file is missing or of another kind.
     """
     path = Path(path).expanduser()
-    fault = file_fault(path, (".safetensors",))
-    if fault:
+    if path.is_dir():
+        raise ConfigError(f"'{path}' {folder_fault(path, ('.safetensors',))}")
+    if not path.is_file():
         raise ConfigError(
-            f"the generator is to be read from '{path}', {fault}; learn one with adv.engine "
-            "mis_ranking, which writes generator.safetensors into its data.save_dir"
+            f"there is no generator '{path}'; learn one with adv.engine mis_ranking, which writes "
+            "generator.safetensors into its data.save_dir"
         )
     stored = read_tensors(path, kind=KIND, description=WHAT)
     try:
