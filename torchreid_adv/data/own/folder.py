@@ -34,7 +34,13 @@ def rows_of_folder(folder: Path) -> tuple[list[Listed], Layout]:
         "{train,query,gallery}/<identity>/<file>, or <identity>/<file>, with a camera such as c1 "
         "or cam1 in the names of the files (adv.data.camera gives another pattern)",
     )
-    names = {name.casefold(): name for name in subfolders(folder, layout)}
+    names: dict[str, str] = {}
+    for name in subfolders(folder, layout):
+        other = names.setdefault(name.casefold(), name)
+        if other != name and name.casefold() in SIDES:
+            raise layout.error(
+                f"'{folder}' has the folders '{other}' and '{name}'; put one into the other"
+            )
     split = [side for side in SIDES if side in names]
     if split == ["train"]:
         raise layout.error(f"'{folder}' has a folder train, but neither query nor gallery")

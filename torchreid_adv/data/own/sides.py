@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,12 @@ from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.data.copies import SAME_CAMERA, WRONG, Labeled, doubts
 from torchreid_adv.data.cross_modality.modality import VISIBLE
 from torchreid_adv.data.listing import Layout
-from torchreid_adv.data.own.labels import Numbers
+from torchreid_adv.data.own.labels import Numbers, check_spelling
 from torchreid_adv.data.own.listed import Listed
 from torchreid_adv.data.warned import warn
 
 NO_CAMERAS = "no_cameras"
+CLOTHES = ("clothes_changed", "clothes_same")  # protocols that compare clothes
 _SHOWN = 5
 
 
@@ -69,14 +70,17 @@ def sides_of(rows: Sequence[Listed], layout: Layout, cut: Cut) -> OwnSides:
             )
     _check_alike(rows, layout)
     protocol = _protocol(rows, layout)
+    _check_clothes(rows, protocol, layout)
+    for kind in ("pid", "camid", "view", "clothes"):
+        check_spelling(((str(getattr(r, kind)), r.where) for r in rows), kind, layout)
     _check_files(rows, protocol, layout)
     rows = cut(rows)
     if config.current().adv.data.copies == "refuse":
         _check_copies(rows, protocol, layout)
-    cameras = Numbers.of(((r.camid, r.where) for r in rows if r.camid), "camid", layout)
-    train = Numbers.of(_words(rows, ("train",)), "pid", layout)
-    test = Numbers.kept(_words(rows, ("query", "gallery")), "pid", layout)
-    views = Numbers.kept(((r.view, r.where) for r in rows if r.view), "view", layout)
+    cameras = Numbers.of(row.camid for row in rows if row.camid)
+    train = Numbers.of(row.pid for row in rows if row.split == "train")
+    test = Numbers.kept(row.pid for row in rows if row.split != "train")
+    views = Numbers.kept(row.view for row in rows if row.view)
     _warn_of_shared(train, test, layout)
     pids = {"train": train.number, "query": test.number, "gallery": test.number}
     sides: dict[str, list[Any]] = {side: [] for side in SIDES}
@@ -93,10 +97,6 @@ def sides_of(rows: Sequence[Listed], layout: Layout, cut: Cut) -> OwnSides:
         views={row.path: views.number[row.view] for row in rows if row.view},
         names={name: numbers.words for name, numbers in words.items() if numbers.words},
     )
-
-
-def _words(rows: Iterable[Listed], splits: Sequence[str]) -> list[tuple[str, str]]:
-    return [(row.pid, row.where) for row in rows if row.split in splits]
 
 
 def _check_alike(rows: Sequence[Listed], layout: Layout) -> None:
@@ -134,6 +134,16 @@ def _protocol(rows: Sequence[Listed], layout: Layout) -> str:
         f"protocol '{protocol}', and no gallery image is left out for being of the query's camera",
     )
     return protocol
+
+
+def _check_clothes(rows: Sequence[Listed], protocol: str, layout: Layout) -> None:
+    """Refuse test images without clothes where clothes decide which matches count."""
+    bare = next((r for r in rows if r.split != "train" and not r.clothes), None)
+    if protocol in CLOTHES and bare is not None:
+        raise layout.error(
+            f"{bare.where} has no clothes, which the protocol '{protocol}' compares; write them "
+            "in every row of the test"
+        )
 
 
 def _check_files(rows: Sequence[Listed], protocol: str, layout: Layout) -> None:

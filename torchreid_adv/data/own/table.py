@@ -163,7 +163,9 @@ def _checked(
 
 def unread(path: Path, columns: Iterable[str]) -> str:
     """Return a sentence on the columns that are not read, "" if all are."""
+    columns = list(columns)
     names = [column for column in columns if column and column not in COLUMNS]
+    names += [name for name in ("frame",) if name in columns and "tracklet" not in columns]
     return f"the list '{path}' has columns that are not read: {', '.join(names[:8])}" * bool(names)
 
 
@@ -172,7 +174,7 @@ def _named(columns: Iterable[str], values: Iterable[str]) -> dict[str, str]:
 
 
 def _json_rows(path: Path, layout: Layout) -> Iterator[Row]:
-    has_rows = False
+    has_rows, first, unread_names = False, set[str](), dict[str, None]()
     for number, line in enumerate(text_of(path, layout).split("\n"), 1):
         if not line.strip():
             continue
@@ -186,9 +188,14 @@ def _json_rows(path: Path, layout: Layout) -> Iterator[Row]:
         if not isinstance(value, dict):
             raise layout.error(f'{where} is not a JSON object; write {{"path": ..., "pid": ...}}')
         columns = _checked(list(value), path, layout, where)
+        first = first or set(columns)
+        unread_names |= dict.fromkeys(c for c in columns if c not in first)
         yield Row(_cells(columns, value.values(), where, layout), where)
     if not has_rows:
         raise layout.error(f"the list '{path}' is empty")
+    said = unread(path, ["tracklet", *unread_names])
+    if said:  # columns of the first line were warned of before
+        warn(said)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
