@@ -85,8 +85,9 @@ def warn_of_shared(name: str, train: Iterable[Any], *test: Iterable[Any]) -> Non
     shared = sorted({row[1] for row in train} & tested - {0, -1})
     if shared:
         more = f" and {len(shared) - _SHOWN} more" if len(shared) > _SHOWN else ""
+        count = "an identity" if len(shared) == 1 else f"{len(shared):,} identities"
         warn(
-            f"the data set '{name}' has {len(shared)} identities in training and in the test: "
+            f"the data set '{name}' has {count} in training and in the test: "
             f"{', '.join(map(str, shared[:_SHOWN]))}{more}; a model that is trained on it knows "
             "them"
         )

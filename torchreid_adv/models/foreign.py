@@ -28,6 +28,7 @@ FILES: dict[str, Callable[[Path, bytes, torch.device], nn.Module]] = {
 ENDINGS = {"torchscript": (".pt", ".pth", ".ts"), "export": (".pt2",), "onnx": (".onnx",)}
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)  # batch sizes to try
 _EQUAL = 1e-7  # of unit features: smaller differences are none
+_RANDOM = 5  # times the change between passes: a larger change is one of the batch
 _ALONE = 1e-3  # of unit features: larger differences between alone and in a batch are not rounding
 
 
@@ -164,7 +165,7 @@ def _check_features(model: PixelModel, name: str, images: Tensor, trials: Sequen
             "repeated; was it written in train mode?",
             stacklevel=3,
         )
-    if change > max(_ALONE, 2 * between):
+    if change > max(_ALONE, _RANDOM * between):
         raise ConfigError(
             f"{name} gives an image another feature in a batch than alone; was it written in train "
             "mode? Call model.eval() before writing it"
