@@ -139,11 +139,11 @@ def check_features(model: PixelModel, name: str) -> None:
     images = _trial_images(model, place or torch.device("cpu"))
     with torch.random.fork_rng():
         trials = _trials(model, images)
-    faults = [error for _, error in trials if error is not None]
-    if any(isinstance(error, UselessError) for error in faults):
-        raise ConfigError(f"{name} gives no features: {faults[0]}") from faults[0]
-    if not faults:
-        _check_features(model, name, images, [features for features, _ in trials])
+        faults = [error for _, error in trials if error is not None]
+        if any(isinstance(error, UselessError) for error in faults):
+            raise ConfigError(f"{name} gives no features: {faults[0]}") from faults[0]
+        if not faults:
+            _check_features(model, name, images, [features for features, _ in trials])
 
 
 class UselessError(ConfigError):
