@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,17 +25,13 @@ from torchreid_adv.data.virtual.folder import VirtualOptions, WalkOptions
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP", ".webp": "WEBP"}
 
 
-def content(suffix):
-    """Return the bytes of a small image in the format of a suffix."""
-    if suffix not in _CONTENT:
-        buffer = io.BytesIO()
-        pixels = np.random.default_rng(0).integers(0, 256, (8, 4, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(buffer, FORMATS.get(suffix, "TIFF"))
-        _CONTENT[suffix] = buffer.getvalue()
-    return _CONTENT[suffix]
-
-
-_CONTENT: dict[str, bytes] = {}
+def content(suffix, name=""):
+    """Return the bytes of a small image in the format of a suffix, others for another name."""
+    buffer = io.BytesIO()
+    seed = zlib.crc32(str(name).encode("utf-8", "surrogateescape"))
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 4, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(buffer, FORMATS.get(suffix, "TIFF"))
+    return buffer.getvalue()
 
 
 class Row(NamedTuple):
@@ -99,7 +96,7 @@ class Tree:
     def write(self, file, data=None):
         path = self.root / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content(path.suffix.lower()) if data is None else data)
+        path.write_bytes(content(path.suffix.lower(), file) if data is None else data)
 
     def text(self, file, lines):
         """Write a list."""

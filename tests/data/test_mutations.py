@@ -515,6 +515,48 @@ def list_is_a_folder(tree):
     return Outcome(NAMED, tree.lists[0])
 
 
+def two_cameras(tree):
+    """Add a gallery image whose name says two cameras."""
+    if tree.entry and "folder" in tree.name:
+        old = a_row(tree).files[-1]
+        name = old.replace(".jpg", "_c8.jpg")
+        (tree.root / old).rename(tree.root / name)
+        return Outcome(NAMED, name)
+    if tree.named is None or not re.search("[cC]12", tree.named(20, 12)):
+        return None
+    stem, suffix = os.path.splitext(tree.named(20, 12))
+    mark = re.search("[^A-Za-z]?[cC](?=12)", stem)[0]
+    file = f"{tree.home}/{stem}{mark}7{suffix}"
+    tree.write(file)
+    return Outcome(NAMED, os.path.basename(file))
+
+
+def two_people(tree):
+    """Return rows of two identities on one side, of the side that is searched if there are any."""
+    rows = sorted(tree.rows, key=lambda row: row.side != a_row(tree).side)
+    pairs = ((a, b) for a in rows for b in rows if a.side == b.side and a.pid != b.pid)
+    return next(pairs)
+
+
+def equal_image(make):
+    """Return a change that makes an image of one identity equal to one of another."""
+
+    def change(tree):
+        if tree.name.startswith("virtual"):  # rendered for one identity a side
+            return None
+        row, other = two_people(tree)
+        source, target = (tree.root / r.files[0] for r in (row, other))
+        target.unlink()
+        make(source, target)
+        equal_names = [os.path.basename(r.files[0]) for r in (row, other)]
+        if not tree.entry:  # public sets are warned of, where a run reads all of their bytes
+            linked_away = make is os.symlink and tree.sealed
+            return Outcome(EITHER if linked_away else READ, *equal_names)
+        return Outcome(NAMED, *equal_names)
+
+    return change
+
+
 MUTATIONS = {
     "nothing": lambda tree: Outcome(READ),
     "suffix in upper case": lambda tree: renamed(Path(a_row(tree).files[-1]).suffix.upper())(tree),
@@ -568,6 +610,10 @@ MUTATIONS = {
     "one more image after loading": one_more_after_loading,
     "a missing image after loading": removed_after_loading,
     "a read-only root": read_only,
+    "two cameras in a name": two_cameras,
+    "a copy under another identity": equal_image(shutil.copy),
+    "a hard link under another identity": equal_image(os.link),
+    "a link under another identity": equal_image(os.symlink),
     "a root too deep": too_deep,
     "a root too high": too_high,
     "a renamed folder": renamed_home,

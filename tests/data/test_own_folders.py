@@ -227,7 +227,14 @@ MOT_FAULTS = {
     "a person twice": ("31,2,10", "31,1,10", "line 92.*person 1 in frame 31 again"),
     "an empty box": (",8,16,1,1,0.9", ",8,0,1,1,0.9", "line 1 .*8 x 0 pixels"),
     "too many fields": ("31,2,10", "31,2,1,1,1,10", "line 92.*has 12 fields"),
-    "a confidence": (",8,16,1,1,0.9", ",8,16,0.4,1,0.9", "line 1 .*flag 0.4.*confidences"),
+    "a confidence": (",8,16,1,1,0.9", ",8,16,0.4,1,0.9", "line 1 .*flag 0.4.*tracker"),
+    "no confidence": (",8,16,1,1,0.9", ",8,16,-1,-1,-1", "line 1 .*flag -1.*results of a.*tracker"),
+    "a class of none": (",8,16,1,1,0.9", ",8,16,1,0,0.9", "line 1 .*class 0, and classes are 1 to"),
+    "a large class": (",8,16,1,1,0.9", ",8,16,1,14,0.9", "line 1 .*class 14,.*gt/labels.txt"),
+    "half a class": (",8,16,1,1,0.9", ",8,16,1,1.5,0.9", "line 1 .*class 1.5,"),
+    "coordinates": (",8,16,1,1,0.9", ",8,16,1,3.2,7.1,0", "line 1 .*class 3.2,"),
+    "percent": (",8,16,1,1,0.9", ",8,16,1,1,90", "line 1 .*visibility 90, .* percent"),
+    "less than nothing": (",8,16,1,1,0.9", ",8,16,1,1,-0.5", "line 1 .*visibility -0.5"),
     "a box in shares": (",8,16,1,1,0.9", ",0.8,0.6,1,1,0.9", "line 1 .*0.8 x 0.6 pixels.*multiply"),
     "a box outside": ("1,2,10,2,", "1,2,900,2,", "line 2 of.*lies outside"),
 }
@@ -247,6 +254,40 @@ def test_a_line_of_a_sequence_is_refused_with_its_number(tmp_path, fault):
         path.write_text((text[:place] + new + text[place + len(old) :])[1:])
     with pytest.raises(DataError, match=said):
         sequence(tmp_path / "S1", tmp_path / "root")
+
+
+def test_the_names_of_classes_say_who_is_a_person(tmp_path):
+    """CVAT numbers classes in the order of labels.txt; without a person's name none is guessed."""
+    folder = tmp_path / "S1"
+    write_mot(folder)
+    labels = folder / "gt" / "labels.txt"
+    rewritten(folder, lambda lines: lines.__setitem__(slice(None), people_as(2, lines)))
+    labels.write_text("car\nPerson\n")
+    assert len(sequence(folder, tmp_path / "root")[0].query) == 3
+    labels.write_text("person\ncar\n")
+    with pytest.raises(DataError, match="no visible person: flag 1, class 1"):
+        sequence(folder, tmp_path / "root")
+    labels.write_text("car\nbus\n")
+    with pytest.raises(DataError, match=r"labels.txt. names the classes car, bus, and none"):
+        sequence(folder, tmp_path / "root")
+    labels.write_text("person\n")
+    with pytest.raises(DataError, match=r"line 1 .*class 2, and classes are 1 to 1"):
+        sequence(folder, tmp_path / "root")
+
+
+def people_as(kind, lines):
+    """Return lines of people only, with another class."""
+    return [line.replace(",1,1,0.9", f",1,{kind},0.9") for line in lines[:-3]]
+
+
+@pytest.mark.parametrize("name", ["c1_s2_c3.jpg", "cam1_camera2.jpg", "x_c1_c01_c4.jpg"])
+def test_a_name_of_two_cameras_is_refused(tmp_path, own_config, name):
+    put(tmp_path / "shop", "query/ann/c1_1.jpg", f"gallery/ann/{name}", "gallery/bob/c2_c02.jpg")
+    with pytest.raises(DataError, match=rf"{name}' is of camera 1 and of camera \d by its name"):
+        read(tmp_path / "shop", tmp_path)
+    own_config.adv.data.camera = r".*c0?(\d)"
+    if name.startswith("c1"):
+        assert read(tmp_path / "shop", tmp_path)[0]["gallery"][0][1:] == (name, 2)
 
 
 def test_frames_of_another_size_than_the_boxes_are_refused(tmp_path):

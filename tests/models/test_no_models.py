@@ -22,7 +22,7 @@ WRONG = {  # what is typed -> what is said
     "tiny_classifier:head.safetensors": "incomplete safetensors file: its header has 9[0-9] bytes",
     "tiny_classifier:part.safetensors": "cut off|incomplete",
     "picture.pth": "it is a JPEG image",
-    "folder": "'folder' is a folder; name the file inside it, or its format, as in hf:folder",
+    "folder": "'folder' is a folder; give the file inside, or write its format, as in hf:folder",
     "tiny_classifier:folder": "'folder' is a folder; give the file inside",
     "osnet_x9:good.pth": "unknown model 'osnet_x9'; did you mean",
     "tiny_classifier": "'tiny_classifier' names no model with weights",

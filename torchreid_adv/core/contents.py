@@ -8,8 +8,9 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from torchreid_adv.core.files import write_text
 from torchreid_adv.errors import ConfigError
@@ -17,6 +18,7 @@ from torchreid_adv.errors import ConfigError
 FILE_NAME = "files.json"
 FORMAT = 1
 _PIECE = 2**20  # bytes read at a time
+_END = 2**10  # bytes at the end of a file that are compared first
 SETTLED = 2_000_000_000  # ns: a younger file may still change without a change of its times
 
 Stamp = tuple[int, ...]  # changes whenever the file is replaced or written
@@ -84,6 +86,16 @@ class Contents:
         """Return the SHA-256 of each file, "" for a file that cannot be read."""
         return [self._digest_of(os.path.abspath(path)) for path in paths]
 
+    def equal(self, paths: Iterable[str | Path]) -> list[list[str]]:
+        """Return the groups of files with equal bytes, two files or more each, in their order.
+
+        Only files of one size whose ends are equal are read as a whole.
+        """
+        groups = [[os.path.abspath(path) for path in dict.fromkeys(map(str, paths))]]
+        for key in (_size_of, _end_of, self._digest_of):
+            groups = [equal for group in groups for equal in _split(group, key)]
+        return groups
+
     def learn(self, path: str | Path, stamp: Sequence[int], digest: str) -> None:
         """Remember the hash of a file that was read for another purpose.
 
@@ -117,6 +129,30 @@ class Contents:
         digest = digest_of(name)
         self.learn(name, stamp, digest)
         return digest
+
+
+def _split(names: list[str], key: Callable[[str], Any]) -> list[list[str]]:
+    """Return the groups of names with one key, not those with a single name or no key."""
+    groups: dict[Any, list[str]] = {}
+    for name in names:
+        groups.setdefault(key(name), []).append(name)
+    return [group for value, group in groups.items() if value and len(group) > 1]
+
+
+def _size_of(name: str) -> int:
+    return next(iter(stamp_of(name)), 0)
+
+
+def _end_of(name: str) -> bytes:
+    """Return the last bytes of a regular file, in which images of one size usually differ."""
+    try:
+        if not stat.S_ISREG(os.stat(name).st_mode):
+            return b""
+        with open(name, "rb") as file:
+            file.seek(max(os.fstat(file.fileno()).st_size - _END, 0))
+            return file.read(_END)
+    except (OSError, ValueError):
+        return b""
 
 
 def _stored(path: Path | None) -> dict[str, tuple[list[int], str]]:

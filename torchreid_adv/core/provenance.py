@@ -10,7 +10,7 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
@@ -36,26 +36,34 @@ class Provenance:
         date: the time of writing, UTC, as ISO 8601.
         device: name of the GPU, or of the processor's architecture.
         versions: package -> version.
+        warnings: what makes the data doubtful.
     """
 
     command: str
     date: str
     device: str
     versions: dict[str, str]
+    warnings: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Return plain values, as JSON files have them."""
-        return asdict(self)
+        facts = asdict(self)
+        warnings = facts.pop("warnings")
+        return facts | ({"warnings": list(warnings)} if warnings else {})
 
 
-def provenance(device: torch.device | str | None = None) -> Provenance:
+def provenance(
+    device: torch.device | str | None = None, *, warnings: Iterable[str] = ()
+) -> Provenance:
     """Return where what is written now comes from.
 
     Args:
         device: that computed; None = a GPU if PyTorch finds one.
+        warnings: of the data sets that were read.
     """
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return Provenance(call(), now, _name_of(device), versions())
+    said = tuple(dict.fromkeys(warnings))
+    return Provenance(call(), now, _name_of(device), versions(), said)
 
 
 def without(content: dict[str, Any]) -> dict[str, Any]:
@@ -98,6 +106,8 @@ def is_provenance(value: Any) -> bool:
         and all(isinstance(value[name], str) for name in names)
         and isinstance(value["versions"], dict)
         and all(isinstance(version, str) for version in value["versions"].values())
+        and isinstance(value.get("warnings", []), list)
+        and all(isinstance(warning, str) for warning in value.get("warnings", []))
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torchreid_adv.data.listing import Layout
-from torchreid_adv.data.public_sets import from_0, home_of, images_in, numbered
+from torchreid_adv.data.public_sets import from_0, home_of, images_in, numbered, warn_of_shared
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
 
@@ -54,6 +54,7 @@ class AGReID(ImageDataset):
         train = list(self._images(folder / "bounding_box_train"))
         queries = list(self._images(folder / f"query_all_c{query}", query))
         gallery = list(self._images(folder / f"bounding_box_test_all_c{other}", other))
+        warn_of_shared("ag_reid", train, queries, gallery)
         labels = numbered(identity for _, identity, _ in (*queries, *gallery))
         sides = ([(p, labels[pid], camera) for p, pid, camera in s] for s in (queries, gallery))
         super().__init__(from_0(train), *sides, **kwargs)

@@ -16,6 +16,7 @@ from torchreid_adv import config
 from torchreid_adv.core.files import near_path
 from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.data.records import Record, image_records, tracklet_records
+from torchreid_adv.data.warned import collected
 from torchreid_adv.errors import AdvError, ConfigError, DataError
 from torchreid_adv.integration.datasets import (
     CLASSES,
@@ -42,6 +43,7 @@ class ReIDData:
         protocol: its evaluation protocol, an entry of PROTOCOLS; "" = as Market-1501.
         names: "train", "test", "camera" and "view" -> names by number, if identities, cameras and
             views have names.
+        warnings: what makes numbers on it doubtful; runs record them with their results.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ReIDData:
     gallery: tuple[Record, ...] = field(repr=False)
     protocol: str = ""
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    warnings: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     def __repr__(self) -> str:
         parts = [f"{side} {_counted(self.side(side))}" for side in SIDES if self.side(side)]
@@ -134,8 +137,9 @@ def load_dataset(
         DataError: the root or a folder is missing, or a split is empty.
     """
     root, (name, _) = Path(os.path.expanduser(root)), _factory(name)
-    with _configured(settings):
-        return from_torchreid(name, root, open_dataset(name, root, **options))
+    with _configured(settings), collected() as messages:
+        data = from_torchreid(name, root, open_dataset(name, root, **options))
+    return replace(data, warnings=tuple(messages))
 
 
 @contextlib.contextmanager

@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import posixpath
 import unicodedata
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from torchreid_adv import config
 from torchreid_adv.core.files import name_fault, near_path
+from torchreid_adv.data.warned import warn
 from torchreid_adv.errors import DataError, printable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")  # in upper or lower case
@@ -267,10 +267,9 @@ class ListedFiles:
         if left:
             names = ", ".join(f"'{printable(path)}'" for path in left[:_SHOWN])
             more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
-            warnings.warn(
+            warn(
                 f"the lists of the data set '{self.layout.name}' do not name {len(left)} image "
                 f"files, which are not read: {names}{more}",
-                stacklevel=2,
             )
 
     def _real(self, path: str) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from torchreid_adv.data.listing import Layout
-from torchreid_adv.data.public_sets import from_0, home_of, named_images
+from torchreid_adv.data.public_sets import from_0, home_of, named_images, warn_of_shared
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
 
@@ -43,4 +43,5 @@ class OccludedDuke(ImageDataset):
             [image.item for image in named_images(folder / side, _NAME, _LAYOUT)]
             for side in ("bounding_box_train", "query", "bounding_box_test")
         )
+        warn_of_shared("occluded_duke", train, query, gallery)
         super().__init__(from_0(train), query, gallery, **kwargs)

@@ -17,7 +17,7 @@ from torchreid_adv.data.cross_modality.tracklets import Item as TrackletItem
 from torchreid_adv.data.cross_modality.tracklets import TrackletDataset
 from torchreid_adv.data.listing import Layout, ListedFiles, images_at, subfolders
 from torchreid_adv.data.lists import lines_of, number_of
-from torchreid_adv.data.public_sets import Item, from_0, home_of, images_in, matched
+from torchreid_adv.data.public_sets import Item, from_0, home_of, images_in, matched, warn_of_shared
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
 
@@ -76,6 +76,7 @@ class PRCC(ImageDataset):
             list(self._images(folder / "test" / camera, _PRCC_TEST, camera))
             for camera in (queries, "A")
         )
+        warn_of_shared("prcc", train, query, gallery)
         super().__init__(from_0(train), query, gallery, **kwargs)
 
     def _images(self, folder: Path, pattern: re.Pattern[str], camera: str = "") -> Iterator[Item]:
@@ -124,6 +125,7 @@ class LTCC(ImageDataset):
         self.dataset_dir, self.protocol = str(folder), protocol
         self.clothes: dict[str, str] = {}
         train, query, gallery = (list(self._images(folder / s)) for s in ("train", "query", "test"))
+        warn_of_shared("ltcc", train, query, gallery)
         super().__init__(from_0(train), query, gallery, **kwargs)
 
     def _images(self, folder: Path) -> Iterator[Item]:
@@ -178,6 +180,7 @@ class CCVID(TrackletDataset):
         train, query, gallery = (
             list(self._tracklets(folder, name)) for name in ("train", "query", "gallery")
         )
+        warn_of_shared("ccvid", train, query, gallery)
         _warn_of_others(folder, [*train, *query, *gallery])
         super().__init__(relabeled(train), query, gallery, **kwargs)
 

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from torchreid_adv.data.listing import Layout
-from torchreid_adv.data.public_sets import from_0, home_of, images_in, numbered
+from torchreid_adv.data.public_sets import from_0, home_of, images_in, numbered, warn_of_shared
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
 
@@ -58,4 +58,5 @@ class PersonX456(ImageDataset):
         train, query, gallery = (
             [(path, pid, cameras[camera]) for path, pid, camera in rows] for rows in sides
         )
+        warn_of_shared("personx_456", train, query, gallery)
         super().__init__(from_0(train), query, gallery, **kwargs)

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple, TypeVar
 from torchreid_adv.core.files import near_path
 from torchreid_adv.data.listing import Layout, images_at
 from torchreid_adv.data.lists import number_of
+from torchreid_adv.data.warned import warn
 from torchreid_adv.errors import ConfigError, DataError
 
 Item = tuple[str, int, int]  # path, identity, camera from 0, in the form of torchreid's data sets
+
+_SHOWN = 5
 
 K = TypeVar("K", bound=Hashable)
 
@@ -52,14 +55,42 @@ def home_of(name: str, root: str | Path, places: Iterable[str], layout: str) -> 
         DataError: none of them exists.
     """
     top, places = Path(os.path.abspath(os.path.expanduser(root))), list(places)
-    for place in places:
-        if (top / place).is_dir():
-            return top / place
+    homes = [top / place for place in places if (top / place).is_dir()]
+    if homes:
+        others = [h for h in homes[1:] if not (_is_above(h, homes[0]) or _is_above(homes[0], h))]
+        if others:
+            warn(f"the data set '{name}' is read from '{homes[0]}', and there is '{others[0]}'")
+        return homes[0]
     hint = other_root(top, places) or near_path(top / places[0])
     raise DataError(
         f"the data set '{name}' was not found: folder '{top / places[0]}' is missing; put it "
         f"there, so that it holds {layout}, or give another --root{hint}"
     )
+
+
+def _is_above(folder: Path, other: Path) -> bool:
+    """Tell whether a folder is another one, or holds it, behind all links."""
+    return other.resolve().is_relative_to(folder.resolve())
+
+
+def warn_of_shared(name: str, train: Iterable[Any], *test: Iterable[Any]) -> None:
+    """Warn of identities in training and in the test, in a set that numbers both alike.
+
+    Args:
+        name: name of the data set.
+        train: rows of path or paths, identity...; identities as in the names of the files.
+        test: rows of queries, and of the gallery.
+    """
+    tested = {row[1] for rows in test for row in rows}
+    shared = sorted({row[1] for row in train} & tested - {0, -1})
+    if shared:
+        more = f" and {len(shared) - _SHOWN} more" if len(shared) > _SHOWN else ""
+        count = "an identity" if len(shared) == 1 else f"{len(shared):,} identities"
+        warn(
+            f"the data set '{name}' has {count} in training and in the test: "
+            f"{', '.join(map(str, shared[:_SHOWN]))}{more}; a model that is trained on it knows "
+            "them"
+        )
 
 
 def other_root(top: Path, places: list[str]) -> str:
@@ -133,7 +164,32 @@ def matched(
         for number in filter(None, match.groups()):
             if number.lstrip("-").isdecimal():
                 number_of(number, f"'{path}'", layout)
+        other = other_camera(match)
+        if other:
+            raise layout.error(two_cameras(path, match["camera"], other))
         yield path, match
+
+
+def other_camera(match: re.Match[str]) -> str:
+    """Return the number of another camera behind the matched one in a name, "" for none.
+
+    Only a number that is marked in the same way counts, as in ``0002_c1s1_c3.jpg``.
+
+    Args:
+        match: of a pattern that may have a group ``camera``.
+    """
+    start = match.start("camera") if match.groupdict().get("camera") else 0
+    marker = match.string[max(start - 2, 0) : start]
+    if marker[-1:] not in ("c", "C"):
+        return ""
+    space = "[0-9]" if marker[:-1].isdecimal() else "[^A-Za-z0-9]"
+    others = re.findall(rf"{space}[cC](\d+)", match.string[match.end("camera") - 1 :], re.ASCII)
+    return next((number for number in others if int(number) != int(match["camera"])), "")
+
+
+def two_cameras(path: str, camera: str, other: str) -> str:
+    """Return what is wrong with a file whose name has two cameras."""
+    return f"'{path}' is of camera {camera} and of camera {other} by its name; rename it"
 
 
 def with_training(sides: dict[str, list[Any]]) -> dict[str, list[Any]]:

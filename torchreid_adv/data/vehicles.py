@@ -9,7 +9,14 @@ from typing import Any
 
 from torchreid_adv.data.listing import Layout, ListedFiles
 from torchreid_adv.data.lists import Line, lines_of, number_of
-from torchreid_adv.data.public_sets import Item, from_0, home_of, named_images, numbered
+from torchreid_adv.data.public_sets import (
+    Item,
+    from_0,
+    home_of,
+    named_images,
+    numbered,
+    warn_of_shared,
+)
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.registry import DATASETS
@@ -62,6 +69,7 @@ class VeRi776(ImageDataset):
             [image.item for image in named_images(folder / f"image_{side}", _VERI_NAME, _VERI)]
             for side in ("train", "query", "test")
         )
+        warn_of_shared("veri776", train, query, gallery)
         super().__init__(from_0(train), query, gallery, **kwargs)
 
 
@@ -93,6 +101,7 @@ class VehicleID(ImageDataset):
         files, lists = ListedFiles(folder / "image", _VEHICLEID), folder / "train_test_split"
         train = list(_pairs(lists / "train_list.txt", files))
         tested = list(_pairs(lists / f"test_list_{size}.txt", files))
+        warn_of_shared("vehicleid", train, tested)
         rows = [(path, pid, number) for number, (path, pid, _) in enumerate(tested)]
         super().__init__(from_0(train), rows, list(rows), **kwargs)
 
@@ -133,6 +142,7 @@ class VERIWild(ImageDataset):
             [_wild_row(line, cameras, files) for line in lines_of(lists / f"{name}.txt", _WILD)]
             for name in ("train_list", f"test_{size}_query", f"test_{size}")
         )
+        warn_of_shared("veri_wild", train, query, gallery)
         super().__init__(from_0(train), query, gallery, **kwargs)
 
 

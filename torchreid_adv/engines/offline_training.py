@@ -13,6 +13,7 @@ from torchreid_adv.core.processes import ALONE
 from torchreid_adv.data.datasets import from_torchreid
 from torchreid_adv.engines.loaders import PlannedImages, planned_loader, sampler_like
 from torchreid_adv.errors import ConfigError
+from torchreid_adv.integration.weight_files import weights_fault
 from torchreid_adv.registry import ATTACKS
 from torchreid_adv.runs.training_set import attack_training
 
@@ -76,8 +77,9 @@ def check_offline(engine: Any, cfg: AdvConfig) -> None:
             "adv.training.mode 'offline' attacks a clean network that was trained before: "
             "train one with adv.engine '' and name its checkpoint in adv.training.weights"
         )
-    if weights and not Path(weights).is_file():
-        raise ConfigError(f"adv.training.weights names '{weights}', and there is no such file")
+    fault = weights_fault(weights) if weights else ""
+    if fault:
+        raise ConfigError(f"adv.training.weights names '{weights}', {fault}")
 
 
 def without_training_file(cfg: AdvConfig) -> AdvConfig:

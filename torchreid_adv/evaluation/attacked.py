@@ -32,6 +32,7 @@ class AttackedData:
         eps: L-infinity bound in [0, 1].
         protocol: the rules of evaluation.
         pulled: for a targeted attack, image_id -> its target identity.
+        warnings: what makes numbers on the data set doubtful.
 
     Raises:
         DataError: features before and after belong to different images or orders.
@@ -50,6 +51,7 @@ class AttackedData:
     eps: float
     protocol: Protocol
     pulled: dict[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         pairs = ((self.query, self.query_after), (self.gallery, self.gallery_after))

@@ -12,6 +12,7 @@ from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents, file_digest
+from torchreid_adv.core.files import file_fault
 from torchreid_adv.engines.deciding_keys import LEARNING, config_facts
 from torchreid_adv.engines.meta_attack import MetaAttackMixin
 from torchreid_adv.engines.trained import FOLDER, set_facts, train_quietly
@@ -169,8 +170,9 @@ def given(cfg: AdvConfig, known: list[SourceModel]) -> list[LearnedAttack]:
                 f"adv.scenarios.files '{spec.label}' was learned against '{label}', which is not "
                 f"among the models {', '.join(labels)}; write way.MODEL-DATA=attack:FILE"
             )
-        if not Path(spec.weights).is_file():
-            raise ConfigError(f"adv.scenarios.files: there is no file '{spec.weights}'")
+        fault = file_fault(spec.weights, (".safetensors",))
+        if fault:
+            raise ConfigError(f"adv.scenarios.files names '{spec.weights}', {fault}")
         bound = _BOUND.fullmatch(name)
         eps = float(bound[2] if bound else cfg.adv.attack.eps)
         name = bound[1] if bound else name

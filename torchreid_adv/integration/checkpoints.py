@@ -15,6 +15,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from torchreid_adv.core.faults import out_of_memory
+from torchreid_adv.core.files import folder_fault
 from torchreid_adv.errors import ConfigError, printable
 from torchreid_adv.integration.console import limited_memory
 from torchreid_adv.integration.inert import read_inert
@@ -23,7 +24,6 @@ from torchreid_adv.integration.weight_files import (
     HEAD,
     WEIGHTS,
     fault_of,
-    folder_fault,
     index_of,
     is_archive,
     is_safetensors,
@@ -77,7 +77,7 @@ def read_checkpoint(path: str | Path, *, inert: bool = False) -> dict[str, Any]:
         if index is not None:
             return read_shards(index, read_checkpoint)
         if path.is_dir():
-            raise ConfigError(f"'{path}' {folder_fault(path)}")
+            raise ConfigError(f"'{path}' {folder_fault(path, WEIGHTS)}")
         if not path.is_file():
             raise ConfigError(
                 f"there is no checkpoint file '{path}'; check the path of the weights"

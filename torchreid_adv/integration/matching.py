@@ -17,6 +17,15 @@ from torchreid_adv.integration.weight_names import DEEPEST, WeightNames, spelled
 
 LONGEST = 1024  # letters of a name
 SHOWN = 8  # names listed in an error
+# dictionaries of tensors that are not weights, though they may have the names of weights
+STATES = frozenset(
+    (
+        *("optimizer", "optimizers", "optim", "optimizer_state", "optimizer_state_dict"),
+        *("optimizer_states", "optim_state_dict", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
+        *("momentum_buffer", "square_avg", "acc_delta", "grad", "grads", "gradients"),
+    )
+)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def weights_in(
@@ -67,12 +76,20 @@ def _tensors(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tenso
                     f"'{path}' is not a checkpoint: the name '{printable(name[:40])}...' in it has "
                     f"{len(full)} letters; names of weights have up to {LONGEST}"
                 )
-            if isinstance(value, Tensor):
+            if isinstance(value, Tensor) and not _is_state(full):
                 tensors[full] = value
+            elif isinstance(value, Tensor):
+                continue
             elif id(value) not in seen and depth < DEEPEST:
                 seen.add(id(value))
                 level.append((f"{full}/", value, depth + 1))
     return tensors
+
+
+def _is_state(name: str) -> bool:
+    """Tell whether a tensor is of an optimizer or a gradient, which have the network's names."""
+    *above, inner = name.split("/")
+    return not STATES.isdisjoint([*above, inner.partition(".")[0] * ("." in inner)])
 
 
 def _roots(tensors: Mapping[str, Tensor]) -> str:
@@ -272,8 +289,8 @@ def _check_plain(
     odd = [name for name, value in named.items() if not _is_plain(value)]
     if odd:
         raise ConfigError(
-            f"the weights in '{path}' are sparse, nested, quantized, complex or without values "
-            f"({', '.join(odd[:SHOWN])}); save plain tensors"
+            f"the weights in '{path}' are sparse, nested, quantized, complex, in 8-bit floats or "
+            f"without values ({', '.join(odd[:SHOWN])}); save plain tensors"
         )
     for name, value in named.items():
         if value.shape != expected[name].shape and _claims(value):
@@ -293,6 +310,7 @@ def _rounds(value: Tensor, dtype: torch.dtype) -> bool:
 
 def _is_plain(value: Tensor) -> bool:
     odd = value.is_nested or value.is_quantized or value.is_meta or value.is_complex()
+    odd |= value.is_floating_point() and value.dtype not in FLOATS
     return value.layout == torch.strided and not odd
 
 

@@ -25,6 +25,7 @@ def check_rows(name: str, train: Any, query: Any, gallery: Any, *, shared: bool 
         once(name, rows, side)
     if not shared:
         apart(name, train, (*query, *gallery))
+    alike(name, query, gallery)
 
 
 def once(name: str, rows: Iterable[Any], side: str) -> None:
@@ -87,6 +88,27 @@ def apart(name: str, train: Iterable[Any], test: Iterable[Any]) -> None:
                 raise DataError(
                     f"the data set '{name}' has '{path}' in training and in the test; is one of "
                     "its lists, or the list of the split, that of another split?"
+                )
+
+
+def alike(name: str, query: Iterable[Any], gallery: Iterable[Any]) -> None:
+    """Refuse a data set with the same file in query and gallery as two identities.
+
+    Args:
+        name: name of the data set.
+        query: rows of path or paths, identity...
+        gallery: as query.
+
+    Raises:
+        DataError: the error names the first such file.
+    """
+    asked = {path: row[1] for row in query for path in paths_of(row)}
+    for row in gallery:
+        for path in paths_of(row):
+            if asked.get(path, row[1]) != row[1]:
+                raise DataError(
+                    f"the data set '{name}' has '{path}' as a query of identity {asked[path]} and "
+                    f"in the gallery as identity {row[1]}; correct its lists"
                 )
 
 

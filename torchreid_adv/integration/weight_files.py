@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from torchreid_adv.core.files import file_fault
 from torchreid_adv.errors import ConfigError, printable
 
 HEAD = 1024  # bytes that identify most kinds of files
@@ -89,11 +90,12 @@ def is_archive(head: bytes) -> bool:
     return head.startswith(b"PK")
 
 
-def folder_fault(path: Path) -> str:
-    """Return advice about a folder that is given as weights."""
-    inside = sorted(p.name for p in path.iterdir() if p.suffix.lower() in WEIGHTS)[:3]
-    names = ", ".join(map(repr, inside))
-    return f"is a folder; give the file inside{f', such as {names}' if names else ''}"
+def weights_fault(path: str | Path, endings: Sequence[str] = WEIGHTS) -> str:
+    """Return why a path does not name weights, as the end of a sentence; "" if it does.
+
+    A folder with one index of safetensors is read like a file.
+    """
+    return "" if index_of(Path(path).expanduser()) else file_fault(path, endings)
 
 
 def _fault(file: BinaryIO, head: bytes, size: int) -> str:

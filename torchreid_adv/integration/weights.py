@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.checkpoints import load_weights, read_checkpoint
 from torchreid_adv.integration.patching import Replace
 from torchreid_adv.integration.resuming import resume_from_checkpoint
+from torchreid_adv.integration.weight_files import weights_fault
 
 WEIGHT_KEYS = ("model.load_weights", "model.resume")
 
@@ -51,8 +51,9 @@ def _checked_isfile(stock: Callable[[str], bool]) -> Callable[[str], bool]:
     def check_isfile(fpath: str) -> bool:
         cfg = config.current()
         for key in WEIGHT_KEYS:
-            if fpath == config.lookup(cfg, key) and not os.path.isfile(fpath):
-                raise ConfigError(f"{key} names '{fpath}', and there is no such file")
+            fault = weights_fault(fpath) if fpath == config.lookup(cfg, key) else ""
+            if fault:
+                raise ConfigError(f"{key} names '{fpath}', {fault}")
         return stock(fpath)
 
     return check_isfile
@@ -60,8 +61,9 @@ def _checked_isfile(stock: Callable[[str], bool]) -> Callable[[str], bool]:
 
 def _extractor_isfile(stock: Callable[[str], bool]) -> Callable[[str], bool]:
     def check_isfile(fpath: str) -> bool:
-        if not os.path.isfile(fpath):
-            raise ConfigError(f"model_path names '{fpath}', and there is no such file")
+        fault = weights_fault(fpath)
+        if fault:
+            raise ConfigError(f"model_path names '{fpath}', {fault}")
         return stock(fpath)
 
     return check_isfile

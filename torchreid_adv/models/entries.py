@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torchreid_adv.core.files import folder_fault
 from torchreid_adv.errors import ConfigError, suggest
+from torchreid_adv.integration.weight_files import WEIGHTS
+from torchreid_adv.registry import unknown
 
 _NUMBER = r"\d*\.?\d+(?:[eE][-+]?\d+)?"
 _THREE = rf"{_NUMBER}(?:,{_NUMBER},{_NUMBER})?"  # one for each channel, or one for all
@@ -78,6 +81,8 @@ def parse_entry(text: str) -> Entry:
         label, head = named[1], named[2]
     name, *options = head.split("@")
     if not _NAME.fullmatch(name):
+        if folder_fault(text):
+            raise unknown_model(text, "", ())
         raise ConfigError(
             f"'{text}' names no model; write name:weights, name@HEIGHTxWIDTH:weights or "
             "label=name:weights"
@@ -96,6 +101,14 @@ def entry_in(text: str) -> Entry:
         if file and Path(file).expanduser().is_file():
             return Entry("", file, name)
     return parse_entry(text)
+
+
+def unknown_model(name: str, source: str, known: Sequence[str]) -> ConfigError:
+    """Return the error for a name that no network or format has, which may be a folder."""
+    fault = "" if source else folder_fault(name, WEIGHTS)
+    if not fault:
+        return unknown("model", name, known)
+    return ConfigError(f"'{name}' {fault}, or write its format, as in hf:{name}")
 
 
 def _options(parts: Sequence[str], text: str) -> dict[str, Any]:

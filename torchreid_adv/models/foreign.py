@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
+from torchreid_adv.core.files import folder_fault
 from torchreid_adv.core.manifest import sha256
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.onnx_file import read_onnx
@@ -23,7 +25,10 @@ FILES: dict[str, Callable[[Path, bytes, torch.device], nn.Module]] = {
     "export": read_exported,
     "onnx": read_onnx,
 }
+ENDINGS = {"torchscript": (".pt", ".pth", ".ts"), "export": (".pt2",), "onnx": (".onnx",)}
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)  # batch sizes to try
+_EQUAL = 1e-7  # of unit features: smaller differences are none
+_RANDOM = 5  # times the change between passes: a larger change is one of the batch
 _ALONE = 1e-3  # of unit features: larger differences between alone and in a batch are not rounding
 
 
@@ -95,6 +100,8 @@ class OneByOne(nn.Module):
 
 def opened(kind: str, path: Path, device: torch.device) -> tuple[nn.Module, str]:
     """Open the network in a file; return it with the hash of all files it is read from."""
+    if path.is_dir():
+        raise ConfigError(f"'{path}' {folder_fault(path, ENDINGS[kind])}")
     if not path.is_file():
         raise ConfigError(f"there is no {kind} file '{path}'")
     content = path.read_bytes()
@@ -107,8 +114,7 @@ def try_model(model: PixelModel, name: str, device: torch.device) -> None:
 
     A file with a fixed batch size is called with batches of that size from now on.
     """
-    draws = torch.Generator().manual_seed(0)
-    images = torch.rand(3, 3, *model.size, generator=draws).to(device)
+    images = _trial_images(model, device)
     trials = _trials(model, images)
     faults = [error for _, error in trials if error is not None]
     if faults and isinstance(model.network, FileNetwork) and _find_batch(model, images):
@@ -116,12 +122,59 @@ def try_model(model: PixelModel, name: str, device: torch.device) -> None:
         faults = [error for _, error in trials if error is not None]
     if faults:
         raise ConfigError(_fault(faults, name, model)) from faults[0]
-    together, alone = (F.normalize(features.float(), dim=1) for features, _ in trials)
-    if isinstance(model.network, FileNetwork) and not _same(model, images, together, alone):
+    _check_features(model, name, images, [features for features, _ in trials])
+
+
+def check_features(model: PixelModel, name: str) -> None:
+    """Refuse a network that gives useless features; one that fails on the trial is left alone.
+
+    Args:
+        model: on its device.
+        name: of the network, for errors.
+
+    Raises:
+        ConfigError: see :func:`try_model`.
+    """
+    place = next((part.device for part in (*model.parameters(), *model.buffers())), None)
+    images = _trial_images(model, place or torch.device("cpu"))
+    with torch.random.fork_rng():
+        trials = _trials(model, images)
+        faults = [error for _, error in trials if error is not None]
+        if any(isinstance(error, UselessError) for error in faults):
+            raise ConfigError(f"{name} gives no features: {faults[0]}") from faults[0]
+        if not faults:
+            _check_features(model, name, images, [features for features, _ in trials])
+
+
+class UselessError(ConfigError):
+    """The network runs, and its outputs cannot be ranked."""
+
+
+def _check_features(model: PixelModel, name: str, images: Tensor, trials: Sequence[Tensor]) -> None:
+    """Refuse features that say nothing of an image, or that depend on its batch."""
+    together, alone = (F.normalize(features.float(), dim=1) for features in trials)
+    if float((together - together[:1]).abs().max()) <= _EQUAL:
+        raise ConfigError(
+            f"{name} gives every image the same features; are its weights and its normalization "
+            "those of a trained network?"
+        )
+    change, between = _changes(model, images, together, alone)
+    if between > _ALONE:
+        warnings.warn(
+            f"{name} gives an image other features in each pass, so that results cannot be "
+            "repeated; was it written in train mode?",
+            stacklevel=3,
+        )
+    if change > max(_ALONE, _RANDOM * between):
         raise ConfigError(
             f"{name} gives an image another feature in a batch than alone; was it written in train "
             "mode? Call model.eval() before writing it"
         )
+
+
+def _trial_images(model: PixelModel, device: torch.device) -> Tensor:
+    draws = torch.Generator().manual_seed(0)
+    return torch.rand(3, 3, *model.size, generator=draws).to(device)
 
 
 def _fault(faults: Sequence[ConfigError], name: str, model: PixelModel) -> str:
@@ -164,13 +217,18 @@ def _tried(model: PixelModel, images: Tensor) -> tuple[Tensor, ConfigError | Non
     except ConfigError as error:
         return none, error
     if not bool(features.isfinite().all()):
-        return none, ConfigError("the network gives NaN or infinity")
+        return none, UselessError("the network gives NaN or infinity")
     return features, None
 
 
-def _same(model: PixelModel, images: Tensor, together: Tensor, alone: Tensor) -> bool:
-    """Tell whether an image's feature changes with its batch no more than between passes."""
+def _changes(
+    model: PixelModel, images: Tensor, together: Tensor, alone: Tensor
+) -> tuple[float, float]:
+    """Return how far the features of two images change with their batch, and between passes."""
     with torch.no_grad():
-        repeated = F.normalize(model(images, **any_labels(model, len(images))).float(), dim=1)
-    least = max(_ALONE, 2 * float((repeated - together).abs().max()))
-    return float((together[:1] - alone).abs().max()) <= least
+        repeated, second = (
+            F.normalize(model(part, **any_labels(model, len(part))).float(), dim=1)
+            for part in (images, images[1:2])
+        )
+    change = (together[:2] - torch.cat([alone, second])).abs().max()
+    return float(change), float((repeated - together).abs().max())

@@ -17,15 +17,20 @@ from torchreid_adv.integration.layout import torchreid_module
 from torchreid_adv.integration.matching import identities, weights_in
 from torchreid_adv.integration.models import check_size
 from torchreid_adv.integration.weight_names import spelled
-from torchreid_adv.models.entries import Entry, entry_in, text_of
-from torchreid_adv.models.foreign import OneByOne, try_model
+from torchreid_adv.models.entries import Entry, entry_in, text_of, unknown_model
+from torchreid_adv.models.foreign import OneByOne, check_features, try_model
 from torchreid_adv.models.guessing import guessed
 from torchreid_adv.models.hub import local_file
 from torchreid_adv.models.inputs import in_dtype, settings_of_input, taken_as
 from torchreid_adv.models.loaders import Loaded, Request
 from torchreid_adv.models.output import LOG, Output
 from torchreid_adv.models.pixel_model import IMAGENET_MEAN, IMAGENET_STD, ImageModel, PixelModel
-from torchreid_adv.models.stated import check_options, known_settings, settings_of_entry
+from torchreid_adv.models.stated import (
+    check_letterbox,
+    check_options,
+    known_settings,
+    settings_of_entry,
+)
 from torchreid_adv.models.tracklet_model import TrackletModel, takes_tracklets
 from torchreid_adv.registry import LOADERS, MODELS, same_name, unknown
 
@@ -129,6 +134,7 @@ def load_entry(
         "size", known["size"] if LOADERS.facts(loader).get("sized") else None
     )
     loaded: Loaded = LOADERS.get(loader)(Request(entry, device, key, request_size))
+    check_letterbox(entry, loaded.settings)
     _tell(entry, overrides, loaded.settings)
     loaded_size = loaded.settings.get("size", size)
     if "size" not in overrides and tuple(size) != SIZE and tuple(loaded_size) != tuple(size):
@@ -160,9 +166,10 @@ def _of_torchreid(
     if not entry.source:
         factory = factory_of_networks()
         if same_name(entry.name, factory) is None:
-            raise unknown("model", entry.name, [*factory, *LOADERS])
+            raise unknown_model(entry.name, "", [*factory, *LOADERS])
         raise ConfigError(f"'{entry.name}' has no weights; write {entry.name}:model.pth.tar-60")
     check_size(entry.name, settings["size"])
+    check_letterbox(entry, {})
     if same_name(entry.name, factory_of_networks()) is None:
         raise unknown("model", entry.name, [*factory_of_networks(), *LOADERS])
     path = local_file(entry.source)
@@ -172,6 +179,7 @@ def _of_torchreid(
     settings = {**settings, **settings_of_input(entry)}
     model = _kind(network)(taken_as(network, entry, {}), **settings).to(device).eval()
     model.entry = text_of(entry)
+    check_features(model, f"'{entry.source}'")
     return model
 
 
@@ -230,7 +238,9 @@ def as_model(
             "std=(0.229, 0.224, 0.225))"
         )
     model = _kind(thing)(thing, **known)
-    return (model if device is None else model.to(device)).eval()
+    model = (model if device is None else model.to(device)).eval()
+    check_features(model, f"the module {type(thing).__name__}")
+    return model
 
 
 def replaced(model: PixelModel, settings: Mapping[str, Any]) -> PixelModel:

@@ -77,6 +77,20 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
             weight.requires_grad_(needed)
 
 
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
+    """Return a mean or std as floats.
+
+    Raises:
+        ConfigError: it is not a sequence of numbers.
+    """
+    try:
+        return tuple(float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{name} is three numbers, for red, green and blue, got {values!r}"
+        ) from error
+
+
 class PixelModel(ImageModel):
     """Crop, resize, normalize, network: images in [0, 1] of any size -> features (N, D).
 
@@ -127,8 +141,8 @@ class PixelModel(ImageModel):
         super().__init__()
         self.preprocessing = Preprocessing(
             tuple(int(side) for side in size),  # type: ignore[arg-type]
-            tuple(float(value) for value in mean),
-            tuple(float(value) for value in std),
+            _numbers("mean", mean),
+            _numbers("std", std),
             resize=resize,
             order=order,
             range=range,

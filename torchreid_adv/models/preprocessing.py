@@ -7,6 +7,7 @@ first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -58,7 +59,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if len(self.size) != 2 or min(self.size) < 1:
             raise ConfigError(f"size is (height, width) in pixels, got {tuple(self.size)}")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        whole = len(self.mean) == len(self.std) == 3 and min(self.std) > 0
+        if not whole or not all(map(math.isfinite, (*self.mean, *self.std))):
             raise ConfigError(
                 f"mean and std are three numbers each, std positive, got {self.mean}, {self.std}"
             )
@@ -68,10 +70,15 @@ class Preprocessing:
         _check("letterbox", self.letterbox, ("", "center", "corner"))
         if len(self.pad) != 3 or not all(0 <= level <= LEVELS for level in self.pad):
             raise ConfigError(f"pad is one level or three, each 0 to 255, got {self.pad}")
-        if self.range == LEVELS and any(self.mean) and max(self.mean) <= 1:
+        if self.range == LEVELS and any(self.mean) and (max(self.mean) <= 1 or max(self.std) < 1):
             raise ConfigError(
-                f"with range=255 mean and std are in levels of 0 to 255, got mean {self.mean}; "
-                "write 255 times these, or leave range=255 out"
+                f"with range=255 mean and std are in levels of 0 to 255, got {self.mean} and "
+                f"{self.std}; write 255 times what is of 0 to 1, or leave range=255 out"
+            )
+        if self.range != LEVELS and max(self.mean) > 1:
+            raise ConfigError(
+                f"mean and std are of pixels in [0, 1], got mean {self.mean}; if they are of "
+                "levels of 0 to 255, write range=255, too, or divide them by 255"
             )
 
     @property

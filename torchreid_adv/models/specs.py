@@ -15,8 +15,15 @@ from torchreid_adv.core.files import near_path
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.integration.models import TABLE
 from torchreid_adv.integration.stock_names import stock_names
-from torchreid_adv.models.entries import Entry, entry_in, parse_entry, sources, written
-from torchreid_adv.registry import LOADERS, MODELS, same_name, unknown
+from torchreid_adv.models.entries import (
+    Entry,
+    entry_in,
+    parse_entry,
+    sources,
+    unknown_model,
+    written,
+)
+from torchreid_adv.registry import LOADERS, MODELS, same_name
 
 if TYPE_CHECKING:
     from torchreid_adv.models.pixel_model import PixelModel
@@ -111,7 +118,7 @@ def check_entries(entries: Sequence[str]) -> None:
     for text, spec in zip(entries, specs, strict=True):
         known = [*stock_names("models", TABLE), *MODELS, *LOADERS]
         if spec.name and same_name(spec.name, known) is None:
-            raise _unknown(spec, known)
+            raise unknown_model(spec.name, spec.weights, known)
         file = (sources(spec.weights) or [""])[-1]
         missing = "" if file.startswith("hf:") else _missing_file(file)
         if missing:
@@ -119,15 +126,6 @@ def check_entries(entries: Sequence[str]) -> None:
                 f"the model '{text}' names the file '{missing}', which does not exist"
                 f"{near_path(missing)}"
             )
-
-
-def _unknown(spec: ModelSpec, known: Sequence[str]) -> ConfigError:
-    """Return the error for a name that nothing has, which may be a folder."""
-    if spec.weights or not Path(spec.name).is_dir():
-        return unknown("model", spec.name, known)
-    return ConfigError(
-        f"'{spec.name}' is a folder; name the file inside it, or its format, as in hf:{spec.name}"
-    )
 
 
 def _missing_file(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -9,6 +10,7 @@ from torch import nn
 from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.entries import Entry, three
+from torchreid_adv.models.output import LOG
 from torchreid_adv.registry import LOADERS
 
 # options of every network; formats declare further options at registration
@@ -38,14 +40,36 @@ def check_options(entry: Entry, loader: str | None) -> None:
         raise ConfigError(f"'{entry.name}' takes no option '{foreign[0]}', only: {known}")
 
 
+def check_letterbox(entry: Entry, loaded: Mapping[str, Any]) -> None:
+    """Refuse options of a letterbox where there is none.
+
+    Args:
+        entry: the entry with the options.
+        loaded: the settings of the format's own file.
+
+    Raises:
+        ConfigError: neither the entry nor the file asks for a letterbox.
+    """
+    resize = entry.options.get("resize")
+    boxed = resize == "letterbox" if resize else bool(loaded.get("letterbox"))
+    without = [name for name in ("corner", "pad") if name in entry.options and not boxed]
+    if without:
+        raise ConfigError(
+            f"'{entry.name}' has the option '{without[0]}', which is of a letterbox; write "
+            "resize=letterbox, too, or leave it out"
+        )
+
+
 def settings_of_entry(entry: Entry) -> dict[str, Any]:
     """Return the settings of a PixelModel in an entry.
 
     Raises:
-        ConfigError: pad is not a level, or corner is set without a letterbox.
+        ConfigError: pad is not a level.
     """
     options = dict(entry.options)
     settings: dict[str, Any] = {} if entry.size is None else {"size": entry.size}
+    if entry.size and entry.size[0] < entry.size[1]:
+        LOG.warning("%s: images are %d high and %d wide (HEIGHTxWIDTH)", entry.name, *entry.size)
     if entry.normalization:
         settings["mean"], settings["std"] = map(three, entry.normalization)
     if options.get("resize") == "letterbox":

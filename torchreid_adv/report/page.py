@@ -141,6 +141,7 @@ def origin(provenance: Mapping[str, Any] | None) -> list[tuple[str, str]]:
         ("Date", str(facts.get("date") or NOT_RECORDED)),
         ("Device", str(facts.get("device") or NOT_RECORDED)),
         ("Versions", version_list or NOT_RECORDED),
+        *[("Warning", str(warning)) for warning in facts.get("warnings") or ()],
     ]
 
 

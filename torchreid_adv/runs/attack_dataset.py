@@ -70,7 +70,8 @@ def finish(
     page: bool = True,
 ) -> RunOutcome:
     """Write results.json and, with ``page``, the report, once."""
-    origin = {FIELD: provenance(device).facts()}
+    doubts = [warning for target in targets for warning in target.warnings]
+    origin = {FIELD: provenance(device, warnings=doubts).facts()}
     results = {"schema": SCHEMA, "version": __version__, **origin, **results}
     results["targets"] = {target.name: target.results for target in targets}
     results = kept_provenance(out / "results.json", results)

@@ -171,7 +171,7 @@ class AttackRun:
         print(f"##### Attacking {data.name} ({self.side}) #####")
         bad, pixels = folder.checked(data, self.workers)
         names = {record.image_id for record in data.side(self.side)}
-        data, missing = without_bad(data, bad, quarantine=self.quarantine)
+        data, missing = without_bad(folder.told(data), bad, quarantine=self.quarantine)
         gone = frozenset(names - {record.image_id for record in data.side(self.side)})
         try:
             with repeatable():

@@ -133,7 +133,7 @@ def corrupt_dataset(
     with working_in(folder.out, team):
         print(f"##### Corrupting {data.name} ({side}) #####")
         bad, pixels = folder.checked(data, workers)
-        data, missing = without_bad(data, bad, quarantine=quarantine)
+        data, missing = without_bad(folder.told(data), bad, quarantine=quarantine)
         sides, where = CORRUPTED[side], (folder.stored_images, folder.path)
         writer = CorruptedWriter(corruption, sides, *where, workers=workers, team=team)
         return _written(writer, data, folder, missing, pixels)

@@ -17,6 +17,7 @@ from torchreid_adv.core.files import write_text
 from torchreid_adv.core.manifest import Entry
 from torchreid_adv.core.processes import Team
 from torchreid_adv.data.contents import data_facts, note_of, noted_images
+from torchreid_adv.data.copies import with_copies
 from torchreid_adv.data.datasets import Record, ReIDData
 from torchreid_adv.data.loading import check_images
 from torchreid_adv.defenses import Defended
@@ -150,6 +151,10 @@ class RunFolder:
             )
             self._images = note_of(data, self.contents) | {"bad": bad, "pixels": pixels}
         return self._images["bad"], self._images["pixels"]
+
+    def told(self, data: ReIDData) -> ReIDData:
+        """Return a checked data set with warnings of its equal images."""
+        return with_copies(data, self.contents)
 
     def same_images(self, data: ReIDData) -> dict[str, Any]:
         """Return the run's record of its images from its start; {} for a run that begins now.

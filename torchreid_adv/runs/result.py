@@ -205,6 +205,7 @@ def target_report(
         eps=linf or 1.0,
         protocol=scored.protocol,
         pulled=scored.pulled,
+        warnings=data.warnings,
     )
 
 

@@ -25,6 +25,7 @@ from torchreid_adv.integration.models import TABLE as NETWORKS
 from torchreid_adv.integration.models import check_size
 from torchreid_adv.integration.stock_names import TRANSFORMS as STOCK
 from torchreid_adv.integration.stock_names import stock_names
+from torchreid_adv.integration.weight_files import weights_fault
 from torchreid_adv.registry import DATASETS, LOADERS, MODELS, SAMPLERS, TRANSFORMS, unknown
 
 MANY = 10**9  # more than any computer can hold
@@ -114,8 +115,9 @@ def check(cfg: CfgNode) -> None:
             raise ConfigError(f"config key '{key}' {wrong}, got {value!r}"[:400])
     for key in ("model.load_weights", "model.resume"):
         path = lookup(cfg, key) if _is_file(cfg.model.name) else ""
-        if path and not os.path.isfile(path):
-            raise ConfigError(f"{key} names '{path}', and there is no such file")
+        fault = weights_fault(path) if path else ""
+        if fault:
+            raise ConfigError(f"{key} names '{path}', {fault}")
     config.check_finite(cfg)
     _check_together(cfg)
 

@@ -75,6 +75,7 @@ def _stored(
     print(f"##### Attacking {len(attacked_records)} training images of {data.name} #####")
     bad, pixels = folder.checked(data, cfg.data.workers)
     refuse(bad, len(data.train))
+    data = folder.told(data)
     with repeatable():
         compute = functools.partial(extract, model, data.train, workers=cfg.data.workers, team=team)
         features = folder.features("train", data.train, compute)

@@ -22,6 +22,7 @@ from torchreid_adv.core.loggers import log, log_file
 from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.core.processes import ALONE, Team
 from torchreid_adv.core.provenance import FIELD, kept_provenance, provenance
+from torchreid_adv.data.copies import with_copies
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.loading import check_images, refuse
 from torchreid_adv.defenses import Defended
@@ -102,6 +103,7 @@ def evaluate_standard(
     key = identities.run_identity(
         model, data, version, surrogates, protocol, attacked or distance, name, contents
     )
+    data = with_copies(data, contents)
     session = make_setting(model, data, Path(out), version, surrogates, protocol, workers)
     session = dataclasses.replace(
         session, attacked=attacked or distance, identity={"run": key.digest}, team=team
@@ -245,7 +247,7 @@ def _evaluate(
     checks += further
     content = result(session, identity, asked, facts, inspection, trials, checks)
     device = next((weight.device for weight in session.model.parameters()), None)
-    content = {**content, FIELD: provenance(device).facts()}
+    content = {**content, FIELD: provenance(device, warnings=session.data.warnings).facts()}
     content = sealed(kept_provenance(session.out / RESULT, content, seal=SEAL))
     if team.leads:
         write_text(session.out / RESULT, json.dumps(content, indent=1) + "\n")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from torchreid_adv.core.files import folder_fault
 from torchreid_adv.core.pixels import LEVELS, from_levels, to_levels
 from torchreid_adv.core.tensor_file import TensorFile, read_tensors, unreadable, write_tensors
 from torchreid_adv.errors import ConfigError
@@ -133,6 +134,8 @@ def load_generator(path: str | Path) -> tuple[GeneratedNoise, TensorFile]:
         ConfigError: the file is missing or of another kind.
     """
     path = Path(path).expanduser()
+    if path.is_dir():
+        raise ConfigError(f"'{path}' {folder_fault(path, ('.safetensors',))}")
     if not path.is_file():
         raise ConfigError(
             f"there is no generator '{path}'; learn one with adv.engine mis_ranking, which writes "

@@ -19,6 +19,14 @@ KEYS: tuple[Key, ...] = (
         path=True,
     ),
     Key(
+        "data.copies",
+        "refuse",
+        "your own images with equal bytes under two identities, in two splits, or as query and "
+        "gallery image of two cameras: 'refuse' the data set, or 'warn', and record it with the "
+        "results; public data sets are warned of",
+        one_of("refuse", "warn"),
+    ),
+    Key(
         "data.camera",
         "",
         "pattern of the camera in the image names of folder:DIR, a regular expression with one "

@@ -16,7 +16,7 @@ from torchreid_adv.data.cross_modality.modality import (
 )
 from torchreid_adv.data.listing import Layout, ListedFiles, images_at, subfolders
 from torchreid_adv.data.lists import Line, lines_of, number_of, words_of
-from torchreid_adv.data.public_sets import home_of
+from torchreid_adv.data.public_sets import home_of, two_cameras
 from torchreid_adv.errors import ConfigError, DataError
 from torchreid_adv.integration.layout import torchreid_module
 
@@ -274,8 +274,17 @@ def _listed(files: ListedFiles, name: str, modality: int) -> list[Item]:
 
 
 def _camera(path: str, modality: int, line: Line, layout: Layout) -> int:
-    """Return the camera in the name of a file or its folder; if none, the modality."""
+    """Return the camera in the name of a file or its folder; if none, the modality.
+
+    Raises:
+        DataError: they name two.
+    """
     *folders, name = path.split("/")
-    match = _CAMERA.search(name) or next(filter(None, map(_CAMERA_FOLDER.fullmatch, folders)), None)
-    number = number_of(match[1], line.where, layout) if match else 0
+    in_folders = [match[1] for match in map(_CAMERA_FOLDER.fullmatch, folders) if match]
+    numbers = [
+        number_of(digits, line.where, layout) for digits in (*_CAMERA.findall(name), *in_folders)
+    ]
+    if len(set(numbers)) > 1:
+        raise layout.error(f"{line.where}: {two_cameras(path, *map(str, numbers[:2]))}")
+    number = numbers[0] if numbers else 0
     return number - 1 if number else modality

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import json
 import os
-import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from torchreid_adv.core.cache import Cache, Key
+from torchreid_adv.core.cache import Cache, Key, read_json
 from torchreid_adv.core.contents import Contents
+from torchreid_adv.core.files import write_text
 from torchreid_adv.core.speaking import progress_bar
 from torchreid_adv.data.images import is_turned, read_pixels, write_png
 from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.own.listed import Box, Listed
+from torchreid_adv.data.warned import warn
 from torchreid_adv.errors import DataError
 
 FOLDER = "crops"  # below the data root
 FILES = "images"  # in a stored folder
+BOXES = "boxes.json"  # in a stored folder: kind of odd boxes -> their number, and the first
+_MOST, _HALF = 0.9, 0.5  # shares of a box inside of its image
+_LEAST = 4  # pixels of a crop's shorter side
+_ODD = {  # kind -> largest share of boxes that nothing is said of, and what is said
+    "cut": (
+        0.5,
+        "reach out of their images by a tenth or more; are they x1, y1, x2, y2? A box is left, "
+        "top, width and height",
+    ),
+    "outside": (0.0, "lie outside of their images for more than a half; correct them"),
+    "small": (0.0, f"hold fewer than {_LEAST} pixels in width or height; correct or remove them"),
+}
 
 
 def with_crops(
@@ -45,10 +60,9 @@ def with_crops(
         return list(rows)
     whole = next((row for row in rows if row.box is None), None)
     if whole is not None:
-        warnings.warn(
+        warn(
             f"{whole.where} has no box, and {len(boxed)} of {len(rows)} rows have one: its whole "
             "image is taken for a person",
-            stacklevel=2,
         )
     missing = next((row for row in boxed if not os.path.isfile(row.path)), None)
     if missing is not None:
@@ -61,6 +75,7 @@ def with_crops(
     top.mkdir(parents=True, exist_ok=True)
     folder = Cache(top).folder(label, key, lambda place: _cut(boxed, names, place))
     contents.keep()
+    _warn_of_boxes(read_json(folder / BOXES), len(boxed))
     return [
         row if row.box is None else replace(row, path=str(_file(folder, row, names)), box=None)
         for row in rows
@@ -94,23 +109,47 @@ def _cut(rows: Sequence[Listed], names: dict[str, str], folder: Path) -> None:
     """Write all crops; each image is read once."""
     turned = next((row for row in rows if is_turned(row.path)), None)
     if turned is not None:
-        warnings.warn(
+        warn(
             f"'{turned.path}' ({turned.where}) has an EXIF orientation, which is not applied: its "
             "box is taken in the image as it is stored. If boxes were drawn in the turned image, "
             "save the images as they are shown",
-            stacklevel=2,
         )
     of_image: dict[str, list[Listed]] = {}
     for row in rows:
         of_image.setdefault(row.path, []).append(row)
+    odd: dict[str, list[str]] = {kind: [] for kind in _ODD}
     with progress_bar("cutting boxes", total=len(rows)) as bar:
         for path, boxes in of_image.items():
             pixels = _read(path, boxes[0])
             for row in boxes:
                 file = _file(folder, row, names)
                 file.parent.mkdir(parents=True, exist_ok=True)
-                write_png(file, cut(pixels, _of(row), row.where, path))
+                crop = cut(pixels, _of(row), row.where, path)
+                write_png(file, crop)
+                for kind in _odd(crop.shape, _of(row)):
+                    odd[kind].append(row.where)
             bar.update(len(boxes))
+    facts = {kind: [len(places), *places[:1]] for kind, places in odd.items() if places}
+    write_text(folder / BOXES, json.dumps(facts) + "\n")
+
+
+def _odd(shape: Sequence[int], box: Box) -> Iterator[str]:
+    """Yield the kinds of :data:`_ODD` that a box is of, by the shape of its crop."""
+    inside = shape[0] * shape[1] / (box.width * box.height)
+    if inside < _MOST:
+        yield "cut"
+    if inside < _HALF:
+        yield "outside"
+    if min(shape[:2]) < _LEAST:
+        yield "small"
+
+
+def _warn_of_boxes(facts: dict[str, Any], total: int) -> None:
+    """Warn of boxes that are probably not meant so, as they were counted when they were cropped."""
+    for kind, (share, text) in _ODD.items():
+        count, *examples = facts.get(kind, (0,))
+        if count > share * total:
+            warn(f"{count} of {total} boxes {text} (first: {', '.join(examples)})")
 
 
 def _read(path: str, row: Listed) -> np.ndarray:

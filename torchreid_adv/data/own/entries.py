@@ -192,12 +192,9 @@ def _columns(entry: Entry) -> list[str]:
     if entry.kind != "list" or not entry.path.is_file():
         return []
     columns = columns_of(entry.path)
-    left = unread(columns)
-    if left:
-        warnings.warn(
-            f"the list '{entry.place}' has columns that are not read: {', '.join(left[:8])}",
-            stacklevel=2,
-        )
+    said = unread(entry.path, columns)
+    if said:
+        warnings.warn(said, stacklevel=2)
     return columns
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.data.listing import Layout, ListedFiles, images_at, subfolders
 from torchreid_adv.data.own.labels import word_of
 from torchreid_adv.data.own.listed import Listed
+from torchreid_adv.data.public_sets import two_cameras
 from torchreid_adv.errors import ConfigError
 
 CAMERA = r"(?:^|[^A-Za-z0-9])(?:c|cam|camera)[-_ ]?(\d+)"  # overridden by adv.data.camera
@@ -32,7 +34,13 @@ def rows_of_folder(folder: Path) -> tuple[list[Listed], Layout]:
         "{train,query,gallery}/<identity>/<file>, or <identity>/<file>, with a camera such as c1 "
         "or cam1 in the names of the files (adv.data.camera gives another pattern)",
     )
-    names = {name.casefold(): name for name in subfolders(folder, layout)}
+    names: dict[str, str] = {}
+    for name in subfolders(folder, layout):
+        other = names.setdefault(name.casefold(), name)
+        if other != name and name.casefold() in SIDES:
+            raise layout.error(
+                f"'{folder}' has the folders '{other}' and '{name}'; put one into the other"
+            )
     split = [side for side in SIDES if side in names]
     if split == ["train"]:
         raise layout.error(f"'{folder}' has a folder train, but neither query nor gallery")
@@ -82,7 +90,7 @@ def _with_cameras(rows: list[Listed], layout: Layout) -> list[Listed]:
         DataError: only some names contain a camera.
     """
     pattern = _pattern(config.current().adv.data.camera)
-    cameras = [pattern.search(os.path.basename(row.path)) for row in rows]
+    cameras = [_camera(pattern, row, layout) for row in rows]
     with_camera = sum(camera is not None for camera in cameras)
     if not with_camera:
         if config.current().adv.data.camera:
@@ -99,16 +107,26 @@ def _with_cameras(rows: list[Listed], layout: Layout) -> list[Listed]:
             "adv.data.camera"
         )
     return [
-        Listed(row.path, row.real, row.pid, _word(camera, row, layout), row.split, row.where)
+        dataclasses.replace(row, camid=word_of(camera or "", "camid", row.where, layout))
         for row, camera in zip(rows, cameras, strict=True)
     ]
 
 
-def _word(camera: re.Match[str] | None, row: Listed, layout: Layout) -> str:
-    text = "" if camera is None else camera[1] or ""
-    if text.isascii() and text.isdecimal():
-        text = text.lstrip("0") or "0"
-    return word_of(text, "camid", row.where, layout)
+def _camera(pattern: re.Pattern[str], row: Listed, layout: Layout) -> str | None:
+    """Return the camera in the name of a file, None for none.
+
+    Raises:
+        DataError: there are two.
+    """
+    words = [match[1] or "" for match in pattern.finditer(os.path.basename(row.path))]
+    words = [w.lstrip("0") or "0" if w.isascii() and w.isdecimal() else w for w in words]
+    other = next((word for word in words if word != words[0]), None)
+    if other is not None:
+        raise layout.error(
+            f"{two_cameras(row.path, words[0], other)}, or give a pattern that finds one in "
+            f"adv.data.camera (now '{pattern.pattern}')"
+        )
+    return words[0] if words else None
 
 
 def _pattern(text: str) -> re.Pattern[str]:

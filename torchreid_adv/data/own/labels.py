@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.lists import LARGEST
+from torchreid_adv.data.warned import warn
 from torchreid_adv.errors import printable
 
 NOTHING = frozenset(
@@ -86,52 +86,55 @@ class Numbers:
     words: tuple[str, ...]
 
     @classmethod
-    def of(cls, words: Iterable[tuple[str, str]], kind: str, layout: Layout) -> Numbers:
-        """Number names from 0 in sorted order, integers by size.
-
-        Args:
-            words: names with their locations, for errors.
-            kind: "pid", "camid" or "view".
-            layout: for errors.
-
-        Raises:
-            DataError: a number is written in two ways, such as 7 and 007.
-        """
-        known = _once(words, kind, layout)
-        ordered = sorted(known, key=lambda word: (*_size(word), word))
+    def of(cls, words: Iterable[str]) -> Numbers:
+        """Number names from 0 in sorted order, integers by size."""
+        ordered = sorted(set(words), key=lambda word: (*_size(word), word))
         return cls({word: number for number, word in enumerate(ordered)}, tuple(ordered))
 
     @classmethod
-    def kept(cls, words: Iterable[tuple[str, str]], kind: str, layout: Layout) -> Numbers:
+    def kept(cls, words: Iterable[str]) -> Numbers:
         """Keep integers unchanged if all names are integers; else number them as :meth:`of`."""
-        words = list(words)
-        if all(_WHOLE.fullmatch(word) and _size(word)[1] <= LARGEST for word, _ in words):
-            return cls({word: int(word) for word in _once(words, kind, layout)}, ())
-        return cls.of(words, kind, layout)
+        words = set(words)
+        if all(_WHOLE.fullmatch(word) and _size(word)[1] <= LARGEST for word in words):
+            return cls({word: int(word) for word in words}, ())
+        return cls.of(words)
 
 
-def _once(words: Iterable[tuple[str, str]], kind: str, layout: Layout) -> list[str]:
-    """Return each name once, after checking for numbers written in two ways."""
-    spelled: dict[str, str] = {}
-    known: dict[str, None] = {}
-    folded: dict[str, str] = {}
+def check_spelling(words: Iterable[tuple[str, str]], kind: str, layout: Layout) -> None:
+    """Refuse numbers written in two ways, and warn of names that look alike.
+
+    Args:
+        words: names with their locations, for errors.
+        kind: "pid", "camid", "view" or "clothes".
+        layout: for errors.
+
+    Raises:
+        DataError: a number is written in two ways, such as 7 and 007.
+    """
+    known: set[str] = set()
+    alike: dict[str, str] = {}
     for word, where in words:
-        twin = folded.setdefault(word.casefold(), word)
-        if twin != word and word not in known:
-            warnings.warn(
-                f"{where}: {kind} '{word[:_SHOWN]}' differs from '{twin[:_SHOWN]}' by case alone, "
-                "and the two count as different; write one name in one way",
-                stacklevel=2,
+        if not word or word in known:
+            continue
+        known.add(word)
+        twin = alike.setdefault(_folded(word), word)
+        if twin != word and _WHOLE.fullmatch(word) and _WHOLE.fullmatch(twin):
+            raise layout.error(
+                f"{where}: {kind} '{word[:_SHOWN]}' is '{twin[:_SHOWN]}' elsewhere; write a "
+                "number in one way"
             )
-        known[word] = None
-        if _WHOLE.fullmatch(word):
-            first = spelled.setdefault(word.lstrip("0") or "0", word)
-            if first != word:
-                raise layout.error(
-                    f"{where}: {kind} '{word[:_SHOWN]}' is '{first[:_SHOWN]}' elsewhere; write a "
-                    "number in one way"
-                )
-    return list(known)
+        if twin != word:
+            what = "case" if twin.casefold() == word.casefold() else "blanks, signs or zeros"
+            warn(
+                f"{where}: {kind} '{word[:_SHOWN]}' differs from '{twin[:_SHOWN]}' by {what} "
+                "alone, and the two count as different; write one name in one way"
+            )
+
+
+def _folded(word: str) -> str:
+    """Return a name without case, form of letters, blanks, signs and leading zeros."""
+    plain = unicodedata.normalize("NFKC", word).casefold()
+    return " ".join(re.split(r"[\s_.-]+", re.sub(r"(?<![\d.])0+(?=\d)", "", plain).strip()))
 
 
 def _size(word: str) -> tuple[int, int]:

@@ -11,7 +11,6 @@ import configparser
 import hashlib
 import math
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,12 @@ from torchreid_adv.data.images import size_of
 from torchreid_adv.data.listing import SUFFIXES, Layout, subfolders
 from torchreid_adv.data.lists import Line, lines_of
 from torchreid_adv.data.own.listed import LARGEST, Box, Listed, box_of
+from torchreid_adv.data.warned import warn
 
 _LONGEST = 10  # digits of a frame's width
-PEOPLE = (1, -1)  # classes: pedestrian, or unspecified
+UNSPECIFIED = -1  # class or visibility that a sequence does not say
+CLASSES = range(1, 14)  # of MOTChallenge; 1 = pedestrian
+PERSON = ("pedestrian", "person", "people", "human")  # names in CVAT's labels.txt
 _FIELDS = "frame, id, left, top, width, height, flag, class, visibility"
 
 
@@ -40,8 +42,9 @@ class _Seen:
 def rows_of_mot(folder: Path) -> tuple[list[Listed], Layout]:
     """Return the people of all sequences below a folder, and their layout for errors.
 
-    Lines with flag 0, another class than 1, or a visibility below ``adv.mot.visibility`` are
-    excluded. An identity's query is its first frame in the first half of a sequence. The gallery is
+    Lines with flag 0, another class than a person's, or a visibility below ``adv.mot.visibility``
+    are excluded. ``gt/labels.txt``, as CVAT writes it, names the classes; without it class 1 is a
+    person. An identity's query is its first frame in the first half of a sequence. The gallery is
     every ``adv.mot.step``-th frame of each identity in the second half, without frames that follow
     the query by fewer than ``adv.mot.gap`` frames.
 
@@ -80,10 +83,9 @@ def _sequences(folder: Path, layout: Layout) -> list[Path]:
     for place in places:
         digest = hashlib.sha256((place / "gt" / "gt.txt").read_bytes()).hexdigest()
         if known.setdefault(digest, place) != place:
-            warnings.warn(
+            warn(
                 f"'{place.name}' has the people of '{known[digest].name}' (the same gt.txt), as "
                 "copies with another detector have; it is not read",
-                stacklevel=2,
             )
     return list(known.values())
 
@@ -91,11 +93,15 @@ def _sequences(folder: Path, layout: Layout) -> list[Path]:
 def _of_sequence(place: Path, layout: Layout) -> Iterator[Listed]:
     settings = config.current().adv.mot
     path = place / "gt" / "gt.txt"
-    lines = (_read(line, layout) for line in lines_of(path, layout))
+    classes = _Classes.of(place / "gt" / "labels.txt", layout)
+    lines = (_read(line, classes, layout) for line in lines_of(path, layout))
     seen = [sight for sight in lines if sight is not None]
     _check_once(seen, layout)
     if not seen:
-        raise layout.error(f"'{path}' has no visible person: flag 1, class 1, visibility enough")
+        raise layout.error(
+            f"'{path}' has no visible person: flag 1, class {classes.shown}, visibility "
+            "adv.mot.visibility or more"
+        )
     middle = (min(sight.frame for sight in seen) + max(sight.frame for sight in seen)) / 2
     people: dict[int, list[_Seen]] = {}
     for sight in sorted(seen, key=lambda sight: (sight.person, sight.frame)):
@@ -125,7 +131,45 @@ def _check_once(seen: list[_Seen], layout: Layout) -> None:
         known[key] = sight.where
 
 
-def _read(line: Line, layout: Layout) -> _Seen | None:
+@dataclass(frozen=True)
+class _Classes:
+    """The classes of a gt.txt.
+
+    Args:
+        known: numbers of all classes.
+        people: numbers of those that are people.
+    """
+
+    known: frozenset[int]
+    people: frozenset[int]
+
+    @classmethod
+    def of(cls, labels: Path, layout: Layout) -> _Classes:
+        """Return those that a list of names says, MOTChallenge's without one.
+
+        Raises:
+            DataError: none of several names is a person's.
+        """
+        if not labels.is_file():
+            return cls(frozenset(CLASSES), frozenset({1}))
+        names = [line.text for line in lines_of(labels, layout)]
+        numbers = frozenset(range(1, len(names) + 1))
+        people = frozenset(n for n, name in enumerate(names, 1) if name.casefold() in PERSON)
+        if not people and len(names) > 1:
+            raise layout.error(
+                f"'{labels}' names the classes {', '.join(names[:8])}, and none of them is called "
+                f"{', '.join(PERSON[:-1])} or {PERSON[-1]}; rename the one to search for, or "
+                "remove the other lines from gt.txt and labels.txt"
+            )
+        return cls(numbers, people or numbers)
+
+    @property
+    def shown(self) -> str:
+        """The numbers of people, for errors."""
+        return " or ".join(map(str, sorted(self.people)))
+
+
+def _read(line: Line, classes: _Classes, layout: Layout) -> _Seen | None:
     """Parse a line; None if it does not show a visible person.
 
     Raises:
@@ -139,12 +183,16 @@ def _read(line: Line, layout: Layout) -> _Seen | None:
     # the oldest sequences have coordinates, all -1, instead of class and visibility
     class_fields = values[6:9]
     flag, kind, visibility = class_fields + [1.0, -1.0, -1.0][len(class_fields) :]
-    if flag not in (0, 1, -1):
+    if flag not in (0, 1):
         raise layout.error(
             f"{line.where} has the flag {flag:g}, and ground truth has 0 or 1; are these the "
-            "confidences of a detector or tracker?"
+            "results of a detector or tracker?"
         )
-    if not flag or kind not in PEOPLE or 0 <= visibility < config.current().adv.mot.visibility:
+    if not flag:
+        return None
+    _check_class(kind, visibility, classes, line, layout)
+    is_person = kind in (*classes.people, UNSPECIFIED)
+    if not is_person or 0 <= visibility < config.current().adv.mot.visibility:
         return None
     if person < 0:
         raise layout.error(f"{line.where} is of person {person}; ground truth numbers people")
@@ -152,6 +200,22 @@ def _read(line: Line, layout: Layout) -> _Seen | None:
     return _Seen(
         frame, person, box_of((left - 1, top - 1, width, height), line.where, layout), line.where
     )
+
+
+def _check_class(
+    kind: float, visibility: float, classes: _Classes, line: Line, layout: Layout
+) -> None:
+    """Refuse a class or a visibility that is none."""
+    if kind not in (*classes.known, UNSPECIFIED):
+        raise layout.error(
+            f"{line.where} has the class {kind:g}, and classes are 1 to {max(classes.known)}, or "
+            f"{UNSPECIFIED} for unspecified; name other classes in gt/labels.txt, one a line"
+        )
+    if not (0 <= visibility <= 1 or visibility == UNSPECIFIED):
+        raise layout.error(
+            f"{line.where} has the visibility {visibility:g}, which is a share from 0 to 1, or "
+            f"{UNSPECIFIED} for unspecified; is it in percent, or a coordinate?"
+        )
 
 
 def _whole(value: float, line: Line, layout: Layout) -> int:
@@ -185,11 +249,10 @@ class _Frames:
             DataError: boxes were drawn in larger or smaller frames.
         """
         if 0 in self.names and frame > 0:
-            warnings.warn(
+            warn(
                 f"the frames of '{self.place.name}' start at {self.names[0]}, and gt.txt at frame "
                 f"{frame}: if gt.txt counts from 1, all boxes belong to the frame before; rename "
                 "the frames from 000001",
-                stacklevel=2,
             )
         if self.size and frame in self.names:
             size = size_of(self.folder / self.names[frame])

@@ -14,7 +14,8 @@ from torchreid_adv.data.own.folder import rows_of_folder
 from torchreid_adv.data.own.listed import Listed, listed
 from torchreid_adv.data.own.mot import rows_of_mot
 from torchreid_adv.data.own.sides import sides_of
-from torchreid_adv.data.own.table import layout_of, rows_of
+from torchreid_adv.data.own.table import columns_of, layout_of, rows_of, unread
+from torchreid_adv.data.warned import collect
 
 
 def opened(kind: str, path: Path, label: str, root: str, **kwargs: Any) -> Any:
@@ -38,6 +39,7 @@ def opened(kind: str, path: Path, label: str, root: str, **kwargs: Any) -> Any:
 
 def _rows_of_list(path: Path) -> tuple[Sequence[Listed], Layout]:
     layout = layout_of(path)
+    collect(unread(path, columns_of(path)))  # it was said when the set was registered
     return list(listed(rows_of(path), path.parent, layout)), layout
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torchreid_adv import config
+from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.manifest import SIDES
+from torchreid_adv.data.copies import SAME_CAMERA, WRONG, Labeled, doubts
 from torchreid_adv.data.cross_modality.modality import VISIBLE
 from torchreid_adv.data.listing import Layout
-from torchreid_adv.data.own.labels import Numbers
+from torchreid_adv.data.own.labels import Numbers, check_spelling
 from torchreid_adv.data.own.listed import Listed
+from torchreid_adv.data.warned import warn
 
 NO_CAMERAS = "no_cameras"
-# protocols in which an image that is both query and gallery image does not find itself
-SAME_CAMERA = ("", "market1501", "vehicleid", "clothes_changed", "clothes_same")
+CLOTHES = ("clothes_changed", "clothes_same")  # protocols that compare clothes
 _SHOWN = 5
 
 
@@ -68,12 +70,17 @@ def sides_of(rows: Sequence[Listed], layout: Layout, cut: Cut) -> OwnSides:
             )
     _check_alike(rows, layout)
     protocol = _protocol(rows, layout)
+    _check_clothes(rows, protocol, layout)
+    for kind in ("pid", "camid", "view", "clothes"):
+        check_spelling(((str(getattr(r, kind)), r.where) for r in rows), kind, layout)
     _check_files(rows, protocol, layout)
     rows = cut(rows)
-    cameras = Numbers.of(((r.camid, r.where) for r in rows if r.camid), "camid", layout)
-    train = Numbers.of(_words(rows, ("train",)), "pid", layout)
-    test = Numbers.kept(_words(rows, ("query", "gallery")), "pid", layout)
-    views = Numbers.kept(((r.view, r.where) for r in rows if r.view), "view", layout)
+    if config.current().adv.data.copies == "refuse":
+        _check_copies(rows, protocol, layout)
+    cameras = Numbers.of(row.camid for row in rows if row.camid)
+    train = Numbers.of(row.pid for row in rows if row.split == "train")
+    test = Numbers.kept(row.pid for row in rows if row.split != "train")
+    views = Numbers.kept(row.view for row in rows if row.view)
     _warn_of_shared(train, test, layout)
     pids = {"train": train.number, "query": test.number, "gallery": test.number}
     sides: dict[str, list[Any]] = {side: [] for side in SIDES}
@@ -90,10 +97,6 @@ def sides_of(rows: Sequence[Listed], layout: Layout, cut: Cut) -> OwnSides:
         views={row.path: views.number[row.view] for row in rows if row.view},
         names={name: numbers.words for name, numbers in words.items() if numbers.words},
     )
-
-
-def _words(rows: Iterable[Listed], splits: Sequence[str]) -> list[tuple[str, str]]:
-    return [(row.pid, row.where) for row in rows if row.split in splits]
 
 
 def _check_alike(rows: Sequence[Listed], layout: Layout) -> None:
@@ -126,12 +129,21 @@ def _protocol(rows: Sequence[Listed], layout: Layout) -> str:
     if first.camid:
         return "" if first.protocol == "market1501" else first.protocol
     protocol = first.protocol or NO_CAMERAS
-    warnings.warn(
+    warn(
         f"the list '{layout.name}' does not tell cameras (column camid): it is scored by the "
         f"protocol '{protocol}', and no gallery image is left out for being of the query's camera",
-        stacklevel=2,
     )
     return protocol
+
+
+def _check_clothes(rows: Sequence[Listed], protocol: str, layout: Layout) -> None:
+    """Refuse test images without clothes where clothes decide which matches count."""
+    bare = next((r for r in rows if r.split != "train" and not r.clothes), None)
+    if protocol in CLOTHES and bare is not None:
+        raise layout.error(
+            f"{bare.where} has no clothes, which the protocol '{protocol}' compares; write them "
+            "in every row of the test"
+        )
 
 
 def _check_files(rows: Sequence[Listed], protocol: str, layout: Layout) -> None:
@@ -170,6 +182,23 @@ def _check_two_sides(row: Listed, other: Listed, protocol: str, layout: Layout) 
         )
 
 
+def _check_copies(rows: Sequence[Listed], protocol: str, layout: Layout) -> None:
+    """Refuse files with equal bytes of which rows say different things."""
+    labeled: dict[str, list[Labeled]] = {}
+    for row in rows:
+        where = row.where if row.path in row.where else f"{row.where}, '{row.path}'"
+        path = os.path.abspath(row.path)
+        labeled.setdefault(path, []).append(Labeled(path, row.split, row.pid, row.camid, where))
+    groups = [
+        [each for path in paths for each in labeled[path]] for paths in Contents().equal(labeled)
+    ]
+    for doubt in doubts(groups, protocol, WRONG):
+        raise layout.error(
+            f"{doubt.sentence(layout.name)}; remove the copies or correct their labels, or set "
+            "adv.data.copies warn to have this recorded with the results"
+        )
+
+
 def _described(row: Listed) -> str:
     return row.path if row.box is None else f"{row.path}, box {' '.join(map(str, row.box))}"
 
@@ -178,10 +207,9 @@ def _warn_of_shared(train: Numbers, test: Numbers, layout: Layout) -> None:
     shared = sorted(train.number.keys() & test.number.keys())
     if shared:
         more = f" and {len(shared) - _SHOWN} more" if len(shared) > _SHOWN else ""
-        warnings.warn(
+        warn(
             f"the list '{layout.name}' has {len(shared)} identities in training and in the test: "
             f"{', '.join(shared[:_SHOWN])}{more}; a model that is trained on it knows them",
-            stacklevel=2,
         )
 
 

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from torchreid_adv.core.files import near_path
 from torchreid_adv.data.listing import Layout
 from torchreid_adv.data.lists import is_latin, text_of
+from torchreid_adv.data.warned import warn
 from torchreid_adv.errors import ConfigError, printable, suggest
 
 COLUMNS = (
@@ -92,10 +92,9 @@ def _csv_rows(path: Path, layout: Layout) -> Iterator[Row]:
     columns = next(_csv_columns(path, layout))
     next(lines)
     if is_latin(path):
-        warnings.warn(
+        warn(
             f"the list '{path}' is not in UTF-8 and is read as Latin-1, which spells names wrongly "
             "if it is in neither; save it in UTF-8",
-            stacklevel=2,
         )
     for number, fields in lines:
         where = f"line {number} of '{path}'"
@@ -162,9 +161,12 @@ def _checked(
     return columns
 
 
-def unread(columns: Iterable[str]) -> list[str]:
-    """Return the columns that are not read."""
-    return [column for column in columns if column and column not in COLUMNS]
+def unread(path: Path, columns: Iterable[str]) -> str:
+    """Return a sentence on the columns that are not read, "" if all are."""
+    columns = list(columns)
+    names = [column for column in columns if column and column not in COLUMNS]
+    names += [name for name in ("frame",) if name in columns and "tracklet" not in columns]
+    return f"the list '{path}' has columns that are not read: {', '.join(names[:8])}" * bool(names)
 
 
 def _named(columns: Iterable[str], values: Iterable[str]) -> dict[str, str]:
@@ -172,7 +174,7 @@ def _named(columns: Iterable[str], values: Iterable[str]) -> dict[str, str]:
 
 
 def _json_rows(path: Path, layout: Layout) -> Iterator[Row]:
-    has_rows = False
+    has_rows, first, unread_names = False, set[str](), dict[str, None]()
     for number, line in enumerate(text_of(path, layout).split("\n"), 1):
         if not line.strip():
             continue
@@ -186,9 +188,14 @@ def _json_rows(path: Path, layout: Layout) -> Iterator[Row]:
         if not isinstance(value, dict):
             raise layout.error(f'{where} is not a JSON object; write {{"path": ..., "pid": ...}}')
         columns = _checked(list(value), path, layout, where)
+        first = first or set(columns)
+        unread_names |= dict.fromkeys(c for c in columns if c not in first)
         yield Row(_cells(columns, value.values(), where, layout), where)
     if not has_rows:
         raise layout.error(f"the list '{path}' is empty")
+    said = unread(path, ["tracklet", *unread_names])
+    if said:  # columns of the first line were warned of before
+        warn(said)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

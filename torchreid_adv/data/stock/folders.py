@@ -18,6 +18,7 @@ from torchreid_adv.data.public_sets import (
     matched,
     named_images,
     numbered,
+    warn_of_shared,
 )
 from torchreid_adv.registry import LAYOUTS
 
@@ -54,6 +55,7 @@ def market1501(root: str, market1501_500k: bool = False, **_: Any) -> Sides:
     )
     if market1501_500k:
         gallery += _market_images(home / "images")
+    warn_of_shared("market1501", train, query, gallery)
     return Sides(labeled_as_torchreid(train), query, gallery)
 
 
@@ -74,6 +76,7 @@ def dukemtmcreid(root: str, **_: Any) -> Sides:
         [image.item for image in named_images(home / side, _DUKE_NAME, DUKE)]
         for side in ("bounding_box_train", "query", "bounding_box_test")
     )
+    warn_of_shared("dukemtmcreid", train, query, gallery)
     return Sides(labeled_as_torchreid(train), query, gallery)
 
 

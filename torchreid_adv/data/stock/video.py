@@ -16,7 +16,14 @@ import numpy as np
 
 from torchreid_adv.data.listing import Layout, ListedFiles, images_at, subfolders
 from torchreid_adv.data.lists import Line, json_of, lines_of, numbers_of
-from torchreid_adv.data.public_sets import Sides, home_of, labeled_as_torchreid, matched, one_of
+from torchreid_adv.data.public_sets import (
+    Sides,
+    home_of,
+    labeled_as_torchreid,
+    matched,
+    one_of,
+    warn_of_shared,
+)
 from torchreid_adv.registry import LAYOUTS
 
 Tracklet = tuple[tuple[str, ...], int, int]  # frames, identity, camera from 0
@@ -203,6 +210,7 @@ def dukemtmcvidreid(root: str, min_seq_len: int = 0, **_: Any) -> Sides:
     train, query, gallery = (
         _duke_tracklets(home / side, min_seq_len) for side in ("train", "query", "gallery")
     )
+    warn_of_shared("dukemtmcvidreid", train, query, gallery)
     return Sides(labeled_as_torchreid(train), query, gallery)
 
 

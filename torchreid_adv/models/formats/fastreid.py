@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from torchreid_adv.core.files import folder_fault
 from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.loaders import Loaded, Request, State, built, needed
@@ -65,6 +66,8 @@ def fastreid(request: Request) -> Loaded:
 def _configured(cfg: Any, source: str, request: Request, state: State) -> Any:
     """Return the config of a file, for a test on the CPU."""
     path = Path(source).expanduser()
+    if path.is_dir():
+        raise ConfigError(f"'{source}' {folder_fault(path, ('.yml', '.yaml'))}")
     if not path.is_file():
         raise ConfigError(f"there is no config file '{source}'")
     cfg.merge_from_file(str(path))

@@ -71,6 +71,8 @@ def python(request: Request) -> Loaded:
         raise ConfigError(
             f"'{source}' returns a torch.nn.Module when it is called, got {type(network).__name__}"
         )
+    if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
+        raise ConfigError(f"'{source}' returns a network on the device 'meta', without values")
     return Loaded(network, known_settings(network))
 
 
