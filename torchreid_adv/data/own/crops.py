@@ -24,6 +24,7 @@ from torchreid_adv.errors import DataError
 
 FOLDER = "crops"  # below the data root
 FILES = "images"  # in a stored folder
+FORMAT = 2  # of a stored folder, which has its boxes.json
 BOXES = "boxes.json"  # in a stored folder: kind of odd boxes -> their number, and the first
 _MOST, _HALF = 0.9, 0.5  # shares of a box inside of its image
 _LEAST = 4  # pixels of a crop's shorter side
@@ -71,7 +72,7 @@ def with_crops(
     names, contents = _names(boxed), Contents(top)
     digests = dict(zip(names, contents.of(names), strict=True))
     facts = sorted({(names[row.path], digests[row.path], *_of(row)) for row in boxed})
-    key = Key.of(crops=[list(fact) for fact in facts])
+    key = Key.of(crops=[list(fact) for fact in facts], format=FORMAT)
     top.mkdir(parents=True, exist_ok=True)
     folder = Cache(top).folder(label, key, lambda place: _cut(boxed, names, place))
     contents.keep()
