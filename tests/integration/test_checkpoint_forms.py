@@ -297,6 +297,9 @@ WHOLE = {
     "averaged": put(lambda: {"n_averaged": torch.tensor(5), **state(prefix="module.")}),
     "teacher and a tensor": put(lambda: {"teacher": state(), "lr": torch.tensor(0.1)}),
     "one dictionary, two names": put(lambda: dict.fromkeys(("model", "ema"), state())),
+    "weights and averages of gradients": put(
+        lambda: {"model": state(), "optimizer": {"exp_avg": state(5)}}
+    ),
     "two names, equal values": put(lambda: {"model": state(), "ema": state()}),
     "two prefixes, equal values": put(lambda: twice(0)),
     "parts by dictionary": put(
@@ -473,10 +476,6 @@ REFUSED = {
     "unfolds": (lambda path: compressed(path, {"a": torch.zeros(1000)}, ratio=3000), "unpacks"),
     "huge header": (huge, "safetensors"),
     "optimizer alone": (put(optimizer_alone), "no weights, only: optimizer, epoch"),
-    "weights and averages of gradients": (
-        put(lambda: {"model": state(), "optimizer": {"exp_avg": state(5)}}),
-        r"twice.*key='model'",
-    ),
     "halves": (put(halves), r"conv\.weight is in the file under 'backbone', not where the rest"),
     "numbers of one hash": (put(lambda: {"state_dict": state(), **collisions(6_000)}), "numbers"),
     "numbers of one hash, legacy": (

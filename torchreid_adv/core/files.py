@@ -316,7 +316,7 @@ def folder_fault(path: str | Path, endings: Collection[str] = ()) -> str:
             ``model.pth.tar-60`` has ``.pth``; they are looked for three levels deep.
     """
     place = Path(path).expanduser()
-    if not place.is_dir():
+    if not str(path) or not place.is_dir():
         return ""
     below = itertools.chain(*(place.glob(level) for level in ("*", "*/*", "*/*/*")))
     names = [
