@@ -145,5 +145,5 @@ def test_a_mean_in_other_units_than_the_pixels_is_refused(option, state, tmp_pat
 @pytest.mark.parametrize("option", ["pad=100", "corner=yes", "corner=no"])
 def test_options_of_a_letterbox_take_one(option, state, tmp_path):
     torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(ConfigError, match=f"option '{option[:3]}.*which is of a letterbox"):
+    with pytest.raises(ConfigError, match=f"option '{option[:3]}.*which only a letterbox has"):
         adv.load_model(f"{NETWORK}@{option}:{tmp_path / 'w.pth'}", device="cpu")

@@ -11,6 +11,7 @@ import torch
 
 import torchreid_adv as adv
 from torchreid_adv import config
+from torchreid_adv.cli import reads
 from torchreid_adv.config.torchreid_keys import default_config
 from torchreid_adv.core.cache import Key
 from torchreid_adv.core.contents import Contents
@@ -81,6 +82,16 @@ def test_each_leaf_of_the_config_decides_or_is_named_with_a_reason(case, monkeyp
         with changed(cfg, key):
             same = config_facts(cfg, left_out) == before
         assert same == bool(named), f"{key} {'does not decide' if same else 'decides'}"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_section_decides_that_no_training_reads(engine):
+    """Settings of other commands, such as the version of a card, leave a trained model as it is."""
+    read = {".".join(name.split(".")[:2]) for name in reads.TRAINING}
+    read |= {f"adv.{section}" for section in (*reads.ENGINES, *reads.VIRTUAL)}
+    facts = config_facts(effective(engine), TRAINING)
+    sections = {".".join(key.split(".")[:2]) for key in facts if key.startswith("adv.")}
+    assert sections <= read
 
 
 def test_a_key_that_is_new_decides():

@@ -21,6 +21,7 @@ from typing import BinaryIO
 from torchreid_adv.core.owner import abandoned, require_held, this_process
 from torchreid_adv.errors import DataError, DiskError, nearest, printable
 
+_MANY = 2000  # entries of a folder that are looked at
 _MAX_ENTRY = 100  # bytes; file systems allow 255, and the host name is added
 _FLUSHERS = 8  # files flushed at a time: a journal writes several in one go
 
@@ -291,9 +292,6 @@ def require_space(folder: Path, *, images: int, pixels: int, other: int = 0) -> 
         )
 
 
-_MANY = 2000  # entries of a folder that are looked at
-
-
 def file_fault(path: str | Path, endings: Collection[str] = ()) -> str:
     """Return why a path does not name a file, as the end of a sentence; "" if it does.
 
@@ -324,8 +322,8 @@ def folder_fault(path: str | Path, endings: Collection[str] = ()) -> str:
         for file in itertools.islice(below, _MANY)
         if any(ending in map(str.lower, file.suffixes) for ending in endings) and file.is_file()
     ]
-    shown = f", such as {', '.join(map(repr, sorted(names)[:3]))}" if names else ""
-    return f"is a folder; give the file inside{shown}"
+    shown = ", ".join(map(repr, sorted(names)[:3]))
+    return "is a folder; give the file inside" + f", such as {shown}" * bool(names)
 
 
 def near_path(path: str | Path) -> str:

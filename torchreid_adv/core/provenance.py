@@ -62,8 +62,8 @@ def provenance(
         warnings: of the data sets that were read.
     """
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    said = tuple(dict.fromkeys(warnings))
-    return Provenance(call(), now, _name_of(device), versions(), said)
+    each_once = tuple(dict.fromkeys(warnings))
+    return Provenance(call(), now, _name_of(device), versions(), each_once)
 
 
 def without(content: dict[str, Any]) -> dict[str, Any]:

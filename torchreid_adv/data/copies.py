@@ -16,7 +16,7 @@ from torchreid_adv.core.manifest import SIDES
 from torchreid_adv.data.datasets import ReIDData
 from torchreid_adv.data.warned import collected, warn
 
-# protocols by which a gallery image of the query's identity and camera is left out
+# protocols that leave out gallery images of the query's identity and camera
 SAME_CAMERA = ("", "market1501", "vehicleid", "clothes_changed", "clothes_same")
 _TRAIN = "train"
 _SHOWN = 3  # pairs that a warning names
@@ -86,11 +86,11 @@ def doubts(
     """
     pairs: dict[str, list[tuple[Labeled, Labeled]]] = {kind: [] for kind in _KINDS}
     for group in groups:
-        found: dict[str, tuple[Labeled, Labeled]] = {}
+        pair_of_kind: dict[str, tuple[Labeled, Labeled]] = {}
         for first, second in combinations(group[:_LARGEST], 2):
             if first.path != second.path:
-                found.setdefault(_kind(first, second, protocol), (first, second))
-        for kind, pair in found.items():
+                pair_of_kind.setdefault(_kind(first, second, protocol), (first, second))
+        for kind, pair in pair_of_kind.items():
             if kind in kinds:
                 pairs[kind].append(pair)
     return [Doubt(kind, tuple(examples)) for kind, examples in pairs.items() if examples]

@@ -20,7 +20,7 @@ def warn(message: str) -> None:
 
 
 def collect(message: str) -> None:
-    """Add a warning that was said elsewhere to those of the data set that is read now."""
+    """Add a warning that was given elsewhere to those of the data set that is read now."""
     messages = _COLLECTED.get()
     if message and messages is not None and message not in messages:
         messages.append(message)

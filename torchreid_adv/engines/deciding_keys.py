@@ -51,11 +51,14 @@ PLACES = (
         "a place; the images there count",
     ),
     LeftOut(
-        ("adv.data.camera", "adv.mot"),
-        "they select the images of a user's own set, and the images count",
+        ("adv.data.camera", "adv.data.copies", "adv.mot"),
+        "they select or check the images of a user's own set, and the images count",
     ),
     LeftOut(
-        ("adv.study", "adv.scenarios", "adv.transfer", "adv.pictures", "adv.standard", "adv.zoo"),
+        (
+            *("adv.study", "adv.scenarios", "adv.transfer", "adv.pictures", "adv.standard"),
+            *("adv.zoo", "adv.card", "adv.corruption"),
+        ),
         "they apply to models that are already trained",
     ),
 )

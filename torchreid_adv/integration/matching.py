@@ -13,18 +13,10 @@ from torch import Tensor, nn
 
 from torchreid_adv.errors import ConfigError, printable
 from torchreid_adv.integration.heads import counters, unused_by_features
-from torchreid_adv.integration.weight_names import DEEPEST, WeightNames, spelled
+from torchreid_adv.integration.weight_names import DEEPEST, WeightNames, is_state, spelled
 
 LONGEST = 1024  # letters of a name
 SHOWN = 8  # names listed in an error
-# dictionaries of tensors that are not weights, though they may have the names of weights
-STATES = frozenset(
-    (
-        *("optimizer", "optimizers", "optim", "optimizer_state", "optimizer_state_dict"),
-        *("optimizer_states", "optim_state_dict", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
-        *("momentum_buffer", "square_avg", "acc_delta", "grad", "grads", "gradients"),
-    )
-)
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -76,7 +68,7 @@ def _tensors(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tenso
                     f"'{path}' is not a checkpoint: the name '{printable(name[:40])}...' in it has "
                     f"{len(full)} letters; names of weights have up to {LONGEST}"
                 )
-            if isinstance(value, Tensor) and not _is_state(full):
+            if isinstance(value, Tensor) and not is_state(full):
                 tensors[full] = value
             elif isinstance(value, Tensor):
                 continue
@@ -84,12 +76,6 @@ def _tensors(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tenso
                 seen.add(id(value))
                 level.append((f"{full}/", value, depth + 1))
     return tensors
-
-
-def _is_state(name: str) -> bool:
-    """Tell whether a tensor is of an optimizer or a gradient, which have the network's names."""
-    *above, inner = name.split("/")
-    return not STATES.isdisjoint([*above, inner.partition(".")[0] * ("." in inner)])
 
 
 def _roots(tensors: Mapping[str, Tensor]) -> str:

@@ -9,6 +9,14 @@ from typing import Any
 
 # parts of names added by DataParallel, torch.compile and memory-saving wrappers
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+# dictionaries of tensors that are not weights, though they may have the names of weights
+STATES = frozenset(
+    (
+        *("optimizer", "optimizers", "optim", "optimizer_state", "optimizer_state_dict"),
+        *("optimizer_states", "optim_state_dict", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
+        *("momentum_buffer", "square_avg", "acc_delta", "grad", "grads", "gradients"),
+    )
+)
 DEEPEST = 8  # parts of a prefix, and nested dictionaries of a checkpoint
 RIVAL = 0.5  # share of a network's tensors that makes another prefix a second network
 
@@ -131,3 +139,9 @@ def family(names: Iterable[str]) -> str:
 
 def _all(patterns: tuple[str, ...], names: list[str]) -> bool:
     return all(any(re.match(pattern, name) for name in names) for pattern in patterns)
+
+
+def is_state(name: str) -> bool:
+    """Tell whether an optimizer or a gradient has a tensor, under a name of the network."""
+    *above, inner = name.split("/")
+    return not STATES.isdisjoint([*above, inner.partition(".")[0] * ("." in inner)])

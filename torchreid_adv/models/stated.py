@@ -55,7 +55,7 @@ def check_letterbox(entry: Entry, loaded: Mapping[str, Any]) -> None:
     without = [name for name in ("corner", "pad") if name in entry.options and not boxed]
     if without:
         raise ConfigError(
-            f"'{entry.name}' has the option '{without[0]}', which is of a letterbox; write "
+            f"'{entry.name}' has the option '{without[0]}', which only a letterbox has; write "
             "resize=letterbox, too, or leave it out"
         )
 

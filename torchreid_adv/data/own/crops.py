@@ -28,7 +28,7 @@ FORMAT = 2  # of a stored folder, which has its boxes.json
 BOXES = "boxes.json"  # in a stored folder: kind of odd boxes -> their number, and the first
 _MOST, _HALF = 0.9, 0.5  # shares of a box inside of its image
 _LEAST = 4  # pixels of a crop's shorter side
-_ODD = {  # kind -> largest share of boxes that nothing is said of, and what is said
+_ODD = {  # kind -> largest share of boxes without a warning, and the warning
     "cut": (
         0.5,
         "reach out of their images by a tenth or more; are they x1, y1, x2, y2? A box is left, "

@@ -192,9 +192,9 @@ def _columns(entry: Entry) -> list[str]:
     if entry.kind != "list" or not entry.path.is_file():
         return []
     columns = columns_of(entry.path)
-    said = unread(entry.path, columns)
-    if said:
-        warnings.warn(said, stacklevel=2)
+    warning = unread(entry.path, columns)
+    if warning:
+        warnings.warn(warning, stacklevel=2)
     return columns
 
 

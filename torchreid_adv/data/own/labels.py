@@ -124,9 +124,9 @@ def check_spelling(words: Iterable[tuple[str, str]], kind: str, layout: Layout) 
                 "number in one way"
             )
         if twin != word:
-            what = "case" if twin.casefold() == word.casefold() else "blanks, signs or zeros"
+            differs = "case" if twin.casefold() == word.casefold() else "blanks, signs or zeros"
             warn(
-                f"{where}: {kind} '{word[:_SHOWN]}' differs from '{twin[:_SHOWN]}' by {what} "
+                f"{where}: {kind} '{word[:_SHOWN]}' differs from '{twin[:_SHOWN]}' by {differs} "
                 "alone, and the two count as different; write one name in one way"
             )
 

@@ -39,7 +39,7 @@ def opened(kind: str, path: Path, label: str, root: str, **kwargs: Any) -> Any:
 
 def _rows_of_list(path: Path) -> tuple[Sequence[Listed], Layout]:
     layout = layout_of(path)
-    collect(unread(path, columns_of(path)))  # it was said when the set was registered
+    collect(unread(path, columns_of(path)))  # the warning came when the set was registered
     return list(listed(rows_of(path), path.parent, layout)), layout
 
 

@@ -183,7 +183,7 @@ def _check_two_sides(row: Listed, other: Listed, protocol: str, layout: Layout) 
 
 
 def _check_copies(rows: Sequence[Listed], protocol: str, layout: Layout) -> None:
-    """Refuse files with equal bytes of which rows say different things."""
+    """Refuse files with equal bytes and different labels."""
     labeled: dict[str, list[Labeled]] = {}
     for row in rows:
         where = row.where if row.path in row.where else f"{row.where}, '{row.path}'"

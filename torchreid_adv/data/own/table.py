@@ -193,9 +193,9 @@ def _json_rows(path: Path, layout: Layout) -> Iterator[Row]:
         yield Row(_cells(columns, value.values(), where, layout), where)
     if not has_rows:
         raise layout.error(f"the list '{path}' is empty")
-    said = unread(path, ["tracklet", *unread_names])
-    if said:  # columns of the first line were warned of before
-        warn(said)
+    warning = unread(path, ["tracklet", *unread_names])
+    if warning:  # columns of the first line were warned of before
+        warn(warning)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -21,9 +21,8 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from torchreid_adv.core.files import folder_fault
 from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.loaders import Loaded, Request, State, built, needed, plain
+from torchreid_adv.models.loaders import Loaded, Request, State, built, config_file, needed, plain
 from torchreid_adv.registry import LOADERS
 
 _SHARED = ("config", "model", "utils", "datasets", "loss", "processor", "solver")
@@ -163,11 +162,7 @@ def _configured(cfg: Any, source: str, request: Request, state: State) -> Any:
     Raises:
         ConfigError: no such file, or a setting that is in neither and decides the features.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        raise ConfigError(f"'{source}' {folder_fault(path, ('.yml', '.yaml'))}")
-    if not path.is_file():
-        raise ConfigError(f"there is no config file '{source}'")
+    path = config_file(source)
     content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     pairs = [pair.partition(",")[::2] for pair in request.entry.options.get("set", ())]
     stated = {key for key, _ in pairs} | {

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from torchreid_adv.core.files import folder_fault
 from torchreid_adv.core.pixels import LEVELS
-from torchreid_adv.errors import ConfigError
-from torchreid_adv.models.loaders import Loaded, Request, State, built, needed
+from torchreid_adv.models.loaders import Loaded, Request, State, built, config_file, needed
 from torchreid_adv.registry import LOADERS
 
 _PIP = "--no-deps fastreid && pip install yacs termcolor tabulate"
@@ -65,12 +62,7 @@ def fastreid(request: Request) -> Loaded:
 
 def _configured(cfg: Any, source: str, request: Request, state: State) -> Any:
     """Return the config of a file, for a test on the CPU."""
-    path = Path(source).expanduser()
-    if path.is_dir():
-        raise ConfigError(f"'{source}' {folder_fault(path, ('.yml', '.yaml'))}")
-    if not path.is_file():
-        raise ConfigError(f"there is no config file '{source}'")
-    cfg.merge_from_file(str(path))
+    cfg.merge_from_file(str(config_file(source)))
     classes = max(1, state.rows("heads.weight"), state.rows("b1_head.weight"))
     fixed = ["MODEL.DEVICE", "cpu", "MODEL.BACKBONE.PRETRAIN", False]
     fixed += ["MODEL.HEADS.NUM_CLASSES", classes]
