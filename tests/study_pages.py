@@ -17,7 +17,7 @@ from torchreid_adv.experiments.claims import readings_table
 from torchreid_adv.experiments.figures import effects_figure
 from torchreid_adv.experiments.study_file import read_study
 from torchreid_adv.experiments.verdicts import COLUMNS, verdict_cells, verdict_table, verdicts
-from torchreid_adv.registry import CORRUPTIONS, STUDIES
+from torchreid_adv.registry import STUDIES
 from torchreid_adv.report.table import markdown_table
 
 COMPARED = ("data", "loss", "train")  # what of a config a result must agree with
@@ -29,7 +29,6 @@ PAGE_OF = {"video_weights": "video"}  # studies that stand on another one's page
 SHOWN = ("claim", "paper", "here", "visible from", "verdict")
 IMAGES = ROOT / "docs" / "images"
 ANSWERS = "Answers next to the ranges of real weights"
-KINDS = {name.replace("_", " ") for name in CORRUPTIONS}
 NO_RESULT = "No result is kept for this version."
 
 
@@ -140,58 +139,6 @@ def versions(stem):
     return standard_versions.table(json.loads((RESULTS / f"{stem}.json").read_text()))
 
 
-CARD_COLUMNS = ("clean", "corrupted, by kind", "worst kind", "occluded")
-
-
-def cards(stem):
-    """Return a row for each model of a ``cards.json``: mAP of every measure, then its flags."""
-    path = RESULTS / f"{stem}.json"
-    if not path.is_file():
-        return NO_RESULT
-    models = json.loads(path.read_text())["models"]
-    robust = [name for name in next(iter(models.values()))["measures"] if " attacked" in name]
-    heads = ["model", *CARD_COLUMNS, *robust]
-    heads += ["worst tenth of people: clean", "attacked", "warnings"]
-    return markdown_table(heads, [_card_row(name, facts, robust) for name, facts in models.items()])
-
-
-FRONT = {"clean": "clean", "corrupted": "corrupted, by kind", "occluded": "occluded"}
-FRONT |= {
-    "queries attacked": "queries attacked, eps 8",
-    "gallery attacked": "gallery attacked, eps 8",
-}
-TITLES = {  # of the zoo's models
-    "normal": "ShuffleNet v2 x0.5, no defense",
-    "other_network": "OSNet x0.25, no defense",
-    "joint_defense": "joint defense",
-    "offline": "offline adversarial training",
-    "online": "online adversarial training",
-    "cheap": "FGSM-RS from a clean network",
-}
-
-
-def front(stem):
-    """Return a shorter table for the front page."""
-    path = RESULTS / f"{stem}.json"
-    if not path.is_file():
-        return NO_RESULT
-    models = json.loads(path.read_text())["models"]
-    rows = [
-        [TITLES[name], *(f"{100 * facts['measures'][m]['mAP']:.1f}" for m in FRONT.values())]
-        for name, facts in models.items()
-    ]
-    return markdown_table(["model", *FRONT], rows)
-
-
-def _card_row(name, facts, robust):
-    measures = [facts["measures"][column] for column in (*CARD_COLUMNS, *robust)]
-    tenth = [facts["worst_tenth"][condition] for condition in ("clean", "robust")]
-    notes = [f" ({m['note']})" if m["note"] in KINDS else "" for m in measures]
-    cells = [f"{100 * m['mAP']:.1f}{note}" for m, note in zip(measures, notes, strict=True)]
-    cells += [f"{100 * part['mAP']:.1f}" for part in tenth]
-    return [name, *cells, ", ".join(facts["flags"]) or "none"]
-
-
 def picture(stem):
     """Return the link to the figure of a result; "" without a result."""
     path, figure = picture_of(stem)
@@ -207,8 +154,6 @@ PARTS = {
     "readings": readings,
     "calibration": beside_real_weights,
     "versions": versions,
-    "cards": cards,
-    "front": front,
 }
 
 

@@ -27,8 +27,7 @@ from torchreid_adv.registry import STUDIES
 from torchreid_adv.report.style import to_png
 
 PAGES = [ROOT / "docs" / "studies.md", *sorted((ROOT / "docs").glob("study_*.md"))]
-FURTHER = [ROOT / "docs" / "card.md", ROOT / "docs" / "standard.md", ROOT / "README.md"]
-SHOWING = [*PAGES, *FURTHER]  # pages that show results
+SHOWING = [*PAGES, ROOT / "docs" / "standard.md"]  # pages that show results
 FILES = sorted(RESULTS.glob("*.json"))
 STUDIED = [path for path in FILES if "study" in json.loads(path.read_text())]
 

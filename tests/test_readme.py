@@ -85,6 +85,20 @@ def test_the_table_of_models_is_of_the_config_that_is_named_under_it():
         assert (row[5], row[8], row[9]) == (f"{data['height']}x{data['width']}", "ifgsm", "5")
 
 
+def test_the_results_of_the_readme_are_the_zoos():
+    known = {row[0]: row[-3:] for row in zoo_rows()[1]}
+    shown = {row[0]: row[1:] for row in rows(README) if row[0] in LABELS}
+    assert shown == {label: known[name] for label, name in LABELS.items()}
+
+
+LABELS = {
+    "ShuffleNet v2 x0.5, no defense": "normal",
+    "joint defense": "joint_defense",
+    "offline adversarial training": "offline",
+    "online adversarial training": "online",
+}
+
+
 def metadata(tmp_path, **variables):
     """Return the metadata that setup.py writes, built in a folder of the test."""
     script = (
