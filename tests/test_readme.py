@@ -96,6 +96,7 @@ LABELS = {
     "joint defense": "joint_defense",
     "offline adversarial training": "offline",
     "online adversarial training": "online",
+    "FGSM-RS from a clean network": "cheap",
 }
 
 

@@ -183,7 +183,7 @@ ZOO = Command(
         ),
         writes="Below --out: zoo.html, zoo.md and zoo.json, and the images of each attack; the "
         "models are kept below the data root.",
-        time="configs/zoo.yaml trains and attacks five networks on virtual people in 14 minutes "
+        time="Five of the six networks of configs/zoo.yaml were trained and attacked in 14 minutes "
         "of one CPU core.",
         reads=(*RUN, *TRAINING, *DEFENSE, "adv.zoo"),
         further=(*VIRTUAL, "training"),
