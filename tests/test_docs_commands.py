@@ -29,7 +29,7 @@ def test_every_story_is_told():
     folder = Path(__file__).parent / "docs_runs"
     files = {path.stem.removeprefix("test_run_"): path for path in folder.glob("test_*.py")}
     assert set(files) == set(GROUPS)
-    assert all(f'GROUPS["{group}"]' in path.read_text() for group, path in files.items())
+    assert all(f'pages_of("{group}")' in path.read_text() for group, path in files.items())
 
 
 # make demo and make test, environments and installations are run by the release's own checks
