@@ -199,7 +199,10 @@ def test_a_file_learned_elsewhere_is_a_way_of_its_own(place, done):
             "no model of virtual_c",
         ),
         (("adv.scenarios.files", "['M.Z-virtual_a=universal:x']"), "learned against 'Z-virtual_a'"),
-        (("adv.scenarios.files", "['M.A-virtual_a=universal:x']"), "names 'x', and there is no such file"),
+        (
+            ("adv.scenarios.files", "['M.A-virtual_a=universal:x']"),
+            "'x', and there is no such file",
+        ),
     ],
 )
 def test_what_cannot_be_is_a_sentence(place, capsys, pairs, sentence):
