@@ -10,20 +10,23 @@ import pytest
 from own_sets import list_tree
 from test_mutations import MAKERS, TWINS, load, two_people
 
-from torchreid_adv import config
 from torchreid_adv.core.contents import Contents
-from torchreid_adv.data.copies import with_copies
+from torchreid_adv.data.copies import (
+    IDENTITIES,
+    SIDES_OF_TEST,
+    SPLITS,
+    TWICE,
+    Labeled,
+    _kind,
+    doubts,
+    with_copies,
+)
 from torchreid_adv.errors import DataError
 
 SETS = [name for name in MAKERS if name not in TWINS]
 
 
-@pytest.fixture(autouse=True)
-def own_config():
-    cfg = config.add_adv_config(config.AdvConfig())
-    with config.using(cfg):
-        yield cfg
-    config.forget()
+pytestmark = pytest.mark.usefixtures("own_config")
 
 
 def told(data):
@@ -57,6 +60,27 @@ def test_a_run_is_told_of_an_image_under_two_identities(name, tmp_path, own_conf
         drawn = "in training and in the test" if tree.drawn else "under two identities"
         assert drawn in text or "under two identities" in text
         assert all(os.path.splitext(os.path.basename(r.files[0]))[0] in text for r in (row, other))
+
+
+PEOPLE = [("train", "1", "0")] * 60 + [("query", "2", "0")] * 60
+
+
+@pytest.mark.parametrize(
+    ("last", "kinds"),
+    [
+        (("train", "1", "0"), {SPLITS, TWICE}),
+        (("train", "2", "0"), {SPLITS, TWICE, IDENTITIES}),
+        (("gallery", "3", "0"), {SPLITS, TWICE, IDENTITIES}),
+        (("gallery", "2", "0"), {SPLITS, TWICE}),
+        (("gallery", "2", "1"), {SPLITS, TWICE, SIDES_OF_TEST}),
+    ],
+)
+def test_no_kind_is_missed_in_a_large_group(last, kinds):
+    labels = [*PEOPLE, last]
+    group = [Labeled(f"{n}.jpg", *label, "") for n, label in enumerate(labels)]
+    assert {doubt.kind for doubt in doubts([group], "")} == kinds
+    every = {_kind(a, b, "") for a, b in combinations(group, 2)} - {""}
+    assert kinds == every
 
 
 def shop(tmp_path, *equal):

@@ -4,12 +4,13 @@ import shutil
 
 import pytest
 from own_sets import write_mot
-from test_copies import own_config  # noqa: F401 (a fixture)
 from test_mutations import MAKERS, load
 from test_own_lists import ROWS, List
 
 import torchreid_adv as adv
 from torchreid_adv.errors import DataError
+
+pytestmark = pytest.mark.usefixtures("own_config")
 
 ALIKE = {  # (one, other): by what they differ; "" = they are different names
     ("Ann", "ANN"): "case",

@@ -8,16 +8,9 @@ from own_sets import picture, write_mot
 from PIL import Image
 
 import torchreid_adv as adv
-from torchreid_adv import config
 from torchreid_adv.errors import ConfigError, DataError
 
-
-@pytest.fixture(autouse=True)
-def own_config():
-    cfg = config.add_adv_config(config.AdvConfig())
-    with config.using(cfg):
-        yield cfg
-    config.forget()
+pytestmark = pytest.mark.usefixtures("own_config")
 
 
 def put(folder, *names):

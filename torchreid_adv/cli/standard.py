@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 def check_zoo(cfg: AdvConfig) -> None:
     """Check the models of ``adv.zoo``, if the config has any."""
-    from torchreid_adv.experiments.zoo_models import check_evaluated
+    from torchreid_adv.experiments.zoo_models import evaluated_zoo
 
-    check_evaluated(cfg)
+    evaluated_zoo(cfg)
 
 
 def _standard(cfg: AdvConfig, team: Team) -> Ended:

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -290,40 +290,6 @@ def require_space(folder: Path, *, images: int, pixels: int, other: int = 0) -> 
             f"'{folder}' has {free / _GIGA:.2f} GB free and {images} images can take up to "
             f"{needed / _GIGA:.2f} GB; free some, or choose another data.save_dir"
         )
-
-
-def file_fault(path: str | Path, endings: Collection[str] = ()) -> str:
-    """Return why a path does not name a file, as the end of a sentence; "" if it does.
-
-    Args:
-        path: the path.
-        endings: as for :func:`folder_fault`.
-    """
-    if Path(path).expanduser().is_file():
-        return ""
-    folder = folder_fault(path, endings)
-    return f"which {folder}" if folder else f"and there is no such file{near_path(path)}"
-
-
-def folder_fault(path: str | Path, endings: Collection[str] = ()) -> str:
-    """Return advice about a folder that is given for a file, "" for anything else.
-
-    Args:
-        path: the path.
-        endings: parts that the names of such files end with, or have before a last part, as
-            ``model.pth.tar-60`` has ``.pth``; they are looked for three levels deep.
-    """
-    place = Path(path).expanduser()
-    if not str(path) or not place.is_dir():
-        return ""
-    below = itertools.chain(*(place.glob(level) for level in ("*", "*/*", "*/*/*")))
-    names = [
-        str(file.relative_to(place))
-        for file in itertools.islice(below, _MANY)
-        if any(ending in map(str.lower, file.suffixes) for ending in endings) and file.is_file()
-    ]
-    shown = ", ".join(map(repr, sorted(names)[:3]))
-    return "is a folder; give the file inside" + f", such as {shown}" * bool(names)
 
 
 def near_path(path: str | Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from torchreid_adv.core.contents import Contents
 from torchreid_adv.core.manifest import SIDES
@@ -20,7 +20,6 @@ from torchreid_adv.data.warned import collected, warn
 SAME_CAMERA = ("", "market1501", "vehicleid", "clothes_changed", "clothes_same")
 _TRAIN = "train"
 _SHOWN = 3  # pairs that a warning names
-_LARGEST = 50  # files of a group that are compared with each other
 
 IDENTITIES, SPLITS, SIDES_OF_TEST, TWICE = "identities", "splits", "sides", "twice"
 _KINDS = {
@@ -87,13 +86,38 @@ def doubts(
     pairs: dict[str, list[tuple[Labeled, Labeled]]] = {kind: [] for kind in _KINDS}
     for group in groups:
         pair_of_kind: dict[str, tuple[Labeled, Labeled]] = {}
-        for first, second in combinations(group[:_LARGEST], 2):
+        for first, second in _compared(group):
             if first.path != second.path:
                 pair_of_kind.setdefault(_kind(first, second, protocol), (first, second))
         for kind, pair in pair_of_kind.items():
             if kind in kinds:
                 pairs[kind].append(pair)
     return [Doubt(kind, tuple(examples)) for kind, examples in pairs.items() if examples]
+
+
+def _compared(group: Sequence[Labeled]) -> Iterator[tuple[Labeled, Labeled]]:
+    """Yield the pairs of equal files that show all kinds of contradictions, not all pairs.
+
+    Files of one identity contradict each other by side and camera, so two of each are enough;
+    those of different identities by being trained on or not, so one of each is enough.
+    """
+    of_place: dict[tuple[str, str, str], list[Labeled]] = {}
+    for each in group:
+        alike = of_place.setdefault((each.pid, each.side, each.camera), [])
+        if len(alike) < 2:
+            alike.append(each)
+    of_person: dict[str, list[Labeled]] = {}
+    for (pid, _, _), alike in of_place.items():
+        of_person.setdefault(pid, []).extend(alike)
+    for files in of_person.values():
+        yield from combinations(files, 2)
+    firsts = {(each.pid, each.side == _TRAIN): each for each in reversed(group)}
+    for trained in (True, False):
+        people = [each for (_, is_trained), each in firsts.items() if is_trained == trained]
+        yield from pairwise(people)
+    sides = {trained: each for (_, trained), each in firsts.items()}
+    if len(sides) == 2:
+        yield sides[True], sides[False]
 
 
 def _kind(first: Labeled, second: Labeled, protocol: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.engines.trained import trained_weights, weights_of
 from torchreid_adv.experiments.zoo import trained_zoo
-from torchreid_adv.experiments.zoo_models import check_evaluated, configured_zoo
+from torchreid_adv.experiments.zoo_models import evaluated_zoo
 from torchreid_adv.models.pixel_model import ImageModel
 from torchreid_adv.models.specs import ModelSpec, parse_models
 from torchreid_adv.runs.defended_run import configured_test
@@ -63,8 +63,7 @@ def configured_surrogates(cfg: AdvConfig) -> list[ModelSpec]:
 
 
 def _of_zoo(cfg: AdvConfig) -> list[EvaluatedModel]:
-    check_evaluated(cfg)
-    members = configured_zoo(cfg)
+    members = evaluated_zoo(cfg)
     specs = trained_zoo(members)
     return [EvaluatedModel(specs[label], _test_of(cfg, members[label])) for label in members]
 

@@ -12,7 +12,7 @@ from torchreid_adv import config
 from torchreid_adv.config import AdvConfig
 from torchreid_adv.core.cache import Cache, Key
 from torchreid_adv.core.contents import Contents, file_digest
-from torchreid_adv.core.files import file_fault
+from torchreid_adv.core.given_files import file_fault
 from torchreid_adv.engines.deciding_keys import LEARNING, config_facts
 from torchreid_adv.engines.meta_attack import MetaAttackMixin
 from torchreid_adv.engines.trained import FOLDER, set_facts, train_quietly

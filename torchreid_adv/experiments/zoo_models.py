@@ -40,21 +40,23 @@ def configured_zoo(cfg: AdvConfig) -> dict[str, AdvConfig]:
     return models
 
 
-def check_evaluated(cfg: AdvConfig) -> None:
-    """Check the models of ``adv.zoo`` for a command that also takes ``adv.standard.models``.
+def evaluated_zoo(cfg: AdvConfig) -> dict[str, AdvConfig]:
+    """Return :func:`configured_zoo` for a command that also takes ``adv.standard.models``.
+
+    It is empty where the config has no zoo.
 
     Raises:
         ConfigError: both name models, or one of the zoo cannot be used.
     """
     if not cfg.adv.zoo:
-        return
+        return {}
     if cfg.adv.standard.models:
         raise ConfigError(
             "the config has models in adv.zoo, each with its own defense, and "
             f"adv.standard.models names {', '.join(cfg.adv.standard.models)}; leave one of them out"
         )
     config.setup(cfg)
-    configured_zoo(cfg)
+    return configured_zoo(cfg)
 
 
 def _own(cfg: AdvConfig, label: str) -> AdvConfig:

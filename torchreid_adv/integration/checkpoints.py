@@ -15,7 +15,7 @@ from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 
 from torchreid_adv.core.faults import out_of_memory
-from torchreid_adv.core.files import folder_fault
+from torchreid_adv.core.given_files import folder_fault
 from torchreid_adv.errors import ConfigError, printable
 from torchreid_adv.integration.console import limited_memory
 from torchreid_adv.integration.inert import read_inert

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from torchreid_adv.core.files import file_fault
+from torchreid_adv.core.given_files import file_fault
 from torchreid_adv.errors import ConfigError, printable
 
 HEAD = 1024  # bytes that identify most kinds of files

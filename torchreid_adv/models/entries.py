@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchreid_adv.core.files import folder_fault
+from torchreid_adv.core.given_files import folder_fault
 from torchreid_adv.errors import ConfigError, suggest
 from torchreid_adv.integration.weight_files import WEIGHTS
 from torchreid_adv.registry import unknown

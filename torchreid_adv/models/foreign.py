@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
-from torchreid_adv.core.files import folder_fault
+from torchreid_adv.core.given_files import given_file
 from torchreid_adv.core.manifest import sha256
 from torchreid_adv.errors import ConfigError
 from torchreid_adv.models.onnx_file import read_onnx
@@ -100,11 +100,7 @@ class OneByOne(nn.Module):
 
 def opened(kind: str, path: Path, device: torch.device) -> tuple[nn.Module, str]:
     """Open the network in a file; return it with the hash of all files it is read from."""
-    if path.is_dir():
-        raise ConfigError(f"'{path}' {folder_fault(path, ENDINGS[kind])}")
-    if not path.is_file():
-        raise ConfigError(f"there is no {kind} file '{path}'")
-    content = path.read_bytes()
+    content = given_file(path, f"there is no {kind} file '{path}'", ENDINGS[kind]).read_bytes()
     network = FILES[kind](path, content, device)
     return network, sha256(content + getattr(network, "further", b""))
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torchreid_adv.core.files import folder_fault
+from torchreid_adv.core.given_files import given_file
 from torchreid_adv.errors import AdvError, ConfigError, printable
 from torchreid_adv.integration.checkpoints import load_weights, read_checkpoint
 from torchreid_adv.integration.matching import weights_in
@@ -137,12 +137,7 @@ def config_file(source: str) -> Path:
     Raises:
         ConfigError: there is no such file, or it is a folder.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        raise ConfigError(f"'{source}' {folder_fault(path, ('.yml', '.yaml'))}")
-    if not path.is_file():
-        raise ConfigError(f"there is no config file '{source}'")
-    return path
+    return given_file(source, f"there is no config file '{source}'", (".yml", ".yaml"))
 
 
 def needed(module: str, *, of: str, pip: str) -> Any:

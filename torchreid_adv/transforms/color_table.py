@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from torchreid_adv.core import pixels
-from torchreid_adv.core.files import folder_fault
+from torchreid_adv.core.given_files import given_file
 from torchreid_adv.core.pixels import LEVELS
 from torchreid_adv.core.tensor_file import TensorFile, read_tensors, unreadable, write_tensors
 from torchreid_adv.errors import ConfigError
@@ -152,14 +152,12 @@ def read_universal(path: str | Path) -> TensorFile:
     Raises:
         ConfigError: the file is missing or holds something else.
     """
-    path = Path(path).expanduser()
-    if path.is_dir():
-        raise ConfigError(f"'{path}' {folder_fault(path, ('.safetensors',))}")
-    if not path.is_file():
-        raise ConfigError(
-            f"there is no universal perturbation '{path}'; learn one with adv.engine meta_attack, "
-            "which writes universal.safetensors into its data.save_dir"
-        )
+    path = given_file(
+        path,
+        f"there is no universal perturbation '{path}'; learn one with adv.engine meta_attack, "
+        "which writes universal.safetensors into its data.save_dir",
+        (".safetensors",),
+    )
     universal = read_tensors(path, kind=KIND, description=WHAT)
     try:
         eps, _ = float(universal.about["eps"]), str(universal.about["budget"])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from torchreid_adv.core.files import folder_fault
+from torchreid_adv.core.given_files import given_file
 from torchreid_adv.core.pixels import LEVELS, from_levels, to_levels
 from torchreid_adv.core.tensor_file import TensorFile, read_tensors, unreadable, write_tensors
 from torchreid_adv.errors import ConfigError
@@ -133,14 +133,12 @@ def load_generator(path: str | Path) -> tuple[GeneratedNoise, TensorFile]:
     Raises:
         ConfigError: the file is missing or of another kind.
     """
-    path = Path(path).expanduser()
-    if path.is_dir():
-        raise ConfigError(f"'{path}' {folder_fault(path, ('.safetensors',))}")
-    if not path.is_file():
-        raise ConfigError(
-            f"there is no generator '{path}'; learn one with adv.engine mis_ranking, which writes "
-            "generator.safetensors into its data.save_dir"
-        )
+    path = given_file(
+        path,
+        f"there is no generator '{path}'; learn one with adv.engine mis_ranking, which writes "
+        "generator.safetensors into its data.save_dir",
+        (".safetensors",),
+    )
     stored = read_tensors(path, kind=KIND, description=WHAT)
     try:
         noise = _of(stored)

@@ -35,6 +35,12 @@ _ODD = {  # kind -> largest share of boxes without a warning, and the warning
         "top, width and height",
     ),
     "outside": (0.0, "lie outside of their images for more than a half; correct them"),
+    "turned": (
+        0.0,
+        "are in images with an EXIF orientation, which is not applied: a box is taken in the image "
+        "as it is stored. If boxes were drawn in the turned image, save the images as they are "
+        "shown",
+    ),
     "small": (0.0, f"hold fewer than {_LEAST} pixels in width or height; correct or remove them"),
 }
 
@@ -76,7 +82,7 @@ def with_crops(
     top.mkdir(parents=True, exist_ok=True)
     folder = Cache(top).folder(label, key, lambda place: _cut(boxed, names, place))
     contents.keep()
-    _warn_of_boxes(read_json(folder / BOXES), len(boxed))
+    _warn_of_boxes(read_json(folder / BOXES), {_facts(row, names): row.where for row in boxed})
     return [
         row if row.box is None else replace(row, path=str(_file(folder, row, names)), box=None)
         for row in rows
@@ -86,6 +92,11 @@ def with_crops(
 def _of(row: Listed) -> Box:
     assert row.box is not None  # only rows with a box get here
     return row.box
+
+
+def _facts(row: Listed, names: dict[str, str]) -> tuple[Any, ...]:
+    """Return what tells a box from others: the name of its crops, and the box."""
+    return (names[row.path], *_of(row))
 
 
 def _names(rows: Sequence[Listed]) -> dict[str, str]:
@@ -107,30 +118,23 @@ def _file(folder: Path, row: Listed, names: dict[str, str]) -> Path:
 
 
 def _cut(rows: Sequence[Listed], names: dict[str, str], folder: Path) -> None:
-    """Write all crops; each image is read once."""
-    turned = next((row for row in rows if is_turned(row.path)), None)
-    if turned is not None:
-        warn(
-            f"'{turned.path}' ({turned.where}) has an EXIF orientation, which is not applied: its "
-            "box is taken in the image as it is stored. If boxes were drawn in the turned image, "
-            "save the images as they are shown",
-        )
+    """Write all crops, and which boxes are odd; each image is read once."""
     of_image: dict[str, list[Listed]] = {}
     for row in rows:
         of_image.setdefault(row.path, []).append(row)
-    odd: dict[str, list[str]] = {kind: [] for kind in _ODD}
+    odd: dict[str, list[Any]] = {kind: [] for kind in _ODD}
     with progress_bar("cutting boxes", total=len(rows)) as bar:
         for path, boxes in of_image.items():
-            pixels = _read(path, boxes[0])
+            pixels, turned = _read(path, boxes[0]), is_turned(path)
             for row in boxes:
                 file = _file(folder, row, names)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 crop = cut(pixels, _of(row), row.where, path)
                 write_png(file, crop)
-                for kind in _odd(crop.shape, _of(row)):
-                    odd[kind].append(row.where)
+                for kind in (*_odd(crop.shape, _of(row)), *["turned"] * turned):
+                    odd[kind].append(_facts(row, names))
             bar.update(len(boxes))
-    facts = {kind: [len(places), *places[:1]] for kind, places in odd.items() if places}
+    facts = {kind: [len(places), places[0]] for kind, places in odd.items() if places}
     write_text(folder / BOXES, json.dumps(facts) + "\n")
 
 
@@ -145,12 +149,18 @@ def _odd(shape: Sequence[int], box: Box) -> Iterator[str]:
         yield "small"
 
 
-def _warn_of_boxes(facts: dict[str, Any], total: int) -> None:
-    """Warn of boxes that are probably not meant so, as they were counted when they were cropped."""
-    for kind, (share, text) in _ODD.items():
-        count, *examples = facts.get(kind, (0,))
-        if count > share * total:
-            warn(f"{count} of {total} boxes {text} (first: {', '.join(examples)})")
+def _warn_of_boxes(odd: dict[str, Any], places: dict[tuple[Any, ...], str]) -> None:
+    """Warn of boxes that are probably not meant so, as they were counted when they were cropped.
+
+    Args:
+        odd: kind of :data:`_ODD` -> number of its boxes, and :func:`_facts` of the first.
+        places: facts of a box -> where it is.
+    """
+    for kind, (count, first) in odd.items():
+        share, text = _ODD[kind]
+        if count > share * len(places):
+            place = places[tuple(first)]
+            warn(f"{count} of {len(places)} boxes {text} (first: {place})")
 
 
 def _read(path: str, row: Listed) -> np.ndarray:
